@@ -1,0 +1,5 @@
+//! LSTM networks on any GPU.
+
+pub mod error;
+
+pub use error::{Error, Result};
