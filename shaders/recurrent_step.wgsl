@@ -1,0 +1,59 @@
+// recurrent_step: one time step of an LSTM for the positions that still run, product, gates and state in one.
+//
+//   i, f, o = recurrent_activation(projected + h·recurrent_kernel)
+//   g       =           activation(projected + h·recurrent_kernel)
+//   c = f * c + i * g
+//   h = o * activation(c)
+//
+// An invocation owns one unit of ROWS positions. A vec4 holds the gates i f g o of a unit.
+
+override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 4
+override ACTIVATION: u32;           // check: 1
+override RECURRENT_ACTIVATION: u32; // check: 2
+
+@group(0) @binding(0) var<uniform> params: Step;
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
+@group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [row][unit]
+@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [row][unit]
+@group(0) @binding(4) var<storage, read_write> memory: array<f32>;           // [position][unit]
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let units = params.units;
+    let stride = params.stride;
+    let unit = workgroup.x * 64u + lane;
+    let first = (workgroup.z * workgroups.y + workgroup.y) * ROWS;
+    if (unit >= units || first >= params.active) {
+        return;
+    }
+    let count = min(ROWS, params.active - first);
+    // positions past the end repeat the last one and are not stored
+    var before: array<u32, 4>;
+    var gates: array<vec4<f32>, 4>;
+    for (var row = 0u; row < ROWS; row++) {
+        let position = first + min(row, count - 1u);
+        before[row] = (params.previous_row + position) * stride;
+        gates[row] = projected[(params.projected_row + position) * units + unit];
+    }
+    for (var k = 0u; k < units; k++) {
+        let weight = recurrent_kernel[k * units + unit];
+        for (var row = 0u; row < ROWS; row++) {
+            gates[row] += hidden[before[row] + k] * weight;
+        }
+    }
+    for (var row = 0u; row < count; row++) {
+        let position = first + row;
+        let gate = gates[row];
+        let input = activate(RECURRENT_ACTIVATION, gate.x);
+        let forget = activate(RECURRENT_ACTIVATION, gate.y);
+        let candidate = activate(ACTIVATION, gate.z);
+        let output = activate(RECURRENT_ACTIVATION, gate.w);
+        let cell = forget * memory[position * stride + unit] + input * candidate;
+        memory[position * stride + unit] = cell;
+        hidden[(params.current_row + position) * stride + unit] = output * activate(ACTIVATION, cell);
+    }
+}

@@ -1,0 +1,39 @@
+// Shared by all shaders: what the host tells each dispatch, by a uniform of its own.
+// Row numbers count whole rows; strides and widths count values (f32) unless they say vec4.
+
+// A row number that is no row: it reads as zeros.
+const NONE: u32 = 0xffffffffu;
+
+struct Gather {
+    first_index: u32,      // entry of `index` that names the first row
+    target_row: u32,       // row of `rows` that is written first
+    count: u32,            // rows to write
+    target_stride: u32,
+    target_column: u32,    // column that is written first
+    width: u32,            // values copied from a row
+    written: u32,          // values written to a row; those past `width` are zero
+    source_stride: u32,
+    source_start: u32,     // rows source_start .. source_end lie in this buffer,
+    source_end: u32,
+    source_row: u32,       // the first of them at this row of it
+    handles_none: u32,     // 1: rows that are none are written by this dispatch
+    operation: u32,        // SET, ADD, MULTIPLY or AVERAGE
+}
+
+struct Projection {
+    source_row: u32,       // row of `rows` that is read first
+    target_row: u32,       // row of `projected` that is written first
+    count: u32,            // rows
+    input_vectors: u32,    // vec4 of a row of `rows`
+    column_vectors: u32,   // vec4 of a row of `projected`
+    width: u32,            // values of a row of `projected` that count
+}
+
+struct Step {
+    previous_row: u32,     // row of `hidden` with the state of position 0 before the step
+    current_row: u32,      // row of `hidden` for its state after the step
+    projected_row: u32,    // row of `projected` of position 0
+    active: u32,           // positions that run this step
+    units: u32,
+    stride: u32,           // values of a row of `hidden` and `memory`
+}

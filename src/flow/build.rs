@@ -1,0 +1,345 @@
+//! From a model and a batch to its flow.
+
+use std::sync::Arc;
+
+use ndarray::{Array2, ArrayView2};
+
+use super::{Flow, Gather, Input, NONE, Placed, Source, Stage};
+use crate::error::{Error, Result};
+use crate::layer::bidirectional::MergeMode;
+use crate::model::parts::{Operation, Parts};
+use crate::schedule::{Direction, Schedule, check_steps};
+use crate::sequences::mask_of_value;
+
+/// The output of a layer as the next one sees it.
+#[derive(Clone, Debug)]
+struct View {
+    gather: Gather,
+    width: usize,
+    /// Whether there is a value for every step (batch · time_steps entries), or one for each sequence.
+    sequences: bool,
+    mask: Option<Array2<bool>>,
+}
+
+struct Builder<'a> {
+    parts: &'a Parts,
+    batch: usize,
+    time_steps: usize,
+    flow: Flow,
+}
+
+impl Flow {
+    /// The flow of `parts` over a batch with a mask (batch, time_steps).
+    ///
+    /// The caller has checked that the input is what the model takes; here only tokens are checked, one by one.
+    pub(crate) fn new(parts: &Parts, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
+        let (batch, time_steps) = input.size();
+        check_steps(batch, time_steps)?;
+        let flow = Self {
+            batch,
+            stages: Vec::new(),
+            widths: Vec::new(),
+            input_steps: Vec::new(),
+            outputs: Vec::new(),
+            cell_stages: vec![0; parts.cells.len()],
+        };
+        let mut builder = Builder { parts, batch, time_steps, flow };
+        let mut views = vec![View {
+            gather: Gather { source: Source::Input, index: (0..(batch * time_steps) as u32).collect() },
+            width: parts.features.unwrap_or(0),
+            sequences: true,
+            mask: mask.map(|mask| mask.to_owned()),
+        }];
+        for (position, operation) in parts.operations.iter().enumerate() {
+            // `Model` has seen to it that only the last operation makes two views
+            let Some(view) = views.pop() else { break };
+            views = builder.apply(position, operation, view, input)?;
+        }
+        let mut flow = builder.flow;
+        for view in views {
+            let shape = match view.sequences {
+                true => vec![batch, time_steps, view.width],
+                false => vec![batch, view.width],
+            };
+            flow.outputs.push(Placed { gather: view.gather, shape });
+        }
+        flow.number_input_rows(batch * time_steps);
+        Ok(flow)
+    }
+
+    /// Leaves of the input only the rows that somebody reads, in the order of the first reading: what is not read is not
+    /// uploaded, and the first layer finds its rows in the order of its schedule.
+    fn number_input_rows(&mut self, steps: usize) {
+        let mut numbers = vec![NONE; steps];
+        let input_steps = &mut self.input_steps;
+        let mut renumber = |gather: &mut Gather| {
+            if gather.source != Source::Input {
+                return;
+            }
+            for entry in &mut gather.index {
+                if let Some(number) = numbers.get_mut(*entry as usize) {
+                    if *number == NONE {
+                        *number = input_steps.len() as u32;
+                        input_steps.push(*entry);
+                    }
+                    *entry = *number;
+                }
+            }
+        };
+        for stage in &mut self.stages {
+            match stage {
+                Stage::Recurrent { input, .. } | Stage::Dense { input, .. } => renumber(input),
+                Stage::Merge { forward, backward, .. } => {
+                    renumber(forward);
+                    renumber(backward);
+                }
+            }
+        }
+        self.outputs.iter_mut().for_each(|placed| renumber(&mut placed.gather));
+    }
+}
+
+impl Builder<'_> {
+    fn apply(&mut self, position: usize, operation: &Operation, view: View, input: Input<'_>) -> Result<Vec<View>> {
+        Ok(match operation {
+            Operation::Masking { mask_value } => vec![self.masking(*mask_value, view, input)],
+            Operation::Embedding { table, mask_zero } => vec![self.embedding(*table, *mask_zero, view, input)?],
+            Operation::Dense { dense } => vec![self.dense(position, *dense, view)],
+            Operation::Recurrent { cells, options } => {
+                let direction = if options.go_backwards { Direction::Backward } else { Direction::Forward };
+                let schedule = self.schedule(&view, direction)?;
+                let width = cells.last().map_or(0, |&cell| self.units(cell));
+                let mut stage = 0;
+                let mut from = self.compose(&view, &schedule);
+                for &cell in cells {
+                    stage = self.push_cell(cell, &schedule, from);
+                    from = Gather { source: Source::Stage(stage), index: (0..schedule.rows() as u32).collect() };
+                }
+                let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view);
+                vec![if options.return_sequences {
+                    View { gather: order, width, sequences: true, mask: view.mask }
+                } else {
+                    View { gather: self.last_of(order), width, sequences: false, mask: None }
+                }]
+            }
+            Operation::Bidirectional { forward, backward, merge, options } => {
+                self.bidirectional(*forward, *backward, *merge, options.return_sequences, view)?
+            }
+        })
+    }
+
+    fn masking(&self, mask_value: f32, mut view: View, input: Input<'_>) -> View {
+        if let Input::Values(values) = input {
+            let mask = mask_of_value(values, mask_value);
+            for (entry, &valid) in view.gather.index.iter_mut().zip(&mask) {
+                if !valid {
+                    *entry = NONE; // Keras's Masking sets the steps that do not count to zero
+                }
+            }
+            view.mask = Some(mask);
+        }
+        view
+    }
+
+    fn embedding(&self, table: usize, mask_zero: bool, mut view: View, input: Input<'_>) -> Result<View> {
+        let (input_dim, width) = self.parts.tables.get(table).map_or((0, 0), |table| table.dim());
+        view.gather.source = Source::Table(table);
+        view.width = width;
+        match input {
+            Input::Tokens(tokens) => {
+                for (entry, ((sequence, time_step), &token)) in view.gather.index.iter_mut().zip(tokens.indexed_iter()) {
+                    let counts = view.mask.as_ref().is_none_or(|mask| mask.get((sequence, time_step)) == Some(&true));
+                    *entry = match u32::try_from(token) {
+                        Ok(row) if (row as usize) < input_dim => row,
+                        // padding may hold anything
+                        _ if !counts => NONE,
+                        _ => {
+                            return Err(Error::Token {
+                                layer: "Embedding".to_owned(),
+                                sequence,
+                                time_step,
+                                token,
+                                input_dim,
+                            });
+                        }
+                    };
+                }
+                if mask_zero {
+                    view.mask = Some(tokens.mapv(|token| token != 0));
+                }
+            }
+            Input::Values(_) | Input::Full { .. } => {
+                let rows = input_dim.max(1) as u32;
+                view.gather.index.iter_mut().for_each(|entry| *entry %= rows);
+            }
+        }
+        Ok(view)
+    }
+
+    /// A Dense layer runs over the distinct rows of its input. If a recurrent layer stands behind it, the steps which
+    /// that layer will not read are left out; else every step is asked for, masked or not, as in Keras.
+    fn dense(&mut self, position: usize, dense: usize, view: View) -> View {
+        let read_by_recurrent = self.parts.operations.iter().skip(position + 1).any(|operation| {
+            matches!(operation, Operation::Recurrent { .. } | Operation::Bidirectional { .. })
+        });
+        let wanted: Option<Vec<bool>> = view
+            .mask
+            .as_ref()
+            .filter(|_| view.sequences && read_by_recurrent)
+            .map(|mask| mask.iter().copied().collect());
+        let highest = view.gather.index.iter().filter(|&&row| row != NONE).max().map_or(0, |&row| row as usize + 1);
+        let mut numbers = vec![NONE; highest + 1]; // the last entry is for NONE
+        let mut distinct = Vec::new();
+        let mut placed = Vec::with_capacity(view.gather.index.len());
+        for (step, &row) in view.gather.index.iter().enumerate() {
+            let masked = wanted.as_ref().is_some_and(|wanted| wanted.get(step) == Some(&false));
+            let Some(number) = numbers.get_mut((row as usize).min(highest)).filter(|_| !masked) else {
+                placed.push(NONE);
+                continue;
+            };
+            if *number == NONE {
+                *number = distinct.len() as u32;
+                distinct.push(row);
+            }
+            placed.push(*number);
+        }
+        let width = self.parts.denses.get(dense).map_or(0, |part| part.weights.kernel.ncols());
+        let input = Gather { source: view.gather.source, index: distinct };
+        let stage = self.push(Stage::Dense { dense, input }, width);
+        View { gather: Gather { source: Source::Stage(stage), index: placed }, width, ..view }
+    }
+
+    fn bidirectional(
+        &mut self,
+        forward: usize,
+        backward: usize,
+        merge: MergeMode,
+        return_sequences: bool,
+        view: View,
+    ) -> Result<Vec<View>> {
+        // Keras sets zero_output_for_mask of both layers to their return_sequences
+        let (first, first_order) = self.direction(forward, Direction::Forward, return_sequences, &view)?;
+        let (_, mut second_order) = self.direction(backward, Direction::Backward, return_sequences, &view)?;
+        if return_sequences {
+            // from the order of processing to the order of the input
+            let time_steps = self.time_steps.max(1);
+            second_order.index.chunks_mut(time_steps).for_each(<[u32]>::reverse);
+        }
+        let order = |builder: &Self, gather| if return_sequences { gather } else { builder.last_of(gather) };
+        let gathers = [order(self, first_order), order(self, second_order)];
+        let widths = [self.units(forward), self.units(backward)];
+        let mask = view.mask.filter(|_| return_sequences);
+        if merge == MergeMode::Separate {
+            let views = gathers.into_iter().zip(widths);
+            return Ok(views
+                .map(|(gather, width)| View { gather, width, sequences: return_sequences, mask: mask.clone() })
+                .collect());
+        }
+        let [forward_gather, backward_gather] = gathers;
+        let width = if merge == MergeMode::Concat { widths.iter().sum() } else { widths[0] };
+        // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
+        let (rows, steps): (Vec<u32>, Vec<u32>) = if return_sequences {
+            let placed = forward_gather.index.clone();
+            (placed, first.sources().to_vec())
+        } else {
+            let sequences: Vec<u32> = (0..self.batch as u32).collect();
+            (sequences.clone(), sequences)
+        };
+        let pick = |gather: &Gather| Gather {
+            source: gather.source,
+            index: steps.iter().map(|&step| gather.index.get(step as usize).copied().unwrap_or(NONE)).collect(),
+        };
+        let stage =
+            Stage::Merge { merge, forward: pick(&forward_gather), backward: pick(&backward_gather) };
+        let stage = self.push(stage, width);
+        let gather = Gather { source: Source::Stage(stage), index: rows };
+        Ok(vec![View { gather, width, sequences: return_sequences, mask }])
+    }
+
+    fn direction(
+        &mut self,
+        cell: usize,
+        direction: Direction,
+        zero_output_for_mask: bool,
+        view: &View,
+    ) -> Result<(Arc<Schedule>, Gather)> {
+        let schedule = self.schedule(view, direction)?;
+        let input = self.compose(view, &schedule);
+        let stage = self.push_cell(cell, &schedule, input);
+        let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view);
+        Ok((schedule, order))
+    }
+
+    fn schedule(&self, view: &View, direction: Direction) -> Result<Arc<Schedule>> {
+        let mask = view.mask.as_ref().map(|mask| mask.view());
+        Ok(Arc::new(Schedule::new(mask, self.batch, self.time_steps, direction)?))
+    }
+
+    /// The rows of the input of a schedule.
+    fn compose(&self, view: &View, schedule: &Schedule) -> Gather {
+        let row = |&step: &u32| view.gather.index.get(step as usize).copied().unwrap_or(NONE);
+        Gather { source: view.gather.source, index: schedule.sources().iter().map(row).collect() }
+    }
+
+    /// Which row is the output at each step, in the order of processing: a masked step repeats the output before it, or
+    /// is zero; before the first valid step it is zero.
+    fn processing_order(
+        &self,
+        stage: usize,
+        schedule: &Schedule,
+        direction: Direction,
+        zero_output_for_mask: bool,
+        view: &View,
+    ) -> Gather {
+        let mut rows = vec![NONE; self.batch * self.time_steps];
+        for (row, &step) in schedule.sources().iter().enumerate() {
+            if let Some(entry) = rows.get_mut(step as usize) {
+                *entry = row as u32;
+            }
+        }
+        for sequence in rows.chunks_mut(self.time_steps.max(1)) {
+            if direction == Direction::Backward {
+                sequence.reverse();
+            }
+            if !zero_output_for_mask && view.mask.is_some() {
+                let mut previous = NONE;
+                for entry in sequence {
+                    if *entry == NONE {
+                        *entry = previous;
+                    }
+                    previous = *entry;
+                }
+            }
+        }
+        Gather { source: Source::Stage(stage), index: rows }
+    }
+
+    /// The last step of each sequence; nothing if there are no steps.
+    fn last_of(&self, order: Gather) -> Gather {
+        let index = if self.time_steps == 0 {
+            vec![NONE; self.batch]
+        } else {
+            order.index.chunks(self.time_steps).filter_map(|sequence| sequence.last().copied()).collect()
+        };
+        Gather { source: order.source, index }
+    }
+
+    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
+        let units = self.units(cell);
+        let stage = self.push(Stage::Recurrent { cell, schedule: Arc::clone(schedule), input }, units);
+        if let Some(entry) = self.flow.cell_stages.get_mut(cell) {
+            *entry = stage;
+        }
+        stage
+    }
+
+    fn push(&mut self, stage: Stage, width: usize) -> usize {
+        self.flow.stages.push(stage);
+        self.flow.widths.push(width);
+        self.flow.stages.len() - 1
+    }
+
+    fn units(&self, cell: usize) -> usize {
+        self.parts.cells.get(cell).map_or(0, |cell| cell.units())
+    }
+}

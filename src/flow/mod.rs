@@ -1,0 +1,120 @@
+//! The stages of one model over one batch: which rows each stage reads, and where its rows go.
+//!
+//! Between the stages there are no padded tensors. A stage makes *rows* (the valid steps of a recurrent layer in the
+//! order of its schedule, say), and what Keras calls the output of a layer is a list that says for each step of each
+//! sequence which row it is: a masked step names an earlier row of its sequence, or none, which reads as zeros. The next
+//! stage composes its own list with that one. So padding costs nothing and NaN in it reaches nothing; only the model's
+//! output is placed into a padded tensor, at the very end. The CPU path and the GPU run the same flow.
+
+mod build;
+
+use std::sync::Arc;
+
+use ndarray::{ArrayView2, ArrayView3};
+
+use crate::layer::bidirectional::MergeMode;
+use crate::schedule::Schedule;
+
+/// The row that is none: it reads as zeros.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// What the rows of a list belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The rows of the input that are uploaded, [`Flow::input_steps`].
+    Input,
+    /// The rows of an embedding.
+    Table(usize),
+    /// The rows that a stage has made.
+    Stage(usize),
+}
+
+/// A list of rows to read, in the order in which they are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gather {
+    pub(crate) source: Source,
+    pub(crate) index: Vec<u32>,
+}
+
+/// One stage. It makes one row for each entry of its lists.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// An LSTM: `input` has one entry for each row of the schedule.
+    Recurrent { cell: usize, schedule: Arc<Schedule>, input: Gather },
+    /// A Dense layer over the distinct rows of its input.
+    Dense { dense: usize, input: Gather },
+    /// The outputs of two directions become one.
+    Merge { merge: MergeMode, forward: Gather, backward: Gather },
+}
+
+impl Stage {
+    /// The number of rows that it makes.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Recurrent { input, .. } | Self::Dense { input, .. } => input.index.len(),
+            Self::Merge { forward, .. } => forward.index.len(),
+        }
+    }
+}
+
+/// An output of the model: its rows, and the shape that they fill.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) gather: Gather,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// The stages of one model over one batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub(crate) batch: usize,
+    pub(crate) stages: Vec<Stage>,
+    /// The width of the rows of each stage.
+    pub(crate) widths: Vec<usize>,
+    /// For each row of the input the step `sequence * time_steps + time_step` that it is.
+    pub(crate) input_steps: Vec<u32>,
+    /// One output, or two (forward, backward).
+    pub(crate) outputs: Vec<Placed>,
+    /// The stage that runs each cell.
+    pub(crate) cell_stages: Vec<usize>,
+}
+
+impl Flow {
+    /// The rows that the recurrent stages run.
+    pub(crate) fn rows_run(&self) -> usize {
+        let rows = self.stages.iter().map(|stage| match stage {
+            Stage::Recurrent { schedule, .. } => schedule.rows(),
+            _ => 0,
+        });
+        rows.sum()
+    }
+
+    /// The schedule of a cell.
+    pub(crate) fn schedule(&self, cell: usize) -> Option<&Schedule> {
+        match self.stages.get(*self.cell_stages.get(cell)?)? {
+            Stage::Recurrent { schedule, .. } => Some(schedule),
+            _ => None,
+        }
+    }
+}
+
+/// What a flow is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Input<'a> {
+    /// Numbers, (batch, time_steps, features).
+    Values(ArrayView3<'a, f32>),
+    /// Tokens, (batch, time_steps).
+    Tokens(ArrayView2<'a, i32>),
+    /// Any batch of this size whose steps all count: the most that a workspace has to hold.
+    Full { batch: usize, time_steps: usize },
+}
+
+impl Input<'_> {
+    fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Values(values) => (values.dim().0, values.dim().1),
+            Self::Tokens(tokens) => tokens.dim(),
+            Self::Full { batch, time_steps } => (*batch, *time_steps),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Buffers and bind groups: the only file that makes them, and counts what it makes.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::device::Gpu;
+
+/// What has been made on a device by this crate since it was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    buffers: AtomicU64,
+    bytes: AtomicU64,
+    bind_groups: AtomicU64,
+    pipelines: AtomicU64,
+}
+
+impl Counters {
+    /// Buffers made.
+    pub fn buffers(&self) -> u64 {
+        self.buffers.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the buffers made.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bind groups made.
+    pub fn bind_groups(&self) -> u64 {
+        self.bind_groups.load(Ordering::Relaxed)
+    }
+
+    /// Pipelines made.
+    pub fn pipelines(&self) -> u64 {
+        self.pipelines.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_pipeline(&self) {
+        self.pipelines.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a buffer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Read and written by shaders, written and read by copies.
+    Storage,
+    /// The parameters of dispatches.
+    Uniform,
+    /// Read by the host.
+    Readback,
+}
+
+/// The bytes that a buffer of `bytes` takes: never none, and a multiple of four.
+pub(crate) fn buffer_bytes(bytes: u64) -> u64 {
+    bytes.next_multiple_of(4).max(16)
+}
+
+impl Gpu {
+    pub(crate) fn make_buffer(&self, label: &str, bytes: u64, purpose: Use) -> wgpu::Buffer {
+        let size = buffer_bytes(bytes);
+        let usage = match purpose {
+            Use::Storage => {
+                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC
+            }
+            Use::Uniform => wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            Use::Readback => wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        };
+        self.counters().buffers.fetch_add(1, Ordering::Relaxed);
+        self.counters().bytes.fetch_add(size, Ordering::Relaxed);
+        self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size,
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// A bind group: the parameters (one record of `params_bytes`, moved by a dynamic offset), then storage buffers.
+    pub(crate) fn make_bind_group(
+        &self,
+        label: &str,
+        layout: &wgpu::BindGroupLayout,
+        (params, params_bytes): (&wgpu::Buffer, u64),
+        storage: &[&wgpu::Buffer],
+    ) -> wgpu::BindGroup {
+        let record =
+            wgpu::BufferBinding { buffer: params, offset: 0, size: std::num::NonZeroU64::new(params_bytes) };
+        let first = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(record) };
+        let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
+        });
+        let entries: Vec<_> = std::iter::once(first).chain(rest).collect();
+        self.counters().bind_groups.fetch_add(1, Ordering::Relaxed);
+        self.device().create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout, entries: &entries })
+    }
+}

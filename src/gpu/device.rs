@@ -1,0 +1,225 @@
+//! A GPU: the adapter's, or the application's own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::buffer::Counters;
+use super::shader::Pipelines;
+use crate::error::{Error, Result};
+
+/// A GPU to run models on: a `wgpu` device and its queue.
+///
+/// [`Device::named`](crate::Device::named) and [`Device::auto`](crate::Device::auto) open one of their own;
+/// [`Gpu::from_wgpu`] takes the application's. Cloning is cheap and shares the device and its pipelines.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    counters: Counters,
+    pipelines: Pipelines,
+    /// What the driver said outside of any call of ours; kept only for a device of our own.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+/// A GPU that the system offers, not yet opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Adapter {
+    adapter: wgpu::Adapter,
+}
+
+impl Adapter {
+    /// Every adapter of the system, the fastest kind first.
+    pub(crate) async fn all() -> Vec<Self> {
+        let backends = wgpu::Backends::VULKAN
+            | wgpu::Backends::METAL
+            | wgpu::Backends::DX12
+            | wgpu::Backends::BROWSER_WEBGPU;
+        let descriptor = wgpu::InstanceDescriptor {
+            backends: wgpu::Backends::from_env().unwrap_or(backends),
+            ..wgpu::InstanceDescriptor::new_without_display_handle_from_env()
+        };
+        let instance = wgpu::Instance::new(descriptor);
+        let mut adapters: Vec<Self> =
+            instance.enumerate_adapters(backends).await.into_iter().map(|adapter| Self { adapter }).collect();
+        adapters.sort_by_key(Self::rank);
+        adapters
+    }
+
+    fn rank(&self) -> u8 {
+        match self.adapter.get_info().device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        }
+    }
+
+    /// Whether it is a GPU, and not a program that plays one on the CPU.
+    pub(crate) fn is_real(&self) -> bool {
+        self.rank() <= 2
+    }
+
+    pub(crate) fn name(&self) -> String {
+        name(&self.adapter.get_info())
+    }
+
+    /// Opens the adapter with all the limits that it has and no optional feature.
+    pub(crate) async fn open(&self) -> Result<Gpu> {
+        let info = self.adapter.get_info();
+        let failed = |message: String| Error::Gpu { doing: "opening the device", adapter: name(&info), message };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("cellstate"),
+            required_limits: self.adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) =
+            self.adapter.request_device(&descriptor).await.map_err(|error| failed(error.to_string()))?;
+        let failure = Arc::new(Mutex::new(None));
+        // without a handler of our own wgpu panics on what no error scope catches
+        let uncaptured = Arc::clone(&failure);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&uncaptured, error.to_string())));
+        let lost = Arc::clone(&failure);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&lost, format!("device lost: {message}"));
+            }
+        });
+        Gpu::new(info, device, queue, failure)
+    }
+}
+
+fn note(failure: &Mutex<Option<String>>, message: String) {
+    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+}
+
+fn name(info: &wgpu::AdapterInfo) -> String {
+    let name = if info.name.is_empty() { "GPU" } else { &info.name };
+    format!("{name} ({:?})", info.backend)
+}
+
+impl Gpu {
+    /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
+    /// is installed on it, and nothing is submitted but by the calls that run a model.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] if the device was opened with fewer than 4 storage buffers for a shader, 256 invocations or
+    /// 16 KiB of workgroup memory for a workgroup: `wgpu::Limits::default()` is enough.
+    ///
+    /// ```no_run
+    /// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
+    /// use cellstate::{Gpu, Lstm};
+    ///
+    /// let gpu = Gpu::from_wgpu(&adapter, &device, &queue)?;
+    /// let runner = Lstm::new(2, 64).on(&gpu.into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
+        Self::new(adapter.get_info(), device.clone(), queue.clone(), Arc::default())
+    }
+
+    fn new(
+        info: wgpu::AdapterInfo,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        failure: Arc<Mutex<Option<String>>>,
+    ) -> Result<Self> {
+        let limits = device.limits();
+        let floor = [
+            ("storage buffers of a shader", limits.max_storage_buffers_per_shader_stage, 4),
+            ("invocations of a workgroup", limits.max_compute_invocations_per_workgroup, 256),
+            ("invocations of a workgroup along x", limits.max_compute_workgroup_size_x, 256),
+            ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size, 16 << 10),
+            ("dynamic uniform buffers", limits.max_dynamic_uniform_buffers_per_pipeline_layout, 1),
+            ("workgroups of a dispatch along one axis", limits.max_compute_workgroups_per_dimension, 65_535),
+        ];
+        for (what, found, needed) in floor {
+            if found < needed {
+                return Err(Error::TooLarge {
+                    what: format!("a shader of cellstate on {}", name(&info)),
+                    needed: needed.into(),
+                    limit: found.into(),
+                    limit_name: what,
+                    repair: "open the device with `wgpu::Limits::default()` or more".to_owned(),
+                });
+            }
+        }
+        let inner = Inner { device, queue, info, limits, counters: Counters::default(), pipelines: Pipelines::default(), failure };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The adapter's name and the API, as `llvmpipe (LLVM 19.1.7, 256 bits) (Vulkan)`.
+    pub fn name(&self) -> String {
+        name(&self.inner.info)
+    }
+
+    /// What `wgpu` says of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// How many buffers, pipelines and bind groups have been made on this device by this crate, and the bytes of the
+    /// buffers.
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    pub(crate) fn pipelines(&self) -> &Pipelines {
+        &self.inner.pipelines
+    }
+
+    /// The most bytes that one buffer may have and be bound as a whole.
+    pub(crate) fn largest_binding(&self) -> u64 {
+        let limits = &self.inner.limits;
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) & !255
+    }
+
+    pub(crate) fn limits(&self) -> &wgpu::Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn failed(&self, doing: &'static str, message: impl Into<String>) -> Error {
+        Error::Gpu { doing, adapter: self.name(), message: message.into() }
+    }
+
+    /// Calls `work` and gives what the driver found wrong with it as an error, so that nothing reaches the handler of the
+    /// device, which may be the application's.
+    pub(crate) async fn guarded<T>(&self, doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (result, errors) = {
+            let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+            let [internal, validation, memory] = filters.map(|filter| self.inner.device.push_error_scope(filter));
+            let result = work();
+            // scopes are a stack: the last one is popped first
+            let memory = memory.pop();
+            let validation = validation.pop();
+            (result, (memory, validation, internal.pop()))
+        };
+        let (memory, validation, internal) = errors;
+        for error in [memory.await, validation.await, internal.await].into_iter().flatten() {
+            return Err(self.failed(doing, error.to_string()));
+        }
+        let noted = self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match noted {
+            Some(message) => Err(self.failed(doing, message)),
+            None => result,
+        }
+    }
+}

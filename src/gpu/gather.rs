@@ -1,0 +1,149 @@
+//! `gather`, `place` and `merge`: rows by their numbers.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytemuck::{Pod, Zeroable};
+
+use super::buffer::Use;
+use super::commands::{Commands, Workgroups};
+use super::device::Gpu;
+use super::rows::{Rows, RowsSize};
+use super::shader::{Pipeline, Shader, reads, writes};
+use crate::flow::NONE;
+
+pub(crate) const SHADER: Shader = Shader {
+    name: "gather",
+    source: include_str!("../../shaders/gather.wgsl"),
+    params: ("Gather", size_of::<Params>()),
+    bindings: &[reads("index"), reads("source"), writes("rows")],
+    constants: &[],
+};
+
+const INVOCATIONS: u64 = 256;
+
+/// The struct `Gather` of types.wgsl.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Params {
+    first_index: u32,
+    target_row: u32,
+    count: u32,
+    target_stride: u32,
+    target_column: u32,
+    width: u32,
+    written: u32,
+    source_stride: u32,
+    source_start: u32,
+    source_end: u32,
+    source_row: u32,
+    handles_none: u32,
+    operation: u32,
+}
+
+/// What is done with the value that a target holds already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Fold {
+    Set = 0,
+    Add = 1,
+    Multiply = 2,
+    Average = 3,
+}
+
+/// Where gathered rows go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) row: usize,
+    pub(crate) stride: usize,
+    pub(crate) column: usize,
+    /// Values copied from each row.
+    pub(crate) width: usize,
+    /// Values written to each row; those past `width` become zero.
+    pub(crate) written: usize,
+    pub(crate) fold: Fold,
+}
+
+/// The list of rows on the GPU, and the bind groups for each pair of target and source buffer.
+#[derive(Debug)]
+pub(crate) struct GatherBuffers {
+    pipeline: Arc<Pipeline>,
+    pub(crate) index: wgpu::Buffer,
+    /// `[target buffer][source buffer]`
+    groups: Vec<Vec<wgpu::BindGroup>>,
+    source: RowsSize,
+}
+
+impl GatherBuffers {
+    pub(crate) fn make(
+        gpu: &Gpu,
+        label: &str,
+        entries: usize,
+        source: &Rows,
+        targets: &[&wgpu::Buffer],
+        params: &wgpu::Buffer,
+    ) -> Self {
+        let pipeline = gpu.pipeline(&SHADER, &[]);
+        let index = gpu.make_buffer(&format!("cellstate.{label}.index"), index_bytes(entries), Use::Storage);
+        let group = |target: &wgpu::Buffer, source: &wgpu::Buffer| {
+            let storage = [&index, source, target];
+            gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), &storage)
+        };
+        let groups = targets.iter().map(|target| source.buffers.iter().map(|from| group(target, from)).collect());
+        let groups = groups.collect();
+        Self { pipeline, groups, index, source: source.size.clone() }
+    }
+
+    /// Gathers the rows that entries `entries` of the list name into buffer number `target_buffer`. `cut` says which rows
+    /// each source buffer holds.
+    pub(crate) fn record<'a>(
+        &'a self,
+        commands: &mut Commands<'a>,
+        entries: Range<usize>,
+        cut: &[Range<usize>],
+        target_buffer: usize,
+        target: Target,
+    ) {
+        let Some(groups) = self.groups.get(target_buffer).filter(|_| !entries.is_empty() && target.written > 0) else {
+            return;
+        };
+        for (number, (group, held)) in groups.iter().zip(cut).enumerate() {
+            if number > 0 && held.is_empty() {
+                continue;
+            }
+            let params = Params {
+                first_index: entries.start as u32,
+                target_row: target.row as u32,
+                count: entries.len() as u32,
+                target_stride: target.stride as u32,
+                target_column: target.column as u32,
+                width: target.width as u32,
+                written: target.written as u32,
+                source_stride: self.source.stride as u32,
+                source_start: held.start as u32,
+                source_end: held.end as u32,
+                source_row: self.source.head as u32,
+                handles_none: u32::from(number == 0),
+                operation: target.fold as u32,
+            };
+            let values = entries.len() as u64 * target.written as u64;
+            commands.dispatch(&self.pipeline, group, params, Workgroups::Flat(values.div_ceil(INVOCATIONS)));
+        }
+    }
+}
+
+/// The bytes of a list of rows.
+pub(crate) fn index_bytes(entries: usize) -> u64 {
+    entries as u64 * size_of::<u32>() as u64
+}
+
+/// The first row, if the entries name neighbours that lie in one source buffer: then they need no gathering.
+pub(crate) fn neighbours(index: &[u32], cut: &[Range<usize>]) -> Option<(usize, usize)> {
+    let first = *index.first().filter(|&&first| first != NONE)?;
+    let follow = index.iter().zip(first..).all(|(&entry, expected)| entry == expected);
+    let held = cut.iter().position(|held| {
+        held.contains(&(first as usize)) && first as usize + index.len() <= held.end
+    });
+    let buffer = held.filter(|_| follow)?;
+    Some((buffer, first as usize - cut.get(buffer)?.start))
+}

@@ -1,0 +1,132 @@
+//! Shaders: source, bindings and constants, and the pipelines made from them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::device::Gpu;
+use super::{gather, input_projection, recurrent_step};
+
+/// What all shaders share.
+const SHARED: &str = concat!(include_str!("../../shaders/types.wgsl"), include_str!("../../shaders/activations.wgsl"));
+
+/// A storage buffer that a shader binds, from binding 1 on in the order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) name: &'static str,
+    pub(crate) writes: bool,
+}
+
+/// Reads `name`.
+pub(crate) const fn reads(name: &'static str) -> Binding {
+    Binding { name, writes: false }
+}
+
+/// Reads and writes `name`.
+pub(crate) const fn writes(name: &'static str) -> Binding {
+    Binding { name, writes: true }
+}
+
+/// A GPU program: its own file, what it binds, and the constants that a pipeline sets.
+#[derive(Debug)]
+pub(crate) struct Shader {
+    pub(crate) name: &'static str,
+    pub(crate) source: &'static str,
+    /// The struct of the uniform at binding 0, and its bytes.
+    pub(crate) params: (&'static str, usize),
+    pub(crate) bindings: &'static [Binding],
+    pub(crate) constants: &'static [&'static str],
+}
+
+/// Every shader there is.
+pub(crate) const ALL: [&Shader; 5] = [
+    &gather::SHADER,
+    &input_projection::SHADER,
+    &input_projection::SOFTMAX,
+    &recurrent_step::SHADER,
+    &recurrent_step::ROWWISE,
+];
+
+impl Shader {
+    pub(crate) fn text(&self) -> String {
+        format!("{SHARED}{}", self.source)
+    }
+}
+
+/// A pipeline with the layout of its bind group.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) name: &'static str,
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+    pub(crate) params_bytes: u64,
+}
+
+/// The pipelines of a device, each made once.
+#[derive(Debug, Default)]
+pub(crate) struct Pipelines {
+    made: Mutex<HashMap<(&'static str, Vec<u32>), Arc<Pipeline>>>,
+}
+
+impl Gpu {
+    /// The pipeline of a shader with its constants, in the order of `Shader::constants`.
+    pub(crate) fn pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Arc<Pipeline> {
+        let mut made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (shader.name, constants.to_vec());
+        let pipeline = made.entry(key).or_insert_with(|| Arc::new(self.make_pipeline(shader, constants)));
+        Arc::clone(pipeline)
+    }
+
+    /// Forgets all pipelines, so that one whose making failed is not used by the next runner.
+    pub(crate) fn forget_pipelines(&self) {
+        self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn make_pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {
+        let device = self.device();
+        let params_bytes = shader.params.1 as u64;
+        let entry = |binding, ty, dynamic, size| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: size },
+            count: None,
+        };
+        let params =
+            entry(0, wgpu::BufferBindingType::Uniform, true, std::num::NonZeroU64::new(params_bytes));
+        let storage = shader.bindings.iter().zip(1..).map(|(binding, number)| {
+            entry(number, wgpu::BufferBindingType::Storage { read_only: !binding.writes }, false, None)
+        });
+        let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
+        let label = format!("cellstate.{}", shader.name);
+        let label = Some(label.as_str());
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(shader.text().into()),
+        });
+        let values: Vec<(&str, f64)> =
+            shader.constants.iter().copied().zip(constants.iter().map(|&value| f64::from(value))).collect();
+        self.counters().count_pipeline();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &values,
+                // every shader writes workgroup memory before it reads it, and filling it is dear in some compilers
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline { name: shader.name, pipeline, layout, params_bytes }
+    }
+}
+
+#[cfg(test)]
+#[path = "shader_tests.rs"]
+mod tests;

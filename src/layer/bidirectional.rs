@@ -1,0 +1,129 @@
+//! The Bidirectional wrapper.
+
+use super::lstm::Lstm;
+use crate::error::{Error, Result};
+
+/// How the outputs of the two directions become one (Keras's `merge_mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MergeMode {
+    /// Side by side, forward first: (…, forward units + backward units). The default.
+    #[default]
+    Concat,
+    /// Their sum.
+    Sum,
+    /// Their product, element by element.
+    Multiply,
+    /// Their mean.
+    Average,
+    /// Both, one beside the other (`merge_mode=None`): the forward one is [`Output::values`](crate::Output::values), the
+    /// other [`Output::backward`](crate::Output::backward). Only for the last layer.
+    Separate,
+}
+
+/// Two LSTMs over the same input, one in each direction of time, as `keras.layers.Bidirectional`.
+///
+/// The backward layer starts at each sequence's last valid step; its output is turned round to the order of the input
+/// before merging. With `return_sequences` the output at masked steps is zero (Keras sets `zero_output_for_mask` of both
+/// layers to their `return_sequences`). Without, the last outputs of both directions are merged.
+///
+/// ```
+/// use cellstate::{Bidirectional, Device, Lstm, Sequences};
+/// use ndarray::Array3;
+///
+/// let layer = Bidirectional::new(Lstm::new(3, 8).return_sequences(true));
+/// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((2, 6, 3))))?;
+/// assert_eq!(output.sequences()?.dim(), (2, 6, 16));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bidirectional {
+    forward: Lstm,
+    backward: Lstm,
+    /// Whether the backward layer is one of its own, or only drawn anew from the forward one.
+    own_backward: bool,
+    merge_mode: MergeMode,
+}
+
+impl Bidirectional {
+    /// `layer` in both directions. The backward layer has the same options and weights drawn anew; trained ones come
+    /// with [`backward_layer`](Self::backward_layer).
+    pub fn new(layer: Lstm) -> Self {
+        Self { backward: layer.clone(), forward: layer, own_backward: false, merge_mode: MergeMode::Concat }
+    }
+
+    /// The layer for the backward direction, with options and weights of its own (without `go_backwards`: the wrapper
+    /// turns it round). It must agree with the forward one in `features`, `return_sequences` and `return_state`, and in
+    /// `units` unless the merge mode is [`MergeMode::Concat`] or [`MergeMode::Separate`].
+    pub fn backward_layer(mut self, layer: Lstm) -> Self {
+        self.backward = layer;
+        self.own_backward = true;
+        self
+    }
+
+    /// How the two outputs become one (default concat).
+    pub fn merge_mode(mut self, merge_mode: MergeMode) -> Self {
+        self.merge_mode = merge_mode;
+        self
+    }
+
+    /// The layer of the forward direction.
+    pub fn forward(&self) -> &Lstm {
+        &self.forward
+    }
+
+    /// The layer of the backward direction.
+    pub fn backward(&self) -> &Lstm {
+        &self.backward
+    }
+
+    /// The merge mode.
+    pub fn merge(&self) -> MergeMode {
+        self.merge_mode
+    }
+
+    /// The width of the merged output.
+    pub(crate) fn width(&self) -> usize {
+        match self.merge_mode {
+            MergeMode::Concat => self.forward.units().saturating_add(self.backward.units()),
+            _ => self.forward.units(),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.forward.check()?;
+        self.backward.check()?;
+        let (forward, backward) = (self.forward.options(), self.backward.options());
+        if forward.go_backwards || backward.go_backwards {
+            return Err(Error::Unsupported {
+                layer: "Bidirectional".to_owned(),
+                option: "go_backwards(true) on its layer".to_owned(),
+                instead: "leave it out: the wrapper runs one copy in each direction".to_owned(),
+            });
+        }
+        if !self.own_backward && self.forward.has_given_weights() {
+            return Err(Error::Unsupported {
+                layer: "Bidirectional".to_owned(),
+                option: "trained weights for the forward direction alone".to_owned(),
+                instead: "give the backward direction's weights with `backward_layer`".to_owned(),
+            });
+        }
+        let merged = !matches!(self.merge_mode, MergeMode::Concat | MergeMode::Separate);
+        let pairs = [
+            ("features", true, self.forward.features(), self.backward.features()),
+            ("units", merged, self.forward.units(), self.backward.units()),
+            ("return_sequences", true, forward.return_sequences.into(), backward.return_sequences.into()),
+            ("return_state", true, forward.return_state.into(), backward.return_state.into()),
+        ];
+        for (option, required, forward, backward) in pairs {
+            if required && forward != backward {
+                return Err(Error::Value {
+                    argument: format!("{option} of the backward layer of the Bidirectional"),
+                    expected: format!("the forward layer's {forward}"),
+                    found: backward.to_string(),
+                    repair: "make both layers alike".to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

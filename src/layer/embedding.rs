@@ -1,0 +1,121 @@
+//! The Embedding layer.
+
+use ndarray::Array2;
+
+use super::check_size;
+use super::initializer::Initializer;
+use super::weights::check_tensor;
+use crate::error::Result;
+
+/// A row of numbers for each token, as `keras.layers.Embedding`.
+///
+/// The input is tokens (batch, time_steps) from 0 to `input_dim - 1`, the output (batch, time_steps, output_dim). In a
+/// model it stands first.
+///
+/// ```
+/// use cellstate::{Device, Embedding, Lstm, Model, Sequences};
+/// use ndarray::array;
+///
+/// let model = Model::builder().add(Embedding::new(1000, 16).mask_zero(true)).add(Lstm::new(16, 8)).build()?;
+/// let tokens = Sequences::from(array![[5, 7, 9], [12, 0, 0]]); // 0 is padding
+/// let output = model.on(&Device::cpu())?.run(&tokens)?;
+/// assert_eq!((output.last().dim(), output.rows_run()), ((2, 8), 4));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedding {
+    input_dim: usize,
+    output_dim: usize,
+    mask_zero: bool,
+    seed: u64,
+    initializer: Initializer,
+    embeddings: Option<Array2<f32>>,
+}
+
+impl Embedding {
+    /// A table of `input_dim` rows (the size of the vocabulary, one more if 0 is padding) of `output_dim` numbers, drawn
+    /// uniformly from −0.05 to 0.05.
+    pub fn new(input_dim: usize, output_dim: usize) -> Self {
+        Self {
+            input_dim,
+            output_dim,
+            mask_zero: false,
+            seed: 0,
+            initializer: Initializer::RandomUniform { min: -0.05, max: 0.05 },
+            embeddings: None,
+        }
+    }
+
+    /// Whether token 0 is padding, which the layers behind do not run (default false). Row 0 is looked up all the same.
+    pub fn mask_zero(mut self, mask_zero: bool) -> Self {
+        self.mask_zero = mask_zero;
+        self
+    }
+
+    /// The seed from which the table is drawn (default 0).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How the table is drawn.
+    pub fn initializer(mut self, initializer: Initializer) -> Self {
+        self.initializer = initializer;
+        self
+    }
+
+    /// Takes a trained table, (input_dim, output_dim).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`](crate::Error::Size) for a wrong shape, [`Error::NotFinite`](crate::Error::NotFinite) for NaN or
+    /// infinity.
+    pub fn with_embeddings(mut self, embeddings: Array2<f32>) -> Result<Self> {
+        self.check()?;
+        check_tensor("embeddings", &embeddings.view(), &[self.input_dim, self.output_dim], "(input_dim, output_dim)")?;
+        self.embeddings = Some(embeddings);
+        Ok(self)
+    }
+
+    /// The table, (input_dim, output_dim): the one given, else the one drawn from the seed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`](crate::Error::Value) if a size or the initialiser makes no sense.
+    pub fn embeddings(&self) -> Result<Array2<f32>> {
+        self.embeddings_at(0)
+    }
+
+    pub(crate) fn embeddings_at(&self, place: usize) -> Result<Array2<f32>> {
+        self.check()?;
+        match &self.embeddings {
+            Some(embeddings) => Ok(embeddings.clone()),
+            None => self.initializer.draw((self.input_dim, self.output_dim), self.seed, (place as u64) << 2),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        check_size("input_dim of the Embedding", self.input_dim)?;
+        check_size("output_dim of the Embedding", self.output_dim)
+    }
+
+    /// The number of tokens that have a row.
+    pub fn input_dim(&self) -> usize {
+        self.input_dim
+    }
+
+    /// The number of values of a row.
+    pub fn output_dim(&self) -> usize {
+        self.output_dim
+    }
+
+    /// Whether token 0 is padding.
+    pub fn masks_zero(&self) -> bool {
+        self.mask_zero
+    }
+
+    /// The number of trained values.
+    pub fn parameters(&self) -> usize {
+        self.input_dim.saturating_mul(self.output_dim)
+    }
+}

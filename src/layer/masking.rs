@@ -1,0 +1,36 @@
+//! The Masking layer.
+
+/// Steps whose features all equal a value do not count, as in `keras.layers.Masking`.
+///
+/// A step counts if **any** feature differs from `mask_value` (−0 equals 0, NaN differs from everything). The mask
+/// travels to the layers behind, and the steps that do not count are set to zero. It replaces a mask that the
+/// [`Sequences`](crate::Sequences) brought along, as in Keras. In a model it stands first, before any layer that
+/// computes. With a single feature a true reading of `mask_value` is masked too: take a value that cannot occur.
+///
+/// ```
+/// use cellstate::{Device, Lstm, Masking, Model, Sequences};
+/// use ndarray::array;
+///
+/// let model = Model::builder().add(Masking::new(-1.0)).add(Lstm::new(1, 4)).build()?;
+/// let padded = Sequences::from(array![[[0.5], [0.25], [-1.0]], [[0.5], [-1.0], [-1.0]]]);
+/// let output = model.on(&Device::cpu())?.run(&padded)?;
+/// assert_eq!(output.rows_run(), 3); // two steps of the first sequence, one of the second
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Masking {
+    mask_value: f32,
+}
+
+impl Masking {
+    /// Masks steps whose features all equal `mask_value`. NaN equals nothing, so it masks nothing and is refused when
+    /// the model is built; [`Sequences::mask_missing`](crate::Sequences::mask_missing) masks steps with NaN.
+    pub fn new(mask_value: f32) -> Self {
+        Self { mask_value }
+    }
+
+    /// The value.
+    pub fn mask_value(&self) -> f32 {
+        self.mask_value
+    }
+}

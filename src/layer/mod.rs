@@ -1,0 +1,101 @@
+//! The layers: what is computed. Each is a value with Keras's options; a [`Model`](crate::Model) is a chain of them.
+
+pub mod bidirectional;
+pub mod dense;
+pub mod embedding;
+pub mod initializer;
+pub mod lstm;
+pub mod masking;
+pub mod stacked;
+pub mod weights;
+
+use bidirectional::Bidirectional;
+use dense::Dense;
+use embedding::Embedding;
+use lstm::Lstm;
+use masking::Masking;
+use stacked::StackedRnnCells;
+
+use crate::error::{Error, Result};
+
+/// One layer of a [`Model`](crate::Model).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Layer {
+    /// Steps with a certain value do not count.
+    Masking(Masking),
+    /// A row of a table for each token.
+    Embedding(Embedding),
+    /// Long short-term memory.
+    Lstm(Lstm),
+    /// Two LSTMs, one in each direction of time.
+    Bidirectional(Bidirectional),
+    /// Several LSTM cells that run as one layer.
+    StackedRnnCells(StackedRnnCells),
+    /// A matrix product, a bias and an activation on every step.
+    Dense(Dense),
+}
+
+impl Layer {
+    /// The layer's class, by its Keras name.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Masking(_) => "Masking",
+            Self::Embedding(_) => "Embedding",
+            Self::Lstm(_) => "LSTM",
+            Self::Bidirectional(_) => "Bidirectional",
+            Self::StackedRnnCells(_) => "RNN(StackedRNNCells)",
+            Self::Dense(_) => "Dense",
+        }
+    }
+
+    /// The number of trained values of the layer.
+    pub fn parameters(&self) -> usize {
+        match self {
+            Self::Masking(_) => 0,
+            Self::Embedding(layer) => layer.parameters(),
+            Self::Lstm(layer) => layer.parameters(),
+            Self::Bidirectional(layer) => layer.forward().parameters() + layer.backward().parameters(),
+            Self::StackedRnnCells(layer) => layer.cells().iter().map(Lstm::parameters).sum(),
+            Self::Dense(layer) => layer.parameters(),
+        }
+    }
+}
+
+macro_rules! layer_from {
+    ($($kind:ident),*) => {$(
+        impl From<$kind> for Layer {
+            fn from(layer: $kind) -> Self {
+                Self::$kind(layer)
+            }
+        }
+
+        impl $kind {
+            /// A model of this layer alone, with its weights on a device, ready to run.
+            ///
+            /// # Errors
+            ///
+            /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`](crate::Model::on) find wrong.
+            #[cfg(not(target_arch = "wasm32"))]
+            pub fn on(&self, device: &crate::Device) -> Result<crate::Runner> {
+                crate::Model::builder().add(self.clone()).build()?.on(device)
+            }
+        }
+    )*};
+}
+
+layer_from!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
+
+/// A size of a layer has to be at least one and small enough for the GPU's 32-bit numbers.
+pub(crate) fn check_size(argument: &str, value: usize) -> Result<()> {
+    const LARGEST: usize = 1 << 24;
+    if (1..=LARGEST).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Value {
+        argument: argument.to_owned(),
+        expected: format!("a number from 1 to {LARGEST}"),
+        found: value.to_string(),
+        repair: "give the layer its real size".to_owned(),
+    })
+}

@@ -1,0 +1,201 @@
+//! The state of recurrent layers, and what a run gives back.
+
+use std::ops::{Deref, DerefMut};
+
+use ndarray::{Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Ix2, Ix3};
+
+use crate::error::{Error, Result};
+
+/// The state of one LSTM for a batch: `hidden` (h) and `cell` (c), both of shape (batch, units).
+///
+/// ```
+/// use cellstate::State;
+///
+/// let mut state = State::zeros(3, 64);
+/// assert_eq!(state.hidden.dim(), (3, 64));
+/// state.reset_row(1)?;
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// The hidden state h, (batch, units): the last output.
+    pub hidden: Array2<f32>,
+    /// The cell state c, (batch, units): the memory.
+    pub cell: Array2<f32>,
+}
+
+impl State {
+    /// A state of zeros, which is where every sequence begins unless told otherwise.
+    pub fn zeros(batch: usize, units: usize) -> Self {
+        Self { hidden: Array2::zeros((batch, units)), cell: Array2::zeros((batch, units)) }
+    }
+
+    /// Sets the state of all sequences to zero.
+    pub fn reset(&mut self) {
+        self.hidden.fill(0.0);
+        self.cell.fill(0.0);
+    }
+
+    /// Sets the state of one sequence of the batch to zero: a stream has ended and another takes its place.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if the batch has no such row.
+    pub fn reset_row(&mut self, row: usize) -> Result<()> {
+        let batch = self.hidden.nrows().min(self.cell.nrows());
+        if row >= batch {
+            return Err(Error::Value {
+                argument: "reset_row".to_owned(),
+                expected: format!("a row below the batch of {batch}"),
+                found: row.to_string(),
+                repair: "rows are numbered from 0 in the order of the batch".to_owned(),
+            });
+        }
+        self.hidden.row_mut(row).fill(0.0);
+        self.cell.row_mut(row).fill(0.0);
+        Ok(())
+    }
+}
+
+/// The states of all recurrent layers of a model, in the model's order.
+///
+/// One [`State`] for each LSTM: a `Bidirectional` has two (forward, then backward), stacked cells have one each.
+/// A state is a value: cloning it is saving it. It reads as a slice of [`State`].
+///
+/// ```
+/// use cellstate::{Device, Lstm, Sequences};
+/// use ndarray::Array3;
+///
+/// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
+/// let mut states = runner.zero_state(3);
+/// let chunk = Array3::from_elem((3, 5, 2), 0.5);
+/// runner.run_from(&Sequences::from(&chunk), &mut states)?; // the first five steps
+/// runner.run_from(&Sequences::from(&chunk), &mut states)?; // goes on where they ended
+/// states.reset_row(1)?; // sequence 1 starts anew
+/// assert_eq!(states[0].hidden.dim(), (3, 4));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct States {
+    states: Vec<State>,
+}
+
+impl States {
+    pub(crate) fn new(states: Vec<State>) -> Self {
+        Self { states }
+    }
+
+    /// Sets every state to zero, as Keras's `reset_state()` does.
+    pub fn reset(&mut self) {
+        self.states.iter_mut().for_each(State::reset);
+    }
+
+    /// Sets the state of one sequence of the batch to zero, in all layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if the batch has no such row; then no state is changed.
+    pub fn reset_row(&mut self, row: usize) -> Result<()> {
+        let mut reset = self.clone();
+        reset.states.iter_mut().try_for_each(|state| state.reset_row(row))?;
+        *self = reset;
+        Ok(())
+    }
+}
+
+impl Deref for States {
+    type Target = [State];
+
+    fn deref(&self) -> &[State] {
+        &self.states
+    }
+}
+
+impl DerefMut for States {
+    fn deref_mut(&mut self) -> &mut [State] {
+        &mut self.states
+    }
+}
+
+/// What a run gives back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Output {
+    pub(crate) values: ArrayD<f32>,
+    pub(crate) backward: Option<ArrayD<f32>>,
+    pub(crate) states: Vec<State>,
+    pub(crate) device: String,
+    pub(crate) rows_run: usize,
+}
+
+impl Output {
+    /// What Keras's model would return: (batch, time_steps, units) if the last layer gives a value at every step
+    /// (`return_sequences`), else (batch, units).
+    pub fn values(&self) -> ArrayViewD<'_, f32> {
+        self.values.view()
+    }
+
+    /// The output at every step, (batch, time_steps, units).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rank`] if the last layer gives only its last output.
+    ///
+    /// ```
+    /// use cellstate::{Device, Lstm, Sequences};
+    /// use ndarray::Array3;
+    ///
+    /// let x = Sequences::from(Array3::zeros((3, 20, 2)));
+    /// let output = Lstm::new(2, 8).return_sequences(true).on(&Device::cpu())?.run(&x)?;
+    /// assert_eq!(output.sequences()?.dim(), (3, 20, 8));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn sequences(&self) -> Result<ArrayView3<'_, f32>> {
+        self.values.view().into_dimensionality::<Ix3>().map_err(|_| Error::Rank {
+            argument: "output".to_owned(),
+            axes: "(batch, time_steps, units)",
+            shape: self.values.shape().to_vec(),
+            repair: "call `return_sequences(true)` on the last recurrent layer, or read `last()`".to_owned(),
+        })
+    }
+
+    /// The last output of each sequence, (batch, units).
+    ///
+    /// Without `return_sequences` that is the model's output itself. With it, it is the output at the last time step of
+    /// the padded axis, Keras's `y[:, -1]`: for an LSTM over padding at the end this repeats the last valid output; with
+    /// `zero_output_for_mask`, or in a `Bidirectional`, it is zero where the last step is masked. With zero time steps
+    /// it is zero.
+    pub fn last(&self) -> Array2<f32> {
+        let values = self.values.view();
+        if let Ok(values) = values.clone().into_dimensionality::<Ix2>() {
+            return values.to_owned();
+        }
+        match values.into_dimensionality::<Ix3>() {
+            Ok(values) if values.len_of(Axis(1)) > 0 => values.index_axis(Axis(1), values.len_of(Axis(1)) - 1).to_owned(),
+            Ok(values) => Array2::zeros((values.len_of(Axis(0)), values.len_of(Axis(2)))),
+            Err(_) => Array2::zeros((0, 0)),
+        }
+    }
+
+    /// The backward layer's output, where the last layer is a `Bidirectional` with `MergeMode::Separate`;
+    /// [`Output::values`] is then the forward layer's.
+    pub fn backward(&self) -> Option<ArrayViewD<'_, f32>> {
+        self.backward.as_ref().map(ArrayD::view)
+    }
+
+    /// The final states of the last layer, if it has `return_state`: one for an LSTM, two for a `Bidirectional`
+    /// (forward, backward), one for each of stacked cells. Empty otherwise; `run_from` gives all layers' states.
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+
+    /// The name of the device that ran it.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// How many rows the recurrent layers ran: for each LSTM and direction the valid steps of all sequences. Padding is
+    /// not among them.
+    pub fn rows_run(&self) -> usize {
+        self.rows_run
+    }
+}
