@@ -171,6 +171,18 @@ pub enum Error {
         /// What would fit.
         repair: String,
     },
+    /// More main memory than there is, or than this computer can address.
+    #[error("{what}: shape {shape:?} needs {bytes} bytes of memory, more than can be had; {repair}")]
+    Memory {
+        /// What was to be allocated.
+        what: &'static str,
+        /// The shape of it.
+        shape: Vec<usize>,
+        /// The bytes it needs; `u64::MAX` if it is even more.
+        bytes: u64,
+        /// What to do.
+        repair: String,
+    },
     /// The GPU or its driver failed: out of memory, device lost, a validation error.
     #[error("{doing}: the GPU {adapter} failed: {message}")]
     Gpu {
