@@ -1,0 +1,193 @@
+// node check_shaders.mjs FOLDER BROWSER: compiles every shader of FOLDER and makes its pipeline, in a headless browser.
+//
+// A shader is types.wgsl + activations.wgsl + its own file, as in the crate. An override without a default gets 1, or the
+// value that its line asks for: `override UNITS: u32; // check: 64`. The device has WebGPU's default limits, the least
+// that any browser offers.
+import fs from 'node:fs';
+import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
+import { spawn } from 'node:child_process';
+
+const SHARED = ['types.wgsl', 'activations.wgsl'];
+const TIME_LIMIT = 180_000; // milliseconds
+
+const [folder, browser] = process.argv.slice(2);
+
+// One shader: its name, its text, the values of its overrides, and which lines of the text come from which file.
+function assemble(name) {
+  const parts = [...SHARED.filter((file) => fs.existsSync(path.join(folder, file))), name]
+    .map((file) => ({ file, text: fs.readFileSync(path.join(folder, file), 'utf8') }));
+  const lines = [];
+  let text = '';
+  for (const part of parts) {
+    lines.push({ file: part.file, first: text.split('\n').length });
+    text += part.text;
+  }
+  return { name, text: extensions(text) + text, lines, constants: overrides(text), refusal: null };
+}
+
+// What browsers want to be told before a text uses it, and the native compiler does not know. On the first line, so that
+// the numbers of the lines stay.
+function extensions(text) {
+  const subgroups = /\bsubgroup[A-Z_]\w*/.test(text) ? 'enable subgroups; ' : '';
+  const immediates = /\bvar\s*<\s*immediate\s*>/.test(text) ? 'requires immediate_address_space; ' : '';
+  return subgroups + immediates;
+}
+
+// The overrides that have no default, with a value each. One with an @id goes by its number.
+function overrides(text) {
+  const constants = {};
+  const declaration = /^[ \t]*(?:@id\((\d+)\)\s*)?override\s+(\w+)\s*(?::\s*\w+\s*)?;[ \t]*(?:\/\/.*?\bcheck:\s*([^\s,;]+))?/gm;
+  for (const [, id, name, value = '1'] of text.matchAll(declaration)) {
+    const number = { true: 1, false: 0 }[value] ?? Number(value.replace(/[uif]$/, ''));
+    if (!Number.isFinite(number)) throw new Error(`override ${name}: "check: ${value}" is neither a number nor a bool`);
+    constants[id ?? name] = number;
+  }
+  return constants;
+}
+
+// Line 70 of a shader's text as its author knows it: recurrent_step.wgsl:12.
+function place(shader, line) {
+  const part = shader.lines.findLast((part) => part.first <= line) ?? shader.lines[0];
+  return `${part.file}:${line - part.first + 1}`;
+}
+
+// Texts with a known verdict: accepted (null) or refused for a reason. If the browser does not share it, the whole check
+// is worth nothing.
+const texts = {
+  'self-test, good': [null, `override SIZE: u32;
+    @group(0) @binding(0) var<storage, read_write> values: array<f32>;
+    @compute @workgroup_size(SIZE) fn main(@builtin(local_invocation_index) i: u32) {
+      workgroupBarrier(); values[i] = 1.0; }`, { SIZE: 64 }],
+  'self-test, barrier that some invocations miss': [/uniform control flow/, `
+    @group(0) @binding(0) var<storage, read_write> values: array<f32>;
+    @compute @workgroup_size(64) fn main(@builtin(local_invocation_index) i: u32) {
+      if (i > 9u) { return; } workgroupBarrier(); values[i] = 1.0; }`, {}],
+  'self-test, workgroup too large for a pipeline': [/no pipeline: .*workgroup/, `override SIZE: u32;
+    @group(0) @binding(0) var<storage, read_write> values: array<f32>;
+    @compute @workgroup_size(SIZE) fn main(@builtin(local_invocation_index) i: u32) { values[i] = 1.0; }`, { SIZE: 4096 }],
+};
+const selfTests = Object.entries(texts).map(([name, [refusal, text, constants]]) =>
+  ({ name, text, constants, refusal, lines: [{ file: name, first: 1 }] }));
+
+// Runs in the browser. Posts, for each shader, the list of what is wrong with it.
+async function inBrowser() {
+  const report = async (body) => fetch('/done', { method: 'POST', body: JSON.stringify(body) });
+  try {
+    const shaders = await (await fetch('/shaders')).json();
+    const adapter = await navigator.gpu?.requestAdapter();
+    if (!adapter) return await report({ failure: 'the browser offers no WebGPU adapter' });
+    const requiredFeatures = ['subgroups', 'shader-f16'].filter((name) => adapter.features.has(name));
+    const device = await adapter.requestDevice({ requiredFeatures });
+    const results = [];
+    for (const { text, constants } of shaders) {
+      device.pushErrorScope('validation');
+      const module = device.createShaderModule({ code: text });
+      const found = (await module.getCompilationInfo()).messages.filter((message) => message.type === 'error')
+        .map((message) => ({ line: message.lineNum, text: message.message }));
+      const error = await device.popErrorScope();
+      if (error && found.length === 0) found.push({ text: error.message });
+      if (found.length === 0) {
+        const compute = { module, entryPoint: 'main', constants };
+        await device.createComputePipelineAsync({ layout: 'auto', compute })
+          .catch((error) => found.push({ text: `no pipeline: ${error.message}` }));
+      }
+      results.push(found);
+    }
+    const { vendor, architecture } = adapter.info;
+    await report({ adapter: `${vendor} ${architecture}`, results });
+  } catch (error) {
+    await report({ failure: String(error?.stack ?? error) });
+  }
+}
+
+// Prints the verdicts and returns the exit status.
+function judge({ failure, adapter, results }, shaders) {
+  if (failure) {
+    console.error(`shaders could not be checked: ${failure}`);
+    return 1;
+  }
+  console.log(`browser's adapter: ${adapter}`);
+  let wrong = 0;
+  for (const [index, shader] of shaders.entries()) {
+    const found = results[index];
+    const right = shader.refusal ? found.some(({ text }) => shader.refusal.test(text)) : found.length === 0;
+    if (!right) wrong += 1;
+    console.log(`${right ? 'ok    ' : 'WRONG '} ${shader.name}${shader.refusal ? ' (must be refused)' : ''}`);
+    if (right) continue;
+    if (shader.refusal) console.log(`       not refused for ${shader.refusal}: this check would find nothing`);
+    for (const { line, text } of found) {
+      console.log(`       ${line ? `${place(shader, line)}: ` : ''}${text.trim().replaceAll('\n', '\n       ')}`);
+    }
+  }
+  console.log(`${shaders.length - selfTests.length} shaders and ${selfTests.length} self-tests, ${wrong} wrong`);
+  return wrong === 0 ? 0 : 1;
+}
+
+if (!fs.existsSync(folder)) {
+  console.error(`no folder ${folder}`);
+  process.exit(1);
+}
+const own = fs.readdirSync(folder).filter((file) => file.endsWith('.wgsl') && !SHARED.includes(file)).sort();
+if (own.length === 0) {
+  console.error(`no shaders in ${folder}`);
+  process.exit(1);
+}
+const shaders = [...selfTests, ...own.map(assemble)];
+
+const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'check_shaders-'));
+const log = path.join(profile, 'browser.log');
+let child;
+let finished = false;
+
+// Ends the browser with all its processes, waits until they let go of the profile, and exits.
+function finish(status) {
+  if (finished) return;
+  finished = true;
+  try { process.kill(-child.pid, 'SIGKILL'); } catch { /* it is gone already */ }
+  setTimeout(() => {
+    fs.rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+    process.exit(status);
+  }, 300);
+}
+
+function fail(reason) {
+  if (finished) return;
+  console.error(`shaders could not be checked: ${reason}`);
+  if (fs.existsSync(log)) console.error(fs.readFileSync(log, 'utf8').split('\n').slice(-20).join('\n'));
+  finish(1);
+}
+
+const page = `<!doctype html><title>shaders</title><script type="module">(${inBrowser})()</script>`;
+const server = http.createServer((request, response) => {
+  if (request.method === 'POST') {
+    let body = '';
+    request.on('data', (data) => { body += data; });
+    request.on('end', () => {
+      response.end();
+      if (finished) return;
+      try { finish(judge(JSON.parse(body), shaders)); } catch (error) { fail(`the browser's report: ${error.message}`); }
+    });
+  } else if (request.url === '/shaders') {
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(shaders));
+  } else {
+    response.setHeader('content-type', 'text/html');
+    response.end(page);
+  }
+});
+
+// Two flags give an adapter in a headless browser without a GPU: the switch for WebGPU and the name of the adapter. The
+// sandbox needs rights that containers do not give; the only page that is opened is our own.
+server.listen(0, '127.0.0.1', () => {
+  const output = fs.openSync(log, 'w');
+  child = spawn(browser, ['--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
+    '--disable-background-networking', '--disable-component-update', '--disable-sync', `--user-data-dir=${profile}`,
+    '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', `http://127.0.0.1:${server.address().port}/`],
+  { stdio: ['ignore', output, output], detached: true });
+  child.on('error', (error) => fail(`${browser}: ${error.message}`));
+  child.on('exit', (status, signal) => fail(`the browser ended by itself (${status ?? signal})`));
+});
+setTimeout(() => fail(`no answer from the browser within ${TIME_LIMIT / 1000} s`), TIME_LIMIT).unref();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => finish(130));
