@@ -1,7 +1,34 @@
 //! LSTM networks on any GPU.
 
+pub mod activation;
+mod cpu;
+pub mod device;
 pub mod error;
+mod flow;
+mod gpu;
+pub mod layer;
+pub mod model;
+pub mod runner;
+pub mod schedule;
 pub mod sequences;
+pub mod state;
 
+pub use activation::Activation;
+pub use device::Device;
 pub use error::{Error, Result};
+pub use gpu::buffer::Counters;
+pub use gpu::device::Gpu;
+pub use layer::Layer;
+pub use layer::bidirectional::{Bidirectional, MergeMode};
+pub use layer::dense::Dense;
+pub use layer::embedding::Embedding;
+pub use layer::initializer::Initializer;
+pub use layer::lstm::{Lstm, LstmOptions};
+pub use layer::masking::Masking;
+pub use layer::stacked::StackedRnnCells;
+pub use layer::weights::{DenseWeights, LstmWeights};
+pub use model::{Model, ModelBuilder};
+pub use runner::Runner;
+pub use schedule::{Direction, Schedule};
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
+pub use state::{Output, State, States};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayD, ArrayView2, IxDyn};
 
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Gather, Input, Placed, Source, Stage};
+use crate::flow::{Flow, Gather, Input, Placed, Ran, Source, Stage};
 use crate::model::parts::Parts;
 use crate::state::State;
 use recurrent_step::Recurrent;
@@ -21,14 +21,6 @@ use recurrent_step::Recurrent;
 pub(crate) struct CpuModel {
     parts: Arc<Parts>,
     cells: Vec<Recurrent>,
-}
-
-/// What a run of a flow gives.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) outputs: Vec<ArrayD<f32>>,
-    /// The final state of every cell.
-    pub(crate) states: Vec<State>,
 }
 
 impl CpuModel {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::layer::bidirectional::MergeMode;
 use crate::model::parts::{Operation, Parts};
 use crate::schedule::{Direction, Schedule, check_steps};
-use crate::sequences::mask_of_value;
+use crate::sequences::Sequences;
 
 /// The output of a layer as the next one sees it.
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Flow {
 impl Builder<'_> {
     fn apply(&mut self, position: usize, operation: &Operation, view: View, input: Input<'_>) -> Result<Vec<View>> {
         Ok(match operation {
-            Operation::Masking { mask_value } => vec![self.masking(*mask_value, view, input)],
+            Operation::Masking { mask_value } => vec![masking(*mask_value, view, input)?],
             Operation::Embedding { table, mask_zero } => vec![self.embedding(*table, *mask_zero, view, input)?],
             Operation::Dense { dense } => vec![self.dense(position, *dense, view)],
             Operation::Recurrent { cells, options } => {
@@ -126,19 +126,6 @@ impl Builder<'_> {
                 self.bidirectional(*forward, *backward, *merge, options.return_sequences, view)?
             }
         })
-    }
-
-    fn masking(&self, mask_value: f32, mut view: View, input: Input<'_>) -> View {
-        if let Input::Values(values) = input {
-            let mask = mask_of_value(values, mask_value);
-            for (entry, &valid) in view.gather.index.iter_mut().zip(&mask) {
-                if !valid {
-                    *entry = NONE; // Keras's Masking sets the steps that do not count to zero
-                }
-            }
-            view.mask = Some(mask);
-        }
-        view
     }
 
     fn embedding(&self, table: usize, mask_zero: bool, mut view: View, input: Input<'_>) -> Result<View> {
@@ -342,4 +329,19 @@ impl Builder<'_> {
     fn units(&self, cell: usize) -> usize {
         self.parts.cells.get(cell).map_or(0, |cell| cell.units())
     }
+}
+
+/// Masks the steps whose values all equal `mask_value`, and sets them to zero, as Keras's Masking does.
+fn masking(mask_value: f32, mut view: View, input: Input<'_>) -> Result<View> {
+    if let Input::Values(values) = input {
+        let masked = Sequences::from(values).with_mask_value(mask_value)?;
+        let mask = masked.mask().map(|mask| mask.view().to_owned());
+        for (entry, &valid) in view.gather.index.iter_mut().zip(mask.iter().flatten()) {
+            if !valid {
+                *entry = NONE;
+            }
+        }
+        view.mask = mask;
+    }
+    Ok(view)
 }

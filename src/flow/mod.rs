@@ -10,10 +10,11 @@ mod build;
 
 use std::sync::Arc;
 
-use ndarray::{ArrayView2, ArrayView3};
+use ndarray::{ArrayD, ArrayView2, ArrayView3};
 
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
+use crate::state::State;
 
 /// The row that is none: it reads as zeros.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -98,6 +99,14 @@ impl Flow {
     }
 }
 
+/// What a run of a flow gives.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) outputs: Vec<ArrayD<f32>>,
+    /// The final state of every cell.
+    pub(crate) states: Vec<State>,
+}
+
 /// What a flow is made for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input<'a> {
@@ -110,7 +119,8 @@ pub(crate) enum Input<'a> {
 }
 
 impl Input<'_> {
-    fn size(&self) -> (usize, usize) {
+    /// (batch, time_steps)
+    pub(crate) fn size(&self) -> (usize, usize) {
         match self {
             Self::Values(values) => (values.dim().0, values.dim().1),
             Self::Tokens(tokens) => tokens.dim(),

@@ -32,7 +32,7 @@ const PRICED_CALLS: &[(&str, &str)] = &[
     ("create_shader_module", "src/gpu/shader.rs"),
     ("create_shader_module_trusted", "src/gpu/shader.rs"),
     ("create_compute_pipeline", "src/gpu/shader.rs"),
-    ("create_bind_group", "src/gpu/binding.rs"),
+    ("create_bind_group", "src/gpu/buffer.rs"),
 ];
 
 /// How many lines a file may have, by its ending.

@@ -1,0 +1,123 @@
+//! Where to run: the CPU or a GPU.
+
+use crate::error::{Error, Result};
+use crate::gpu::device::{Adapter, Gpu};
+
+/// Where to run: the CPU or a GPU. Cloning is cheap.
+///
+/// ```
+/// use cellstate::Device;
+///
+/// let device = Device::auto(); // the best GPU there is, else the CPU
+/// println!("running on {}", device.name());
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Device {
+    /// The CPU path: everything runs there, on all cores.
+    Cpu,
+    /// A GPU.
+    Gpu(Gpu),
+}
+
+impl From<Gpu> for Device {
+    fn from(gpu: Gpu) -> Self {
+        Self::Gpu(gpu)
+    }
+}
+
+impl Device {
+    /// The CPU path.
+    pub fn cpu() -> Self {
+        Self::Cpu
+    }
+
+    /// The best GPU there is, else the CPU path.
+    ///
+    /// Only real GPUs count, discrete ones before integrated ones: a software adapter (llvmpipe, SwiftShader, WARP) is
+    /// slower than the CPU path and has to be asked for by [`Device::named`]. A GPU that cannot be opened is passed over.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn auto() -> Self {
+        pollster::block_on(Self::auto_async())
+    }
+
+    /// As [`Device::auto`].
+    pub async fn auto_async() -> Self {
+        for adapter in Adapter::all().await.iter().filter(|adapter| adapter.is_real()) {
+            if let Ok(gpu) = adapter.open().await {
+                return Self::Gpu(gpu);
+            }
+        }
+        Self::Cpu
+    }
+
+    /// The first device whose name contains `name`, whatever the case: `"nvidia"`, `"llvmpipe"`, `"metal"`, or `"cpu"` for
+    /// the CPU path. [`Device::adapters`] lists the names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoDevice`] with the names there are, [`Error::Gpu`] if the GPU cannot be opened.
+    ///
+    /// ```
+    /// use cellstate::Device;
+    ///
+    /// let error = Device::named("Voodoo 2").unwrap_err();
+    /// assert!(error.to_string().contains("Voodoo 2"));
+    /// assert_eq!(Device::named("cpu")?.name(), "CPU");
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn named(name: &str) -> Result<Self> {
+        pollster::block_on(Self::named_async(name))
+    }
+
+    /// As [`Device::named`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::named`].
+    pub async fn named_async(name: &str) -> Result<Self> {
+        if name.eq_ignore_ascii_case("cpu") {
+            return Ok(Self::Cpu);
+        }
+        let adapters = Adapter::all().await;
+        let wanted = name.to_lowercase();
+        match adapters.iter().find(|adapter| adapter.name().to_lowercase().contains(&wanted)) {
+            Some(adapter) if !wanted.is_empty() => Ok(Self::Gpu(adapter.open().await?)),
+            _ => Err(Error::NoDevice {
+                wanted: format!("a GPU whose name contains \"{name}\""),
+                available: adapters.iter().map(Adapter::name).collect(),
+                repair: "pass a part of one of these names, \"cpu\" for the CPU path, or call Device::auto(); where a \
+                         GPU is missing, its Vulkan, Metal or DX12 driver may not be installed"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// The names of all adapters that the system offers, the fastest kind first; software adapters stand at the end.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn adapters() -> Vec<String> {
+        pollster::block_on(Self::adapters_async())
+    }
+
+    /// As [`Device::adapters`].
+    pub async fn adapters_async() -> Vec<String> {
+        Adapter::all().await.iter().map(Adapter::name).collect()
+    }
+
+    /// The name: `CPU`, or the adapter's with its API.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cpu => "CPU".to_owned(),
+            Self::Gpu(gpu) => gpu.name(),
+        }
+    }
+
+    /// The GPU, if it is one.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        match self {
+            Self::Cpu => None,
+            Self::Gpu(gpu) => Some(gpu),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The GPU path: the stages of a flow as dispatches of WGSL shaders.
+
+pub(crate) mod buffer;
+mod commands;
+pub(crate) mod device;
+mod gather;
+mod input_projection;
+mod record;
+mod recurrent_step;
+mod rows;
+mod run;
+mod shader;
+mod sizes;
+mod workspace;
+
+use std::sync::{Arc, Mutex};
+
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::layer::weights::{GATES, gates_of};
+use crate::model::parts::{Cell, DensePart, Parts};
+use buffer::Use;
+use device::Gpu;
+use input_projection::Projection;
+use recurrent_step::RecurrentStep;
+use rows::{Rows, RowsSize, VALUE, padded};
+use sizes::Sizes;
+use workspace::Workspace;
+
+/// The weights of one LSTM on the GPU.
+#[derive(Debug)]
+struct CellWeights {
+    projection: Projection,
+    step: RecurrentStep,
+}
+
+/// A model with its weights on a GPU, ready to run.
+#[derive(Debug)]
+pub(crate) struct GpuModel {
+    gpu: Gpu,
+    parts: Arc<Parts>,
+    cells: Vec<CellWeights>,
+    denses: Vec<Projection>,
+    tables: Vec<Rows>,
+    /// The workspaces of the sizes that were run last, the latest at the end. One that is in use is not among them.
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+impl GpuModel {
+    /// Uploads the weights and makes the pipelines.
+    pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>) -> Result<Self> {
+        let made = gpu.guarded("uploading the weights", || Self::make(&gpu, &parts)).await;
+        if made.is_err() {
+            gpu.forget_pipelines();
+        }
+        let (cells, denses, tables) = made?;
+        Ok(Self { gpu, parts, cells, denses, tables, workspaces: Mutex::default() })
+    }
+
+    #[allow(clippy::type_complexity, reason = "the three lists of weights, named where they are taken apart")]
+    fn make(gpu: &Gpu, parts: &Parts) -> Result<(Vec<CellWeights>, Vec<Projection>, Vec<Rows>)> {
+        let cells = parts.cells.iter().map(|cell| cell_weights(gpu, cell)).collect::<Result<_>>()?;
+        let denses = parts.denses.iter().map(|dense| dense_weights(gpu, dense)).collect::<Result<_>>()?;
+        let tables = parts.tables.iter().map(|table| {
+            let size = table_size(gpu, table.dim());
+            let rows = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
+            for (buffer, held) in rows.buffers.iter().zip(size.full_cut(table.nrows())) {
+                let mut packed = vec![0.0_f32; held.len() * size.stride];
+                for (packed, row) in packed.chunks_exact_mut(size.stride).zip(table.outer_iter().skip(held.start)) {
+                    packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+                }
+                gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
+            }
+            rows
+        });
+        let tables = tables.collect();
+        Ok((cells, denses, tables))
+    }
+
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    fn sizes(&self, batch: usize, time_steps: usize) -> Result<Sizes> {
+        let tables: Vec<RowsSize> = self.tables.iter().map(|table| table.size.clone()).collect();
+        Sizes::new(&self.gpu, &self.parts, batch, time_steps, &tables)
+    }
+
+    /// The bytes of GPU memory that batches of a size take, besides the weights.
+    pub(crate) fn memory(&self, batch: usize, time_steps: usize) -> Result<u64> {
+        Ok(self.sizes(batch, time_steps)?.total())
+    }
+}
+
+fn table_size(gpu: &Gpu, (rows, width): (usize, usize)) -> RowsSize {
+    let stride = padded(width);
+    RowsSize::new(stride, 0, rows, (gpu.largest_binding() / (stride as u64 * VALUE)) as usize)
+}
+
+fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
+    /// A rowwise step runs this many passes of its loops at most: Mesa 22.3 leaves all loops of an invocation
+    /// after 65,535 passes without a word.
+    const MOST_PASSES: usize = 60_000;
+    let (features, units) = (cell.features(), cell.units());
+    check_weight(gpu, "kernel", padded(features) * units * GATES)?;
+    check_weight(gpu, "recurrent_kernel", units * units * GATES)?;
+    let rowwise = [cell.activation, cell.recurrent_activation].into_iter().find(|activation| activation.is_rowwise());
+    if let Some(activation) = rowwise.filter(|_| units.div_ceil(64) * (units + 4) > MOST_PASSES) {
+        return Err(Error::Unsupported {
+            layer: format!("LSTM with {units} units"),
+            option: format!("{activation} as an activation of so many units on a GPU"),
+            instead: "run it on Device::cpu()".to_owned(),
+        });
+    }
+    let weights = &cell.weights;
+    let kernel: Vec<[f32; GATES]> = weights.kernel.outer_iter().flat_map(|row| gates_of(row, units)).collect();
+    let bias: Vec<[f32; GATES]> =
+        weights.bias.as_ref().map_or_else(Vec::new, |bias| gates_of(bias.view(), units).collect());
+    let projection = Projection::make(
+        gpu,
+        "lstm",
+        (features, units, units * GATES),
+        |k, unit| kernel.get(k * units + unit).copied().unwrap_or_default(),
+        |unit| bias.get(unit).copied().unwrap_or_default(),
+        Activation::Linear,
+    );
+    Ok(CellWeights { projection, step: RecurrentStep::make(gpu, "lstm", cell) })
+}
+
+fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
+    let (features, units) = part.weights.kernel.dim();
+    check_weight(gpu, "kernel of the Dense layer", padded(features) * padded(units))?;
+    let kernel = &part.weights.kernel;
+    let bias = part.weights.bias.as_ref();
+    Ok(Projection::make(
+        gpu,
+        "dense",
+        (features, padded(units) / 4, units),
+        |k, column| std::array::from_fn(|lane| kernel.get((k, column * 4 + lane)).copied().unwrap_or(0.0)),
+        |column| {
+            std::array::from_fn(|lane| bias.and_then(|bias| bias.get(column * 4 + lane)).copied().unwrap_or(0.0))
+        },
+        part.activation,
+    ))
+}
+
+/// A weight has to fit one binding.
+fn check_weight(gpu: &Gpu, what: &str, values: usize) -> Result<()> {
+    let (needed, limit) = (values as u64 * VALUE, gpu.largest_binding());
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: format!("the {what} on {}", gpu.name()),
+        needed,
+        limit,
+        limit_name: "max_storage_buffer_binding_size",
+        repair: "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
+    })
+}

@@ -1,0 +1,244 @@
+//! One run: upload, record, submit, read back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ndarray::{Array2, ArrayD, Axis, IxDyn};
+
+use super::GpuModel;
+use super::commands::Commands;
+use super::record::Recorder;
+use super::rows::padded;
+use super::workspace::{StageKind, StateBuffers, Workspace, missing};
+use crate::error::Result;
+use crate::flow::{Flow, Input, NONE, Ran, Stage};
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// How many sizes keep their workspaces for the next run.
+const WORKSPACES: usize = 4;
+
+impl GpuModel {
+    /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
+    pub(crate) async fn run(
+        &self,
+        flow: &Flow,
+        input: Input<'_>,
+        states: &[State],
+        wants_states: bool,
+    ) -> Result<Ran> {
+        let (batch, time_steps) = input.size();
+        let workspace = match self.take_workspace(batch, time_steps) {
+            Some(workspace) => workspace,
+            None => self.gpu.guarded("making the buffers", || Workspace::make(self, batch, time_steps)).await?,
+        };
+        self.gpu.guarded("running the model", || self.submit(&workspace, flow, input, states, wants_states)).await?;
+        let ran = self.read_back(&workspace, flow, states, wants_states).await?;
+        self.keep_workspace(workspace);
+        Ok(ran)
+    }
+
+    fn take_workspace(&self, batch: usize, time_steps: usize) -> Option<Workspace> {
+        let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |workspace: &Workspace| workspace.batch == batch && workspace.time_steps == time_steps;
+        let position = kept.iter().position(fits)?;
+        Some(kept.remove(position))
+    }
+
+    fn keep_workspace(&self, workspace: Workspace) {
+        let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push(workspace);
+        let surplus = kept.len().saturating_sub(WORKSPACES);
+        kept.drain(..surplus);
+    }
+
+    fn submit(
+        &self,
+        workspace: &Workspace,
+        flow: &Flow,
+        input: Input<'_>,
+        states: &[State],
+        wants_states: bool,
+    ) -> Result<()> {
+        self.upload(workspace, flow, input, states)?;
+        let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
+        Recorder { model: self, workspace, flow }.record(&mut commands, wants_states)?;
+        let descriptor = wgpu::CommandEncoderDescriptor { label: Some("cellstate") };
+        let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+        commands.record(&self.gpu, &workspace.params, &mut encoder)?;
+        self.gpu.queue().submit([encoder.finish()]);
+        Ok(())
+    }
+
+    /// Uploads the rows of the input that are read, the lists of rows, and the initial states. Padding is not among them.
+    fn upload(&self, workspace: &Workspace, flow: &Flow, input: Input<'_>, states: &[State]) -> Result<()> {
+        let queue = self.gpu.queue();
+        let list = |buffer: &wgpu::Buffer, index: &[u32]| queue.write_buffer(buffer, 0, bytemuck::cast_slice(index));
+        if let Input::Values(values) = input {
+            let (_, time_steps, _) = values.dim();
+            let size = &workspace.input.size;
+            let cut = size.full_cut(flow.input_steps.len());
+            for (buffer, held) in workspace.input.buffers.iter().zip(cut) {
+                let steps = flow.input_steps.get(held).ok_or_else(missing)?;
+                let mut packed = vec![0.0_f32; steps.len() * size.stride];
+                for (packed, &step) in packed.chunks_exact_mut(size.stride.max(1)).zip(steps) {
+                    let (sequence, time_step) = (step as usize / time_steps, step as usize % time_steps);
+                    let row = values.index_axis(Axis(0), sequence);
+                    let row = row.index_axis(Axis(0), time_step);
+                    packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+                }
+                queue.write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
+            }
+        }
+        for (stage, buffers) in flow.stages.iter().zip(&workspace.stages) {
+            match (stage, &buffers.kind) {
+                (Stage::Recurrent { cell, schedule, input }, StageKind::Recurrent { gather, .. }) => {
+                    list(&gather.index, &input.index);
+                    let state = states.get(*cell).ok_or_else(missing)?;
+                    let memory = &workspace.states.get(*cell).ok_or_else(missing)?.memory;
+                    let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
+                    queue.write_buffer(hidden, 0, bytemuck::cast_slice(&by_position(schedule, &state.hidden)));
+                    queue.write_buffer(memory, 0, bytemuck::cast_slice(&by_position(schedule, &state.cell)));
+                }
+                (Stage::Dense { input, .. }, StageKind::Dense { gather, .. }) => list(&gather.index, &input.index),
+                (
+                    Stage::Merge { forward, backward, .. },
+                    StageKind::Merge { forward: forward_list, backward: backward_list },
+                ) => {
+                    list(&forward_list.index, &forward.index);
+                    list(&backward_list.index, &backward.index);
+                }
+                _ => return Err(missing()),
+            }
+        }
+        for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
+            list(&buffers.gather.index, &placed.gather.index);
+        }
+        for (cell, buffers) in workspace.states.iter().enumerate() {
+            list(&buffers.gather.index, &last_rows(flow.schedule(cell).ok_or_else(missing)?));
+        }
+        Ok(())
+    }
+
+    async fn read_back(
+        &self,
+        workspace: &Workspace,
+        flow: &Flow,
+        states: &[State],
+        wants_states: bool,
+    ) -> Result<Ran> {
+        let wanted: &[StateBuffers] = if wants_states { &workspace.states } else { &[] };
+        let outputs = workspace.outputs.iter().flat_map(|output| &output.staging.buffers);
+        let staging: Vec<&wgpu::Buffer> = outputs.chain(wanted.iter().map(|state| &state.staging)).collect();
+        let mut read = self.map(&staging).await?.into_iter();
+        let mut outputs = Vec::with_capacity(flow.outputs.len());
+        for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
+            let values: usize = placed.shape.iter().product();
+            let mut all: Vec<f32> = Vec::with_capacity(values);
+            for _ in &buffers.staging.buffers {
+                all.extend(read.next().ok_or_else(missing)?);
+            }
+            all.truncate(values); // a buffer is never empty
+            outputs.push(ArrayD::from_shape_vec(IxDyn(&placed.shape), all).map_err(|_| missing())?);
+        }
+        let mut finals = states.to_vec();
+        for (cell, (values, state)) in read.zip(&mut finals).enumerate() {
+            read_state(&values, flow.schedule(cell).ok_or_else(missing)?, state);
+        }
+        Ok(Ran { outputs, states: finals })
+    }
+
+    /// The values of buffers that the host reads, once the GPU has finished.
+    async fn map(&self, staging: &[&wgpu::Buffer]) -> Result<Vec<Vec<f32>>> {
+        let doing = "reading back";
+        let mapped: Vec<Mapped> = staging.iter().map(|buffer| Mapped::request(buffer)).collect();
+        #[cfg(not(target_arch = "wasm32"))]
+        self.gpu
+            .device()
+            .poll(wgpu::PollType::wait_indefinitely())
+            .map_err(|error| self.gpu.failed(doing, error.to_string()))?;
+        let mut read = Vec::with_capacity(staging.len());
+        for (buffer, mapped) in staging.iter().zip(mapped) {
+            mapped.await.map_err(|error| self.gpu.failed(doing, error.to_string()))?;
+            let view = buffer.slice(..).get_mapped_range();
+            let view = view.map_err(|error| self.gpu.failed(doing, error.to_string()))?;
+            read.push(bytemuck::pod_collect_to_vec(&view[..]));
+            drop(view);
+            buffer.unmap();
+        }
+        Ok(read)
+    }
+}
+
+/// The wish to read a buffer, which the driver grants later.
+#[derive(Default)]
+struct Mapped {
+    shared: Arc<Mutex<(Option<Result<(), wgpu::BufferAsyncError>>, Option<std::task::Waker>)>>,
+}
+
+impl Mapped {
+    fn request(buffer: &wgpu::Buffer) -> Self {
+        let mapped = Self::default();
+        let shared = Arc::clone(&mapped.shared);
+        buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.0 = Some(result);
+            if let Some(waker) = shared.1.take() {
+                waker.wake();
+            }
+        });
+        mapped
+    }
+}
+
+impl Future for Mapped {
+    type Output = Result<(), wgpu::BufferAsyncError>;
+
+    fn poll(self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match shared.0.take() {
+            Some(result) => std::task::Poll::Ready(result),
+            None => {
+                shared.1 = Some(context.waker().clone());
+                std::task::Poll::Pending
+            }
+        }
+    }
+}
+
+/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
+fn by_position(schedule: &Schedule, state: &Array2<f32>) -> Vec<f32> {
+    let stride = padded(state.ncols());
+    let mut packed = vec![0.0; schedule.batch() * stride];
+    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
+        let row = state.row(sequence as usize);
+        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+    }
+    packed
+}
+
+/// For each sequence the row after which it is finished.
+fn last_rows(schedule: &Schedule) -> Vec<u32> {
+    let mut rows = vec![NONE; schedule.batch()];
+    for (position, &sequence) in schedule.order().iter().enumerate() {
+        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
+            *entry = row as u32;
+        }
+    }
+    rows
+}
+
+/// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
+/// keeps the state that it had.
+fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
+    let stride = padded(state.hidden.ncols()).max(1);
+    let (hidden, memory) = values.split_at((schedule.batch() * stride).min(values.len()));
+    let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
+    let positions = schedule.order().iter().zip(schedule.lengths()).zip(memory.chunks_exact(stride));
+    for ((&sequence, &length), memory) in positions {
+        let sequence = sequence as usize;
+        if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
+            state.hidden.row_mut(sequence).iter_mut().zip(*hidden).for_each(|(value, &new)| *value = new);
+            state.cell.row_mut(sequence).iter_mut().zip(memory).for_each(|(value, &new)| *value = new);
+        }
+    }
+}

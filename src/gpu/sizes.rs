@@ -1,0 +1,186 @@
+//! How large every buffer of a workspace is: worked out once, for making them and for saying how much they take.
+
+use super::commands::record_bytes;
+use super::device::Gpu;
+use super::gather::index_bytes;
+use super::rows::{RowsSize, VALUE, padded};
+use crate::error::{Error, Result};
+use crate::flow::{Flow, Gather, Input, Source, Stage};
+use crate::model::parts::Parts;
+
+/// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
+/// the GPU's cache, and need not be there for the whole sequence.
+const PROJECTED_BYTES: u64 = 64 << 20;
+
+/// The four gates of a unit as one vec4.
+const GATE_BYTES: u64 = 16;
+
+/// A recurrent stage is cut over time: its rows into segments of a buffer each, a segment into chunks whose projected
+/// rows fit the scratch.
+#[derive(Clone, Debug)]
+pub(crate) struct RecurrentSize {
+    pub(crate) rows: RowsSize,
+    pub(crate) segment_steps: usize,
+    pub(crate) chunk_steps: usize,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum StageSize {
+    Recurrent(RecurrentSize),
+    /// Rows that are made buffer by buffer.
+    Rows(RowsSize),
+}
+
+impl StageSize {
+    pub(crate) fn rows(&self) -> &RowsSize {
+        match self {
+            Self::Recurrent(size) => &size.rows,
+            Self::Rows(rows) => rows,
+        }
+    }
+}
+
+/// The sizes of a workspace.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) batch: usize,
+    pub(crate) input: RowsSize,
+    pub(crate) stages: Vec<StageSize>,
+    pub(crate) outputs: Vec<RowsSize>,
+    /// Scratch for gathered and for projected rows.
+    pub(crate) gathered: u64,
+    pub(crate) projected: u64,
+    /// For each stage the entries of its lists of rows, at most.
+    pub(crate) entries: Vec<Vec<usize>>,
+    pub(crate) output_entries: Vec<usize>,
+    /// For each cell the values of its state, (batch, padded units).
+    pub(crate) states: Vec<usize>,
+    pub(crate) params: u64,
+}
+
+impl Sizes {
+    /// The sizes for batches of (batch, time_steps), whatever their mask.
+    pub(crate) fn new(gpu: &Gpu, parts: &Parts, batch: usize, time_steps: usize, tables: &[RowsSize]) -> Result<Self> {
+        let flow = Flow::new(parts, Input::Full { batch, time_steps }, None)?;
+        let builder = Builder { limit: gpu.largest_binding(), batch, time_steps };
+        builder.check(index_bytes(batch * time_steps), "the list of the steps of the batch", "steps")?;
+        let features = padded(parts.features.unwrap_or(0));
+        let input = builder.rows(features, flow.input_steps.len());
+        let mut sizes = Self {
+            batch,
+            input,
+            stages: Vec::new(),
+            outputs: Vec::new(),
+            gathered: 0,
+            projected: 0,
+            entries: Vec::new(),
+            output_entries: Vec::new(),
+            states: Vec::new(),
+            params: 0,
+        };
+        let mut dispatches = 0;
+        for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
+            let sources = |gather: &Gather| match gather.source {
+                Source::Input => sizes.input.buffers,
+                Source::Table(table) => tables.get(table).map_or(1, |size| size.buffers),
+                Source::Stage(stage) => sizes.stages.get(stage).map_or(1, |size| size.rows().buffers),
+            };
+            let (size, entries, parts_of_stage) = match stage {
+                Stage::Recurrent { cell, input, .. } => {
+                    let features = parts.cells.get(*cell).map_or(0, |cell| cell.features());
+                    let size = builder.recurrent(features, width)?;
+                    let chunk_rows = (size.chunk_steps * batch) as u64;
+                    sizes.gathered = sizes.gathered.max(chunk_rows * padded(features) as u64 * VALUE);
+                    sizes.projected = sizes.projected.max(chunk_rows * width as u64 * GATE_BYTES);
+                    let chunks = size.rows.buffers + time_steps.div_ceil(size.chunk_steps);
+                    let dispatches = time_steps + chunks * (1 + sources(input)) + size.rows.buffers;
+                    (StageSize::Recurrent(size), vec![input.index.len()], dispatches)
+                }
+                Stage::Dense { dense, input } => {
+                    let features = parts.denses.get(*dense).map_or(0, |part| part.weights.kernel.nrows());
+                    let widest = padded(features).max(padded(width));
+                    let rows = builder.rows(widest, stage.rows());
+                    let size = RowsSize { stride: padded(width), ..rows };
+                    sizes.gathered = sizes.gathered.max(size.most as u64 * padded(features) as u64 * VALUE);
+                    let dispatches = size.buffers * (2 + sources(input));
+                    (StageSize::Rows(size), vec![input.index.len()], dispatches)
+                }
+                Stage::Merge { forward, backward, .. } => {
+                    let size = builder.rows(padded(width), stage.rows());
+                    let dispatches = size.buffers * (sources(forward) + sources(backward));
+                    (StageSize::Rows(size), vec![forward.index.len(), backward.index.len()], dispatches)
+                }
+            };
+            sizes.stages.push(size);
+            sizes.entries.push(entries);
+            dispatches += parts_of_stage;
+        }
+        for placed in &flow.outputs {
+            let width = placed.shape.last().copied().unwrap_or(0);
+            let size = builder.rows(width, placed.gather.index.len());
+            let sources = sizes.stages.iter().map(|size| size.rows().buffers).chain(tables.iter().map(|t| t.buffers));
+            dispatches += size.buffers * sources.max().unwrap_or(1);
+            sizes.output_entries.push(placed.gather.index.len());
+            sizes.outputs.push(size);
+        }
+        sizes.states = parts.cells.iter().map(|cell| batch * padded(cell.units())).collect();
+        sizes.params = dispatches as u64 * record_bytes(gpu);
+        if sizes.params > gpu.limits().max_buffer_size.min(u64::from(u32::MAX)) {
+            return Err(Error::TooLarge {
+                what: format!("the parameters of {dispatches} dispatches"),
+                needed: sizes.params,
+                limit: gpu.limits().max_buffer_size.min(u64::from(u32::MAX)),
+                limit_name: "max_buffer_size",
+                repair: "run the sequences piece by piece with `run_from`".to_owned(),
+            });
+        }
+        Ok(sizes)
+    }
+}
+
+struct Builder {
+    limit: u64,
+    batch: usize,
+    time_steps: usize,
+}
+
+impl Builder {
+    /// `rows` rows in as few buffers as there can be.
+    fn rows(&self, stride: usize, rows: usize) -> RowsSize {
+        let most = self.limit / (stride.max(1) as u64 * VALUE);
+        RowsSize::new(stride, 0, rows, most.min(u64::from(u32::MAX)) as usize)
+    }
+
+    fn recurrent(&self, features: usize, units: usize) -> Result<RecurrentSize> {
+        let batch = self.batch.max(1) as u64;
+        let row = padded(units) as u64 * VALUE;
+        let projected = units as u64 * GATE_BYTES;
+        let gathered = padded(features) as u64 * VALUE;
+        // the smallest segment is one step: the states before it, and the rows that it makes
+        let smallest = batch * projected.max(gathered).max(2 * row);
+        self.check(smallest, "one time step of the batch", "sequences")?;
+        let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch)).max(1) as usize;
+        let time_steps = self.time_steps.max(1);
+        let segment_steps = (most_steps(row, self.limit) - 1).clamp(1, time_steps);
+        let chunk_steps = most_steps(projected, self.limit.min(PROJECTED_BYTES))
+            .min(most_steps(gathered, self.limit))
+            .min(segment_steps);
+        let rows = self.batch * self.time_steps;
+        let rows = RowsSize::new(padded(units), self.batch, rows, self.batch.max(1) * segment_steps);
+        Ok(RecurrentSize { rows, segment_steps, chunk_steps })
+    }
+
+    fn check(&self, needed: u64, what: &str, unit: &str) -> Result<()> {
+        if needed <= self.limit {
+            return Ok(());
+        }
+        let fits = (self.batch as u128 * u128::from(self.limit) / u128::from(needed.max(1))).max(1);
+        Err(Error::TooLarge {
+            what: format!("{what} of {} sequences of {} time steps", self.batch, self.time_steps),
+            needed,
+            limit: self.limit,
+            limit_name: "max_storage_buffer_binding_size",
+            repair: format!("{fits} {unit} at once would fit: run the batch in pieces"),
+        })
+    }
+}

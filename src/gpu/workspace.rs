@@ -1,0 +1,236 @@
+//! The buffers and bind groups of one (batch, time_steps) on the GPU, made once.
+
+use super::GpuModel;
+use super::buffer::{Use, buffer_bytes};
+use super::device::Gpu;
+use super::gather::{GatherBuffers, index_bytes};
+use super::input_projection::ProjectionGroups;
+use super::rows::{Rows, RowsSize, VALUE};
+use super::sizes::{RecurrentSize, Sizes, StageSize};
+use crate::error::{Error, Result};
+use crate::flow::{Flow, Gather, Input, Source, Stage};
+
+/// Everything that a batch of one size needs on the GPU besides the weights.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    pub(crate) batch: usize,
+    pub(crate) time_steps: usize,
+    pub(crate) params: wgpu::Buffer,
+    pub(crate) params_bytes: u64,
+    pub(crate) input: Rows,
+    pub(crate) stages: Vec<StageBuffers>,
+    pub(crate) outputs: Vec<OutputBuffers>,
+    pub(crate) states: Vec<StateBuffers>,
+}
+
+/// The buffers of a stage.
+#[derive(Debug)]
+pub(crate) struct StageBuffers {
+    pub(crate) rows: Rows,
+    pub(crate) kind: StageKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum StageKind {
+    Recurrent {
+        size: RecurrentSize,
+        gather: GatherBuffers,
+        /// From the gathered scratch, then from each buffer of the source, into the projected scratch.
+        projection: ProjectionGroups,
+        /// One for each buffer of the rows.
+        steps: Vec<wgpu::BindGroup>,
+    },
+    Dense {
+        gather: GatherBuffers,
+        /// One for each buffer of the rows; from the gathered scratch, then from each buffer of the source.
+        projections: Vec<ProjectionGroups>,
+    },
+    Merge { forward: GatherBuffers, backward: GatherBuffers },
+}
+
+/// An output in the shape that the caller gets, and the buffers that the host reads.
+#[derive(Debug)]
+pub(crate) struct OutputBuffers {
+    pub(crate) rows: Rows,
+    pub(crate) gather: GatherBuffers,
+    pub(crate) staging: Rows,
+}
+
+/// The state of a cell: where it lives while the model runs, and what the host reads.
+#[derive(Debug)]
+pub(crate) struct StateBuffers {
+    /// c by position of the schedule, (batch, padded units).
+    pub(crate) memory: wgpu::Buffer,
+    /// The final h by sequence, (batch, padded units).
+    pub(crate) hidden: wgpu::Buffer,
+    pub(crate) gather: GatherBuffers,
+    /// First h, then c.
+    pub(crate) staging: wgpu::Buffer,
+}
+
+impl Sizes {
+    /// The bytes of all buffers that a workspace makes.
+    pub(crate) fn total(&self) -> u64 {
+        let rows = |size: &RowsSize| size.bytes().sum::<u64>();
+        let lists = self.entries.iter().flatten().map(|&entries| buffer_bytes(index_bytes(entries)));
+        let outputs = self.outputs.iter().zip(&self.output_entries);
+        [
+            rows(&self.input),
+            self.stages.iter().map(|stage| rows(stage.rows())).sum(),
+            lists.sum(),
+            outputs.map(|(size, &entries)| 2 * rows(size) + buffer_bytes(index_bytes(entries))).sum(),
+            self.states
+                .iter()
+                .map(|&values| {
+                    let bytes = values as u64 * VALUE;
+                    2 * buffer_bytes(bytes) + buffer_bytes(2 * bytes) + buffer_bytes(index_bytes(self.batch))
+                })
+                .sum(),
+            buffer_bytes(self.gathered),
+            buffer_bytes(self.projected),
+            buffer_bytes(self.params),
+        ]
+        .iter()
+        .sum()
+    }
+}
+
+impl Workspace {
+    pub(crate) fn make(model: &GpuModel, batch: usize, time_steps: usize) -> Result<Self> {
+        let sizes = model.sizes(batch, time_steps)?;
+        let flow = Flow::new(&model.parts, Input::Full { batch, time_steps }, None)?;
+        let gpu = &model.gpu;
+        let storage = |label: &str, bytes| gpu.make_buffer(&format!("cellstate.{label}"), bytes, Use::Storage);
+        let params = gpu.make_buffer("cellstate.params", sizes.params, Use::Uniform);
+        let maker = Maker {
+            gpu,
+            model,
+            sizes: &sizes,
+            params: &params,
+            gathered: storage("gathered", sizes.gathered),
+            projected: storage("projected", sizes.projected),
+            input: Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage),
+        };
+        let memories: Vec<wgpu::Buffer> =
+            sizes.states.iter().map(|&values| storage("memory", values as u64 * VALUE)).collect();
+        let mut stages: Vec<StageBuffers> = Vec::new();
+        for (number, stage) in flow.stages.iter().enumerate() {
+            let made = maker.stage(number, stage, &stages, &memories)?;
+            stages.push(made);
+        }
+        let outputs = flow.outputs.iter().zip(sizes.outputs.iter().zip(&sizes.output_entries));
+        let outputs = outputs
+            .map(|(placed, (size, &entries))| {
+                let rows = Rows::make(gpu, "cellstate.output", size, Use::Storage);
+                let source = maker.source(&placed.gather, &stages)?;
+                let targets: Vec<_> = rows.buffers.iter().collect();
+                let gather = GatherBuffers::make(gpu, "place", entries, source, &targets, &params);
+                let staging = Rows::make(gpu, "cellstate.output.staging", size, Use::Readback);
+                Ok(OutputBuffers { rows, gather, staging })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let states = memories.into_iter().zip(&sizes.states).zip(&flow.cell_stages);
+        let states = states
+            .map(|((memory, &values), &stage)| {
+                let hidden = storage("final_hidden", values as u64 * VALUE);
+                let source = &stages.get(stage).ok_or_else(missing)?.rows;
+                let gather = GatherBuffers::make(gpu, "final_hidden", batch, source, &[&hidden], &params);
+                let staging = gpu.make_buffer("cellstate.state.staging", 2 * values as u64 * VALUE, Use::Readback);
+                Ok(StateBuffers { memory, hidden, gather, staging })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let input = maker.input;
+        Ok(Self { batch, time_steps, params, params_bytes: sizes.params, input, stages, outputs, states })
+    }
+}
+
+struct Maker<'a> {
+    gpu: &'a Gpu,
+    model: &'a GpuModel,
+    sizes: &'a Sizes,
+    params: &'a wgpu::Buffer,
+    gathered: wgpu::Buffer,
+    projected: wgpu::Buffer,
+    input: Rows,
+}
+
+impl Maker<'_> {
+    fn stage(
+        &self,
+        number: usize,
+        stage: &Stage,
+        before: &[StageBuffers],
+        memories: &[wgpu::Buffer],
+    ) -> Result<StageBuffers> {
+        let size = self.sizes.stages.get(number).ok_or_else(missing)?;
+        let lists = self.sizes.entries.get(number).ok_or_else(missing)?;
+        let entries = *lists.first().ok_or_else(missing)?;
+        let more_entries = lists.get(1).copied().unwrap_or(0);
+        let gpu = self.gpu;
+        match (stage, size) {
+            (Stage::Recurrent { cell, input, .. }, StageSize::Recurrent(size)) => {
+                let source = self.source(input, before)?;
+                let cell_weights = self.model.cells.get(*cell).ok_or_else(missing)?;
+                let memory = memories.get(*cell).ok_or_else(missing)?;
+                let rows = Rows::make(gpu, "cellstate.hidden", &size.rows, Use::Storage);
+                let gather = GatherBuffers::make(gpu, "gather", entries, source, &[&self.gathered], self.params);
+                let sources = std::iter::once(&self.gathered).chain(&source.buffers);
+                let projection = cell_weights.projection.groups(
+                    gpu,
+                    "input_projection",
+                    self.params,
+                    sources,
+                    &self.projected,
+                );
+                let group = |hidden| {
+                    cell_weights.step.group(gpu, "recurrent_step", self.params, [&self.projected, hidden, memory])
+                };
+                let steps = rows.buffers.iter().map(group).collect();
+                let kind = StageKind::Recurrent { size: size.clone(), gather, projection, steps };
+                Ok(StageBuffers { rows, kind })
+            }
+            (Stage::Dense { dense, input }, StageSize::Rows(size)) => {
+                let source = self.source(input, before)?;
+                let weights = self.model.denses.get(*dense).ok_or_else(missing)?;
+                let rows = Rows::make(gpu, "cellstate.dense", size, Use::Storage);
+                let gather = GatherBuffers::make(gpu, "gather", entries, source, &[&self.gathered], self.params);
+                let group = |target| {
+                    let sources = std::iter::once(&self.gathered).chain(&source.buffers);
+                    weights.groups(gpu, "dense", self.params, sources, target)
+                };
+                let projections = rows.buffers.iter().map(group).collect();
+                Ok(StageBuffers { rows, kind: StageKind::Dense { gather, projections } })
+            }
+            (Stage::Merge { forward, backward, .. }, StageSize::Rows(size)) => {
+                let rows = Rows::make(gpu, "cellstate.merged", size, Use::Storage);
+                let targets: Vec<_> = rows.buffers.iter().collect();
+                let make = |gather: &Gather, entries| {
+                    let source = self.source(gather, before)?;
+                    Ok(GatherBuffers::make(gpu, "merge", entries, source, &targets, self.params))
+                };
+                let kind = StageKind::Merge { forward: make(forward, entries)?, backward: make(backward, more_entries)? };
+                Ok(StageBuffers { rows, kind })
+            }
+            _ => Err(missing()),
+        }
+    }
+
+    fn source<'b>(&'b self, gather: &Gather, stages: &'b [StageBuffers]) -> Result<&'b Rows> {
+        match gather.source {
+            Source::Input => Some(&self.input),
+            Source::Table(table) => self.model.tables.get(table),
+            Source::Stage(stage) => stages.get(stage).map(|stage| &stage.rows),
+        }
+        .ok_or_else(missing)
+    }
+}
+
+/// Cannot happen: the sizes, the flow and the model come from the same parts.
+pub(crate) fn missing() -> Error {
+    Error::Value {
+        argument: "the flow of the model".to_owned(),
+        expected: "stages that belong to it".to_owned(),
+        found: "others".to_owned(),
+        repair: "this is a defect of cellstate: please report it".to_owned(),
+    }
+}
