@@ -1,0 +1,3 @@
+//! The layers and what they are made of.
+
+pub mod initializer;
