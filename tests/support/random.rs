@@ -1,0 +1,66 @@
+//! Numbers for tests that make their own cases: small, seeded, the same everywhere.
+
+use ndarray::{Array1, Array2, Array3};
+
+use super::layers::CellSpec;
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// A number from 0 to `end - 1`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.next() % end as u64) as usize
+    }
+
+    /// A number in (-limit, limit).
+    pub(crate) fn within(&mut self, limit: f32) -> f32 {
+        let unit = (self.next() >> 40) as f32 / (1u64 << 24) as f32;
+        (2.0 * unit - 1.0) * limit
+    }
+
+    pub(crate) fn array1(&mut self, length: usize, limit: f32) -> Array1<f32> {
+        Array1::from_shape_simple_fn(length, || self.within(limit))
+    }
+
+    pub(crate) fn array2(&mut self, shape: (usize, usize), limit: f32) -> Array2<f32> {
+        Array2::from_shape_simple_fn(shape, || self.within(limit))
+    }
+
+    pub(crate) fn array3(&mut self, shape: (usize, usize, usize), limit: f32) -> Array3<f32> {
+        Array3::from_shape_simple_fn(shape, || self.within(limit))
+    }
+
+    /// A cell whose four gates all matter: pre-activations of a size of about 1, a bias of its own for every gate.
+    pub(crate) fn cell(&mut self, features: usize, units: usize) -> CellSpec {
+        let limit = |fan_in: usize| (3.0 / fan_in as f32).sqrt().min(1.0);
+        CellSpec {
+            kernel: self.array2((features, 4 * units), limit(features)),
+            recurrent_kernel: self.array2((units, 4 * units), limit(units)),
+            bias: Some(self.array1(4 * units, 0.5)),
+            activation: "tanh".to_owned(),
+            recurrent_activation: "sigmoid".to_owned(),
+        }
+    }
+
+    /// One state: hidden and cell.
+    pub(crate) fn state(&mut self, batch: usize, units: usize) -> (Array2<f32>, Array2<f32>) {
+        (
+            self.array2((batch, units), 0.9),
+            self.array2((batch, units), 1.5),
+        )
+    }
+}

@@ -1,0 +1,488 @@
+//! The plain, slow, obviously right implementation, in f64 with loops: Keras 3.15's meaning of every layer.
+//!
+//! It also makes mistakes on request ([`Mutant`]), so that the cases can show that they would notice.
+
+use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView3, Axis, Ix2, Ix3, Zip, concatenate};
+
+use super::{
+    golden::Input,
+    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions},
+    reference_activation::activate,
+};
+
+/// A mistake that an implementation might make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Mutant {
+    None,
+    SwapGatesInputForget,
+    SwapGatesForgetCandidate,
+    SwapGatesCandidateOutput,
+    DropBias,
+    /// Every gate's block of the recurrent kernel is read transposed.
+    TransposeRecurrentKernel,
+    IgnoreMask,
+    /// The last valid step of every sequence is not run.
+    MissingLastStep,
+    /// A row reads the hidden state of the next row of the batch.
+    NeighbourState,
+    InitialStateIgnored,
+    /// Before the first valid step the output is the initial hidden state, not 0.
+    MaskedOutputStartsAtInitialHidden,
+}
+
+impl Mutant {
+    /// Every mistake.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::SwapGatesInputForget,
+        Self::SwapGatesForgetCandidate,
+        Self::SwapGatesCandidateOutput,
+        Self::DropBias,
+        Self::TransposeRecurrentKernel,
+        Self::IgnoreMask,
+        Self::MissingLastStep,
+        Self::NeighbourState,
+        Self::InitialStateIgnored,
+        Self::MaskedOutputStartsAtInitialHidden,
+    ];
+}
+
+/// The weights of an LSTM, gate order i f g o.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// (features, 4 * units)
+    pub(crate) kernel: Array2<f64>,
+    /// (units, 4 * units)
+    pub(crate) recurrent_kernel: Array2<f64>,
+    /// (4 * units)
+    pub(crate) bias: Array1<f64>,
+    pub(crate) activation: String,
+    pub(crate) recurrent_activation: String,
+}
+
+/// (batch, units) each.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) hidden: Array2<f64>,
+    pub(crate) cell: Array2<f64>,
+}
+
+impl State {
+    pub(crate) fn zero(batch: usize, units: usize) -> Self {
+        Self {
+            hidden: Array2::zeros((batch, units)),
+            cell: Array2::zeros((batch, units)),
+        }
+    }
+}
+
+/// What a chain of layers gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    /// (batch, time_steps, units), or (batch, units) without return_sequences.
+    pub(crate) values: ArrayD<f64>,
+    /// The other direction, where both stay apart.
+    pub(crate) backward: Option<ArrayD<f64>>,
+}
+
+impl Cell {
+    pub(crate) fn new(spec: &CellSpec, mutant: Mutant) -> Self {
+        let units = spec.units();
+        let bias = match (&spec.bias, mutant) {
+            (None, _) | (_, Mutant::DropBias) => Array1::zeros(4 * units),
+            (Some(bias), _) => bias.mapv(f64::from),
+        };
+        let mut cell = Self {
+            kernel: spec.kernel.mapv(f64::from),
+            recurrent_kernel: spec.recurrent_kernel.mapv(f64::from),
+            bias,
+            activation: spec.activation.clone(),
+            recurrent_activation: spec.recurrent_activation.clone(),
+        };
+        match mutant {
+            Mutant::SwapGatesInputForget => cell.swap_gates(0, 1),
+            Mutant::SwapGatesForgetCandidate => cell.swap_gates(1, 2),
+            Mutant::SwapGatesCandidateOutput => cell.swap_gates(2, 3),
+            Mutant::TransposeRecurrentKernel => {
+                let right = cell.recurrent_kernel.clone();
+                for ((from, column), weight) in cell.recurrent_kernel.indexed_iter_mut() {
+                    let (gate, to) = (column / units, column % units);
+                    *weight = right[[to, gate * units + from]];
+                }
+            }
+            _ => {}
+        }
+        cell
+    }
+
+    pub(crate) fn units(&self) -> usize {
+        self.recurrent_kernel.nrows()
+    }
+
+    fn swap_gates(&mut self, one: usize, other: usize) {
+        let units = self.units();
+        for unit in 0..units {
+            let (one, other) = (one * units + unit, other * units + unit);
+            self.bias.swap(one, other);
+            for row in 0..self.kernel.nrows() {
+                self.kernel.swap([row, one], [row, other]);
+            }
+            for row in 0..units {
+                self.recurrent_kernel.swap([row, one], [row, other]);
+            }
+        }
+    }
+
+    /// One step of one sequence:
+    ///
+    /// ```text
+    /// z  = x W + h U + b             W kernel, U recurrent_kernel, b bias; z = [z_i z_f z_g z_o]
+    /// i  = s(z_i)   f = s(z_f)   g = a(z_g)   o = s(z_o)      s recurrent_activation, a activation
+    /// c' = f c + i g
+    /// h' = o a(c')
+    /// ```
+    ///
+    /// Returns h', c'.
+    pub(crate) fn step(&self, x: &[f64], hidden: &[f64], cell: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let units = self.units();
+        let mut z = self.bias.to_vec();
+        for (x, weights) in x.iter().zip(self.kernel.rows()) {
+            for (sum, weight) in z.iter_mut().zip(weights) {
+                *sum += x * weight;
+            }
+        }
+        for (h, weights) in hidden.iter().zip(self.recurrent_kernel.rows()) {
+            for (sum, weight) in z.iter_mut().zip(weights) {
+                *sum += h * weight;
+            }
+        }
+        let mut gates = z.chunks_exact_mut(units);
+        let mut gate = |activation: &str| {
+            let gate = gates.next().expect("four gates");
+            activate(activation, gate);
+            gate.to_vec()
+        };
+        let input = gate(&self.recurrent_activation);
+        let forget = gate(&self.recurrent_activation);
+        let candidate = gate(&self.activation);
+        let output = gate(&self.recurrent_activation);
+
+        let mut new_cell = vec![0.0; units];
+        for u in 0..units {
+            new_cell[u] = forget[u] * cell[u] + input[u] * candidate[u];
+        }
+        let mut new_hidden = new_cell.clone();
+        activate(&self.activation, &mut new_hidden);
+        for u in 0..units {
+            new_hidden[u] *= output[u];
+        }
+        (new_hidden, new_cell)
+    }
+}
+
+/// Runs one or more cells, one on top of the other, over a batch; `states` (one for each cell) are the initial ones and
+/// become the final ones. Returns the outputs of all steps in the order in which they were run.
+///
+/// - A masked step changes no state; its output is the output of the step run before it, and 0 if there was none,
+///   whatever the initial state. With `zero_output_for_mask` it is 0.
+/// - `go_backwards` runs from the last time step to the first, and leaves the outputs in that order.
+pub(crate) fn recurrent(
+    inputs: ArrayView3<'_, f64>,
+    mask: Option<&Array2<bool>>,
+    cells: &[Cell],
+    options: RecurrentOptions,
+    states: &mut [State],
+    mutant: Mutant,
+) -> Array3<f64> {
+    let (batch, time_steps, features) = inputs.dim();
+    let last = cells.len() - 1;
+    let units = cells[last].units();
+    if mutant == Mutant::InitialStateIgnored {
+        for (state, cell) in states.iter_mut().zip(cells) {
+            *state = State::zero(batch, cell.units());
+        }
+    }
+    let time_step = |step: usize| match options.go_backwards {
+        false => step,
+        true => time_steps - 1 - step,
+    };
+    let is_valid = |row: usize, step: usize| match mask {
+        Some(mask) if mutant != Mutant::IgnoreMask => mask[[row, time_step(step)]],
+        _ => true,
+    };
+    let last_valid = |row: usize| (0..time_steps).rev().find(|&step| is_valid(row, step));
+
+    let mut previous_output = match mutant {
+        Mutant::MaskedOutputStartsAtInitialHidden => states[last].hidden.clone(),
+        _ => Array2::zeros((batch, units)),
+    };
+    let mut outputs = Array3::zeros((batch, time_steps, units));
+    for step in 0..time_steps {
+        let before = states.to_vec();
+        for row in 0..batch {
+            let skipped = mutant == Mutant::MissingLastStep && last_valid(row) == Some(step);
+            if is_valid(row, step) && !skipped {
+                let read = match mutant {
+                    Mutant::NeighbourState => (row + 1) % batch,
+                    _ => row,
+                };
+                let mut x = (0..features)
+                    .map(|f| inputs[[row, time_step(step), f]])
+                    .collect::<Vec<f64>>();
+                for (k, cell) in cells.iter().enumerate() {
+                    let (hidden, cell) = cell.step(
+                        &x,
+                        &before[k].hidden.row(read).to_vec(),
+                        &before[k].cell.row(row).to_vec(),
+                    );
+                    states[k].cell.row_mut(row).assign(&Array1::from(cell));
+                    states[k]
+                        .hidden
+                        .row_mut(row)
+                        .assign(&Array1::from(hidden.clone()));
+                    x = hidden;
+                }
+                previous_output.row_mut(row).assign(&Array1::from(x));
+            } else if options.zero_output_for_mask {
+                previous_output.row_mut(row).fill(0.0);
+            }
+            for unit in 0..units {
+                outputs[[row, step, unit]] = previous_output[[row, unit]];
+            }
+        }
+    }
+    outputs
+}
+
+/// With return_sequences all outputs, without the last one; 0 if there are no time steps.
+fn returned(outputs: Array3<f64>, return_sequences: bool) -> ArrayD<f64> {
+    let (batch, time_steps, units) = outputs.dim();
+    match (return_sequences, time_steps) {
+        (true, _) => outputs.into_dyn(),
+        (false, 0) => Array2::zeros((batch, units)).into_dyn(),
+        (false, _) => outputs
+            .index_axis(Axis(1), time_steps - 1)
+            .to_owned()
+            .into_dyn(),
+    }
+}
+
+/// Both directions. Keras sets `zero_output_for_mask` of both to `return_sequences`, runs the backward layer over the same
+/// input and mask the other way round, and turns its outputs around before they are merged. `states`: forward, backward.
+pub(crate) fn bidirectional(
+    inputs: ArrayView3<'_, f64>,
+    mask: Option<&Array2<bool>>,
+    [forward, backward]: [&Cell; 2],
+    options: RecurrentOptions,
+    merge: Merge,
+    states: &mut [State],
+    mutant: Mutant,
+) -> Output {
+    let forward_options = RecurrentOptions {
+        zero_output_for_mask: options.return_sequences,
+        ..options
+    };
+    let backward_options = RecurrentOptions {
+        go_backwards: !options.go_backwards,
+        ..forward_options
+    };
+    let (forward_states, backward_states) = states.split_at_mut(1);
+    let run = |cell: &Cell, options: RecurrentOptions, states: &mut [State]| {
+        let cells = std::slice::from_ref(cell);
+        let outputs = recurrent(inputs, mask, cells, options, states, mutant);
+        returned(outputs, options.return_sequences)
+    };
+    let forward = run(forward, forward_options, forward_states);
+    let mut backward = run(backward, backward_options, backward_states);
+    if options.return_sequences {
+        backward.invert_axis(Axis(1));
+    }
+    let values = match merge {
+        Merge::Sum => &forward + &backward,
+        Merge::Multiply => &forward * &backward,
+        Merge::Average => (&forward + &backward) / 2.0,
+        Merge::Concat => {
+            let last = Axis(forward.ndim() - 1);
+            concatenate(last, &[forward.view(), backward.view()]).expect("the same batch")
+        }
+        Merge::Separate => {
+            return Output {
+                values: forward,
+                backward: Some(backward),
+            };
+        }
+    };
+    Output {
+        values,
+        backward: None,
+    }
+}
+
+/// A step counts unless all its features equal `mask_value` (NaN equals nothing); the others become 0.
+pub(crate) fn masking(inputs: ArrayView3<'_, f64>, mask_value: f64) -> (Array3<f64>, Array2<bool>) {
+    let mask = inputs.map_axis(Axis(2), |step| step.iter().any(|&x| x != mask_value));
+    let mut outputs = inputs.to_owned();
+    Zip::from(outputs.lanes_mut(Axis(2)))
+        .and(&mask)
+        .for_each(|mut step, &valid| {
+            if !valid {
+                step.fill(0.0);
+            }
+        });
+    (outputs, mask)
+}
+
+/// Row `token` of the embeddings for each token; with `mask_zero`, token 0 does not count.
+pub(crate) fn embedding(
+    tokens: &Array2<i32>,
+    embeddings: &Array2<f64>,
+    mask_zero: bool,
+) -> (Array3<f64>, Option<Array2<bool>>) {
+    let (batch, time_steps) = tokens.dim();
+    let outputs = Array3::from_shape_fn((batch, time_steps, embeddings.ncols()), |(b, t, d)| {
+        embeddings[[tokens[[b, t]] as usize, d]]
+    });
+    (outputs, mask_zero.then(|| tokens.mapv(|token| token != 0)))
+}
+
+/// y = a(x W + b) over the last axis.
+pub(crate) fn dense(
+    inputs: &ArrayD<f64>,
+    kernel: &Array2<f64>,
+    bias: Option<&Array1<f64>>,
+    activation: &str,
+) -> ArrayD<f64> {
+    let mut shape = inputs.shape().to_vec();
+    let features = shape.pop().expect("at least one axis");
+    shape.push(kernel.ncols());
+    let mut values = Vec::new();
+    if features > 0 {
+        let inputs = inputs.as_standard_layout();
+        for x in inputs
+            .as_slice()
+            .expect("contiguous")
+            .chunks_exact(features)
+        {
+            let mut row = match bias {
+                Some(bias) => bias.to_vec(),
+                None => vec![0.0; kernel.ncols()],
+            };
+            for (x, weights) in x.iter().zip(kernel.rows()) {
+                for (sum, weight) in row.iter_mut().zip(weights) {
+                    *sum += x * weight;
+                }
+            }
+            activate(activation, &mut row);
+            values.extend(row);
+        }
+    }
+    ArrayD::from_shape_vec(shape, values).expect("a row of units for each row of features")
+}
+
+/// Runs a chain of layers. `states` holds the states of all layers in order; they are the initial ones and become the final
+/// ones. A mask goes from layer to layer as in Keras: on after return_sequences (unreversed, even after go_backwards), gone
+/// without it; Masking and Embedding make their own.
+pub(crate) fn run(
+    layers: &[LayerSpec],
+    input: &Input,
+    mask: Option<&Array2<bool>>,
+    states: &mut [State],
+    mutant: Mutant,
+) -> Output {
+    let mut mask = mask.cloned();
+    let mut tokens = None;
+    let mut values = ArrayD::zeros(vec![0, 0, 0]);
+    let mut backward = None;
+    match input {
+        Input::Values(array) => values = array.mapv(f64::from).into_dyn(),
+        Input::Tokens(array) => tokens = Some(array.clone()),
+    }
+    let mut states = states;
+    for layer in layers {
+        let (own, rest) = states.split_at_mut(layer.cells().len());
+        states = rest;
+        let cells: Vec<Cell> = layer
+            .cells()
+            .iter()
+            .map(|spec| Cell::new(spec, mutant))
+            .collect();
+        match layer {
+            LayerSpec::Lstm { options, .. } | LayerSpec::StackedCells { options, .. } => {
+                let inputs = values
+                    .view()
+                    .into_dimensionality::<Ix3>()
+                    .expect("three axes");
+                let outputs = recurrent(inputs, mask.as_ref(), &cells, *options, own, mutant);
+                values = returned(outputs, options.return_sequences);
+                mask = mask.filter(|_| options.return_sequences);
+            }
+            LayerSpec::Bidirectional { options, merge, .. } => {
+                let inputs = values
+                    .view()
+                    .into_dimensionality::<Ix3>()
+                    .expect("three axes");
+                let both = [&cells[0], &cells[1]];
+                let output =
+                    bidirectional(inputs, mask.as_ref(), both, *options, *merge, own, mutant);
+                values = output.values;
+                backward = output.backward;
+                mask = mask.filter(|_| options.return_sequences);
+            }
+            LayerSpec::Masking { mask_value } => {
+                let inputs = values
+                    .view()
+                    .into_dimensionality::<Ix3>()
+                    .expect("three axes");
+                let (masked, made) = masking(inputs, f64::from(*mask_value));
+                values = masked.into_dyn();
+                mask = Some(made);
+            }
+            LayerSpec::Embedding {
+                embeddings,
+                mask_zero,
+            } => {
+                let tokens = tokens.take().expect("an embedding takes tokens");
+                let (embedded, made) = embedding(&tokens, &embeddings.mapv(f64::from), *mask_zero);
+                values = embedded.into_dyn();
+                mask = made;
+            }
+            LayerSpec::Dense {
+                kernel,
+                bias,
+                activation,
+            } => {
+                let bias = bias.as_ref().map(|bias| bias.mapv(f64::from));
+                values = dense(&values, &kernel.mapv(f64::from), bias.as_ref(), activation);
+            }
+        }
+    }
+    Output { values, backward }
+}
+
+/// A plain LSTM over one batch from a state, with the names the tests of single layers want: outputs in processing order
+/// (batch, time_steps, units), the last output, the final state.
+pub(crate) fn lstm(
+    spec: &CellSpec,
+    inputs: &Array3<f32>,
+    mask: Option<&Array2<bool>>,
+    options: RecurrentOptions,
+    initial: &(Array2<f32>, Array2<f32>),
+) -> (Array3<f64>, Array2<f64>, State) {
+    let mut states = [State {
+        hidden: initial.0.mapv(f64::from),
+        cell: initial.1.mapv(f64::from),
+    }];
+    let cells = [Cell::new(spec, Mutant::None)];
+    let inputs = inputs.mapv(f64::from);
+    let outputs = recurrent(
+        inputs.view(),
+        mask,
+        &cells,
+        options,
+        &mut states,
+        Mutant::None,
+    );
+    let last = returned(outputs.clone(), false);
+    let last = last.into_dimensionality::<Ix2>().expect("two axes");
+    let [state] = states;
+    (outputs, last, state)
+}
