@@ -179,7 +179,7 @@ impl Output {
     /// The backward layer's output, where the last layer is a `Bidirectional` with `MergeMode::Separate`;
     /// [`Output::values`] is then the forward layer's.
     pub fn backward(&self) -> Option<ArrayViewD<'_, f32>> {
-        self.backward.as_ref().map(ArrayD::view)
+        self.backward.as_ref().map(|values| values.view())
     }
 
     /// The final states of the last layer, if it has `return_state`: one for an LSTM, two for a `Bidirectional`

@@ -4,7 +4,6 @@ mod gather;
 mod input_projection;
 mod merge;
 mod recurrent_step;
-pub(crate) mod vector_math;
 
 use std::sync::Arc;
 
