@@ -17,27 +17,27 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let value = (workgroup.y * workgroups.x + workgroup.x) * 256u + lane;
-    let row = value / params.written;
-    let column = value % params.written;
+    let number = (workgroup.y * workgroups.x + workgroup.x) * 256u + lane;
+    let row = number / params.written;
+    let column = number % params.written;
     if (row >= params.count) {
         return;
     }
-    let from = index[params.first_index + row];
-    let here = from >= params.source_start && from < params.source_end;
-    if (!here && !(from == NONE && params.handles_none == 1u)) {
+    let wanted = index[params.first_index + row];
+    let here = wanted >= params.source_start && wanted < params.source_end;
+    if (!here && !(wanted == NONE && params.handles_none == 1u)) {
         return;
     }
-    var new = 0.0;
+    var value_read = 0.0;
     if (here && column < params.width) {
-        new = source[(from - params.source_start + params.source_row) * params.source_stride + column];
+        value_read = source[(wanted - params.source_start + params.source_row) * params.source_stride + column];
     }
     let target_index = (params.target_row + row) * params.target_stride + params.target_column + column;
     switch params.operation {
-        case ADD: { new = rows[target_index] + new; }
-        case MULTIPLY: { new = rows[target_index] * new; }
-        case AVERAGE: { new = (rows[target_index] + new) * 0.5; }
+        case ADD: { value_read = rows[target_index] + value_read; }
+        case MULTIPLY: { value_read = rows[target_index] * value_read; }
+        case AVERAGE: { value_read = (rows[target_index] + value_read) * 0.5; }
         default: {}
     }
-    rows[target_index] = new;
+    rows[target_index] = value_read;
 }

@@ -27,10 +27,10 @@ fn main(
     let stride = params.stride;
     let unit = workgroup.x * 64u + lane;
     let first = (workgroup.z * workgroups.y + workgroup.y) * ROWS;
-    if (unit >= units || first >= params.active) {
+    if (unit >= units || first >= params.positions) {
         return;
     }
-    let count = min(ROWS, params.active - first);
+    let count = min(ROWS, params.positions - first);
     // positions past the end repeat the last one and are not stored
     var before: array<u32, 4>;
     var gates: array<vec4<f32>, 4>;

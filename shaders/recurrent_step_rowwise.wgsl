@@ -62,7 +62,7 @@ fn main(
     let units = params.units;
     let stride = params.stride;
     let position = workgroup.y * workgroups.x + workgroup.x;
-    if (position >= params.active) {
+    if (position >= params.positions) {
         return;
     }
     let before = (params.previous_row + position) * stride;

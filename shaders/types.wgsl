@@ -33,7 +33,7 @@ struct Step {
     previous_row: u32,     // row of `hidden` with the state of position 0 before the step
     current_row: u32,      // row of `hidden` for its state after the step
     projected_row: u32,    // row of `projected` of position 0
-    active: u32,           // positions that run this step
+    positions: u32,        // positions that run this step
     units: u32,
     stride: u32,           // values of a row of `hidden` and `memory`
 }

@@ -59,6 +59,7 @@ impl GpuModel {
 
     #[allow(clippy::type_complexity, reason = "the three lists of weights, named where they are taken apart")]
     fn make(gpu: &Gpu, parts: &Parts) -> Result<(Vec<CellWeights>, Vec<Projection>, Vec<Rows>)> {
+        gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let cells = parts.cells.iter().map(|cell| cell_weights(gpu, cell)).collect::<Result<_>>()?;
         let denses = parts.denses.iter().map(|dense| dense_weights(gpu, dense)).collect::<Result<_>>()?;
         let tables = parts.tables.iter().map(|table| {
@@ -75,10 +76,6 @@ impl GpuModel {
         });
         let tables = tables.collect();
         Ok((cells, denses, tables))
-    }
-
-    pub(crate) fn gpu(&self) -> &Gpu {
-        &self.gpu
     }
 
     fn sizes(&self, batch: usize, time_steps: usize) -> Result<Sizes> {

@@ -39,7 +39,7 @@ pub(crate) struct Params {
     previous_row: u32,
     current_row: u32,
     projected_row: u32,
-    active: u32,
+    positions: u32,
     units: u32,
     stride: u32,
 }
@@ -111,7 +111,7 @@ impl RecurrentStep {
             previous_row: step.previous_row as u32,
             current_row: step.current_row as u32,
             projected_row: step.projected_row as u32,
-            active: step.active as u32,
+            positions: step.active as u32,
             units: self.units as u32,
             stride: padded(self.units) as u32,
         };

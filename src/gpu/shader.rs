@@ -37,7 +37,8 @@ pub(crate) struct Shader {
     pub(crate) constants: &'static [&'static str],
 }
 
-/// Every shader there is.
+/// Every shader there is, for the tests.
+#[cfg(test)]
 pub(crate) const ALL: [&Shader; 5] = [
     &gather::SHADER,
     &input_projection::SHADER,
@@ -55,7 +56,6 @@ impl Shader {
 /// A pipeline with the layout of its bind group.
 #[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
-    pub(crate) name: &'static str,
     pub(crate) pipeline: wgpu::ComputePipeline,
     pub(crate) layout: wgpu::BindGroupLayout,
     pub(crate) params_bytes: u64,
@@ -123,7 +123,7 @@ impl Gpu {
             },
             cache: None,
         });
-        Pipeline { name: shader.name, pipeline, layout, params_bytes }
+        Pipeline { pipeline, layout, params_bytes }
     }
 }
 
