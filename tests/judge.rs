@@ -12,7 +12,7 @@ use ndarray::{Array2, ArrayD, IxDyn, array};
 use support::{
     golden::{self, Call, Case, Input},
     judge::{assert_close, compare},
-    layers::{CellSpec, Chain, LayerSpec, RecurrentOptions, Refusal},
+    layers::{CellSpec, Chain, LayerSpec, RecurrentOptions, Refusal, StatePair},
     play::{Reference, Subject, play},
     random::Random,
     reference::Mutant,
@@ -30,14 +30,7 @@ fn equal_arrays_are_close() {
 
 #[test]
 fn the_bound_is_atol_plus_rtol_of_the_expected_value() {
-    let close = |got: f32, want: f32| {
-        compare(
-            array![got].into_dyn().view(),
-            array![want].into_dyn().view(),
-            0.5,
-            0.25,
-        )
-    };
+    let close = |got: f32, want: f32| compare(array![got].into_dyn().view(), array![want].into_dyn().view(), 0.5, 0.25);
     assert_eq!(close(9.5, 8.0).unwrap().share, 0.6);
     assert_eq!(close(10.5, 8.0).unwrap().share, 1.0);
     assert!(close(10.5001, 8.0).is_err());
@@ -54,10 +47,7 @@ fn nan_is_close_to_nothing() {
     for (got, want) in [(f32::NAN, 1.0), (1.0, f32::NAN), (f32::NAN, f32::NAN)] {
         let (got, want) = (array![0.0, got].into_dyn(), array![0.0, want].into_dyn());
         let message = compare(got.view(), want.view(), 1e9, 1e9).unwrap_err();
-        assert!(
-            message.contains("[1]") && message.contains("NaN"),
-            "{message}"
-        );
+        assert!(message.contains("[1]") && message.contains("NaN"), "{message}");
     }
     let one = array![1.0f32].into_dyn();
     let two = array![2.0f32].into_dyn();
@@ -69,14 +59,7 @@ fn nan_is_close_to_nothing() {
 fn an_infinity_is_close_to_itself_alone() {
     const PLUS: f32 = f32::INFINITY;
     const MINUS: f32 = f32::NEG_INFINITY;
-    let close = |got: f32, want: f32| {
-        compare(
-            array![got].into_dyn().view(),
-            array![want].into_dyn().view(),
-            1.0,
-            1.0,
-        )
-    };
+    let close = |got: f32, want: f32| compare(array![got].into_dyn().view(), array![want].into_dyn().view(), 1.0, 1.0);
     assert_eq!(close(PLUS, PLUS).unwrap().share, 0.0);
     assert!(close(MINUS, MINUS).is_ok());
     for (got, want) in [
@@ -98,17 +81,11 @@ fn one_wrong_element_is_named() {
     got[[1, 1, 1]] = 1e-3;
     let message = compare(got.view(), want.view(), 1e-4, 0.0).unwrap_err();
     assert!(message.contains("2 of 60"), "{message}");
-    assert!(
-        message.contains("[2, 0, 3]: expected 0.0, got 0.25"),
-        "{message}"
-    );
+    assert!(message.contains("[2, 0, 3]: expected 0.0, got 0.25"), "{message}");
     // A NaN is worse than any number.
     got[[0, 0, 1]] = f32::NAN;
     let message = compare(got.view(), want.view(), 1e-4, 0.0).unwrap_err();
-    assert!(
-        message.contains("[0, 0, 1]: expected 0.0, got NaN"),
-        "{message}"
-    );
+    assert!(message.contains("[0, 0, 1]: expected 0.0, got NaN"), "{message}");
 }
 
 #[test]
@@ -134,10 +111,7 @@ fn empty_arrays_are_close_if_their_shapes_are_equal() {
 #[test]
 #[should_panic(expected = "hidden: 1 of 2 elements are wrong; the worst is [1]")]
 fn assert_close_panics_with_the_name() {
-    let (got, want) = (
-        array![1.0f32, 2.0].into_dyn(),
-        array![1.0f32, 2.5].into_dyn(),
-    );
+    let (got, want) = (array![1.0f32, 2.0].into_dyn(), array![1.0f32, 2.5].into_dyn());
     assert_close("hidden", got.view(), want.view(), 1e-5, 1e-5);
 }
 
@@ -178,10 +152,7 @@ fn the_reference_reproduces_every_keras_case() {
 #[test]
 fn the_reference_reproduces_every_activation() {
     let mut count = 0;
-    for case in golden::cases()
-        .iter()
-        .filter(|case| case.kind == "activations")
-    {
+    for case in golden::cases().iter().filter(|case| case.kind == "activations") {
         for name in case.header["names"].as_array().unwrap() {
             let name = name.as_str().unwrap();
             let mut values = case.f32_2("x").unwrap().mapv(f64::from);
@@ -191,13 +162,7 @@ fn the_reference_reproduces_every_activation() {
             let tensor = format!("y.{name}");
             let (want, tolerance) = (case.f32(&tensor).unwrap(), case.tolerance[&tensor]);
             let got = values.mapv(|value| value as f32).into_dyn();
-            let close = assert_close(
-                name,
-                got.view(),
-                want.view(),
-                tolerance.atol,
-                tolerance.rtol,
-            );
+            let close = assert_close(name, got.view(), want.view(), tolerance.atol, tolerance.rtol);
             println!("{name:<20} {close}");
             count += 1;
         }
@@ -241,12 +206,7 @@ fn every_mutant_is_caught_by_a_golden_case() {
                 caught.push(case.name.as_str());
             }
         }
-        let named = caught
-            .iter()
-            .take(4)
-            .copied()
-            .collect::<Vec<_>>()
-            .join(", ");
+        let named = caught.iter().take(4).copied().collect::<Vec<_>>().join(", ");
         println!(
             "{mutant:?}: caught by {} of {} cases: {named}",
             caught.len(),
@@ -261,7 +221,7 @@ fn every_mutant_is_caught_by_a_golden_case() {
 
 /// A case with all a case must have: batch >= 3, time_steps >= 5, features and units different and no multiple of anything,
 /// weights of their own for every gate, a state to begin from, and one sequence padded on each side.
-fn random_case(seed: u64) -> (Chain, Vec<(Array2<f32>, Array2<f32>)>, Call) {
+fn random_case(seed: u64) -> (Chain, Vec<StatePair>, Call) {
     let (batch, time_steps, features, units) = (3, 5, 4, 7);
     let mut random = Random::new(seed);
     let cell: CellSpec = random.cell(features, units);

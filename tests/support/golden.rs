@@ -122,14 +122,8 @@ impl Case {
             let words = view.data().chunks_exact(4);
             let words = words.map(|word| [word[0], word[1], word[2], word[3]]);
             let tensor = match view.dtype() {
-                Dtype::F32 => {
-                    ArrayD::from_shape_vec(shape, words.map(f32::from_le_bytes).collect())
-                        .map(Tensor::F32)
-                }
-                Dtype::I32 => {
-                    ArrayD::from_shape_vec(shape, words.map(i32::from_le_bytes).collect())
-                        .map(Tensor::I32)
-                }
+                Dtype::F32 => ArrayD::from_shape_vec(shape, words.map(f32::from_le_bytes).collect()).map(Tensor::F32),
+                Dtype::I32 => ArrayD::from_shape_vec(shape, words.map(i32::from_le_bytes).collect()).map(Tensor::I32),
                 Dtype::U8 => ArrayD::from_shape_vec(shape, view.data().to_vec()).map(Tensor::U8),
                 other => return Err(format!("{name}: expected F32, I32 or U8, got {other:?}")),
             };
@@ -276,11 +270,7 @@ fn strings(value: &Value) -> Result<BTreeMap<String, String>, String> {
 fn tolerances(value: &Value) -> Result<BTreeMap<String, Tolerance>, String> {
     let object = value.as_object().ok_or("the header has no `tolerance`")?;
     let pair = |(name, value): (&String, &Value)| {
-        let number = |field: &str| {
-            value[field]
-                .as_f64()
-                .ok_or(format!("{name}: no tolerance {field}"))
-        };
+        let number = |field: &str| value[field].as_f64().ok_or(format!("{name}: no tolerance {field}"));
         let (atol, rtol) = (number("atol")?, number("rtol")?);
         Ok((name.clone(), Tolerance { atol, rtol }))
     };

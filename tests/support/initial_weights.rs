@@ -42,25 +42,19 @@ fn same_shape(case: &Case, name: &str, got: &Array2<f32>) -> Result<(), String> 
 /// values has none beyond 0.85 of the limit happens once in ten million times.)
 fn uniform(case: &Case, kernel: &Array2<f32>, rule: &Value) -> Result<(), String> {
     same_shape(case, "kernel", kernel)?;
-    let limit = rule["uniform_limit"]
-        .as_f64()
-        .ok_or(format!("unknown rule {rule}"))?;
+    let limit = rule["uniform_limit"].as_f64().ok_or(format!("unknown rule {rule}"))?;
     let largest = kernel.iter().fold(0.0f64, |largest, &weight| {
         let size = f64::from(weight).abs();
         if size <= largest { largest } else { size }
     });
     if !(largest <= limit * 1.000_001 && largest >= limit * 0.85) {
-        return Err(format!(
-            "the largest weight is {largest}, the limit {limit}"
-        ));
+        return Err(format!("the largest weight is {largest}, the limit {limit}"));
     }
     let mean = kernel.iter().map(|&weight| f64::from(weight)).sum::<f64>() / kernel.len() as f64;
     // The mean of n uniform values has a deviation of limit / sqrt(3 n).
     let allowed = 5.0 * limit / (3.0 * kernel.len() as f64).sqrt();
-    if !(mean.abs() <= allowed) {
-        return Err(format!(
-            "the mean is {mean}, expected within {allowed} of 0"
-        ));
+    if mean.is_nan() || mean.abs() > allowed {
+        return Err(format!("the mean is {mean}, expected within {allowed} of 0"));
     }
     let mut columns: Vec<Vec<u32>> = kernel
         .columns()

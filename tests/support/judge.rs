@@ -47,11 +47,7 @@ pub(crate) fn compare(
     rtol: f64,
 ) -> Result<Closeness, String> {
     if got.shape() != want.shape() {
-        return Err(format!(
-            "expected shape {:?}, got {:?}",
-            want.shape(),
-            got.shape()
-        ));
+        return Err(format!("expected shape {:?}, got {:?}", want.shape(), got.shape()));
     }
     let elements = want.len();
     let mut closeness = Closeness::default();

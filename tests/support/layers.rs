@@ -52,6 +52,9 @@ pub(crate) struct RecurrentOptions {
     pub(crate) zero_output_for_mask: bool,
 }
 
+/// Hidden and cell of one state, (batch, units) each.
+pub(crate) type StatePair = (Array2<f32>, Array2<f32>);
+
 /// How the outputs of both directions are put together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Merge {
@@ -63,16 +66,14 @@ pub(crate) enum Merge {
 }
 
 impl Merge {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Concat,
-        Self::Sum,
-        Self::Multiply,
-        Self::Average,
-        Self::Separate,
-    ];
+    pub(crate) const ALL: [Self; 5] = [Self::Concat, Self::Sum, Self::Multiply, Self::Average, Self::Separate];
 }
 
 /// One layer.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handful of them, and no box in the way of a pattern"
+)]
 #[derive(Clone, Debug)]
 pub(crate) enum LayerSpec {
     Lstm {
@@ -109,9 +110,7 @@ impl LayerSpec {
     pub(crate) fn state_prefixes(&self) -> Vec<String> {
         match self {
             Self::Lstm { .. } => vec![String::new()],
-            Self::StackedCells { cells, .. } => {
-                (0..cells.len()).map(|i| format!("cells{i}.")).collect()
-            }
+            Self::StackedCells { cells, .. } => (0..cells.len()).map(|i| format!("cells{i}.")).collect(),
             Self::Bidirectional { .. } => vec!["forward.".to_owned(), "backward.".to_owned()],
             Self::Masking { .. } | Self::Embedding { .. } | Self::Dense { .. } => Vec::new(),
         }
@@ -122,9 +121,7 @@ impl LayerSpec {
         match self {
             Self::Lstm { cell, .. } => vec![cell],
             Self::StackedCells { cells, .. } => cells.iter().collect(),
-            Self::Bidirectional {
-                forward, backward, ..
-            } => vec![forward, backward],
+            Self::Bidirectional { forward, backward, .. } => vec![forward, backward],
             Self::Masking { .. } | Self::Embedding { .. } | Self::Dense { .. } => Vec::new(),
         }
     }
@@ -147,9 +144,7 @@ impl Chain {
             prefixes: Vec::new(),
         };
         for layer in layers {
-            let prefix = layer["prefix"]
-                .as_str()
-                .ok_or("a layer has no prefix".to_owned())?;
+            let prefix = layer["prefix"].as_str().ok_or("a layer has no prefix".to_owned())?;
             chain.layers.push(layer_from(case, layer, prefix)?);
             chain.prefixes.push(prefix.to_owned());
         }
@@ -158,18 +153,11 @@ impl Chain {
 
     /// The initial states of the case for the first layer, one (hidden, cell) for each of its cells; none if the case has
     /// none.
-    pub(crate) fn initial_states(
-        &self,
-        case: &Case,
-    ) -> Result<Vec<(Array2<f32>, Array2<f32>)>, String> {
+    pub(crate) fn initial_states(&self, case: &Case) -> Result<Vec<StatePair>, String> {
         let (Some(first), Some(prefix)) = (self.layers.first(), self.prefixes.first()) else {
             return Err("the case has no layers".to_owned());
         };
-        let given = case
-            .roles
-            .values()
-            .filter(|role| *role == "initial_state")
-            .count();
+        let given = case.roles.values().filter(|role| *role == "initial_state").count();
         if given == 0 {
             return Ok(Vec::new());
         }
@@ -179,10 +167,7 @@ impl Chain {
             states.push((tensor("initial_h")?, tensor("initial_c")?));
         }
         if given != 2 * states.len() {
-            return Err(format!(
-                "{given} initial state tensors for {} cells",
-                states.len()
-            ));
+            return Err(format!("{given} initial state tensors for {} cells", states.len()));
         }
         Ok(states)
     }
@@ -196,13 +181,9 @@ struct Config<'a> {
 
 impl<'a> Config<'a> {
     fn of(layer: &'a Value) -> Result<Self, Refusal> {
-        let class = layer["class"]
-            .as_str()
-            .ok_or("a layer has no class".to_owned())?;
+        let class = layer["class"].as_str().ok_or("a layer has no class".to_owned())?;
         let known = ["class", "config", "layer", "cells", "prefix"];
-        let fields = layer
-            .as_object()
-            .ok_or("a layer is not an object".to_owned())?;
+        let fields = layer.as_object().ok_or("a layer is not an object".to_owned())?;
         if let Some(other) = fields.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(Refusal::Cannot(format!("{class}: unknown field {other}")));
         }
@@ -281,9 +262,7 @@ impl<'a> Config<'a> {
         match (self.bool("use_bias")?, case.has(&name)) {
             (true, _) => Ok(Some(case.f32_1(&name)?)),
             (false, false) => Ok(None),
-            (false, true) => Err(Refusal::Cannot(format!(
-                "use_bias=false, but {name} is there"
-            ))),
+            (false, true) => Err(Refusal::Cannot(format!("use_bias=false, but {name} is there"))),
         }
     }
 
@@ -321,18 +300,14 @@ fn layer_from(case: &Case, layer: &Value, prefix: &str) -> Result<LayerSpec, Ref
             });
             let [forward, backward] = directions;
             match (forward?, backward?) {
-                (
-                    LayerSpec::Lstm {
-                        cell: forward,
+                (LayerSpec::Lstm { cell: forward, options }, LayerSpec::Lstm { cell: backward, .. }) => {
+                    LayerSpec::Bidirectional {
+                        forward,
+                        backward,
                         options,
-                    },
-                    LayerSpec::Lstm { cell: backward, .. },
-                ) => LayerSpec::Bidirectional {
-                    forward,
-                    backward,
-                    options,
-                    merge,
-                },
+                        merge,
+                    }
+                }
                 _ => {
                     let inner = layer["layer"]["class"].clone();
                     return Err(config.wrong("layer", &inner));
@@ -341,9 +316,7 @@ fn layer_from(case: &Case, layer: &Value, prefix: &str) -> Result<LayerSpec, Ref
         }
         "Masking" => {
             let value = config.take("mask_value")?;
-            let number = value
-                .as_f64()
-                .ok_or_else(|| config.wrong("mask_value", &value))?;
+            let number = value.as_f64().ok_or_else(|| config.wrong("mask_value", &value))?;
             LayerSpec::Masking {
                 mask_value: number as f32,
             }
@@ -367,9 +340,7 @@ fn layer_from(case: &Case, layer: &Value, prefix: &str) -> Result<LayerSpec, Ref
             }
         }
         // The same Dense for every time step: what Dense does to three axes anyway.
-        "TimeDistributed" if layer["layer"]["class"] == "Dense" => {
-            layer_from(case, &layer["layer"], prefix)?
-        }
+        "TimeDistributed" if layer["layer"]["class"] == "Dense" => layer_from(case, &layer["layer"], prefix)?,
         class @ ("GRU" | "SimpleRNN") => return Err(Refusal::NotYet(class.to_owned())),
         class => return Err(Refusal::Cannot(format!("layer class {class}"))),
     };
@@ -378,16 +349,9 @@ fn layer_from(case: &Case, layer: &Value, prefix: &str) -> Result<LayerSpec, Ref
 }
 
 /// `RNN` over one cell is a layer, over several it is stacked cells.
-fn rnn_from(
-    case: &Case,
-    layer: &Value,
-    prefix: &str,
-    config: &mut Config<'_>,
-) -> Result<LayerSpec, Refusal> {
+fn rnn_from(case: &Case, layer: &Value, prefix: &str, config: &mut Config<'_>) -> Result<LayerSpec, Refusal> {
     let options = config.recurrent()?;
-    let list = layer["cells"]
-        .as_array()
-        .ok_or("RNN: no cells".to_owned())?;
+    let list = layer["cells"].as_array().ok_or("RNN: no cells".to_owned())?;
     let mut cells = Vec::new();
     for (position, cell) in list.iter().enumerate() {
         let mut config = Config::of(cell)?;

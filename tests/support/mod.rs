@@ -8,6 +8,7 @@ pub(crate) mod golden;
 pub(crate) mod initial_weights;
 pub(crate) mod judge;
 pub(crate) mod layers;
+pub(crate) mod masks;
 pub(crate) mod play;
 pub(crate) mod random;
 pub(crate) mod reference;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, ArrayD};
+use ndarray::ArrayD;
 
 use super::{
     golden::{Call, Case, Step},
     judge::{Closeness, compare},
-    layers::{CellSpec, Chain},
+    layers::{CellSpec, Chain, StatePair},
     reference::{self, Mutant, State},
 };
 
@@ -17,7 +17,7 @@ pub(crate) struct Outputs {
     pub(crate) values: ArrayD<f32>,
     pub(crate) backward: Option<ArrayD<f32>>,
     /// Hidden and cell of each state of the last layer, in order.
-    pub(crate) states: Vec<(Array2<f32>, Array2<f32>)>,
+    pub(crate) states: Vec<StatePair>,
 }
 
 /// Something that runs a chain of layers and remembers its states from call to call.
@@ -27,11 +27,7 @@ pub(crate) trait Subject {
 }
 
 /// Plays the whole case. An error lists all that is wrong.
-pub(crate) fn play(
-    case: &Case,
-    chain: &Chain,
-    subject: &mut dyn Subject,
-) -> Result<Closeness, String> {
+pub(crate) fn play(case: &Case, chain: &Chain, subject: &mut dyn Subject) -> Result<Closeness, String> {
     let mut closeness = Closeness::default();
     let mut wrong = Vec::new();
     for (position, step) in case.steps()?.iter().enumerate() {
@@ -67,12 +63,7 @@ fn judge(case: &Case, chain: &Chain, call: &Call, outputs: Outputs) -> Result<Cl
         let tolerance = tolerance.ok_or(format!("{tensor} has no tolerance"))?;
         let verdict = match named.get(output) {
             None => Err("expected, but there is no such output".to_owned()),
-            Some(got) => compare(
-                got.view(),
-                case.f32(tensor)?.view(),
-                tolerance.atol,
-                tolerance.rtol,
-            ),
+            Some(got) => compare(got.view(), case.f32(tensor)?.view(), tolerance.atol, tolerance.rtol),
         };
         match verdict {
             Ok(this) => closeness = closeness.and(this),
@@ -113,16 +104,12 @@ pub(crate) struct Reference<'a> {
     chain: &'a Chain,
     mutant: Mutant,
     /// Of the first layer's cells, before the first call.
-    initial: Vec<(Array2<f32>, Array2<f32>)>,
+    initial: Vec<StatePair>,
     states: Option<Vec<State>>,
 }
 
 impl<'a> Reference<'a> {
-    pub(crate) fn new(
-        chain: &'a Chain,
-        initial: Vec<(Array2<f32>, Array2<f32>)>,
-        mutant: Mutant,
-    ) -> Self {
+    pub(crate) fn new(chain: &'a Chain, initial: Vec<StatePair>, mutant: Mutant) -> Self {
         Self {
             chain,
             mutant,
@@ -165,8 +152,6 @@ impl Subject for Reference<'_> {
 }
 
 /// Rounds to float32, to compare with float32.
-pub(crate) fn to_f32<D: ndarray::Dimension>(
-    array: &ndarray::Array<f64, D>,
-) -> ndarray::Array<f32, D> {
+pub(crate) fn to_f32<D: ndarray::Dimension>(array: &ndarray::Array<f64, D>) -> ndarray::Array<f32, D> {
     array.mapv(|value| value as f32)
 }

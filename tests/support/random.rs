@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Array3};
 
-use super::layers::CellSpec;
+use super::layers::{CellSpec, StatePair};
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -57,10 +57,7 @@ impl Random {
     }
 
     /// One state: hidden and cell.
-    pub(crate) fn state(&mut self, batch: usize, units: usize) -> (Array2<f32>, Array2<f32>) {
-        (
-            self.array2((batch, units), 0.9),
-            self.array2((batch, units), 1.5),
-        )
+    pub(crate) fn state(&mut self, batch: usize, units: usize) -> StatePair {
+        (self.array2((batch, units), 0.9), self.array2((batch, units), 1.5))
     }
 }

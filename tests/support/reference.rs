@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView3, Axis, Ix2, Ix3, Zip, c
 
 use super::{
     golden::Input,
-    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions},
+    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},
     reference_activation::activate,
 };
 
@@ -235,10 +235,7 @@ pub(crate) fn recurrent(
                         &before[k].cell.row(row).to_vec(),
                     );
                     states[k].cell.row_mut(row).assign(&Array1::from(cell));
-                    states[k]
-                        .hidden
-                        .row_mut(row)
-                        .assign(&Array1::from(hidden.clone()));
+                    states[k].hidden.row_mut(row).assign(&Array1::from(hidden.clone()));
                     x = hidden;
                 }
                 previous_output.row_mut(row).assign(&Array1::from(x));
@@ -259,10 +256,7 @@ fn returned(outputs: Array3<f64>, return_sequences: bool) -> ArrayD<f64> {
     match (return_sequences, time_steps) {
         (true, _) => outputs.into_dyn(),
         (false, 0) => Array2::zeros((batch, units)).into_dyn(),
-        (false, _) => outputs
-            .index_axis(Axis(1), time_steps - 1)
-            .to_owned()
-            .into_dyn(),
+        (false, _) => outputs.index_axis(Axis(1), time_steps - 1).to_owned().into_dyn(),
     }
 }
 
@@ -311,10 +305,7 @@ pub(crate) fn bidirectional(
             };
         }
     };
-    Output {
-        values,
-        backward: None,
-    }
+    Output { values, backward: None }
 }
 
 /// A step counts unless all its features equal `mask_value` (NaN equals nothing); the others become 0.
@@ -357,11 +348,7 @@ pub(crate) fn dense(
     let mut values = Vec::new();
     if features > 0 {
         let inputs = inputs.as_standard_layout();
-        for x in inputs
-            .as_slice()
-            .expect("contiguous")
-            .chunks_exact(features)
-        {
+        for x in inputs.as_slice().expect("contiguous").chunks_exact(features) {
             let mut row = match bias {
                 Some(bias) => bias.to_vec(),
                 None => vec![0.0; kernel.ncols()],
@@ -400,46 +387,29 @@ pub(crate) fn run(
     for layer in layers {
         let (own, rest) = states.split_at_mut(layer.cells().len());
         states = rest;
-        let cells: Vec<Cell> = layer
-            .cells()
-            .iter()
-            .map(|spec| Cell::new(spec, mutant))
-            .collect();
+        let cells: Vec<Cell> = layer.cells().iter().map(|spec| Cell::new(spec, mutant)).collect();
         match layer {
             LayerSpec::Lstm { options, .. } | LayerSpec::StackedCells { options, .. } => {
-                let inputs = values
-                    .view()
-                    .into_dimensionality::<Ix3>()
-                    .expect("three axes");
+                let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
                 let outputs = recurrent(inputs, mask.as_ref(), &cells, *options, own, mutant);
                 values = returned(outputs, options.return_sequences);
                 mask = mask.filter(|_| options.return_sequences);
             }
             LayerSpec::Bidirectional { options, merge, .. } => {
-                let inputs = values
-                    .view()
-                    .into_dimensionality::<Ix3>()
-                    .expect("three axes");
+                let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
                 let both = [&cells[0], &cells[1]];
-                let output =
-                    bidirectional(inputs, mask.as_ref(), both, *options, *merge, own, mutant);
+                let output = bidirectional(inputs, mask.as_ref(), both, *options, *merge, own, mutant);
                 values = output.values;
                 backward = output.backward;
                 mask = mask.filter(|_| options.return_sequences);
             }
             LayerSpec::Masking { mask_value } => {
-                let inputs = values
-                    .view()
-                    .into_dimensionality::<Ix3>()
-                    .expect("three axes");
+                let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
                 let (masked, made) = masking(inputs, f64::from(*mask_value));
                 values = masked.into_dyn();
                 mask = Some(made);
             }
-            LayerSpec::Embedding {
-                embeddings,
-                mask_zero,
-            } => {
+            LayerSpec::Embedding { embeddings, mask_zero } => {
                 let tokens = tokens.take().expect("an embedding takes tokens");
                 let (embedded, made) = embedding(&tokens, &embeddings.mapv(f64::from), *mask_zero);
                 values = embedded.into_dyn();
@@ -465,7 +435,7 @@ pub(crate) fn lstm(
     inputs: &Array3<f32>,
     mask: Option<&Array2<bool>>,
     options: RecurrentOptions,
-    initial: &(Array2<f32>, Array2<f32>),
+    initial: &StatePair,
 ) -> (Array3<f64>, Array2<f64>, State) {
     let mut states = [State {
         hidden: initial.0.mapv(f64::from),
@@ -473,14 +443,7 @@ pub(crate) fn lstm(
     }];
     let cells = [Cell::new(spec, Mutant::None)];
     let inputs = inputs.mapv(f64::from);
-    let outputs = recurrent(
-        inputs.view(),
-        mask,
-        &cells,
-        options,
-        &mut states,
-        Mutant::None,
-    );
+    let outputs = recurrent(inputs.view(), mask, &cells, options, &mut states, Mutant::None);
     let last = returned(outputs.clone(), false);
     let last = last.into_dimensionality::<Ix2>().expect("two axes");
     let [state] = states;

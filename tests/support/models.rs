@@ -1,0 +1,244 @@
+//! Builds the library's models from plain data, and runs them.
+
+use cellstate::{
+    Activation, Bidirectional, Dense, Device, Embedding, Lstm, Masking, MergeMode, Model, Output, Runner, Sequences,
+    StackedRnnCells, States,
+};
+use ndarray::{Array2, ArrayD};
+
+use super::support::{
+    golden::{Call, Input},
+    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},
+    play::{Outputs, Subject},
+};
+
+/// The library's model of a chain of layers.
+pub(crate) fn model(layers: &[LayerSpec]) -> cellstate::Result<Model> {
+    let mut builder = Model::builder();
+    for layer in layers {
+        builder = match layer {
+            LayerSpec::Lstm { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
+            LayerSpec::StackedCells { cells, options } => {
+                let cells = cells.iter().map(lstm).collect::<cellstate::Result<Vec<_>>>()?;
+                builder.add(
+                    StackedRnnCells::new(cells)
+                        .return_sequences(options.return_sequences)
+                        .return_state(options.return_state)
+                        .go_backwards(options.go_backwards)
+                        .zero_output_for_mask(options.zero_output_for_mask),
+                )
+            }
+            LayerSpec::Bidirectional {
+                forward,
+                backward,
+                options,
+                merge,
+            } => builder.add(
+                Bidirectional::new(with_options(lstm(forward)?, *options))
+                    .backward_layer(with_options(lstm(backward)?, *options))
+                    .merge_mode(match merge {
+                        Merge::Concat => MergeMode::Concat,
+                        Merge::Sum => MergeMode::Sum,
+                        Merge::Multiply => MergeMode::Multiply,
+                        Merge::Average => MergeMode::Average,
+                        Merge::Separate => MergeMode::Separate,
+                    }),
+            ),
+            LayerSpec::Masking { mask_value } => builder.add(Masking::new(*mask_value)),
+            LayerSpec::Embedding { embeddings, mask_zero } => builder.add(
+                Embedding::new(embeddings.nrows(), embeddings.ncols())
+                    .mask_zero(*mask_zero)
+                    .with_embeddings(embeddings.clone())?,
+            ),
+            LayerSpec::Dense {
+                kernel,
+                bias,
+                activation,
+            } => builder.add(
+                Dense::new(kernel.nrows(), kernel.ncols())
+                    .activation(Activation::from_name(activation)?)
+                    .with_weights(kernel.clone(), bias.clone())?,
+            ),
+        };
+    }
+    builder.build()
+}
+
+fn lstm(cell: &CellSpec) -> cellstate::Result<Lstm> {
+    Lstm::new(cell.features(), cell.units())
+        .activation(Activation::from_name(&cell.activation)?)
+        .recurrent_activation(Activation::from_name(&cell.recurrent_activation)?)
+        .with_weights(cell.kernel.clone(), cell.recurrent_kernel.clone(), cell.bias.clone())
+}
+
+fn with_options(lstm: Lstm, options: RecurrentOptions) -> Lstm {
+    lstm.return_sequences(options.return_sequences)
+        .return_state(options.return_state)
+        .go_backwards(options.go_backwards)
+        .zero_output_for_mask(options.zero_output_for_mask)
+}
+
+/// The library's batch of an input and its mask.
+pub(crate) fn sequences<'a>(input: &'a Input, mask: Option<&Array2<bool>>) -> cellstate::Result<Sequences<'a>> {
+    let sequences = match input {
+        Input::Values(values) => Sequences::from(values),
+        Input::Tokens(tokens) => Sequences::from(tokens),
+    };
+    match mask {
+        Some(mask) => sequences.with_mask(mask.clone()),
+        None => Ok(sequences),
+    }
+}
+
+/// A model on a device.
+#[derive(Debug)]
+pub(crate) struct OnDevice {
+    runner: Runner,
+    device: String,
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Ran {
+    pub(crate) values: ArrayD<f32>,
+    pub(crate) backward: Option<ArrayD<f32>>,
+    /// Hidden and cell of every state of the model.
+    pub(crate) states: Vec<StatePair>,
+    pub(crate) rows_run: usize,
+}
+
+impl OnDevice {
+    pub(crate) fn new(layers: &[LayerSpec], device: &Device) -> cellstate::Result<Self> {
+        Ok(Self {
+            runner: model(layers)?.on(device)?,
+            device: device.name().to_owned(),
+        })
+    }
+
+    /// States that begin with the given ones of the first cells, and zeros for the others.
+    pub(crate) fn states(&self, batch: usize, initial: &[StatePair]) -> States {
+        let mut states = self.runner.zero_state(batch);
+        for (state, (hidden, cell)) in states.iter_mut().zip(initial) {
+            state.hidden = hidden.clone();
+            state.cell = cell.clone();
+        }
+        states
+    }
+
+    /// Runs from states, which become the final ones. Checks that it was this device that ran, and that the states of the
+    /// output are those of the last layer.
+    pub(crate) fn run_from(
+        &self,
+        input: &Input,
+        mask: Option<&Array2<bool>>,
+        states: &mut States,
+    ) -> Result<Output, String> {
+        let batch = sequences(input, mask).map_err(|error| error.to_string())?;
+        let output = self
+            .runner
+            .run_from(&batch, states)
+            .map_err(|error| error.to_string())?;
+        if output.device() != self.device {
+            return Err(format!("run by {}, asked of {}", output.device(), self.device));
+        }
+        let returned = output.states();
+        let same = |one: &Array2<f32>, other: &Array2<f32>| {
+            one.shape() == other.shape()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(one, other)| one.to_bits() == other.to_bits())
+        };
+        let last = states.iter().rev().zip(returned.iter().rev());
+        for (state, returned) in last {
+            if !same(&state.hidden, &returned.hidden) || !same(&state.cell, &returned.cell) {
+                return Err("the states given back are not those of the output".to_owned());
+            }
+        }
+        Ok(output)
+    }
+
+    /// Runs from zero without a word of states.
+    pub(crate) fn run(&self, input: &Input, mask: Option<&Array2<bool>>) -> Result<Output, String> {
+        let batch = sequences(input, mask).map_err(|error| error.to_string())?;
+        let output = self.runner.run(&batch).map_err(|error| error.to_string())?;
+        match output.device() == self.device {
+            true => Ok(output),
+            false => Err(format!("run by {}, asked of {}", output.device(), self.device)),
+        }
+    }
+
+    /// [`run_from`](Self::run_from) the given states of the first cells, panicking where something is wrong.
+    #[track_caller]
+    pub(crate) fn ran(&self, input: &Input, mask: Option<&Array2<bool>>, initial: &[StatePair]) -> Ran {
+        let mut states = self.states(input.batch(), initial);
+        match self.run_from(input, mask, &mut states) {
+            Ok(output) => Ran {
+                values: output.values().to_owned(),
+                backward: output.backward().map(|values| values.to_owned()),
+                states: states
+                    .iter()
+                    .map(|state| (state.hidden.clone(), state.cell.clone()))
+                    .collect(),
+                rows_run: output.rows_run(),
+            },
+            Err(error) => panic!("{}: {error}", self.device),
+        }
+    }
+}
+
+/// The library as the subject of a golden case.
+#[derive(Debug)]
+pub(crate) struct Library {
+    on_device: OnDevice,
+    initial: Vec<StatePair>,
+    /// Whether a call begins where the one before it ended.
+    stateful: bool,
+    states: Option<States>,
+}
+
+impl Library {
+    pub(crate) fn new(
+        layers: &[LayerSpec],
+        device: &Device,
+        initial: Vec<StatePair>,
+        stateful: bool,
+    ) -> Result<Self, String> {
+        let on_device = OnDevice::new(layers, device).map_err(|error| error.to_string())?;
+        Ok(Self {
+            on_device,
+            initial,
+            stateful,
+            states: None,
+        })
+    }
+}
+
+impl Subject for Library {
+    fn call(&mut self, call: &Call) -> Result<Outputs, String> {
+        let mask = call.mask.as_ref();
+        let output = if self.stateful || !self.initial.is_empty() {
+            let begin = || self.on_device.states(call.input.batch(), &self.initial);
+            let states = self.states.get_or_insert_with(begin);
+            self.on_device.run_from(&call.input, mask, states)?
+        } else {
+            self.on_device.run(&call.input, mask)?
+        };
+        Ok(Outputs {
+            values: output.values().to_owned(),
+            backward: output.backward().map(|values| values.to_owned()),
+            states: output
+                .states()
+                .iter()
+                .map(|state| (state.hidden.clone(), state.cell.clone()))
+                .collect(),
+        })
+    }
+
+    fn reset_state(&mut self) -> Result<(), String> {
+        if let Some(states) = &mut self.states {
+            states.reset();
+        }
+        Ok(())
+    }
+}

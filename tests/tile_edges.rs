@@ -1,0 +1,225 @@
+//! Sizes around the edges of every tile and workgroup, under every pattern of mask, against the f64 reference.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+#[path = "support/devices.rs"]
+mod devices;
+#[path = "support/models.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod models;
+mod support;
+
+use models::{OnDevice, Ran};
+use ndarray::{Array2, Array3};
+use support::{
+    golden::Input,
+    judge::{Closeness, compare},
+    layers::{LayerSpec, Merge, RecurrentOptions, StatePair},
+    masks::Pattern,
+    play::to_f32,
+    random::Random,
+    reference::{self, Mutant, State},
+};
+
+const RTOL: f64 = 1e-5;
+
+/// Features go with units, so that their own edges are met too.
+const UNITS_AND_FEATURES: [(usize, usize); 6] = [(1, 5), (3, 1), (63, 64), (64, 3), (65, 65), (257, 7)];
+const BATCH: [usize; 3] = [1, 3, 33];
+const TIME_STEPS: [usize; 3] = [1, 2, 17];
+
+/// A batch with its mask and the states it begins from.
+struct Batch {
+    name: String,
+    input: Input,
+    mask: Option<Array2<bool>>,
+    initial: Vec<StatePair>,
+}
+
+#[test]
+fn an_lstm_at_every_edge() {
+    let layers = |random: &mut Random, features, units| {
+        let options = RecurrentOptions {
+            return_sequences: true,
+            return_state: true,
+            ..Default::default()
+        };
+        vec![LayerSpec::Lstm {
+            cell: random.cell(features, units),
+            options,
+        }]
+    };
+    check(&layers, &Pattern::ALL, 1e-5);
+}
+
+#[test]
+fn a_bidirectional_lstm_at_every_edge() {
+    let layers = |random: &mut Random, features, units| {
+        let options = RecurrentOptions {
+            return_sequences: true,
+            return_state: true,
+            ..Default::default()
+        };
+        let (forward, backward) = (random.cell(features, units), random.cell(features, units));
+        vec![LayerSpec::Bidirectional {
+            forward,
+            backward,
+            options,
+            merge: Merge::Concat,
+        }]
+    };
+    check(&layers, &[Pattern::None, Pattern::Mixed], 1e-5);
+}
+
+/// Where a whole row of units is needed at once. The values are small, so the tolerance is.
+#[test]
+fn an_lstm_with_softmax_at_every_edge() {
+    for (activation, recurrent_activation) in [("softmax", "sigmoid"), ("tanh", "softmax"), ("softmax", "softmax")] {
+        let layers = |random: &mut Random, features, units| {
+            let options = RecurrentOptions {
+                return_sequences: true,
+                return_state: true,
+                ..Default::default()
+            };
+            let mut cell = random.cell(features, units);
+            cell.activation = activation.to_owned();
+            cell.recurrent_activation = recurrent_activation.to_owned();
+            vec![LayerSpec::Lstm { cell, options }]
+        };
+        check(&layers, &[Pattern::Mixed], 1e-6);
+    }
+}
+
+/// Runs all batches of all sizes through the layers, on every device, and fails with the list of all that is wrong.
+fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns: &[Pattern], atol: f64) {
+    let devices = devices::devices();
+    let mut closeness = vec![Closeness::default(); devices.len()];
+    let mut wrong = Vec::new();
+    for (units, features) in UNITS_AND_FEATURES {
+        let mut random = Random::new((units * 1000 + features) as u64);
+        let layers = layers(&mut random, features, units);
+        let runners: Vec<OnDevice> = devices
+            .iter()
+            .map(|device| OnDevice::new(&layers, device).unwrap())
+            .collect();
+        for batch in batches(&layers, features, patterns, &mut random) {
+            let want = by_reference(&layers, &batch);
+            for ((device, runner), closeness) in devices.iter().zip(&runners).zip(&mut closeness) {
+                let got = runner.ran(&batch.input, batch.mask.as_ref(), &batch.initial);
+                match difference(&got, &want, atol) {
+                    Ok(this) => *closeness = closeness.and(this),
+                    Err(error) => {
+                        let name = format!("{units} units, {features} features, {}", batch.name);
+                        wrong.push(format!("{}: {name}: {error}", device.name()));
+                    }
+                }
+            }
+        }
+    }
+    for (device, closeness) in devices.iter().zip(closeness) {
+        println!("{:<40} {closeness}", device.name());
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} runs are wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+fn batches(layers: &[LayerSpec], features: usize, patterns: &[Pattern], random: &mut Random) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    for batch in BATCH {
+        for time_steps in TIME_STEPS {
+            for &pattern in patterns {
+                let cells = layers.iter().flat_map(LayerSpec::cells);
+                let initial = cells.map(|cell| random.state(batch, cell.units())).collect();
+                batches.push(Batch {
+                    name: format!("batch {batch}, {time_steps} steps, mask {pattern:?}"),
+                    input: Input::Values(random.array3((batch, time_steps, features), 1.0)),
+                    mask: pattern.mask(batch, time_steps, random),
+                    initial,
+                });
+            }
+        }
+    }
+    batches
+}
+
+fn by_reference(layers: &[LayerSpec], batch: &Batch) -> Ran {
+    let wide = |(hidden, cell): &StatePair| State {
+        hidden: hidden.mapv(f64::from),
+        cell: cell.mapv(f64::from),
+    };
+    let mut states: Vec<State> = batch.initial.iter().map(wide).collect();
+    let output = reference::run(layers, &batch.input, batch.mask.as_ref(), &mut states, Mutant::None);
+    Ran {
+        values: to_f32(&output.values),
+        backward: output.backward.as_ref().map(to_f32),
+        states: states
+            .iter()
+            .map(|state| (to_f32(&state.hidden), to_f32(&state.cell)))
+            .collect(),
+        rows_run: 0,
+    }
+}
+
+/// Outputs and all states.
+fn difference(got: &Ran, want: &Ran, atol: f64) -> Result<Closeness, String> {
+    let mut closeness =
+        compare(got.values.view(), want.values.view(), atol, RTOL).map_err(|e| format!("output: {e}"))?;
+    if got.states.len() != want.states.len() {
+        return Err(format!(
+            "expected {} states, got {}",
+            want.states.len(),
+            got.states.len()
+        ));
+    }
+    for (place, (got, want)) in got.states.iter().zip(&want.states).enumerate() {
+        for (name, got, want) in [("hidden", &got.0, &want.0), ("cell", &got.1, &want.1)] {
+            let this = compare(got.view().into_dyn(), want.view().into_dyn(), atol, RTOL);
+            closeness = closeness.and(this.map_err(|error| format!("{name} of state {place}: {error}"))?);
+        }
+    }
+    Ok(closeness)
+}
+
+/// Nothing to run is not an error: no row, or the state unchanged and no output but zeros.
+#[test]
+fn empty_batches_and_zero_time_steps() {
+    let mut random = Random::new(0);
+    let cell = random.cell(3, 5);
+    for device in devices::devices() {
+        for return_sequences in [true, false] {
+            let options = RecurrentOptions {
+                return_sequences,
+                return_state: true,
+                ..Default::default()
+            };
+            let layers = [LayerSpec::Lstm {
+                cell: cell.clone(),
+                options,
+            }];
+            let runner = OnDevice::new(&layers, &device).unwrap();
+            for (batch, time_steps) in [(0, 4), (2, 0), (0, 0)] {
+                let initial = [random.state(batch, 5)];
+                let input = Input::Values(Array3::zeros((batch, time_steps, 3)));
+                let ran = runner.ran(&input, None, &initial);
+                let shape = if return_sequences {
+                    vec![batch, time_steps, 5]
+                } else {
+                    vec![batch, 5]
+                };
+                let name = format!("{}, batch {batch}, {time_steps} steps", device.name());
+                assert_eq!(ran.values.shape(), shape, "{name}");
+                assert!(ran.values.iter().all(|&value| value == 0.0), "{name}");
+                assert_eq!(ran.states, initial, "{name}");
+                assert_eq!(ran.rows_run, 0, "{name}");
+            }
+        }
+    }
+}
