@@ -28,16 +28,16 @@ fn main(
     if (!here && !(wanted == NONE && params.handles_none == 1u)) {
         return;
     }
-    var value_read = 0.0;
+    var value = 0.0;
     if (here && column < params.width) {
-        value_read = source[(wanted - params.source_start + params.source_row) * params.source_stride + column];
+        value = source[(wanted - params.source_start + params.source_row) * params.source_stride + column];
     }
     let target_index = (params.target_row + row) * params.target_stride + params.target_column + column;
     switch params.operation {
-        case ADD: { value_read = rows[target_index] + value_read; }
-        case MULTIPLY: { value_read = rows[target_index] * value_read; }
-        case AVERAGE: { value_read = (rows[target_index] + value_read) * 0.5; }
+        case ADD: { value = rows[target_index] + value; }
+        case MULTIPLY: { value = rows[target_index] * value; }
+        case AVERAGE: { value = (rows[target_index] + value) * 0.5; }
         default: {}
     }
-    rows[target_index] = value_read;
+    rows[target_index] = value;
 }
