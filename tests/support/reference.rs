@@ -2,11 +2,11 @@
 //!
 //! It also makes mistakes on request ([`Mutant`]), so that the cases can show that they would notice.
 
-use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView3, Axis, Ix2, Ix3, Zip, concatenate};
+use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView3, Axis, Ix3, Zip, concatenate};
 
 use super::{
     golden::Input,
-    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},
+    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions},
     reference_activation::activate,
 };
 
@@ -426,26 +426,4 @@ pub(crate) fn run(
         }
     }
     Output { values, backward }
-}
-
-/// A plain LSTM over one batch from a state, with the names the tests of single layers want: outputs in processing order
-/// (batch, time_steps, units), the last output, the final state.
-pub(crate) fn lstm(
-    spec: &CellSpec,
-    inputs: &Array3<f32>,
-    mask: Option<&Array2<bool>>,
-    options: RecurrentOptions,
-    initial: &StatePair,
-) -> (Array3<f64>, Array2<f64>, State) {
-    let mut states = [State {
-        hidden: initial.0.mapv(f64::from),
-        cell: initial.1.mapv(f64::from),
-    }];
-    let cells = [Cell::new(spec, Mutant::None)];
-    let inputs = inputs.mapv(f64::from);
-    let outputs = recurrent(inputs.view(), mask, &cells, options, &mut states, Mutant::None);
-    let last = returned(outputs.clone(), false);
-    let last = last.into_dimensionality::<Ix2>().expect("two axes");
-    let [state] = states;
-    (outputs, last, state)
 }
