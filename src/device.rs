@@ -82,7 +82,10 @@ impl Device {
         }
         let adapters = Adapter::all().await;
         let wanted = name.to_lowercase();
-        match adapters.iter().find(|adapter| adapter.name().to_lowercase().contains(&wanted)) {
+        match adapters
+            .iter()
+            .find(|adapter| adapter.name().to_lowercase().contains(&wanted))
+        {
             Some(adapter) if !wanted.is_empty() => Ok(Self::Gpu(adapter.open().await?)),
             _ => Err(Error::NoDevice {
                 wanted: format!("a GPU whose name contains \"{name}\""),

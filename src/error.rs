@@ -70,9 +70,7 @@ pub enum Error {
         repair: String,
     },
     /// A length that is longer than the padded time axis.
-    #[error(
-        "lengths[{sequence}]: expected at most {time_steps} (time_steps), got {length}; {repair}"
-    )]
+    #[error("lengths[{sequence}]: expected at most {time_steps} (time_steps), got {length}; {repair}")]
     Length {
         /// The sequence with the wrong length.
         sequence: usize,

@@ -64,7 +64,11 @@ impl Model {
             Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts))),
             Device::Gpu(gpu) => Prepared::Gpu(Box::new(GpuModel::new(gpu.clone(), Arc::clone(&parts)).await?)),
         };
-        Ok(Runner { parts, prepared, device: device.clone() })
+        Ok(Runner {
+            parts,
+            prepared,
+            device: device.clone(),
+        })
     }
 }
 
@@ -129,7 +133,12 @@ impl Runner {
             Prepared::Gpu(model) => model.run(&flow, input, states, wants_states).await?,
         };
         let mut outputs = ran.outputs.into_iter();
-        let returned = self.parts.returned_states.iter().filter_map(|&cell| ran.states.get(cell).cloned()).collect();
+        let returned = self
+            .parts
+            .returned_states
+            .iter()
+            .filter_map(|&cell| ran.states.get(cell).cloned())
+            .collect();
         let output = Output {
             values: outputs.next().unwrap_or_default(),
             backward: outputs.next(),
@@ -142,7 +151,13 @@ impl Runner {
 
     /// The state in which a batch begins: zeros, one [`State`] for each LSTM.
     pub fn zero_state(&self, batch: usize) -> States {
-        States::new(self.parts.cells.iter().map(|cell| State::zeros(batch, cell.units())).collect())
+        States::new(
+            self.parts
+                .cells
+                .iter()
+                .map(|cell| State::zeros(batch, cell.units()))
+                .collect(),
+        )
     }
 
     /// The device that it runs on.
@@ -195,7 +210,13 @@ impl Runner {
                     format!("give every time step {expected} features, or make the layer for {found}")
                 };
                 let shape = values.shape().to_vec();
-                Err(Error::Features { layer: "the model's first layer".to_owned(), expected, found, shape, repair })
+                Err(Error::Features {
+                    layer: "the model's first layer".to_owned(),
+                    expected,
+                    found,
+                    shape,
+                    repair,
+                })
             }
             (Some(features), None, _) => Err(Error::InputKind {
                 layer: "the model's first layer".to_owned(),
@@ -214,7 +235,10 @@ impl Runner {
         if states.len() != self.parts.cells.len() {
             return Err(Error::Size {
                 argument: "states".to_owned(),
-                expected: format!("one state for each of the {} LSTMs of the model", self.parts.cells.len()),
+                expected: format!(
+                    "one state for each of the {} LSTMs of the model",
+                    self.parts.cells.len()
+                ),
                 found: format!("{} states", states.len()),
                 repair: repair(),
             });

@@ -106,7 +106,14 @@ impl Schedule {
                 }
             }
         }
-        Ok(Self { batch, time_steps, order, lengths, offsets, sources })
+        Ok(Self {
+            batch,
+            time_steps,
+            order,
+            lengths,
+            offsets,
+            sources,
+        })
     }
 
     /// The number of sequences.
@@ -189,13 +196,23 @@ mod tests {
 
     #[test]
     fn holes_are_skipped_in_both_directions() {
-        let mask = array![[false, true, false, true], [false, false, false, false], [true, true, true, false]];
+        let mask = array![
+            [false, true, false, true],
+            [false, false, false, false],
+            [true, true, true, false]
+        ];
         let forward = Schedule::new(Some(mask.view()), 3, 4, Direction::Forward).unwrap();
         assert_eq!(forward.order(), [2, 0, 1]);
         assert_eq!(forward.lengths(), [3, 2, 0]);
         assert_eq!(forward.sources(), [8, 1, 9, 3, 10]);
-        assert_eq!((0..4).map(|step| forward.active(step)).collect::<Vec<_>>(), [2, 2, 1, 0]);
-        assert_eq!([forward.last_row(0), forward.last_row(1), forward.last_row(2)], [Some(4), Some(3), None]);
+        assert_eq!(
+            (0..4).map(|step| forward.active(step)).collect::<Vec<_>>(),
+            [2, 2, 1, 0]
+        );
+        assert_eq!(
+            [forward.last_row(0), forward.last_row(1), forward.last_row(2)],
+            [Some(4), Some(3), None]
+        );
         let backward = Schedule::new(Some(mask.view()), 3, 4, Direction::Backward).unwrap();
         assert_eq!(backward.sources(), [10, 3, 9, 1, 8]);
     }
@@ -212,7 +229,13 @@ mod tests {
     #[test]
     fn sizes_are_checked() {
         let mask = array![[true, false]];
-        assert!(matches!(Schedule::new(Some(mask.view()), 2, 1, Direction::Forward), Err(Error::Size { .. })));
-        assert!(matches!(Schedule::new(None, usize::MAX, 3, Direction::Forward), Err(Error::TooLarge { .. })));
+        assert!(matches!(
+            Schedule::new(Some(mask.view()), 2, 1, Direction::Forward),
+            Err(Error::Size { .. })
+        ));
+        assert!(matches!(
+            Schedule::new(None, usize::MAX, 3, Direction::Forward),
+            Err(Error::TooLarge { .. })
+        ));
     }
 }

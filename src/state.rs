@@ -27,7 +27,10 @@ pub struct State {
 impl State {
     /// A state of zeros, which is where every sequence begins unless told otherwise.
     pub fn zeros(batch: usize, units: usize) -> Self {
-        Self { hidden: Array2::zeros((batch, units)), cell: Array2::zeros((batch, units)) }
+        Self {
+            hidden: Array2::zeros((batch, units)),
+            cell: Array2::zeros((batch, units)),
+        }
     }
 
     /// Sets the state of all sequences to zero.
@@ -150,12 +153,15 @@ impl Output {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn sequences(&self) -> Result<ArrayView3<'_, f32>> {
-        self.values.view().into_dimensionality::<Ix3>().map_err(|_| Error::Rank {
-            argument: "output".to_owned(),
-            axes: "(batch, time_steps, units)",
-            shape: self.values.shape().to_vec(),
-            repair: "call `return_sequences(true)` on the last recurrent layer, or read `last()`".to_owned(),
-        })
+        self.values
+            .view()
+            .into_dimensionality::<Ix3>()
+            .map_err(|_| Error::Rank {
+                argument: "output".to_owned(),
+                axes: "(batch, time_steps, units)",
+                shape: self.values.shape().to_vec(),
+                repair: "call `return_sequences(true)` on the last recurrent layer, or read `last()`".to_owned(),
+            })
     }
 
     /// The last output of each sequence, (batch, units).
@@ -170,7 +176,9 @@ impl Output {
             return values.to_owned();
         }
         match values.into_dimensionality::<Ix3>() {
-            Ok(values) if values.len_of(Axis(1)) > 0 => values.index_axis(Axis(1), values.len_of(Axis(1)) - 1).to_owned(),
+            Ok(values) if values.len_of(Axis(1)) > 0 => {
+                values.index_axis(Axis(1), values.len_of(Axis(1)) - 1).to_owned()
+            }
             Ok(values) => Array2::zeros((values.len_of(Axis(0)), values.len_of(Axis(2)))),
             Err(_) => Array2::zeros((0, 0)),
         }

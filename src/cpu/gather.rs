@@ -13,7 +13,11 @@ pub(crate) fn input_rows(flow: &Flow, input: Input<'_>) -> Array2<f32> {
     let mut rows = Array2::zeros((flow.input_steps.len(), features));
     for (mut row, &step) in rows.outer_iter_mut().zip(&flow.input_steps) {
         let step = step as usize;
-        row.assign(&values.index_axis(Axis(0), step / time_steps).index_axis(Axis(0), step % time_steps));
+        row.assign(
+            &values
+                .index_axis(Axis(0), step / time_steps)
+                .index_axis(Axis(0), step % time_steps),
+        );
     }
     rows
 }

@@ -34,7 +34,11 @@ impl CpuModel {
         let mut rows: Vec<Array2<f32>> = Vec::with_capacity(flow.stages.len());
         let mut finals: Vec<State> = states.to_vec();
         for stage in &flow.stages {
-            let sources = Sources { input: input_rows.view(), tables: &self.parts.tables, stages: &rows };
+            let sources = Sources {
+                input: input_rows.view(),
+                tables: &self.parts.tables,
+                stages: &rows,
+            };
             let made = match stage {
                 Stage::Recurrent { cell, schedule, input } => {
                     let (Some(recurrent), Some(state)) = (self.cells.get(*cell), finals.get_mut(*cell)) else {
@@ -43,11 +47,19 @@ impl CpuModel {
                     recurrent.run(schedule, sources.get(input)?, &input.index, state)
                 }
                 Stage::Dense { dense, input } => {
-                    let part = self.parts.denses.get(*dense).ok_or_else(|| internal("a Dense layer of the flow"))?;
+                    let part = self
+                        .parts
+                        .denses
+                        .get(*dense)
+                        .ok_or_else(|| internal("a Dense layer of the flow"))?;
                     let gathered = gather::gather(sources.get(input)?, &input.index);
                     input_projection::dense(gathered.view(), &part.weights, part.activation)
                 }
-                Stage::Merge { merge, forward, backward } => merge::merge(
+                Stage::Merge {
+                    merge,
+                    forward,
+                    backward,
+                } => merge::merge(
                     *merge,
                     gather::gather(sources.get(forward)?, &forward.index),
                     gather::gather(sources.get(backward)?, &backward.index),
@@ -55,9 +67,20 @@ impl CpuModel {
             };
             rows.push(made);
         }
-        let sources = Sources { input: input_rows.view(), tables: &self.parts.tables, stages: &rows };
-        let outputs = flow.outputs.iter().map(|placed| place(&sources, placed)).collect::<Result<_>>()?;
-        Ok(Ran { outputs, states: finals })
+        let sources = Sources {
+            input: input_rows.view(),
+            tables: &self.parts.tables,
+            stages: &rows,
+        };
+        let outputs = flow
+            .outputs
+            .iter()
+            .map(|placed| place(&sources, placed))
+            .collect::<Result<_>>()?;
+        Ok(Ran {
+            outputs,
+            states: finals,
+        })
     }
 }
 
@@ -82,7 +105,8 @@ impl<'a> Sources<'a> {
 /// Puts the rows of an output to their (sequence, time step).
 fn place(sources: &Sources<'_>, placed: &Placed) -> Result<ArrayD<f32>> {
     let rows = gather::gather(sources.get(&placed.gather)?, &placed.gather.index);
-    rows.into_shape_with_order(IxDyn(&placed.shape)).map_err(|_| internal("the shape of an output"))
+    rows.into_shape_with_order(IxDyn(&placed.shape))
+        .map_err(|_| internal("the shape of an output"))
 }
 
 /// Cannot happen: the flow was built from the same parts.

@@ -47,7 +47,10 @@ impl Recurrent {
             for (row, values) in hand.rows().zip(hand.outputs.outer_iter()) {
                 hidden.row_mut(row).assign(&values);
             }
-            for ((sequence, hidden), cell) in hand.sequences().zip(hand.hidden.outer_iter()).zip(hand.cell.outer_iter())
+            for ((sequence, hidden), cell) in hand
+                .sequences()
+                .zip(hand.hidden.outer_iter())
+                .zip(hand.cell.outer_iter())
             {
                 state.hidden.row_mut(sequence).assign(&hidden);
                 state.cell.row_mut(sequence).assign(&cell);
@@ -71,7 +74,12 @@ struct Hand<'a> {
 
 impl<'a> Hand<'a> {
     fn new(schedule: &'a Schedule, first: usize, threads: usize, state: &State, units: usize) -> Self {
-        let positions = schedule.order().iter().skip(first).step_by(threads).map(|&sequence| sequence as usize);
+        let positions = schedule
+            .order()
+            .iter()
+            .skip(first)
+            .step_by(threads)
+            .map(|&sequence| sequence as usize);
         let sequences: Vec<usize> = positions.collect();
         let mut hand = Self {
             schedule,
@@ -86,7 +94,12 @@ impl<'a> Hand<'a> {
     }
 
     fn sequences(&self) -> impl Iterator<Item = usize> {
-        self.schedule.order().iter().skip(self.first).step_by(self.threads).map(|&sequence| sequence as usize)
+        self.schedule
+            .order()
+            .iter()
+            .skip(self.first)
+            .step_by(self.threads)
+            .map(|&sequence| sequence as usize)
     }
 
     /// The rows of this hand, step by step.
@@ -99,7 +112,10 @@ impl<'a> Hand<'a> {
     }
 
     fn active(&self, step: usize) -> usize {
-        self.schedule.active(step).saturating_sub(self.first).div_ceil(self.threads)
+        self.schedule
+            .active(step)
+            .saturating_sub(self.first)
+            .div_ceil(self.threads)
     }
 
     fn run(mut self, cell: &Cell, source: ArrayView2<'_, f32>, index: &[u32]) -> Self {
@@ -119,7 +135,9 @@ impl<'a> Hand<'a> {
                 gathered = Array2::zeros((rows, cell.features()));
                 projected = Array2::zeros((rows, columns));
             }
-            let entries = (step..end).flat_map(|step| self.rows_of(step)).filter_map(|row| index.get(row).copied());
+            let entries = (step..end)
+                .flat_map(|step| self.rows_of(step))
+                .filter_map(|row| index.get(row).copied());
             gather_into(source, entries, &mut gathered);
             input_projection(
                 gathered.slice(s![..rows, ..]),
@@ -132,7 +150,9 @@ impl<'a> Hand<'a> {
                 let active = self.active(step);
                 let gates = projected.slice_mut(s![row..row + active, ..]);
                 recurrent_step(cell, gates, &mut self.hidden, &mut self.cell);
-                self.outputs.slice_mut(s![done..done + active, ..]).assign(&self.hidden.slice(s![..active, ..]));
+                self.outputs
+                    .slice_mut(s![done..done + active, ..])
+                    .assign(&self.hidden.slice(s![..active, ..]));
                 row += active;
                 done += active;
             }
@@ -167,8 +187,17 @@ fn recurrent_step(
 ) {
     let active = gates.nrows();
     let units = cell.units();
-    general_mat_mul(1.0, &hidden.slice(s![..active, ..]), &cell.weights.recurrent_kernel, 1.0, &mut gates);
-    let rows = gates.outer_iter_mut().zip(hidden.outer_iter_mut()).zip(memory.outer_iter_mut());
+    general_mat_mul(
+        1.0,
+        &hidden.slice(s![..active, ..]),
+        &cell.weights.recurrent_kernel,
+        1.0,
+        &mut gates,
+    );
+    let rows = gates
+        .outer_iter_mut()
+        .zip(hidden.outer_iter_mut())
+        .zip(memory.outer_iter_mut());
     for ((mut gates, mut hidden), mut memory) in rows {
         let (Some(gates), Some(hidden), Some(memory)) =
             (gates.as_slice_mut(), hidden.as_slice_mut(), memory.as_slice_mut())
@@ -188,6 +217,9 @@ fn recurrent_step(
         }
         hidden.copy_from_slice(memory);
         cell.activation.apply(hidden, units);
-        hidden.iter_mut().zip(output.iter()).for_each(|(hidden, output)| *hidden *= output);
+        hidden
+            .iter_mut()
+            .zip(output.iter())
+            .for_each(|(hidden, output)| *hidden *= output);
     }
 }

@@ -43,9 +43,17 @@ impl Flow {
             outputs: Vec::new(),
             cell_stages: vec![0; parts.cells.len()],
         };
-        let mut builder = Builder { parts, batch, time_steps, flow };
+        let mut builder = Builder {
+            parts,
+            batch,
+            time_steps,
+            flow,
+        };
         let mut views = vec![View {
-            gather: Gather { source: Source::Input, index: (0..(batch * time_steps) as u32).collect() },
+            gather: Gather {
+                source: Source::Input,
+                index: (0..(batch * time_steps) as u32).collect(),
+            },
             width: parts.features.unwrap_or(0),
             sequences: true,
             mask: mask.map(|mask| mask.to_owned()),
@@ -61,7 +69,10 @@ impl Flow {
                 true => vec![batch, time_steps, view.width],
                 false => vec![batch, view.width],
             };
-            flow.outputs.push(Placed { gather: view.gather, shape });
+            flow.outputs.push(Placed {
+                gather: view.gather,
+                shape,
+            });
         }
         flow.number_input_rows(batch * time_steps);
         Ok(flow)
@@ -106,25 +117,45 @@ impl Builder<'_> {
             Operation::Embedding { table, mask_zero } => vec![self.embedding(*table, *mask_zero, view, input)?],
             Operation::Dense { dense } => vec![self.dense(position, *dense, view)],
             Operation::Recurrent { cells, options } => {
-                let direction = if options.go_backwards { Direction::Backward } else { Direction::Forward };
+                let direction = if options.go_backwards {
+                    Direction::Backward
+                } else {
+                    Direction::Forward
+                };
                 let schedule = self.schedule(&view, direction)?;
                 let width = cells.last().map_or(0, |&cell| self.units(cell));
                 let mut stage = 0;
                 let mut from = self.compose(&view, &schedule);
                 for &cell in cells {
                     stage = self.push_cell(cell, &schedule, from);
-                    from = Gather { source: Source::Stage(stage), index: (0..schedule.rows() as u32).collect() };
+                    from = Gather {
+                        source: Source::Stage(stage),
+                        index: (0..schedule.rows() as u32).collect(),
+                    };
                 }
                 let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view);
                 vec![if options.return_sequences {
-                    View { gather: order, width, sequences: true, mask: view.mask }
+                    View {
+                        gather: order,
+                        width,
+                        sequences: true,
+                        mask: view.mask,
+                    }
                 } else {
-                    View { gather: self.last_of(order), width, sequences: false, mask: None }
+                    View {
+                        gather: self.last_of(order),
+                        width,
+                        sequences: false,
+                        mask: None,
+                    }
                 }]
             }
-            Operation::Bidirectional { forward, backward, merge, options } => {
-                self.bidirectional(*forward, *backward, *merge, options.return_sequences, view)?
-            }
+            Operation::Bidirectional {
+                forward,
+                backward,
+                merge,
+                options,
+            } => self.bidirectional(*forward, *backward, *merge, options.return_sequences, view)?,
         })
     }
 
@@ -134,8 +165,12 @@ impl Builder<'_> {
         view.width = width;
         match input {
             Input::Tokens(tokens) => {
-                for (entry, ((sequence, time_step), &token)) in view.gather.index.iter_mut().zip(tokens.indexed_iter()) {
-                    let counts = view.mask.as_ref().is_none_or(|mask| mask.get((sequence, time_step)) == Some(&true));
+                for (entry, ((sequence, time_step), &token)) in view.gather.index.iter_mut().zip(tokens.indexed_iter())
+                {
+                    let counts = view
+                        .mask
+                        .as_ref()
+                        .is_none_or(|mask| mask.get((sequence, time_step)) == Some(&true));
                     *entry = match u32::try_from(token) {
                         Ok(row) if (row as usize) < input_dim => row,
                         // padding may hold anything
@@ -166,15 +201,24 @@ impl Builder<'_> {
     /// A Dense layer runs over the distinct rows of its input. If a recurrent layer stands behind it, the steps which
     /// that layer will not read are left out; else every step is asked for, masked or not, as in Keras.
     fn dense(&mut self, position: usize, dense: usize, view: View) -> View {
-        let read_by_recurrent = self.parts.operations.iter().skip(position + 1).any(|operation| {
-            matches!(operation, Operation::Recurrent { .. } | Operation::Bidirectional { .. })
-        });
+        let read_by_recurrent = self
+            .parts
+            .operations
+            .iter()
+            .skip(position + 1)
+            .any(|operation| matches!(operation, Operation::Recurrent { .. } | Operation::Bidirectional { .. }));
         let wanted: Option<Vec<bool>> = view
             .mask
             .as_ref()
             .filter(|_| view.sequences && read_by_recurrent)
             .map(|mask| mask.iter().copied().collect());
-        let highest = view.gather.index.iter().filter(|&&row| row != NONE).max().map_or(0, |&row| row as usize + 1);
+        let highest = view
+            .gather
+            .index
+            .iter()
+            .filter(|&&row| row != NONE)
+            .max()
+            .map_or(0, |&row| row as usize + 1);
         let mut numbers = vec![NONE; highest + 1]; // the last entry is for NONE
         let mut distinct = Vec::new();
         let mut placed = Vec::with_capacity(view.gather.index.len());
@@ -190,10 +234,24 @@ impl Builder<'_> {
             }
             placed.push(*number);
         }
-        let width = self.parts.denses.get(dense).map_or(0, |part| part.weights.kernel.ncols());
-        let input = Gather { source: view.gather.source, index: distinct };
+        let width = self
+            .parts
+            .denses
+            .get(dense)
+            .map_or(0, |part| part.weights.kernel.ncols());
+        let input = Gather {
+            source: view.gather.source,
+            index: distinct,
+        };
         let stage = self.push(Stage::Dense { dense, input }, width);
-        View { gather: Gather { source: Source::Stage(stage), index: placed }, width, ..view }
+        View {
+            gather: Gather {
+                source: Source::Stage(stage),
+                index: placed,
+            },
+            width,
+            ..view
+        }
     }
 
     fn bidirectional(
@@ -212,18 +270,33 @@ impl Builder<'_> {
             let time_steps = self.time_steps.max(1);
             second_order.index.chunks_mut(time_steps).for_each(<[u32]>::reverse);
         }
-        let order = |builder: &Self, gather| if return_sequences { gather } else { builder.last_of(gather) };
+        let order = |builder: &Self, gather| {
+            if return_sequences {
+                gather
+            } else {
+                builder.last_of(gather)
+            }
+        };
         let gathers = [order(self, first_order), order(self, second_order)];
         let widths = [self.units(forward), self.units(backward)];
         let mask = view.mask.filter(|_| return_sequences);
         if merge == MergeMode::Separate {
             let views = gathers.into_iter().zip(widths);
             return Ok(views
-                .map(|(gather, width)| View { gather, width, sequences: return_sequences, mask: mask.clone() })
+                .map(|(gather, width)| View {
+                    gather,
+                    width,
+                    sequences: return_sequences,
+                    mask: mask.clone(),
+                })
                 .collect());
         }
         let [forward_gather, backward_gather] = gathers;
-        let width = if merge == MergeMode::Concat { widths.iter().sum() } else { widths[0] };
+        let width = if merge == MergeMode::Concat {
+            widths.iter().sum()
+        } else {
+            widths[0]
+        };
         // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
         let (rows, steps): (Vec<u32>, Vec<u32>) = if return_sequences {
             let placed = forward_gather.index.clone();
@@ -234,13 +307,27 @@ impl Builder<'_> {
         };
         let pick = |gather: &Gather| Gather {
             source: gather.source,
-            index: steps.iter().map(|&step| gather.index.get(step as usize).copied().unwrap_or(NONE)).collect(),
+            index: steps
+                .iter()
+                .map(|&step| gather.index.get(step as usize).copied().unwrap_or(NONE))
+                .collect(),
         };
-        let stage =
-            Stage::Merge { merge, forward: pick(&forward_gather), backward: pick(&backward_gather) };
+        let stage = Stage::Merge {
+            merge,
+            forward: pick(&forward_gather),
+            backward: pick(&backward_gather),
+        };
         let stage = self.push(stage, width);
-        let gather = Gather { source: Source::Stage(stage), index: rows };
-        Ok(vec![View { gather, width, sequences: return_sequences, mask }])
+        let gather = Gather {
+            source: Source::Stage(stage),
+            index: rows,
+        };
+        Ok(vec![View {
+            gather,
+            width,
+            sequences: return_sequences,
+            mask,
+        }])
     }
 
     fn direction(
@@ -265,7 +352,10 @@ impl Builder<'_> {
     /// The rows of the input of a schedule.
     fn compose(&self, view: &View, schedule: &Schedule) -> Gather {
         let row = |&step: &u32| view.gather.index.get(step as usize).copied().unwrap_or(NONE);
-        Gather { source: view.gather.source, index: schedule.sources().iter().map(row).collect() }
+        Gather {
+            source: view.gather.source,
+            index: schedule.sources().iter().map(row).collect(),
+        }
     }
 
     /// Which row is the output at each step, in the order of processing: a masked step repeats the output before it, or
@@ -298,7 +388,10 @@ impl Builder<'_> {
                 }
             }
         }
-        Gather { source: Source::Stage(stage), index: rows }
+        Gather {
+            source: Source::Stage(stage),
+            index: rows,
+        }
     }
 
     /// The last step of each sequence; nothing if there are no steps.
@@ -306,14 +399,28 @@ impl Builder<'_> {
         let index = if self.time_steps == 0 {
             vec![NONE; self.batch]
         } else {
-            order.index.chunks(self.time_steps).filter_map(|sequence| sequence.last().copied()).collect()
+            order
+                .index
+                .chunks(self.time_steps)
+                .filter_map(|sequence| sequence.last().copied())
+                .collect()
         };
-        Gather { source: order.source, index }
+        Gather {
+            source: order.source,
+            index,
+        }
     }
 
     fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
         let units = self.units(cell);
-        let stage = self.push(Stage::Recurrent { cell, schedule: Arc::clone(schedule), input }, units);
+        let stage = self.push(
+            Stage::Recurrent {
+                cell,
+                schedule: Arc::clone(schedule),
+                input,
+            },
+            units,
+        );
         if let Some(entry) = self.flow.cell_stages.get_mut(cell) {
             *entry = stage;
         }

@@ -41,11 +41,19 @@ pub(crate) struct Gather {
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     /// An LSTM: `input` has one entry for each row of the schedule.
-    Recurrent { cell: usize, schedule: Arc<Schedule>, input: Gather },
+    Recurrent {
+        cell: usize,
+        schedule: Arc<Schedule>,
+        input: Gather,
+    },
     /// A Dense layer over the distinct rows of its input.
     Dense { dense: usize, input: Gather },
     /// The outputs of two directions become one.
-    Merge { merge: MergeMode, forward: Gather, backward: Gather },
+    Merge {
+        merge: MergeMode,
+        forward: Gather,
+        backward: Gather,
+    },
 }
 
 impl Stage {

@@ -59,9 +59,7 @@ impl Gpu {
     pub(crate) fn make_buffer(&self, label: &str, bytes: u64, purpose: Use) -> wgpu::Buffer {
         let size = buffer_bytes(bytes);
         let usage = match purpose {
-            Use::Storage => {
-                wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC
-            }
+            Use::Storage => wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             Use::Uniform => wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             Use::Readback => wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
         };
@@ -83,15 +81,25 @@ impl Gpu {
         (params, params_bytes): (&wgpu::Buffer, u64),
         storage: &[&wgpu::Buffer],
     ) -> wgpu::BindGroup {
-        let record =
-            wgpu::BufferBinding { buffer: params, offset: 0, size: std::num::NonZeroU64::new(params_bytes) };
-        let first = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(record) };
+        let record = wgpu::BufferBinding {
+            buffer: params,
+            offset: 0,
+            size: std::num::NonZeroU64::new(params_bytes),
+        };
+        let first = wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(record),
+        };
         let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
             binding,
             resource: buffer.as_entire_binding(),
         });
         let entries: Vec<_> = std::iter::once(first).chain(rest).collect();
         self.counters().bind_groups.fetch_add(1, Ordering::Relaxed);
-        self.device().create_bind_group(&wgpu::BindGroupDescriptor { label: Some(label), layout, entries: &entries })
+        self.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout,
+            entries: &entries,
+        })
     }
 }

@@ -10,8 +10,19 @@ use super::shader::Pipeline;
 use crate::error::{Error, Result};
 
 enum Command<'a> {
-    Dispatch { pipeline: Arc<Pipeline>, bind_group: &'a wgpu::BindGroup, params: u32, workgroups: [u32; 3] },
-    Copy { source: &'a wgpu::Buffer, source_start: u64, target: &'a wgpu::Buffer, target_start: u64, bytes: u64 },
+    Dispatch {
+        pipeline: Arc<Pipeline>,
+        bind_group: &'a wgpu::BindGroup,
+        params: u32,
+        workgroups: [u32; 3],
+    },
+    Copy {
+        source: &'a wgpu::Buffer,
+        source_start: u64,
+        target: &'a wgpu::Buffer,
+        target_start: u64,
+        bytes: u64,
+    },
 }
 
 /// What the GPU is to do, in order.
@@ -54,7 +65,12 @@ impl<'a> Commands<'a> {
         self.params.extend_from_slice(bytemuck::bytes_of(&params));
         self.params.resize(start + self.record, 0);
         let workgroups = workgroups.spread(self.most_workgroups);
-        self.list.push(Command::Dispatch { pipeline: Arc::clone(pipeline), bind_group, params: start as u32, workgroups });
+        self.list.push(Command::Dispatch {
+            pipeline: Arc::clone(pipeline),
+            bind_group,
+            params: start as u32,
+            workgroups,
+        });
     }
 
     /// Copies bytes from one buffer to another.
@@ -85,16 +101,31 @@ impl<'a> Commands<'a> {
         let mut list = self.list.into_iter().peekable();
         while let Some(command) = list.next() {
             match command {
-                Command::Copy { source, source_start, target, target_start, bytes } => {
+                Command::Copy {
+                    source,
+                    source_start,
+                    target,
+                    target_start,
+                    bytes,
+                } => {
                     encoder.copy_buffer_to_buffer(source, source_start, target, target_start, bytes);
                 }
                 Command::Dispatch { .. } => {
                     // as many dispatches as there are in a row share a pass: passes are dear
-                    let descriptor = wgpu::ComputePassDescriptor { label: Some("cellstate"), timestamp_writes: None };
+                    let descriptor = wgpu::ComputePassDescriptor {
+                        label: Some("cellstate"),
+                        timestamp_writes: None,
+                    };
                     let mut pass = encoder.begin_compute_pass(&descriptor);
                     let mut current: Option<Arc<Pipeline>> = None;
                     let mut next = Some(command);
-                    while let Some(Command::Dispatch { pipeline, bind_group, params, workgroups: [x, y, z] }) = next {
+                    while let Some(Command::Dispatch {
+                        pipeline,
+                        bind_group,
+                        params,
+                        workgroups: [x, y, z],
+                    }) = next
+                    {
                         if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &pipeline)) {
                             pass.set_pipeline(&pipeline.pipeline);
                             current = Some(pipeline);

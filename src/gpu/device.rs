@@ -36,17 +36,19 @@ pub(crate) struct Adapter {
 impl Adapter {
     /// Every adapter of the system, the fastest kind first.
     pub(crate) async fn all() -> Vec<Self> {
-        let backends = wgpu::Backends::VULKAN
-            | wgpu::Backends::METAL
-            | wgpu::Backends::DX12
-            | wgpu::Backends::BROWSER_WEBGPU;
+        let backends =
+            wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
         let descriptor = wgpu::InstanceDescriptor {
             backends: wgpu::Backends::from_env().unwrap_or(backends),
             ..wgpu::InstanceDescriptor::new_without_display_handle_from_env()
         };
         let instance = wgpu::Instance::new(descriptor);
-        let mut adapters: Vec<Self> =
-            instance.enumerate_adapters(backends).await.into_iter().map(|adapter| Self { adapter }).collect();
+        let mut adapters: Vec<Self> = instance
+            .enumerate_adapters(backends)
+            .await
+            .into_iter()
+            .map(|adapter| Self { adapter })
+            .collect();
         adapters.sort_by_key(Self::rank);
         adapters
     }
@@ -73,14 +75,21 @@ impl Adapter {
     /// Opens the adapter with all the limits that it has and no optional feature.
     pub(crate) async fn open(&self) -> Result<Gpu> {
         let info = self.adapter.get_info();
-        let failed = |message: String| Error::Gpu { doing: "opening the device", adapter: name(&info), message };
+        let failed = |message: String| Error::Gpu {
+            doing: "opening the device",
+            adapter: name(&info),
+            message,
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cellstate"),
             required_limits: self.adapter.limits(),
             ..Default::default()
         };
-        let (device, queue) =
-            self.adapter.request_device(&descriptor).await.map_err(|error| failed(error.to_string()))?;
+        let (device, queue) = self
+            .adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
         let failure = Arc::new(Mutex::new(None));
         // without a handler of our own wgpu panics on what no error scope catches
         let uncaptured = Arc::clone(&failure);
@@ -134,12 +143,36 @@ impl Gpu {
     ) -> Result<Self> {
         let limits = device.limits();
         let floor = [
-            ("storage buffers of a shader", limits.max_storage_buffers_per_shader_stage, 4),
-            ("invocations of a workgroup", limits.max_compute_invocations_per_workgroup, 256),
-            ("invocations of a workgroup along x", limits.max_compute_workgroup_size_x, 256),
-            ("bytes of workgroup memory", limits.max_compute_workgroup_storage_size, 16 << 10),
-            ("dynamic uniform buffers", limits.max_dynamic_uniform_buffers_per_pipeline_layout, 1),
-            ("workgroups of a dispatch along one axis", limits.max_compute_workgroups_per_dimension, 65_535),
+            (
+                "storage buffers of a shader",
+                limits.max_storage_buffers_per_shader_stage,
+                4,
+            ),
+            (
+                "invocations of a workgroup",
+                limits.max_compute_invocations_per_workgroup,
+                256,
+            ),
+            (
+                "invocations of a workgroup along x",
+                limits.max_compute_workgroup_size_x,
+                256,
+            ),
+            (
+                "bytes of workgroup memory",
+                limits.max_compute_workgroup_storage_size,
+                16 << 10,
+            ),
+            (
+                "dynamic uniform buffers",
+                limits.max_dynamic_uniform_buffers_per_pipeline_layout,
+                1,
+            ),
+            (
+                "workgroups of a dispatch along one axis",
+                limits.max_compute_workgroups_per_dimension,
+                65_535,
+            ),
         ];
         for (what, found, needed) in floor {
             if found < needed {
@@ -152,7 +185,15 @@ impl Gpu {
                 });
             }
         }
-        let inner = Inner { device, queue, info, limits, counters: Counters::default(), pipelines: Pipelines::default(), failure };
+        let inner = Inner {
+            device,
+            queue,
+            info,
+            limits,
+            counters: Counters::default(),
+            pipelines: Pipelines::default(),
+            failure,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -197,14 +238,22 @@ impl Gpu {
     }
 
     pub(crate) fn failed(&self, doing: &'static str, message: impl Into<String>) -> Error {
-        Error::Gpu { doing, adapter: self.name(), message: message.into() }
+        Error::Gpu {
+            doing,
+            adapter: self.name(),
+            message: message.into(),
+        }
     }
 
     /// Calls `work` and gives what the driver found wrong with it as an error, so that nothing reaches the handler of the
     /// device, which may be the application's.
     pub(crate) async fn guarded<T>(&self, doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let (result, errors) = {
-            let filters = [wgpu::ErrorFilter::Internal, wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+            let filters = [
+                wgpu::ErrorFilter::Internal,
+                wgpu::ErrorFilter::Validation,
+                wgpu::ErrorFilter::OutOfMemory,
+            ];
             let [internal, validation, memory] = filters.map(|filter| self.inner.device.push_error_scope(filter));
             let result = work();
             // scopes are a stack: the last one is popped first
@@ -213,10 +262,19 @@ impl Gpu {
             (result, (memory, validation, internal.pop()))
         };
         let (memory, validation, internal) = errors;
-        for error in [memory.await, validation.await, internal.await].into_iter().flatten() {
+        if let Some(error) = [memory.await, validation.await, internal.await]
+            .into_iter()
+            .flatten()
+            .next()
+        {
             return Err(self.failed(doing, error.to_string()));
         }
-        let noted = self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let noted = self
+            .inner
+            .failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         match noted {
             Some(message) => Err(self.failed(doing, message)),
             None => result,

@@ -89,9 +89,16 @@ impl GatherBuffers {
             let storage = [&index, source, target];
             gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), &storage)
         };
-        let groups = targets.iter().map(|target| source.buffers.iter().map(|from| group(target, from)).collect());
+        let groups = targets
+            .iter()
+            .map(|target| source.buffers.iter().map(|from| group(target, from)).collect());
         let groups = groups.collect();
-        Self { pipeline, groups, index, source: source.size.clone() }
+        Self {
+            pipeline,
+            groups,
+            index,
+            source: source.size.clone(),
+        }
     }
 
     /// Gathers the rows that entries `entries` of the list name into buffer number `target_buffer`. `cut` says which rows
@@ -104,7 +111,11 @@ impl GatherBuffers {
         target_buffer: usize,
         target: Target,
     ) {
-        let Some(groups) = self.groups.get(target_buffer).filter(|_| !entries.is_empty() && target.written > 0) else {
+        let Some(groups) = self
+            .groups
+            .get(target_buffer)
+            .filter(|_| !entries.is_empty() && target.written > 0)
+        else {
             return;
         };
         for (number, (group, held)) in groups.iter().zip(cut).enumerate() {
@@ -127,7 +138,12 @@ impl GatherBuffers {
                 operation: target.fold as u32,
             };
             let values = entries.len() as u64 * target.written as u64;
-            commands.dispatch(&self.pipeline, group, params, Workgroups::Flat(values.div_ceil(INVOCATIONS)));
+            commands.dispatch(
+                &self.pipeline,
+                group,
+                params,
+                Workgroups::Flat(values.div_ceil(INVOCATIONS)),
+            );
         }
     }
 }
@@ -141,9 +157,9 @@ pub(crate) fn index_bytes(entries: usize) -> u64 {
 pub(crate) fn neighbours(index: &[u32], cut: &[Range<usize>]) -> Option<(usize, usize)> {
     let first = *index.first().filter(|&&first| first != NONE)?;
     let follow = index.iter().zip(first..).all(|(&entry, expected)| entry == expected);
-    let held = cut.iter().position(|held| {
-        held.contains(&(first as usize)) && first as usize + index.len() <= held.end
-    });
+    let held = cut
+        .iter()
+        .position(|held| held.contains(&(first as usize)) && first as usize + index.len() <= held.end);
     let buffer = held.filter(|_| follow)?;
     Some((buffer, first as usize - cut.get(buffer)?.start))
 }

@@ -119,9 +119,14 @@ impl Projection {
         let group = |pipeline: &Pipeline, storage: &[&wgpu::Buffer]| {
             gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), storage)
         };
-        let sources = sources.into_iter().map(|rows| group(&self.pipeline, &[rows, &self.kernel, &self.bias, target]));
+        let sources = sources
+            .into_iter()
+            .map(|rows| group(&self.pipeline, &[rows, &self.kernel, &self.bias, target]));
         let sources = sources.collect();
-        ProjectionGroups { sources, softmax: self.softmax.as_ref().map(|softmax| group(softmax, &[target])) }
+        ProjectionGroups {
+            sources,
+            softmax: self.softmax.as_ref().map(|softmax| group(softmax, &[target])),
+        }
     }
 
     /// Projects a span of rows of source number `source`.

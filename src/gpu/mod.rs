@@ -5,6 +5,7 @@ mod commands;
 pub(crate) mod device;
 mod gather;
 mod input_projection;
+mod mapped;
 mod record;
 mod recurrent_step;
 mod rows;
@@ -54,20 +55,41 @@ impl GpuModel {
             gpu.forget_pipelines();
         }
         let (cells, denses, tables) = made?;
-        Ok(Self { gpu, parts, cells, denses, tables, workspaces: Mutex::default() })
+        Ok(Self {
+            gpu,
+            parts,
+            cells,
+            denses,
+            tables,
+            workspaces: Mutex::default(),
+        })
     }
 
-    #[allow(clippy::type_complexity, reason = "the three lists of weights, named where they are taken apart")]
+    #[allow(
+        clippy::type_complexity,
+        reason = "the three lists of weights, named where they are taken apart"
+    )]
     fn make(gpu: &Gpu, parts: &Parts) -> Result<(Vec<CellWeights>, Vec<Projection>, Vec<Rows>)> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
-        let cells = parts.cells.iter().map(|cell| cell_weights(gpu, cell)).collect::<Result<_>>()?;
-        let denses = parts.denses.iter().map(|dense| dense_weights(gpu, dense)).collect::<Result<_>>()?;
+        let cells = parts
+            .cells
+            .iter()
+            .map(|cell| cell_weights(gpu, cell))
+            .collect::<Result<_>>()?;
+        let denses = parts
+            .denses
+            .iter()
+            .map(|dense| dense_weights(gpu, dense))
+            .collect::<Result<_>>()?;
         let tables = parts.tables.iter().map(|table| {
             let size = table_size(gpu, table.dim());
             let rows = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
             for (buffer, held) in rows.buffers.iter().zip(size.full_cut(table.nrows())) {
                 let mut packed = vec![0.0_f32; held.len() * size.stride];
-                for (packed, row) in packed.chunks_exact_mut(size.stride).zip(table.outer_iter().skip(held.start)) {
+                for (packed, row) in packed
+                    .chunks_exact_mut(size.stride)
+                    .zip(table.outer_iter().skip(held.start))
+                {
                     packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
                 }
                 gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
@@ -91,7 +113,12 @@ impl GpuModel {
 
 fn table_size(gpu: &Gpu, (rows, width): (usize, usize)) -> RowsSize {
     let stride = padded(width);
-    RowsSize::new(stride, 0, rows, (gpu.largest_binding() / (stride as u64 * VALUE)) as usize)
+    RowsSize::new(
+        stride,
+        0,
+        rows,
+        (gpu.largest_binding() / (stride as u64 * VALUE)) as usize,
+    )
 }
 
 fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
@@ -101,7 +128,9 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
     let (features, units) = (cell.features(), cell.units());
     check_weight(gpu, "kernel", padded(features) * units * GATES)?;
     check_weight(gpu, "recurrent_kernel", units * units * GATES)?;
-    let rowwise = [cell.activation, cell.recurrent_activation].into_iter().find(|activation| activation.is_rowwise());
+    let rowwise = [cell.activation, cell.recurrent_activation]
+        .into_iter()
+        .find(|activation| activation.is_rowwise());
     if let Some(activation) = rowwise.filter(|_| units.div_ceil(64) * (units + 4) > MOST_PASSES) {
         return Err(Error::Unsupported {
             layer: format!("LSTM with {units} units"),
@@ -110,9 +139,15 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
         });
     }
     let weights = &cell.weights;
-    let kernel: Vec<[f32; GATES]> = weights.kernel.outer_iter().flat_map(|row| gates_of(row, units)).collect();
-    let bias: Vec<[f32; GATES]> =
-        weights.bias.as_ref().map_or_else(Vec::new, |bias| gates_of(bias.view(), units).collect());
+    let kernel: Vec<[f32; GATES]> = weights
+        .kernel
+        .outer_iter()
+        .flat_map(|row| gates_of(row, units))
+        .collect();
+    let bias: Vec<[f32; GATES]> = weights
+        .bias
+        .as_ref()
+        .map_or_else(Vec::new, |bias| gates_of(bias.view(), units).collect());
     let projection = Projection::make(
         gpu,
         "lstm",
@@ -121,7 +156,10 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
         |unit| bias.get(unit).copied().unwrap_or_default(),
         Activation::Linear,
     );
-    Ok(CellWeights { projection, step: RecurrentStep::make(gpu, "lstm", cell) })
+    Ok(CellWeights {
+        projection,
+        step: RecurrentStep::make(gpu, "lstm", cell),
+    })
 }
 
 fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
@@ -135,7 +173,11 @@ fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
         (features, padded(units) / 4, units),
         |k, column| std::array::from_fn(|lane| kernel.get((k, column * 4 + lane)).copied().unwrap_or(0.0)),
         |column| {
-            std::array::from_fn(|lane| bias.and_then(|bias| bias.get(column * 4 + lane)).copied().unwrap_or(0.0))
+            std::array::from_fn(|lane| {
+                bias.and_then(|bias| bias.get(column * 4 + lane))
+                    .copied()
+                    .unwrap_or(0.0)
+            })
         },
         part.activation,
     ))

@@ -33,20 +33,51 @@ impl<'a> Recorder<'a> {
             match (stage, &buffers.kind) {
                 (
                     Stage::Recurrent { cell, schedule, input },
-                    StageKind::Recurrent { size, gather, projection, steps },
+                    StageKind::Recurrent {
+                        size,
+                        gather,
+                        projection,
+                        steps,
+                    },
                 ) => {
-                    let run = RecurrentRun { size, schedule, buffers, steps, cell: *cell };
+                    let run = RecurrentRun {
+                        size,
+                        schedule,
+                        buffers,
+                        steps,
+                        cell: *cell,
+                    };
                     self.recurrent(commands, &run, (gather, projection, input))?;
                 }
                 (Stage::Dense { dense, input }, StageKind::Dense { gather, projections }) => {
                     let weights = self.model.denses.get(*dense).ok_or_else(missing)?;
-                    for (rows, groups) in buffers.rows.size.full_cut(input.index.len()).into_iter().zip(projections) {
+                    for (rows, groups) in buffers
+                        .rows
+                        .size
+                        .full_cut(input.index.len())
+                        .into_iter()
+                        .zip(projections)
+                    {
                         let (source, source_row) = self.gathered(commands, gather, input, rows.clone())?;
-                        let span = Span { source_row, target_row: 0, rows: rows.len() };
+                        let span = Span {
+                            source_row,
+                            target_row: 0,
+                            rows: rows.len(),
+                        };
                         weights.record(commands, groups, source, span);
                     }
                 }
-                (Stage::Merge { merge, forward, backward }, StageKind::Merge { forward: first, backward: second }) => {
+                (
+                    Stage::Merge {
+                        merge,
+                        forward,
+                        backward,
+                    },
+                    StageKind::Merge {
+                        forward: first,
+                        backward: second,
+                    },
+                ) => {
                     self.merge(commands, buffers, *merge, width, [(forward, first), (backward, second)])?;
                 }
                 _ => return Err(missing()),
@@ -55,8 +86,21 @@ impl<'a> Recorder<'a> {
         for (placed, buffers) in self.flow.outputs.iter().zip(&self.workspace.outputs) {
             let cut = self.cut(placed.gather.source)?;
             let width = placed.shape.last().copied().unwrap_or(0);
-            for (number, rows) in buffers.rows.size.full_cut(placed.gather.index.len()).into_iter().enumerate() {
-                let target = Target { row: 0, stride: width, column: 0, width, written: width, fold: Fold::Set };
+            for (number, rows) in buffers
+                .rows
+                .size
+                .full_cut(placed.gather.index.len())
+                .into_iter()
+                .enumerate()
+            {
+                let target = Target {
+                    row: 0,
+                    stride: width,
+                    column: 0,
+                    width,
+                    written: width,
+                    fold: Fold::Set,
+                };
                 buffers.gather.record(commands, rows, &cut, number, target);
             }
             for (rows, staging) in buffers.rows.buffers.iter().zip(&buffers.staging.buffers) {
@@ -74,7 +118,14 @@ impl<'a> Recorder<'a> {
         for (buffers, &stage) in self.workspace.states.iter().zip(&self.flow.cell_stages) {
             let width = self.flow.widths.get(stage).copied().unwrap_or(0);
             let stride = padded(width);
-            let target = Target { row: 0, stride, column: 0, width, written: stride, fold: Fold::Set };
+            let target = Target {
+                row: 0,
+                stride,
+                column: 0,
+                width,
+                written: stride,
+                fold: Fold::Set,
+            };
             let cut = self.cut(Source::Stage(stage))?;
             buffers.gather.record(commands, 0..self.flow.batch, &cut, 0, target);
             let bytes = (self.flow.batch * stride * size_of::<f32>()) as u64;
@@ -96,7 +147,12 @@ impl<'a> Recorder<'a> {
                 let buffers = self.workspace.stages.get(number).ok_or_else(missing)?;
                 match (self.flow.stages.get(number), &buffers.kind) {
                     (Some(Stage::Recurrent { schedule, .. }), StageKind::Recurrent { size, .. }) => {
-                        segments(schedule, size).map(|steps| rows_of(schedule, &steps)).collect()
+                        let mut cut: Cut = segments(schedule, size)
+                            .map(|steps| rows_of(schedule, &steps))
+                            .collect();
+                        // without a single valid step there is still a buffer, from which rows that are none are read
+                        cut.resize(buffers.rows.buffers.len(), 0..0);
+                        cut
                     }
                     (Some(stage), _) => buffers.rows.size.full_cut(stage.rows()),
                     (None, _) => return Err(missing()),
@@ -121,7 +177,14 @@ impl<'a> Recorder<'a> {
         }
         let width = self.width(input.source);
         let stride = padded(width);
-        let target = Target { row: 0, stride, column: 0, width, written: stride, fold: Fold::Set };
+        let target = Target {
+            row: 0,
+            stride,
+            column: 0,
+            width,
+            written: stride,
+            fold: Fold::Set,
+        };
         gather.record(commands, rows, &cut, 0, target);
         Ok((0, 0))
     }
@@ -144,7 +207,11 @@ impl<'a> Recorder<'a> {
                 let last = (first + run.size.chunk_steps).min(steps.end);
                 let rows = rows_of(schedule, &(first..last));
                 let (source, source_row) = self.gathered(commands, gather, input, rows.clone())?;
-                let span = Span { source_row, target_row: 0, rows: rows.len() };
+                let span = Span {
+                    source_row,
+                    target_row: 0,
+                    rows: rows.len(),
+                };
                 weights.projection.record(commands, projection, source, span);
                 for step in first..last {
                     let current = schedule.rows_of(step);
@@ -189,7 +256,14 @@ impl<'a> Recorder<'a> {
                 MergeMode::Multiply => Fold::Multiply,
                 MergeMode::Average => Fold::Average,
             };
-            let target = Target { row: 0, stride: padded(width), column, width: own, written: own, fold };
+            let target = Target {
+                row: 0,
+                stride: padded(width),
+                column,
+                width: own,
+                written: own,
+                fold,
+            };
             for (number, rows) in size.full_cut(gather.index.len()).into_iter().enumerate() {
                 lists.record(commands, rows, &cut, number, target);
             }
@@ -232,11 +306,14 @@ impl<'a> RecurrentRun<'a> {
             return Ok(()); // the first segment begins with the initial state
         };
         let buffers = &self.buffers.rows.buffers;
-        let (source, target) = (buffers.get(before).ok_or_else(missing)?, buffers.get(segment).ok_or_else(missing)?);
+        let (source, target) = (
+            buffers.get(before).ok_or_else(missing)?,
+            buffers.get(segment).ok_or_else(missing)?,
+        );
         let first_step = last + 1 - self.size.segment_steps;
         let row_bytes = self.buffers.rows.size.row_bytes();
-        let first =
-            (self.schedule.batch() + self.schedule.rows_of(last).start - self.schedule.rows_of(first_step).start) as u64;
+        let first = (self.schedule.batch() + self.schedule.rows_of(last).start
+            - self.schedule.rows_of(first_step).start) as u64;
         let active = self.schedule.active(steps.start) as u64;
         commands.copy(source, first * row_bytes..(first + active) * row_bytes, target, 0);
         Ok(())

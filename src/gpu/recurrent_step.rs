@@ -16,7 +16,12 @@ pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
     source: include_str!("../../shaders/recurrent_step.wgsl"),
     params: ("Step", size_of::<Params>()),
-    bindings: &[reads("recurrent_kernel"), reads("projected"), writes("hidden"), writes("memory")],
+    bindings: &[
+        reads("recurrent_kernel"),
+        reads("projected"),
+        writes("hidden"),
+        writes("memory"),
+    ],
     constants: &["ROWS", "ACTIVATION", "RECURRENT_ACTIVATION"],
 };
 
@@ -24,7 +29,12 @@ pub(crate) const ROWWISE: Shader = Shader {
     name: "recurrent_step_rowwise",
     source: include_str!("../../shaders/recurrent_step_rowwise.wgsl"),
     params: ("Step", size_of::<Params>()),
-    bindings: &[reads("recurrent_kernel"), writes("projected"), writes("hidden"), writes("memory")],
+    bindings: &[
+        reads("recurrent_kernel"),
+        writes("projected"),
+        writes("hidden"),
+        writes("memory"),
+    ],
     constants: &["ACTIVATION", "RECURRENT_ACTIVATION"],
 };
 
@@ -73,21 +83,34 @@ pub(crate) struct Step {
 impl RecurrentStep {
     pub(crate) fn make(gpu: &Gpu, label: &str, cell: &Cell) -> Self {
         let units = cell.units();
-        let packed: Vec<[f32; 4]> =
-            cell.weights.recurrent_kernel.outer_iter().flat_map(|row| gates_of(row, units)).collect();
+        let packed: Vec<[f32; 4]> = cell
+            .weights
+            .recurrent_kernel
+            .outer_iter()
+            .flat_map(|row| gates_of(row, units))
+            .collect();
         let bytes: &[u8] = bytemuck::cast_slice(&packed);
-        let recurrent_kernel =
-            gpu.make_buffer(&format!("cellstate.{label}.recurrent_kernel"), bytes.len() as u64, Use::Storage);
+        let recurrent_kernel = gpu.make_buffer(
+            &format!("cellstate.{label}.recurrent_kernel"),
+            bytes.len() as u64,
+            Use::Storage,
+        );
         gpu.queue().write_buffer(&recurrent_kernel, 0, bytes);
         let activations = [cell.activation.code(), cell.recurrent_activation.code()];
         let rowwise = cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise();
-        let elementwise =
-            |rows: usize| gpu.pipeline(&SHADER, &[rows as u32, activations[0], activations[1]]);
+        let elementwise = |rows: usize| gpu.pipeline(&SHADER, &[rows as u32, activations[0], activations[1]]);
         let variant = match rowwise {
             true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
-            false => Variant::Elementwise { short: elementwise(1), tall: elementwise(TALL) },
+            false => Variant::Elementwise {
+                short: elementwise(1),
+                tall: elementwise(TALL),
+            },
         };
-        Self { variant, recurrent_kernel, units }
+        Self {
+            variant,
+            recurrent_kernel,
+            units,
+        }
     }
 
     pub(crate) fn group(

@@ -33,13 +33,23 @@ impl RowsSize {
     pub(crate) fn new(stride: usize, head: usize, rows: usize, most: usize) -> Self {
         let most = most.clamp(1, rows.max(1));
         let buffers = rows.div_ceil(most).max(1);
-        Self { stride, head, most, buffers, rest: rows.saturating_sub((buffers - 1) * most) }
+        Self {
+            stride,
+            head,
+            most,
+            buffers,
+            rest: rows.saturating_sub((buffers - 1) * most),
+        }
     }
 
     /// The bytes of each buffer.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = u64> {
         (0..self.buffers).map(|buffer| {
-            let rows = if buffer + 1 == self.buffers { self.rest } else { self.most };
+            let rows = if buffer + 1 == self.buffers {
+                self.rest
+            } else {
+                self.most
+            };
             buffer_bytes((self.head + rows) as u64 * self.row_bytes())
         })
     }
@@ -66,7 +76,13 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn make(gpu: &Gpu, label: &str, size: &RowsSize, purpose: Use) -> Self {
-        let buffers = size.bytes().map(|bytes| gpu.make_buffer(label, bytes, purpose)).collect();
-        Self { size: size.clone(), buffers }
+        let buffers = size
+            .bytes()
+            .map(|bytes| gpu.make_buffer(label, bytes, purpose))
+            .collect();
+        Self {
+            size: size.clone(),
+            buffers,
+        }
     }
 }

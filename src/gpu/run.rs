@@ -1,11 +1,12 @@
 //! One run: upload, record, submit, read back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use ndarray::{Array2, ArrayD, Axis, IxDyn};
 
 use super::GpuModel;
 use super::commands::Commands;
+use super::mapped::Mapped;
 use super::record::Recorder;
 use super::rows::padded;
 use super::workspace::{StageKind, StateBuffers, Workspace, missing};
@@ -19,19 +20,21 @@ const WORKSPACES: usize = 4;
 
 impl GpuModel {
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
-    pub(crate) async fn run(
-        &self,
-        flow: &Flow,
-        input: Input<'_>,
-        states: &[State],
-        wants_states: bool,
-    ) -> Result<Ran> {
+    pub(crate) async fn run(&self, flow: &Flow, input: Input<'_>, states: &[State], wants_states: bool) -> Result<Ran> {
         let (batch, time_steps) = input.size();
         let workspace = match self.take_workspace(batch, time_steps) {
             Some(workspace) => workspace,
-            None => self.gpu.guarded("making the buffers", || Workspace::make(self, batch, time_steps)).await?,
+            None => {
+                self.gpu
+                    .guarded("making the buffers", || Workspace::make(self, batch, time_steps))
+                    .await?
+            }
         };
-        self.gpu.guarded("running the model", || self.submit(&workspace, flow, input, states, wants_states)).await?;
+        self.gpu
+            .guarded("running the model", || {
+                self.submit(&workspace, flow, input, states, wants_states)
+            })
+            .await?;
         let ran = self.read_back(&workspace, flow, states, wants_states).await?;
         self.keep_workspace(workspace);
         Ok(ran)
@@ -61,8 +64,15 @@ impl GpuModel {
     ) -> Result<()> {
         self.upload(workspace, flow, input, states)?;
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
-        Recorder { model: self, workspace, flow }.record(&mut commands, wants_states)?;
-        let descriptor = wgpu::CommandEncoderDescriptor { label: Some("cellstate") };
+        Recorder {
+            model: self,
+            workspace,
+            flow,
+        }
+        .record(&mut commands, wants_states)?;
+        let descriptor = wgpu::CommandEncoderDescriptor {
+            label: Some("cellstate"),
+        };
         let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
         commands.record(&self.gpu, &workspace.params, &mut encoder)?;
         self.gpu.queue().submit([encoder.finish()]);
@@ -102,7 +112,10 @@ impl GpuModel {
                 (Stage::Dense { input, .. }, StageKind::Dense { gather, .. }) => list(&gather.index, &input.index),
                 (
                     Stage::Merge { forward, backward, .. },
-                    StageKind::Merge { forward: forward_list, backward: backward_list },
+                    StageKind::Merge {
+                        forward: forward_list,
+                        backward: backward_list,
+                    },
                 ) => {
                     list(&forward_list.index, &forward.index);
                     list(&backward_list.index, &backward.index);
@@ -114,18 +127,15 @@ impl GpuModel {
             list(&buffers.gather.index, &placed.gather.index);
         }
         for (cell, buffers) in workspace.states.iter().enumerate() {
-            list(&buffers.gather.index, &last_rows(flow.schedule(cell).ok_or_else(missing)?));
+            list(
+                &buffers.gather.index,
+                &last_rows(flow.schedule(cell).ok_or_else(missing)?),
+            );
         }
         Ok(())
     }
 
-    async fn read_back(
-        &self,
-        workspace: &Workspace,
-        flow: &Flow,
-        states: &[State],
-        wants_states: bool,
-    ) -> Result<Ran> {
+    async fn read_back(&self, workspace: &Workspace, flow: &Flow, states: &[State], wants_states: bool) -> Result<Ran> {
         let wanted: &[StateBuffers] = if wants_states { &workspace.states } else { &[] };
         let outputs = workspace.outputs.iter().flat_map(|output| &output.staging.buffers);
         let staging: Vec<&wgpu::Buffer> = outputs.chain(wanted.iter().map(|state| &state.staging)).collect();
@@ -144,7 +154,10 @@ impl GpuModel {
         for (cell, (values, state)) in read.zip(&mut finals).enumerate() {
             read_state(&values, flow.schedule(cell).ok_or_else(missing)?, state);
         }
-        Ok(Ran { outputs, states: finals })
+        Ok(Ran {
+            outputs,
+            states: finals,
+        })
     }
 
     /// The values of buffers that the host reads, once the GPU has finished.
@@ -158,7 +171,9 @@ impl GpuModel {
             .map_err(|error| self.gpu.failed(doing, error.to_string()))?;
         let mut read = Vec::with_capacity(staging.len());
         for (buffer, mapped) in staging.iter().zip(mapped) {
-            mapped.await.map_err(|error| self.gpu.failed(doing, error.to_string()))?;
+            mapped
+                .await
+                .map_err(|error| self.gpu.failed(doing, error.to_string()))?;
             let view = buffer.slice(..).get_mapped_range();
             let view = view.map_err(|error| self.gpu.failed(doing, error.to_string()))?;
             read.push(bytemuck::pod_collect_to_vec(&view[..]));
@@ -166,42 +181,6 @@ impl GpuModel {
             buffer.unmap();
         }
         Ok(read)
-    }
-}
-
-/// The wish to read a buffer, which the driver grants later.
-#[derive(Default)]
-struct Mapped {
-    shared: Arc<Mutex<(Option<Result<(), wgpu::BufferAsyncError>>, Option<std::task::Waker>)>>,
-}
-
-impl Mapped {
-    fn request(buffer: &wgpu::Buffer) -> Self {
-        let mapped = Self::default();
-        let shared = Arc::clone(&mapped.shared);
-        buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.0 = Some(result);
-            if let Some(waker) = shared.1.take() {
-                waker.wake();
-            }
-        });
-        mapped
-    }
-}
-
-impl Future for Mapped {
-    type Output = Result<(), wgpu::BufferAsyncError>;
-
-    fn poll(self: std::pin::Pin<&mut Self>, context: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match shared.0.take() {
-            Some(result) => std::task::Poll::Ready(result),
-            None => {
-                shared.1 = Some(context.waker().clone());
-                std::task::Poll::Pending
-            }
-        }
     }
 }
 
@@ -233,12 +212,26 @@ fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
     let stride = padded(state.hidden.ncols()).max(1);
     let (hidden, memory) = values.split_at((schedule.batch() * stride).min(values.len()));
     let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
-    let positions = schedule.order().iter().zip(schedule.lengths()).zip(memory.chunks_exact(stride));
+    let positions = schedule
+        .order()
+        .iter()
+        .zip(schedule.lengths())
+        .zip(memory.chunks_exact(stride));
     for ((&sequence, &length), memory) in positions {
         let sequence = sequence as usize;
         if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
-            state.hidden.row_mut(sequence).iter_mut().zip(*hidden).for_each(|(value, &new)| *value = new);
-            state.cell.row_mut(sequence).iter_mut().zip(memory).for_each(|(value, &new)| *value = new);
+            state
+                .hidden
+                .row_mut(sequence)
+                .iter_mut()
+                .zip(*hidden)
+                .for_each(|(value, &new)| *value = new);
+            state
+                .cell
+                .row_mut(sequence)
+                .iter_mut()
+                .zip(memory)
+                .for_each(|(value, &new)| *value = new);
         }
     }
 }

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::device::Gpu;
+#[cfg(test)]
 use super::{gather, input_projection, recurrent_step};
 
 /// What all shaders share.
-const SHARED: &str = concat!(include_str!("../../shaders/types.wgsl"), include_str!("../../shaders/activations.wgsl"));
+const SHARED: &str = concat!(
+    include_str!("../../shaders/types.wgsl"),
+    include_str!("../../shaders/activations.wgsl")
+);
 
 /// A storage buffer that a shader binds, from binding 1 on in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +65,13 @@ pub(crate) struct Pipeline {
     pub(crate) params_bytes: u64,
 }
 
+/// A shader's name and its constants.
+type Key = (&'static str, Vec<u32>);
+
 /// The pipelines of a device, each made once.
 #[derive(Debug, Default)]
 pub(crate) struct Pipelines {
-    made: Mutex<HashMap<(&'static str, Vec<u32>), Arc<Pipeline>>>,
+    made: Mutex<HashMap<Key, Arc<Pipeline>>>,
 }
 
 impl Gpu {
@@ -72,13 +79,19 @@ impl Gpu {
     pub(crate) fn pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Arc<Pipeline> {
         let mut made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (shader.name, constants.to_vec());
-        let pipeline = made.entry(key).or_insert_with(|| Arc::new(self.make_pipeline(shader, constants)));
+        let pipeline = made
+            .entry(key)
+            .or_insert_with(|| Arc::new(self.make_pipeline(shader, constants)));
         Arc::clone(pipeline)
     }
 
     /// Forgets all pipelines, so that one whose making failed is not used by the next runner.
     pub(crate) fn forget_pipelines(&self) {
-        self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.pipelines()
+            .made
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     fn make_pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {
@@ -87,18 +100,36 @@ impl Gpu {
         let entry = |binding, ty, dynamic, size| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: size },
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: dynamic,
+                min_binding_size: size,
+            },
             count: None,
         };
-        let params =
-            entry(0, wgpu::BufferBindingType::Uniform, true, std::num::NonZeroU64::new(params_bytes));
+        let params = entry(
+            0,
+            wgpu::BufferBindingType::Uniform,
+            true,
+            std::num::NonZeroU64::new(params_bytes),
+        );
         let storage = shader.bindings.iter().zip(1..).map(|(binding, number)| {
-            entry(number, wgpu::BufferBindingType::Storage { read_only: !binding.writes }, false, None)
+            entry(
+                number,
+                wgpu::BufferBindingType::Storage {
+                    read_only: !binding.writes,
+                },
+                false,
+                None,
+            )
         });
         let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
         let label = format!("cellstate.{}", shader.name);
         let label = Some(label.as_str());
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label,
+            entries: &entries,
+        });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&layout)],
@@ -108,8 +139,12 @@ impl Gpu {
             label,
             source: wgpu::ShaderSource::Wgsl(shader.text().into()),
         });
-        let values: Vec<(&str, f64)> =
-            shader.constants.iter().copied().zip(constants.iter().map(|&value| f64::from(value))).collect();
+        let values: Vec<(&str, f64)> = shader
+            .constants
+            .iter()
+            .copied()
+            .zip(constants.iter().map(|&value| f64::from(value)))
+            .collect();
         self.counters().count_pipeline();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
@@ -123,7 +158,11 @@ impl Gpu {
             },
             cache: None,
         });
-        Pipeline { pipeline, layout, params_bytes }
+        Pipeline {
+            pipeline,
+            layout,
+            params_bytes,
+        }
     }
 }
 

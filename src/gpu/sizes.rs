@@ -62,8 +62,16 @@ impl Sizes {
     /// The sizes for batches of (batch, time_steps), whatever their mask.
     pub(crate) fn new(gpu: &Gpu, parts: &Parts, batch: usize, time_steps: usize, tables: &[RowsSize]) -> Result<Self> {
         let flow = Flow::new(parts, Input::Full { batch, time_steps }, None)?;
-        let builder = Builder { limit: gpu.largest_binding(), batch, time_steps };
-        builder.check(index_bytes(batch * time_steps), "the list of the steps of the batch", "steps")?;
+        let builder = Builder {
+            limit: gpu.largest_binding(),
+            batch,
+            time_steps,
+        };
+        builder.check(
+            index_bytes(batch * time_steps),
+            "the list of the steps of the batch",
+            "steps",
+        )?;
         let features = padded(parts.features.unwrap_or(0));
         let input = builder.rows(features, flow.input_steps.len());
         let mut sizes = Self {
@@ -100,7 +108,10 @@ impl Sizes {
                     let features = parts.denses.get(*dense).map_or(0, |part| part.weights.kernel.nrows());
                     let widest = padded(features).max(padded(width));
                     let rows = builder.rows(widest, stage.rows());
-                    let size = RowsSize { stride: padded(width), ..rows };
+                    let size = RowsSize {
+                        stride: padded(width),
+                        ..rows
+                    };
                     sizes.gathered = sizes.gathered.max(size.most as u64 * padded(features) as u64 * VALUE);
                     let dispatches = size.buffers * (2 + sources(input));
                     (StageSize::Rows(size), vec![input.index.len()], dispatches)
@@ -108,7 +119,11 @@ impl Sizes {
                 Stage::Merge { forward, backward, .. } => {
                     let size = builder.rows(padded(width), stage.rows());
                     let dispatches = size.buffers * (sources(forward) + sources(backward));
-                    (StageSize::Rows(size), vec![forward.index.len(), backward.index.len()], dispatches)
+                    (
+                        StageSize::Rows(size),
+                        vec![forward.index.len(), backward.index.len()],
+                        dispatches,
+                    )
                 }
             };
             sizes.stages.push(size);
@@ -118,7 +133,11 @@ impl Sizes {
         for placed in &flow.outputs {
             let width = placed.shape.last().copied().unwrap_or(0);
             let size = builder.rows(width, placed.gather.index.len());
-            let sources = sizes.stages.iter().map(|size| size.rows().buffers).chain(tables.iter().map(|t| t.buffers));
+            let sources = sizes
+                .stages
+                .iter()
+                .map(|size| size.rows().buffers)
+                .chain(tables.iter().map(|t| t.buffers));
             dispatches += size.buffers * sources.max().unwrap_or(1);
             sizes.output_entries.push(placed.gather.index.len());
             sizes.outputs.push(size);
@@ -167,7 +186,11 @@ impl Builder {
             .min(segment_steps);
         let rows = self.batch * self.time_steps;
         let rows = RowsSize::new(padded(units), self.batch, rows, self.batch.max(1) * segment_steps);
-        Ok(RecurrentSize { rows, segment_steps, chunk_steps })
+        Ok(RecurrentSize {
+            rows,
+            segment_steps,
+            chunk_steps,
+        })
     }
 
     fn check(&self, needed: u64, what: &str, unit: &str) -> Result<()> {

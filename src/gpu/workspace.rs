@@ -45,7 +45,10 @@ pub(crate) enum StageKind {
         /// One for each buffer of the rows; from the gathered scratch, then from each buffer of the source.
         projections: Vec<ProjectionGroups>,
     },
-    Merge { forward: GatherBuffers, backward: GatherBuffers },
+    Merge {
+        forward: GatherBuffers,
+        backward: GatherBuffers,
+    },
 }
 
 /// An output in the shape that the caller gets, and the buffers that the host reads.
@@ -72,13 +75,19 @@ impl Sizes {
     /// The bytes of all buffers that a workspace makes.
     pub(crate) fn total(&self) -> u64 {
         let rows = |size: &RowsSize| size.bytes().sum::<u64>();
-        let lists = self.entries.iter().flatten().map(|&entries| buffer_bytes(index_bytes(entries)));
+        let lists = self
+            .entries
+            .iter()
+            .flatten()
+            .map(|&entries| buffer_bytes(index_bytes(entries)));
         let outputs = self.outputs.iter().zip(&self.output_entries);
         [
             rows(&self.input),
             self.stages.iter().map(|stage| rows(stage.rows())).sum(),
             lists.sum(),
-            outputs.map(|(size, &entries)| 2 * rows(size) + buffer_bytes(index_bytes(entries))).sum(),
+            outputs
+                .map(|(size, &entries)| 2 * rows(size) + buffer_bytes(index_bytes(entries)))
+                .sum(),
             self.states
                 .iter()
                 .map(|&values| {
@@ -111,8 +120,11 @@ impl Workspace {
             projected: storage("projected", sizes.projected),
             input: Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage),
         };
-        let memories: Vec<wgpu::Buffer> =
-            sizes.states.iter().map(|&values| storage("memory", values as u64 * VALUE)).collect();
+        let memories: Vec<wgpu::Buffer> = sizes
+            .states
+            .iter()
+            .map(|&values| storage("memory", values as u64 * VALUE))
+            .collect();
         let mut stages: Vec<StageBuffers> = Vec::new();
         for (number, stage) in flow.stages.iter().enumerate() {
             let made = maker.stage(number, stage, &stages, &memories)?;
@@ -136,11 +148,25 @@ impl Workspace {
                 let source = &stages.get(stage).ok_or_else(missing)?.rows;
                 let gather = GatherBuffers::make(gpu, "final_hidden", batch, source, &[&hidden], &params);
                 let staging = gpu.make_buffer("cellstate.state.staging", 2 * values as u64 * VALUE, Use::Readback);
-                Ok(StateBuffers { memory, hidden, gather, staging })
+                Ok(StateBuffers {
+                    memory,
+                    hidden,
+                    gather,
+                    staging,
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         let input = maker.input;
-        Ok(Self { batch, time_steps, params, params_bytes: sizes.params, input, stages, outputs, states })
+        Ok(Self {
+            batch,
+            time_steps,
+            params,
+            params_bytes: sizes.params,
+            input,
+            stages,
+            outputs,
+            states,
+        })
     }
 }
 
@@ -175,18 +201,22 @@ impl Maker<'_> {
                 let rows = Rows::make(gpu, "cellstate.hidden", &size.rows, Use::Storage);
                 let gather = GatherBuffers::make(gpu, "gather", entries, source, &[&self.gathered], self.params);
                 let sources = std::iter::once(&self.gathered).chain(&source.buffers);
-                let projection = cell_weights.projection.groups(
-                    gpu,
-                    "input_projection",
-                    self.params,
-                    sources,
-                    &self.projected,
-                );
+                let projection =
+                    cell_weights
+                        .projection
+                        .groups(gpu, "input_projection", self.params, sources, &self.projected);
                 let group = |hidden| {
-                    cell_weights.step.group(gpu, "recurrent_step", self.params, [&self.projected, hidden, memory])
+                    cell_weights
+                        .step
+                        .group(gpu, "recurrent_step", self.params, [&self.projected, hidden, memory])
                 };
                 let steps = rows.buffers.iter().map(group).collect();
-                let kind = StageKind::Recurrent { size: size.clone(), gather, projection, steps };
+                let kind = StageKind::Recurrent {
+                    size: size.clone(),
+                    gather,
+                    projection,
+                    steps,
+                };
                 Ok(StageBuffers { rows, kind })
             }
             (Stage::Dense { dense, input }, StageSize::Rows(size)) => {
@@ -199,16 +229,29 @@ impl Maker<'_> {
                     weights.groups(gpu, "dense", self.params, sources, target)
                 };
                 let projections = rows.buffers.iter().map(group).collect();
-                Ok(StageBuffers { rows, kind: StageKind::Dense { gather, projections } })
+                Ok(StageBuffers {
+                    rows,
+                    kind: StageKind::Dense { gather, projections },
+                })
             }
             (Stage::Merge { forward, backward, .. }, StageSize::Rows(size)) => {
                 let rows = Rows::make(gpu, "cellstate.merged", size, Use::Storage);
                 let targets: Vec<_> = rows.buffers.iter().collect();
                 let make = |gather: &Gather, entries| {
                     let source = self.source(gather, before)?;
-                    Ok(GatherBuffers::make(gpu, "merge", entries, source, &targets, self.params))
+                    Ok(GatherBuffers::make(
+                        gpu,
+                        "merge",
+                        entries,
+                        source,
+                        &targets,
+                        self.params,
+                    ))
                 };
-                let kind = StageKind::Merge { forward: make(forward, entries)?, backward: make(backward, more_entries)? };
+                let kind = StageKind::Merge {
+                    forward: make(forward, entries)?,
+                    backward: make(backward, more_entries)?,
+                };
                 Ok(StageBuffers { rows, kind })
             }
             _ => Err(missing()),

@@ -48,7 +48,12 @@ impl Bidirectional {
     /// `layer` in both directions. The backward layer has the same options and weights drawn anew; trained ones come
     /// with [`backward_layer`](Self::backward_layer).
     pub fn new(layer: Lstm) -> Self {
-        Self { backward: layer.clone(), forward: layer, own_backward: false, merge_mode: MergeMode::Concat }
+        Self {
+            backward: layer.clone(),
+            forward: layer,
+            own_backward: false,
+            merge_mode: MergeMode::Concat,
+        }
     }
 
     /// The layer for the backward direction, with options and weights of its own (without `go_backwards`: the wrapper
@@ -111,8 +116,18 @@ impl Bidirectional {
         let pairs = [
             ("features", true, self.forward.features(), self.backward.features()),
             ("units", merged, self.forward.units(), self.backward.units()),
-            ("return_sequences", true, forward.return_sequences.into(), backward.return_sequences.into()),
-            ("return_state", true, forward.return_state.into(), backward.return_state.into()),
+            (
+                "return_sequences",
+                true,
+                forward.return_sequences.into(),
+                backward.return_sequences.into(),
+            ),
+            (
+                "return_state",
+                true,
+                forward.return_state.into(),
+                backward.return_state.into(),
+            ),
         ];
         for (option, required, forward, backward) in pairs {
             if required && forward != backward {

@@ -93,7 +93,12 @@ impl Dense {
     /// infinity.
     pub fn with_weights(mut self, kernel: Array2<f32>, bias: Option<Array1<f32>>) -> Result<Self> {
         self.check()?;
-        check_tensor("kernel", &kernel.view(), &[self.features, self.units], "(features, units)")?;
+        check_tensor(
+            "kernel",
+            &kernel.view(),
+            &[self.features, self.units],
+            "(features, units)",
+        )?;
         if let Some(bias) = &bias {
             check_tensor("bias", &bias.view(), &[self.units], "(units)")?;
         }
@@ -117,9 +122,14 @@ impl Dense {
             Some(weights) => weights.clone(),
             None => {
                 let stream = (place as u64) << 2;
-                let kernel = self.kernel_initializer.draw((self.features, self.units), self.seed, stream)?;
+                let kernel = self
+                    .kernel_initializer
+                    .draw((self.features, self.units), self.seed, stream)?;
                 let bias = self.bias_initializer.draw((1, self.units), self.seed, stream + 2)?;
-                DenseWeights { kernel, bias: Some(bias.row(0).to_owned()) }
+                DenseWeights {
+                    kernel,
+                    bias: Some(bias.row(0).to_owned()),
+                }
             }
         };
         reconcile_bias(self.use_bias, &mut weights.bias)?;
@@ -143,7 +153,8 @@ impl Dense {
 
     /// The number of trained values.
     pub fn parameters(&self) -> usize {
-        self.units.saturating_mul(self.features.saturating_add(usize::from(self.use_bias)))
+        self.units
+            .saturating_mul(self.features.saturating_add(usize::from(self.use_bias)))
     }
 
     pub(crate) fn activation_kind(&self) -> Activation {

@@ -72,7 +72,12 @@ impl Embedding {
     /// infinity.
     pub fn with_embeddings(mut self, embeddings: Array2<f32>) -> Result<Self> {
         self.check()?;
-        check_tensor("embeddings", &embeddings.view(), &[self.input_dim, self.output_dim], "(input_dim, output_dim)")?;
+        check_tensor(
+            "embeddings",
+            &embeddings.view(),
+            &[self.input_dim, self.output_dim],
+            "(input_dim, output_dim)",
+        )?;
         self.embeddings = Some(embeddings);
         Ok(self)
     }
@@ -90,7 +95,9 @@ impl Embedding {
         self.check()?;
         match &self.embeddings {
             Some(embeddings) => Ok(embeddings.clone()),
-            None => self.initializer.draw((self.input_dim, self.output_dim), self.seed, (place as u64) << 2),
+            None => self
+                .initializer
+                .draw((self.input_dim, self.output_dim), self.seed, (place as u64) << 2),
         }
     }
 

@@ -191,13 +191,27 @@ impl Lstm {
     ) -> Result<Self> {
         self.check()?;
         let columns = GATES * self.units;
-        check_tensor("kernel", &kernel.view(), &[self.features, columns], "(features, 4·units)")?;
-        check_tensor("recurrent_kernel", &recurrent_kernel.view(), &[self.units, columns], "(units, 4·units)")?;
+        check_tensor(
+            "kernel",
+            &kernel.view(),
+            &[self.features, columns],
+            "(features, 4·units)",
+        )?;
+        check_tensor(
+            "recurrent_kernel",
+            &recurrent_kernel.view(),
+            &[self.units, columns],
+            "(units, 4·units)",
+        )?;
         if let Some(bias) = &bias {
             check_tensor("bias", &bias.view(), &[columns], "(4·units)")?;
         }
         self.use_bias = bias.is_some();
-        self.weights = Some(LstmWeights { kernel, recurrent_kernel, bias });
+        self.weights = Some(LstmWeights {
+            kernel,
+            recurrent_kernel,
+            bias,
+        });
         Ok(self)
     }
 
@@ -224,17 +238,27 @@ impl Lstm {
     fn draw(&self, place: usize) -> Result<LstmWeights> {
         let stream = (place as u64) << 2;
         let columns = GATES * self.units;
-        let kernel = self.kernel_initializer.draw((self.features, columns), self.seed, stream)?;
-        let recurrent_kernel = self.recurrent_initializer.draw((self.units, columns), self.seed, stream + 1)?;
+        let kernel = self
+            .kernel_initializer
+            .draw((self.features, columns), self.seed, stream)?;
+        let recurrent_kernel = self
+            .recurrent_initializer
+            .draw((self.units, columns), self.seed, stream + 1)?;
         let mut bias = None;
         if self.use_bias {
             let mut drawn = self.bias_initializer.draw((1, columns), self.seed, stream + 2)?;
             if self.unit_forget_bias {
-                drawn.slice_mut(s![.., FORGET_GATE * self.units..(FORGET_GATE + 1) * self.units]).fill(1.0);
+                drawn
+                    .slice_mut(s![.., FORGET_GATE * self.units..(FORGET_GATE + 1) * self.units])
+                    .fill(1.0);
             }
             bias = Some(drawn.row(0).to_owned());
         }
-        Ok(LstmWeights { kernel, recurrent_kernel, bias })
+        Ok(LstmWeights {
+            kernel,
+            recurrent_kernel,
+            bias,
+        })
     }
 
     pub(crate) fn check(&self) -> Result<()> {
@@ -258,7 +282,10 @@ impl Lstm {
 
     /// The number of trained values: 4·units·(features + units + 1), without the last term if there is no bias.
     pub fn parameters(&self) -> usize {
-        let inputs = self.features.saturating_add(self.units).saturating_add(usize::from(self.use_bias));
+        let inputs = self
+            .features
+            .saturating_add(self.units)
+            .saturating_add(usize::from(self.use_bias));
         self.units.saturating_mul(GATES).saturating_mul(inputs)
     }
 

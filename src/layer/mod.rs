@@ -21,6 +21,10 @@ use crate::error::{Error, Result};
 /// One layer of a [`Model`](crate::Model).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a model has few layers, and a box would be in every user's way"
+)]
 pub enum Layer {
     /// Steps with a certain value do not count.
     Masking(Masking),

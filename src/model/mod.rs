@@ -51,7 +51,9 @@ impl Model {
 
     /// The number of trained values.
     pub fn parameters(&self) -> usize {
-        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.parameters()))
+        self.layers
+            .iter()
+            .fold(0, |sum, layer| sum.saturating_add(layer.parameters()))
     }
 
     pub(crate) fn parts(&self) -> &Arc<Parts> {
@@ -83,7 +85,10 @@ impl ModelBuilder {
     pub fn build(self) -> Result<Model> {
         check_chain(&self.layers)?;
         let parts = Arc::new(Parts::new(&self.layers)?);
-        Ok(Model { layers: self.layers, parts })
+        Ok(Model {
+            layers: self.layers,
+            parts,
+        })
     }
 }
 
@@ -111,7 +116,11 @@ fn check_chain(layers: &[Layer]) -> Result<()> {
     }
     let mut before = Before::Input;
     for (position, layer) in layers.iter().enumerate() {
-        let checker = Checker { position, layer, last: position + 1 == layers.len() };
+        let checker = Checker {
+            position,
+            layer,
+            last: position + 1 == layers.len(),
+        };
         before = checker.check(before)?;
     }
     if layers.iter().all(|layer| matches!(layer, Layer::Masking(_))) {
@@ -247,5 +256,9 @@ impl Checker<'_> {
 }
 
 fn after(return_sequences: bool, units: usize) -> Before {
-    if return_sequences { Before::Sequences(units) } else { Before::Last(units) }
+    if return_sequences {
+        Before::Sequences(units)
+    } else {
+        Before::Last(units)
+    }
 }

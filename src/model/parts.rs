@@ -37,12 +37,27 @@ pub(crate) struct DensePart {
 /// What a layer does, with its weights by number.
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
-    Masking { mask_value: f32 },
-    Embedding { table: usize, mask_zero: bool },
+    Masking {
+        mask_value: f32,
+    },
+    Embedding {
+        table: usize,
+        mask_zero: bool,
+    },
     /// The cells run one behind the other under one schedule.
-    Recurrent { cells: Vec<usize>, options: LstmOptions },
-    Bidirectional { forward: usize, backward: usize, merge: MergeMode, options: LstmOptions },
-    Dense { dense: usize },
+    Recurrent {
+        cells: Vec<usize>,
+        options: LstmOptions,
+    },
+    Bidirectional {
+        forward: usize,
+        backward: usize,
+        merge: MergeMode,
+        options: LstmOptions,
+    },
+    Dense {
+        dense: usize,
+    },
 }
 
 /// A model taken apart.
@@ -72,34 +87,55 @@ impl Parts {
         for layer in layers {
             parts.push(layer)?;
         }
-        parts.features = parts.operations.iter().find_map(|operation| match operation {
-            Operation::Masking { .. } => None,
-            Operation::Embedding { .. } => Some(None),
-            Operation::Recurrent { cells, .. } => {
-                Some(cells.first().and_then(|&cell| parts.cells.get(cell)).map(Cell::features))
-            }
-            Operation::Bidirectional { forward, .. } => Some(parts.cells.get(*forward).map(Cell::features)),
-            Operation::Dense { dense } => Some(parts.denses.get(*dense).map(|part| part.weights.kernel.nrows())),
-        })
-        .flatten();
+        parts.features = parts
+            .operations
+            .iter()
+            .find_map(|operation| match operation {
+                Operation::Masking { .. } => None,
+                Operation::Embedding { .. } => Some(None),
+                Operation::Recurrent { cells, .. } => Some(
+                    cells
+                        .first()
+                        .and_then(|&cell| parts.cells.get(cell))
+                        .map(Cell::features),
+                ),
+                Operation::Bidirectional { forward, .. } => Some(parts.cells.get(*forward).map(Cell::features)),
+                Operation::Dense { dense } => Some(parts.denses.get(*dense).map(|part| part.weights.kernel.nrows())),
+            })
+            .flatten();
         Ok(parts)
     }
 
     fn push(&mut self, layer: &Layer) -> Result<()> {
         let operation = match layer {
-            Layer::Masking(masking) => Operation::Masking { mask_value: masking.mask_value() },
+            Layer::Masking(masking) => Operation::Masking {
+                mask_value: masking.mask_value(),
+            },
             Layer::Embedding(embedding) => {
                 let place = self.place();
                 self.tables.push(embedding.embeddings_at(place)?);
-                Operation::Embedding { table: self.tables.len() - 1, mask_zero: embedding.masks_zero() }
+                Operation::Embedding {
+                    table: self.tables.len() - 1,
+                    mask_zero: embedding.masks_zero(),
+                }
             }
             Layer::Lstm(lstm) => {
                 let cells = vec![self.cell(lstm)?];
-                Operation::Recurrent { cells, options: lstm.options() }
+                Operation::Recurrent {
+                    cells,
+                    options: lstm.options(),
+                }
             }
             Layer::StackedRnnCells(stack) => {
-                let cells = stack.cells().iter().map(|cell| self.cell(cell)).collect::<Result<Vec<_>>>()?;
-                Operation::Recurrent { cells, options: stack.as_lstm()?.options() }
+                let cells = stack
+                    .cells()
+                    .iter()
+                    .map(|cell| self.cell(cell))
+                    .collect::<Result<Vec<_>>>()?;
+                Operation::Recurrent {
+                    cells,
+                    options: stack.as_lstm()?.options(),
+                }
             }
             Layer::Bidirectional(layer) => Operation::Bidirectional {
                 forward: self.cell(layer.forward())?,
@@ -110,13 +146,23 @@ impl Parts {
             Layer::Dense(dense) => {
                 let place = self.place();
                 let weights = dense.weights_at(place)?;
-                self.denses.push(DensePart { weights, activation: dense.activation_kind() });
-                Operation::Dense { dense: self.denses.len() - 1 }
+                self.denses.push(DensePart {
+                    weights,
+                    activation: dense.activation_kind(),
+                });
+                Operation::Dense {
+                    dense: self.denses.len() - 1,
+                }
             }
         };
         self.returned_states = match &operation {
             Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
-            Operation::Bidirectional { forward, backward, options, .. } if options.return_state => {
+            Operation::Bidirectional {
+                forward,
+                backward,
+                options,
+                ..
+            } if options.return_state => {
                 vec![*forward, *backward]
             }
             _ => Vec::new(),

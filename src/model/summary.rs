@@ -50,7 +50,11 @@ fn shape_after(layer: &Layer, sequences: &mut bool, features: Option<usize>) -> 
     };
     *sequences = recurrent.unwrap_or(*sequences);
     let shape = |width: usize| {
-        if *sequences { format!("(batch, time_steps, {width})") } else { format!("(batch, {width})") }
+        if *sequences {
+            format!("(batch, time_steps, {width})")
+        } else {
+            format!("(batch, {width})")
+        }
     };
     match layer {
         Layer::Masking(_) => shape(features.unwrap_or(0)),
@@ -59,7 +63,11 @@ fn shape_after(layer: &Layer, sequences: &mut bool, features: Option<usize>) -> 
         Layer::Lstm(lstm) => shape(lstm.units()),
         Layer::StackedRnnCells(stack) => shape(stack.cells().last().map_or(0, |cell| cell.units())),
         Layer::Bidirectional(layer) if layer.merge() == MergeMode::Separate => {
-            format!("{} and {}", shape(layer.forward().units()), shape(layer.backward().units()))
+            format!(
+                "{} and {}",
+                shape(layer.forward().units()),
+                shape(layer.backward().units())
+            )
         }
         Layer::Bidirectional(layer) => shape(layer.width()),
     }
