@@ -13,3 +13,4 @@ pub(crate) mod play;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod reference_activation;
+pub(crate) mod reference_cell;
