@@ -191,7 +191,8 @@ impl Builder<'_> {
                 }
             }
             Input::Values(_) | Input::Full { .. } => {
-                let rows = input_dim.max(1) as u32;
+                // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
+                let rows = input_dim as u32 + 1;
                 view.gather.index.iter_mut().for_each(|entry| *entry %= rows);
             }
         }
