@@ -9,6 +9,7 @@ use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::model::Model;
 use crate::model::parts::Parts;
+use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::state::{Output, State, States};
 
@@ -91,6 +92,7 @@ impl Runner {
     ///
     /// As [`Runner::run`].
     pub async fn run_async(&self, sequences: &Sequences<'_>) -> Result<Output> {
+        check_steps(sequences.batch(), sequences.time_steps())?; // before there is a state of so many sequences
         let wants_states = !self.parts.returned_states.is_empty();
         let states = self.zero_state(sequences.batch());
         Ok(self.run_states(sequences, &states, wants_states).await?.0)
