@@ -63,6 +63,11 @@ pub(crate) struct ProjectionGroups {
     softmax: Option<wgpu::BindGroup>,
 }
 
+/// The workgroups along the columns of so many values.
+pub(crate) fn workgroups_across(width: usize) -> u32 {
+    (padded(width) / 4).div_ceil(TILE.0) as u32
+}
+
 /// Rows to project.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
@@ -148,7 +153,7 @@ impl Projection {
             column_vectors: self.column_vectors as u32,
             width: self.width as u32,
         };
-        let across = self.column_vectors.div_ceil(TILE.0) as u32;
+        let across = self.column_vectors.div_ceil(TILE.0) as u32; // see `workgroups_across`
         let workgroups = Workgroups::Across(across, span.rows.div_ceil(TILE.1) as u64);
         commands.dispatch(&self.pipeline, group, params, workgroups);
         if let (Some(softmax), Some(group)) = (&self.softmax, &groups.softmax) {
