@@ -116,6 +116,10 @@ impl OnDevice {
         })
     }
 
+    pub(crate) fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
     /// States that begin with the given ones of the first cells, and zeros for the others.
     pub(crate) fn states(&self, batch: usize, initial: &[StatePair]) -> States {
         let mut states = self.runner.zero_state(batch);
