@@ -143,7 +143,7 @@ impl Schedule {
 
     /// The rows of `step`; empty past the last step.
     pub fn rows_of(&self, step: usize) -> Range<usize> {
-        match (self.offsets.get(step), self.offsets.get(step + 1)) {
+        match (self.offsets.get(step), self.offsets.get(step.saturating_add(1))) {
             (Some(&start), Some(&end)) => start as usize..end as usize,
             _ => self.rows()..self.rows(),
         }

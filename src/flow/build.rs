@@ -187,7 +187,10 @@ impl Builder<'_> {
                     };
                 }
                 if mask_zero {
-                    view.mask = Some(tokens.mapv(|token| token != 0));
+                    // as in Keras this mask takes the place of the caller's; but what names no row stays padding
+                    let rows = tokens.iter().zip(&view.gather.index);
+                    let counts = rows.map(|(&token, &row)| token != 0 && row != NONE).collect();
+                    view.mask = Array2::from_shape_vec(tokens.dim(), counts).ok();
                 }
             }
             Input::Values(_) | Input::Full { .. } => {
