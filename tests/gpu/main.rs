@@ -25,4 +25,5 @@ mod own_device;
 mod rows;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/zoo.rs"]
 mod zoo;
