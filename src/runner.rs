@@ -15,6 +15,7 @@ use crate::layer::masking::Masking;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 use crate::model::parts::Parts;
+use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::state::{Output, State, States};
 
@@ -115,6 +116,7 @@ impl Runner {
     ///
     /// As [`Runner::run`].
     pub async fn run_async(&self, sequences: &Sequences<'_>) -> Result<Output> {
+        check_steps(sequences.batch(), sequences.time_steps())?; // before there is a state of so many sequences
         let wants_states = !self.parts.returned_states.is_empty();
         let states = self.zero_state(sequences.batch());
         Ok(self.run_states(sequences, &states, wants_states).await?.0)

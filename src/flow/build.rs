@@ -151,11 +151,15 @@ impl Builder<'_> {
                     };
                 }
                 if mask_zero {
-                    view.mask = Some(tokens.mapv(|token| token != 0));
+                    // as in Keras this mask takes the place of the caller's; but what names no row stays padding
+                    let rows = tokens.iter().zip(&view.gather.index);
+                    let counts = rows.map(|(&token, &row)| token != 0 && row != NONE).collect();
+                    view.mask = Array2::from_shape_vec(tokens.dim(), counts).ok();
                 }
             }
             Input::Values(_) | Input::Full { .. } => {
-                let rows = input_dim.max(1) as u32;
+                // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
+                let rows = input_dim as u32 + 1;
                 view.gather.index.iter_mut().for_each(|entry| *entry %= rows);
             }
         }

@@ -81,6 +81,9 @@ impl GpuModel {
             .iter()
             .map(|dense| dense_weights(gpu, dense))
             .collect::<Result<_>>()?;
+        for table in &parts.tables {
+            check_weight(gpu, "row of the embeddings", padded(table.ncols()))?;
+        }
         let tables = parts.tables.iter().map(|table| {
             let size = table_size(gpu, table.dim());
             let rows = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
@@ -165,6 +168,19 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
 fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(gpu, "kernel of the Dense layer", padded(features) * padded(units))?;
+    let (columns, most) = (
+        input_projection::workgroups_across(padded(units) / 4),
+        gpu.limits().max_compute_workgroups_per_dimension,
+    );
+    if columns > most {
+        return Err(Error::TooLarge {
+            what: format!("the Dense layer with {units} units on {}", gpu.name()),
+            needed: columns.into(),
+            limit: most.into(),
+            limit_name: "workgroups, max_compute_workgroups_per_dimension",
+            repair: "split it into layers of fewer units, or run on Device::cpu()".to_owned(),
+        });
+    }
     let kernel = &part.weights.kernel;
     let bias = part.weights.bias.as_ref();
     Ok(Projection::make(
@@ -193,7 +209,7 @@ fn check_weight(gpu: &Gpu, what: &str, values: usize) -> Result<()> {
         what: format!("the {what} on {}", gpu.name()),
         needed,
         limit,
-        limit_name: "max_storage_buffer_binding_size",
+        limit_name: "bytes, max_storage_buffer_binding_size",
         repair: "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
     })
 }

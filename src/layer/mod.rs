@@ -59,8 +59,14 @@ impl Layer {
             Self::Masking(_) => 0,
             Self::Embedding(layer) => layer.parameters(),
             Self::Lstm(layer) => layer.parameters(),
-            Self::Bidirectional(layer) => layer.forward().parameters() + layer.backward().parameters(),
-            Self::StackedRnnCells(layer) => layer.cells().iter().map(Lstm::parameters).sum(),
+            Self::Bidirectional(layer) => layer
+                .forward()
+                .parameters()
+                .saturating_add(layer.backward().parameters()),
+            Self::StackedRnnCells(layer) => layer
+                .cells()
+                .iter()
+                .fold(0, |sum, cell| sum.saturating_add(cell.parameters())),
             Self::Dense(layer) => layer.parameters(),
         }
     }
