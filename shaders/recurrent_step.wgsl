@@ -7,7 +7,7 @@
 //
 // An invocation owns one unit of ROWS positions. A vec4 holds the gates i f g o of a unit.
 
-override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 4
+override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 8
 override ACTIVATION: u32;           // check: 1
 override RECURRENT_ACTIVATION: u32; // check: 2
 
@@ -32,8 +32,8 @@ fn main(
     }
     let count = min(ROWS, params.positions - first);
     // positions past the end repeat the last one and are not stored
-    var before: array<u32, 4>;
-    var gates: array<vec4<f32>, 4>;
+    var before: array<u32, 8>;
+    var gates: array<vec4<f32>, 8>;
     for (var row = 0u; row < ROWS; row++) {
         let position = first + min(row, count - 1u);
         before[row] = (params.previous_row + position) * stride;

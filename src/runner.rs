@@ -7,6 +7,12 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
+use crate::layer::bidirectional::Bidirectional;
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
+use crate::layer::lstm::Lstm;
+use crate::layer::masking::Masking;
+use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 use crate::model::parts::Parts;
 use crate::schedule::check_steps;
@@ -72,6 +78,24 @@ impl Model {
         })
     }
 }
+
+macro_rules! layers_on {
+    ($($layer:ident),*) => {$(
+        #[cfg(not(target_arch = "wasm32"))]
+        impl $layer {
+            /// A model of this layer alone, with its weights on a device, ready to run.
+            ///
+            /// # Errors
+            ///
+            /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`] find wrong.
+            pub fn on(&self, device: &Device) -> Result<Runner> {
+                Model::builder().add(self.clone()).build()?.on(device)
+            }
+        }
+    )*};
+}
+
+layers_on!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
 
 impl Runner {
     /// Runs a batch; every state begins at zero.

@@ -79,18 +79,6 @@ macro_rules! layer_from {
                 Self::$kind(layer)
             }
         }
-
-        impl $kind {
-            /// A model of this layer alone, with its weights on a device, ready to run.
-            ///
-            /// # Errors
-            ///
-            /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`](crate::Model::on) find wrong.
-            #[cfg(not(target_arch = "wasm32"))]
-            pub fn on(&self, device: &crate::Device) -> Result<crate::Runner> {
-                crate::Model::builder().add(self.clone()).build()?.on(device)
-            }
-        }
     )*};
 }
 
