@@ -15,7 +15,7 @@ override RECURRENT_ACTIVATION: u32; // check: 2
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
 @group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [row][unit]
-@group(0) @binding(4) var<storage, read_write> memory: array<f32>;           // [position][unit]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;           // [position][unit]
 
 @compute @workgroup_size(64)
 fn main(
@@ -52,8 +52,8 @@ fn main(
         let forget = activate(RECURRENT_ACTIVATION, gate.y);
         let candidate = activate(ACTIVATION, gate.z);
         let output = activate(RECURRENT_ACTIVATION, gate.w);
-        let cell = forget * memory[position * stride + unit] + input * candidate;
-        memory[position * stride + unit] = cell;
+        let cell = forget * cell_state[position * stride + unit] + input * candidate;
+        cell_state[position * stride + unit] = cell;
         hidden[(params.current_row + position) * stride + unit] = output * activate(ACTIVATION, cell);
     }
 }

@@ -183,7 +183,7 @@ fn recurrent_step(
     cell: &Cell,
     mut gates: ndarray::ArrayViewMut2<'_, f32>,
     hidden: &mut Array2<f32>,
-    memory: &mut Array2<f32>,
+    cell_state: &mut Array2<f32>,
 ) {
     let active = gates.nrows();
     let units = cell.units();
@@ -197,10 +197,10 @@ fn recurrent_step(
     let rows = gates
         .outer_iter_mut()
         .zip(hidden.outer_iter_mut())
-        .zip(memory.outer_iter_mut());
-    for ((mut gates, mut hidden), mut memory) in rows {
-        let (Some(gates), Some(hidden), Some(memory)) =
-            (gates.as_slice_mut(), hidden.as_slice_mut(), memory.as_slice_mut())
+        .zip(cell_state.outer_iter_mut());
+    for ((mut gates, mut hidden), mut cell_state) in rows {
+        let (Some(gates), Some(hidden), Some(cell_state)) =
+            (gates.as_slice_mut(), hidden.as_slice_mut(), cell_state.as_slice_mut())
         else {
             continue; // rows of arrays made here lie in one piece
         };
@@ -210,12 +210,14 @@ fn recurrent_step(
         cell.activation.apply(candidate, units);
         cell.recurrent_activation.apply(output, units);
         let (input, forget) = input_forget.split_at(units);
-        for ((memory, forget), (input, candidate)) in
-            memory.iter_mut().zip(forget).zip(input.iter().zip(candidate.iter()))
+        for ((cell_state, forget), (input, candidate)) in cell_state
+            .iter_mut()
+            .zip(forget)
+            .zip(input.iter().zip(candidate.iter()))
         {
-            *memory = forget * *memory + input * candidate;
+            *cell_state = forget * *cell_state + input * candidate;
         }
-        hidden.copy_from_slice(memory);
+        hidden.copy_from_slice(cell_state);
         cell.activation.apply(hidden, units);
         hidden
             .iter_mut()

@@ -66,16 +66,6 @@ pub(crate) struct ProjectionGroups {
     softmax: Option<wgpu::BindGroup>,
 }
 
-/// The workgroups along so many columns, in vec4.
-pub(crate) fn workgroups_across(column_vectors: usize) -> u32 {
-    column_vectors.div_ceil(columns_of_workgroup(column_vectors)) as u32
-}
-
-/// The columns of a workgroup, in vec4: as many as there are invocations, if there are so many.
-fn columns_of_workgroup(column_vectors: usize) -> usize {
-    column_vectors.next_power_of_two().clamp(1, INVOCATIONS)
-}
-
 /// Rows to project.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
@@ -106,7 +96,7 @@ impl Projection {
             gpu.queue().write_buffer(&buffer, 0, bytes);
             buffer
         };
-        let columns = columns_of_workgroup(column_vectors);
+        let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
             true => (Activation::Linear, Some(gpu.pipeline(&SOFTMAX, &[activation.code()]))),
             false => (activation, None),
@@ -163,7 +153,7 @@ impl Projection {
             column_vectors: self.column_vectors as u32,
             width: self.width as u32,
         };
-        let across = workgroups_across(self.column_vectors);
+        let across = self.column_vectors.div_ceil(self.columns) as u32;
         let rows = ROWS * (INVOCATIONS / self.columns);
         let workgroups = Workgroups::Across(across, span.rows.div_ceil(rows) as u64);
         commands.dispatch(&self.pipeline, group, params, workgroups);

@@ -168,19 +168,6 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
 fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(gpu, "kernel of the Dense layer", padded(features) * padded(units))?;
-    let (columns, most) = (
-        input_projection::workgroups_across(padded(units) / 4),
-        gpu.limits().max_compute_workgroups_per_dimension,
-    );
-    if columns > most {
-        return Err(Error::TooLarge {
-            what: format!("the Dense layer with {units} units on {}", gpu.name()),
-            needed: columns.into(),
-            limit: most.into(),
-            limit_name: "workgroups, max_compute_workgroups_per_dimension",
-            repair: "split it into layers of fewer units, or run on Device::cpu()".to_owned(),
-        });
-    }
     let kernel = &part.weights.kernel;
     let bias = part.weights.bias.as_ref();
     Ok(Projection::make(

@@ -20,7 +20,7 @@ pub(crate) const SHADER: Shader = Shader {
         reads("recurrent_kernel"),
         reads("projected"),
         writes("hidden"),
-        writes("memory"),
+        writes("cell_state"),
     ],
     constants: &["ROWS", "ACTIVATION", "RECURRENT_ACTIVATION"],
 };
@@ -33,7 +33,7 @@ pub(crate) const ROWWISE: Shader = Shader {
         reads("recurrent_kernel"),
         writes("projected"),
         writes("hidden"),
-        writes("memory"),
+        writes("cell_state"),
     ],
     constants: &["ACTIVATION", "RECURRENT_ACTIVATION"],
 };
@@ -117,14 +117,14 @@ impl RecurrentStep {
         gpu: &Gpu,
         label: &str,
         params: &wgpu::Buffer,
-        [projected, hidden, memory]: [&wgpu::Buffer; 3],
+        [projected, hidden, cell_state]: [&wgpu::Buffer; 3],
     ) -> wgpu::BindGroup {
         // the elementwise pipelines have layouts of the same entries, so one bind group serves all
         let pipeline = match &self.variant {
             Variant::Elementwise([first, ..]) => first,
             Variant::Rowwise(pipeline) => pipeline,
         };
-        let storage = [&self.recurrent_kernel, projected, hidden, memory];
+        let storage = [&self.recurrent_kernel, projected, hidden, cell_state];
         gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), &storage)
     }
 

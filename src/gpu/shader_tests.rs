@@ -13,7 +13,6 @@ use std::path::Path;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
-use super::super::{gather, input_projection, recurrent_step};
 use super::*;
 
 /// The portable floor, which every shader keeps to.

@@ -224,7 +224,7 @@ fn check_uncut(limit: u64, parts: &Parts, batch: usize, time_steps: usize) -> Re
     } else {
         ("one time step", step)
     };
-    let (needed, limit) = (each * batch as u128, u128::from(limit));
+    let (needed, limit) = (each.saturating_mul(batch as u128), u128::from(limit));
     if needed <= limit {
         return Ok(());
     }

@@ -86,7 +86,7 @@ layer_from!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
 
 /// A size of a layer has to be at least one and small enough for the GPU's 32-bit numbers.
 pub(crate) fn check_size(argument: &str, value: usize) -> Result<()> {
-    const LARGEST: usize = 1 << 24;
+    const LARGEST: usize = 1 << 23;
     if (1..=LARGEST).contains(&value) {
         return Ok(());
     }

@@ -58,27 +58,6 @@ fn a_huge_batch_is_an_error() {
     }
 }
 
-/// A dispatch has at most 65,535 workgroups along an axis.
-#[test]
-fn a_dense_layer_with_millions_of_units() {
-    for adapter in adapters() {
-        let opened = open(&adapter, floor());
-        let units = (1 << 22) + 4;
-        let model = Model::builder().add(Dense::new(1, units).kernel_initializer(cellstate::Initializer::Ones));
-        let model = model.build().unwrap();
-        let error = model.on(&opened.device).unwrap_err();
-        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
-        assert!(error.to_string().contains("Device::cpu()"), "{error}");
-        let output = model
-            .on(&Device::cpu())
-            .unwrap()
-            .run(&Sequences::from(Array3::ones((1, 1, 1))))
-            .unwrap();
-        assert_eq!(output.sequences().unwrap().dim(), (1, 1, units));
-        opened.assert_quiet();
-    }
-}
-
 /// The application destroys its device while runners live.
 #[test]
 fn a_lost_device_is_an_error_and_no_hang() {

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2};
 
 use super::refused;
 
-const WRONG: [usize; 3] = [0, (1 << 24) + 1, usize::MAX];
+const WRONG: [usize; 3] = [0, (1 << 23) + 1, usize::MAX];
 
 #[test]
 fn sizes_of_nothing_and_of_everything() {

@@ -10,7 +10,7 @@ use super::refused;
 /// The largest sizes that a layer may have; together no memory holds them.
 #[test]
 fn layers_too_large_for_memory() {
-    const LARGEST: usize = 1 << 24;
+    const LARGEST: usize = 1 << 23;
     let cpu = Device::cpu();
     let repair = "correct the features and units of the layer";
     refused!(Lstm::new(LARGEST, LARGEST).on(&cpu), Error::Size { .. }, repair);
