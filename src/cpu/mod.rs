@@ -33,6 +33,7 @@ impl CpuModel {
         let input_rows = gather::input_rows(flow, input);
         let mut rows: Vec<Array2<f32>> = Vec::with_capacity(flow.stages.len());
         let mut finals: Vec<State> = states.to_vec();
+        let mut rows_run = 0;
         for stage in &flow.stages {
             let sources = Sources {
                 input: input_rows.view(),
@@ -44,7 +45,9 @@ impl CpuModel {
                     let (Some(recurrent), Some(state)) = (self.cells.get(*cell), finals.get_mut(*cell)) else {
                         return Err(internal("a cell of the flow"));
                     };
-                    recurrent.run(schedule, sources.get(input)?, &input.index, state)
+                    let (hidden, rows) = recurrent.run(schedule, sources.get(input)?, &input.index, state);
+                    rows_run += rows;
+                    hidden
                 }
                 Stage::Dense { dense, input } => {
                     let part = self
@@ -80,6 +83,7 @@ impl CpuModel {
         Ok(Ran {
             outputs,
             states: finals,
+            rows_run,
         })
     }
 }

@@ -25,8 +25,8 @@ impl Recurrent {
         Self { cell: cell.clone() }
     }
 
-    /// Runs a schedule over rows of `source`, row r of the schedule reading row `index[r]`. Gives h of every row, and
-    /// leaves the final state in `state`.
+    /// Runs a schedule over rows of `source`, row r of the schedule reading row `index[r]`. Gives h of every row and how
+    /// many rows were run, and leaves the final state in `state`.
     ///
     /// The positions of the schedule are dealt out to the threads like cards, so that long and short sequences are shared
     /// evenly; a thread runs its sequences from the first step to the last and waits for nobody.
@@ -36,14 +36,16 @@ impl Recurrent {
         source: ArrayView2<'_, f32>,
         index: &[u32],
         state: &mut State,
-    ) -> Array2<f32> {
+    ) -> (Array2<f32>, usize) {
         let threads = rayon::current_num_threads().clamp(1, schedule.batch().max(1));
         let hands: Vec<Hand> = (0..threads)
             .into_par_iter()
             .map(|first| Hand::new(schedule, first, threads, state, self.cell.units()).run(&self.cell, source, index))
             .collect();
         let mut hidden = Array2::zeros((schedule.rows(), self.cell.units()));
+        let mut rows_run = 0;
         for hand in hands {
+            rows_run += hand.rows_run;
             for (row, values) in hand.rows().zip(hand.outputs.outer_iter()) {
                 hidden.row_mut(row).assign(&values);
             }
@@ -56,7 +58,7 @@ impl Recurrent {
                 state.cell.row_mut(sequence).assign(&cell);
             }
         }
-        hidden
+        (hidden, rows_run)
     }
 }
 
@@ -70,6 +72,7 @@ struct Hand<'a> {
     cell: Array2<f32>,
     /// h of every row, (rows, units)
     outputs: Array2<f32>,
+    rows_run: usize,
 }
 
 impl<'a> Hand<'a> {
@@ -88,6 +91,7 @@ impl<'a> Hand<'a> {
             hidden: rows_in_one_piece(&state.hidden, &sequences),
             cell: rows_in_one_piece(&state.cell, &sequences),
             outputs: Array2::zeros((0, units)),
+            rows_run: 0,
         };
         hand.outputs = Array2::zeros((hand.rows().count(), units));
         hand
@@ -158,6 +162,7 @@ impl<'a> Hand<'a> {
             }
             step = end;
         }
+        self.rows_run = done;
         self
     }
 }

@@ -112,7 +112,7 @@ impl StackedRnnCells {
                     layer: format!("cell {} of StackedRnnCells", number + 1),
                     expected: after.features(),
                     found: before.units(),
-                    shape: vec![before.units()],
+                    shape: Vec::new(),
                     repair: format!("make it `Lstm::new({}, {})`", before.units(), after.units()),
                 });
             }

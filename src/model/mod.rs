@@ -237,7 +237,7 @@ impl Checker<'_> {
                 layer: format!("layer {} ({})", self.position, self.layer.class()),
                 expected,
                 found,
-                shape: vec![found],
+                shape: Vec::new(),
                 repair: format!("make it take {found} features, or give the layer before it {expected} units"),
             }),
             _ => Ok(()),
