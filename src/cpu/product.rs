@@ -1,0 +1,125 @@
+//! The product of rows and panels, one tile at a time, with the sums in registers.
+
+use super::simd::{GATES, MOST_ROWS, Simd};
+
+/// Rows times the weights of one panel; no rows and no weights are no summand.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factors<'a> {
+    pub(super) rows: &'a [&'a [f32]],
+    pub(super) panel: &'a [f32],
+}
+
+/// What the sums begin from: row r is `values[r * stride ..]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begin<'a> {
+    pub(super) values: &'a [f32],
+    pub(super) stride: usize,
+}
+
+/// `sums[r * stride ..] = begin + first + second` for `rows` rows of four gates of one panel, at most `S::ROWS`.
+#[inline(always)]
+pub(super) fn product<S: Simd>(
+    simd: S,
+    rows: usize,
+    begin: Begin<'_>,
+    summands: [Factors<'_>; 2],
+    sums: &mut [f32],
+    stride: usize,
+) {
+    const { assert!(S::ROWS <= MOST_ROWS) };
+    // each number of rows has its code, as many as there can be on this path
+    match rows {
+        1 => tile::<S, 1>(simd, begin, summands, sums, stride),
+        2 => tile::<S, 2>(simd, begin, summands, sums, stride),
+        3 if S::ROWS >= 3 => tile::<S, 3>(simd, begin, summands, sums, stride),
+        4 if S::ROWS >= 4 => tile::<S, 4>(simd, begin, summands, sums, stride),
+        5 if S::ROWS >= 5 => tile::<S, 5>(simd, begin, summands, sums, stride),
+        6 if S::ROWS >= 6 => tile::<S, 6>(simd, begin, summands, sums, stride),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn tile<S: Simd, const R: usize>(
+    simd: S,
+    begin: Begin<'_>,
+    [first, second]: [Factors<'_>; 2],
+    sums: &mut [f32],
+    stride: usize,
+) {
+    let mut registers = [[simd.splat(0.0); GATES]; R];
+    for (number, row) in registers.iter_mut().enumerate() {
+        *row = gates(simd, begin.values.get(number * begin.stride..).unwrap_or_default());
+    }
+    registers = multiply(simd, registers, first);
+    registers = multiply(simd, registers, second);
+    for (number, row) in registers.iter().enumerate() {
+        let sums = sums.get_mut(number * stride..).unwrap_or_default();
+        for (gate, &vector) in row.iter().enumerate() {
+            simd.store(vector, sums.get_mut(gate * S::LANES..).unwrap_or_default());
+        }
+    }
+}
+
+#[inline(always)]
+fn gates<S: Simd>(simd: S, values: &[f32]) -> [S::Vector; GATES] {
+    let gate = |gate: usize| simd.load(values.get(gate * S::LANES..).unwrap_or_default());
+    [gate(0), gate(1), gate(2), gate(3)]
+}
+
+/// `sums + rows · panel`, from the first row of the weights to the last.
+#[inline(always)]
+fn multiply<S: Simd, const R: usize>(
+    simd: S,
+    mut sums: [[S::Vector; GATES]; R],
+    factors: Factors<'_>,
+) -> [[S::Vector; GATES]; R] {
+    let width = GATES * S::LANES;
+    let mut rows: [&[f32]; R] = [&[]; R];
+    let mut depth = factors.panel.len() / width;
+    for (row, values) in rows.iter_mut().zip(factors.rows) {
+        *row = values;
+        depth = depth.min(values.len());
+    }
+    if factors.rows.len() < R {
+        return sums;
+    }
+    // All of one length, which the compiler then knows: no checks within the loop.
+    let rows = rows.map(|row| &row[..depth]);
+    if R == 1 {
+        // One row has too few sums to hide the time that each addition takes, so even and odd k have their own.
+        let mut odd = [[simd.splat(0.0); GATES]; R];
+        let pairs = factors.panel.chunks_exact(2 * width);
+        for (k, weights) in (0..depth / 2).zip(pairs) {
+            let (even_weights, odd_weights) = weights.split_at(width);
+            fused(simd, &mut sums, rows.map(|row| row[2 * k]), even_weights);
+            fused(simd, &mut odd, rows.map(|row| row[2 * k + 1]), odd_weights);
+        }
+        if depth % 2 == 1 {
+            let last = factors.panel.get((depth - 1) * width..).unwrap_or_default();
+            fused(simd, &mut sums, rows.map(|row| row[depth - 1]), last);
+        }
+        for (sums, odd) in sums.iter_mut().zip(odd) {
+            for (sum, odd) in sums.iter_mut().zip(odd) {
+                *sum = simd.add(*sum, odd);
+            }
+        }
+        return sums;
+    }
+    for (k, weights) in (0..depth).zip(factors.panel.chunks_exact(width)) {
+        fused(simd, &mut sums, rows.map(|row| row[k]), weights);
+    }
+    sums
+}
+
+/// `sums + values · weights`.
+#[inline(always)]
+fn fused<S: Simd, const R: usize>(simd: S, sums: &mut [[S::Vector; GATES]; R], values: [f32; R], weights: &[f32]) {
+    let weights = gates(simd, weights);
+    for row in 0..R {
+        let value = simd.splat(values[row]);
+        for gate in 0..GATES {
+            sums[row][gate] = simd.mul_add(value, weights[gate], sums[row][gate]);
+        }
+    }
+}
