@@ -111,6 +111,8 @@ fn sparse_plus(x: f32) -> f32 {
 }
 
 fn activate(kind: u32, x: f32) -> f32 {
+    // min, max and clamp may drop NaN, and compilers drop x != x: its bits are what stays
+    if ((bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u) { return x; }
     switch kind {
         case ACTIVATION_TANH: { return hyperbolic_tangent(x); }
         case ACTIVATION_SIGMOID: { return sigmoid(x); }

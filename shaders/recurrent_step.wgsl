@@ -7,7 +7,7 @@
 //
 // An invocation owns one unit of ROWS positions. A vec4 holds the gates i f g o of a unit.
 
-override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 4
+override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 8
 override ACTIVATION: u32;           // check: 1
 override RECURRENT_ACTIVATION: u32; // check: 2
 
@@ -15,7 +15,7 @@ override RECURRENT_ACTIVATION: u32; // check: 2
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
 @group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [row][unit]
-@group(0) @binding(4) var<storage, read_write> memory: array<f32>;           // [position][unit]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;           // [position][unit]
 
 @compute @workgroup_size(64)
 fn main(
@@ -32,8 +32,8 @@ fn main(
     }
     let count = min(ROWS, params.positions - first);
     // positions past the end repeat the last one and are not stored
-    var before: array<u32, 4>;
-    var gates: array<vec4<f32>, 4>;
+    var before: array<u32, 8>;
+    var gates: array<vec4<f32>, 8>;
     for (var row = 0u; row < ROWS; row++) {
         let position = first + min(row, count - 1u);
         before[row] = (params.previous_row + position) * stride;
@@ -52,8 +52,8 @@ fn main(
         let forget = activate(RECURRENT_ACTIVATION, gate.y);
         let candidate = activate(ACTIVATION, gate.z);
         let output = activate(RECURRENT_ACTIVATION, gate.w);
-        let cell = forget * memory[position * stride + unit] + input * candidate;
-        memory[position * stride + unit] = cell;
+        let cell = forget * cell_state[position * stride + unit] + input * candidate;
+        cell_state[position * stride + unit] = cell;
         hidden[(params.current_row + position) * stride + unit] = output * activate(ACTIVATION, cell);
     }
 }

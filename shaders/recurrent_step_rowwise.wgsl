@@ -8,7 +8,7 @@ override RECURRENT_ACTIVATION: u32; // check: 15
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
 @group(0) @binding(2) var<storage, read_write> projected: array<vec4<f32>>;  // [row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [row][unit]
-@group(0) @binding(4) var<storage, read_write> memory: array<f32>;           // [position][unit]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;           // [position][unit]
 
 var<workgroup> partial: array<vec4<f32>, 64>;
 
@@ -92,19 +92,19 @@ fn main(
         let input = finish(RECURRENT_ACTIVATION, gate.x, high.x, sum.x);
         let forget = finish(RECURRENT_ACTIVATION, gate.y, high.y, sum.y);
         let candidate = finish(ACTIVATION, gate.z, high.z, sum.z);
-        let cell = forget * memory[position * stride + unit] + input * candidate;
-        memory[position * stride + unit] = cell;
+        let cell = forget * cell_state[position * stride + unit] + input * candidate;
+        cell_state[position * stride + unit] = cell;
         cell_high = max(cell_high, vec4<f32>(cell));
     }
     cell_high = largest(lane, cell_high);
     var cell_sum = vec4<f32>();
     for (var unit = lane; unit < units; unit += 64u) {
-        cell_sum += vec4<f32>(exp(memory[position * stride + unit] - cell_high.x));
+        cell_sum += vec4<f32>(exp(cell_state[position * stride + unit] - cell_high.x));
     }
     cell_sum = total(lane, cell_sum);
     for (var unit = lane; unit < units; unit += 64u) {
         let output = finish(RECURRENT_ACTIVATION, projected[row + unit].w, high.w, sum.w);
-        let cell = finish(ACTIVATION, memory[position * stride + unit], cell_high.x, cell_sum.x);
+        let cell = finish(ACTIVATION, cell_state[position * stride + unit], cell_high.x, cell_sum.x);
         hidden[(params.current_row + position) * stride + unit] = output * cell;
     }
 }

@@ -35,5 +35,5 @@ struct Step {
     projected_row: u32,    // row of `projected` of position 0
     positions: u32,        // positions that run this step
     units: u32,
-    stride: u32,           // values of a row of `hidden` and `memory`
+    stride: u32,           // values of a row of `hidden` and `cell_state`
 }

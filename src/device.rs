@@ -81,7 +81,7 @@ impl Device {
             return Ok(Self::Cpu);
         }
         let adapters = Adapter::all().await;
-        let wanted = name.to_lowercase();
+        let wanted = name.trim().to_lowercase();
         match adapters
             .iter()
             .find(|adapter| adapter.name().to_lowercase().contains(&wanted))

@@ -158,15 +158,15 @@ pub enum Error {
         repair: String,
     },
     /// Something larger than the device can hold.
-    #[error("{what}: needs {needed} bytes, the limit is {limit} bytes ({limit_name}); {repair}")]
+    #[error("{what}: needs {needed}, the limit is {limit} ({limit_name}); {repair}")]
     TooLarge {
         /// What is too large.
         what: String,
-        /// The bytes it needs.
+        /// How much it needs, in the unit of the limit.
         needed: u64,
-        /// The bytes that are allowed.
+        /// How much is allowed.
         limit: u64,
-        /// The limit's name.
+        /// The limit's unit and name.
         limit_name: &'static str,
         /// What would fit.
         repair: String,

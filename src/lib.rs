@@ -1,4 +1,4 @@
-//! LSTM networks on any GPU.
+#![doc = include_str!("../README.md")]
 
 pub mod activation;
 mod cpu;

@@ -7,8 +7,15 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
+use crate::layer::bidirectional::Bidirectional;
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
+use crate::layer::lstm::Lstm;
+use crate::layer::masking::Masking;
+use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 use crate::model::parts::Parts;
+use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::state::{Output, State, States};
 
@@ -72,6 +79,24 @@ impl Model {
     }
 }
 
+macro_rules! layers_on {
+    ($($layer:ident),*) => {$(
+        #[cfg(not(target_arch = "wasm32"))]
+        impl $layer {
+            /// A model of this layer alone, with its weights on a device, ready to run.
+            ///
+            /// # Errors
+            ///
+            /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`] find wrong.
+            pub fn on(&self, device: &Device) -> Result<Runner> {
+                Model::builder().add(self.clone()).build()?.on(device)
+            }
+        }
+    )*};
+}
+
+layers_on!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
+
 impl Runner {
     /// Runs a batch; every state begins at zero.
     ///
@@ -91,6 +116,7 @@ impl Runner {
     ///
     /// As [`Runner::run`].
     pub async fn run_async(&self, sequences: &Sequences<'_>) -> Result<Output> {
+        check_steps(sequences.batch(), sequences.time_steps())?; // before there is a state of so many sequences
         let wants_states = !self.parts.returned_states.is_empty();
         let states = self.zero_state(sequences.batch());
         Ok(self.run_states(sequences, &states, wants_states).await?.0)

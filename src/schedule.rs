@@ -143,7 +143,7 @@ impl Schedule {
 
     /// The rows of `step`; empty past the last step.
     pub fn rows_of(&self, step: usize) -> Range<usize> {
-        match (self.offsets.get(step), self.offsets.get(step + 1)) {
+        match (self.offsets.get(step), self.offsets.get(step.saturating_add(1))) {
             (Some(&start), Some(&end)) => start as usize..end as usize,
             _ => self.rows()..self.rows(),
         }
@@ -175,11 +175,12 @@ impl Schedule {
 /// Row and step numbers are 32-bit, on the GPU too.
 pub(crate) fn check_steps(batch: usize, time_steps: usize) -> Result<()> {
     const LIMIT: usize = 1 << 31;
-    match batch.checked_mul(time_steps) {
+    // a batch without a time step has a state, and time steps without a sequence are counted too
+    match batch.max(1).checked_mul(time_steps.max(1)) {
         Some(steps) if steps <= LIMIT => Ok(()),
         _ => Err(Error::TooLarge {
             what: format!("a batch of {batch} sequences of {time_steps} time steps"),
-            needed: (batch as u64).saturating_mul(time_steps as u64),
+            needed: (batch.max(1) as u64).saturating_mul(time_steps.max(1) as u64),
             limit: LIMIT as u64,
             limit_name: "time steps of all sequences, counted",
             repair: "run fewer sequences at once, or the sequences piece by piece with `run_from`".to_owned(),
@@ -233,9 +234,17 @@ mod tests {
             Schedule::new(Some(mask.view()), 2, 1, Direction::Forward),
             Err(Error::Size { .. })
         ));
-        assert!(matches!(
-            Schedule::new(None, usize::MAX, 3, Direction::Forward),
-            Err(Error::TooLarge { .. })
-        ));
+        for (batch, time_steps) in [
+            (usize::MAX, 3),
+            (usize::MAX, 0),
+            (0, usize::MAX),
+            (1 << 40, 0),
+            (1 << 20, 1 << 20),
+        ] {
+            assert!(matches!(
+                Schedule::new(None, batch, time_steps, Direction::Forward),
+                Err(Error::TooLarge { .. })
+            ));
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 pub struct State {
     /// The hidden state h, (batch, units): the last output.
     pub hidden: Array2<f32>,
-    /// The cell state c, (batch, units): the memory.
+    /// The cell state c, (batch, units).
     pub cell: Array2<f32>,
 }
 

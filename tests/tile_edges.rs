@@ -53,7 +53,7 @@ fn an_lstm_at_every_edge() {
             options,
         }]
     };
-    check(&layers, &Pattern::ALL, 1e-5);
+    check(&layers, &Pattern::ALL, |_| 1e-5);
 }
 
 #[test]
@@ -72,10 +72,11 @@ fn a_bidirectional_lstm_at_every_edge() {
             merge: Merge::Concat,
         }]
     };
-    check(&layers, &[Pattern::None, Pattern::Mixed], 1e-5);
+    check(&layers, &[Pattern::None, Pattern::Mixed], |_| 1e-5);
 }
 
-/// Where a whole row of units is needed at once. The values are small, so the tolerance is.
+/// Where a whole row of units is needed at once. The values are small, so the tolerance is; but not for a single unit:
+/// softmax over one is exactly 1, so that nothing is ever forgotten and each step enlarges the roundings of those before.
 #[test]
 fn an_lstm_with_softmax_at_every_edge() {
     for (activation, recurrent_activation) in [("softmax", "sigmoid"), ("tanh", "softmax"), ("softmax", "softmax")] {
@@ -90,12 +91,12 @@ fn an_lstm_with_softmax_at_every_edge() {
             cell.recurrent_activation = recurrent_activation.to_owned();
             vec![LayerSpec::Lstm { cell, options }]
         };
-        check(&layers, &[Pattern::Mixed], 1e-6);
+        check(&layers, &[Pattern::Mixed], |units| if units == 1 { 1e-5 } else { 1e-6 });
     }
 }
 
 /// Runs all batches of all sizes through the layers, on every device, and fails with the list of all that is wrong.
-fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns: &[Pattern], atol: f64) {
+fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns: &[Pattern], atol: fn(usize) -> f64) {
     let devices = devices::devices();
     let mut closeness = vec![Closeness::default(); devices.len()];
     let mut wrong = Vec::new();
@@ -110,7 +111,7 @@ fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns:
             let want = by_reference(&layers, &batch);
             for ((device, runner), closeness) in devices.iter().zip(&runners).zip(&mut closeness) {
                 let got = runner.ran(&batch.input, batch.mask.as_ref(), &batch.initial);
-                match difference(&got, &want, atol) {
+                match difference(&got, &want, atol(units)) {
                     Ok(this) => *closeness = closeness.and(this),
                     Err(error) => {
                         let name = format!("{units} units, {features} features, {}", batch.name);

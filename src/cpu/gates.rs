@@ -154,9 +154,9 @@ fn update<S: Simd>(simd: S, gates: &[f32], cell: &mut [f32], next: &mut [f32]) {
     let forget = sigmoid(simd, gate(1));
     let candidate = tanh(simd, gate(2));
     let output = sigmoid(simd, gate(3));
-    let memory = simd.mul_add(forget, simd.load(cell), simd.mul(input, candidate));
-    simd.store(memory, cell);
-    simd.store(simd.mul(output, tanh(simd, memory)), next);
+    let cell_state = simd.mul_add(forget, simd.load(cell), simd.mul(input, candidate));
+    simd.store(cell_state, cell);
+    simd.store(simd.mul(output, tanh(simd, cell_state)), next);
 }
 
 /// The same by any two activations.

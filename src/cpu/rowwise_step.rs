@@ -24,9 +24,9 @@ pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs:
             (hand, run_hand(cell, hand, state, outputs))
         })
         .collect();
-    for (hand, memory) in finals {
-        for (sequence, memory) in hand.sequences().zip(memory.outer_iter()) {
-            state.cell.row_mut(sequence).assign(&memory);
+    for (hand, cell_state) in finals {
+        for (sequence, cell_state) in hand.sequences().zip(cell_state.outer_iter()) {
+            state.cell.row_mut(sequence).assign(&cell_state);
         }
     }
 }
@@ -35,7 +35,7 @@ pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs:
 fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>) -> Array2<f32> {
     let positions = hand.active(0);
     let mut hidden = rows_of(&state.hidden, &hand);
-    let mut memory = rows_of(&state.cell, &hand);
+    let mut cell_state = rows_of(&state.cell, &hand);
     let mut inputs = Array2::zeros((positions, cell.features()));
     let mut gates = Array2::zeros((positions, GATES * cell.units()));
     let mut outputs = outputs.into_iter();
@@ -47,12 +47,12 @@ fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>
         let mut gates = gates.slice_mut(s![..active, ..]);
         let (kernel, bias) = (cell.weights.kernel.view(), cell.weights.bias.as_ref());
         input_projection(inputs.slice(s![..active, ..]), kernel, bias, gates.view_mut());
-        recurrent_step(cell, gates, &mut hidden, &mut memory);
+        recurrent_step(cell, gates, &mut hidden, &mut cell_state);
         for (output, row) in outputs.by_ref().take(active).zip(hidden.outer_iter()) {
             output.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
         }
     }
-    memory
+    cell_state
 }
 
 /// The rows of the sequences of a hand.
@@ -76,7 +76,7 @@ fn recurrent_step(
     cell: &Cell,
     mut gates: ndarray::ArrayViewMut2<'_, f32>,
     hidden: &mut Array2<f32>,
-    memory: &mut Array2<f32>,
+    cell_state: &mut Array2<f32>,
 ) {
     let active = gates.nrows();
     let units = cell.units();
@@ -90,10 +90,10 @@ fn recurrent_step(
     let rows = gates
         .outer_iter_mut()
         .zip(hidden.outer_iter_mut())
-        .zip(memory.outer_iter_mut());
-    for ((mut gates, mut hidden), mut memory) in rows {
-        let (Some(gates), Some(hidden), Some(memory)) =
-            (gates.as_slice_mut(), hidden.as_slice_mut(), memory.as_slice_mut())
+        .zip(cell_state.outer_iter_mut());
+    for ((mut gates, mut hidden), mut cell_state) in rows {
+        let (Some(gates), Some(hidden), Some(cell_state)) =
+            (gates.as_slice_mut(), hidden.as_slice_mut(), cell_state.as_slice_mut())
         else {
             continue; // rows of arrays made here lie in one piece
         };
@@ -103,12 +103,14 @@ fn recurrent_step(
         cell.activation.apply(candidate, units);
         cell.recurrent_activation.apply(output, units);
         let (input, forget) = input_forget.split_at(units);
-        for ((memory, forget), (input, candidate)) in
-            memory.iter_mut().zip(forget).zip(input.iter().zip(candidate.iter()))
+        for ((cell_state, forget), (input, candidate)) in cell_state
+            .iter_mut()
+            .zip(forget)
+            .zip(input.iter().zip(candidate.iter()))
         {
-            *memory = forget * *memory + input * candidate;
+            *cell_state = forget * *cell_state + input * candidate;
         }
-        hidden.copy_from_slice(memory);
+        hidden.copy_from_slice(cell_state);
         cell.activation.apply(hidden, units);
         hidden
             .iter_mut()

@@ -1,31 +1,28 @@
 //! From a model and a batch to its flow.
 
-use std::sync::Arc;
-
 use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Gather, Input, NONE, Placed, Source, Stage};
 use crate::error::{Error, Result};
-use crate::layer::bidirectional::MergeMode;
 use crate::model::parts::{Operation, Parts};
-use crate::schedule::{Direction, Schedule, check_steps};
+use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 
 /// The output of a layer as the next one sees it.
 #[derive(Clone, Debug)]
-struct View {
-    gather: Gather,
-    width: usize,
+pub(super) struct View {
+    pub(super) gather: Gather,
+    pub(super) width: usize,
     /// Whether there is a value for every step (batch · time_steps entries), or one for each sequence.
-    sequences: bool,
-    mask: Option<Array2<bool>>,
+    pub(super) sequences: bool,
+    pub(super) mask: Option<Array2<bool>>,
 }
 
-struct Builder<'a> {
-    parts: &'a Parts,
-    batch: usize,
-    time_steps: usize,
-    flow: Flow,
+pub(super) struct Builder<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) batch: usize,
+    pub(super) time_steps: usize,
+    pub(super) flow: Flow,
 }
 
 impl Flow {
@@ -116,40 +113,7 @@ impl Builder<'_> {
             Operation::Masking { mask_value } => vec![masking(*mask_value, view, input)?],
             Operation::Embedding { table, mask_zero } => vec![self.embedding(*table, *mask_zero, view, input)?],
             Operation::Dense { dense } => vec![self.dense(position, *dense, view)],
-            Operation::Recurrent { cells, options } => {
-                let direction = if options.go_backwards {
-                    Direction::Backward
-                } else {
-                    Direction::Forward
-                };
-                let schedule = self.schedule(&view, direction)?;
-                let width = cells.last().map_or(0, |&cell| self.units(cell));
-                let mut stage = 0;
-                let mut from = self.compose(&view, &schedule);
-                for &cell in cells {
-                    stage = self.push_cell(cell, &schedule, from);
-                    from = Gather {
-                        source: Source::Stage(stage),
-                        index: (0..schedule.rows() as u32).collect(),
-                    };
-                }
-                let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view);
-                vec![if options.return_sequences {
-                    View {
-                        gather: order,
-                        width,
-                        sequences: true,
-                        mask: view.mask,
-                    }
-                } else {
-                    View {
-                        gather: self.last_of(order),
-                        width,
-                        sequences: false,
-                        mask: None,
-                    }
-                }]
-            }
+            Operation::Recurrent { cells, options } => vec![self.recurrent(cells, options, view)?],
             Operation::Bidirectional {
                 forward,
                 backward,
@@ -187,11 +151,15 @@ impl Builder<'_> {
                     };
                 }
                 if mask_zero {
-                    view.mask = Some(tokens.mapv(|token| token != 0));
+                    // as in Keras this mask takes the place of the caller's; but what names no row stays padding
+                    let rows = tokens.iter().zip(&view.gather.index);
+                    let counts = rows.map(|(&token, &row)| token != 0 && row != NONE).collect();
+                    view.mask = Array2::from_shape_vec(tokens.dim(), counts).ok();
                 }
             }
             Input::Values(_) | Input::Full { .. } => {
-                let rows = input_dim.max(1) as u32;
+                // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
+                let rows = input_dim as u32 + 1;
                 view.gather.index.iter_mut().for_each(|entry| *entry %= rows);
             }
         }
@@ -254,186 +222,13 @@ impl Builder<'_> {
         }
     }
 
-    fn bidirectional(
-        &mut self,
-        forward: usize,
-        backward: usize,
-        merge: MergeMode,
-        return_sequences: bool,
-        view: View,
-    ) -> Result<Vec<View>> {
-        // Keras sets zero_output_for_mask of both layers to their return_sequences
-        let (first, first_order) = self.direction(forward, Direction::Forward, return_sequences, &view)?;
-        let (_, mut second_order) = self.direction(backward, Direction::Backward, return_sequences, &view)?;
-        if return_sequences {
-            // from the order of processing to the order of the input
-            let time_steps = self.time_steps.max(1);
-            second_order.index.chunks_mut(time_steps).for_each(<[u32]>::reverse);
-        }
-        let order = |builder: &Self, gather| {
-            if return_sequences {
-                gather
-            } else {
-                builder.last_of(gather)
-            }
-        };
-        let gathers = [order(self, first_order), order(self, second_order)];
-        let widths = [self.units(forward), self.units(backward)];
-        let mask = view.mask.filter(|_| return_sequences);
-        if merge == MergeMode::Separate {
-            let views = gathers.into_iter().zip(widths);
-            return Ok(views
-                .map(|(gather, width)| View {
-                    gather,
-                    width,
-                    sequences: return_sequences,
-                    mask: mask.clone(),
-                })
-                .collect());
-        }
-        let [forward_gather, backward_gather] = gathers;
-        let width = if merge == MergeMode::Concat {
-            widths.iter().sum()
-        } else {
-            widths[0]
-        };
-        // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
-        let (rows, steps): (Vec<u32>, Vec<u32>) = if return_sequences {
-            let placed = forward_gather.index.clone();
-            (placed, first.sources().to_vec())
-        } else {
-            let sequences: Vec<u32> = (0..self.batch as u32).collect();
-            (sequences.clone(), sequences)
-        };
-        let pick = |gather: &Gather| Gather {
-            source: gather.source,
-            index: steps
-                .iter()
-                .map(|&step| gather.index.get(step as usize).copied().unwrap_or(NONE))
-                .collect(),
-        };
-        let stage = Stage::Merge {
-            merge,
-            forward: pick(&forward_gather),
-            backward: pick(&backward_gather),
-        };
-        let stage = self.push(stage, width);
-        let gather = Gather {
-            source: Source::Stage(stage),
-            index: rows,
-        };
-        Ok(vec![View {
-            gather,
-            width,
-            sequences: return_sequences,
-            mask,
-        }])
-    }
-
-    fn direction(
-        &mut self,
-        cell: usize,
-        direction: Direction,
-        zero_output_for_mask: bool,
-        view: &View,
-    ) -> Result<(Arc<Schedule>, Gather)> {
-        let schedule = self.schedule(view, direction)?;
-        let input = self.compose(view, &schedule);
-        let stage = self.push_cell(cell, &schedule, input);
-        let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view);
-        Ok((schedule, order))
-    }
-
-    fn schedule(&self, view: &View, direction: Direction) -> Result<Arc<Schedule>> {
-        let mask = view.mask.as_ref().map(|mask| mask.view());
-        Ok(Arc::new(Schedule::new(mask, self.batch, self.time_steps, direction)?))
-    }
-
-    /// The rows of the input of a schedule.
-    fn compose(&self, view: &View, schedule: &Schedule) -> Gather {
-        let row = |&step: &u32| view.gather.index.get(step as usize).copied().unwrap_or(NONE);
-        Gather {
-            source: view.gather.source,
-            index: schedule.sources().iter().map(row).collect(),
-        }
-    }
-
-    /// Which row is the output at each step, in the order of processing: a masked step repeats the output before it, or
-    /// is zero; before the first valid step it is zero.
-    fn processing_order(
-        &self,
-        stage: usize,
-        schedule: &Schedule,
-        direction: Direction,
-        zero_output_for_mask: bool,
-        view: &View,
-    ) -> Gather {
-        let mut rows = vec![NONE; self.batch * self.time_steps];
-        for (row, &step) in schedule.sources().iter().enumerate() {
-            if let Some(entry) = rows.get_mut(step as usize) {
-                *entry = row as u32;
-            }
-        }
-        for sequence in rows.chunks_mut(self.time_steps.max(1)) {
-            if direction == Direction::Backward {
-                sequence.reverse();
-            }
-            if !zero_output_for_mask && view.mask.is_some() {
-                let mut previous = NONE;
-                for entry in sequence {
-                    if *entry == NONE {
-                        *entry = previous;
-                    }
-                    previous = *entry;
-                }
-            }
-        }
-        Gather {
-            source: Source::Stage(stage),
-            index: rows,
-        }
-    }
-
-    /// The last step of each sequence; nothing if there are no steps.
-    fn last_of(&self, order: Gather) -> Gather {
-        let index = if self.time_steps == 0 {
-            vec![NONE; self.batch]
-        } else {
-            order
-                .index
-                .chunks(self.time_steps)
-                .filter_map(|sequence| sequence.last().copied())
-                .collect()
-        };
-        Gather {
-            source: order.source,
-            index,
-        }
-    }
-
-    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
-        let units = self.units(cell);
-        let stage = self.push(
-            Stage::Recurrent {
-                cell,
-                schedule: Arc::clone(schedule),
-                input,
-            },
-            units,
-        );
-        if let Some(entry) = self.flow.cell_stages.get_mut(cell) {
-            *entry = stage;
-        }
-        stage
-    }
-
-    fn push(&mut self, stage: Stage, width: usize) -> usize {
+    pub(super) fn push(&mut self, stage: Stage, width: usize) -> usize {
         self.flow.stages.push(stage);
         self.flow.widths.push(width);
         self.flow.stages.len() - 1
     }
 
-    fn units(&self, cell: usize) -> usize {
+    pub(super) fn units(&self, cell: usize) -> usize {
         self.parts.cells.get(cell).map_or(0, |cell| cell.units())
     }
 }

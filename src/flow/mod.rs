@@ -7,6 +7,7 @@
 //! output is placed into a padded tensor, at the very end. The CPU path and the GPU run the same flow.
 
 mod build;
+mod recurrent;
 
 use std::sync::Arc;
 

@@ -93,7 +93,7 @@ impl<'a> Commands<'a> {
                 what: "the parameters of one run".to_owned(),
                 needed: self.params.len() as u64,
                 limit: self.capacity,
-                limit_name: "the buffer made for them",
+                limit_name: "bytes of the buffer made for them",
                 repair: "this is a defect of cellstate: please report it".to_owned(),
             });
         }

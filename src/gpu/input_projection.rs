@@ -17,7 +17,7 @@ pub(crate) const SHADER: Shader = Shader {
     source: include_str!("../../shaders/input_projection.wgsl"),
     params: ("Projection", size_of::<Params>()),
     bindings: &[reads("rows"), reads("kernel"), reads("bias"), writes("projected")],
-    constants: &["ACTIVATION"],
+    constants: &["COLUMNS", "ACTIVATION"],
 };
 
 pub(crate) const SOFTMAX: Shader = Shader {
@@ -28,8 +28,9 @@ pub(crate) const SOFTMAX: Shader = Shader {
     constants: &["ACTIVATION"],
 };
 
-/// The tile of a workgroup: vec4 of columns, and rows.
-const TILE: (usize, usize) = (16, 16);
+/// Invocations of a workgroup, and the rows that each has.
+const INVOCATIONS: usize = 64;
+const ROWS: usize = 8;
 
 /// The struct `Projection` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -52,6 +53,8 @@ pub(crate) struct Projection {
     bias: wgpu::Buffer,
     input_vectors: usize,
     column_vectors: usize,
+    /// Columns of a workgroup, in vec4.
+    columns: usize,
     /// Values of a projected row that count.
     width: usize,
 }
@@ -93,12 +96,14 @@ impl Projection {
             gpu.queue().write_buffer(&buffer, 0, bytes);
             buffer
         };
+        let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
             true => (Activation::Linear, Some(gpu.pipeline(&SOFTMAX, &[activation.code()]))),
             false => (activation, None),
         };
         Self {
-            pipeline: gpu.pipeline(&SHADER, &[elementwise.code()]),
+            pipeline: gpu.pipeline(&SHADER, &[columns as u32, elementwise.code()]),
+            columns,
             softmax,
             kernel: upload("kernel", &packed),
             bias: upload("bias", &packed_bias),
@@ -148,8 +153,9 @@ impl Projection {
             column_vectors: self.column_vectors as u32,
             width: self.width as u32,
         };
-        let across = self.column_vectors.div_ceil(TILE.0) as u32;
-        let workgroups = Workgroups::Across(across, span.rows.div_ceil(TILE.1) as u64);
+        let across = self.column_vectors.div_ceil(self.columns) as u32;
+        let rows = ROWS * (INVOCATIONS / self.columns);
+        let workgroups = Workgroups::Across(across, span.rows.div_ceil(rows) as u64);
         commands.dispatch(&self.pipeline, group, params, workgroups);
         if let (Some(softmax), Some(group)) = (&self.softmax, &groups.softmax) {
             commands.dispatch(softmax, group, params, Workgroups::Flat(span.rows as u64));

@@ -81,6 +81,9 @@ impl GpuModel {
             .iter()
             .map(|dense| dense_weights(gpu, dense))
             .collect::<Result<_>>()?;
+        for table in &parts.tables {
+            check_weight(gpu, "row of the embeddings", padded(table.ncols()))?;
+        }
         let tables = parts.tables.iter().map(|table| {
             let size = table_size(gpu, table.dim());
             let rows = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
@@ -193,7 +196,7 @@ fn check_weight(gpu: &Gpu, what: &str, values: usize) -> Result<()> {
         what: format!("the {what} on {}", gpu.name()),
         needed,
         limit,
-        limit_name: "max_storage_buffer_binding_size",
+        limit_name: "bytes, max_storage_buffer_binding_size",
         repair: "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
     })
 }

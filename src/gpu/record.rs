@@ -130,7 +130,7 @@ impl<'a> Recorder<'a> {
             buffers.gather.record(commands, 0..self.flow.batch, &cut, 0, target);
             let bytes = (self.flow.batch * stride * size_of::<f32>()) as u64;
             commands.copy(&buffers.hidden, 0..bytes, &buffers.staging, 0);
-            commands.copy(&buffers.memory, 0..bytes, &buffers.staging, bytes);
+            commands.copy(&buffers.cell_state, 0..bytes, &buffers.staging, bytes);
         }
         Ok(())
     }

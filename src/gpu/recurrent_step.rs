@@ -20,7 +20,7 @@ pub(crate) const SHADER: Shader = Shader {
         reads("recurrent_kernel"),
         reads("projected"),
         writes("hidden"),
-        writes("memory"),
+        writes("cell_state"),
     ],
     constants: &["ROWS", "ACTIVATION", "RECURRENT_ACTIVATION"],
 };
@@ -33,14 +33,16 @@ pub(crate) const ROWWISE: Shader = Shader {
         reads("recurrent_kernel"),
         writes("projected"),
         writes("hidden"),
-        writes("memory"),
+        writes("cell_state"),
     ],
     constants: &["ACTIVATION", "RECURRENT_ACTIVATION"],
 };
 
-/// Units of a workgroup, and the positions that an invocation of the tall variant has.
+/// Units of a workgroup.
 const UNITS_PER_WORKGROUP: usize = 64;
-const TALL: usize = 4;
+
+/// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
+const HEIGHTS: [usize; 3] = [8, 4, 1];
 
 /// The struct `Step` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -57,8 +59,8 @@ pub(crate) struct Params {
 /// How one step is shared out.
 #[derive(Debug)]
 enum Variant {
-    /// One invocation for a unit of one position, and for a unit of four: few positions take the first.
-    Elementwise { short: Arc<Pipeline>, tall: Arc<Pipeline> },
+    /// One invocation for a unit of several positions; one pipeline for each of [`HEIGHTS`].
+    Elementwise([Arc<Pipeline>; HEIGHTS.len()]),
     /// One workgroup for a position.
     Rowwise(Arc<Pipeline>),
 }
@@ -101,10 +103,7 @@ impl RecurrentStep {
         let elementwise = |rows: usize| gpu.pipeline(&SHADER, &[rows as u32, activations[0], activations[1]]);
         let variant = match rowwise {
             true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
-            false => Variant::Elementwise {
-                short: elementwise(1),
-                tall: elementwise(TALL),
-            },
+            false => Variant::Elementwise(HEIGHTS.map(elementwise)),
         };
         Self {
             variant,
@@ -118,14 +117,14 @@ impl RecurrentStep {
         gpu: &Gpu,
         label: &str,
         params: &wgpu::Buffer,
-        [projected, hidden, memory]: [&wgpu::Buffer; 3],
+        [projected, hidden, cell_state]: [&wgpu::Buffer; 3],
     ) -> wgpu::BindGroup {
-        // both elementwise pipelines have layouts of the same entries, so one bind group serves both
+        // the elementwise pipelines have layouts of the same entries, so one bind group serves all
         let pipeline = match &self.variant {
-            Variant::Elementwise { short, .. } => short,
+            Variant::Elementwise([first, ..]) => first,
             Variant::Rowwise(pipeline) => pipeline,
         };
-        let storage = [&self.recurrent_kernel, projected, hidden, memory];
+        let storage = [&self.recurrent_kernel, projected, hidden, cell_state];
         gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), &storage)
     }
 
@@ -140,12 +139,15 @@ impl RecurrentStep {
         };
         let across = self.units.div_ceil(UNITS_PER_WORKGROUP) as u32;
         match &self.variant {
-            Variant::Elementwise { tall, .. } if step.active >= TALL => {
-                let workgroups = Workgroups::Across(across, step.active.div_ceil(TALL) as u64);
-                commands.dispatch(tall, group, params, workgroups);
-            }
-            Variant::Elementwise { short, .. } => {
-                commands.dispatch(short, group, params, Workgroups::Across(across, step.active as u64));
+            Variant::Elementwise(pipelines) => {
+                let fits = HEIGHTS
+                    .into_iter()
+                    .zip(pipelines)
+                    .find(|&(height, _)| height <= step.active);
+                if let Some((height, pipeline)) = fits {
+                    let workgroups = Workgroups::Across(across, step.active.div_ceil(height) as u64);
+                    commands.dispatch(pipeline, group, params, workgroups);
+                }
             }
             Variant::Rowwise(pipeline) => {
                 commands.dispatch(pipeline, group, params, Workgroups::Flat(step.active as u64));

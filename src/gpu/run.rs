@@ -104,10 +104,10 @@ impl GpuModel {
                 (Stage::Recurrent { cell, schedule, input }, StageKind::Recurrent { gather, .. }) => {
                     list(&gather.index, &input.index);
                     let state = states.get(*cell).ok_or_else(missing)?;
-                    let memory = &workspace.states.get(*cell).ok_or_else(missing)?.memory;
+                    let cell_state = &workspace.states.get(*cell).ok_or_else(missing)?.cell_state;
                     let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
                     queue.write_buffer(hidden, 0, bytemuck::cast_slice(&by_position(schedule, &state.hidden)));
-                    queue.write_buffer(memory, 0, bytemuck::cast_slice(&by_position(schedule, &state.cell)));
+                    queue.write_buffer(cell_state, 0, bytemuck::cast_slice(&by_position(schedule, &state.cell)));
                 }
                 (Stage::Dense { input, .. }, StageKind::Dense { gather, .. }) => list(&gather.index, &input.index),
                 (
@@ -210,14 +210,14 @@ fn last_rows(schedule: &Schedule) -> Vec<u32> {
 /// keeps the state that it had.
 fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
     let stride = padded(state.hidden.ncols()).max(1);
-    let (hidden, memory) = values.split_at((schedule.batch() * stride).min(values.len()));
+    let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
     let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
     let positions = schedule
         .order()
         .iter()
         .zip(schedule.lengths())
-        .zip(memory.chunks_exact(stride));
-    for ((&sequence, &length), memory) in positions {
+        .zip(cell_state.chunks_exact(stride));
+    for ((&sequence, &length), cell_state) in positions {
         let sequence = sequence as usize;
         if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
             state
@@ -230,7 +230,7 @@ fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
                 .cell
                 .row_mut(sequence)
                 .iter_mut()
-                .zip(memory)
+                .zip(cell_state)
                 .for_each(|(value, &new)| *value = new);
         }
     }

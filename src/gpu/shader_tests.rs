@@ -1,10 +1,202 @@
 //! What the host says of the shaders is what they are: names, bindings, structs and constants, by naga's reflection.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
 
+/// The portable floor, which every shader keeps to.
+const MOST_INVOCATIONS: u32 = 256;
+const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
+const MOST_STORAGE_BUFFERS: usize = 8;
+
+/// Files that are a part of every shader.
+const SHARED_FILES: [&str; 2] = ["types.wgsl", "activations.wgsl"];
+
+fn module(shader: &Shader) -> Module {
+    let text = shader.text();
+    naga::front::wgsl::parse_str(&text)
+        .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&text)))
+}
+
+fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
+    module.types[variable.ty].inner.size(module.to_ctx())
+}
+
+/// The fields of the host's struct of a name, in order, as `Debug` prints them.
+fn host_fields(name: &str) -> Vec<String> {
+    let printed = match name {
+        "Gather" => format!("{:?}", gather::Params::default()),
+        "Projection" => format!("{:?}", input_projection::Params::default()),
+        "Step" => format!("{:?}", recurrent_step::Params::default()),
+        other => panic!("the struct {other} of the host is to be named here"),
+    };
+    let (_, inner) = printed.split_once('{').unwrap();
+    let fields = inner.trim_end_matches('}').split(',');
+    fields
+        .map(|field| field.split(':').next().unwrap().trim().to_owned())
+        .collect()
+}
+
+fn struct_of<'a>(module: &'a Module, variable: &GlobalVariable) -> (&'a str, &'a [StructMember], u32) {
+    let ty = &module.types[variable.ty];
+    match &ty.inner {
+        TypeInner::Struct { members, span } => (ty.name.as_deref().unwrap(), members, *span),
+        other => panic!("a uniform that is no struct: {other:?}"),
+    }
+}
+
 #[test]
-fn every_shader_compiles() {
+fn every_shader_is_valid_without_any_optional_feature() {
     for shader in ALL {
-        assert!(naga::front::wgsl::parse_str(&shader.text()).is_ok(), "{}", shader.name);
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        if let Err(error) = validator.validate(&module(shader)) {
+            panic!("{}: {}", shader.name, error.emit_to_string(&shader.text()));
+        }
+    }
+}
+
+#[test]
+fn every_shader_stands_in_a_file_of_its_name() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let files: BTreeSet<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|file| !SHARED_FILES.contains(&file.as_str()))
+        .collect();
+    let told: BTreeSet<String> = ALL.iter().map(|shader| format!("{}.wgsl", shader.name)).collect();
+    assert_eq!(told.len(), ALL.len(), "two shaders have the same name");
+    assert_eq!(files, told, "the files of shaders/ and the shaders of `ALL`");
+    for shader in ALL {
+        let text = fs::read_to_string(folder.join(format!("{}.wgsl", shader.name))).unwrap();
+        assert!(text == shader.source, "{}: includes another file", shader.name);
+    }
+}
+
+#[test]
+fn the_uniform_is_the_struct_of_the_host() {
+    for shader in ALL {
+        let module = module(shader);
+        let uniforms: Vec<_> = module
+            .global_variables
+            .iter()
+            .map(|(_, variable)| variable)
+            .filter(|variable| variable.space == AddressSpace::Uniform)
+            .collect();
+        let [uniform] = uniforms[..] else {
+            panic!("{}: {} uniforms", shader.name, uniforms.len());
+        };
+        let binding = uniform.binding.unwrap();
+        assert_eq!((binding.group, binding.binding), (0, 0), "{}", shader.name);
+        assert_eq!(uniform.name.as_deref(), Some("params"), "{}", shader.name);
+        let (name, members, span) = struct_of(&module, uniform);
+        assert_eq!(name, shader.params.0, "{}", shader.name);
+        assert_eq!(
+            span.next_multiple_of(4) as usize,
+            shader.params.1,
+            "{}: {name}",
+            shader.name
+        );
+        let fields: Vec<_> = members.iter().map(|member| member.name.clone().unwrap()).collect();
+        assert_eq!(fields, host_fields(name), "{}: {name}", shader.name);
+        for (number, member) in members.iter().enumerate() {
+            let place = format!("{}: {name}.{}", shader.name, fields[number]);
+            assert_eq!(member.offset as usize, 4 * number, "{place}");
+            let is_u32 = TypeInner::Scalar(naga::Scalar::U32) == module.types[member.ty].inner;
+            assert!(is_u32, "{place}: the host has a u32");
+        }
+    }
+}
+
+#[test]
+fn the_storage_buffers_are_those_of_the_table() {
+    for shader in ALL {
+        let module = module(shader);
+        let mut found = Vec::new();
+        for (_, variable) in module.global_variables.iter() {
+            if let AddressSpace::Storage { access } = variable.space {
+                let binding = variable.binding.unwrap();
+                assert_eq!(binding.group, 0, "{}", shader.name);
+                let writes = access.contains(StorageAccess::STORE);
+                found.push((binding.binding, variable.name.clone().unwrap(), writes));
+            } else {
+                let known = [AddressSpace::Uniform, AddressSpace::WorkGroup, AddressSpace::Private];
+                assert!(known.contains(&variable.space), "{}: {variable:?}", shader.name);
+            }
+        }
+        found.sort();
+        let told = shader.bindings.iter().zip(1..);
+        let told: Vec<_> = told
+            .map(|(binding, number)| (number, binding.name.to_owned(), binding.writes))
+            .collect();
+        assert_eq!(found, told, "{}: (binding, name, writes)", shader.name);
+        assert!(found.len() <= MOST_STORAGE_BUFFERS, "{}: storage buffers", shader.name);
+    }
+}
+
+#[test]
+fn the_overrides_are_the_constants_and_have_no_defaults() {
+    for shader in ALL {
+        let module = module(shader);
+        let mut found = BTreeSet::new();
+        for (_, constant) in module.overrides.iter() {
+            let name = constant.name.clone().unwrap();
+            assert!(constant.init.is_none(), "{}: {name} has a default", shader.name);
+            assert!(constant.id.is_none(), "{}: {name} has a number", shader.name);
+            assert_eq!(
+                module.types[constant.ty].inner,
+                TypeInner::Scalar(naga::Scalar::U32),
+                "{}: {name}",
+                shader.name
+            );
+            found.insert(name);
+        }
+        let told: BTreeSet<String> = shader.constants.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(found, told, "{}", shader.name);
+        assert_eq!(told.len(), shader.constants.len(), "{}: a constant twice", shader.name);
+    }
+}
+
+#[test]
+fn every_shader_keeps_to_the_portable_floor() {
+    for shader in ALL {
+        let module = module(shader);
+        let [entry] = &module.entry_points[..] else {
+            panic!("{}: {} entry points", shader.name, module.entry_points.len());
+        };
+        assert_eq!(
+            (entry.name.as_str(), entry.stage),
+            ("main", ShaderStage::Compute),
+            "{}",
+            shader.name
+        );
+        assert!(
+            entry.workgroup_size_overrides.is_none(),
+            "{}: the workgroup's size is an override, which this test cannot see",
+            shader.name
+        );
+        let invocations: u32 = entry.workgroup_size.iter().product();
+        assert!(
+            invocations <= MOST_INVOCATIONS,
+            "{}: {invocations} invocations",
+            shader.name
+        );
+        let shared: u32 = module
+            .global_variables
+            .iter()
+            .filter(|(_, variable)| variable.space == AddressSpace::WorkGroup)
+            .map(|(_, variable)| bytes(&module, variable))
+            .sum();
+        assert!(shared <= MOST_WORKGROUP_BYTES, "{}: {shared} bytes", shader.name);
     }
 }

@@ -61,17 +61,40 @@ pub(crate) struct Sizes {
 impl Sizes {
     /// The sizes for batches of (batch, time_steps), whatever their mask.
     pub(crate) fn new(gpu: &Gpu, parts: &Parts, batch: usize, time_steps: usize, tables: &[RowsSize]) -> Result<Self> {
+        check_uncut(gpu.largest_binding(), parts, batch, time_steps)?;
+        let measure = |time_steps| Self::measure(gpu, parts, batch, time_steps, tables);
+        let sizes = measure(time_steps)?;
+        let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));
+        if sizes.params <= limit {
+            return Ok(sizes);
+        }
+        let (mut most, mut too_many) = (0, time_steps);
+        while too_many - most > 1 {
+            let middle = most + (too_many - most) / 2;
+            match measure(middle)?.params <= limit {
+                true => most = middle,
+                false => too_many = middle,
+            }
+        }
+        Err(Error::TooLarge {
+            what: format!("the parameters of the dispatches of {time_steps} time steps"),
+            needed: sizes.params,
+            limit,
+            limit_name: "bytes, max_buffer_size",
+            repair: match most {
+                0 => "open the device with a larger max_buffer_size, or run on Device::cpu()".to_owned(),
+                most => format!("{most} {PIECES_OF_TIME}"),
+            },
+        })
+    }
+
+    fn measure(gpu: &Gpu, parts: &Parts, batch: usize, time_steps: usize, tables: &[RowsSize]) -> Result<Self> {
         let flow = Flow::new(parts, Input::Full { batch, time_steps }, None)?;
         let builder = Builder {
             limit: gpu.largest_binding(),
             batch,
             time_steps,
         };
-        builder.check(
-            index_bytes(batch * time_steps),
-            "the list of the steps of the batch",
-            "steps",
-        )?;
         let features = padded(parts.features.unwrap_or(0));
         let input = builder.rows(features, flow.input_steps.len());
         let mut sizes = Self {
@@ -96,12 +119,13 @@ impl Sizes {
             let (size, entries, parts_of_stage) = match stage {
                 Stage::Recurrent { cell, input, .. } => {
                     let features = parts.cells.get(*cell).map_or(0, |cell| cell.features());
-                    let size = builder.recurrent(features, width)?;
+                    let size = builder.recurrent(features, width);
                     let chunk_rows = (size.chunk_steps * batch) as u64;
                     sizes.gathered = sizes.gathered.max(chunk_rows * padded(features) as u64 * VALUE);
                     sizes.projected = sizes.projected.max(chunk_rows * width as u64 * GATE_BYTES);
-                    let chunks = size.rows.buffers + time_steps.div_ceil(size.chunk_steps);
-                    let dispatches = time_steps + chunks * (1 + sources(input)) + size.rows.buffers;
+                    let steps = if batch == 0 { 0 } else { time_steps };
+                    let chunks = size.rows.buffers + steps.div_ceil(size.chunk_steps);
+                    let dispatches = steps + chunks * (1 + sources(input)) + size.rows.buffers;
                     (StageSize::Recurrent(size), vec![input.index.len()], dispatches)
                 }
                 Stage::Dense { dense, input } => {
@@ -144,15 +168,6 @@ impl Sizes {
         }
         sizes.states = parts.cells.iter().map(|cell| batch * padded(cell.units())).collect();
         sizes.params = dispatches as u64 * record_bytes(gpu);
-        if sizes.params > gpu.limits().max_buffer_size.min(u64::from(u32::MAX)) {
-            return Err(Error::TooLarge {
-                what: format!("the parameters of {dispatches} dispatches"),
-                needed: sizes.params,
-                limit: gpu.limits().max_buffer_size.min(u64::from(u32::MAX)),
-                limit_name: "max_buffer_size",
-                repair: "run the sequences piece by piece with `run_from`".to_owned(),
-            });
-        }
         Ok(sizes)
     }
 }
@@ -170,14 +185,11 @@ impl Builder {
         RowsSize::new(stride, 0, rows, most.min(u64::from(u32::MAX)) as usize)
     }
 
-    fn recurrent(&self, features: usize, units: usize) -> Result<RecurrentSize> {
+    fn recurrent(&self, features: usize, units: usize) -> RecurrentSize {
         let batch = self.batch.max(1) as u64;
         let row = padded(units) as u64 * VALUE;
         let projected = units as u64 * GATE_BYTES;
         let gathered = padded(features) as u64 * VALUE;
-        // the smallest segment is one step: the states before it, and the rows that it makes
-        let smallest = batch * projected.max(gathered).max(2 * row);
-        self.check(smallest, "one time step of the batch", "sequences")?;
         let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch)).max(1) as usize;
         let time_steps = self.time_steps.max(1);
         let segment_steps = (most_steps(row, self.limit) - 1).clamp(1, time_steps);
@@ -186,24 +198,46 @@ impl Builder {
             .min(segment_steps);
         let rows = self.batch * self.time_steps;
         let rows = RowsSize::new(padded(units), self.batch, rows, self.batch.max(1) * segment_steps);
-        Ok(RecurrentSize {
+        RecurrentSize {
             rows,
             segment_steps,
             chunk_steps,
-        })
-    }
-
-    fn check(&self, needed: u64, what: &str, unit: &str) -> Result<()> {
-        if needed <= self.limit {
-            return Ok(());
         }
-        let fits = (self.batch as u128 * u128::from(self.limit) / u128::from(needed.max(1))).max(1);
-        Err(Error::TooLarge {
-            what: format!("{what} of {} sequences of {} time steps", self.batch, self.time_steps),
-            needed,
-            limit: self.limit,
-            limit_name: "max_storage_buffer_binding_size",
-            repair: format!("{fits} {unit} at once would fit: run the batch in pieces"),
-        })
     }
+}
+
+const PIECES_OF_TIME: &str = "time steps at once would fit: run the sequences piece by piece with `run_from`";
+
+/// What cannot be cut over time has to fit a binding: the list of steps, and one time step of the batch. Looked at before
+/// anything is made that is as large as the batch.
+fn check_uncut(limit: u64, parts: &Parts, batch: usize, time_steps: usize) -> Result<()> {
+    // the smallest segment is one step: the states before it, and the rows that it makes
+    let steps = parts.cells.iter().map(|cell| {
+        let row = padded(cell.units()) as u64 * VALUE;
+        let gathered = padded(cell.features()) as u64 * VALUE;
+        (cell.units() as u64 * GATE_BYTES).max(gathered).max(2 * row)
+    });
+    let step = u128::from(steps.max().unwrap_or(0));
+    let list = time_steps as u128 * u128::from(index_bytes(1));
+    let (what, each) = if list > step {
+        ("the list of the steps", list)
+    } else {
+        ("one time step", step)
+    };
+    let (needed, limit) = (each.saturating_mul(batch as u128), u128::from(limit));
+    if needed <= limit {
+        return Ok(());
+    }
+    let repair = match limit / each {
+        0 if list > step => format!("{} {PIECES_OF_TIME}", limit / u128::from(index_bytes(1))),
+        0 => "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
+        fits => format!("{fits} sequences at once would fit: run the batch in pieces"),
+    };
+    Err(Error::TooLarge {
+        what: format!("{what} of {batch} sequences of {time_steps} time steps"),
+        needed: u64::try_from(needed).unwrap_or(u64::MAX),
+        limit: limit as u64,
+        limit_name: "bytes, max_storage_buffer_binding_size",
+        repair,
+    })
 }

@@ -63,7 +63,7 @@ pub(crate) struct OutputBuffers {
 #[derive(Debug)]
 pub(crate) struct StateBuffers {
     /// c by position of the schedule, (batch, padded units).
-    pub(crate) memory: wgpu::Buffer,
+    pub(crate) cell_state: wgpu::Buffer,
     /// The final h by sequence, (batch, padded units).
     pub(crate) hidden: wgpu::Buffer,
     pub(crate) gather: GatherBuffers,
@@ -120,14 +120,14 @@ impl Workspace {
             projected: storage("projected", sizes.projected),
             input: Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage),
         };
-        let memories: Vec<wgpu::Buffer> = sizes
+        let cell_states: Vec<wgpu::Buffer> = sizes
             .states
             .iter()
-            .map(|&values| storage("memory", values as u64 * VALUE))
+            .map(|&values| storage("cell_state", values as u64 * VALUE))
             .collect();
         let mut stages: Vec<StageBuffers> = Vec::new();
         for (number, stage) in flow.stages.iter().enumerate() {
-            let made = maker.stage(number, stage, &stages, &memories)?;
+            let made = maker.stage(number, stage, &stages, &cell_states)?;
             stages.push(made);
         }
         let outputs = flow.outputs.iter().zip(sizes.outputs.iter().zip(&sizes.output_entries));
@@ -141,15 +141,15 @@ impl Workspace {
                 Ok(OutputBuffers { rows, gather, staging })
             })
             .collect::<Result<Vec<_>>>()?;
-        let states = memories.into_iter().zip(&sizes.states).zip(&flow.cell_stages);
+        let states = cell_states.into_iter().zip(&sizes.states).zip(&flow.cell_stages);
         let states = states
-            .map(|((memory, &values), &stage)| {
+            .map(|((cell_state, &values), &stage)| {
                 let hidden = storage("final_hidden", values as u64 * VALUE);
                 let source = &stages.get(stage).ok_or_else(missing)?.rows;
                 let gather = GatherBuffers::make(gpu, "final_hidden", batch, source, &[&hidden], &params);
                 let staging = gpu.make_buffer("cellstate.state.staging", 2 * values as u64 * VALUE, Use::Readback);
                 Ok(StateBuffers {
-                    memory,
+                    cell_state,
                     hidden,
                     gather,
                     staging,
@@ -186,7 +186,7 @@ impl Maker<'_> {
         number: usize,
         stage: &Stage,
         before: &[StageBuffers],
-        memories: &[wgpu::Buffer],
+        cell_states: &[wgpu::Buffer],
     ) -> Result<StageBuffers> {
         let size = self.sizes.stages.get(number).ok_or_else(missing)?;
         let lists = self.sizes.entries.get(number).ok_or_else(missing)?;
@@ -197,7 +197,7 @@ impl Maker<'_> {
             (Stage::Recurrent { cell, input, .. }, StageSize::Recurrent(size)) => {
                 let source = self.source(input, before)?;
                 let cell_weights = self.model.cells.get(*cell).ok_or_else(missing)?;
-                let memory = memories.get(*cell).ok_or_else(missing)?;
+                let cell_state = cell_states.get(*cell).ok_or_else(missing)?;
                 let rows = Rows::make(gpu, "cellstate.hidden", &size.rows, Use::Storage);
                 let gather = GatherBuffers::make(gpu, "gather", entries, source, &[&self.gathered], self.params);
                 let sources = std::iter::once(&self.gathered).chain(&source.buffers);
@@ -206,9 +206,12 @@ impl Maker<'_> {
                         .projection
                         .groups(gpu, "input_projection", self.params, sources, &self.projected);
                 let group = |hidden| {
-                    cell_weights
-                        .step
-                        .group(gpu, "recurrent_step", self.params, [&self.projected, hidden, memory])
+                    cell_weights.step.group(
+                        gpu,
+                        "recurrent_step",
+                        self.params,
+                        [&self.projected, hidden, cell_state],
+                    )
                 };
                 let steps = rows.buffers.iter().map(group).collect();
                 let kind = StageKind::Recurrent {

@@ -47,6 +47,8 @@ impl Embedding {
     }
 
     /// Whether token 0 is padding, which the layers behind do not run (default false). Row 0 is looked up all the same.
+    /// As in Keras this replaces a mask that the [`Sequences`](crate::Sequences) brought along; only a step which that one
+    /// masks and whose token has no row stays masked.
     pub fn mask_zero(mut self, mask_zero: bool) -> Self {
         self.mask_zero = mask_zero;
         self

@@ -184,6 +184,9 @@ impl Initializer {
     pub(crate) fn draw(&self, shape: (usize, usize), seed: u64, stream: u64) -> Result<Array2<f32>> {
         self.check()?;
         let values = draw::values(self, shape, seed, stream)?;
+        if let Some(&value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(self.wrong("parameters", "small enough that f32 can hold what is drawn", value));
+        }
         Array2::from_shape_vec(shape, values).map_err(|_| self.wrong_shape(shape))
     }
 

@@ -59,8 +59,14 @@ impl Layer {
             Self::Masking(_) => 0,
             Self::Embedding(layer) => layer.parameters(),
             Self::Lstm(layer) => layer.parameters(),
-            Self::Bidirectional(layer) => layer.forward().parameters() + layer.backward().parameters(),
-            Self::StackedRnnCells(layer) => layer.cells().iter().map(Lstm::parameters).sum(),
+            Self::Bidirectional(layer) => layer
+                .forward()
+                .parameters()
+                .saturating_add(layer.backward().parameters()),
+            Self::StackedRnnCells(layer) => layer
+                .cells()
+                .iter()
+                .fold(0, |sum, cell| sum.saturating_add(cell.parameters())),
             Self::Dense(layer) => layer.parameters(),
         }
     }
@@ -73,18 +79,6 @@ macro_rules! layer_from {
                 Self::$kind(layer)
             }
         }
-
-        impl $kind {
-            /// A model of this layer alone, with its weights on a device, ready to run.
-            ///
-            /// # Errors
-            ///
-            /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`](crate::Model::on) find wrong.
-            #[cfg(not(target_arch = "wasm32"))]
-            pub fn on(&self, device: &crate::Device) -> Result<crate::Runner> {
-                crate::Model::builder().add(self.clone()).build()?.on(device)
-            }
-        }
     )*};
 }
 
@@ -92,7 +86,7 @@ layer_from!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
 
 /// A size of a layer has to be at least one and small enough for the GPU's 32-bit numbers.
 pub(crate) fn check_size(argument: &str, value: usize) -> Result<()> {
-    const LARGEST: usize = 1 << 24;
+    const LARGEST: usize = 1 << 23;
     if (1..=LARGEST).contains(&value) {
         return Ok(());
     }

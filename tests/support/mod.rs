@@ -1,7 +1,7 @@
 //! What the tests share: the judge, the golden cases, and the plain reference.
 //!
-//! Nothing here knows the library, so the judge can be judged by itself. What runs the library is in `devices.rs` and
-//! `models.rs`, which the tests that need it include by path.
+//! Nothing here knows the library, so the judge can be judged by itself. What runs the library is in `devices.rs`,
+//! `models.rs` and `zoo.rs`, which the tests that need it include by path.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
 pub(crate) mod golden;
@@ -13,3 +13,4 @@ pub(crate) mod play;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod reference_activation;
+pub(crate) mod reference_cell;

@@ -8,6 +8,7 @@ use ndarray::{Array2, ArrayD};
 
 use super::support::{
     golden::{Call, Input},
+    judge::{assert_close, assert_same_bits},
     layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},
     play::{Outputs, Subject},
 };
@@ -115,6 +116,10 @@ impl OnDevice {
         })
     }
 
+    pub(crate) fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
     /// States that begin with the given ones of the first cells, and zeros for the others.
     pub(crate) fn states(&self, batch: usize, initial: &[StatePair]) -> States {
         let mut states = self.runner.zero_state(batch);
@@ -184,6 +189,38 @@ impl OnDevice {
             },
             Err(error) => panic!("{}: {error}", self.device),
         }
+    }
+}
+
+/// Outputs, the other direction's outputs, and all states agree.
+#[track_caller]
+pub(crate) fn assert_ran_close(name: &str, got: &Ran, want: &Ran) {
+    let arrays = |ran: &Ran| {
+        let mut arrays: Vec<ArrayD<f32>> = vec![ran.values.clone()];
+        arrays.extend(ran.backward.clone());
+        for (hidden, cell) in &ran.states {
+            arrays.extend([hidden.clone().into_dyn(), cell.clone().into_dyn()]);
+        }
+        arrays
+    };
+    let (got, want) = (arrays(got), arrays(want));
+    assert_eq!(got.len(), want.len(), "{name}: number of outputs and states");
+    for (place, (got, want)) in got.iter().zip(&want).enumerate() {
+        assert_close(&format!("{name}, array {place}"), got.view(), want.view(), 1e-5, 1e-5);
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_ran_same_bits(name: &str, got: &Ran, want: &Ran) {
+    assert_same_bits(name, got.values.view(), want.values.view());
+    assert_eq!(got.backward.is_some(), want.backward.is_some(), "{name}");
+    if let (Some(got), Some(want)) = (&got.backward, &want.backward) {
+        assert_same_bits(name, got.view(), want.view());
+    }
+    assert_eq!(got.states.len(), want.states.len(), "{name}");
+    for (got, want) in got.states.iter().zip(&want.states) {
+        assert_same_bits(name, got.0.view().into_dyn(), want.0.view().into_dyn());
+        assert_same_bits(name, got.1.view().into_dyn(), want.1.view().into_dyn());
     }
 }
 

@@ -1,0 +1,222 @@
+//! The recurrent layers of a flow: schedules, directions, and which row is the output at which step.
+
+use std::sync::Arc;
+
+use super::build::{Builder, View};
+use super::{Gather, NONE, Source, Stage};
+use crate::error::Result;
+use crate::layer::bidirectional::MergeMode;
+use crate::layer::lstm::LstmOptions;
+use crate::schedule::{Direction, Schedule};
+
+impl Builder<'_> {
+    /// Cells that run one behind the other under one schedule.
+    pub(super) fn recurrent(&mut self, cells: &[usize], options: &LstmOptions, view: View) -> Result<View> {
+        let direction = if options.go_backwards {
+            Direction::Backward
+        } else {
+            Direction::Forward
+        };
+        let schedule = self.schedule(&view, direction)?;
+        let width = cells.last().map_or(0, |&cell| self.units(cell));
+        let mut stage = 0;
+        let mut from = self.compose(&view, &schedule);
+        for &cell in cells {
+            stage = self.push_cell(cell, &schedule, from);
+            from = Gather {
+                source: Source::Stage(stage),
+                index: (0..schedule.rows() as u32).collect(),
+            };
+        }
+        let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view);
+        Ok(if options.return_sequences {
+            View {
+                gather: order,
+                width,
+                sequences: true,
+                mask: view.mask,
+            }
+        } else {
+            View {
+                gather: self.last_of(order),
+                width,
+                sequences: false,
+                mask: None,
+            }
+        })
+    }
+
+    /// Two layers over the same input, one in each direction, and what becomes of their outputs.
+    pub(super) fn bidirectional(
+        &mut self,
+        forward: usize,
+        backward: usize,
+        merge: MergeMode,
+        return_sequences: bool,
+        view: View,
+    ) -> Result<Vec<View>> {
+        // Keras sets zero_output_for_mask of both layers to their return_sequences
+        let (first, first_order) = self.direction(forward, Direction::Forward, return_sequences, &view)?;
+        let (_, mut second_order) = self.direction(backward, Direction::Backward, return_sequences, &view)?;
+        if return_sequences {
+            // from the order of processing to the order of the input
+            let time_steps = self.time_steps.max(1);
+            second_order.index.chunks_mut(time_steps).for_each(<[u32]>::reverse);
+        }
+        let order = |builder: &Self, gather| {
+            if return_sequences {
+                gather
+            } else {
+                builder.last_of(gather)
+            }
+        };
+        let gathers = [order(self, first_order), order(self, second_order)];
+        let widths = [self.units(forward), self.units(backward)];
+        let mask = view.mask.filter(|_| return_sequences);
+        if merge == MergeMode::Separate {
+            let views = gathers.into_iter().zip(widths);
+            return Ok(views
+                .map(|(gather, width)| View {
+                    gather,
+                    width,
+                    sequences: return_sequences,
+                    mask: mask.clone(),
+                })
+                .collect());
+        }
+        let [forward_gather, backward_gather] = gathers;
+        let width = if merge == MergeMode::Concat {
+            widths.iter().sum()
+        } else {
+            widths[0]
+        };
+        // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
+        let (rows, steps): (Vec<u32>, Vec<u32>) = if return_sequences {
+            let placed = forward_gather.index.clone();
+            (placed, first.sources().to_vec())
+        } else {
+            let sequences: Vec<u32> = (0..self.batch as u32).collect();
+            (sequences.clone(), sequences)
+        };
+        let pick = |gather: &Gather| Gather {
+            source: gather.source,
+            index: steps
+                .iter()
+                .map(|&step| gather.index.get(step as usize).copied().unwrap_or(NONE))
+                .collect(),
+        };
+        let stage = Stage::Merge {
+            merge,
+            forward: pick(&forward_gather),
+            backward: pick(&backward_gather),
+        };
+        let stage = self.push(stage, width);
+        let gather = Gather {
+            source: Source::Stage(stage),
+            index: rows,
+        };
+        Ok(vec![View {
+            gather,
+            width,
+            sequences: return_sequences,
+            mask,
+        }])
+    }
+
+    fn direction(
+        &mut self,
+        cell: usize,
+        direction: Direction,
+        zero_output_for_mask: bool,
+        view: &View,
+    ) -> Result<(Arc<Schedule>, Gather)> {
+        let schedule = self.schedule(view, direction)?;
+        let input = self.compose(view, &schedule);
+        let stage = self.push_cell(cell, &schedule, input);
+        let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view);
+        Ok((schedule, order))
+    }
+
+    fn schedule(&self, view: &View, direction: Direction) -> Result<Arc<Schedule>> {
+        let mask = view.mask.as_ref().map(|mask| mask.view());
+        Ok(Arc::new(Schedule::new(mask, self.batch, self.time_steps, direction)?))
+    }
+
+    /// The rows of the input of a schedule.
+    fn compose(&self, view: &View, schedule: &Schedule) -> Gather {
+        let row = |&step: &u32| view.gather.index.get(step as usize).copied().unwrap_or(NONE);
+        Gather {
+            source: view.gather.source,
+            index: schedule.sources().iter().map(row).collect(),
+        }
+    }
+
+    /// Which row is the output at each step, in the order of processing: a masked step repeats the output before it, or
+    /// is zero; before the first valid step it is zero.
+    fn processing_order(
+        &self,
+        stage: usize,
+        schedule: &Schedule,
+        direction: Direction,
+        zero_output_for_mask: bool,
+        view: &View,
+    ) -> Gather {
+        let mut rows = vec![NONE; self.batch * self.time_steps];
+        for (row, &step) in schedule.sources().iter().enumerate() {
+            if let Some(entry) = rows.get_mut(step as usize) {
+                *entry = row as u32;
+            }
+        }
+        for sequence in rows.chunks_mut(self.time_steps.max(1)) {
+            if direction == Direction::Backward {
+                sequence.reverse();
+            }
+            if !zero_output_for_mask && view.mask.is_some() {
+                let mut previous = NONE;
+                for entry in sequence {
+                    if *entry == NONE {
+                        *entry = previous;
+                    }
+                    previous = *entry;
+                }
+            }
+        }
+        Gather {
+            source: Source::Stage(stage),
+            index: rows,
+        }
+    }
+
+    /// The last step of each sequence; nothing if there are no steps.
+    fn last_of(&self, order: Gather) -> Gather {
+        let index = if self.time_steps == 0 {
+            vec![NONE; self.batch]
+        } else {
+            order
+                .index
+                .chunks(self.time_steps)
+                .filter_map(|sequence| sequence.last().copied())
+                .collect()
+        };
+        Gather {
+            source: order.source,
+            index,
+        }
+    }
+
+    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
+        let units = self.units(cell);
+        let stage = self.push(
+            Stage::Recurrent {
+                cell,
+                schedule: Arc::clone(schedule),
+                input,
+            },
+            units,
+        );
+        if let Some(entry) = self.flow.cell_stages.get_mut(cell) {
+            *entry = stage;
+        }
+        stage
+    }
+}

@@ -1,0 +1,67 @@
+//! The second run of a size makes nothing, whatever its mask and content.
+
+use cellstate::Device;
+
+use super::adapters::{adapters, floor, open};
+use super::zoo::{check, kinds};
+
+#[test]
+fn the_second_run_of_a_size_makes_nothing() {
+    for adapter in adapters() {
+        for kind in kinds(3, 5) {
+            let opened = open(&adapter, floor());
+            let (gpu, cpu) = (kind.on(&opened.device), kind.on(&Device::cpu()));
+            check(&kind.name, &gpu, &cpu, &kind.batch(4, 9, 0));
+            let first = opened.made();
+            for seed in 1..4 {
+                check(&kind.name, &gpu, &cpu, &kind.batch(4, 9, seed));
+                assert_eq!(opened.made(), first, "{}: buffers, bind groups, pipelines", kind.name);
+            }
+            gpu.run(&kind.batch(4, 9, 5).input, None).unwrap();
+            assert_eq!(opened.made(), first, "{}: without states", kind.name);
+            opened.assert_quiet();
+        }
+    }
+}
+
+#[test]
+fn four_sizes_alternate_and_make_nothing() {
+    const SIZES: [(usize, usize); 4] = [(4, 9), (9, 4), (1, 1), (3, 30)];
+    for adapter in adapters() {
+        for kind in kinds(3, 5).into_iter().take(3) {
+            let opened = open(&adapter, floor());
+            let (gpu, cpu) = (kind.on(&opened.device), kind.on(&Device::cpu()));
+            let run = |(batch, time_steps), seed| check(&kind.name, &gpu, &cpu, &kind.batch(batch, time_steps, seed));
+            SIZES.iter().for_each(|&size| drop(run(size, 0)));
+            let first = opened.made();
+            for seed in 1..4 {
+                SIZES.iter().for_each(|&size| drop(run(size, seed)));
+                SIZES.iter().rev().for_each(|&size| drop(run(size, seed + 9)));
+            }
+            assert_eq!(opened.made(), first, "{}", kind.name);
+            // the fifth size takes the place of the one that was used longest ago
+            run((2, 2), 1);
+            let [buffers, bind_groups, pipelines] = opened.made();
+            assert!(buffers > first[0] && bind_groups > first[1], "{}", kind.name);
+            assert_eq!(pipelines, first[2], "{}", kind.name);
+            SIZES.iter().take(3).for_each(|&size| drop(run(size, 1)));
+            assert_eq!(opened.made(), [buffers, bind_groups, pipelines], "{}", kind.name);
+        }
+    }
+}
+
+/// Pipelines belong to the device: a second model of the same kind and sizes makes none.
+#[test]
+fn models_share_pipelines() {
+    for adapter in adapters() {
+        let opened = open(&adapter, floor());
+        for kind in kinds(3, 5) {
+            kind.on(&opened.device);
+        }
+        let [_, _, first] = opened.made();
+        for kind in kinds(3, 5) {
+            kind.on(&opened.device);
+        }
+        assert_eq!(opened.made()[2], first);
+    }
+}

@@ -1,0 +1,29 @@
+//! What holds on a GPU beyond the right numbers: what a run makes, how much memory it takes, the portable floor, tensors
+//! that are cut, the caller's own device, and failures.
+//!
+//! On every adapter of `support/devices.rs`; a missing one fails under `CELLSTATE_REQUIRE_GPU=1`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod adapters;
+mod counters;
+mod cut;
+#[path = "../support/devices.rs"]
+mod devices;
+mod failures;
+mod floor;
+mod lookup;
+mod memory;
+#[path = "../support/models.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod models;
+mod own_device;
+mod rows;
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/zoo.rs"]
+mod zoo;

@@ -1,0 +1,76 @@
+//! `Runner::gpu_memory` says what a run will take, to the byte.
+
+use cellstate::{Device, Error};
+
+use super::adapters::{adapters, floor, open};
+use super::zoo::kinds;
+
+const SIZES: [(usize, usize); 6] = [(4, 9), (1, 1), (33, 17), (2, 0), (0, 5), (0, 0)];
+
+#[test]
+fn it_is_exactly_what_the_first_run_makes() {
+    for adapter in adapters() {
+        for (features, units) in [(3, 5), (8, 70)] {
+            let opened = open(&adapter, floor());
+            for kind in kinds(features, units) {
+                let gpu = kind.on(&opened.device);
+                for (batch, time_steps) in SIZES {
+                    let told = gpu.runner().gpu_memory(batch, time_steps).unwrap();
+                    let before = opened.gpu.counters().bytes();
+                    let input = kind.batch(batch, time_steps, 1);
+                    gpu.run(&input.input, input.mask.as_ref()).unwrap();
+                    let taken = opened.gpu.counters().bytes() - before;
+                    assert_eq!(told, Some(taken), "{}: ({batch}, {time_steps})", kind.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cpu_takes_none() {
+    for kind in kinds(3, 5) {
+        assert_eq!(
+            kind.on(&Device::cpu()).runner().gpu_memory(4, 9),
+            Ok(None),
+            "{}",
+            kind.name
+        );
+        assert_eq!(
+            kind.on(&Device::cpu()).runner().gpu_memory(usize::MAX, 9),
+            Ok(None),
+            "{}",
+            kind.name
+        );
+    }
+}
+
+/// The question costs nothing, however large the numbers are.
+#[test]
+fn what_does_not_fit_is_an_error_that_says_what_fits() {
+    let sizes = [
+        (1 << 27, 8),
+        (8, 1 << 27),
+        (1 << 31, 1 << 31),
+        (usize::MAX, usize::MAX),
+        (usize::MAX, 0),
+        (0, usize::MAX),
+    ];
+    for adapter in adapters() {
+        let opened = open(&adapter, floor());
+        for kind in kinds(3, 5) {
+            let gpu = kind.on(&opened.device);
+            for (batch, time_steps) in sizes {
+                let error = gpu.runner().gpu_memory(batch, time_steps).unwrap_err();
+                assert!(matches!(error, Error::TooLarge { .. }), "{}: {error}", kind.name);
+                let text = error.to_string();
+                assert!(
+                    text.contains("would fit") || text.contains("run_from"),
+                    "{}: {text}",
+                    kind.name
+                );
+            }
+        }
+        opened.assert_quiet();
+    }
+}
