@@ -63,8 +63,11 @@ fn tile<S: Simd, const R: usize>(
 
 #[inline(always)]
 fn gates<S: Simd>(simd: S, values: &[f32]) -> [S::Vector; GATES] {
-    let gate = |gate: usize| simd.load(values.get(gate * S::LANES..).unwrap_or_default());
-    [gate(0), gate(1), gate(2), gate(3)]
+    let mut gates = [simd.splat(0.0); GATES];
+    for (gate, vector) in gates.iter_mut().enumerate() {
+        *vector = simd.load(values.get(gate * S::LANES..).unwrap_or_default());
+    }
+    gates
 }
 
 /// `sums + rows · panel`, from the first row of the weights to the last.
@@ -75,29 +78,29 @@ fn multiply<S: Simd, const R: usize>(
     factors: Factors<'_>,
 ) -> [[S::Vector; GATES]; R] {
     let width = GATES * S::LANES;
-    let mut rows: [&[f32]; R] = [&[]; R];
-    let mut depth = factors.panel.len() / width;
-    for (row, values) in rows.iter_mut().zip(factors.rows) {
-        *row = values;
-        depth = depth.min(values.len());
-    }
     if factors.rows.len() < R {
-        return sums;
+        return sums; // no such summand
     }
-    // All of one length, which the compiler then knows: no checks within the loop.
-    let rows = rows.map(|row| &row[..depth]);
+    let depth = factors.rows.iter().map(|row| row.len()).min().unwrap_or(0);
+    let depth = depth.min(factors.panel.len() / width);
+    // All of one length, which the compiler then knows: no checks within the loops. (Loops, not `map`, which is not always
+    // inlined.)
+    let mut rows: [&[f32]; R] = [&[]; R];
+    for (row, values) in rows.iter_mut().zip(factors.rows) {
+        *row = &values[..depth];
+    }
     if R == 1 {
         // One row has too few sums to hide the time that each addition takes, so even and odd k have their own.
         let mut odd = [[simd.splat(0.0); GATES]; R];
         let pairs = factors.panel.chunks_exact(2 * width);
         for (k, weights) in (0..depth / 2).zip(pairs) {
             let (even_weights, odd_weights) = weights.split_at(width);
-            fused(simd, &mut sums, rows.map(|row| row[2 * k]), even_weights);
-            fused(simd, &mut odd, rows.map(|row| row[2 * k + 1]), odd_weights);
+            fused(simd, &mut sums, &rows, 2 * k, even_weights);
+            fused(simd, &mut odd, &rows, 2 * k + 1, odd_weights);
         }
         if depth % 2 == 1 {
             let last = factors.panel.get((depth - 1) * width..).unwrap_or_default();
-            fused(simd, &mut sums, rows.map(|row| row[depth - 1]), last);
+            fused(simd, &mut sums, &rows, depth - 1, last);
         }
         for (sums, odd) in sums.iter_mut().zip(odd) {
             for (sum, odd) in sums.iter_mut().zip(odd) {
@@ -107,19 +110,29 @@ fn multiply<S: Simd, const R: usize>(
         return sums;
     }
     for (k, weights) in (0..depth).zip(factors.panel.chunks_exact(width)) {
-        fused(simd, &mut sums, rows.map(|row| row[k]), weights);
+        fused(simd, &mut sums, &rows, k, weights);
     }
     sums
 }
 
-/// `sums + values · weights`.
+/// `sums + rows[..][k] · weights`: one gate after the other, so that beside the sums only the values and one vector of
+/// weights are held.
 #[inline(always)]
-fn fused<S: Simd, const R: usize>(simd: S, sums: &mut [[S::Vector; GATES]; R], values: [f32; R], weights: &[f32]) {
-    let weights = gates(simd, weights);
-    for row in 0..R {
-        let value = simd.splat(values[row]);
-        for gate in 0..GATES {
-            sums[row][gate] = simd.mul_add(value, weights[gate], sums[row][gate]);
+fn fused<S: Simd, const R: usize>(
+    simd: S,
+    sums: &mut [[S::Vector; GATES]; R],
+    rows: &[&[f32]; R],
+    k: usize,
+    weights: &[f32],
+) {
+    let mut values = [simd.splat(0.0); R];
+    for (value, row) in values.iter_mut().zip(rows) {
+        *value = simd.splat(row[k]);
+    }
+    for gate in 0..GATES {
+        let weights = simd.load(weights.get(gate * S::LANES..).unwrap_or_default());
+        for (sums, value) in sums.iter_mut().zip(values) {
+            sums[gate] = simd.mul_add(value, weights, sums[gate]);
         }
     }
 }
