@@ -70,7 +70,8 @@ fn gates<S: Simd>(simd: S, values: &[f32]) -> [S::Vector; GATES] {
     gates
 }
 
-/// `sums + rows · panel`, from the first row of the weights to the last.
+/// `sums + rows · panel`, from the first row of the weights to the last: in this order for any number of rows, so that the
+/// bits of a sequence depend neither on its neighbours in the batch nor on the number of threads.
 #[inline(always)]
 fn multiply<S: Simd, const R: usize>(
     simd: S,
@@ -88,26 +89,6 @@ fn multiply<S: Simd, const R: usize>(
     let mut rows: [&[f32]; R] = [&[]; R];
     for (row, values) in rows.iter_mut().zip(factors.rows) {
         *row = &values[..depth];
-    }
-    if R == 1 {
-        // One row has too few sums to hide the time that each addition takes, so even and odd k have their own.
-        let mut odd = [[simd.splat(0.0); GATES]; R];
-        let pairs = factors.panel.chunks_exact(2 * width);
-        for (k, weights) in (0..depth / 2).zip(pairs) {
-            let (even_weights, odd_weights) = weights.split_at(width);
-            fused(simd, &mut sums, &rows, 2 * k, even_weights);
-            fused(simd, &mut odd, &rows, 2 * k + 1, odd_weights);
-        }
-        if depth % 2 == 1 {
-            let last = factors.panel.get((depth - 1) * width..).unwrap_or_default();
-            fused(simd, &mut sums, &rows, depth - 1, last);
-        }
-        for (sums, odd) in sums.iter_mut().zip(odd) {
-            for (sum, odd) in sums.iter_mut().zip(odd) {
-                *sum = simd.add(*sum, odd);
-            }
-        }
-        return sums;
     }
     for (k, weights) in (0..depth).zip(factors.panel.chunks_exact(width)) {
         fused(simd, &mut sums, &rows, k, weights);
