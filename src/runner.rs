@@ -69,7 +69,7 @@ impl Model {
     pub async fn on_async(&self, device: &Device) -> Result<Runner> {
         let parts = Arc::clone(self.parts());
         let prepared = match device {
-            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts))),
+            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts))?),
             Device::Gpu(gpu) => Prepared::Gpu(Box::new(GpuModel::new(gpu.clone(), Arc::clone(&parts)).await?)),
         };
         Ok(Runner {

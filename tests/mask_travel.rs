@@ -1,5 +1,5 @@
 //! Which mask a recurrent layer gets: the caller's, or that of a layer before it. Keras 3.15's rules where it has one.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 #[path = "support/devices.rs"]
 mod devices;

@@ -1,53 +1,101 @@
 //! The CPU path: the stages of a flow, by the same names as on the GPU.
 
-mod gather;
+mod buffer;
+mod gates;
+mod hand;
 mod input_projection;
 mod merge;
+mod panels;
+mod plan;
+mod product;
 mod recurrent_step;
+mod rowwise_step;
+mod share;
+mod simd;
+mod source;
+mod team;
+mod vector_activation;
 
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayD, ArrayView2, IxDyn};
+use ndarray::{Array2, ArrayD, IxDyn};
 
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Gather, Input, Placed, Ran, Source, Stage};
+use crate::flow::{Flow, Gather, Input, Placed, Ran, Source as From, Stage};
 use crate::model::parts::Parts;
 use crate::state::State;
+use buffer::{Buffer, Buffers};
+use hand::Reading;
 use recurrent_step::Recurrent;
+use simd::Path;
+use source::Source;
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuModel {
     parts: Arc<Parts>,
     cells: Vec<Recurrent>,
+    buffers: Buffers,
 }
 
 impl CpuModel {
-    pub(crate) fn new(parts: Arc<Parts>) -> Self {
-        let cells = parts.cells.iter().map(Recurrent::new).collect();
-        Self { parts, cells }
+    pub(crate) fn new(parts: Arc<Parts>) -> Result<Self> {
+        let path = Path::choose()?;
+        Ok(Self {
+            cells: parts.cells.iter().map(|cell| Recurrent::new(cell, path)).collect(),
+            parts,
+            buffers: Buffers::default(),
+        })
     }
 
     /// Runs a flow from the states of all cells.
     pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: &[State]) -> Result<Ran> {
-        let input_rows = gather::input_rows(flow, input);
-        let mut rows: Vec<Array2<f32>> = Vec::with_capacity(flow.stages.len());
+        let values = match &input {
+            Input::Values(values) => Some(values.as_standard_layout()),
+            Input::Tokens(_) | Input::Full { .. } => None,
+        };
+        let features = values.as_ref().map_or(0, |values| values.dim().2);
+        let tables: Vec<_> = self
+            .parts
+            .tables
+            .iter()
+            .map(|table| table.as_standard_layout())
+            .collect();
+        let widths = flow
+            .widths
+            .iter()
+            .copied()
+            .chain(tables.iter().map(|table| table.ncols()));
+        let widest = widths.max().unwrap_or(0).max(features);
+        let mut zeros = self.buffers.take(widest);
+        zeros.fill(0.0);
+        let mut sources = Sources {
+            input: values.as_ref().and_then(|values| values.as_slice()).unwrap_or_default(),
+            features,
+            input_steps: &flow.input_steps,
+            tables: tables
+                .iter()
+                .map(|table| (table.as_slice().unwrap_or_default(), table.ncols()))
+                .collect(),
+            stages: Vec::with_capacity(flow.stages.len()),
+            zeros: &zeros,
+        };
         let mut finals: Vec<State> = states.to_vec();
         let mut rows_run = 0;
-        for stage in &flow.stages {
-            let sources = Sources {
-                input: input_rows.view(),
-                tables: &self.parts.tables,
-                stages: &rows,
-            };
-            let made = match stage {
+        for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
+            let rows = match stage {
                 Stage::Recurrent { cell, schedule, input } => {
                     let (Some(recurrent), Some(state)) = (self.cells.get(*cell), finals.get_mut(*cell)) else {
                         return Err(internal("a cell of the flow"));
                     };
-                    let (hidden, rows) = recurrent.run(schedule, sources.get(input)?, &input.index, state);
-                    rows_run += rows;
-                    hidden
+                    let reading = Reading {
+                        schedule,
+                        index: &input.index,
+                        source: sources.get(input)?,
+                    };
+                    let (rows, run) = recurrent.run(reading, state, &self.buffers);
+                    rows_run += run;
+                    Rows::Buffer(rows)
                 }
                 Stage::Dense { dense, input } => {
                     let part = self
@@ -55,26 +103,25 @@ impl CpuModel {
                         .denses
                         .get(*dense)
                         .ok_or_else(|| internal("a Dense layer of the flow"))?;
-                    let gathered = gather::gather(sources.get(input)?, &input.index);
-                    input_projection::dense(gathered.view(), &part.weights, part.activation)
+                    let rows = sources.get(input)?.gather_rows(&input.index);
+                    Rows::Array(input_projection::dense(rows.view(), &part.weights, part.activation))
                 }
                 Stage::Merge {
                     merge,
                     forward,
                     backward,
-                } => merge::merge(
-                    *merge,
-                    gather::gather(sources.get(forward)?, &forward.index),
-                    gather::gather(sources.get(backward)?, &backward.index),
-                ),
+                } => {
+                    let [forward, backward] = [
+                        sources.get(forward)?.gather_rows(&forward.index),
+                        sources.get(backward)?.gather_rows(&backward.index),
+                    ];
+                    // `concatenate` gives columns one after another
+                    let merged = merge::merge(*merge, forward, backward);
+                    Rows::Array(merged.as_standard_layout().into_owned())
+                }
             };
-            rows.push(made);
+            sources.stages.push((rows, width));
         }
-        let sources = Sources {
-            input: input_rows.view(),
-            tables: &self.parts.tables,
-            stages: &rows,
-        };
         let outputs = flow
             .outputs
             .iter()
@@ -88,19 +135,37 @@ impl CpuModel {
     }
 }
 
-/// The rows that stages may read.
-struct Sources<'a> {
-    input: ArrayView2<'a, f32>,
-    tables: &'a [Array2<f32>],
-    stages: &'a [Array2<f32>],
+/// The rows that a stage has made.
+enum Rows<'a> {
+    Buffer(Buffer<'a>),
+    Array(Array2<f32>),
 }
 
-impl<'a> Sources<'a> {
-    fn get(&self, gather: &Gather) -> Result<ArrayView2<'a, f32>> {
+/// The rows that stages may read, each kind with its width.
+struct Sources<'a> {
+    input: &'a [f32],
+    features: usize,
+    input_steps: &'a [u32],
+    tables: Vec<(&'a [f32], usize)>,
+    stages: Vec<(Rows<'a>, usize)>,
+    zeros: &'a [f32],
+}
+
+impl Sources<'_> {
+    fn get(&self, gather: &Gather) -> Result<Source<'_>> {
         match gather.source {
-            Source::Input => Some(self.input),
-            Source::Table(table) => self.tables.get(table).map(|table| table.view()),
-            Source::Stage(stage) => self.stages.get(stage).map(|rows| rows.view()),
+            From::Input => Some(Source::new(self.input, self.features, self.zeros).chosen(self.input_steps)),
+            From::Table(table) => {
+                let table = self.tables.get(table);
+                table.map(|&(values, width)| Source::new(values, width, self.zeros))
+            }
+            From::Stage(stage) => self.stages.get(stage).map(|(rows, width)| {
+                let values = match rows {
+                    Rows::Buffer(buffer) => buffer,
+                    Rows::Array(array) => array.as_slice().unwrap_or_default(),
+                };
+                Source::new(values, *width, self.zeros)
+            }),
         }
         .ok_or_else(|| internal("a source of the flow"))
     }
@@ -108,9 +173,8 @@ impl<'a> Sources<'a> {
 
 /// Puts the rows of an output to their (sequence, time step).
 fn place(sources: &Sources<'_>, placed: &Placed) -> Result<ArrayD<f32>> {
-    let rows = gather::gather(sources.get(&placed.gather)?, &placed.gather.index);
-    rows.into_shape_with_order(IxDyn(&placed.shape))
-        .map_err(|_| internal("the shape of an output"))
+    let values = sources.get(&placed.gather)?.gather(&placed.gather.index);
+    ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| internal("the shape of an output"))
 }
 
 /// Cannot happen: the flow was built from the same parts.

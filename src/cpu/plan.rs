@@ -1,0 +1,96 @@
+//! Over how many threads a run is split, and how.
+
+use super::team::MOST_TOGETHER;
+
+/// Below this many floating point operations one thread is done before others have woken up.
+const WORTH_WAKING: usize = 1_000_000;
+
+/// The bytes of recurrent weights that a thread should have to read in a step: about a microsecond of work, several times
+/// what it takes to meet the others.
+const WORTH_MEETING: usize = 64 << 10;
+
+/// How a run is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// The batch over hands, which need not wait for each other.
+    pub(super) hands: usize,
+    /// The units of each hand over the members of a team, who meet after every step.
+    pub(super) members: usize,
+}
+
+impl Plan {
+    /// `sizes` are those of the run.
+    pub(super) fn new(threads: usize, sizes: Sizes) -> Self {
+        let Sizes {
+            batch,
+            rows,
+            features,
+            units,
+            lanes,
+            tile_rows,
+        } = sizes;
+        let operations = rows.saturating_mul(units).saturating_mul(8 * (features + units));
+        if threads <= 1 || operations < WORTH_WAKING {
+            return Self { hands: 1, members: 1 };
+        }
+        // A hand of fewer rows than a tile has would read the weights as often, for fewer rows. Then rather its units are
+        // split, and each core keeps its part of the weights in its own cache.
+        let hands = (batch / tile_rows).clamp(1, threads);
+        let useful = units.saturating_mul(units).saturating_mul(16) / WORTH_MEETING;
+        let members = (threads / hands).min(units.div_ceil(lanes)).min(useful.max(1));
+        if members == 1 || batch.div_ceil(hands) > MOST_TOGETHER {
+            return Self {
+                hands: batch.clamp(1, threads),
+                members: 1,
+            };
+        }
+        Self { hands, members }
+    }
+}
+
+/// What a plan depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    /// The valid steps of all sequences.
+    pub(super) rows: usize,
+    pub(super) features: usize,
+    pub(super) units: usize,
+    /// Of a vector.
+    pub(super) lanes: usize,
+    pub(super) tile_rows: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(threads: usize, batch: usize, units: usize) -> (usize, usize) {
+        let plan = Plan::new(
+            threads,
+            Sizes {
+                batch,
+                rows: batch * 1000,
+                features: 64,
+                units,
+                lanes: 16,
+                tile_rows: 6,
+            },
+        );
+        (plan.hands, plan.members)
+    }
+
+    #[test]
+    fn batches_are_split_by_rows_and_streams_by_units() {
+        assert_eq!(plan(2, 32, 256), (2, 1));
+        assert_eq!(plan(2, 1, 512), (1, 2));
+        assert_eq!(plan(2, 11, 512), (1, 2));
+        assert_eq!(plan(16, 12, 512), (2, 8));
+        assert_eq!(plan(16, 1, 128), (1, 4));
+        assert_eq!(plan(64, 32, 512), (5, 12));
+        // where meeting would cost more than it gains
+        assert_eq!(plan(16, 3, 32), (3, 1));
+        assert_eq!(plan(16, 1, 4), (1, 1));
+        assert_eq!(plan(1, 64, 512), (1, 1));
+    }
+}

@@ -1,0 +1,126 @@
+//! `recurrent_step` with an activation that needs all units of a row at once (softmax, log_softmax): plain products of
+//! arrays, one step at a time.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, s};
+use rayon::prelude::*;
+
+use super::hand::{Hand, Reading, deal};
+use super::input_projection::input_projection;
+use crate::layer::weights::GATES;
+use crate::model::parts::Cell;
+use crate::state::State;
+
+/// Runs a schedule from h and c of `state`, and leaves c there; h of every row goes to `outputs`. Gives how many rows were
+/// run.
+pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs: &mut [f32]) -> usize {
+    let schedule = reading.schedule;
+    let hands = rayon::current_num_threads().clamp(1, schedule.active(0).max(1));
+    let outputs = deal(schedule, hands, outputs.chunks_exact_mut(cell.units().max(1)));
+    let finals: Vec<(Hand<'_>, (Array2<f32>, usize))> = outputs
+        .into_par_iter()
+        .enumerate()
+        .map(|(first, outputs)| {
+            let hand = Hand { reading, first, hands };
+            (hand, run_hand(cell, hand, state, outputs))
+        })
+        .collect();
+    let mut rows_run = 0;
+    for (hand, (cell_state, rows)) in finals {
+        rows_run += rows;
+        for (sequence, cell_state) in hand.sequences().zip(cell_state.outer_iter()) {
+            state.cell.row_mut(sequence).assign(&cell_state);
+        }
+    }
+    rows_run
+}
+
+/// Gives c of the sequences of the hand, and how many rows were run.
+fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>) -> (Array2<f32>, usize) {
+    let mut rows_run = 0;
+    let positions = hand.active(0);
+    let mut hidden = rows_of(&state.hidden, &hand);
+    let mut cell_state = rows_of(&state.cell, &hand);
+    let mut inputs = Array2::zeros((positions, cell.features()));
+    let mut gates = Array2::zeros((positions, GATES * cell.units()));
+    let mut outputs = outputs.into_iter();
+    for step in 0..hand.steps() {
+        let active = hand.active(step);
+        for (mut row, input) in inputs.outer_iter_mut().zip(hand.inputs(step)) {
+            row.iter_mut().zip(input).for_each(|(to, &from)| *to = from);
+        }
+        let mut gates = gates.slice_mut(s![..active, ..]);
+        let (kernel, bias) = (cell.weights.kernel.view(), cell.weights.bias.as_ref());
+        input_projection(inputs.slice(s![..active, ..]), kernel, bias, gates.view_mut());
+        recurrent_step(cell, gates, &mut hidden, &mut cell_state);
+        rows_run += active;
+        for (output, row) in outputs.by_ref().take(active).zip(hidden.outer_iter()) {
+            output.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
+        }
+    }
+    (cell_state, rows_run)
+}
+
+/// The rows of the sequences of a hand.
+fn rows_of(state: &Array2<f32>, hand: &Hand<'_>) -> Array2<f32> {
+    let mut rows = Array2::zeros((hand.active(0), state.ncols()));
+    for (mut row, sequence) in rows.outer_iter_mut().zip(hand.sequences()) {
+        row.assign(&state.row(sequence));
+    }
+    rows
+}
+
+/// One step for the first rows of `hidden` and `cell`: as many as `gates` has, which holds `x·kernel + bias`.
+///
+/// ```text
+/// i, f, o = recurrent_activation(gates + h·recurrent_kernel)
+/// g       =           activation(gates + h·recurrent_kernel)
+/// c = f * c + i * g
+/// h = o * activation(c)
+/// ```
+fn recurrent_step(
+    cell: &Cell,
+    mut gates: ndarray::ArrayViewMut2<'_, f32>,
+    hidden: &mut Array2<f32>,
+    cell_state: &mut Array2<f32>,
+) {
+    let active = gates.nrows();
+    let units = cell.units();
+    general_mat_mul(
+        1.0,
+        &hidden.slice(s![..active, ..]),
+        &cell.weights.recurrent_kernel,
+        1.0,
+        &mut gates,
+    );
+    let rows = gates
+        .outer_iter_mut()
+        .zip(hidden.outer_iter_mut())
+        .zip(cell_state.outer_iter_mut());
+    for ((mut gates, mut hidden), mut cell_state) in rows {
+        let (Some(gates), Some(hidden), Some(cell_state)) =
+            (gates.as_slice_mut(), hidden.as_slice_mut(), cell_state.as_slice_mut())
+        else {
+            continue; // rows of arrays made here lie in one piece
+        };
+        let (input_forget, rest) = gates.split_at_mut(2 * units);
+        let (candidate, output) = rest.split_at_mut(units);
+        cell.recurrent_activation.apply(input_forget, units);
+        cell.activation.apply(candidate, units);
+        cell.recurrent_activation.apply(output, units);
+        let (input, forget) = input_forget.split_at(units);
+        for ((cell_state, forget), (input, candidate)) in cell_state
+            .iter_mut()
+            .zip(forget)
+            .zip(input.iter().zip(candidate.iter()))
+        {
+            *cell_state = forget * *cell_state + input * candidate;
+        }
+        hidden.copy_from_slice(cell_state);
+        cell.activation.apply(hidden, units);
+        hidden
+            .iter_mut()
+            .zip(output.iter())
+            .for_each(|(hidden, output)| *hidden *= output);
+    }
+}

@@ -1,0 +1,390 @@
+//! The vector instructions of the machine behind one trait, and which of them a run uses.
+//!
+//! A kernel is written once, for any [`Simd`], in safe Rust. [`Path::run`] compiles it once more for each set of
+//! instructions and calls the one that was chosen. This is the only file of the crate with unsafe code: the calls of
+//! intrinsics, which are sound because a value of [`Avx2`] or [`Avx512`] is made only where the machine was found to have
+//! these instructions.
+#![allow(unsafe_code, reason = "vector instructions; see above")]
+
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::*;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+use crate::error::{Error, Result};
+
+/// The gates, side by side: the vectors of one row that a tile of a product holds.
+pub(super) use crate::layer::weights::GATES;
+
+/// The environment variable that names the path: `plain`, `avx2`, `avx512` or `neon`.
+pub(super) const PATH_VARIABLE: &str = "CELLSTATE_CPU";
+
+/// The most rows of a tile, on any path.
+pub(super) const MOST_ROWS: usize = 6;
+
+/// Vectors of f32.
+pub(super) trait Simd: Copy {
+    type Vector: Copy;
+    /// The numbers of a vector.
+    const LANES: usize;
+    /// The rows of a tile: as many as leave the sums of `ROWS · GATES` vectors in registers.
+    const ROWS: usize;
+
+    fn splat(self, value: f32) -> Self::Vector;
+    /// The first numbers of `values`; zeros where it is shorter.
+    fn load(self, values: &[f32]) -> Self::Vector;
+    /// Into the first numbers of `values`, as many as it has.
+    fn store(self, vector: Self::Vector, values: &mut [f32]);
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn div(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b + c, rounded once where the machine can, else twice.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// NaN stays NaN.
+    fn clamp(self, x: Self::Vector, low: f32, high: f32) -> Self::Vector;
+    fn abs(self, x: Self::Vector) -> Self::Vector;
+    /// `magnitude`, which is not negative, with the sign of `sign`.
+    fn with_sign(self, magnitude: Self::Vector, sign: Self::Vector) -> Self::Vector;
+    /// 2 to the power of the integer in the low 9 bits of `bits`, from -127 (which gives 0) to 127.
+    fn power_of_two(self, bits: Self::Vector) -> Self::Vector;
+}
+
+/// Something to do with vectors. `run` has to be `#[inline(always)]`, and whatever it calls, so that all of it is compiled
+/// for the instructions of the path.
+pub(super) trait Work {
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// The instructions that a run uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    /// What every machine of the target has.
+    Plain(Plain),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
+}
+
+impl Path {
+    /// The paths that this machine has, the fastest first.
+    pub(super) fn all() -> Vec<Self> {
+        let mut paths = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
+                paths.push(Self::Avx512(Avx512(())));
+            }
+            if avx2 {
+                paths.push(Self::Avx2(Avx2(())));
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon") {
+            paths.push(Self::Neon(Neon(())));
+        }
+        paths.push(Self::Plain(Plain));
+        paths
+    }
+
+    /// The fastest path, or the one that the environment names.
+    pub(super) fn choose() -> Result<Self> {
+        let named = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
+        let named = named.to_string_lossy();
+        let paths = Self::all();
+        let found = paths.iter().find(|path| named.is_empty() || path.name() == named);
+        found.copied().ok_or_else(|| Error::Value {
+            argument: PATH_VARIABLE.to_owned(),
+            expected: format!(
+                "the name of a path that this machine has: {}",
+                paths.iter().map(|path| path.name()).collect::<Vec<_>>().join(", ")
+            ),
+            found: format!("{named:?}"),
+            repair: format!("unset the environment variable {PATH_VARIABLE}, and the fastest is taken"),
+        })
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plain(_) => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+        }
+    }
+
+    /// (lanes of a vector, rows of a tile)
+    pub(super) fn tile(self) -> (usize, usize) {
+        fn of<S: Simd>(_: S) -> (usize, usize) {
+            (S::LANES, S::ROWS)
+        }
+        match self {
+            Self::Plain(simd) => of(simd),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => of(simd),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => of(simd),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => of(simd),
+        }
+    }
+
+    pub(super) fn run<W: Work>(self, work: W) {
+        match self {
+            Self::Plain(simd) => work.run(simd),
+            // SAFETY: a value of the type is there, so the machine has the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => unsafe { with_avx2(simd, work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => unsafe { with_avx512(simd, work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => unsafe { with_neon(simd, work) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn with_avx2<W: Work>(simd: Avx2, work: W) {
+    work.run(simd);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+fn with_avx512<W: Work>(simd: Avx512, work: W) {
+    work.run(simd);
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn with_neon<W: Work>(simd: Neon, work: W) {
+    work.run(simd);
+}
+
+/// No instructions but those of the target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plain;
+
+/// AVX2 with FMA.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx2(());
+
+/// AVX-512 (F and VL).
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+/// NEON.
+#[cfg(target_arch = "aarch64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Neon(());
+
+const fn each(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [(f32, f32, f32); 4] {
+    [
+        (a[0], b[0], c[0]),
+        (a[1], b[1], c[1]),
+        (a[2], b[2], c[2]),
+        (a[3], b[3], c[3]),
+    ]
+}
+
+/// Written so that the compiler makes vectors of four of it, where the target has them.
+impl Simd for Plain {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+    const ROWS: usize = 2;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> [f32; 4] {
+        [value; 4]
+    }
+    #[inline(always)]
+    fn load(self, values: &[f32]) -> [f32; 4] {
+        values.first_chunk().copied().unwrap_or_else(|| padded(values))
+    }
+    #[inline(always)]
+    fn store(self, vector: [f32; 4], values: &mut [f32]) {
+        store_array(vector, values);
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        each(a, b, b).map(|(a, b, _)| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        each(a, b, b).map(|(a, b, _)| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        each(a, b, b).map(|(a, b, _)| a * b)
+    }
+    #[inline(always)]
+    fn div(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        each(a, b, b).map(|(a, b, _)| a / b)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        // not `f32::mul_add`, which is a slow call where the target has no such instruction
+        each(a, b, c).map(|(a, b, c)| a * b + c)
+    }
+    #[inline(always)]
+    fn clamp(self, x: [f32; 4], low: f32, high: f32) -> [f32; 4] {
+        x.map(|x| x.clamp(low, high))
+    }
+    #[inline(always)]
+    fn abs(self, x: [f32; 4]) -> [f32; 4] {
+        x.map(f32::abs)
+    }
+    #[inline(always)]
+    fn with_sign(self, magnitude: [f32; 4], sign: [f32; 4]) -> [f32; 4] {
+        each(magnitude, sign, sign).map(|(magnitude, sign, _)| magnitude.copysign(sign))
+    }
+    #[inline(always)]
+    fn power_of_two(self, bits: [f32; 4]) -> [f32; 4] {
+        bits.map(|bits| f32::from_bits((bits.to_bits() << 23).wrapping_add(ONE)))
+    }
+}
+
+/// The bits of 1.0.
+const ONE: u32 = 0x3f80_0000;
+
+#[inline(always)]
+fn padded<const LANES: usize>(values: &[f32]) -> [f32; LANES] {
+    let mut array = [0.0; LANES];
+    array.iter_mut().zip(values).for_each(|(lane, &value)| *lane = value);
+    array
+}
+
+#[inline(always)]
+fn store_array<const LANES: usize>(array: [f32; LANES], values: &mut [f32]) {
+    match values.first_chunk_mut() {
+        Some(chunk) => *chunk = array,
+        None => values.iter_mut().zip(array).for_each(|(value, lane)| *value = lane),
+    }
+}
+
+/// The trait for one set of instructions; what its vectors differ in are the names.
+macro_rules! simd {
+    (
+        $simd:ty, $vector:ty, $lanes:literal lanes, $rows:literal rows,
+        $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
+        |$a:ident, $b:ident, $c:ident| $mul_add:expr, $max:ident, $min:ident, $abs:expr, $with_sign:expr, $power:expr
+    ) => {
+        // SAFETY of all: a value of the type is there, so the machine has the instructions; `load` and `store` get arrays
+        // of the length that they read and write, which need no alignment.
+        impl Simd for $simd {
+            type Vector = $vector;
+            const LANES: usize = $lanes;
+            const ROWS: usize = $rows;
+
+            #[inline(always)]
+            fn splat(self, value: f32) -> $vector {
+                unsafe { $splat(value) }
+            }
+            #[inline(always)]
+            fn load(self, values: &[f32]) -> $vector {
+                match values.first_chunk::<$lanes>() {
+                    Some(chunk) => unsafe { $load(chunk.as_ptr()) },
+                    None => unsafe { $load(padded::<$lanes>(values).as_ptr()) },
+                }
+            }
+            #[inline(always)]
+            fn store(self, vector: $vector, values: &mut [f32]) {
+                match values.first_chunk_mut::<$lanes>() {
+                    Some(chunk) => unsafe { $store(chunk.as_mut_ptr(), vector) },
+                    None => {
+                        let mut array = [0.0; $lanes];
+                        unsafe { $store(array.as_mut_ptr(), vector) };
+                        store_array(array, values);
+                    }
+                }
+            }
+            #[inline(always)]
+            fn add(self, a: $vector, b: $vector) -> $vector {
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $vector, b: $vector) -> $vector {
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $vector, b: $vector) -> $vector {
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn div(self, a: $vector, b: $vector) -> $vector {
+                unsafe { $div(a, b) }
+            }
+            #[inline(always)]
+            fn mul_add(self, $a: $vector, $b: $vector, $c: $vector) -> $vector {
+                unsafe { $mul_add }
+            }
+            #[inline(always)]
+            fn clamp(self, x: $vector, low: f32, high: f32) -> $vector {
+                // where one is NaN, x86 takes the second and NEON gives NaN
+                unsafe { $min($splat(high), $max($splat(low), x)) }
+            }
+            #[inline(always)]
+            fn abs(self, x: $vector) -> $vector {
+                unsafe { $abs(x) }
+            }
+            #[inline(always)]
+            fn with_sign(self, magnitude: $vector, sign: $vector) -> $vector {
+                unsafe { $with_sign(magnitude, sign) }
+            }
+            #[inline(always)]
+            fn power_of_two(self, bits: $vector) -> $vector {
+                unsafe { $power(bits) }
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+simd!(
+    Avx2, __m256, 8 lanes, 3 rows,
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c), _mm256_max_ps, _mm256_min_ps,
+    |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
+    |magnitude, sign| _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0), sign)),
+    |bits| _mm256_castsi256_ps(_mm256_add_epi32(
+        _mm256_slli_epi32::<23>(_mm256_castps_si256(bits)),
+        _mm256_set1_epi32(ONE as i32)
+    ))
+);
+
+#[cfg(target_arch = "x86_64")]
+simd!(
+    Avx512, __m512, 16 lanes, 6 rows,
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps,
+    |a, b, c| _mm512_fmadd_ps(a, b, c), _mm512_max_ps, _mm512_min_ps,
+    |x| _mm512_abs_ps(x),
+    |magnitude, sign| _mm512_castsi512_ps(_mm512_or_si512(
+        _mm512_castps_si512(magnitude),
+        _mm512_and_si512(_mm512_set1_epi32(i32::MIN), _mm512_castps_si512(sign))
+    )),
+    |bits| _mm512_castsi512_ps(_mm512_add_epi32(
+        _mm512_slli_epi32::<23>(_mm512_castps_si512(bits)),
+        _mm512_set1_epi32(ONE as i32)
+    ))
+);
+
+#[cfg(target_arch = "aarch64")]
+simd!(
+    Neon, float32x4_t, 4 lanes, 6 rows,
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmulq_f32, vdivq_f32,
+    |a, b, c| vfmaq_f32(c, a, b), vmaxq_f32, vminq_f32,
+    |x| vabsq_f32(x),
+    |magnitude, sign| vbslq_f32(vdupq_n_u32(1 << 31), sign, magnitude),
+    |bits| vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(bits)), vdupq_n_u32(ONE)))
+);

@@ -1,0 +1,74 @@
+//! Rows that stages read, wherever they lie.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+/// Rows of one width, one after another, read by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source<'a> {
+    values: &'a [f32],
+    width: usize,
+    /// Where the rows are chosen ones of `values`: which.
+    chosen: Option<&'a [u32]>,
+    /// At least one row of zeros.
+    zeros: &'a [f32],
+}
+
+impl<'a> Source<'a> {
+    /// `zeros` has to be as long as a row.
+    pub(super) fn new(values: &'a [f32], width: usize, zeros: &'a [f32]) -> Self {
+        Self {
+            values,
+            width,
+            chosen: None,
+            zeros: zeros.get(..width).unwrap_or(zeros),
+        }
+    }
+
+    /// Row r is row `chosen[r]`.
+    pub(super) fn chosen(self, chosen: &'a [u32]) -> Self {
+        Self {
+            chosen: Some(chosen),
+            ..self
+        }
+    }
+
+    /// One row; zeros for a number that is none.
+    pub(super) fn row(&self, number: u32) -> &'a [f32] {
+        let number = match self.chosen {
+            Some(chosen) => chosen.get(number as usize).copied().unwrap_or(u32::MAX),
+            None => number,
+        };
+        let begin = (number as usize).saturating_mul(self.width);
+        self.values
+            .get(begin..begin.saturating_add(self.width))
+            .unwrap_or(self.zeros)
+    }
+
+    /// `rows[r] = self[index[r]]` for every r.
+    pub(super) fn gather_into(&self, index: &[u32], rows: &mut [f32]) {
+        let rows = rows.chunks_exact_mut(self.width.max(1));
+        rows.zip(index)
+            .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
+    }
+
+    /// The same into numbers of its own; the threads share a long list.
+    pub(super) fn gather(&self, index: &[u32]) -> Vec<f32> {
+        const ROWS_PER_TASK: usize = 1024;
+        let mut rows = vec![0.0; index.len() * self.width];
+        if index.len() <= ROWS_PER_TASK {
+            self.gather_into(index, &mut rows);
+        } else {
+            rows.par_chunks_mut((ROWS_PER_TASK * self.width).max(1))
+                .zip(index.par_chunks(ROWS_PER_TASK))
+                .for_each(|(rows, index)| self.gather_into(index, rows));
+        }
+        rows
+    }
+
+    /// The same as an array of rows.
+    pub(super) fn gather_rows(&self, index: &[u32]) -> Array2<f32> {
+        // as many numbers as the shape wants, so this cannot fail
+        Array2::from_shape_vec((index.len(), self.width), self.gather(index)).unwrap_or_default()
+    }
+}
