@@ -198,6 +198,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What cannot happen, for both sides were made from the same model: better an error than a panic.
+    pub(crate) fn defect(what: &str) -> Self {
+        Self::Value {
+            argument: what.to_owned(),
+            expected: "to belong to this model".to_owned(),
+            found: "something else".to_owned(),
+            repair: "this is a defect of cellstate: please report it".to_owned(),
+        }
+    }
+}
+
 fn of_shape(shape: &[usize]) -> String {
     if shape.is_empty() {
         String::new()

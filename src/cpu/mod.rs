@@ -86,7 +86,7 @@ impl CpuModel {
             let rows = match stage {
                 Stage::Recurrent { cell, schedule, input } => {
                     let (Some(recurrent), Some(state)) = (self.cells.get(*cell), finals.get_mut(*cell)) else {
-                        return Err(internal("a cell of the flow"));
+                        return Err(Error::defect("a cell of the flow"));
                     };
                     let reading = Reading {
                         schedule,
@@ -102,7 +102,7 @@ impl CpuModel {
                         .parts
                         .denses
                         .get(*dense)
-                        .ok_or_else(|| internal("a Dense layer of the flow"))?;
+                        .ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
                     let rows = sources.get(input)?.gather_rows(&input.index);
                     Rows::Array(input_projection::dense(rows.view(), &part.weights, part.activation))
                 }
@@ -167,22 +167,12 @@ impl Sources<'_> {
                 Source::new(values, *width, self.zeros)
             }),
         }
-        .ok_or_else(|| internal("a source of the flow"))
+        .ok_or_else(|| Error::defect("a source of the flow"))
     }
 }
 
 /// Puts the rows of an output to their (sequence, time step).
 fn place(sources: &Sources<'_>, placed: &Placed) -> Result<ArrayD<f32>> {
     let values = sources.get(&placed.gather)?.gather(&placed.gather.index);
-    ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| internal("the shape of an output"))
-}
-
-/// Cannot happen: the flow was built from the same parts.
-fn internal(what: &str) -> Error {
-    Error::Value {
-        argument: what.to_owned(),
-        expected: "to belong to this model".to_owned(),
-        found: "something else".to_owned(),
-        repair: "this is a defect of cellstate: please report it".to_owned(),
-    }
+    ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
 }

@@ -144,7 +144,7 @@ impl Parts {
                     .collect::<Result<Vec<_>>>()?;
                 Operation::Recurrent {
                     cells,
-                    options: stack.as_lstm()?.options(),
+                    options: stack.options()?,
                 }
             }
             Layer::Bidirectional(layer) => Operation::Bidirectional {
