@@ -5,6 +5,10 @@ use crate::gpu::device::{Adapter, Gpu};
 
 /// Where to run: the CPU or a GPU. Cloning is cheap.
 ///
+/// Both run every model, from the same schedules and with the same formulas, and agree with Keras 3.15 on TensorFlow, and
+/// so with each other, to float32 rounding; each gives the same bits every time. All arithmetic of a model is done on its
+/// device. Which steps run, in which order, and which row goes where is worked out by the host for both.
+///
 /// ```
 /// use cellstate::Device;
 ///
@@ -27,7 +31,13 @@ impl From<Gpu> for Device {
 }
 
 impl Device {
-    /// The CPU path.
+    /// The CPU path: there is always one.
+    ///
+    /// ```
+    /// # use cellstate::Device;
+    /// assert!(matches!(Device::cpu(), Device::Cpu));
+    /// ```
+    #[must_use]
     pub fn cpu() -> Self {
         Self::Cpu
     }
@@ -36,7 +46,15 @@ impl Device {
     ///
     /// Only real GPUs count, discrete ones before integrated ones: a software adapter (llvmpipe, SwiftShader, WARP) is
     /// slower than the CPU path and has to be asked for by [`Device::named`]. A GPU that cannot be opened is passed over.
+    ///
+    /// ```
+    /// # use cellstate::Device;
+    /// let device = Device::auto();
+    /// assert!(device.gpu().is_some() || device.name() == "CPU");
+    /// assert!(!device.name().contains("llvmpipe"));
+    /// ```
     #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
     pub fn auto() -> Self {
         pollster::block_on(Self::auto_async())
     }
@@ -98,7 +116,14 @@ impl Device {
     }
 
     /// The names of all adapters that the system offers, the fastest kind first; software adapters stand at the end.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Error};
+    /// let error = Device::named("Voodoo 2").unwrap_err();
+    /// assert!(matches!(error, Error::NoDevice { available, .. } if available == Device::adapters()));
+    /// ```
     #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
     pub fn adapters() -> Vec<String> {
         pollster::block_on(Self::adapters_async())
     }
@@ -109,6 +134,12 @@ impl Device {
     }
 
     /// The name: `CPU`, or the adapter's with its API.
+    ///
+    /// ```
+    /// # use cellstate::Device;
+    /// assert_eq!(Device::cpu().name(), "CPU");
+    /// ```
+    #[must_use]
     pub fn name(&self) -> String {
         match self {
             Self::Cpu => "CPU".to_owned(),
@@ -117,6 +148,12 @@ impl Device {
     }
 
     /// The GPU, if it is one.
+    ///
+    /// ```
+    /// # use cellstate::Device;
+    /// assert!(Device::cpu().gpu().is_none());
+    /// ```
+    #[must_use]
     pub fn gpu(&self) -> Option<&Gpu> {
         match self {
             Self::Cpu => None,

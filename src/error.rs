@@ -1,6 +1,15 @@
 //! What can go wrong, and the call that repairs it.
 
 /// The result of every call of this crate that can fail.
+///
+/// ```
+/// fn last_reading(series: &[f32]) -> cellstate::Result<f32> {
+///     let windows = cellstate::windows(ndarray::aview1(series).insert_axis(ndarray::Axis(1)), 1, 1, 1)?;
+///     Ok(windows.targets[[windows.targets.len() - 1, 0, 0]])
+/// }
+/// assert_eq!(last_reading(&[1.0, 2.0, 3.0]), Ok(3.0));
+/// assert!(last_reading(&[1.0]).is_err());
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong.

@@ -1,11 +1,13 @@
 //! A model on a device, ready to run.
 
+mod check;
+
 use std::sync::Arc;
 
 use crate::cpu::CpuModel;
 use crate::device::Device;
-use crate::error::{Error, Result};
-use crate::flow::{Flow, Input};
+use crate::error::Result;
+use crate::flow::Flow;
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
 use crate::layer::bidirectional::Bidirectional;
@@ -25,6 +27,7 @@ use crate::state::{Output, State, States};
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
 /// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
 /// batch that is smaller in both takes those of a larger one. A runner may be used by several threads at once.
+/// It keeps weights of its own: the layers and the model may be dropped.
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Sequences};
@@ -55,7 +58,17 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// On a GPU [`Error::TooLarge`] if a weight is larger than its binding, [`Error::Gpu`] if the driver fails.
+    /// On a GPU [`Error::TooLarge`](crate::Error::TooLarge) if a weight is larger than its binding,
+    /// [`Error::Gpu`](crate::Error::Gpu) if the driver fails.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Device, Lstm, Model, Sequences};
+    /// # use ndarray::Array3;
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// let runner = model.on(&Device::cpu())?;
+    /// assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.last().dim(), (3, 1));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     #[cfg(not(target_arch = "wasm32"))]
     pub fn on(&self, device: &Device) -> Result<Runner> {
         pollster::block_on(self.on_async(device))
@@ -81,23 +94,31 @@ impl Model {
 }
 
 macro_rules! layers_on {
-    ($($layer:ident),*) => {$(
+    ($($layer:ident: $($example:literal)*;)*) => {$(
         impl $layer {
-            /// A model of this layer alone, with its weights on a device, ready to run.
+            /// A model of this layer alone, with its weights on a device, ready to run: a shorter
+            /// [`Model::builder`] … [`Model::on`].
             ///
             /// # Errors
             ///
             /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`] find wrong.
+            ///
+            /// ```
+            /// # use cellstate::*;
+            /// # use ndarray::{Array2, Array3};
+            $(#[doc = $example])*
+            /// # Ok::<(), cellstate::Error>(())
+            /// ```
             #[cfg(not(target_arch = "wasm32"))]
             pub fn on(&self, device: &Device) -> Result<Runner> {
                 Model::builder().add(self.clone()).build()?.on(device)
             }
 
-            /// As `on`.
+            /// As [`on`](Self::on).
             ///
             /// # Errors
             ///
-            /// As `on`.
+            /// As [`on`](Self::on).
             pub async fn on_async(&self, device: &Device) -> Result<Runner> {
                 Model::builder().add(self.clone()).build()?.on_async(device).await
             }
@@ -105,16 +126,48 @@ macro_rules! layers_on {
     )*};
 }
 
-layers_on!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
+layers_on! {
+    Masking:
+        "// a mask alone is no model"
+        "assert!(Masking::new(0.0).on(&Device::cpu()).is_err());";
+    Embedding:
+        "let runner = Embedding::new(10, 4).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array2::zeros((3, 20))))?.values().shape(), [3, 20, 4]);";
+    Lstm:
+        "let runner = Lstm::new(2, 8).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 8]);";
+    Bidirectional:
+        "let runner = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 16]);";
+    StackedRnnCells:
+        "let runner = StackedRnnCells::new([Lstm::new(2, 8), Lstm::new(8, 4)]).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 4]);";
+    Dense:
+        "let runner = Dense::new(2, 8).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 20, 8]);";
+}
 
 impl Runner {
-    /// Runs a batch; every state begins at zero.
+    /// Runs a batch; every state begins at zero. It gives what `model.predict` or `model(x, training=False)` gives in
+    /// Keras 3.15, for the whole batch at once.
     ///
     /// # Errors
     ///
-    /// [`Error::InputKind`] for tokens where numbers are wanted or the reverse, [`Error::Features`] for another number of
-    /// features than the model's, [`Error::Token`] for a token without a row. On a GPU [`Error::TooLarge`] if the batch
-    /// does not fit, [`Error::Gpu`] if the driver fails.
+    /// [`Error::InputKind`](crate::Error::InputKind) for tokens where numbers are wanted or the reverse,
+    /// [`Error::Features`](crate::Error::Features) for another number of features than the model's,
+    /// [`Error::Token`](crate::Error::Token) for a token without a row,
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for more than 2³¹ steps. On a GPU `TooLarge` also if the batch does not
+    /// fit, [`Error::Gpu`](crate::Error::Gpu) if the driver fails.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Error, Lstm, Sequences};
+    /// # use ndarray::{Array2, Array3};
+    /// let runner = Lstm::new(2, 8).on(&Device::cpu())?;
+    /// assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.last().dim(), (3, 8));
+    /// let tokens = Sequences::from(Array2::<i32>::zeros((3, 20)));
+    /// assert!(matches!(runner.run(&tokens), Err(Error::InputKind { .. })));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run(&self, sequences: &Sequences<'_>) -> Result<Output> {
         pollster::block_on(self.run_async(sequences))
@@ -134,11 +187,23 @@ impl Runner {
 
     /// Runs a batch from given states and leaves the final ones there: Keras's `initial_state` and `stateful`.
     ///
-    /// A sequence without any valid step keeps its state. On an error the states are as they were.
+    /// The states left behind are those after the last valid step of each sequence (Keras 3.15), so a sequence without
+    /// any keeps its state. On an error the states are as they were.
     ///
     /// # Errors
     ///
-    /// As [`Runner::run`]; [`Error::Size`] if the states belong to another batch or model.
+    /// As [`Runner::run`]; [`Error::Size`](crate::Error::Size) if the states belong to another batch or model.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::array;
+    /// let runner = Lstm::new(1, 8).on(&Device::cpu())?;
+    /// let mut states = runner.zero_state(1);
+    /// runner.run_from(&Sequences::from(array![[[1.0], [2.0]]]), &mut states)?;
+    /// let piecewise = runner.run_from(&Sequences::from(array![[[3.0]]]), &mut states)?;
+    /// assert_eq!(piecewise.last(), runner.run(&Sequences::from(array![[[1.0], [2.0], [3.0]]]))?.last());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     #[cfg(not(target_arch = "wasm32"))]
     pub fn run_from(&self, sequences: &Sequences<'_>, states: &mut States) -> Result<Output> {
         pollster::block_on(self.run_from_async(sequences, states))
@@ -185,7 +250,16 @@ impl Runner {
         Ok((output, States::new(ran.states)))
     }
 
-    /// The state in which a batch begins: zeros, one [`State`] for each LSTM.
+    /// The state in which a batch begins: zeros, one [`State`] (batch, units) for each LSTM, in the order of [`States`].
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Device, Lstm};
+    /// let states = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?.zero_state(3);
+    /// assert_eq!(states.len(), 2); // forward, backward
+    /// assert_eq!(states[1].cell.dim(), (3, 8));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn zero_state(&self, batch: usize) -> States {
         States::new(
             self.parts
@@ -197,11 +271,25 @@ impl Runner {
     }
 
     /// The GPU that it runs on; `None` on the CPU.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// assert!(Lstm::new(2, 8).on(&Device::cpu())?.gpu().is_none());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn gpu(&self) -> Option<&Gpu> {
         self.device.gpu()
     }
 
     /// The device that it runs on.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// assert_eq!(Lstm::new(2, 8).on(&Device::cpu())?.device().name(), "CPU");
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -211,7 +299,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if no such batch can be run.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if no such batch can be run.
     ///
     /// ```no_run
     /// use cellstate::{Device, Lstm};
@@ -227,76 +315,5 @@ impl Runner {
             Prepared::Cpu(_) => Ok(None),
             Prepared::Gpu(model) => model.memory(batch, time_steps).map(Some),
         }
-    }
-
-    fn check_input<'a>(&self, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
-        match (self.parts.features, sequences.values(), sequences.tokens()) {
-            (None, _, Some(tokens)) => Ok(Input::Tokens(tokens)),
-            (None, _, None) => Err(Error::InputKind {
-                layer: self.parts.reader.clone(),
-                expected: "tokens (batch, time_steps) of i32",
-                found: "numbers (batch, time_steps, features) of f32",
-                repair: "pass an Array2<i32> of token numbers".to_owned(),
-            }),
-            (Some(expected), Some(values), _) => {
-                let (_, time_steps, found) = values.dim();
-                if found == expected {
-                    return Ok(Input::Values(values));
-                }
-                let repair = if time_steps == expected {
-                    "the axes look swapped (time_steps equals the features wanted): call \
-                     `.permuted_axes([0, 2, 1])` to get (batch, time_steps, features)"
-                        .to_owned()
-                } else {
-                    format!("give every time step {expected} features, or make the layer for {found}")
-                };
-                let shape = values.shape().to_vec();
-                Err(Error::Features {
-                    layer: self.parts.reader.clone(),
-                    expected,
-                    found,
-                    shape,
-                    repair,
-                })
-            }
-            (Some(features), None, _) => Err(Error::InputKind {
-                layer: self.parts.reader.clone(),
-                expected: "numbers (batch, time_steps, features) of f32",
-                found: "tokens (batch, time_steps) of i32",
-                repair: format!(
-                    "put an Embedding first: `Model::builder().add(Embedding::new(vocabulary, {features}))`, or pass an \
-                     Array3<f32>"
-                ),
-            }),
-        }
-    }
-
-    fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
-        let repair = || format!("begin with `runner.zero_state({batch})`");
-        if states.len() != self.parts.cells.len() {
-            return Err(Error::Size {
-                argument: "states".to_owned(),
-                expected: format!(
-                    "one state for each of the {} LSTMs of the model",
-                    self.parts.cells.len()
-                ),
-                found: format!("{} states", states.len()),
-                repair: repair(),
-            });
-        }
-        for (number, (state, cell)) in states.iter().zip(&self.parts.cells).enumerate() {
-            let wanted = (batch, cell.units());
-            for (name, part) in [("hidden", &state.hidden), ("cell", &state.cell)] {
-                if part.dim() != wanted {
-                    return Err(Error::Size {
-                        argument: format!("states[{number}].{name}"),
-                        expected: format!("shape (batch, units) = {wanted:?}"),
-                        found: format!("shape {:?}", part.dim()),
-                        repair: repair(),
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 }

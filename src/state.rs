@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 
 /// The state of one LSTM for a batch: `hidden` (h) and `cell` (c), both of shape (batch, units).
 ///
+/// These are the two arrays that Keras 3.15 returns with `return_state` and takes as `initial_state`, in the same order,
+/// and PyTorch's `h_n` and `c_n` of one layer and direction.
+///
 /// ```
 /// use cellstate::State;
 ///
@@ -25,7 +28,14 @@ pub struct State {
 }
 
 impl State {
-    /// A state of zeros, which is where every sequence begins unless told otherwise.
+    /// A state of zeros, (batch, units), which is where every sequence begins unless told otherwise (Keras, PyTorch).
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::Array2;
+    /// assert_eq!(State::zeros(3, 64).cell, Array2::<f32>::zeros((3, 64)));
+    /// ```
+    #[must_use]
     pub fn zeros(batch: usize, units: usize) -> Self {
         Self {
             hidden: Array2::zeros((batch, units)),
@@ -34,6 +44,14 @@ impl State {
     }
 
     /// Sets the state of all sequences to zero.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// let mut state = State::zeros(3, 64);
+    /// state.hidden.fill(0.5);
+    /// state.reset();
+    /// assert_eq!(state, State::zeros(3, 64));
+    /// ```
     pub fn reset(&mut self) {
         self.hidden.fill(0.0);
         self.cell.fill(0.0);
@@ -44,6 +62,16 @@ impl State {
     /// # Errors
     ///
     /// [`Error::Value`] if the batch has no such row.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// let mut state = State { hidden: array![[1.0], [2.0]], cell: array![[3.0], [4.0]] };
+    /// state.reset_row(1)?;
+    /// assert_eq!(state, State { hidden: array![[1.0], [0.0]], cell: array![[3.0], [0.0]] });
+    /// assert!(state.reset_row(2).is_err());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn reset_row(&mut self, row: usize) -> Result<()> {
         let batch = self.hidden.nrows().min(self.cell.nrows());
         if row >= batch {
@@ -62,8 +90,10 @@ impl State {
 
 /// The states of all recurrent layers of a model, in the model's order.
 ///
-/// One [`State`] for each LSTM: a `Bidirectional` has two (forward, then backward), stacked cells have one each.
-/// A state is a value: cloning it is saving it. It reads as a slice of [`State`].
+/// One [`State`] for each LSTM: a `Bidirectional` has two (forward, then backward), stacked cells have one each, in their
+/// order, as in the lists of Keras 3.15. Carrying them from batch to batch is what Keras calls `stateful`, but a state is
+/// a value here and not part of the layer: cloning it is saving it, and one runner serves any number of them. It reads as
+/// a slice of [`State`].
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Sequences};
@@ -89,6 +119,16 @@ impl States {
     }
 
     /// Sets every state to zero, as Keras's `reset_state()` does.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
+    /// let mut states = runner.zero_state(3);
+    /// states[0].hidden.fill(0.5);
+    /// states.reset();
+    /// assert_eq!(states, runner.zero_state(3));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn reset(&mut self) {
         self.states.iter_mut().for_each(State::reset);
     }
@@ -98,6 +138,16 @@ impl States {
     /// # Errors
     ///
     /// [`Error::Value`] if the batch has no such row; then no state is changed.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Model};
+    /// let model = Model::builder().add(Lstm::new(2, 4).return_sequences(true)).add(Lstm::new(4, 4)).build()?;
+    /// let mut states = model.on(&Device::cpu())?.zero_state(3);
+    /// states.iter_mut().for_each(|state| state.hidden.fill(0.5));
+    /// states.reset_row(1)?;
+    /// assert!(states.iter().all(|state| state.hidden.row(1).sum() == 0.0 && state.hidden.row(2).sum() == 2.0));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn reset_row(&mut self, row: usize) -> Result<()> {
         let mut reset = self.clone();
         reset.states.iter_mut().try_for_each(|state| state.reset_row(row))?;
@@ -120,7 +170,17 @@ impl DerefMut for States {
     }
 }
 
-/// What a run gives back.
+/// What a run gives back: the arrays that Keras 3.15 returns for the last layer, on the host.
+///
+/// ```
+/// use cellstate::{Device, Lstm, Sequences};
+/// use ndarray::Array3;
+///
+/// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+/// assert_eq!(output.last().dim(), (3, 8));
+/// assert_eq!((output.device(), output.rows_run()), ("CPU", 3 * 20));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Output {
     pub(crate) values: ArrayD<f32>,
@@ -133,6 +193,17 @@ pub struct Output {
 impl Output {
     /// What Keras's model would return: (batch, time_steps, units) if the last layer gives a value at every step
     /// (`return_sequences`), else (batch, units).
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let x = Sequences::from(Array3::zeros((3, 20, 2)));
+    /// assert_eq!(Lstm::new(2, 8).on(&Device::cpu())?.run(&x)?.values().shape(), [3, 8]);
+    /// let every_step = Lstm::new(2, 8).return_sequences(true);
+    /// assert_eq!(every_step.on(&Device::cpu())?.run(&x)?.values().shape(), [3, 20, 8]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn values(&self) -> ArrayViewD<'_, f32> {
         self.values.view()
     }
@@ -167,9 +238,19 @@ impl Output {
     /// The last output of each sequence, (batch, units).
     ///
     /// Without `return_sequences` that is the model's output itself. With it, it is the output at the last time step of
-    /// the padded axis, Keras's `y[:, -1]`: for an LSTM over padding at the end this repeats the last valid output; with
-    /// `zero_output_for_mask`, or in a `Bidirectional`, it is zero where the last step is masked. With zero time steps
-    /// it is zero.
+    /// the padded axis, `y[:, -1]` in Keras 3.15 on TensorFlow: for an LSTM over padding at the end this repeats the last
+    /// valid output, which is PyTorch's `h_n` too; with `zero_output_for_mask`, or in a `Bidirectional`, it is zero where
+    /// the last step is masked, which is what PyTorch's `output[:, -1]` gives. With zero time steps it is zero.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::{array, s};
+    /// let batch = Sequences::from(array![[[1.0], [2.0], [0.0]]]).with_lengths(&[2])?;
+    /// let output = Lstm::new(1, 8).return_sequences(true).on(&Device::cpu())?.run(&batch)?;
+    /// assert_eq!(output.last(), output.sequences()?.slice(s![.., 1, ..])); // step 2 is padding, step 1 the last real one
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn last(&self) -> Array2<f32> {
         let values = self.values.view();
         if let Ok(values) = values.clone().into_dimensionality::<Ix2>() {
@@ -186,23 +267,65 @@ impl Output {
 
     /// The backward layer's output, where the last layer is a `Bidirectional` with `MergeMode::Separate`;
     /// [`Output::values`] is then the forward layer's.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Device, Lstm, MergeMode, Sequences};
+    /// # use ndarray::Array3;
+    /// let layer = Bidirectional::new(Lstm::new(2, 8)).merge_mode(MergeMode::Separate);
+    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert_eq!(output.backward().map(|values| values.shape().to_vec()), Some(vec![3, 8]));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn backward(&self) -> Option<ArrayViewD<'_, f32>> {
         self.backward.as_ref().map(|values| values.view())
     }
 
     /// The final states of the last layer, if it has `return_state`: one for an LSTM, two for a `Bidirectional`
-    /// (forward, backward), one for each of stacked cells. Empty otherwise; `run_from` gives all layers' states.
+    /// (forward, backward), one for each of stacked cells, in the order of Keras 3.15. Empty otherwise;
+    /// [`run_from`](crate::Runner::run_from) gives all layers' states.
+    ///
+    /// They are those after the last valid step, whatever `zero_output_for_mask` says of the output.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let layer = Bidirectional::new(Lstm::new(2, 8).return_state(true));
+    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert_eq!(output.states().len(), 2); // forward, backward
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn states(&self) -> &[State] {
         &self.states
     }
 
-    /// The name of the device that ran it.
+    /// The name of the device that ran it, as [`Device::name`](crate::Device::name) gives it.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert_eq!(output.device(), "CPU");
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn device(&self) -> &str {
         &self.device
     }
 
     /// How many rows the recurrent layers ran: for each LSTM and direction the valid steps of all sequences. Padding is
     /// not among them.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let batch = Sequences::from(Array3::zeros((2, 20, 2))).with_lengths(&[20, 5])?;
+    /// let output = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?.run(&batch)?;
+    /// assert_eq!(output.rows_run(), 2 * (20 + 5)); // two directions
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn rows_run(&self) -> usize {
         self.rows_run
     }

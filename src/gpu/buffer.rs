@@ -4,7 +4,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Gpu;
 
-/// What has been made on a device by this crate since it was opened.
+/// What has been made on a device by this crate since it was opened or handed over: they only grow.
+///
+/// What is made by the application, or by `wgpu` itself, is not counted.
+///
+/// ```no_run
+/// use cellstate::{Device, Lstm, Sequences};
+/// use ndarray::Array3;
+///
+/// let runner = Lstm::new(2, 64).on(&Device::named("llvmpipe")?)?;
+/// let made = || runner.gpu().map(|gpu| (gpu.counters().buffers(), gpu.counters().pipelines()));
+/// let batch = Sequences::from(Array3::zeros((3, 20, 2)));
+/// runner.run(&batch)?;
+/// let before = made();
+/// runner.run(&batch)?;
+/// assert_eq!(made(), before); // the second run of a size makes nothing
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Counters {
     buffers: AtomicU64,
@@ -14,22 +30,57 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Buffers made.
+    /// Buffers made, those that are freed already included.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm};
+    /// let runner = Lstm::new(2, 64).on(&Device::named("llvmpipe")?)?;
+    /// assert!(runner.gpu().is_some_and(|gpu| gpu.counters().buffers() > 0));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn buffers(&self) -> u64 {
         self.buffers.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the buffers made.
+    /// Bytes of the buffers made: what was asked for, without what the driver adds to each.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm};
+    /// let lstm = Lstm::new(2, 64);
+    /// let runner = lstm.on(&Device::named("llvmpipe")?)?;
+    /// assert!(runner.gpu().is_some_and(|gpu| gpu.counters().bytes() >= 4 * lstm.parameters() as u64));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Bind groups made.
+    /// Bind groups made, those that are freed already included.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let runner = Lstm::new(2, 64).on(&Device::named("llvmpipe")?)?;
+    /// runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert!(runner.gpu().is_some_and(|gpu| gpu.counters().bind_groups() > 0));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn bind_groups(&self) -> u64 {
         self.bind_groups.load(Ordering::Relaxed)
     }
 
-    /// Pipelines made.
+    /// Compute pipelines made; models on one device share those that they have in common.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm};
+    /// let runner = Lstm::new(2, 64).on(&Device::named("llvmpipe")?)?;
+    /// assert!(runner.gpu().is_some_and(|gpu| gpu.counters().pipelines() > 0));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn pipelines(&self) -> u64 {
         self.pipelines.load(Ordering::Relaxed)
     }

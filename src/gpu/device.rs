@@ -10,6 +10,17 @@ use crate::error::{Error, Result};
 ///
 /// [`Device::named`](crate::Device::named) and [`Device::auto`](crate::Device::auto) open one of their own;
 /// [`Gpu::from_wgpu`] takes the application's. Cloning is cheap and shares the device and its pipelines.
+///
+/// ```no_run
+/// use cellstate::{Device, Lstm};
+///
+/// let device = Device::named("nvidia")?;
+/// if let Some(gpu) = device.gpu() {
+///     println!("{}: {:?}", gpu.name(), gpu.info().device_type);
+/// }
+/// let runner = Lstm::new(2, 64).on(&device)?;
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Gpu {
     inner: Arc<Inner>,
@@ -210,27 +221,69 @@ impl Gpu {
     }
 
     /// The adapter's name and the API, as `llvmpipe (LLVM 19.1.7, 256 bits) (Vulkan)`.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// let device = Device::named("llvmpipe")?;
+    /// assert!(device.gpu().is_some_and(|gpu| gpu.name().ends_with("(Vulkan)")));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn name(&self) -> String {
         name(&self.inner.info)
     }
 
-    /// What `wgpu` says of the adapter.
+    /// What `wgpu` says of the adapter: its kind, its driver, its API.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// if let Some(gpu) = Device::auto().gpu() {
+    ///     println!("driver: {} {}", gpu.info().driver, gpu.info().driver_info);
+    /// }
+    /// ```
+    #[must_use]
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.inner.info
     }
 
-    /// The device.
+    /// The `wgpu` device: the application's own after [`Gpu::from_wgpu`], else the one opened by this crate.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// if let Some(gpu) = Device::auto().gpu() {
+    ///     println!("largest buffer: {} bytes", gpu.device().limits().max_buffer_size);
+    /// }
+    /// ```
+    #[must_use]
     pub fn device(&self) -> &wgpu::Device {
         &self.inner.device
     }
 
-    /// The queue.
+    /// The queue of that device, on which runs are submitted.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// if let Some(gpu) = Device::auto().gpu() {
+    ///     gpu.queue().on_submitted_work_done(|| println!("the GPU is idle"));
+    /// }
+    /// ```
+    #[must_use]
     pub fn queue(&self) -> &wgpu::Queue {
         &self.inner.queue
     }
 
     /// How many buffers, pipelines and bind groups have been made on this device by this crate, and the bytes of the
-    /// buffers.
+    /// buffers; shared by all clones of this `Gpu` and the runners on them.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm};
+    /// let runner = Lstm::new(2, 64).on(&Device::auto())?;
+    /// if let Some(gpu) = runner.gpu() {
+    ///     println!("{} buffers, {} bytes", gpu.counters().buffers(), gpu.counters().bytes());
+    /// }
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.inner.counters
     }

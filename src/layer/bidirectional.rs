@@ -3,7 +3,18 @@
 use super::lstm::Lstm;
 use crate::error::{Error, Result};
 
-/// How the outputs of the two directions become one (Keras's `merge_mode`).
+/// How the outputs of the two directions become one: `merge_mode` of `keras.layers.Bidirectional` (Keras 3.15).
+///
+/// ```
+/// # use cellstate::{Bidirectional, Device, Lstm, MergeMode, Sequences};
+/// # use ndarray::Array3;
+/// let x = Sequences::from(Array3::zeros((2, 6, 3)));
+/// for (merge_mode, width) in [(MergeMode::Concat, 16), (MergeMode::Sum, 8), (MergeMode::Average, 8)] {
+///     let layer = Bidirectional::new(Lstm::new(3, 8)).merge_mode(merge_mode);
+///     assert_eq!(layer.on(&Device::cpu())?.run(&x)?.last().dim(), (2, width));
+/// }
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MergeMode {
     /// Side by side, forward first: (…, forward units + backward units). The default.
@@ -20,7 +31,8 @@ pub enum MergeMode {
     Separate,
 }
 
-/// Two LSTMs over the same input, one in each direction of time, as `keras.layers.Bidirectional`.
+/// Two LSTMs over the same input, one in each direction of time, as `keras.layers.Bidirectional` (Keras 3.15; Schuster
+/// and Paliwal 1997).
 ///
 /// The backward layer starts at each sequence's last valid step; its output is turned round to the order of the input
 /// before merging. With `return_sequences` the output at masked steps is zero (Keras sets `zero_output_for_mask` of both
@@ -47,6 +59,14 @@ pub struct Bidirectional {
 impl Bidirectional {
     /// `layer` in both directions. The backward layer has the same options and weights drawn anew; trained ones come
     /// with [`backward_layer`](Self::backward_layer).
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Lstm, Model};
+    /// let layer = Bidirectional::new(Lstm::new(3, 8));
+    /// assert_eq!(Model::builder().add(layer).build()?.parameters(), 2 * Lstm::new(3, 8).parameters());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn new(layer: Lstm) -> Self {
         Self {
             backward: layer.clone(),
@@ -59,6 +79,16 @@ impl Bidirectional {
     /// The layer for the backward direction, with options and weights of its own (without `go_backwards`: the wrapper
     /// turns it round). It must agree with the forward one in `features`, `return_sequences` and `return_state`, and in
     /// `units` unless the merge mode is [`MergeMode::Concat`] or [`MergeMode::Separate`].
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let layer = Bidirectional::new(Lstm::new(3, 8)).backward_layer(Lstm::new(3, 5));
+    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((2, 6, 3))))?;
+    /// assert_eq!(output.last().dim(), (2, 8 + 5));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn backward_layer(mut self, layer: Lstm) -> Self {
         self.backward = layer;
         self.own_backward = true;
@@ -66,22 +96,49 @@ impl Bidirectional {
     }
 
     /// How the two outputs become one (default concat).
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Lstm, MergeMode};
+    /// let layer = Bidirectional::new(Lstm::new(3, 8)).merge_mode(MergeMode::Sum);
+    /// assert_eq!(layer.merge(), MergeMode::Sum);
+    /// ```
+    #[must_use]
     pub fn merge_mode(mut self, merge_mode: MergeMode) -> Self {
         self.merge_mode = merge_mode;
         self
     }
 
-    /// The layer of the forward direction.
+    /// The layer of the forward direction, as it was given.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Lstm};
+    /// let layer = Bidirectional::new(Lstm::new(3, 8)).backward_layer(Lstm::new(3, 5));
+    /// assert_eq!(layer.forward(), &Lstm::new(3, 8));
+    /// ```
+    #[must_use]
     pub fn forward(&self) -> &Lstm {
         &self.forward
     }
 
-    /// The layer of the backward direction.
+    /// The layer of the backward direction: the one given, else a copy of the forward one, without `go_backwards`.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Lstm};
+    /// let layer = Bidirectional::new(Lstm::new(3, 8)).backward_layer(Lstm::new(3, 5));
+    /// assert_eq!(layer.backward(), &Lstm::new(3, 5));
+    /// ```
+    #[must_use]
     pub fn backward(&self) -> &Lstm {
         &self.backward
     }
 
     /// The merge mode.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Lstm, MergeMode};
+    /// assert_eq!(Bidirectional::new(Lstm::new(3, 8)).merge(), MergeMode::Concat);
+    /// ```
+    #[must_use]
     pub fn merge(&self) -> MergeMode {
         self.merge_mode
     }

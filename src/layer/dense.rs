@@ -8,11 +8,12 @@ use super::weights::{DenseWeights, check_tensor, reconcile_bias};
 use crate::activation::Activation;
 use crate::error::Result;
 
-/// `activation(x·kernel + bias)` on the last axis, as `keras.layers.Dense`.
+/// `activation(x·kernel + bias)` on the last axis, as `keras.layers.Dense` (Keras 3.15).
 ///
 /// The input is (batch, features) or (batch, time_steps, features); with the latter every step is a row of its own,
 /// which is what `TimeDistributed(Dense)` does too. Steps are computed whether they are masked or not, for that is what
-/// Keras returns, so a Dense layer without a recurrent layer behind it does read padding; but equal rows (the repeated outputs of an LSTM over padding) are computed once.
+/// Keras returns, so a Dense layer without a recurrent layer behind it does read padding; but equal rows (the repeated
+/// outputs of an LSTM over padding) are computed once. Row-wise activations (softmax) take the units of one step as a row.
 ///
 /// ```
 /// use cellstate::{Activation, Dense, Device, Lstm, Model, Sequences};
@@ -41,6 +42,13 @@ pub struct Dense {
 impl Dense {
     /// A layer from `features` to `units` numbers: linear, with a bias of zero and a Glorot uniform kernel drawn from
     /// the seed (default 0).
+    ///
+    /// ```
+    /// # use cellstate::Dense;
+    /// let dense = Dense::new(16, 5);
+    /// assert_eq!((dense.features(), dense.units()), (16, 5));
+    /// ```
+    #[must_use]
     pub fn new(features: usize, units: usize) -> Self {
         Self {
             features,
@@ -55,42 +63,94 @@ impl Dense {
     }
 
     /// The activation (default linear).
+    ///
+    /// ```
+    /// # use cellstate::{Activation, Dense, Device, Sequences};
+    /// # use ndarray::array;
+    /// let dense = Dense::new(1, 1).activation(Activation::Relu).with_weights(array![[1.0]], None)?;
+    /// let output = dense.on(&Device::cpu())?.run(&Sequences::from(array![[[-2.0], [3.0]]]))?;
+    /// assert_eq!(output.sequences()?, array![[[0.0], [3.0]]]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activation = activation;
         self
     }
 
     /// Whether a bias is added (default true).
+    ///
+    /// ```
+    /// # use cellstate::Dense;
+    /// assert_eq!(Dense::new(16, 5).use_bias(false).weights()?.bias, None);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn use_bias(mut self, use_bias: bool) -> Self {
         self.use_bias = use_bias;
         self
     }
 
     /// How the kernel is drawn (default Glorot uniform).
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Initializer};
+    /// let dense = Dense::new(16, 5).kernel_initializer(Initializer::Constant(0.5));
+    /// assert!(dense.weights()?.kernel.iter().all(|&weight| weight == 0.5));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn kernel_initializer(mut self, initializer: Initializer) -> Self {
         self.kernel_initializer = initializer;
         self
     }
 
     /// How the bias is drawn (default zeros).
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Initializer};
+    /// # use ndarray::array;
+    /// let dense = Dense::new(16, 2).bias_initializer(Initializer::Constant(0.5));
+    /// assert_eq!(dense.weights()?.bias, Some(array![0.5, 0.5]));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn bias_initializer(mut self, initializer: Initializer) -> Self {
         self.bias_initializer = initializer;
         self
     }
 
     /// The seed from which the weights are drawn (default 0).
+    ///
+    /// ```
+    /// # use cellstate::Dense;
+    /// assert_eq!(Dense::new(16, 5).seed(7).weights()?, Dense::new(16, 5).seed(7).weights()?);
+    /// assert_ne!(Dense::new(16, 5).seed(7).weights()?, Dense::new(16, 5).seed(8).weights()?);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Takes trained weights: `kernel` (features, units) and `bias` (units). `None` for the bias sets `use_bias(false)`,
-    /// a bias sets `use_bias(true)`.
+    /// Takes trained weights, as Keras's `layer.get_weights()` gives them: `kernel` (features, units) and `bias` (units).
+    /// `None` for the bias sets `use_bias(false)`, a bias sets `use_bias(true)`. PyTorch's `Linear` keeps the transpose.
     ///
     /// # Errors
     ///
     /// [`Error::Size`](crate::Error::Size) for a wrong shape, [`Error::NotFinite`](crate::Error::NotFinite) for NaN or
-    /// infinity.
+    /// infinity, [`Error::Value`](crate::Error::Value) if a size of the layer is 0 or beyond 2²³.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Device, Sequences};
+    /// # use ndarray::array;
+    /// let dense = Dense::new(2, 1).with_weights(array![[2.0], [3.0]], Some(array![0.5]))?;
+    /// let output = dense.on(&Device::cpu())?.run(&Sequences::from(array![[[10.0, 1.0]]]))?;
+    /// assert_eq!(output.last(), array![[10.0 * 2.0 + 1.0 * 3.0 + 0.5]]);
+    /// assert!(Dense::new(2, 1).with_weights(array![[2.0, 3.0]], None).is_err()); // transposed
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn with_weights(mut self, kernel: Array2<f32>, bias: Option<Array1<f32>>) -> Result<Self> {
         self.check()?;
         check_tensor(
@@ -111,7 +171,14 @@ impl Dense {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`](crate::Error::Value) if a size or an initialiser makes no sense.
+    /// [`Error::Value`](crate::Error::Value) if a size or an initialiser makes no sense, or if `use_bias(true)` came after
+    /// weights without a bias; [`Error::Size`](crate::Error::Size) if what is to be drawn does not fit into memory.
+    ///
+    /// ```
+    /// # use cellstate::Dense;
+    /// assert_eq!(Dense::new(16, 5).weights()?.kernel.dim(), (16, 5));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn weights(&self) -> Result<DenseWeights> {
         self.weights_at(0)
     }
@@ -142,16 +209,33 @@ impl Dense {
     }
 
     /// The number of features of the input.
+    ///
+    /// ```
+    /// assert_eq!(cellstate::Dense::new(16, 5).features(), 16);
+    /// ```
+    #[must_use]
     pub fn features(&self) -> usize {
         self.features
     }
 
     /// The number of units.
+    ///
+    /// ```
+    /// assert_eq!(cellstate::Dense::new(16, 5).units(), 5);
+    /// ```
+    #[must_use]
     pub fn units(&self) -> usize {
         self.units
     }
 
-    /// The number of trained values.
+    /// The number of trained values: units·(features + 1), without the last term if there is no bias.
+    ///
+    /// ```
+    /// # use cellstate::Dense;
+    /// assert_eq!(Dense::new(16, 5).parameters(), 5 * (16 + 1));
+    /// assert_eq!(Dense::new(16, 5).use_bias(false).parameters(), 5 * 16);
+    /// ```
+    #[must_use]
     pub fn parameters(&self) -> usize {
         self.units
             .saturating_mul(self.features.saturating_add(usize::from(self.use_bias)))

@@ -7,10 +7,11 @@ use super::initializer::Initializer;
 use super::weights::check_tensor;
 use crate::error::Result;
 
-/// A row of numbers for each token, as `keras.layers.Embedding`.
+/// A row of numbers for each token, as `keras.layers.Embedding` (Keras 3.15).
 ///
 /// The input is tokens (batch, time_steps) from 0 to `input_dim - 1`, the output (batch, time_steps, output_dim). In a
-/// model it stands first.
+/// model it stands first. Other tokens are [`Error::Token`](crate::Error::Token) when it runs, as Keras refuses them on the
+/// CPU, except at steps that a mask of the [`Sequences`](crate::Sequences) leaves out.
 ///
 /// ```
 /// use cellstate::{Device, Embedding, Lstm, Model, Sequences};
@@ -34,7 +35,16 @@ pub struct Embedding {
 
 impl Embedding {
     /// A table of `input_dim` rows (the size of the vocabulary, one more if 0 is padding) of `output_dim` numbers, drawn
-    /// uniformly from −0.05 to 0.05.
+    /// uniformly from −0.05 to 0.05 (Keras's `"uniform"`).
+    ///
+    /// ```
+    /// # use cellstate::Embedding;
+    /// let table = Embedding::new(1000, 16).embeddings()?;
+    /// assert_eq!(table.dim(), (1000, 16));
+    /// assert!(table.iter().all(|value| value.abs() <= 0.05));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn new(input_dim: usize, output_dim: usize) -> Self {
         Self {
             input_dim,
@@ -48,33 +58,67 @@ impl Embedding {
 
     /// Whether token 0 is padding, which the layers behind do not run (default false). Row 0 is looked up all the same.
     ///
-    /// The mask that this makes replaces one that the [`Sequences`](crate::Sequences) brought along, as in Keras. Without it
-    /// theirs goes on to the next layer; Keras drops it there, but somebody who gives lengths means them.
-    /// As in Keras this replaces a mask that the [`Sequences`](crate::Sequences) brought along; only a step which that one
-    /// masks and whose token has no row stays masked.
+    /// The mask that this makes replaces one that the [`Sequences`](crate::Sequences) brought along, as in Keras; only a
+    /// step which that one masks and whose token has no row stays masked. Without `mask_zero` theirs goes on to the next
+    /// layer; Keras drops it there, but somebody who gives lengths means them.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Embedding, Lstm, Model, Sequences};
+    /// # use ndarray::array;
+    /// let model = Model::builder().add(Embedding::new(10, 2).mask_zero(true)).add(Lstm::new(2, 4)).build()?;
+    /// let output = model.on(&Device::cpu())?.run(&Sequences::from(array![[5, 7, 0, 0]]))?;
+    /// assert_eq!(output.rows_run(), 2);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn mask_zero(mut self, mask_zero: bool) -> Self {
         self.mask_zero = mask_zero;
         self
     }
 
     /// The seed from which the table is drawn (default 0).
+    ///
+    /// ```
+    /// # use cellstate::Embedding;
+    /// assert_eq!(Embedding::new(10, 2).seed(7).embeddings()?, Embedding::new(10, 2).seed(7).embeddings()?);
+    /// assert_ne!(Embedding::new(10, 2).seed(7).embeddings()?, Embedding::new(10, 2).seed(8).embeddings()?);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How the table is drawn.
+    /// How the table is drawn (default uniform from −0.05 to 0.05; Keras's `embeddings_initializer`).
+    ///
+    /// ```
+    /// # use cellstate::{Embedding, Initializer};
+    /// let embedding = Embedding::new(10, 2).initializer(Initializer::Ones);
+    /// assert!(embedding.embeddings()?.iter().all(|&value| value == 1.0));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn initializer(mut self, initializer: Initializer) -> Self {
         self.initializer = initializer;
         self
     }
 
-    /// Takes a trained table, (input_dim, output_dim).
+    /// Takes a trained table, (input_dim, output_dim), as Keras's `layer.get_weights()` gives it.
     ///
     /// # Errors
     ///
     /// [`Error::Size`](crate::Error::Size) for a wrong shape, [`Error::NotFinite`](crate::Error::NotFinite) for NaN or
-    /// infinity.
+    /// infinity, [`Error::Value`](crate::Error::Value) if a size of the layer is 0 or beyond 2²³.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Embedding, Sequences};
+    /// # use ndarray::array;
+    /// let embedding = Embedding::new(3, 2).with_embeddings(array![[0.0, 0.5], [1.0, 1.5], [2.0, 2.5]])?;
+    /// let output = embedding.on(&Device::cpu())?.run(&Sequences::from(array![[2, 1]]))?;
+    /// assert_eq!(output.sequences()?, array![[[2.0, 2.5], [1.0, 1.5]]]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn with_embeddings(mut self, embeddings: Array2<f32>) -> Result<Self> {
         self.check()?;
         check_tensor(
@@ -91,7 +135,14 @@ impl Embedding {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`](crate::Error::Value) if a size or the initialiser makes no sense.
+    /// [`Error::Value`](crate::Error::Value) if a size or the initialiser makes no sense;
+    /// [`Error::Size`](crate::Error::Size) if what is to be drawn does not fit into memory.
+    ///
+    /// ```
+    /// # use cellstate::Embedding;
+    /// assert_eq!(Embedding::new(1000, 16).embeddings()?.dim(), (1000, 16));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn embeddings(&self) -> Result<Array2<f32>> {
         self.embeddings_at(0)
     }
@@ -112,21 +163,43 @@ impl Embedding {
     }
 
     /// The number of tokens that have a row.
+    ///
+    /// ```
+    /// assert_eq!(cellstate::Embedding::new(1000, 16).input_dim(), 1000);
+    /// ```
+    #[must_use]
     pub fn input_dim(&self) -> usize {
         self.input_dim
     }
 
     /// The number of values of a row.
+    ///
+    /// ```
+    /// assert_eq!(cellstate::Embedding::new(1000, 16).output_dim(), 16);
+    /// ```
+    #[must_use]
     pub fn output_dim(&self) -> usize {
         self.output_dim
     }
 
     /// Whether token 0 is padding.
+    ///
+    /// ```
+    /// # use cellstate::Embedding;
+    /// assert!(!Embedding::new(1000, 16).masks_zero());
+    /// assert!(Embedding::new(1000, 16).mask_zero(true).masks_zero());
+    /// ```
+    #[must_use]
     pub fn masks_zero(&self) -> bool {
         self.mask_zero
     }
 
-    /// The number of trained values.
+    /// The number of trained values: `input_dim · output_dim`.
+    ///
+    /// ```
+    /// assert_eq!(cellstate::Embedding::new(1000, 16).parameters(), 1000 * 16);
+    /// ```
+    #[must_use]
     pub fn parameters(&self) -> usize {
         self.input_dim.saturating_mul(self.output_dim)
     }

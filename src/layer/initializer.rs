@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 
 /// How the weights of a new layer are drawn.
 ///
-/// The distributions are those of Keras 3.15 (`keras.initializers`); the numbers are not Keras's, whose generator
+/// The distributions are those of Keras 3.15 (`keras.initializers`): Glorot and Bengio 2010, He et al. 2015, LeCun et al.
+/// 1998, and for the orthogonal ones Saxe, McClelland and Ganguli 2013. The numbers are not Keras's, whose generator
 /// depends on its backend. The same seed gives the same bits on every machine. For a weight of shape
 /// (rows, columns), `fan_in` is rows and `fan_out` is columns, also where the columns hold four gates.
 ///

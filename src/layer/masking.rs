@@ -1,6 +1,6 @@
 //! The Masking layer.
 
-/// Steps whose features all equal a value do not count, as in `keras.layers.Masking`.
+/// Steps whose features all equal a value do not count, as in `keras.layers.Masking` (Keras 3.15).
 ///
 /// A step counts if **any** feature differs from `mask_value` (−0 equals 0, NaN differs from everything). The mask
 /// travels to the layers behind, and the steps that do not count are set to zero. It replaces a mask that the
@@ -26,11 +26,23 @@ pub struct Masking {
 impl Masking {
     /// Masks steps whose features all equal `mask_value`. NaN equals nothing, so it masks nothing and is refused when
     /// the model is built; [`Sequences::mask_missing`](crate::Sequences::mask_missing) masks steps with NaN.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Masking, Model};
+    /// assert!(Model::builder().add(Masking::new(-1.0)).add(Lstm::new(1, 4)).build().is_ok());
+    /// assert!(Model::builder().add(Masking::new(f32::NAN)).add(Lstm::new(1, 4)).build().is_err());
+    /// ```
+    #[must_use]
     pub fn new(mask_value: f32) -> Self {
         Self { mask_value }
     }
 
-    /// The value.
+    /// The value of padding, in all features of a step.
+    ///
+    /// ```
+    /// assert_eq!(cellstate::Masking::new(-1.0).mask_value(), -1.0);
+    /// ```
+    #[must_use]
     pub fn mask_value(&self) -> f32 {
         self.mask_value
     }

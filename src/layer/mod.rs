@@ -18,7 +18,16 @@ use stacked::StackedRnnCells;
 
 use crate::error::{Error, Result};
 
-/// One layer of a [`Model`](crate::Model).
+/// One layer of a [`Model`](crate::Model). Each kind becomes one with [`From`], so that
+/// [`ModelBuilder::add`](crate::ModelBuilder::add) takes them as they are.
+///
+/// ```
+/// # use cellstate::{Dense, Layer, Lstm, Model};
+/// let layers: Vec<Layer> = vec![Lstm::new(2, 8).into(), Dense::new(8, 1).into()];
+/// let model = layers.into_iter().fold(Model::builder(), |builder, layer| builder.add(layer)).build()?;
+/// assert!(matches!(model.layers(), [Layer::Lstm(_), Layer::Dense(_)]));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 #[allow(
@@ -41,7 +50,13 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// The layer's class, by its Keras name.
+    /// The layer's class, by its name in Keras 3.15: what messages and the table of a model call it.
+    ///
+    /// ```
+    /// # use cellstate::{Layer, Lstm};
+    /// assert_eq!(Layer::from(Lstm::new(2, 8)).class(), "LSTM");
+    /// ```
+    #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
             Self::Masking(_) => "Masking",
@@ -53,7 +68,14 @@ impl Layer {
         }
     }
 
-    /// The number of trained values of the layer.
+    /// The number of trained values of the layer, Keras's `count_params()`; of both directions, of all cells.
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Layer, Lstm};
+    /// let layer = Layer::from(Bidirectional::new(Lstm::new(2, 8)));
+    /// assert_eq!(layer.parameters(), 2 * Lstm::new(2, 8).parameters());
+    /// ```
+    #[must_use]
     pub fn parameters(&self) -> usize {
         match self {
             Self::Masking(_) => 0,

@@ -4,10 +4,11 @@ use super::lstm::{Lstm, LstmOptions};
 use crate::error::{Error, Result};
 
 /// Several LSTM cells that run one behind the other in every time step, as `keras.layers.RNN([LSTMCell, LSTMCell, …])`
-/// (`StackedRNNCells`).
+/// (`StackedRNNCells`, Keras 3.15).
 ///
 /// Of each [`Lstm`] only what a cell has is used: sizes, activations, weights. What concerns the whole sequence is said
-/// to the stack.
+/// to the stack; said to a cell it is refused when the model is built. The output is the last cell's. A masked step leaves
+/// the states of all cells alone.
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
@@ -29,7 +30,14 @@ pub struct StackedRnnCells {
 }
 
 impl StackedRnnCells {
-    /// The cells, the one nearest to the input first.
+    /// The cells, the one nearest to the input first; each takes as many features as the one before it has units. Nothing
+    /// is checked until the layer becomes part of a model.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, StackedRnnCells};
+    /// assert_eq!(StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).cells().len(), 2);
+    /// ```
+    #[must_use]
     pub fn new(cells: impl IntoIterator<Item = Lstm>) -> Self {
         Self {
             cells: cells.into_iter().collect(),
@@ -41,30 +49,80 @@ impl StackedRnnCells {
     }
 
     /// As [`Lstm::return_sequences`].
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
+    /// # use ndarray::Array3;
+    /// let layer = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).return_sequences(true);
+    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((2, 6, 3))))?;
+    /// assert_eq!(output.values().shape(), [2, 6, 4]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn return_sequences(mut self, return_sequences: bool) -> Self {
         self.return_sequences = return_sequences;
         self
     }
 
     /// As [`Lstm::return_state`]; there is one state for each cell.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
+    /// # use ndarray::Array3;
+    /// let layer = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).return_state(true);
+    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((2, 6, 3))))?;
+    /// assert_eq!((output.states()[0].cell.dim(), output.states()[1].cell.dim()), ((2, 8), (2, 4)));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn return_state(mut self, return_state: bool) -> Self {
         self.return_state = return_state;
         self
     }
 
     /// As [`Lstm::go_backwards`].
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
+    /// # use ndarray::array;
+    /// let stack = StackedRnnCells::new([Lstm::new(1, 8), Lstm::new(8, 4)]);
+    /// let (there, back) = (array![[[1.0], [2.0]]], array![[[2.0], [1.0]]]);
+    /// let forwards = stack.clone().on(&Device::cpu())?.run(&Sequences::from(there))?;
+    /// let backwards = stack.go_backwards(true).on(&Device::cpu())?.run(&Sequences::from(back))?;
+    /// assert_eq!(forwards.last(), backwards.last());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn go_backwards(mut self, go_backwards: bool) -> Self {
         self.go_backwards = go_backwards;
         self
     }
 
     /// As [`Lstm::zero_output_for_mask`].
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
+    /// # use ndarray::array;
+    /// let stack = StackedRnnCells::new([Lstm::new(1, 8), Lstm::new(8, 4)]).zero_output_for_mask(true);
+    /// let batch = Sequences::from(array![[[1.0], [2.0], [0.0]]]).with_lengths(&[2])?;
+    /// let output = stack.on(&Device::cpu())?.run(&batch)?;
+    /// assert!(output.last().iter().all(|&value| value == 0.0)); // the last step is masked
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn zero_output_for_mask(mut self, zero_output_for_mask: bool) -> Self {
         self.zero_output_for_mask = zero_output_for_mask;
         self
     }
 
-    /// The cells.
+    /// The cells, the one nearest to the input first.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, StackedRnnCells};
+    /// let stack = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]);
+    /// assert_eq!(stack.cells(), [Lstm::new(3, 8), Lstm::new(8, 4)]);
+    /// ```
+    #[must_use]
     pub fn cells(&self) -> &[Lstm] {
         &self.cells
     }

@@ -8,12 +8,30 @@ use crate::error::{Error, Result};
 ///
 /// They stand in Keras's order everywhere: `i` (input), `f` (forget), `g` (cell candidate, Keras's `c`), `o` (output).
 /// The columns of gate number `n` in a kernel are `n * units .. (n + 1) * units`.
+///
+/// ```
+/// use cellstate::{Lstm, layer::weights::GATES};
+///
+/// let (features, units) = (2, 8);
+/// let kernel = Lstm::new(features, units).weights()?.kernel;
+/// assert_eq!(kernel.dim(), (features, GATES * units));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 pub const GATES: usize = 4;
 
 /// The number of the forget gate, whose bias begins at one (`unit_forget_bias`).
 pub(crate) const FORGET_GATE: usize = 1;
 
 /// The weights of one LSTM, as `layer.get_weights()` gives them in Keras.
+///
+/// ```
+/// use cellstate::{Lstm, LstmWeights};
+///
+/// let trained: LstmWeights = Lstm::new(2, 8).seed(7).weights()?;
+/// let LstmWeights { kernel, recurrent_kernel, bias } = trained.clone();
+/// assert_eq!(Lstm::new(2, 8).with_weights(kernel, recurrent_kernel, bias)?.weights()?, trained);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LstmWeights {
     /// From the input to the gates, (features, 4·units), gates in the order i f g o.
@@ -24,7 +42,16 @@ pub struct LstmWeights {
     pub bias: Option<Array1<f32>>,
 }
 
-/// The weights of a [`Dense`](crate::Dense) layer.
+/// The weights of a [`Dense`](crate::Dense) layer, as `layer.get_weights()` gives them in Keras.
+///
+/// ```
+/// use cellstate::{Dense, DenseWeights};
+///
+/// let trained: DenseWeights = Dense::new(16, 5).seed(7).weights()?;
+/// let dense = Dense::new(16, 5).with_weights(trained.kernel.clone(), trained.bias.clone())?;
+/// assert_eq!(dense.weights()?, trained);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenseWeights {
     /// From the input to the output, (features, units).

@@ -10,9 +10,10 @@ use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use parts::Parts;
 
-/// A checked chain of layers with their weights, on the host.
+/// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
-/// [`Model::on`] puts it on a device. Printing it gives the table of layers, output shapes and parameters.
+/// [`Model::on`] puts it on a device. Printing it gives the table of layers, output shapes and parameters, as Keras's
+/// `model.summary()`. A mask travels from layer to layer as in Keras, up to the layer that gives only its last output.
 ///
 /// ```
 /// use cellstate::{Dense, Lstm, Masking, Model};
@@ -34,22 +35,52 @@ pub struct Model {
 }
 
 impl Model {
-    /// Begins a chain of layers.
+    /// Begins a chain of layers; it needs at least one that computes.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Model};
+    /// assert_eq!(Model::builder().add(Lstm::new(2, 8)).build()?.layers().len(), 1);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn builder() -> ModelBuilder {
         ModelBuilder { layers: Vec::new() }
     }
 
     /// The layers, the one nearest to the input first.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Lstm, Model};
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// assert_eq!(model.layers(), [Lstm::new(2, 8).into(), Dense::new(8, 1).into()]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
     /// The number of features of the input; `None` if the model takes tokens.
+    ///
+    /// ```
+    /// # use cellstate::{Embedding, Lstm, Model};
+    /// assert_eq!(Model::builder().add(Lstm::new(2, 8)).build()?.features(), Some(2));
+    /// assert_eq!(Model::builder().add(Embedding::new(10, 2)).add(Lstm::new(2, 8)).build()?.features(), None);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn features(&self) -> Option<usize> {
         self.parts.features
     }
 
-    /// The number of trained values.
+    /// The number of trained values of all layers, Keras's `count_params()`.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Lstm, Model};
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// assert_eq!(model.parameters(), 4 * 8 * (2 + 8 + 1) + (8 + 1));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
     pub fn parameters(&self) -> usize {
         self.layers
             .iter()
@@ -62,6 +93,17 @@ impl Model {
 }
 
 /// A chain of layers that grows; [`build`](Self::build) checks it.
+///
+/// ```
+/// use cellstate::{Dense, Lstm, Model, ModelBuilder};
+///
+/// let mut builder: ModelBuilder = Model::builder().add(Lstm::new(2, 8).return_sequences(true));
+/// for _ in 0..3 {
+///     builder = builder.add(Lstm::new(8, 8).return_sequences(true));
+/// }
+/// assert_eq!(builder.add(Dense::new(8, 1)).build()?.layers().len(), 5);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct ModelBuilder {
@@ -69,7 +111,14 @@ pub struct ModelBuilder {
 }
 
 impl ModelBuilder {
-    /// Adds a layer behind those that are there.
+    /// Adds a layer behind those that are there (Keras's `model.add`); nothing is checked yet.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Layer, Lstm, Model};
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// assert!(matches!(model.layers(), [Layer::Lstm(_), Layer::Dense(_)]));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     #[allow(clippy::should_implement_trait, reason = "the name is Keras's `model.add`")]
     pub fn add(mut self, layer: impl Into<Layer>) -> Self {
         self.layers.push(layer.into());
@@ -82,6 +131,15 @@ impl ModelBuilder {
     ///
     /// [`Error::Chain`] and [`Error::Features`] where two neighbours do not fit, [`Error::Value`] where a size or option
     /// makes no sense, [`Error::Unsupported`] for an option that is not done; each names the layer.
+    ///
+    /// ```
+    /// # use cellstate::{Error, Lstm, Model};
+    /// assert!(Model::builder().add(Lstm::new(2, 8).return_sequences(true)).add(Lstm::new(8, 4)).build().is_ok());
+    ///
+    /// let error = Model::builder().add(Lstm::new(2, 8)).add(Lstm::new(8, 4)).build().unwrap_err();
+    /// assert!(matches!(error, Error::Chain { position: 1, .. }));
+    /// assert!(error.to_string().contains("return_sequences(true)"));
+    /// ```
     pub fn build(self) -> Result<Model> {
         check_chain(&self.layers)?;
         let parts = Arc::new(Parts::new(&self.layers)?);

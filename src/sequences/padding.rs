@@ -6,6 +6,14 @@ use super::{Mask, Sequences, memory};
 use crate::{Error, Result};
 
 /// An end of a sequence.
+///
+/// ```
+/// # use cellstate::{Padding, Sequences, Side};
+/// # use ndarray::array;
+/// let before = Sequences::pad_tokens([&[7]], &Padding::default().max_length(3).side(Side::Before))?;
+/// assert_eq!(before.tokens(), Some(array![[0, 0, 7]].view()));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The front: before the first step (Keras's `"pre"`).

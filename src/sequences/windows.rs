@@ -6,6 +6,15 @@ use super::{Sequences, memory};
 use crate::{Error, Result};
 
 /// The windows of a series, and what came after each: what [`windows()`] gives.
+///
+/// ```
+/// # use cellstate::{Windows, windows};
+/// # use ndarray::Array2;
+/// let Windows { inputs, targets } = windows(Array2::zeros((100, 2)).view(), 20, 10, 5)?;
+/// assert_eq!((inputs.batch(), inputs.time_steps(), inputs.features()), (8, 20, Some(2)));
+/// assert_eq!(targets.dim(), (8, 5, 2));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Windows {
     /// The windows, (batch, length, features), without a mask.

@@ -1,6 +1,7 @@
 //! The house holds: arrows between modules point only downwards, files stay small, and what allocates or compiles on the
 //! GPU is called in one file each, so that the counts kept there are true.
 
+mod documented;
 mod tokens;
 
 use std::collections::BTreeMap;
