@@ -95,7 +95,7 @@ impl Device {
     ///
     /// As [`Device::named`].
     pub async fn named_async(name: &str) -> Result<Self> {
-        if name.eq_ignore_ascii_case("cpu") {
+        if name.trim().eq_ignore_ascii_case("cpu") {
             return Ok(Self::Cpu);
         }
         let adapters = Adapter::all().await;

@@ -26,7 +26,7 @@ pub use layer::initializer::Initializer;
 pub use layer::lstm::{Lstm, LstmOptions};
 pub use layer::masking::Masking;
 pub use layer::stacked::StackedRnnCells;
-pub use layer::weights::{DenseWeights, LstmWeights};
+pub use layer::weights::{DenseWeights, GATES, LstmWeights};
 pub use model::{Model, ModelBuilder};
 pub use runner::Runner;
 pub use schedule::{Direction, Schedule};

@@ -14,7 +14,6 @@ use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
 use crate::layer::lstm::Lstm;
-use crate::layer::masking::Masking;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 use crate::model::parts::Parts;
@@ -127,9 +126,6 @@ macro_rules! layers_on {
 }
 
 layers_on! {
-    Masking:
-        "// a mask alone is no model"
-        "assert!(Masking::new(0.0).on(&Device::cpu()).is_err());";
     Embedding:
         "let runner = Embedding::new(10, 4).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array2::zeros((3, 20))))?.values().shape(), [3, 20, 4]);";

@@ -132,6 +132,14 @@ impl StackedRnnCells {
     /// # Errors
     ///
     /// [`Error::Value`] if there is no cell.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, StackedRnnCells};
+    /// let stack = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).return_sequences(true);
+    /// assert!(stack.options()?.return_sequences);
+    /// assert!(StackedRnnCells::new([]).options().is_err());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn options(&self) -> Result<LstmOptions> {
         let last = self.cells.last().ok_or_else(|| Error::Value {
             argument: "cells of StackedRnnCells".to_owned(),
