@@ -1,5 +1,6 @@
 //! Over how many threads a run is split, and how.
 
+use super::exchange::BLOCK;
 use super::team::MOST_TOGETHER;
 
 /// Below this many floating point operations one thread is done before others have woken up.
@@ -26,7 +27,6 @@ impl Plan {
             rows,
             features,
             units,
-            lanes,
             tile_rows,
         } = sizes;
         let operations = rows.saturating_mul(units).saturating_mul(8 * (features + units));
@@ -37,7 +37,7 @@ impl Plan {
         // split, and each core keeps its part of the weights in its own cache.
         let hands = (batch / tile_rows).clamp(1, threads);
         let useful = units.saturating_mul(units).saturating_mul(16) / WORTH_MEETING;
-        let members = (threads / hands).min(units.div_ceil(lanes)).min(useful.max(1));
+        let members = (threads / hands).min(units.div_ceil(BLOCK)).min(useful.max(1));
         if members == 1 || batch.div_ceil(hands) > MOST_TOGETHER {
             return Self {
                 hands: batch.clamp(1, threads),
@@ -56,8 +56,6 @@ pub(super) struct Sizes {
     pub(super) rows: usize,
     pub(super) features: usize,
     pub(super) units: usize,
-    /// Of a vector.
-    pub(super) lanes: usize,
     pub(super) tile_rows: usize,
 }
 
@@ -73,7 +71,6 @@ mod tests {
                 rows: batch * 1000,
                 features: 64,
                 units,
-                lanes: 16,
                 tile_rows: 6,
             },
         );
