@@ -28,6 +28,9 @@ impl From<Gpu> for Device {
 
 impl Device {
     /// The CPU path.
+    ///
+    /// It uses the vector instructions that the machine has, found out when a model is put on it. The environment variable
+    /// `CELLSTATE_CPU` names others: `avx512`, `avx2`, `neon`, or `plain` for none.
     pub fn cpu() -> Self {
         Self::Cpu
     }

@@ -54,7 +54,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// On a GPU [`Error::TooLarge`] if a weight is larger than its binding, [`Error::Gpu`] if the driver fails.
+    /// On a GPU [`Error::TooLarge`] if a weight is larger than its binding, [`Error::Gpu`] if the driver fails. On the CPU
+    /// [`Error::Value`] if the environment variable `CELLSTATE_CPU` names instructions that the machine does not have.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn on(&self, device: &Device) -> Result<Runner> {
         pollster::block_on(self.on_async(device))

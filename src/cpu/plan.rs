@@ -3,7 +3,7 @@
 use super::exchange::BLOCK;
 use super::team::MOST_TOGETHER;
 
-/// Below this many floating point operations one thread is done before others have woken up.
+/// So many floating point operations are worth waking a thread: with fewer, the others are done before it is there.
 const WORTH_WAKING: usize = 1_000_000;
 
 /// The bytes of recurrent weights that a thread should have to read in a step: about a microsecond of work, several times
@@ -30,7 +30,8 @@ impl Plan {
             tile_rows,
         } = sizes;
         let operations = rows.saturating_mul(units).saturating_mul(8 * (features + units));
-        if threads <= 1 || operations < WORTH_WAKING {
+        let threads = threads.min(operations / WORTH_WAKING);
+        if threads <= 1 {
             return Self { hands: 1, members: 1 };
         }
         // A hand of fewer rows than a tile has would read the weights as often, for fewer rows. Then rather its units are
