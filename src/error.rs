@@ -32,7 +32,7 @@ pub enum Error {
         repair: String,
     },
     /// The input has another number of features than the layer was made for.
-    #[error("{layer}: expected {expected} features, got {found} (input shape {shape:?}); {repair}")]
+    #[error("{layer}: expected {expected} features, got {found}{}; {repair}", of_shape(shape))]
     Features {
         /// The layer that was given the input.
         layer: String,
@@ -40,7 +40,7 @@ pub enum Error {
         expected: usize,
         /// The number of features that came.
         found: usize,
-        /// The shape of the input.
+        /// The shape of the input; empty where it is the layer before that does not fit.
         shape: Vec<usize>,
         /// What to do.
         repair: String,
@@ -100,7 +100,7 @@ pub enum Error {
         input_dim: usize,
     },
     /// NaN or infinity where a finite number is wanted.
-    #[error("{tensor}{index:?}: expected a finite number, got {value}; {repair}")]
+    #[error("{tensor} at {index:?}: expected a finite number, got {value}; {repair}")]
     NotFinite {
         /// The tensor that holds it.
         tensor: String,
@@ -184,7 +184,10 @@ pub enum Error {
         repair: String,
     },
     /// The GPU or its driver failed: out of memory, device lost, a validation error.
-    #[error("{doing}: the GPU {adapter} failed: {message}")]
+    #[error(
+        "{doing}: expected the GPU {adapter} to do it, got: {message}; if memory ran out, Runner::gpu_memory says what a \
+         batch takes, else try Device::cpu() and a newer driver"
+    )]
     Gpu {
         /// What was being done.
         doing: &'static str,
@@ -193,4 +196,24 @@ pub enum Error {
         /// What the driver said.
         message: String,
     },
+}
+
+impl Error {
+    /// What cannot happen, for both sides were made from the same model: better an error than a panic.
+    pub(crate) fn defect(what: &str) -> Self {
+        Self::Value {
+            argument: what.to_owned(),
+            expected: "to belong to this model".to_owned(),
+            found: "something else".to_owned(),
+            repair: "this is a defect of cellstate: please report it".to_owned(),
+        }
+    }
+}
+
+fn of_shape(shape: &[usize]) -> String {
+    if shape.is_empty() {
+        String::new()
+    } else {
+        format!(" (input shape {shape:?})")
+    }
 }

@@ -7,6 +7,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
+use crate::gpu::device::Gpu;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -22,8 +23,8 @@ use crate::state::{Output, State, States};
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
-/// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept. A
-/// runner may be used by several threads at once.
+/// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
+/// batch that is smaller in both takes those of a larger one. A runner may be used by several threads at once.
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Sequences};
@@ -82,15 +83,24 @@ impl Model {
 
 macro_rules! layers_on {
     ($($layer:ident),*) => {$(
-        #[cfg(not(target_arch = "wasm32"))]
         impl $layer {
             /// A model of this layer alone, with its weights on a device, ready to run.
             ///
             /// # Errors
             ///
             /// What [`ModelBuilder::build`](crate::ModelBuilder::build) and [`Model::on`] find wrong.
+            #[cfg(not(target_arch = "wasm32"))]
             pub fn on(&self, device: &Device) -> Result<Runner> {
                 Model::builder().add(self.clone()).build()?.on(device)
+            }
+
+            /// As `on`.
+            ///
+            /// # Errors
+            ///
+            /// As `on`.
+            pub async fn on_async(&self, device: &Device) -> Result<Runner> {
+                Model::builder().add(self.clone()).build()?.on_async(device).await
             }
         }
     )*};
@@ -171,7 +181,7 @@ impl Runner {
             backward: outputs.next(),
             states: returned,
             device: self.device.name(),
-            rows_run: flow.rows_run(),
+            rows_run: ran.rows_run,
         };
         Ok((output, States::new(ran.states)))
     }
@@ -185,6 +195,11 @@ impl Runner {
                 .map(|cell| State::zeros(batch, cell.units()))
                 .collect(),
         )
+    }
+
+    /// The GPU that it runs on; `None` on the CPU.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.device.gpu()
     }
 
     /// The device that it runs on.
@@ -219,7 +234,7 @@ impl Runner {
         match (self.parts.features, sequences.values(), sequences.tokens()) {
             (None, _, Some(tokens)) => Ok(Input::Tokens(tokens)),
             (None, _, None) => Err(Error::InputKind {
-                layer: "Embedding".to_owned(),
+                layer: self.parts.reader.clone(),
                 expected: "tokens (batch, time_steps) of i32",
                 found: "numbers (batch, time_steps, features) of f32",
                 repair: "pass an Array2<i32> of token numbers".to_owned(),
@@ -238,7 +253,7 @@ impl Runner {
                 };
                 let shape = values.shape().to_vec();
                 Err(Error::Features {
-                    layer: "the model's first layer".to_owned(),
+                    layer: self.parts.reader.clone(),
                     expected,
                     found,
                     shape,
@@ -246,7 +261,7 @@ impl Runner {
                 })
             }
             (Some(features), None, _) => Err(Error::InputKind {
-                layer: "the model's first layer".to_owned(),
+                layer: self.parts.reader.clone(),
                 expected: "numbers (batch, time_steps, features) of f32",
                 found: "tokens (batch, time_steps) of i32",
                 repair: format!(

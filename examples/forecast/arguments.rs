@@ -11,7 +11,7 @@ Forecasts yearly sunspot numbers with an LSTM trained in Keras.
 
     --device NAME   auto (the best GPU there is, else the CPU; the default), cpu, list (says what there is),
                     or a part of an adapter's name
-    --csv FILE      another yearly series, lines of year,value, in place of the sunspots of 1700 to 2008
+    --csv FILE      another yearly series, lines of year,value (0 or more), in place of the sunspots of 1700 to 2008
     --svg FILE      where to draw the forecasts (default: forecast.svg)
     --help          this text";
 
@@ -51,7 +51,11 @@ impl Arguments {
                 "--csv" => parsed.csv = Some(value("a file")?.into()),
                 "--svg" => parsed.svg = value("a file")?.into(),
                 "--help" | "-h" => parsed.help = true,
-                other => return Err(format!("expected --device, --csv, --svg or --help, got {other:?}")),
+                other => {
+                    return Err(format!(
+                        "expected --device, --csv, --svg or --help, got {other:?}; --help says what each does"
+                    ));
+                }
             }
         }
         Ok(parsed)

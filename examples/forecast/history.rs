@@ -5,16 +5,18 @@ use ndarray::Array2;
 use crate::series::Series;
 
 /// The years that the network forecasts.
-pub(crate) const HORIZON: usize = 11;
+pub(crate) const HORIZON: usize = 5;
+/// The years after which the Sun more or less repeats itself.
+pub(crate) const CYCLE: usize = 11;
 /// The fewest years that the network was trained to read.
 pub(crate) const SHORTEST: usize = 20;
 
-/// The features of a year: its value, and by how much it changed since the year before.
+/// The features of a year: its scaled value, and by how much that changed since the year before.
 const FEATURES: usize = 2;
 /// The years of the histories, in turn.
-const LENGTHS: [usize; 4] = [30, 60, 90, 120];
+pub(crate) const LENGTHS: [usize; 4] = [30, 60, 90, 120];
 /// The most histories that have measured years to compare with.
-const MOST_SCORED: usize = 39;
+const MOST_SCORED: usize = 46;
 
 /// The years before a forecast: `length` of them, and the last is the origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,7 +27,8 @@ pub(crate) struct History {
     pub(crate) length: usize,
 }
 
-/// The mean and deviation by which values are brought to the size that the network was trained with.
+/// How values are brought to the size that the network was trained with: the square root, less `mean`, in units of
+/// `deviation`. With the square root a large cycle is not so far from a small one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scaling {
     pub(crate) mean: f32,
@@ -34,16 +37,16 @@ pub(crate) struct Scaling {
 
 impl Scaling {
     pub(crate) fn apply(&self, value: f32) -> f32 {
-        (value - self.mean) / self.deviation
+        (value.sqrt() - self.mean) / self.deviation
     }
 
     pub(crate) fn undo(&self, scaled: f32) -> f32 {
-        scaled * self.deviation + self.mean
+        (scaled * self.deviation + self.mean).max(0.0).powi(2)
     }
 }
 
 impl History {
-    /// The histories that end in the last years with 11 measured years after them (at most 39), and one that ends with
+    /// The histories that end in the last years with 5 measured years after them (at most 46), and one that ends with
     /// the series, whose forecast nobody has measured yet.
     pub(crate) fn cut(series: &Series) -> Vec<Self> {
         let years = series.values.len();
@@ -77,7 +80,7 @@ impl History {
         })
     }
 
-    /// What was measured after it: 11 values, fewer where the series ends.
+    /// What was measured after it: 5 values, fewer where the series ends.
     pub(crate) fn measured_after<'a>(&self, series: &'a Series) -> &'a [f32] {
         let start = self.origin + 1;
         let end = series.values.len().min(start + HORIZON);
@@ -89,8 +92,13 @@ impl History {
         self.measured_after(series).len() == HORIZON
     }
 
-    /// Whether it is one of those to show: the last one, and every eleventh year before it, so that the forecasts
-    /// follow each other.
+    /// Which of the four lengths it was cut for, or the next longer one where the series is too short for that.
+    pub(crate) fn kind(&self) -> usize {
+        LENGTHS.iter().take_while(|length| **length < self.length).count()
+    }
+
+    /// Whether it is one of those to show: the last one, and every fifth year before it, so that the forecasts follow
+    /// each other.
     pub(crate) fn is_shown(&self, series: &Series) -> bool {
         (series.values.len() - 1 - self.origin).is_multiple_of(HORIZON)
     }
@@ -101,19 +109,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sunspots_give_39_histories_to_score_and_one_beyond() {
+    fn sunspots_give_46_histories_to_score_and_one_beyond() {
         let series = Series {
             first_year: 1700,
             values: vec![1.0; 309],
         };
         let histories = History::cut(&series);
         let ends: Vec<i32> = histories.iter().map(|history| series.year(history.origin)).collect();
-        assert_eq!((ends.len(), ends[0], ends[38], ends[39]), (40, 1959, 1997, 2008));
+        assert_eq!((ends.len(), ends[0], ends[45], ends[46]), (47, 1958, 2003, 2008));
         assert_eq!(
             histories.iter().filter(|history| history.is_scored(&series)).count(),
-            39
+            46
         );
-        assert_eq!(histories.iter().filter(|history| history.is_shown(&series)).count(), 5);
+        assert_eq!(histories.iter().filter(|history| history.is_shown(&series)).count(), 11);
     }
 
     #[test]
@@ -125,23 +133,22 @@ mod tests {
         let histories = History::cut(&series);
         assert_eq!(
             histories,
-            [History { origin: 19, length: 20 }, History { origin: 30, length: 31 }]
+            [History { origin: 19, length: 20 }, History { origin: 24, length: 25 }]
         );
     }
 
     #[test]
-    fn the_second_feature_is_the_change() {
+    fn the_features_are_the_scaled_root_and_its_change() {
         let series = Series {
             first_year: 1,
-            values: vec![10.0, 30.0, 20.0],
+            values: vec![0.0, 100.0, 4.0],
         };
-        let features = History { origin: 2, length: 2 }.features(
-            &series,
-            Scaling {
-                mean: 10.0,
-                deviation: 10.0,
-            },
-        );
-        assert_eq!(features, ndarray::array![[2.0, 0.0], [1.0, -1.0]]);
+        let scaling = Scaling {
+            mean: 6.0,
+            deviation: 4.0,
+        };
+        let features = History { origin: 2, length: 2 }.features(&series, scaling);
+        assert_eq!(features, ndarray::array![[1.0, 0.0], [-1.0, -2.0]]);
+        assert_eq!([1.0, -1.0, -9.0].map(|scaled| scaling.undo(scaled)), [100.0, 4.0, 0.0]);
     }
 }

@@ -60,7 +60,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     report::print_errors(&series, &histories, &forecasts);
     if !is_sunspots {
         println!(
-            "\nThe weights were trained on sunspots up to 1959: for another series this shows the path, not a forecast."
+            "\nThe weights were trained on sunspots up to 1958: for another series this shows the path, not a forecast."
         );
     }
     let drawing = plot::draw(&series, &histories, &forecasts, is_sunspots)?;
@@ -121,10 +121,12 @@ fn forecast(runner: &Runner, batch: &Sequences<'_>) -> cellstate::Result<Array2<
 }
 
 fn compare_with_keras(scaled: &Array2<f32>, scaling: Scaling) -> Result<(), Box<dyn Error>> {
-    let difference = report::largest_difference(scaled, &network::keras_forecasts()?);
+    let expected = network::keras_forecasts()?;
+    let difference = report::largest_difference(scaled, &expected);
+    let undone = |scaled: &Array2<f32>| scaled.mapv(|value| scaling.undo(value));
     println!(
         "largest difference from Keras: {difference:.1e} ({:.1e} sunspots)",
-        difference * scaling.deviation
+        report::largest_difference(&undone(scaled), &undone(&expected))
     );
     if difference <= TOLERANCE {
         return Ok(());

@@ -11,7 +11,7 @@ use crate::history::Scaling;
 const WEIGHTS: &[u8] = include_bytes!("weights.safetensors");
 const EXPECTED: &[u8] = include_bytes!("expected.safetensors");
 
-/// The trained network: a history of any length in, (batch, time_steps, 2); the 11 years after it out, (batch, 11).
+/// The trained network: a history of any length in, (batch, time_steps, 2); the 5 years after it out, (batch, 5).
 pub(crate) fn model() -> Result<Model, Box<dyn Error>> {
     let file = SafeTensors::deserialize(WEIGHTS)?;
     let kernel = matrix(&file, "lstm.kernel")?;
@@ -37,7 +37,7 @@ pub(crate) fn scaling() -> Result<Scaling, Box<dyn Error>> {
     })
 }
 
-/// What Keras gives for the batch that this example makes of the sunspots, (batch, 11), scaled.
+/// What Keras gives for the batch that this example makes of the sunspots, (batch, 5), scaled.
 pub(crate) fn keras_forecasts() -> Result<Array2<f32>, Box<dyn Error>> {
     matrix(&SafeTensors::deserialize(EXPECTED)?, "forecasts")
 }

@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf32;
 use plotters::prelude::*;
 
-use crate::history::{HORIZON, History};
+use crate::history::{HORIZON, History, LENGTHS};
 use crate::series::Series;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -21,15 +21,14 @@ const MEASURED: RGBColor = RGBColor(70, 76, 86);
 const TEXT: RGBColor = RGBColor(50, 54, 62);
 /// The years that training did not see.
 const UNSEEN: RGBColor = RGBColor(245, 247, 250);
-const FIRST_UNSEEN: f32 = 1959.5;
+const FIRST_UNSEEN: f32 = 1958.5;
 const GRID: RGBColor = RGBColor(228, 231, 236);
-/// Distinct with every kind of colour vision (Okabe and Ito).
-const COLORS: [RGBColor; 5] = [
+/// One for each length of a history; distinct with every kind of colour vision (Okabe and Ito).
+const COLORS: [RGBColor; LENGTHS.len()] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
 ];
 
 /// Draws everything and returns the text of an SVG file.
@@ -57,12 +56,12 @@ pub(crate) fn draw(
 fn draw_title(area: &Area<'_>, is_sunspots: bool) -> Result<(), Box<dyn Error>> {
     let (title, below) = if is_sunspots {
         (
-            "Sunspots, 11 years ahead",
-            "An LSTM trained in Keras on 1700 to 1959; every forecast sees only the years up to its dot",
+            "Sunspots, 5 years ahead",
+            "An LSTM trained in Keras on 1700 to 1958; every forecast sees only the years up to its dot",
         )
     } else {
         (
-            "11 years ahead",
+            "5 years ahead",
             "An LSTM trained on sunspots, shown another series; every forecast sees only the years up to its dot",
         )
     };
@@ -84,14 +83,8 @@ fn chart<'a, 'b>(
 ) -> Result<Chart<'a, 'b>, Box<dyn Error>> {
     let start = first_drawn(histories);
     let measured = series.values.iter().skip(start);
-    let (low, high) = measured
-        .chain(forecasts)
-        .filter(|value| value.is_finite())
-        .fold((0.0_f32, 0.0_f32), |(low, high), value| {
-            (low.min(*value), high.max(*value))
-        });
-    let room = ((high - low) * 0.08).max(1.0);
-    let bottom = if low < 0.0 { low - room } else { 0.0 };
+    let high = measured.chain(forecasts).copied().fold(0.0, f32::max);
+    let top = high + (high * 0.08).max(1.0);
     let years = (series.year(start) as f32)..((series.last_year() + HORIZON as i32 + 1) as f32);
     let mut chart = ChartBuilder::on(area)
         .margin_top(84)
@@ -100,7 +93,7 @@ fn chart<'a, 'b>(
         .margin_left(22)
         .x_label_area_size(48)
         .y_label_area_size(58)
-        .build_cartesian_2d(years, bottom..high + room)?;
+        .build_cartesian_2d(years, 0.0..top)?;
     if is_sunspots {
         draw_unseen(&mut chart)?;
     }
@@ -171,6 +164,7 @@ fn draw_forecasts(
         .zip(forecasts.rows())
         .filter(|(history, _)| history.is_shown(series) == shown);
     let thin = MEASURED.mix(0.3);
+    let mut in_legend = [false; COLORS.len()];
     for (number, (history, forecast)) in chosen.enumerate() {
         let line = forecast_line(series, *history, forecast);
         if !shown {
@@ -183,16 +177,16 @@ fn draw_forecasts(
             }
             continue;
         }
-        let color = COLORS[number % COLORS.len()];
+        let kind = history.kind();
+        let color = COLORS[kind];
         let origin = line.first().copied();
-        chart
-            .draw_series(LineSeries::new(line, color.stroke_width(3)))?
-            .label(format!(
-                "forecast after {}, from {} years",
-                series.year(history.origin),
-                history.length
-            ))
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 26, y)], color.stroke_width(3)));
+        let drawn = chart.draw_series(LineSeries::new(line, color.stroke_width(3)))?;
+        if !std::mem::replace(&mut in_legend[kind], true) {
+            let up_to = if history.length < LENGTHS[kind] { "up to " } else { "" };
+            drawn
+                .label(format!("forecast from {up_to}{} years", LENGTHS[kind]))
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 26, y)], color.stroke_width(3)));
+        }
         chart.draw_series(origin.map(|point| Circle::new(point, 7, WHITE.filled())))?;
         chart.draw_series(origin.map(|point| Circle::new(point, 5, color.filled())))?;
     }

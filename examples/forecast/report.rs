@@ -2,73 +2,65 @@
 
 use ndarray::{Array2, ArrayView1};
 
-use crate::history::{HORIZON, History};
+use crate::history::{CYCLE, HORIZON, History};
 use crate::series::Series;
 
-/// Prints, for each history that is shown, its forecast against what was measured.
+/// Prints, for each history that is shown, its forecast and what was measured.
 pub(crate) fn print_forecasts(series: &Series, histories: &[History], forecasts: &Array2<f32>) {
+    let width = 7 * HORIZON;
+    println!(
+        "\nafter   from years   {:<width$}   measured",
+        "forecast of the 5 years after"
+    );
     for (history, forecast) in histories.iter().zip(forecasts.rows()) {
         if history.is_shown(series) {
-            print_forecast(series, *history, forecast);
+            println!(
+                "{:<7} {:>10}   {}   {}",
+                series.year(history.origin),
+                history.length,
+                row(forecast.iter().copied()),
+                row(history.measured_after(series).iter().copied())
+            );
         }
     }
 }
 
-fn print_forecast(series: &Series, history: History, forecast: ArrayView1<'_, f32>) {
-    let measured = history.measured_after(series);
-    println!(
-        "\nafter {} (a history of {} years)",
-        series.year(history.origin),
-        history.length
-    );
-    let years = (1..=forecast.len()).map(|ahead| series.year(history.origin + ahead).to_string());
-    println!("  year     {}", row(years));
-    println!("  forecast {}", row(forecast.iter().map(|value| format!("{value:.1}"))));
-    if !measured.is_empty() {
-        println!("  measured {}", row(measured.iter().map(|value| format!("{value:.1}"))));
-    }
+fn row(values: impl Iterator<Item = f32>) -> String {
+    values.map(|value| format!("{value:7.1}")).collect()
 }
 
-fn row(cells: impl Iterator<Item = String>) -> String {
-    cells.map(|cell| format!("{cell:>7}")).collect()
-}
-
-/// Prints the mean absolute errors beside those of three forecasts that need no network.
+/// Prints the mean absolute errors, year by year, beside those of three forecasts that need no network.
 pub(crate) fn print_errors(series: &Series, histories: &[History], forecasts: &Array2<f32>) {
     let scored: Vec<(&History, ArrayView1<'_, f32>)> = histories
         .iter()
         .zip(forecasts.rows())
         .filter(|(history, _)| history.is_scored(series))
         .collect();
-    let error = |guess: &dyn Fn(&History, ArrayView1<'_, f32>, usize) -> f32| {
-        let mut sum = 0.0;
-        for (history, forecast) in &scored {
-            for (year, measured) in history.measured_after(series).iter().enumerate() {
-                sum += f64::from((guess(history, *forecast, year) - measured).abs());
-            }
-        }
-        sum / (scored.len() * HORIZON) as f64
-    };
-    let mean_until = |origin: usize| series.values[..=origin].iter().sum::<f32>() / (origin + 1) as f32;
+    let years: String = (1..=HORIZON).map(|ahead| format!("{ahead:7}")).collect();
     println!(
-        "\nmean absolute error of the {} forecasts that can be compared:",
+        "\nmean absolute error of the {} forecasts that can be compared, by years ahead",
         scored.len()
     );
-    println!(
-        "  this network                 {:7.1}",
-        error(&|_, forecast, year| forecast[year])
-    );
-    println!(
-        "  the last value goes on       {:7.1}",
-        error(&|history, _, _| series.values[history.origin])
-    );
-    let again =
-        |history: &History, _: ArrayView1<'_, f32>, year: usize| series.values[history.origin + 1 + year - HORIZON];
-    println!("  the last 11 years again      {:7.1}", error(&again));
-    println!(
-        "  the mean of all years so far {:7.1}",
-        error(&|history, _, _| mean_until(history.origin))
-    );
+    println!("  {:28}{years}   mean", "");
+    let print = |name: &str, guess: &dyn Fn(&History, ArrayView1<'_, f32>, usize) -> f32| {
+        let mut errors = [0.0; HORIZON];
+        for (history, forecast) in &scored {
+            for (ahead, measured) in history.measured_after(series).iter().enumerate() {
+                errors[ahead] += (guess(history, *forecast, ahead) - measured).abs() / scored.len() as f32;
+            }
+        }
+        let mean = errors.iter().sum::<f32>() / HORIZON as f32;
+        println!("  {name:28}{}", row(errors.into_iter().chain([mean])));
+    };
+    let values = &series.values;
+    print("this network", &|_, forecast, ahead| forecast[ahead]);
+    print("the last cycle again", &|history, _, ahead| {
+        values[history.origin + 1 + ahead - CYCLE]
+    });
+    print("the last value goes on", &|history, _, _| values[history.origin]);
+    print("the mean of all years so far", &|history, _, _| {
+        values[..=history.origin].iter().sum::<f32>() / (history.origin + 1) as f32
+    });
 }
 
 /// The largest absolute difference between two arrays; infinite where the shapes differ or a value is NaN.

@@ -1,13 +1,14 @@
 //! A yearly series, read from a CSV file.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::history::{HORIZON, SHORTEST};
 
 const SUNSPOTS: &str = include_str!("sunspots.csv");
 
-/// The years that a file may speak of, and the size that its values may have: enough for any yearly series, and small
+/// The years that a file may speak of, and how large its values may be: enough for any yearly series, and small
 /// enough that nothing overflows on the way to the plot.
 const LARGEST_YEAR: i32 = 99_999;
 const LARGEST_VALUE: f32 = 1e9;
@@ -43,8 +44,14 @@ impl Series {
     pub(crate) fn open(path: &Path) -> Result<Self, SeriesError> {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
+            let repair = match error.kind() {
+                ErrorKind::NotFound => "check the path, or leave --csv out to run on the sunspots",
+                ErrorKind::InvalidData => "save it as UTF-8",
+                ErrorKind::IsADirectory => "name a file in it",
+                _ => "check that it is a file that you may read",
+            };
             SeriesError(format!(
-                "{name}: expected a CSV file with the columns year,value; {error}"
+                "{name}: expected a CSV file with the columns year,value, got: {error}; {repair}"
             ))
         })?;
         Self::parse(&text, &name)
@@ -68,7 +75,7 @@ impl Series {
             let [year, value] = fields[..] else {
                 let columns = fields.len();
                 return Err(here(format!(
-                    "expected 2 columns with a comma between them (year,value), got {columns}: {}",
+                    "expected 2 columns with a comma between them (year,value), got {columns}: {}; keep these two columns only",
                     shortened(line)
                 )));
             };
@@ -100,7 +107,7 @@ impl Series {
         let expected = self.year(self.values.len());
         if year != expected {
             return Err(format!(
-                "expected the year {expected}, got {year}; the years must follow each other without gaps"
+                "expected the year {expected}, got {year}; sort the lines by year and fill the gaps, one line a year"
             ));
         }
         self.values.push(value);
@@ -111,12 +118,12 @@ impl Series {
         let (years, fewest) = (self.values.len(), SHORTEST + HORIZON);
         if years == 0 {
             return Err(SeriesError(format!(
-                "{name}: expected lines of year,value, got no numbers at all"
+                "{name}: expected lines of year,value, got no numbers at all; give one line a year, like 1964,10.2"
             )));
         }
         if years < fewest {
             return Err(SeriesError(format!(
-                "{name}: expected at least {fewest} years ({SHORTEST} of history, {HORIZON} to compare with), got {years}"
+                "{name}: expected at least {fewest} years ({SHORTEST} of history, {HORIZON} to compare with), got {years}; add years"
             )));
         }
         Ok(())
@@ -127,7 +134,7 @@ fn parse_year(text: &str) -> Result<i32, String> {
     match text.parse::<i32>() {
         Ok(year) if year.abs() <= LARGEST_YEAR => Ok(year),
         _ => Err(format!(
-            "expected a year, a whole number like 1964, got {}",
+            "expected a year from -{LARGEST_YEAR} to {LARGEST_YEAR}, got {}; write it as a whole number like 1964",
             shortened(text)
         )),
     }
@@ -135,12 +142,22 @@ fn parse_year(text: &str) -> Result<i32, String> {
 
 fn parse_value(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
-        Ok(value) if value.abs() <= LARGEST_VALUE => Ok(value),
-        Ok(value) if value.is_finite() => Err(format!(
-            "expected a value of at most {LARGEST_VALUE:e} in size, got {value:e}"
+        Ok(value) if (0.0..=LARGEST_VALUE).contains(&value) => Ok(value),
+        Ok(value) if value.is_finite() && value < 0.0 => Err(format!(
+            "expected a value of 0 or more, as the network takes its square root, got {value:e}; add a constant to all \
+             values"
         )),
-        Ok(_) => Err(format!("expected a finite number, got {}", shortened(text))),
-        Err(_) => Err(format!("expected a number, got {}", shortened(text))),
+        Ok(value) if value.is_finite() => Err(format!(
+            "expected a value of at most {LARGEST_VALUE:e}, got {value:e}; give all values in a larger unit"
+        )),
+        Ok(_) => Err(format!(
+            "expected a finite number, got {}; put a measured or interpolated value there",
+            shortened(text)
+        )),
+        Err(_) => Err(format!(
+            "expected a number, got {}; write it with digits and a point, like 10.2",
+            shortened(text)
+        )),
     }
 }
 
@@ -196,10 +213,14 @@ mod tests {
             ("1700,five\n", "line 1: expected a number, got \"five\""),
             ("1700,NaN\n", "line 1: expected a finite number, got \"NaN\""),
             ("1700,1e39\n", "line 1: expected a finite number"),
-            ("1700,1e10\n", "line 1: expected a value of at most 1e9 in size"),
+            (
+                "1700,1e10\n",
+                "line 1: expected a value of at most 1e9, got 1e10; give all",
+            ),
+            ("1700,5\n1701,-0.5\n", "line 2: expected a value of 0 or more"),
             (
                 "1700,5\n1701,6\n",
-                "x.csv: expected at least 31 years (20 of history, 11 to compare with), got 2",
+                "x.csv: expected at least 25 years (20 of history, 5 to compare with), got 2; add years",
             ),
         ] {
             assert!(message(text).contains(expected), "{text:?} gave {}", message(text));

@@ -1,13 +1,14 @@
 """Trains the network of the forecast example once, and writes what the example reads.
 
     pip install keras tensorflow-cpu safetensors
-    python train.py                 # writes weights.safetensors and expected.safetensors beside this file
-    python train.py --until 1910    # trains on less, evaluates on the 50 years after, writes nothing
+    python train.py                           # writes weights.safetensors and expected.safetensors beside this file
+    python train.py --until 1900 --seed 2     # trains on less, evaluates on the years up to 1958, writes nothing
 
-The network reads a history of 20 to 120 years and gives the 11 years that follow it. Two features a year: the sunspot
-number, and by how much it changed since the year before (0 in the first year), both in units of the scaling below.
-Histories are padded after, with an explicit mask. Nothing of 1960 or later is seen in training. README.md says how the
-settings were chosen.
+The network reads a history of 20 years or more and gives the 5 years that follow it. Two features a year: the square
+root of the sunspot number in units of the scaling below, and by how much that changed since the year before (0 in the
+first year). Training sees stretches of 120 years, each made larger or smaller and slower or faster than the Sun was,
+and forecasts after each of their years from the 20th. Histories of different lengths are for the forecasts: padded
+after, with an explicit mask. Nothing of 1959 or later is seen in training. README.md says how the settings were chosen.
 """
 
 import argparse
@@ -24,13 +25,16 @@ import safetensors.numpy
 import tensorflow as tf
 
 HERE = Path(__file__).resolve().parent
-HORIZON = 11  # years forecast
-SHORTEST, LONGEST = 20, 120  # years of a history
+HORIZON = 5  # years forecast
+SHORTEST = 20  # years of a history
+CYCLE = 11  # years after which the Sun more or less repeats itself
 LENGTHS = (30, 60, 90, 120)  # of the histories of the example, in turn
-ORIGINS = 39  # histories of the example that have 11 measured years after them
+FIRST_UNSEEN = 1959
 FEATURES, UNITS = 2, 32
-MEAN, DEVIATION = 48.0, 40.0  # whole numbers, so that float32 and float64 have the same
-EPOCHS, COPIES, BATCH, RATE, SEED = 10, 8, 64, 3e-3, 1
+MEAN, DEVIATION = 6.0, 4.0  # of the square roots; whole numbers, so that float32 and float64 have the same
+YEARS, LOUDER, FASTER = 120, 2.0, 0.04  # a stretch in training; its values ×1/2 to ×2, its years ±4 %
+STEPS, BATCH, RATE, DECAY, NOISE, DROPOUT = 160, 32, 4e-3, 1e-3, 0.15, 0.4
+SEED = 6
 
 
 def read_series():
@@ -40,103 +44,131 @@ def read_series():
     return np.array([int(year) for year, _ in rows]), np.array([float(value) for _, value in rows], np.float32)
 
 
-def cut(years, values, origins, lengths):
-    """Histories that end at `origins`: inputs (batch, time_steps, features), mask, and what came after (batch, 11)."""
-    scaled = (values - np.float32(MEAN)) / np.float32(DEVIATION)
+def scale(values):
+    """Square roots, in units of the scaling."""
+    return (np.sqrt(values) - values.dtype.type(MEAN)) / values.dtype.type(DEVIATION)
+
+
+def unscale(scaled):
+    """Sunspot numbers; never below 0."""
+    return np.square(np.maximum(scaled * DEVIATION + MEAN, 0))
+
+
+def features(scaled):
+    """The features of years (..., time_steps, features): the scaled value, and its change."""
+    change = np.diff(scaled, axis=-1, prepend=scaled[..., :1])
+    return np.stack([scaled, change], axis=-1)
+
+
+def stretches(values, number, random):
+    """What training sees: inputs (number, YEARS, features), and the 5 years after each year from the 20th on."""
+    inputs = np.zeros((number, YEARS, FEATURES), np.float32)
+    targets = np.zeros((number, YEARS - SHORTEST + 1, HORIZON), np.float32)
+    for row in range(number):
+        pace = 1 + random.uniform(-FASTER, FASTER)
+        start = random.uniform(0, len(values) - 1 - (YEARS + HORIZON - 1) * pace)
+        stretch = np.interp(start + pace * np.arange(YEARS + HORIZON), np.arange(len(values)), values)
+        scaled = scale(stretch * LOUDER ** random.uniform(-1, 1))
+        inputs[row] = features(scaled[:YEARS])
+        targets[row] = np.lib.stride_tricks.sliding_window_view(scaled[SHORTEST:], HORIZON)
+    return inputs, targets
+
+
+def network(training, dtype="float32"):
+    """The model. In training it forecasts after each year from the 20th on; else after the last, and takes a mask,
+    an input of its own, True where a year is real."""
+    history, mask = keras.Input((None, FEATURES), dtype=dtype), keras.Input((None,), dtype="bool")
+    lstm = keras.layers.LSTM(UNITS, return_sequences=training, name="lstm", dtype=dtype)
+    dense = keras.layers.Dense(HORIZON, name="dense", dtype=dtype)
+    if not training:
+        return keras.Model([history, mask], dense(lstm(history, mask=mask)))
+    x = lstm(keras.layers.GaussianNoise(NOISE)(history))
+    x = keras.layers.Dropout(DROPOUT)(x[:, SHORTEST - 1 :])
+    return keras.Model(history, dense(x))
+
+
+def train(years, values, until, seed):
+    """The weights of a network that has seen the years before `until`."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    seen = values[years < until].astype(np.float64)
+    inputs, targets = stretches(seen, STEPS * BATCH, np.random.default_rng(seed))
+    model = network(training=True)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, STEPS)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY, clipnorm=1.0), loss="mae")
+    model.fit(inputs, targets, batch_size=BATCH, shuffle=False, verbose=2)
+    return model.get_weights()
+
+
+def cut(years, values, origins):
+    """The histories that end at `origins`, 30 to 120 years long in turn: inputs (batch, time_steps, features), mask."""
+    lengths = [LENGTHS[row % len(LENGTHS)] for row in range(len(origins))]
     inputs = np.zeros((len(origins), max(lengths), FEATURES), np.float32)
     mask = np.zeros(inputs.shape[:2], bool)
-    targets = np.full((len(origins), HORIZON), np.nan, np.float32)
     for row, (origin, length) in enumerate(zip(origins, lengths)):
         end = origin - years[0] + 1
-        history = scaled[end - length : end]
-        inputs[row, :length, 0] = history
-        inputs[row, 1:length, 1] = np.diff(history)
+        inputs[row, :length] = features(scale(values[end - length : end]))
         mask[row, :length] = True
-        after = scaled[end : end + HORIZON]
-        targets[row, : len(after)] = after
-    return inputs, mask, targets
+    return inputs, mask
 
 
-def network(dtype="float32"):
-    """The model. The mask is an input of its own, True where a year is real."""
-    history = keras.Input((None, FEATURES), dtype=dtype)
-    mask = keras.Input((None,), dtype="bool")
-    x = keras.layers.GaussianNoise(0.1, dtype=dtype)(history)
-    x = keras.layers.LSTM(UNITS, name="lstm", dtype=dtype)(x, mask=mask)
-    x = keras.layers.Dropout(0.2, dtype=dtype)(x)
-    x = keras.layers.Dense(HORIZON, name="dense", dtype=dtype)(x)
-    return keras.Model([history, mask], x)
+def forecast(weights, inputs, mask, dtype):
+    """What Keras gives in `dtype`, scaled, (batch, 5)."""
+    model = network(training=False, dtype=dtype)
+    model.set_weights(weights)
+    return model.predict([inputs.astype(dtype), mask], batch_size=len(inputs), verbose=0)
 
 
-def train(years, values, until):
-    """A network that has seen the years before `until`."""
-    keras.utils.set_random_seed(SEED)
-    tf.config.experimental.enable_op_determinism()
-    random = np.random.default_rng(SEED)
-    origins = np.tile(np.arange(years[0] + SHORTEST - 1, until - HORIZON), COPIES)
-    lengths = [random.integers(SHORTEST, min(LONGEST, origin - years[0] + 1), endpoint=True) for origin in origins]
-    inputs, mask, targets = cut(years, values, origins, lengths)
-    model = network()
-    steps = EPOCHS * -(-len(origins) // BATCH)
-    rate = keras.optimizers.schedules.CosineDecay(RATE, steps)
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=1e-4, clipnorm=1.0), loss="mae")
-    model.fit([inputs, mask], targets, epochs=EPOCHS, batch_size=BATCH, verbose=2)
-    return model
-
-
-def report(years, values, origins, forecasts, targets):
+def report(years, values, origins, scaled):
     """Prints the mean absolute errors, in sunspots, beside those of three forecasts that need no network."""
     ends = [origin - years[0] + 1 for origin in origins]
-    measured = targets * DEVIATION + MEAN
-    others = {
-        "LSTM": forecasts * DEVIATION + MEAN,
+    measured = np.stack([values[end : end + HORIZON] for end in ends])
+    guesses = {
+        "LSTM": unscale(scaled),
+        "the last cycle again": np.stack([values[end - CYCLE : end - CYCLE + HORIZON] for end in ends]),
         "the last value goes on": np.stack([np.full(HORIZON, values[end - 1]) for end in ends]),
-        "the last 11 years again": np.stack([values[end - HORIZON : end] for end in ends]),
         "the mean of all years so far": np.stack([np.full(HORIZON, values[:end].mean()) for end in ends]),
     }
-    print(f"mean absolute error, {len(origins)} histories that end in {origins[0]} to {origins[-1]}, 11 years after each")
-    for name, guess in others.items():
-        error = np.abs(guess - measured)
-        print(f"  {name:30} {error.mean():5.1f}   1st year {error[:, 0].mean():5.1f}   11th {error[:, -1].mean():5.1f}")
+    print(f"mean absolute error of {len(origins)} histories that end in {origins[0]} to {origins[-1]}, by years ahead")
+    print(f"  {'':30}{''.join(f'{ahead:7}' for ahead in range(1, HORIZON + 1))}   mean")
+    for name, guess in guesses.items():
+        error = np.abs(guess - measured).mean(axis=0)
+        print(f"  {name:30}{''.join(f'{number:7.1f}' for number in error)}{error.mean():7.1f}")
 
 
-def write(model, years, values):
+def write(weights, years, values):
     """Writes the weights, and what Keras gives in float64 for the batch that the example builds."""
-    lstm, dense = model.get_layer("lstm"), model.get_layer("dense")
     names = ("lstm.kernel", "lstm.recurrent_kernel", "lstm.bias", "dense.kernel", "dense.bias")
-    weights = dict(zip(names, lstm.get_weights() + dense.get_weights()))
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
-    about = versions | {"gates": "i f c o", "mean": f"{MEAN:g}", "deviation": f"{DEVIATION:g}", "trained_until": "1959"}
-    safetensors.numpy.save_file(weights, HERE / "weights.safetensors", metadata=about)
+    about = versions | {"gates": "i f c o", "mean": f"{MEAN:g}", "deviation": f"{DEVIATION:g}"}
+    about |= {"scaled": "(sqrt(value) - mean) / deviation", "trained_until": f"{FIRST_UNSEEN - 1}"}
+    safetensors.numpy.save_file(dict(zip(names, weights)), HERE / "weights.safetensors", metadata=about)
 
     last = int(years[-1])
-    origins = [*range(last - HORIZON - ORIGINS + 1, last - HORIZON + 1), last]
-    lengths = [LENGTHS[row % len(LENGTHS)] for row in range(len(origins))]
-    inputs, mask, targets = cut(years, values, origins, lengths)
-    exact = network("float64")
-    exact.set_weights(model.get_weights())
-    forecasts = exact.predict([inputs.astype(np.float64), mask], batch_size=len(origins), verbose=0)
-    rounded = np.abs(model.predict([inputs, mask], batch_size=len(origins), verbose=0) - forecasts).max()
-    print(f"batch {inputs.shape}, lengths {min(lengths)} to {max(lengths)}; Keras in float32 differs by {rounded:.1e}")
+    origins = [*range(FIRST_UNSEEN - 1, last - HORIZON + 1), last]
+    inputs, mask = cut(years, values, origins)
+    exact = forecast(weights, inputs, mask, "float64")
+    rounded = np.abs(forecast(weights, inputs, mask, "float32") - exact).max()
+    print(f"batch {inputs.shape}; Keras in float32 differs by {rounded:.1e}")
     about = versions | {"dtype": "computed in float64, rounded to float32", "unit": "scaled"}
-    expected = {"forecasts": forecasts.astype(np.float32)}
+    expected = {"forecasts": exact.astype(np.float32)}
     safetensors.numpy.save_file(expected, HERE / "expected.safetensors", metadata=about)
-    report(years, values, origins[:-1], forecasts[:-1], targets[:-1])
+    report(years, values, origins[:-1], exact[:-1])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--until", type=int, default=1960, help="the first year that training does not see")
-    until = parser.parse_args().until
+    parser.add_argument("--until", type=int, default=FIRST_UNSEEN, help="the first year that training does not see")
+    parser.add_argument("--seed", type=int, default=SEED)
+    arguments = parser.parse_args()
     years, values = read_series()
-    model = train(years, values, until)
-    if until == 1960:
-        write(model, years, values)
+    weights = train(years, values, arguments.until, arguments.seed)
+    if arguments.until == FIRST_UNSEEN:
+        write(weights, years, values)
         return
-    origins = list(range(until - 1, min(until + 50, int(years[-1]) + 1) - HORIZON))
-    lengths = [LENGTHS[row % len(LENGTHS)] for row in range(len(origins))]
-    inputs, mask, targets = cut(years, values, origins, lengths)
-    report(years, values, origins, model.predict([inputs, mask], verbose=0), targets)
+    origins = list(range(arguments.until - 1, FIRST_UNSEEN - HORIZON))
+    inputs, mask = cut(years, values, origins)
+    report(years, values, origins, forecast(weights, inputs, mask, "float32"))
 
 
 if __name__ == "__main__":

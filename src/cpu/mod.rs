@@ -82,25 +82,28 @@ impl CpuModel {
             zeros: &zeros,
         };
         let mut finals: Vec<State> = states.to_vec();
+        let mut rows_run = 0;
         for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
             let rows = match stage {
                 Stage::Recurrent { cell, schedule, input } => {
                     let (Some(recurrent), Some(state)) = (self.cells.get(*cell), finals.get_mut(*cell)) else {
-                        return Err(internal("a cell of the flow"));
+                        return Err(Error::defect("a cell of the flow"));
                     };
                     let reading = Reading {
                         schedule,
                         index: &input.index,
                         source: sources.get(input)?,
                     };
-                    Rows::Buffer(recurrent.run(reading, state, &self.buffers))
+                    let (rows, run) = recurrent.run(reading, state, &self.buffers);
+                    rows_run += run;
+                    Rows::Buffer(rows)
                 }
                 Stage::Dense { dense, input } => {
                     let part = self
                         .parts
                         .denses
                         .get(*dense)
-                        .ok_or_else(|| internal("a Dense layer of the flow"))?;
+                        .ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
                     let rows = sources.get(input)?.gather_rows(&input.index);
                     Rows::Array(input_projection::dense(rows.view(), &part.weights, part.activation))
                 }
@@ -128,6 +131,7 @@ impl CpuModel {
         Ok(Ran {
             outputs,
             states: finals,
+            rows_run,
         })
     }
 }
@@ -164,22 +168,12 @@ impl Sources<'_> {
                 Source::new(values, *width, self.zeros)
             }),
         }
-        .ok_or_else(|| internal("a source of the flow"))
+        .ok_or_else(|| Error::defect("a source of the flow"))
     }
 }
 
 /// Puts the rows of an output to their (sequence, time step).
 fn place(sources: &Sources<'_>, placed: &Placed) -> Result<ArrayD<f32>> {
     let values = sources.get(&placed.gather)?.gather(&placed.gather.index);
-    ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| internal("the shape of an output"))
-}
-
-/// Cannot happen: the flow was built from the same parts.
-fn internal(what: &str) -> Error {
-    Error::Value {
-        argument: what.to_owned(),
-        expected: "to belong to this model".to_owned(),
-        found: "something else".to_owned(),
-        repair: "this is a defect of cellstate: please report it".to_owned(),
-    }
+    ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
 }

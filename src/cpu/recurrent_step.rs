@@ -56,19 +56,19 @@ impl Recurrent {
         }
     }
 
-    /// Runs a schedule. Gives h of every row, and leaves the final state in `state`.
-    pub(super) fn run<'b>(&self, reading: Reading<'_>, state: &mut State, buffers: &'b Buffers) -> Buffer<'b> {
+    /// Runs a schedule. Gives h of every row and how many rows were run, and leaves the final state in `state`.
+    pub(super) fn run<'b>(&self, reading: Reading<'_>, state: &mut State, buffers: &'b Buffers) -> (Buffer<'b>, usize) {
         let schedule = reading.schedule;
         let mut hidden = buffers.take(schedule.rows() * self.units);
         if schedule.rows() == 0 {
-            return hidden;
+            return (hidden, 0);
         }
         in_one_piece(&mut state.hidden);
         in_one_piece(&mut state.cell);
-        match &self.weights {
+        let rows_run = match &self.weights {
             Prepared::Panels(weights) => self.run_panels(weights, reading, state, buffers, &mut hidden),
             Prepared::Rowwise(cell) => rowwise_step::run(cell, reading, state, &mut hidden),
-        }
+        };
         let rows = schedule.order().iter().enumerate();
         for (position, &sequence) in rows {
             let row = schedule
@@ -79,9 +79,10 @@ impl Recurrent {
                 to.copy_from_slice(row);
             }
         }
-        hidden
+        (hidden, rows_run)
     }
 
+    /// Gives how many rows were run.
     fn run_panels(
         &self,
         weights: &Weights,
@@ -89,7 +90,7 @@ impl Recurrent {
         state: &mut State,
         buffers: &Buffers,
         hidden: &mut [f32],
-    ) {
+    ) -> usize {
         let schedule = reading.schedule;
         let (_, tile_rows) = self.path.tile();
         let plan = Plan::new(
@@ -141,9 +142,16 @@ impl Recurrent {
             members.into_par_iter().with_max_len(1).for_each(run);
         }
         let shares: Vec<Share<'_>> = teams.into_iter().flat_map(Team::into_shares).collect();
+        // every member of a team runs the rows of the team
+        let rows_run = shares
+            .iter()
+            .filter(|share| share.first_unit() == 0)
+            .map(Share::rows_run)
+            .sum();
         if let Some(cells) = state.cell.as_slice_mut() {
             shares.into_iter().for_each(|share| share.finish(cells));
         }
+        rows_run
     }
 
     /// The panels of each member of a team: as many as fill whole blocks of what the members exchange.

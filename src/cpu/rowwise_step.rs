@@ -11,12 +11,13 @@ use crate::layer::weights::GATES;
 use crate::model::parts::Cell;
 use crate::state::State;
 
-/// Runs a schedule from h and c of `state`, and leaves c there; h of every row goes to `outputs`.
-pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs: &mut [f32]) {
+/// Runs a schedule from h and c of `state`, and leaves c there; h of every row goes to `outputs`. Gives how many rows were
+/// run.
+pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs: &mut [f32]) -> usize {
     let schedule = reading.schedule;
     let hands = rayon::current_num_threads().clamp(1, schedule.active(0).max(1));
     let outputs = deal(schedule, hands, outputs.chunks_exact_mut(cell.units().max(1)));
-    let finals: Vec<(Hand<'_>, Array2<f32>)> = outputs
+    let finals: Vec<(Hand<'_>, (Array2<f32>, usize))> = outputs
         .into_par_iter()
         .enumerate()
         .map(|(first, outputs)| {
@@ -24,15 +25,19 @@ pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs:
             (hand, run_hand(cell, hand, state, outputs))
         })
         .collect();
-    for (hand, cell_state) in finals {
+    let mut rows_run = 0;
+    for (hand, (cell_state, rows)) in finals {
+        rows_run += rows;
         for (sequence, cell_state) in hand.sequences().zip(cell_state.outer_iter()) {
             state.cell.row_mut(sequence).assign(&cell_state);
         }
     }
+    rows_run
 }
 
-/// Gives c of the sequences of the hand.
-fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>) -> Array2<f32> {
+/// Gives c of the sequences of the hand, and how many rows were run.
+fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>) -> (Array2<f32>, usize) {
+    let mut rows_run = 0;
     let positions = hand.active(0);
     let mut hidden = rows_of(&state.hidden, &hand);
     let mut cell_state = rows_of(&state.cell, &hand);
@@ -48,11 +53,12 @@ fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>
         let (kernel, bias) = (cell.weights.kernel.view(), cell.weights.bias.as_ref());
         input_projection(inputs.slice(s![..active, ..]), kernel, bias, gates.view_mut());
         recurrent_step(cell, gates, &mut hidden, &mut cell_state);
+        rows_run += active;
         for (output, row) in outputs.by_ref().take(active).zip(hidden.outer_iter()) {
             output.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
         }
     }
-    cell_state
+    (cell_state, rows_run)
 }
 
 /// The rows of the sequences of a hand.

@@ -30,6 +30,7 @@ pub(super) struct Share<'a> {
     /// Where h of the steps that come goes, the units of the panels alone.
     outputs: IntoIter<&'a mut [f32]>,
     next: Vec<&'a mut [f32]>,
+    rows_run: usize,
 }
 
 impl<'a> Share<'a> {
@@ -69,12 +70,18 @@ impl<'a> Share<'a> {
             next: Vec::with_capacity(positions),
             panels,
             step: 0,
+            rows_run: 0,
         }
     }
 
     /// The step that comes next.
     pub(super) fn step(&self) -> usize {
         self.step
+    }
+
+    /// How many rows were run.
+    pub(super) fn rows_run(&self) -> usize {
+        self.rows_run
     }
 
     /// The first unit.
@@ -122,6 +129,7 @@ impl<'a> Share<'a> {
             next: &mut self.next,
         });
         self.step += 1;
+        self.rows_run += self.next.len();
     }
 
     fn project(&mut self) {

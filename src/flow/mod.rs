@@ -90,15 +90,6 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// The rows that the recurrent stages run.
-    pub(crate) fn rows_run(&self) -> usize {
-        let rows = self.stages.iter().map(|stage| match stage {
-            Stage::Recurrent { schedule, .. } => schedule.rows(),
-            _ => 0,
-        });
-        rows.sum()
-    }
-
     /// The schedule of a cell.
     pub(crate) fn schedule(&self, cell: usize) -> Option<&Schedule> {
         match self.stages.get(*self.cell_stages.get(cell)?)? {
@@ -114,6 +105,8 @@ pub(crate) struct Ran {
     pub(crate) outputs: Vec<ArrayD<f32>>,
     /// The final state of every cell.
     pub(crate) states: Vec<State>,
+    /// The rows that the recurrent stages have run, counted where they ran.
+    pub(crate) rows_run: usize,
 }
 
 /// What a flow is made for.

@@ -89,13 +89,7 @@ impl<'a> Commands<'a> {
     /// Uploads the parameters and records everything. Submits nothing.
     pub(crate) fn record(self, gpu: &Gpu, params: &wgpu::Buffer, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         if self.params.len() as u64 > self.capacity {
-            return Err(Error::TooLarge {
-                what: "the parameters of one run".to_owned(),
-                needed: self.params.len() as u64,
-                limit: self.capacity,
-                limit_name: "bytes of the buffer made for them",
-                repair: "this is a defect of cellstate: please report it".to_owned(),
-            });
+            return Err(Error::defect("the number of dispatches"));
         }
         gpu.queue().write_buffer(params, 0, &self.params);
         let mut list = self.list.into_iter().peekable();

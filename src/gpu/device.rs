@@ -1,6 +1,6 @@
 //! A GPU: the adapter's, or the application's own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffer::Counters;
 use super::shader::Pipelines;
@@ -23,8 +23,8 @@ struct Inner {
     limits: wgpu::Limits,
     counters: Counters,
     pipelines: Pipelines,
-    /// What the driver said outside of any call of ours; kept only for a device of our own.
-    failure: Arc<Mutex<Option<String>>>,
+    /// What the driver said outside of any call of ours; only for a device of our own.
+    failure: Arc<Mutex<Failure>>,
 }
 
 /// A GPU that the system offers, not yet opened.
@@ -63,9 +63,10 @@ impl Adapter {
         }
     }
 
-    /// Whether it is a GPU, and not a program that plays one on the CPU.
+    /// Whether it is a GPU, and not a program that plays one on the CPU. A browser tells no kind but of those.
     pub(crate) fn is_real(&self) -> bool {
-        self.rank() <= 2
+        let info = self.adapter.get_info();
+        self.rank() <= 2 || info.device_type != wgpu::DeviceType::Cpu && info.backend == wgpu::Backend::BrowserWebGpu
     }
 
     pub(crate) fn name(&self) -> String {
@@ -90,22 +91,33 @@ impl Adapter {
             .request_device(&descriptor)
             .await
             .map_err(|error| failed(error.to_string()))?;
-        let failure = Arc::new(Mutex::new(None));
+        let failure: Arc<Mutex<Failure>> = Arc::default();
         // without a handler of our own wgpu panics on what no error scope catches
         let uncaptured = Arc::clone(&failure);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&uncaptured, error.to_string())));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&uncaptured).message = Some(error.to_string());
+        }));
         let lost = Arc::clone(&failure);
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&lost, format!("device lost: {message}"));
+                lock(&lost).lost = Some(format!("device lost: {message}"));
             }
         });
         Gpu::new(info, device, queue, failure)
     }
 }
 
-fn note(failure: &Mutex<Option<String>>, message: String) {
-    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+/// What went wrong outside of any call of ours.
+#[derive(Debug, Default)]
+struct Failure {
+    /// The device is lost, for good.
+    lost: Option<String>,
+    /// Something else, which the next call reports, once.
+    message: Option<String>,
+}
+
+fn lock(failure: &Mutex<Failure>) -> MutexGuard<'_, Failure> {
+    failure.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn name(info: &wgpu::AdapterInfo) -> String {
@@ -139,7 +151,7 @@ impl Gpu {
         info: wgpu::AdapterInfo,
         device: wgpu::Device,
         queue: wgpu::Queue,
-        failure: Arc<Mutex<Option<String>>>,
+        failure: Arc<Mutex<Failure>>,
     ) -> Result<Self> {
         let limits = device.limits();
         let floor = [
@@ -227,10 +239,24 @@ impl Gpu {
         &self.inner.pipelines
     }
 
-    /// The most bytes that one buffer may have and be bound as a whole.
+    /// The most bytes that one buffer may have and be bound as a whole. Shaders count values by u32 and some drivers offer
+    /// more than that can count.
     pub(crate) fn largest_binding(&self) -> u64 {
         let limits = &self.inner.limits;
-        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) & !255
+        limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(1 << 31)
+            & !255
+    }
+
+    /// How many passes of its loops one invocation of a shader may make, all loops added up.
+    ///
+    /// Mesa 22's software adapter leaves every loop after 65,535 passes without a word.
+    pub(crate) fn most_passes(&self) -> usize {
+        let info = &self.inner.info;
+        let cuts_loops = info.driver == "llvmpipe" && info.driver_info.starts_with("Mesa 22.");
+        if cuts_loops { 60_000 } else { usize::MAX }
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {
@@ -269,12 +295,9 @@ impl Gpu {
         {
             return Err(self.failed(doing, error.to_string()));
         }
-        let noted = self
-            .inner
-            .failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut failure = lock(&self.inner.failure);
+        let noted = failure.lost.clone().or_else(|| failure.message.take());
+        drop(failure);
         match noted {
             Some(message) => Err(self.failed(doing, message)),
             None => result,

@@ -64,6 +64,20 @@ pub(crate) struct Target {
     pub(crate) fold: Fold,
 }
 
+impl Target {
+    /// Rows of their own from the first one on, zero from `width` to `stride`.
+    pub(crate) fn rows(width: usize, stride: usize) -> Self {
+        Self {
+            row: 0,
+            stride,
+            column: 0,
+            width,
+            written: stride,
+            fold: Fold::Set,
+        }
+    }
+}
+
 /// The list of rows on the GPU, and the bind groups for each pair of target and source buffer.
 #[derive(Debug)]
 pub(crate) struct GatherBuffers {

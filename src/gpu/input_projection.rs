@@ -66,6 +66,11 @@ pub(crate) struct ProjectionGroups {
     softmax: Option<wgpu::BindGroup>,
 }
 
+/// The passes of its loops that an invocation makes.
+pub(crate) fn passes(features: usize) -> usize {
+    padded(features) / 4 * (1 + ROWS) + 2 * ROWS
+}
+
 /// Rows to project.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {

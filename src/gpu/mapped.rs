@@ -19,10 +19,11 @@ pub(crate) struct Mapped {
 }
 
 impl Mapped {
-    pub(crate) fn request(buffer: &wgpu::Buffer) -> Self {
+    /// Asks for the first `bytes` of a buffer.
+    pub(crate) fn request(buffer: &wgpu::Buffer, bytes: u64) -> Self {
         let mapped = Self::default();
         let shared = Arc::clone(&mapped.shared);
-        buffer.slice(..).map_async(wgpu::MapMode::Read, move |answer| {
+        buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |answer| {
             let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
             shared.answer = Some(answer);
             if let Some(waker) = shared.waker.take() {

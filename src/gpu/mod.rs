@@ -50,9 +50,10 @@ pub(crate) struct GpuModel {
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
     pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>) -> Result<Self> {
+        let known = gpu.known_pipelines();
         let made = gpu.guarded("uploading the weights", || Self::make(&gpu, &parts)).await;
         if made.is_err() {
-            gpu.forget_pipelines();
+            gpu.forget_pipelines_but(&known);
         }
         let (cells, denses, tables) = made?;
         Ok(Self {
@@ -125,22 +126,16 @@ fn table_size(gpu: &Gpu, (rows, width): (usize, usize)) -> RowsSize {
 }
 
 fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
-    /// A rowwise step runs this many passes of its loops at most: Mesa 22.3 leaves all loops of an invocation
-    /// after 65,535 passes without a word.
-    const MOST_PASSES: usize = 60_000;
     let (features, units) = (cell.features(), cell.units());
     check_weight(gpu, "kernel", padded(features) * units * GATES)?;
     check_weight(gpu, "recurrent_kernel", units * units * GATES)?;
-    let rowwise = [cell.activation, cell.recurrent_activation]
-        .into_iter()
-        .find(|activation| activation.is_rowwise());
-    if let Some(activation) = rowwise.filter(|_| units.div_ceil(64) * (units + 4) > MOST_PASSES) {
-        return Err(Error::Unsupported {
-            layer: format!("LSTM with {units} units"),
-            option: format!("{activation} as an activation of so many units on a GPU"),
-            instead: "run it on Device::cpu()".to_owned(),
-        });
-    }
+    let rowwise = cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise();
+    let step_passes = match rowwise {
+        true => units.div_ceil(recurrent_step::ROWWISE_UNITS) * (units + 4),
+        false => units * (1 + recurrent_step::HEIGHTS[0]),
+    };
+    let layer = format!("LSTM with {features} features and {units} units");
+    check_passes(gpu, layer, step_passes.max(input_projection::passes(features)))?;
     let weights = &cell.weights;
     let kernel: Vec<[f32; GATES]> = weights
         .kernel
@@ -168,6 +163,8 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
 fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(gpu, "kernel of the Dense layer", padded(features) * padded(units))?;
+    let layer = format!("Dense layer with {features} features");
+    check_passes(gpu, layer, input_projection::passes(features))?;
     let kernel = &part.weights.kernel;
     let bias = part.weights.bias.as_ref();
     Ok(Projection::make(
@@ -184,6 +181,21 @@ fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
         },
         part.activation,
     ))
+}
+
+/// A shader may make so many passes of its loops.
+fn check_passes(gpu: &Gpu, layer: String, passes: usize) -> Result<()> {
+    if passes <= gpu.most_passes() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        layer,
+        option: format!(
+            "a sum of so many values on {}, which leaves long loops without a word",
+            gpu.name()
+        ),
+        instead: "install Mesa 25 or later, or run on Device::cpu()".to_owned(),
+    })
 }
 
 /// A weight has to fit one binding.

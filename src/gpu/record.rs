@@ -26,8 +26,10 @@ pub(crate) struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    /// All stages and the placing of the outputs, and of the final states if they are wanted.
-    pub(crate) fn record(&self, commands: &mut Commands<'a>, wants_states: bool) -> Result<()> {
+    /// All stages and the placing of the outputs, and of the final states if they are wanted. Gives the rows that the
+    /// recurrent steps run.
+    pub(crate) fn record(&self, commands: &mut Commands<'a>, wants_states: bool) -> Result<usize> {
+        let mut rows_run = 0;
         for (number, (stage, buffers)) in self.flow.stages.iter().zip(&self.workspace.stages).enumerate() {
             let width = self.flow.widths.get(number).copied().unwrap_or(0);
             match (stage, &buffers.kind) {
@@ -47,7 +49,7 @@ impl<'a> Recorder<'a> {
                         steps,
                         cell: *cell,
                     };
-                    self.recurrent(commands, &run, (gather, projection, input))?;
+                    rows_run += self.recurrent(commands, &run, (gather, projection, input))?;
                 }
                 (Stage::Dense { dense, input }, StageKind::Dense { gather, projections }) => {
                     let weights = self.model.denses.get(*dense).ok_or_else(missing)?;
@@ -86,31 +88,25 @@ impl<'a> Recorder<'a> {
         for (placed, buffers) in self.flow.outputs.iter().zip(&self.workspace.outputs) {
             let cut = self.cut(placed.gather.source)?;
             let width = placed.shape.last().copied().unwrap_or(0);
-            for (number, rows) in buffers
-                .rows
-                .size
+            let size = &buffers.rows.size;
+            let copies = buffers.rows.buffers.iter().zip(&buffers.staging.buffers);
+            for (number, (rows, (made, staging))) in size
                 .full_cut(placed.gather.index.len())
                 .into_iter()
+                .zip(copies)
                 .enumerate()
             {
-                let target = Target {
-                    row: 0,
-                    stride: width,
-                    column: 0,
-                    width,
-                    written: width,
-                    fold: Fold::Set,
-                };
-                buffers.gather.record(commands, rows, &cut, number, target);
-            }
-            for (rows, staging) in buffers.rows.buffers.iter().zip(&buffers.staging.buffers) {
-                commands.copy(rows, 0..rows.size(), staging, 0);
+                let bytes = rows.len() as u64 * size.row_bytes();
+                buffers
+                    .gather
+                    .record(commands, rows, &cut, number, Target::rows(width, width));
+                commands.copy(made, 0..bytes, staging, 0);
             }
         }
         if wants_states {
             self.final_states(commands)?;
         }
-        Ok(())
+        Ok(rows_run)
     }
 
     /// Copies the final h, by sequence, and the final c, by position, to where the host reads them.
@@ -118,14 +114,7 @@ impl<'a> Recorder<'a> {
         for (buffers, &stage) in self.workspace.states.iter().zip(&self.flow.cell_stages) {
             let width = self.flow.widths.get(stage).copied().unwrap_or(0);
             let stride = padded(width);
-            let target = Target {
-                row: 0,
-                stride,
-                column: 0,
-                width,
-                written: stride,
-                fold: Fold::Set,
-            };
+            let target = Target::rows(width, stride);
             let cut = self.cut(Source::Stage(stage))?;
             buffers.gather.record(commands, 0..self.flow.batch, &cut, 0, target);
             let bytes = (self.flow.batch * stride * size_of::<f32>()) as u64;
@@ -177,14 +166,7 @@ impl<'a> Recorder<'a> {
         }
         let width = self.width(input.source);
         let stride = padded(width);
-        let target = Target {
-            row: 0,
-            stride,
-            column: 0,
-            width,
-            written: stride,
-            fold: Fold::Set,
-        };
+        let target = Target::rows(width, stride);
         gather.record(commands, rows, &cut, 0, target);
         Ok((0, 0))
     }
@@ -194,10 +176,11 @@ impl<'a> Recorder<'a> {
         commands: &mut Commands<'a>,
         run: &RecurrentRun<'a>,
         (gather, projection, input): (&'a GatherBuffers, &'a ProjectionGroups, &Gather),
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let mut rows_run = 0;
         let weights = self.model.cells.get(run.cell).ok_or_else(missing)?;
         let schedule = run.schedule;
-        let head = schedule.batch();
+        let head = run.buffers.rows.size.head;
         for (segment, steps) in segments(schedule, run.size).enumerate() {
             let start = rows_of(schedule, &steps).start;
             let group = run.steps.get(segment).ok_or_else(missing)?;
@@ -219,6 +202,7 @@ impl<'a> Recorder<'a> {
                         Some(previous) if step > steps.start => head + schedule.rows_of(previous).start - start,
                         _ => 0,
                     };
+                    rows_run += current.len();
                     weights.step.record(
                         commands,
                         group,
@@ -233,7 +217,7 @@ impl<'a> Recorder<'a> {
                 first = last;
             }
         }
-        Ok(())
+        Ok(rows_run)
     }
 
     fn merge(
@@ -312,7 +296,7 @@ impl<'a> RecurrentRun<'a> {
         );
         let first_step = last + 1 - self.size.segment_steps;
         let row_bytes = self.buffers.rows.size.row_bytes();
-        let first = (self.schedule.batch() + self.schedule.rows_of(last).start
+        let first = (self.buffers.rows.size.head + self.schedule.rows_of(last).start
             - self.schedule.rows_of(first_step).start) as u64;
         let active = self.schedule.active(steps.start) as u64;
         commands.copy(source, first * row_bytes..(first + active) * row_bytes, target, 0);

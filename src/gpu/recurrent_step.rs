@@ -41,8 +41,11 @@ pub(crate) const ROWWISE: Shader = Shader {
 /// Units of a workgroup.
 const UNITS_PER_WORKGROUP: usize = 64;
 
+/// Invocations that share the units of a position in the rowwise shader.
+pub(crate) const ROWWISE_UNITS: usize = 64;
+
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
-const HEIGHTS: [usize; 3] = [8, 4, 1];
+pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
 
 /// The struct `Step` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

@@ -8,9 +8,9 @@ use super::GpuModel;
 use super::commands::Commands;
 use super::mapped::Mapped;
 use super::record::Recorder;
-use super::rows::padded;
-use super::workspace::{StageKind, StateBuffers, Workspace, missing};
-use crate::error::Result;
+use super::rows::{VALUE, padded};
+use super::workspace::{StageKind, Workspace, missing};
+use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, NONE, Ran, Stage};
 use crate::schedule::Schedule;
 use crate::state::State;
@@ -22,29 +22,50 @@ impl GpuModel {
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
     pub(crate) async fn run(&self, flow: &Flow, input: Input<'_>, states: &[State], wants_states: bool) -> Result<Ran> {
         let (batch, time_steps) = input.size();
-        let workspace = match self.take_workspace(batch, time_steps) {
-            Some(workspace) => workspace,
-            None => {
-                self.gpu
-                    .guarded("making the buffers", || Workspace::make(self, batch, time_steps))
-                    .await?
-            }
-        };
-        self.gpu
+        let workspace = self.workspace(batch, time_steps).await?;
+        let rows_run = self
+            .gpu
             .guarded("running the model", || {
                 self.submit(&workspace, flow, input, states, wants_states)
             })
             .await?;
-        let ran = self.read_back(&workspace, flow, states, wants_states).await?;
+        let (outputs, states) = self.read_back(&workspace, flow, states, wants_states).await?;
         self.keep_workspace(workspace);
-        Ok(ran)
+        Ok(Ran {
+            outputs,
+            states,
+            rows_run,
+        })
+    }
+
+    /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
+    async fn workspace(&self, batch: usize, time_steps: usize) -> Result<Workspace> {
+        if let Some(workspace) = self.take_workspace(batch, time_steps) {
+            return Ok(workspace);
+        }
+        let doing = "making the buffers";
+        let make = || Workspace::make(self, batch, time_steps);
+        match self.gpu.guarded(doing, make).await {
+            Err(Error::Gpu { .. }) if self.drop_workspaces() => self.gpu.guarded(doing, make).await,
+            made => made,
+        }
     }
 
     fn take_workspace(&self, batch: usize, time_steps: usize) -> Option<Workspace> {
         let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |workspace: &Workspace| workspace.batch == batch && workspace.time_steps == time_steps;
-        let position = kept.iter().position(fits)?;
+        let fits = |workspace: &Workspace| workspace.batch >= batch && workspace.time_steps >= time_steps;
+        let size = |workspace: &Workspace| workspace.batch * workspace.time_steps;
+        let fitting = kept.iter().enumerate().filter(|(_, workspace)| fits(workspace));
+        let (position, _) = fitting.min_by_key(|(_, workspace)| size(workspace))?;
         Some(kept.remove(position))
+    }
+
+    /// Gives the memory of all kept workspaces back; whether there were any.
+    fn drop_workspaces(&self) -> bool {
+        let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let any = !kept.is_empty();
+        kept.clear();
+        any
     }
 
     fn keep_workspace(&self, workspace: Workspace) {
@@ -54,6 +75,7 @@ impl GpuModel {
         kept.drain(..surplus);
     }
 
+    /// Uploads, records and submits; gives the rows that the recurrent steps run.
     fn submit(
         &self,
         workspace: &Workspace,
@@ -61,10 +83,10 @@ impl GpuModel {
         input: Input<'_>,
         states: &[State],
         wants_states: bool,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         self.upload(workspace, flow, input, states)?;
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
-        Recorder {
+        let rows_run = Recorder {
             model: self,
             workspace,
             flow,
@@ -76,7 +98,7 @@ impl GpuModel {
         let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
         commands.record(&self.gpu, &workspace.params, &mut encoder)?;
         self.gpu.queue().submit([encoder.finish()]);
-        Ok(())
+        Ok(rows_run)
     }
 
     /// Uploads the rows of the input that are read, the lists of rows, and the initial states. Padding is not among them.
@@ -135,47 +157,67 @@ impl GpuModel {
         Ok(())
     }
 
-    async fn read_back(&self, workspace: &Workspace, flow: &Flow, states: &[State], wants_states: bool) -> Result<Ran> {
-        let wanted: &[StateBuffers] = if wants_states { &workspace.states } else { &[] };
-        let outputs = workspace.outputs.iter().flat_map(|output| &output.staging.buffers);
-        let staging: Vec<&wgpu::Buffer> = outputs.chain(wanted.iter().map(|state| &state.staging)).collect();
-        let mut read = self.map(&staging).await?.into_iter();
+    async fn read_back(
+        &self,
+        workspace: &Workspace,
+        flow: &Flow,
+        states: &[State],
+        wants_states: bool,
+    ) -> Result<(Vec<ArrayD<f32>>, Vec<State>)> {
+        let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
+        for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
+            let size = &buffers.staging.size;
+            let held = size.full_cut(placed.gather.index.len());
+            let bytes = held.into_iter().map(|rows| rows.len() as u64 * size.row_bytes());
+            wanted.extend(buffers.staging.buffers.iter().zip(bytes));
+        }
+        if wants_states {
+            let bytes = |state: &State| 2 * (flow.batch * padded(state.cell.ncols())) as u64 * VALUE;
+            wanted.extend(
+                workspace
+                    .states
+                    .iter()
+                    .map(|buffers| &buffers.staging)
+                    .zip(states.iter().map(bytes)),
+            );
+        }
+        let mut read = self.map(&wanted).await?.into_iter();
         let mut outputs = Vec::with_capacity(flow.outputs.len());
         for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
-            let values: usize = placed.shape.iter().product();
-            let mut all: Vec<f32> = Vec::with_capacity(values);
+            let mut all: Vec<f32> = Vec::with_capacity(placed.shape.iter().product());
             for _ in &buffers.staging.buffers {
                 all.extend(read.next().ok_or_else(missing)?);
             }
-            all.truncate(values); // a buffer is never empty
             outputs.push(ArrayD::from_shape_vec(IxDyn(&placed.shape), all).map_err(|_| missing())?);
         }
         let mut finals = states.to_vec();
         for (cell, (values, state)) in read.zip(&mut finals).enumerate() {
             read_state(&values, flow.schedule(cell).ok_or_else(missing)?, state);
         }
-        Ok(Ran {
-            outputs,
-            states: finals,
-        })
+        Ok((outputs, finals))
     }
 
     /// The values of buffers that the host reads, once the GPU has finished.
-    async fn map(&self, staging: &[&wgpu::Buffer]) -> Result<Vec<Vec<f32>>> {
-        let doing = "reading back";
-        let mapped: Vec<Mapped> = staging.iter().map(|buffer| Mapped::request(buffer)).collect();
+    async fn map(&self, wanted: &[(&wgpu::Buffer, u64)]) -> Result<Vec<Vec<f32>>> {
+        let failed = |message: String| self.gpu.failed("reading back", message);
+        let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
+        let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
         #[cfg(not(target_arch = "wasm32"))]
         self.gpu
             .device()
             .poll(wgpu::PollType::wait_indefinitely())
-            .map_err(|error| self.gpu.failed(doing, error.to_string()))?;
-        let mut read = Vec::with_capacity(staging.len());
-        for (buffer, mapped) in staging.iter().zip(mapped) {
-            mapped
-                .await
-                .map_err(|error| self.gpu.failed(doing, error.to_string()))?;
-            let view = buffer.slice(..).get_mapped_range();
-            let view = view.map_err(|error| self.gpu.failed(doing, error.to_string()))?;
+            .map_err(|error| failed(error.to_string()))?;
+        let mut read = Vec::with_capacity(wanted.len());
+        for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
+            let Some(mapped) = mapped else {
+                read.push(Vec::new());
+                continue;
+            };
+            mapped.await.map_err(|error| failed(error.to_string()))?;
+            let view = buffer
+                .slice(..bytes)
+                .get_mapped_range()
+                .map_err(|error| failed(error.to_string()))?;
             read.push(bytemuck::pod_collect_to_vec(&view[..]));
             drop(view);
             buffer.unmap();

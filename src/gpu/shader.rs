@@ -66,7 +66,7 @@ pub(crate) struct Pipeline {
 }
 
 /// A shader's name and its constants.
-type Key = (&'static str, Vec<u32>);
+pub(crate) type Key = (&'static str, Vec<u32>);
 
 /// The pipelines of a device, each made once.
 #[derive(Debug, Default)]
@@ -85,13 +85,16 @@ impl Gpu {
         Arc::clone(pipeline)
     }
 
-    /// Forgets all pipelines, so that one whose making failed is not used by the next runner.
-    pub(crate) fn forget_pipelines(&self) {
-        self.pipelines()
-            .made
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+    /// Which pipelines there are.
+    pub(crate) fn known_pipelines(&self) -> Vec<Key> {
+        let made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.keys().cloned().collect()
+    }
+
+    /// Forgets all other pipelines, so that one whose making failed is not used by the next runner.
+    pub(crate) fn forget_pipelines_but(&self, known: &[Key]) {
+        let mut made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|key, _| known.contains(key));
     }
 
     fn make_pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {

@@ -273,10 +273,5 @@ impl Maker<'_> {
 
 /// Cannot happen: the sizes, the flow and the model come from the same parts.
 pub(crate) fn missing() -> Error {
-    Error::Value {
-        argument: "the flow of the model".to_owned(),
-        expected: "stages that belong to it".to_owned(),
-        found: "others".to_owned(),
-        repair: "this is a defect of cellstate: please report it".to_owned(),
-    }
+    Error::defect("the flow of the model")
 }

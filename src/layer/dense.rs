@@ -12,7 +12,7 @@ use crate::error::Result;
 ///
 /// The input is (batch, features) or (batch, time_steps, features); with the latter every step is a row of its own,
 /// which is what `TimeDistributed(Dense)` does too. Steps are computed whether they are masked or not, for that is what
-/// Keras returns; but equal rows (the repeated outputs of an LSTM over padding) are computed once.
+/// Keras returns, so a Dense layer without a recurrent layer behind it does read padding; but equal rows (the repeated outputs of an LSTM over padding) are computed once.
 ///
 /// ```
 /// use cellstate::{Activation, Dense, Device, Lstm, Model, Sequences};
@@ -94,13 +94,13 @@ impl Dense {
     pub fn with_weights(mut self, kernel: Array2<f32>, bias: Option<Array1<f32>>) -> Result<Self> {
         self.check()?;
         check_tensor(
-            "kernel",
+            "kernel of the Dense",
             &kernel.view(),
             &[self.features, self.units],
             "(features, units)",
         )?;
         if let Some(bias) = &bias {
-            check_tensor("bias", &bias.view(), &[self.units], "(units)")?;
+            check_tensor("bias of the Dense", &bias.view(), &[self.units], "(units)")?;
         }
         self.use_bias = bias.is_some();
         self.weights = Some(DenseWeights { kernel, bias });

@@ -47,6 +47,9 @@ impl Embedding {
     }
 
     /// Whether token 0 is padding, which the layers behind do not run (default false). Row 0 is looked up all the same.
+    ///
+    /// The mask that this makes replaces one that the [`Sequences`](crate::Sequences) brought along, as in Keras. Without it
+    /// theirs goes on to the next layer; Keras drops it there, but somebody who gives lengths means them.
     /// As in Keras this replaces a mask that the [`Sequences`](crate::Sequences) brought along; only a step which that one
     /// masks and whose token has no row stays masked.
     pub fn mask_zero(mut self, mask_zero: bool) -> Self {
@@ -75,7 +78,7 @@ impl Embedding {
     pub fn with_embeddings(mut self, embeddings: Array2<f32>) -> Result<Self> {
         self.check()?;
         check_tensor(
-            "embeddings",
+            "embeddings of the Embedding",
             &embeddings.view(),
             &[self.input_dim, self.output_dim],
             "(input_dim, output_dim)",

@@ -192,19 +192,19 @@ impl Lstm {
         self.check()?;
         let columns = GATES * self.units;
         check_tensor(
-            "kernel",
+            "kernel of the LSTM",
             &kernel.view(),
             &[self.features, columns],
             "(features, 4·units)",
         )?;
         check_tensor(
-            "recurrent_kernel",
+            "recurrent_kernel of the LSTM",
             &recurrent_kernel.view(),
             &[self.units, columns],
             "(units, 4·units)",
         )?;
         if let Some(bias) = &bias {
-            check_tensor("bias", &bias.view(), &[columns], "(4·units)")?;
+            check_tensor("bias of the LSTM", &bias.view(), &[columns], "(4·units)")?;
         }
         self.use_bias = bias.is_some();
         self.weights = Some(LstmWeights {

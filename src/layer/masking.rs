@@ -4,7 +4,8 @@
 ///
 /// A step counts if **any** feature differs from `mask_value` (−0 equals 0, NaN differs from everything). The mask
 /// travels to the layers behind, and the steps that do not count are set to zero. It replaces a mask that the
-/// [`Sequences`](crate::Sequences) brought along, as in Keras. In a model it stands first, before any layer that
+/// [`Sequences`](crate::Sequences) brought along, as in Keras: what they had masked counts again unless it equals
+/// `mask_value`, NaN included. In a model it stands first, before any layer that
 /// computes. With a single feature a true reading of `mask_value` is masked too: take a value that cannot occur.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! Several LSTM cells as one layer.
 
-use super::lstm::Lstm;
+use super::lstm::{Lstm, LstmOptions};
 use crate::error::{Error, Result};
 
 /// Several LSTM cells that run one behind the other in every time step, as `keras.layers.RNN([LSTMCell, LSTMCell, …])`
@@ -69,24 +69,34 @@ impl StackedRnnCells {
         &self.cells
     }
 
-    /// The stack seen as one LSTM: the last cell with the stack's options.
-    pub(crate) fn as_lstm(&self) -> Result<Lstm> {
+    /// The options of the whole, with the activations of the last cell.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if there is no cell.
+    pub fn options(&self) -> Result<LstmOptions> {
         let last = self.cells.last().ok_or_else(|| Error::Value {
             argument: "cells of StackedRnnCells".to_owned(),
             expected: "at least one cell".to_owned(),
             found: "none".to_owned(),
             repair: "pass the cells: `StackedRnnCells::new([Lstm::new(…), …])`".to_owned(),
         })?;
-        Ok(last
-            .clone()
-            .return_sequences(self.return_sequences)
-            .return_state(self.return_state)
-            .go_backwards(self.go_backwards)
-            .zero_output_for_mask(self.zero_output_for_mask))
+        Ok(LstmOptions {
+            return_sequences: self.return_sequences,
+            return_state: self.return_state,
+            go_backwards: self.go_backwards,
+            zero_output_for_mask: self.zero_output_for_mask,
+            ..last.options()
+        })
+    }
+
+    /// The units of the last cell, which are those of the output.
+    pub(crate) fn units(&self) -> usize {
+        self.cells.last().map_or(0, Lstm::units)
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        self.as_lstm()?;
+        self.options()?;
         for (number, cell) in self.cells.iter().enumerate() {
             cell.check()?;
             let options = cell.options();
@@ -112,7 +122,7 @@ impl StackedRnnCells {
                     layer: format!("cell {} of StackedRnnCells", number + 1),
                     expected: after.features(),
                     found: before.units(),
-                    shape: vec![before.units()],
+                    shape: Vec::new(),
                     repair: format!("make it `Lstm::new({}, {})`", before.units(), after.units()),
                 });
             }

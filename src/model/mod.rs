@@ -189,10 +189,10 @@ impl Checker<'_> {
             }
             Layer::StackedRnnCells(stack) => {
                 stack.check()?;
-                let whole = stack.as_lstm()?;
+                let options = stack.options()?;
                 let features = stack.cells().first().map_or(0, |cell| cell.features());
-                self.recurrent(before, features, whole.options().return_state)?;
-                Ok(after(whole.options().return_sequences, whole.units()))
+                self.recurrent(before, features, options.return_state)?;
+                Ok(after(options.return_sequences, stack.units()))
             }
             Layer::Bidirectional(layer) => {
                 layer.check()?;
@@ -237,7 +237,7 @@ impl Checker<'_> {
                 layer: format!("layer {} ({})", self.position, self.layer.class()),
                 expected,
                 found,
-                shape: vec![found],
+                shape: Vec::new(),
                 repair: format!("make it take {found} features, or give the layer before it {expected} units"),
             }),
             _ => Ok(()),

@@ -65,6 +65,8 @@ pub(crate) enum Operation {
 pub(crate) struct Parts {
     /// The features of the input; `None` for tokens.
     pub(crate) features: Option<usize>,
+    /// The layer that reads the input, as messages name it.
+    pub(crate) reader: String,
     pub(crate) operations: Vec<Operation>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) denses: Vec<DensePart>,
@@ -78,6 +80,7 @@ impl Parts {
     pub(crate) fn new(layers: &[Layer]) -> Result<Self> {
         let mut parts = Self {
             features: None,
+            reader: String::new(),
             operations: Vec::new(),
             cells: Vec::new(),
             denses: Vec::new(),
@@ -87,6 +90,13 @@ impl Parts {
         for layer in layers {
             parts.push(layer)?;
         }
+        let reader = layers
+            .iter()
+            .enumerate()
+            .find(|(_, layer)| !matches!(layer, Layer::Masking(_)));
+        parts.reader = reader.map_or_else(String::new, |(position, layer)| {
+            format!("layer {position} ({})", layer.class())
+        });
         parts.features = parts
             .operations
             .iter()
@@ -134,7 +144,7 @@ impl Parts {
                     .collect::<Result<Vec<_>>>()?;
                 Operation::Recurrent {
                     cells,
-                    options: stack.as_lstm()?.options(),
+                    options: stack.options()?,
                 }
             }
             Layer::Bidirectional(layer) => Operation::Bidirectional {

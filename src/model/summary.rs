@@ -45,7 +45,7 @@ fn shape_after(layer: &Layer, sequences: &mut bool, features: Option<usize>) -> 
     let recurrent = match layer {
         Layer::Lstm(lstm) => Some(lstm.options().return_sequences),
         Layer::Bidirectional(layer) => Some(layer.forward().options().return_sequences),
-        Layer::StackedRnnCells(stack) => stack.as_lstm().ok().map(|lstm| lstm.options().return_sequences),
+        Layer::StackedRnnCells(stack) => stack.options().ok().map(|options| options.return_sequences),
         Layer::Masking(_) | Layer::Embedding(_) | Layer::Dense(_) => None,
     };
     *sequences = recurrent.unwrap_or(*sequences);
@@ -61,7 +61,7 @@ fn shape_after(layer: &Layer, sequences: &mut bool, features: Option<usize>) -> 
         Layer::Embedding(embedding) => shape(embedding.output_dim()),
         Layer::Dense(dense) => shape(dense.units()),
         Layer::Lstm(lstm) => shape(lstm.units()),
-        Layer::StackedRnnCells(stack) => shape(stack.cells().last().map_or(0, |cell| cell.units())),
+        Layer::StackedRnnCells(stack) => shape(stack.units()),
         Layer::Bidirectional(layer) if layer.merge() == MergeMode::Separate => {
             format!(
                 "{} and {}",

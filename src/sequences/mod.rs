@@ -53,7 +53,7 @@ enum Data<'a> {
     Tokens(CowArray<'a, i32, Ix2>),
 }
 
-/// Which steps count. Each of these replaces an earlier mask.
+/// Which steps count. `with_lengths` and `with_mask` replace an earlier mask; those that go by what is in a step narrow it.
 impl<'a> Sequences<'a> {
     /// Of sequence `i` only the first `lengths[i]` steps count: a batch padded at the end.
     ///
@@ -124,7 +124,9 @@ impl<'a> Sequences<'a> {
     /// A step counts if any of its features differs from `value`: the rule of Keras 3.15's `Masking(mask_value)`.
     ///
     /// −0 equals 0, and NaN differs from everything. **With one feature, a real reading of `value` is lost too**: choose
-    /// a value that cannot occur, or use [`with_lengths`](Self::with_lengths). The values themselves are left alone;
+    /// a value that cannot occur, or use [`with_lengths`](Self::with_lengths). A step that does not count already, the
+    /// padding of a ragged batch say, still does not; the layer `Masking` in contrast replaces the mask, as Keras does. The
+    /// values themselves are left alone;
     /// Keras also writes zeros over the masked steps, which nothing here reads. With 0 features no step counts.
     ///
     /// # Errors
@@ -156,7 +158,8 @@ impl<'a> Sequences<'a> {
 
     /// A step with any feature missing (NaN) does not count: for series with gaps.
     ///
-    /// Infinity is not missing. Keras has no such mask: there NaN reaches the result.
+    /// Infinity is not missing. A step that does not count already, the padding of a ragged batch say, still does not. Keras
+    /// has no such mask: there NaN reaches the result.
     ///
     /// # Errors
     ///
@@ -174,7 +177,7 @@ impl<'a> Sequences<'a> {
         self.mask_steps("mask_missing", |step| !step.iter().any(|feature| feature.is_nan()))
     }
 
-    /// Masks by what is in a step.
+    /// Masks by what is in a step; what did not count before still does not.
     fn mask_steps(self, call: &str, counts: impl Fn(ndarray::ArrayView1<'_, f32>) -> bool) -> Result<Self> {
         let Data::Values(values) = &self.data else {
             return Err(Error::InputKind {
@@ -190,6 +193,10 @@ impl<'a> Sequences<'a> {
         Zip::from(mask.valid_mut())
             .and(values.lanes(Axis(2)))
             .for_each(|valid, step| *valid = counts(step));
+        if let Some(before) = &self.mask {
+            mask.valid_mut()
+                .zip_mut_with(&before.view(), |valid, &before| *valid &= before);
+        }
         Ok(self.masked(mask))
     }
 

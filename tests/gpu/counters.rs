@@ -26,7 +26,8 @@ fn the_second_run_of_a_size_makes_nothing() {
 
 #[test]
 fn four_sizes_alternate_and_make_nothing() {
-    const SIZES: [(usize, usize); 4] = [(4, 9), (9, 4), (1, 1), (3, 30)];
+    // none holds another
+    const SIZES: [(usize, usize); 4] = [(2, 30), (4, 9), (9, 4), (30, 2)];
     for adapter in adapters() {
         for kind in kinds(3, 5).into_iter().take(3) {
             let opened = open(&adapter, floor());
@@ -39,12 +40,18 @@ fn four_sizes_alternate_and_make_nothing() {
                 SIZES.iter().rev().for_each(|&size| drop(run(size, seed + 9)));
             }
             assert_eq!(opened.made(), first, "{}", kind.name);
+            // what is smaller in both takes the buffers of a larger one
+            for smaller in [(1, 1), (2, 9), (0, 5), (3, 0), (8, 4)] {
+                run(smaller, 1);
+                assert_eq!(opened.made(), first, "{}: {smaller:?}", kind.name);
+            }
+            SIZES.iter().for_each(|&size| drop(run(size, 20)));
             // the fifth size takes the place of the one that was used longest ago
-            run((2, 2), 1);
+            run((3, 20), 1);
             let [buffers, bind_groups, pipelines] = opened.made();
             assert!(buffers > first[0] && bind_groups > first[1], "{}", kind.name);
             assert_eq!(pipelines, first[2], "{}", kind.name);
-            SIZES.iter().take(3).for_each(|&size| drop(run(size, 1)));
+            SIZES.iter().skip(1).for_each(|&size| drop(run(size, 1)));
             assert_eq!(opened.made(), [buffers, bind_groups, pipelines], "{}", kind.name);
         }
     }

@@ -13,8 +13,8 @@ fn it_is_exactly_what_the_first_run_makes() {
         for (features, units) in [(3, 5), (8, 70)] {
             let opened = open(&adapter, floor());
             for kind in kinds(features, units) {
-                let gpu = kind.on(&opened.device);
                 for (batch, time_steps) in SIZES {
+                    let gpu = kind.on(&opened.device); // a runner that has no buffers yet
                     let told = gpu.runner().gpu_memory(batch, time_steps).unwrap();
                     let before = opened.gpu.counters().bytes();
                     let input = kind.batch(batch, time_steps, 1);

@@ -130,23 +130,24 @@ fn weights_that_are_no_numbers() {
         refused!(
             given,
             Error::NotFinite { .. },
-            "kernel[1, 17]",
+            "kernel of the ",
+            "at [1, 17]",
             wrong.to_string(),
             "earlier epoch"
         );
         let given = lstm().with_weights(kernel.clone(), spoiled((5, 20), [4, 19]), None);
-        refused!(given, Error::NotFinite { .. }, "recurrent_kernel[4, 19]");
+        refused!(given, Error::NotFinite { .. }, "recurrent_kernel of the ", "at [4, 19]");
         let mut bias = Array1::zeros(20);
         bias[3] = wrong;
         let given = lstm().with_weights(kernel.clone(), recurrent.clone(), Some(bias));
-        refused!(given, Error::NotFinite { .. }, "bias[3]");
+        refused!(given, Error::NotFinite { .. }, "bias of the ", "at [3]");
         // the index is that of the array as it is seen, however it lies in memory
         let given = lstm().with_weights(spoiled((20, 3), [17, 1]).reversed_axes(), recurrent, None);
-        refused!(given, Error::NotFinite { .. }, "kernel[1, 17]");
+        refused!(given, Error::NotFinite { .. }, "kernel of the ", "at [1, 17]");
         let given = Dense::new(3, 5).with_weights(spoiled((3, 5), [2, 0]), None);
-        refused!(given, Error::NotFinite { .. }, "kernel[2, 0]");
+        refused!(given, Error::NotFinite { .. }, "kernel of the ", "at [2, 0]");
         let given = Embedding::new(3, 5).with_embeddings(spoiled((3, 5), [0, 4]));
-        refused!(given, Error::NotFinite { .. }, "embeddings[0, 4]");
+        refused!(given, Error::NotFinite { .. }, "embeddings of the ", "at [0, 4]");
     }
 }
 

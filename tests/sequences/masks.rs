@@ -123,3 +123,25 @@ proptest! {
         prop_assert_eq!(mask.lengths(), lengths);
     }
 }
+
+/// Padding stays padding when readings are missing besides.
+#[test]
+fn masks_by_content_narrow_the_mask_that_is_there() {
+    let (long, short) = (array![[1.0], [f32::NAN], [3.0]], array![[4.0]]);
+    let padded = || Sequences::pad([long.view(), short.view()]).unwrap();
+    assert_eq!(padded().mask_missing().unwrap().lengths(), [2, 1]);
+    assert_eq!(padded().with_mask_value(9.0).unwrap().lengths(), [3, 1]);
+    assert_eq!(
+        padded().with_mask_value(3.0).unwrap().mask_missing().unwrap().lengths(),
+        [1, 1]
+    );
+    assert_eq!(
+        padded()
+            .mask_missing()
+            .unwrap()
+            .with_lengths(&[3, 3])
+            .unwrap()
+            .lengths(),
+        [3, 3]
+    );
+}

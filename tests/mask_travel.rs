@@ -1,0 +1,83 @@
+//! Which mask a recurrent layer gets: the caller's, or that of a layer before it. Keras 3.15's rules where it has one.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+
+#[path = "support/devices.rs"]
+mod devices;
+
+use cellstate::{Dense, Device, Embedding, Layer, Lstm, Masking, Model, Output, Sequences};
+use devices::devices;
+use ndarray::{Array2, Array3, ArrayD, array, s};
+
+fn run(layers: &[Layer], sequences: &Sequences<'_>, device: &Device) -> Output {
+    let builder = layers
+        .iter()
+        .cloned()
+        .fold(Model::builder(), |builder, layer| builder.add(layer));
+    builder.build().unwrap().on(device).unwrap().run(sequences).unwrap()
+}
+
+fn values(output: &Output) -> ArrayD<f32> {
+    output.values().to_owned()
+}
+
+fn tokens() -> Array2<i32> {
+    array![[3, 0, 2, 1], [1, 2, 0, 0]]
+}
+
+#[test]
+fn a_mask_of_the_caller_goes_through_an_embedding_that_makes_none() {
+    let layers = [Embedding::new(4, 3).into(), Lstm::new(3, 5).into()];
+    let batch = Sequences::from(tokens()).with_lengths(&[4, 2]).unwrap();
+    for device in devices() {
+        let output = run(&layers, &batch, &device);
+        assert_eq!(output.rows_run(), 6);
+        let alone = run(&layers, &Sequences::from(array![[1, 2]]), &device);
+        let difference = (&output.last().row(1) - &alone.last().row(0)).mapv(f32::abs);
+        assert!(difference.iter().all(|&error| error <= 1e-6), "{difference}");
+    }
+}
+
+#[test]
+fn mask_zero_takes_the_place_of_the_mask_of_the_caller() {
+    let layers = [Embedding::new(4, 3).mask_zero(true).into(), Lstm::new(3, 5).into()];
+    let plain = Sequences::from(tokens());
+    let masked = Sequences::from(tokens()).with_lengths(&[1, 1]).unwrap();
+    for device in devices() {
+        let (plain, masked) = (run(&layers, &plain, &device), run(&layers, &masked, &device));
+        assert_eq!((plain.rows_run(), masked.rows_run()), (5, 5));
+        assert_eq!(values(&plain), values(&masked));
+    }
+}
+
+#[test]
+fn a_masking_layer_takes_the_place_of_the_mask_of_the_caller() {
+    let layers = [Masking::new(0.0).into(), Lstm::new(1, 5).into()];
+    let x = array![[[0.5], [0.0], [0.25]], [[0.0], [0.0], [0.75]]];
+    let masked = Sequences::from(&x).with_lengths(&[2, 1]).unwrap();
+    for device in devices() {
+        let output = run(&layers, &masked, &device);
+        assert_eq!(output.rows_run(), 3);
+        assert_eq!(values(&output), values(&run(&layers, &Sequences::from(&x), &device)));
+    }
+}
+
+#[test]
+fn a_mask_goes_through_dense_and_its_padding_is_not_computed() {
+    let layers = [
+        Dense::new(2, 3).into(),
+        Lstm::new(3, 5).return_sequences(true).into(),
+        Dense::new(5, 2).into(),
+    ];
+    let mut x = Array3::from_shape_fn((2, 4, 2), |(i, j, k)| (i + 2 * j + 3 * k) as f32 * 0.1);
+    let batch = Sequences::from(&x).with_lengths(&[4, 1]).unwrap().into_owned();
+    x.slice_mut(s![1, 1.., ..]).fill(f32::NAN);
+    let spoiled = Sequences::from(&x).with_lengths(&[4, 1]).unwrap();
+    for device in devices() {
+        let (clean, spoiled) = (run(&layers, &batch, &device), run(&layers, &spoiled, &device));
+        assert_eq!(clean.rows_run(), 5);
+        assert_eq!(values(&clean), values(&spoiled));
+        // a masked step shows the Dense layer's value for the output before it, as in Keras
+        let sequences = clean.sequences().unwrap();
+        assert_eq!(sequences.slice(s![1, 1, ..]), sequences.slice(s![1, 0, ..]));
+    }
+}
