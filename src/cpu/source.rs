@@ -61,7 +61,9 @@ impl<'a> Source<'a> {
         let length = index.len() * self.width;
         if length < FRESH {
             let mut rows = Vec::with_capacity(length);
-            index.iter().for_each(|&number| rows.extend_from_slice(self.row(number)));
+            index
+                .iter()
+                .for_each(|&number| rows.extend_from_slice(self.row(number)));
             return rows;
         }
         let mut rows = vec![0.0; length];
