@@ -33,6 +33,9 @@ impl From<Gpu> for Device {
 impl Device {
     /// The CPU path: there is always one.
     ///
+    /// It uses the vector instructions that the machine has, found out when a model is put on it. The environment variable
+    /// `CELLSTATE_CPU` names others: `avx512`, `avx2`, `neon`, or `plain` for none.
+    ///
     /// ```
     /// # use cellstate::Device;
     /// assert!(matches!(Device::cpu(), Device::Cpu));

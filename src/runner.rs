@@ -58,7 +58,8 @@ impl Model {
     /// # Errors
     ///
     /// On a GPU [`Error::TooLarge`](crate::Error::TooLarge) if a weight is larger than its binding,
-    /// [`Error::Gpu`](crate::Error::Gpu) if the driver fails.
+    /// [`Error::Gpu`](crate::Error::Gpu) if the driver fails. On the CPU [`Error::Value`](crate::Error::Value) if the
+    /// environment variable `CELLSTATE_CPU` names instructions that the machine does not have.
     ///
     /// ```
     /// # use cellstate::{Dense, Device, Lstm, Model, Sequences};

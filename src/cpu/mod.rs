@@ -1,6 +1,7 @@
 //! The CPU path: the stages of a flow, by the same names as on the GPU.
 
 mod buffer;
+mod exchange;
 mod gates;
 mod hand;
 mod input_projection;

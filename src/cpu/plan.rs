@@ -1,8 +1,9 @@
 //! Over how many threads a run is split, and how.
 
+use super::exchange::BLOCK;
 use super::team::MOST_TOGETHER;
 
-/// Below this many floating point operations one thread is done before others have woken up.
+/// So many floating point operations are worth waking a thread: with fewer, the others are done before it is there.
 const WORTH_WAKING: usize = 1_000_000;
 
 /// The bytes of recurrent weights that a thread should have to read in a step: about a microsecond of work, several times
@@ -26,18 +27,18 @@ impl Plan {
             rows,
             features,
             units,
-            lanes,
             tile_rows,
         } = sizes;
         let operations = rows.saturating_mul(units).saturating_mul(8 * (features + units));
-        if threads <= 1 || operations < WORTH_WAKING {
+        let threads = threads.min(operations / WORTH_WAKING);
+        if threads <= 1 {
             return Self { hands: 1, members: 1 };
         }
         // A hand of fewer rows than a tile has would read the weights as often, for fewer rows. Then rather its units are
         // split, and each core keeps its part of the weights in its own cache.
         let hands = (batch / tile_rows).clamp(1, threads);
         let useful = units.saturating_mul(units).saturating_mul(16) / WORTH_MEETING;
-        let members = (threads / hands).min(units.div_ceil(lanes)).min(useful.max(1));
+        let members = (threads / hands).min(units.div_ceil(BLOCK)).min(useful.max(1));
         if members == 1 || batch.div_ceil(hands) > MOST_TOGETHER {
             return Self {
                 hands: batch.clamp(1, threads),
@@ -56,8 +57,6 @@ pub(super) struct Sizes {
     pub(super) rows: usize,
     pub(super) features: usize,
     pub(super) units: usize,
-    /// Of a vector.
-    pub(super) lanes: usize,
     pub(super) tile_rows: usize,
 }
 
@@ -73,7 +72,6 @@ mod tests {
                 rows: batch * 1000,
                 features: 64,
                 units,
-                lanes: 16,
                 tile_rows: 6,
             },
         );

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::buffer::{Buffer, Buffers};
+use super::exchange::BLOCK;
 use super::gates::Weights;
 use super::hand::{Hand, Reading, deal};
 use super::panels::Panels;
@@ -91,7 +92,7 @@ impl Recurrent {
         hidden: &mut [f32],
     ) -> usize {
         let schedule = reading.schedule;
-        let (lanes, tile_rows) = self.path.tile();
+        let (_, tile_rows) = self.path.tile();
         let plan = Plan::new(
             rayon::current_num_threads(),
             Sizes {
@@ -99,7 +100,6 @@ impl Recurrent {
                 rows: schedule.rows(),
                 features: self.features,
                 units: self.units,
-                lanes,
                 tile_rows,
             },
         );
@@ -126,10 +126,7 @@ impl Recurrent {
                 Team::new(hand, self.units, begin, shares)
             })
             .collect();
-        let room = |team: usize| match plan.members {
-            1 => 0,
-            _ => teams.get(team).map_or(0, Team::exchanged),
-        };
+        let room = |team: usize| teams.get(team).map_or(0, Team::room);
         let members: Vec<(usize, usize, Buffer<'_>)> = (0..plan.members)
             .flat_map(|member| (0..plan.hands).map(move |team| (team, member)))
             .map(|(team, member)| (team, member, buffers.take(room(team))))
@@ -157,11 +154,13 @@ impl Recurrent {
         rows_run
     }
 
-    /// The panels of each member of a team.
+    /// The panels of each member of a team: as many as fill whole blocks of what the members exchange.
     fn shares(&self, members: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let (lanes, _) = self.path.tile();
-        let panels = self.units.div_ceil(lanes);
-        (0..members).map(move |member| member * panels / members..(member + 1) * panels / members)
+        let (panels, block) = (self.units.div_ceil(lanes), (BLOCK / lanes).max(1));
+        let blocks = panels.div_ceil(block);
+        let first = move |member: usize| (member * blocks / members * block).min(panels);
+        (0..members).map(move |member| first(member)..first(member + 1))
     }
 
     /// The rows cut into the columns of each member.

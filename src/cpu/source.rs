@@ -46,23 +46,30 @@ impl<'a> Source<'a> {
     }
 
     /// `rows[r] = self[index[r]]` for every r.
-    pub(super) fn gather_into(&self, index: &[u32], rows: &mut [f32]) {
+    fn gather_into(&self, index: &[u32], rows: &mut [f32]) {
         let rows = rows.chunks_exact_mut(self.width.max(1));
         rows.zip(index)
             .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
     }
 
-    /// The same into numbers of its own; the threads share a long list.
+    /// The same into numbers of its own.
     pub(super) fn gather(&self, index: &[u32]) -> Vec<f32> {
         const ROWS_PER_TASK: usize = 1024;
-        let mut rows = vec![0.0; index.len() * self.width];
-        if index.len() <= ROWS_PER_TASK {
-            self.gather_into(index, &mut rows);
-        } else {
-            rows.par_chunks_mut((ROWS_PER_TASK * self.width).max(1))
-                .zip(index.par_chunks(ROWS_PER_TASK))
-                .for_each(|(rows, index)| self.gather_into(index, rows));
+        // Numbers that the allocator gets from the system for this one call: what costs time is that each page is touched
+        // for the first time, and the threads share that. Below, memory that was used before is not filled twice.
+        const FRESH: usize = 4 << 20;
+        let length = index.len() * self.width;
+        if length < FRESH {
+            let mut rows = Vec::with_capacity(length);
+            index
+                .iter()
+                .for_each(|&number| rows.extend_from_slice(self.row(number)));
+            return rows;
         }
+        let mut rows = vec![0.0; length];
+        rows.par_chunks_mut(ROWS_PER_TASK * self.width)
+            .zip(index.par_chunks(ROWS_PER_TASK))
+            .for_each(|(rows, index)| self.gather_into(index, rows));
         rows
     }
 

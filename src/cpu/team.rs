@@ -1,23 +1,28 @@
 //! The threads that run one hand together.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
+use super::exchange::{BLOCK, Exchange, Found};
 use super::hand::Hand;
 use super::share::Share;
 
 /// The most positions of a hand that a team of several threads runs.
 pub(super) const MOST_TOGETHER: usize = 16;
 
-/// How often a thread looks before it lets another one have its core.
-const SPINS: usize = 2000;
+/// How often a member looks for h of another one before it looks whether that one is there at all: a few microseconds.
+/// Looking there takes a line of the cache away from the other, so it is not done in vain.
+const PATIENCE: usize = 100;
 
-/// The shares of one hand, and what their threads exchange: h, after every step.
+/// After so many such looks it lets another thread have its core.
+const LOOKS: usize = 10;
+
+/// The shares of one hand. Each member runs its own one, step by step, and gets h of the others from the exchange.
 ///
-/// Nobody has to come: a thread runs its own share first, then every other one of the step that nobody has begun, and so
-/// one thread alone gets to the end as well. What a share computes does not depend on who computes it, and a sum is made
-/// within one share, so the bits do not depend on the threads. A thread waits only for a share that another thread is
-/// running at that moment; it spins a while (a step is short), then gives its core away.
+/// Nobody has to come: while a member waits, it runs the shares of those that are not there, and so one thread alone gets
+/// to the end as well. What a share computes does not depend on who computes it, and a sum is made within one share, so the
+/// bits do not depend on the threads. A member waits only for a share that another thread is running at that moment; it
+/// spins for a while (a step is short), then gives its core away.
 #[derive(Debug)]
 pub(super) struct Team<'a> {
     hand: Hand<'a>,
@@ -25,44 +30,44 @@ pub(super) struct Team<'a> {
     /// h before the first step, one row for each position.
     begin: Vec<&'a [f32]>,
     shares: Vec<Mutex<Share<'a>>>,
-    /// h before even steps and before odd steps, (2, positions, units), as bits.
-    exchange: Vec<AtomicU32>,
-    /// How many shares are done, of all steps together.
-    done: Apart<AtomicUsize>,
+    exchange: Exchange,
     failed: AtomicBool,
 }
 
-/// On a line of the cache of its own, so that the spinning slows down nobody.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Apart<T>(T);
+/// What a member knows.
+#[derive(Debug)]
+struct Member<'m> {
+    /// h before `step`, as far as it was read, and h before the step before, if `knows_previous`: (positions, stride) each.
+    hidden: &'m mut [f32],
+    previous: &'m mut [f32],
+    step: usize,
+    knows_previous: bool,
+    patience: usize,
+}
 
 impl<'a> Team<'a> {
     pub(super) fn new(hand: Hand<'a>, units: usize, begin: Vec<&'a [f32]>, shares: Vec<Share<'a>>) -> Self {
-        let exchanged = if shares.len() > 1 { hand.active(0) * units } else { 0 };
-        let mut exchange = Vec::with_capacity(2 * exchanged);
-        exchange.extend(
-            begin
-                .iter()
-                .flat_map(|row| row.iter())
-                .map(|h| AtomicU32::new(h.to_bits())),
-        );
-        exchange.truncate(exchanged);
-        exchange.resize_with(2 * exchanged, AtomicU32::default);
+        let rows = if shares.len() > 1 { begin.len() } else { 0 };
+        let exchange = Exchange::new(rows, units);
+        for (position, row) in begin.iter().enumerate().take(rows) {
+            exchange.write(0, position, 0, row);
+        }
         Self {
             hand,
             units,
             begin,
             shares: shares.into_iter().map(Mutex::new).collect(),
             exchange,
-            done: Apart::default(),
             failed: AtomicBool::new(false),
         }
     }
 
     /// How many numbers a member needs room for.
-    pub(super) fn exchanged(&self) -> usize {
-        self.exchange.len() / 2
+    pub(super) fn room(&self) -> usize {
+        match self.shares.len() {
+            1 => 0,
+            _ => 2 * self.begin.len() * self.exchange.stride(),
+        }
     }
 
     pub(super) fn into_shares(self) -> impl Iterator<Item = Share<'a>> {
@@ -71,13 +76,21 @@ impl<'a> Team<'a> {
             .map(|share| share.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What member `member` does. `hidden` is its own room for h, (positions, units).
-    pub(super) fn run(&self, member: usize, hidden: &mut [f32]) {
+    /// What member `number` does, in a room of its own.
+    pub(super) fn run(&self, number: usize, room: &mut [f32]) {
         match self.shares.as_slice() {
             [share] => self.run_alone(share),
-            shares => {
+            _ => {
                 let _guard = Guard(&self.failed);
-                self.run_member(shares, member, hidden);
+                let (hidden, previous) = room.split_at_mut(room.len() / 2);
+                let member = Member {
+                    hidden,
+                    previous,
+                    step: 0,
+                    knows_previous: false,
+                    patience: PATIENCE,
+                };
+                self.run_member(number, member);
             }
         }
     }
@@ -93,64 +106,94 @@ impl<'a> Team<'a> {
         }
     }
 
-    fn run_member(&self, shares: &[Mutex<Share<'a>>], member: usize, hidden: &mut [f32]) {
-        let half = self.exchange.len() / 2;
-        let own_first = shares.iter().cycle().skip(member).take(shares.len());
-        for step in 0..self.hand.steps() {
-            if !self.wait(step * shares.len()) {
-                return;
+    fn run_member(&self, number: usize, mut member: Member<'_>) {
+        let Some(own) = self.shares.get(number) else { return };
+        // h after the last step is waited for too: then all shares are done
+        while self.read(&mut member) && member.step < self.hand.steps() {
+            match own.lock() {
+                Ok(mut share) => self.run_share(&mut share, member.step, member.hidden),
+                Err(_) => return, // its thread has panicked
             }
-            let values = self.hand.active(step) * self.units;
-            let now = self.exchange.get(step % 2 * half..).unwrap_or_default();
-            let hidden = hidden.get_mut(..values).unwrap_or_default();
-            for (h, bits) in hidden.iter_mut().zip(now) {
-                *h = f32::from_bits(bits.load(Ordering::Relaxed));
+            std::mem::swap(&mut member.hidden, &mut member.previous);
+            member.knows_previous = true;
+            member.step += 1;
+        }
+    }
+
+    /// Runs a share that is at this step, from h of all units, and tells the others. A share that is further is done.
+    fn run_share(&self, share: &mut Share<'a>, step: usize, hidden: &[f32]) {
+        if share.step() != step {
+            return;
+        }
+        let mut rows: [&[f32]; MOST_TOGETHER] = [&[]; MOST_TOGETHER];
+        for (row, hidden) in rows.iter_mut().zip(hidden.chunks_exact(self.exchange.stride().max(1))) {
+            *row = hidden.get(..self.units).unwrap_or_default();
+        }
+        share.run(&rows);
+        for (position, row) in share.next().iter().enumerate() {
+            self.exchange.write(step + 1, position, share.first_unit(), row);
+        }
+    }
+
+    /// Reads h before the member's step; a member that is late goes on to the step where the others are. `false` if h will
+    /// not come.
+    fn read(&self, member: &mut Member<'_>) -> bool {
+        let mut waited = (0, 0);
+        'step: loop {
+            // all that run in the step before have written h
+            let rows = self.hand.active(member.step.saturating_sub(1));
+            for row in 0..rows {
+                for block in 0..self.exchange.blocks_of_row() {
+                    loop {
+                        let begin = row * self.exchange.stride() + block * BLOCK;
+                        let values = member.hidden.get_mut(begin..begin + BLOCK).unwrap_or_default();
+                        match self.exchange.read(member.step, row, block, values) {
+                            Found::Ready => break,
+                            Found::Later(step) => {
+                                member.step = step;
+                                member.knows_previous = false;
+                                continue 'step;
+                            }
+                            Found::Missing => {
+                                if !self.wait(member, &mut waited) {
+                                    return false;
+                                }
+                            }
+                        }
+                    }
+                }
             }
-            let mut rows: [&[f32]; MOST_TOGETHER] = [&[]; MOST_TOGETHER];
-            for (row, hidden) in rows.iter_mut().zip(hidden.chunks_exact(self.units.max(1))) {
-                *row = hidden;
-            }
-            for share in own_first.clone() {
-                let mut share = match share.try_lock() {
-                    Ok(share) => share,
-                    Err(TryLockError::WouldBlock) => continue, // somebody runs it
-                    Err(TryLockError::Poisoned(_)) => return,
-                };
-                // If the share is still at this step, the step was not over when h was copied: the copy is whole.
-                if share.step() == step {
-                    share.run(&rows);
-                    self.publish(step + 1, half, &share);
-                    drop(share);
-                    self.done.0.fetch_add(1, Ordering::Release);
+            return true;
+        }
+    }
+
+    /// Waits a moment, and after some moments does what others have not begun.
+    fn wait(&self, member: &mut Member<'_>, (spins, looks): &mut (usize, usize)) -> bool {
+        *spins += 1;
+        if *spins < member.patience {
+            std::hint::spin_loop();
+            return true;
+        }
+        *spins = 0;
+        member.patience = PATIENCE;
+        if let (true, Some(step)) = (member.knows_previous, member.step.checked_sub(1)) {
+            for share in &self.shares {
+                match share.try_lock() {
+                    Ok(mut share) if share.step() == step => {
+                        self.run_share(&mut share, step, member.previous);
+                        // whoever should do it is not there: next time he is not waited for
+                        member.patience = 0;
+                    }
+                    Ok(_) | Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Poisoned(_)) => return false,
                 }
             }
         }
-    }
-
-    fn publish(&self, step: usize, half: usize, share: &Share<'a>) {
-        let begin = step % 2 * half + share.first_unit();
-        for (position, row) in share.next().iter().enumerate() {
-            let to = self.exchange.get(begin + position * self.units..).unwrap_or_default();
-            for (bits, h) in to.iter().zip(row.iter()) {
-                bits.store(h.to_bits(), Ordering::Relaxed);
-            }
+        *looks += 1;
+        if *looks > LOOKS && member.patience > 0 {
+            std::thread::yield_now();
         }
-    }
-
-    /// Waits until so many shares are done; `false` if that will not come to pass.
-    fn wait(&self, shares: usize) -> bool {
-        let mut spins = 0;
-        while self.done.0.load(Ordering::Acquire) < shares {
-            if spins < SPINS {
-                spins += 1;
-                std::hint::spin_loop();
-            } else if self.failed.load(Ordering::Relaxed) {
-                return false;
-            } else {
-                std::thread::yield_now();
-            }
-        }
-        true
+        !self.failed.load(Ordering::Relaxed)
     }
 }
 
