@@ -12,7 +12,14 @@ use rule::Problem;
 use serve::{Outcome, Prepared, serve};
 
 fn main() -> Outcome<()> {
-    serve(env!("CARGO_PKG_VERSION"), |path, problem| {
+    let paths: &[&str] = match device("gpu") {
+        Ok(_) => &["cpu", "gpu"],
+        Err(error) => {
+            eprintln!("cellstate: {error}");
+            &["cpu"]
+        }
+    };
+    serve(env!("CARGO_PKG_VERSION"), paths, |path, problem| {
         Ok(Box::new(Layer::new(&device(path)?, problem)?))
     })
 }

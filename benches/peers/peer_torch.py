@@ -10,8 +10,6 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 def prepare(path, problem, mode):
     on_gpu = path.startswith("cuda")
-    if on_gpu and not torch.cuda.is_available():
-        raise RuntimeError("PyTorch finds no CUDA device")
     device = torch.device("cuda" if on_gpu else "cpu")
     lstm = torch.nn.LSTM(problem.features, problem.units, batch_first=True)
     order = range(4)  # i f g o, as in Keras
@@ -58,7 +56,8 @@ def prepare(path, problem, mode):
 
 
 torch.set_num_threads(int(os.environ["PEERS_THREADS"]))
-name = torch.__version__
+name, paths = torch.__version__, ["cpu"]
 if torch.cuda.is_available():
     name += f", cuDNN {torch.backends.cudnn.version()}"
-serve(name, prepare)
+    paths += ["cuda", "cuda-tf32", "cuda-resident", "cuda-resident-tf32"]
+serve(name, paths, prepare)

@@ -11,14 +11,14 @@ def answer(reply):
     print(json.dumps(reply), flush=True)
 
 
-def serve(version, prepare):
-    """Answers until the input ends.
+def serve(version, paths, prepare):
+    """Answers until the input ends; `paths` are those that there are on this machine.
 
     `prepare(path, problem, mode)` gives (call, output, adapter): what is timed, what gives the output as an array
     (batch, time_steps, units), and where it runs.
     """
     slots = {}
-    answer({"version": version})
+    answer({"version": version, "paths": paths})
     for line in sys.stdin:
         try:
             match line.split():

@@ -23,10 +23,14 @@ pub(crate) trait Prepared {
     fn adapter(&self) -> String;
 }
 
-/// Answers until the input ends. `prepare` makes a problem ready on a path, `cpu` or `gpu`.
-pub(crate) fn serve(version: &str, prepare: impl Fn(&str, Problem) -> Outcome<Box<dyn Prepared>>) -> Outcome<()> {
+/// Answers until the input ends. `prepare` makes a problem ready on one of the paths that there are on this machine.
+pub(crate) fn serve(
+    version: &str,
+    paths: &[&str],
+    prepare: impl Fn(&str, Problem) -> Outcome<Box<dyn Prepared>>,
+) -> Outcome<()> {
     let mut slots: HashMap<String, Box<dyn Prepared>> = HashMap::new();
-    answer(&format!("{{\"version\": {version:?}}}"))?;
+    answer(&format!("{{\"version\": {version:?}, \"paths\": {paths:?}}}"))?;
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();

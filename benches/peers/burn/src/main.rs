@@ -17,7 +17,7 @@ use serve::{Outcome, Prepared, serve};
 
 fn main() -> Outcome<()> {
     let (device, adapter) = open()?;
-    serve("0.22.1", |path, problem| match (path, &problem.lengths) {
+    serve("0.22.1", &["gpu"], |path, problem| match (path, &problem.lengths) {
         ("gpu", None) => Ok(Box::new(Layer::new(&device, adapter.clone(), &problem))),
         ("gpu", Some(_)) => Err("burn's Lstm has no mask".into()),
         _ => Err(format!("burn is compared on wgpu alone, not on path {path}").into()),
