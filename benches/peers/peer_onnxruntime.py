@@ -45,7 +45,7 @@ def prepare(path, problem, mode):
     def call():
         return session.run(["Y"], feed)[0]
 
-    return call, lambda: call()[:, 0].transpose(1, 0, 2), f"CPU, {options.intra_op_num_threads} threads"
+    return call, lambda: call()[:, 0].transpose(1, 0, 2), "CPU"
 
 
 serve(onnxruntime.__version__, ["cpu"], prepare)

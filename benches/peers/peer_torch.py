@@ -51,7 +51,7 @@ def prepare(path, problem, mode):
             return run().cpu().numpy()
 
     if not on_gpu:
-        return call, output, f"CPU, {torch.get_num_threads()} threads"
+        return call, output, "CPU"
     return call, output, torch.cuda.get_device_name()
 
 
