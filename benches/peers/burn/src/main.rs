@@ -62,7 +62,7 @@ impl Prepared for Layer {
     }
 
     fn output(&mut self) -> Outcome<Vec<f32>> {
-        self.run().to_vec().map_err(|error| format!("{error:?}").into())
+        self.run().try_to_vec().map_err(|error| format!("{error:?}").into())
     }
 
     fn adapter(&self) -> String {
@@ -75,7 +75,8 @@ fn gate(problem: &Problem, gate: usize, device: &Device) -> GateController {
     let units = problem.shape.units;
     let columns = |matrix: &[f32]| -> Vec<f32> {
         let rows = matrix.chunks_exact(4 * units);
-        rows.flat_map(|row| row[gate * units..][..units].iter().copied()).collect()
+        rows.flat_map(|row| row[gate * units..][..units].iter().copied())
+            .collect()
     };
     let linear = |weight: &[f32], inputs: usize, bias: Vec<f32>| Linear {
         weight: Param::from_data(TensorData::new(columns(weight), [inputs, units]), device),
@@ -89,7 +90,9 @@ fn gate(problem: &Problem, gate: usize, device: &Device) -> GateController {
 
 /// burn chooses an adapter by its kind and number; this finds those of the name.
 fn open() -> Outcome<(Device, String)> {
-    let wanted = std::env::var("CELLSTATE_BENCH_ADAPTER").unwrap_or_default().to_lowercase();
+    let wanted = std::env::var("CELLSTATE_BENCH_ADAPTER")
+        .unwrap_or_default()
+        .to_lowercase();
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let mut counts = [0; 3];
     let mut software = None;
