@@ -1,0 +1,238 @@
+//! The forward run of one LSTM: `forward/<path>/<batch>x<time_steps>x<features>x<units>`, and `…/lengths` with sequences
+//! of every length.
+//!
+//! A call takes the input on the host and gives the output at every step on the host, so the path `gpu` is with upload
+//! and readback. Throughput counts the valid steps of all sequences. Each result is checked before it is timed: the CPU's
+//! against plain loops in f64, the GPU's against the CPU's.
+//!
+//! - `CELLSTATE_BENCH_ADAPTER=llvmpipe` names an adapter; without it the path `gpu` is run on a real GPU or not at all
+//! - `CELLSTATE_BENCH_ALL=1` runs the largest shapes on the CPU and on software adapters too
+
+#[path = "peers/rule.rs"]
+mod rule;
+
+use std::env;
+use std::process::exit;
+use std::time::Duration;
+
+use cellstate::{Device, Lstm, Output, Runner, Sequences};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
+use ndarray::{Array1, Array2, Array3};
+
+use rule::{Problem, SHAPES, Shape};
+
+/// How far an output may lie from the f64 loops, and the GPU's from the CPU's: outputs are below 1.
+const TOLERANCE: f64 = 2e-5;
+
+/// The steps that the f64 loops compute of a sequence.
+const CHECKED_STEPS: usize = 12;
+
+/// What a call may cost outside of a real GPU unless `CELLSTATE_BENCH_ALL` is set, in floating point operations.
+const AFFORDABLE_ON_CPU: f64 = 1e11;
+const AFFORDABLE_IN_SOFTWARE: f64 = 1e10;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// A device with its part of the ids.
+struct Path {
+    name: &'static str,
+    device: Device,
+    affordable: f64,
+}
+
+struct Layer {
+    runner: Runner,
+    input: Array3<f32>,
+    problem: Problem,
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("forward");
+    for path in paths().unwrap_or_else(|error| fail(&error.to_string())) {
+        for shape in SHAPES {
+            if shape.operations() > path.affordable {
+                println!(
+                    "forward/{}/{shape}: left out, set CELLSTATE_BENCH_ALL=1 to run it",
+                    path.name
+                );
+                continue;
+            }
+            for with_lengths in [false, true] {
+                bench(&mut group, &path, shape, with_lengths);
+            }
+        }
+    }
+    group.finish();
+    criterion.final_summary();
+}
+
+fn paths() -> Outcome<Vec<Path>> {
+    let all = env::var_os("CELLSTATE_BENCH_ALL").is_some();
+    let affordable = |most: f64| if all { f64::INFINITY } else { most };
+    let mut paths = vec![Path {
+        name: "cpu",
+        device: Device::cpu(),
+        affordable: affordable(AFFORDABLE_ON_CPU),
+    }];
+    let named = env::var("CELLSTATE_BENCH_ADAPTER").ok();
+    let device = match &named {
+        Some(name) => Device::named(name)?,
+        None => Device::auto(),
+    };
+    match device.gpu() {
+        Some(gpu) => {
+            println!("gpu: {}, {} {}", gpu.name(), gpu.info().driver, gpu.info().driver_info);
+            let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
+            paths.push(Path {
+                name: "gpu",
+                device: device.clone(),
+                affordable: if in_software {
+                    affordable(AFFORDABLE_IN_SOFTWARE)
+                } else {
+                    f64::INFINITY
+                },
+            });
+        }
+        None => {
+            println!("gpu: left out, there is no real GPU; CELLSTATE_BENCH_ADAPTER=llvmpipe names a software adapter")
+        }
+    }
+    Ok(paths)
+}
+
+fn bench(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, shape: Shape, with_lengths: bool) {
+    let parameter = if with_lengths {
+        format!("{shape}/lengths")
+    } else {
+        shape.to_string()
+    };
+    let id = format!("forward/{}/{parameter}", path.name);
+    let rows = if with_lengths {
+        shape.spread_lengths().iter().sum()
+    } else {
+        shape.batch * shape.time_steps
+    };
+    group
+        .sample_size(10)
+        .sampling_mode(SamplingMode::Flat)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .throughput(Throughput::Elements(rows as u64));
+    // made when it is first run, since most are left out by a filter
+    let mut made: Option<Layer> = None;
+    group.bench_function(BenchmarkId::new(path.name, parameter), |bencher| {
+        let layer = made.get_or_insert_with(|| {
+            checked(path, shape, with_lengths).unwrap_or_else(|error| fail(&format!("{id}: {error}")))
+        });
+        bencher.iter(|| layer.run().unwrap_or_else(|error| fail(&format!("{id}: {error}"))));
+    });
+}
+
+/// Says what is wrong and ends: a bench has no other way out.
+fn fail(message: &str) -> ! {
+    eprintln!("{message}");
+    exit(1)
+}
+
+impl Layer {
+    fn new(device: &Device, problem: Problem) -> Outcome<Self> {
+        let shape = problem.shape;
+        let columns = 4 * shape.units;
+        let matrix = |rows: usize, values: &[f32]| Array2::from_shape_vec((rows, columns), values.to_vec());
+        let runner = Lstm::new(shape.features, shape.units)
+            .with_weights(
+                matrix(shape.features, &problem.kernel)?,
+                matrix(shape.units, &problem.recurrent_kernel)?,
+                Some(Array1::from(problem.bias.clone())),
+            )?
+            .return_sequences(true)
+            .zero_output_for_mask(true)
+            .on(device)?;
+        let dimensions = (shape.batch, shape.time_steps, shape.features);
+        let input = Array3::from_shape_vec(dimensions, problem.input.clone())?;
+        Ok(Self { runner, input, problem })
+    }
+
+    fn run(&self) -> cellstate::Result<Output> {
+        let sequences = Sequences::from(&self.input);
+        match &self.problem.lengths {
+            Some(lengths) => self.runner.run(&sequences.with_lengths(lengths)?),
+            None => self.runner.run(&sequences),
+        }
+    }
+}
+
+fn checked(path: &Path, shape: Shape, with_lengths: bool) -> Outcome<Layer> {
+    let layer = Layer::new(&path.device, Problem::new(shape, with_lengths))?;
+    let output = layer.run()?;
+    let values = output.sequences()?;
+    if path.device.gpu().is_some() {
+        let reference = Layer::new(&Device::cpu(), layer.problem.clone())?.run()?;
+        for (found, expected) in values.iter().zip(reference.sequences()?) {
+            compare("the CPU's result", f64::from(*found), f64::from(*expected))?;
+        }
+        return Ok(layer);
+    }
+    for row in [0, shape.batch / 2, shape.batch - 1] {
+        let expected = first_steps(&layer.problem, row);
+        for ((step, unit), &expected) in expected.indexed_iter() {
+            let found = values.get((row, step, unit)).ok_or("the output is too small")?;
+            compare("f64 loops", f64::from(*found), expected)?;
+        }
+        let padding = values.outer_iter().nth(row).ok_or("the output has too few rows")?;
+        for &found in padding.outer_iter().skip(layer.problem.length(row)).flatten() {
+            compare("zero at padded steps", f64::from(found), 0.0)?;
+        }
+    }
+    Ok(layer)
+}
+
+fn compare(with: &str, found: f64, expected: f64) -> Outcome<()> {
+    // a NaN is not near anything
+    if (found - expected).abs() <= TOLERANCE {
+        return Ok(());
+    }
+    Err(format!("the result differs from {with}: {found} instead of {expected}").into())
+}
+
+/// The outputs (step, unit) at the first valid steps of one sequence, by loops in f64.
+fn first_steps(problem: &Problem, row: usize) -> Array2<f64> {
+    let Shape {
+        time_steps,
+        features,
+        units,
+        ..
+    } = problem.shape;
+    let steps = problem.length(row).min(CHECKED_STEPS);
+    let inputs = problem.input.chunks_exact(features).skip(row * time_steps).take(steps);
+    let (mut hidden, mut cell) = (vec![0.0; units], vec![0.0; units]);
+    let mut outputs = Array2::zeros((steps, units));
+    for (input, mut output) in inputs.zip(outputs.outer_iter_mut()) {
+        let mut gates: Vec<f64> = problem.bias.iter().copied().map(f64::from).collect();
+        let input: Vec<f64> = input.iter().copied().map(f64::from).collect();
+        add_product(&mut gates, &input, &problem.kernel);
+        add_product(&mut gates, &hidden, &problem.recurrent_kernel);
+        for unit in 0..units {
+            let gate = |number: usize| gates.get(number * units + unit).copied().unwrap_or(f64::NAN);
+            cell[unit] = sigmoid(gate(1)) * cell[unit] + sigmoid(gate(0)) * gate(2).tanh();
+            hidden[unit] = sigmoid(gate(3)) * cell[unit].tanh();
+            output[unit] = hidden[unit];
+        }
+    }
+    outputs
+}
+
+/// `gates += values · matrix`
+fn add_product(gates: &mut [f64], values: &[f64], matrix: &[f32]) {
+    for (value, weights) in values.iter().zip(matrix.chunks_exact(gates.len())) {
+        for (gate, &weight) in gates.iter_mut().zip(weights) {
+            *gate += value * f64::from(weight);
+        }
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
