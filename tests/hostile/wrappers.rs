@@ -33,7 +33,7 @@ fn models_of_nothing() {
         ".add(Lstm::new("
     );
     refused!(
-        Masking::new(0.0).on(&Device::cpu()),
+        Model::builder().add(Masking::new(0.0)).build(),
         Error::Value { .. },
         ".add(Lstm::new("
     );
@@ -90,7 +90,7 @@ fn layers_in_the_wrong_place() {
         refused!(chain, Error::Chain { position: 2, .. }, "return_sequences(true)");
     }
     refused!(
-        Masking::new(f32::NAN).on(&Device::cpu()),
+        Model::builder().add(Masking::new(f32::NAN)).build(),
         Error::Value { .. },
         "NaN",
         "Sequences::mask_missing"
