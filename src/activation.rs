@@ -11,8 +11,9 @@ use crate::error::{Error, Result};
 /// A function that a layer applies to each value, or to each row, of its result.
 ///
 /// The names and formulas are those of Keras 3.15 (`keras.activations`), to float32 rounding, large arguments included:
-/// a finite value never gives NaN, and NaN gives NaN. At ±infinity the result is the limit of the function (Keras gives
-/// NaN where its formula has 0 · ∞, for example in `silu`).
+/// a finite value never gives NaN, and NaN gives NaN. At ±infinity [`apply`](Self::apply) gives the limit of the function
+/// (Keras gives NaN where its formula has 0 · ∞, for example in `silu`). The sigmoid of a running LSTM takes what is beyond
+/// ±80 as ±80, which is less than 2e-35 away.
 ///
 /// ```
 /// use cellstate::Activation;

@@ -25,7 +25,8 @@ use crate::state::{Output, State, States};
 ///
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
 /// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
-/// batch that is smaller in both takes those of a larger one. A runner may be used by several threads at once.
+/// batch that is smaller in both takes those of a larger one. A runner may be used by several threads at once. On the CPU it
+/// keeps the buffers of its largest run until it is dropped.
 /// It keeps weights of its own: the layers and the model may be dropped.
 ///
 /// ```
@@ -292,7 +293,8 @@ impl Runner {
     }
 
     /// The bytes of GPU memory that batches of (batch, time_steps) take, besides the weights: known before it is run.
-    /// `None` on the CPU.
+    /// `None` on the CPU. The runner keeps the memory of the four sizes that ran last, and a batch that fits into what is kept
+    /// takes no more.
     ///
     /// # Errors
     ///

@@ -4,6 +4,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
+use super::threads;
 use crate::activation::Activation;
 use crate::layer::weights::DenseWeights;
 
@@ -26,15 +27,18 @@ pub(crate) fn dense(rows: ArrayView2<'_, f32>, weights: &DenseWeights, activatio
     const ROWS_PER_TASK: usize = 64;
     let units = weights.kernel.ncols();
     let mut projected = Array2::zeros((rows.nrows(), units));
-    projected
-        .axis_chunks_iter_mut(Axis(0), ROWS_PER_TASK)
-        .into_par_iter()
-        .zip(rows.axis_chunks_iter(Axis(0), ROWS_PER_TASK))
-        .for_each(|(mut projected, rows)| {
-            input_projection(rows, weights.kernel.view(), weights.bias.as_ref(), projected.view_mut());
-            if let Some(values) = projected.as_slice_mut() {
-                activation.apply(values, units);
-            }
-        });
+    let run = |(mut projected, rows): (ArrayViewMut2<'_, f32>, ArrayView2<'_, f32>)| {
+        input_projection(rows, weights.kernel.view(), weights.bias.as_ref(), projected.view_mut());
+        if let Some(values) = projected.as_slice_mut() {
+            activation.apply(values, units);
+        }
+    };
+    let chunks = projected.axis_chunks_iter_mut(Axis(0), ROWS_PER_TASK);
+    let sources = rows.axis_chunks_iter(Axis(0), ROWS_PER_TASK);
+    if rows.nrows() <= ROWS_PER_TASK || threads::count() == 1 {
+        chunks.zip(sources).for_each(run);
+    } else {
+        chunks.into_par_iter().zip(sources).for_each(run);
+    }
     projected
 }

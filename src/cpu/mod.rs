@@ -15,6 +15,7 @@ mod share;
 mod simd;
 mod source;
 mod team;
+mod threads;
 mod vector_activation;
 
 use std::sync::Arc;

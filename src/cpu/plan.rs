@@ -20,8 +20,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `sizes` are those of the run.
-    pub(super) fn new(threads: usize, sizes: Sizes) -> Self {
+    /// `sizes` are those of the run; how many threads there are is asked only if it matters.
+    pub(super) fn new(threads: impl FnOnce() -> usize, sizes: Sizes) -> Self {
         let Sizes {
             batch,
             rows,
@@ -30,7 +30,8 @@ impl Plan {
             tile_rows,
         } = sizes;
         let operations = rows.saturating_mul(units).saturating_mul(8 * (features + units));
-        let threads = threads.min(operations / WORTH_WAKING);
+        let worth = operations / WORTH_WAKING;
+        let threads = if worth > 1 { threads().min(worth) } else { 1 };
         if threads <= 1 {
             return Self { hands: 1, members: 1 };
         }
@@ -66,7 +67,7 @@ mod tests {
 
     fn plan(threads: usize, batch: usize, units: usize) -> (usize, usize) {
         let plan = Plan::new(
-            threads,
+            || threads,
             Sizes {
                 batch,
                 rows: batch * 1000,

@@ -14,6 +14,7 @@ use super::rowwise_step;
 use super::share::Share;
 use super::simd::Path;
 use super::team::Team;
+use super::threads;
 use crate::model::parts::Cell;
 use crate::state::State;
 
@@ -94,7 +95,7 @@ impl Recurrent {
         let schedule = reading.schedule;
         let (_, tile_rows) = self.path.tile();
         let plan = Plan::new(
-            rayon::current_num_threads(),
+            threads::count,
             Sizes {
                 batch: schedule.active(0),
                 rows: schedule.rows(),

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::hand::{Hand, Reading, deal};
 use super::input_projection::input_projection;
+use super::threads;
 use crate::layer::weights::GATES;
 use crate::model::parts::Cell;
 use crate::state::State;
@@ -15,16 +16,16 @@ use crate::state::State;
 /// run.
 pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs: &mut [f32]) -> usize {
     let schedule = reading.schedule;
-    let hands = rayon::current_num_threads().clamp(1, schedule.active(0).max(1));
+    let hands = threads::count().clamp(1, schedule.active(0).max(1));
     let outputs = deal(schedule, hands, outputs.chunks_exact_mut(cell.units().max(1)));
-    let finals: Vec<(Hand<'_>, (Array2<f32>, usize))> = outputs
-        .into_par_iter()
-        .enumerate()
-        .map(|(first, outputs)| {
-            let hand = Hand { reading, first, hands };
-            (hand, run_hand(cell, hand, state, outputs))
-        })
-        .collect();
+    let run = |(first, outputs)| {
+        let hand = Hand { reading, first, hands };
+        (hand, run_hand(cell, hand, state, outputs))
+    };
+    let finals: Vec<(Hand<'_>, (Array2<f32>, usize))> = match hands {
+        1 => outputs.into_iter().enumerate().map(run).collect(),
+        _ => outputs.into_par_iter().enumerate().map(run).collect(),
+    };
     let mut rows_run = 0;
     for (hand, (cell_state, rows)) in finals {
         rows_run += rows;

@@ -47,6 +47,9 @@ pub(crate) struct Adapter {
 impl Adapter {
     /// Every adapter of the system, the fastest kind first.
     pub(crate) async fn all() -> Vec<Self> {
+        if wgpu::Instance::enabled_backend_features().is_empty() {
+            return Vec::new(); // wgpu would panic
+        }
         let backends =
             wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
         let descriptor = wgpu::InstanceDescriptor {
