@@ -207,3 +207,8 @@ impl Drop for Guard<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#[path = "team_tests.rs"]
+mod tests;
