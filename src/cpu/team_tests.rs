@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use ndarray::Array2;
 
-use super::super::buffer::Buffers;
-use super::super::gates::Weights;
-use super::super::hand::Reading;
-use super::super::panels::Panels;
-use super::super::simd::Path;
-use super::super::source::Source;
 use super::*;
 use crate::activation::Activation;
+use crate::cpu::buffer::Buffers;
+use crate::cpu::gates::Weights;
+use crate::cpu::hand::Reading;
+use crate::cpu::panels::Panels;
+use crate::cpu::simd::Path;
+use crate::cpu::source::Source;
 use crate::schedule::{Direction, Schedule};
 
 const STEPS: usize = 6;

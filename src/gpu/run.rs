@@ -23,13 +23,15 @@ impl GpuModel {
     pub(crate) async fn run(&self, flow: &Flow, input: Input<'_>, states: &[State], wants_states: bool) -> Result<Ran> {
         let (batch, time_steps) = input.size();
         let workspace = self.workspace(batch, time_steps).await?;
-        let rows_run = self
+        let (rows_run, submission) = self
             .gpu
             .guarded("running the model", || {
                 self.submit(&workspace, flow, input, states, wants_states)
             })
             .await?;
-        let (outputs, states) = self.read_back(&workspace, flow, states, wants_states).await?;
+        let (outputs, states) = self
+            .read_back(&workspace, flow, states, wants_states, submission)
+            .await?;
         self.keep_workspace(workspace);
         Ok(Ran {
             outputs,
@@ -75,7 +77,7 @@ impl GpuModel {
         kept.drain(..surplus);
     }
 
-    /// Uploads, records and submits; gives the rows that the recurrent steps run.
+    /// Uploads, records and submits; gives the rows that the recurrent steps run, and what to wait for.
     fn submit(
         &self,
         workspace: &Workspace,
@@ -83,7 +85,7 @@ impl GpuModel {
         input: Input<'_>,
         states: &[State],
         wants_states: bool,
-    ) -> Result<usize> {
+    ) -> Result<(usize, wgpu::SubmissionIndex)> {
         self.upload(workspace, flow, input, states)?;
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
         let rows_run = Recorder {
@@ -97,8 +99,7 @@ impl GpuModel {
         };
         let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
         commands.record(&self.gpu, &workspace.params, &mut encoder)?;
-        self.gpu.queue().submit([encoder.finish()]);
-        Ok(rows_run)
+        Ok((rows_run, self.gpu.queue().submit([encoder.finish()])))
     }
 
     /// Uploads the rows of the input that are read, the lists of rows, and the initial states. Padding is not among them.
@@ -163,6 +164,7 @@ impl GpuModel {
         flow: &Flow,
         states: &[State],
         wants_states: bool,
+        submission: wgpu::SubmissionIndex,
     ) -> Result<(Vec<ArrayD<f32>>, Vec<State>)> {
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
@@ -181,7 +183,7 @@ impl GpuModel {
                     .zip(states.iter().map(bytes)),
             );
         }
-        let mut read = self.map(&wanted).await?.into_iter();
+        let mut read = self.map(&wanted, submission).await?.into_iter();
         let mut outputs = Vec::with_capacity(flow.outputs.len());
         for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
             let mut all: Vec<f32> = Vec::with_capacity(placed.shape.iter().product());
@@ -197,15 +199,20 @@ impl GpuModel {
         Ok((outputs, finals))
     }
 
-    /// The values of buffers that the host reads, once the GPU has finished.
-    async fn map(&self, wanted: &[(&wgpu::Buffer, u64)]) -> Result<Vec<Vec<f32>>> {
+    /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
+    /// behind it is not waited for.
+    #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
+    async fn map(&self, wanted: &[(&wgpu::Buffer, u64)], submission: wgpu::SubmissionIndex) -> Result<Vec<Vec<f32>>> {
         let failed = |message: String| self.gpu.failed("reading back", message);
         let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
         let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
         #[cfg(not(target_arch = "wasm32"))]
         self.gpu
             .device()
-            .poll(wgpu::PollType::wait_indefinitely())
+            .poll(wgpu::PollType::Wait {
+                submission_index: Some(submission),
+                timeout: None,
+            })
             .map_err(|error| failed(error.to_string()))?;
         let mut read = Vec::with_capacity(wanted.len());
         for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
