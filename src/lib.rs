@@ -11,6 +11,7 @@ pub mod model;
 pub mod runner;
 pub mod schedule;
 pub mod sequences;
+pub mod settings;
 pub mod state;
 
 pub use activation::Activation;
@@ -31,4 +32,5 @@ pub use model::{Model, ModelBuilder};
 pub use runner::Runner;
 pub use schedule::{Direction, Schedule};
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
+pub use settings::{Instructions, Precision, Settings, Strategy};
 pub use state::{Output, State, States};

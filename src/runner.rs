@@ -19,6 +19,7 @@ use crate::model::Model;
 use crate::model::parts::Parts;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
+use crate::settings::Settings;
 use crate::state::{Output, State, States};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -72,7 +73,7 @@ impl Model {
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
     pub fn on(&self, device: &Device) -> Result<Runner> {
-        pollster::block_on(self.on_async(device))
+        self.on_with(device, &Settings::new())
     }
 
     /// As [`Model::on`].
@@ -81,10 +82,43 @@ impl Model {
     ///
     /// As [`Model::on`].
     pub async fn on_async(&self, device: &Device) -> Result<Runner> {
+        self.on_with_async(device, &Settings::new()).await
+    }
+
+    /// As [`Model::on`], with settings of the caller's: relaxed precision, or a way of running that is named instead of
+    /// chosen.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::on`]; [`Error::Unsupported`](crate::Error::Unsupported) if a layer or the GPU cannot do the strategy that
+    /// the settings name, [`Error::Value`](crate::Error::Value) if the machine has not the instructions that they name.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Instructions, Lstm, Model, Sequences, Settings};
+    /// # use ndarray::Array3;
+    /// let model = Model::builder().add(Lstm::new(2, 8)).build()?;
+    /// let plain = model.on_with(&Device::cpu(), &Settings::new().instructions(Instructions::Plain))?;
+    /// assert_eq!(plain.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.last().dim(), (3, 8));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn on_with(&self, device: &Device, settings: &Settings) -> Result<Runner> {
+        pollster::block_on(self.on_with_async(device, settings))
+    }
+
+    /// As [`Model::on_with`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::on_with`].
+    pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
         let parts = Arc::clone(self.parts());
         let prepared = match device {
-            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts))?),
-            Device::Gpu(gpu) => Prepared::Gpu(Box::new(GpuModel::new(gpu.clone(), Arc::clone(&parts)).await?)),
+            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts), settings)?),
+            Device::Gpu(gpu) => {
+                let model = GpuModel::new(gpu.clone(), Arc::clone(&parts), settings).await?;
+                Prepared::Gpu(Box::new(model))
+            }
         };
         Ok(Runner {
             parts,

@@ -25,6 +25,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Placed, Ran, Source as From, Stage};
 use crate::model::parts::Parts;
+use crate::settings::Settings;
 use crate::state::State;
 use buffer::{Buffer, Buffers};
 use hand::Reading;
@@ -41,8 +42,8 @@ pub(crate) struct CpuModel {
 }
 
 impl CpuModel {
-    pub(crate) fn new(parts: Arc<Parts>) -> Result<Self> {
-        let path = Path::choose()?;
+    pub(crate) fn new(parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
+        let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
             cells: parts.cells.iter().map(|cell| Recurrent::new(cell, path)).collect(),
             parts,

@@ -12,6 +12,7 @@ use std::arch::aarch64::*;
 use std::arch::x86_64::*;
 
 use crate::error::{Error, Result};
+use crate::settings::Instructions;
 
 /// The gates, side by side: the vectors of one row that a tile of a product holds.
 pub(super) use crate::layer::weights::GATES;
@@ -91,20 +92,29 @@ impl Path {
         paths
     }
 
-    /// The fastest path, or the one that the environment names.
-    pub(super) fn choose() -> Result<Self> {
-        let named = std::env::var_os(PATH_VARIABLE).unwrap_or_default();
+    /// The wanted path, else the one that the environment names, else the fastest.
+    pub(super) fn choose(wanted: Option<Instructions>) -> Result<Self> {
+        let named = match wanted {
+            Some(instructions) => instructions.name().into(),
+            None => std::env::var_os(PATH_VARIABLE).unwrap_or_default(),
+        };
         let named = named.to_string_lossy();
         let paths = Self::all();
         let found = paths.iter().find(|path| named.is_empty() || path.name() == named);
         found.copied().ok_or_else(|| Error::Value {
-            argument: PATH_VARIABLE.to_owned(),
+            argument: match wanted {
+                Some(_) => "instructions".to_owned(),
+                None => PATH_VARIABLE.to_owned(),
+            },
             expected: format!(
                 "the name of a path that this machine has: {}",
                 paths.iter().map(|path| path.name()).collect::<Vec<_>>().join(", ")
             ),
             found: format!("{named:?}"),
-            repair: format!("unset the environment variable {PATH_VARIABLE}, and the fastest is taken"),
+            repair: match wanted {
+                Some(_) => "leave them out of the settings, and the fastest are taken".to_owned(),
+                None => format!("unset the environment variable {PATH_VARIABLE}, and the fastest are taken"),
+            },
         })
     }
 

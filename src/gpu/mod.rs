@@ -20,6 +20,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, DensePart, Parts};
+use crate::settings::Settings;
 use buffer::Use;
 use device::Gpu;
 use input_projection::Projection;
@@ -49,7 +50,7 @@ pub(crate) struct GpuModel {
 
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
-    pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>) -> Result<Self> {
+    pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, _settings: &Settings) -> Result<Self> {
         let known = gpu.known_pipelines();
         let made = gpu.guarded("uploading the weights", || Self::make(&gpu, &parts)).await;
         if made.is_err() {

@@ -15,7 +15,7 @@ use tokens::{is_identifier, tokens};
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["sequences", "state", "activation"],
+    &["sequences", "state", "activation", "settings"],
     &["schedule"],
     &["layer"],
     &["model"],

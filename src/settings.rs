@@ -1,0 +1,262 @@
+//! How a model is run: its precision, and what is named by the caller instead of chosen by the crate.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// How a model is run, for [`Model::on_with`](crate::Model::on_with). What is not set is chosen by the crate.
+///
+/// ```
+/// use cellstate::{Device, Lstm, Model, Precision, Settings};
+///
+/// let model = Model::builder().add(Lstm::new(2, 64)).build()?;
+/// let runner = model.on_with(&Device::cpu(), &Settings::new().precision(Precision::Relaxed))?;
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    precision: Precision,
+    strategy: Option<Strategy>,
+    instructions: Option<Instructions>,
+}
+
+impl Settings {
+    /// Everything chosen by the crate, in full precision.
+    ///
+    /// ```
+    /// # use cellstate::{Precision, Settings};
+    /// assert_eq!(Settings::new().wanted_precision(), Precision::Full);
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How exactly weights are kept.
+    ///
+    /// ```
+    /// # use cellstate::{Precision, Settings};
+    /// let settings = Settings::new().precision(Precision::Relaxed);
+    /// assert_eq!(settings.wanted_precision(), Precision::Relaxed);
+    /// ```
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// Runs every LSTM on a GPU by this strategy, instead of the one that is chosen for its size. `Model::on_with` refuses
+    /// a strategy that an LSTM of the model or the GPU cannot do. The CPU path has none of them and takes no notice.
+    ///
+    /// ```
+    /// # use cellstate::{Settings, Strategy};
+    /// let settings = Settings::new().strategy(Strategy::Step);
+    /// assert_eq!(settings.wanted_strategy(), Some(Strategy::Step));
+    /// ```
+    #[must_use]
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = Some(strategy);
+        self
+    }
+
+    /// Runs the CPU path with these instructions, instead of the fastest that the machine has or those that the environment
+    /// variable `CELLSTATE_CPU` names. A GPU takes no notice.
+    ///
+    /// ```
+    /// # use cellstate::{Instructions, Settings};
+    /// let settings = Settings::new().instructions(Instructions::Plain);
+    /// assert_eq!(settings.wanted_instructions(), Some(Instructions::Plain));
+    /// ```
+    #[must_use]
+    pub fn instructions(mut self, instructions: Instructions) -> Self {
+        self.instructions = Some(instructions);
+        self
+    }
+
+    /// What [`Settings::precision`] has set.
+    ///
+    /// ```
+    /// # use cellstate::{Precision, Settings};
+    /// assert_eq!(Settings::new().wanted_precision(), Precision::Full);
+    /// ```
+    #[must_use]
+    pub fn wanted_precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What [`Settings::strategy`] has set.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// assert_eq!(Settings::new().wanted_strategy(), None);
+    /// ```
+    #[must_use]
+    pub fn wanted_strategy(&self) -> Option<Strategy> {
+        self.strategy
+    }
+
+    /// What [`Settings::instructions`] has set.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// assert_eq!(Settings::new().wanted_instructions(), None);
+    /// ```
+    #[must_use]
+    pub fn wanted_instructions(&self) -> Option<Instructions> {
+        self.instructions
+    }
+}
+
+/// How exactly weights are kept. Arithmetic is in `f32` either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Precision {
+    /// As they are, in `f32`: what the framework that made the model gives, to float32 rounding.
+    #[default]
+    Full,
+    /// `kernel` and `recurrent_kernel` of every LSTM are rounded to the nearest half-precision number (`f16`, 11 bits),
+    /// which halves the bytes to be read: a relative error of up to 2⁻¹¹ in each weight. Biases, states, inputs, Dense
+    /// layers, embeddings and all arithmetic stay in `f32`. An LSTM with a weight beyond the range of `f16` (65,504) is kept
+    /// in full. Where reading weights is not what costs, the run is as in full precision with the rounded weights.
+    Relaxed,
+}
+
+/// A way to run the steps of an LSTM on a GPU. All of them give the same result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// One dispatch for each time step: every GPU, every size.
+    Step,
+    /// A workgroup owns some sequences for all their steps, in one dispatch: where a step is so small that dispatching it
+    /// costs more than running it.
+    Solo,
+    /// Several workgroups share the units and hand each other the hidden state within one dispatch: where all of them run at
+    /// the same time.
+    Team,
+}
+
+impl Strategy {
+    /// All there are.
+    ///
+    /// ```
+    /// # use cellstate::Strategy;
+    /// assert_eq!(Strategy::ALL.map(|strategy| strategy.name()), ["step", "solo", "team"]);
+    /// ```
+    pub const ALL: [Self; 3] = [Self::Step, Self::Solo, Self::Team];
+
+    /// The name: `step`, `solo`, `team`.
+    ///
+    /// ```
+    /// # use cellstate::Strategy;
+    /// assert_eq!(Strategy::Solo.name(), "solo");
+    /// ```
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Step => "step",
+            Self::Solo => "solo",
+            Self::Team => "team",
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        by_name("strategy", name, &Self::ALL, Self::name)
+    }
+}
+
+/// The vector instructions of the CPU path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Instructions {
+    /// AVX-512 (F and VL), on x86-64.
+    Avx512,
+    /// AVX2 with FMA, on x86-64.
+    Avx2,
+    /// NEON, on AArch64.
+    Neon,
+    /// What every machine of the target has.
+    Plain,
+}
+
+impl Instructions {
+    /// All there are, whether this machine has them or not.
+    ///
+    /// ```
+    /// # use cellstate::Instructions;
+    /// assert_eq!(Instructions::ALL.map(|path| path.name()), ["avx512", "avx2", "neon", "plain"]);
+    /// ```
+    pub const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
+
+    /// The name: `avx512`, `avx2`, `neon`, `plain`.
+    ///
+    /// ```
+    /// # use cellstate::Instructions;
+    /// assert_eq!(Instructions::Avx2.name(), "avx2");
+    /// ```
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "avx512",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+impl fmt::Display for Instructions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Instructions {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        by_name("instructions", name, &Self::ALL, Self::name)
+    }
+}
+
+fn by_name<T: Copy>(what: &str, name: &str, all: &[T], name_of: fn(T) -> &'static str) -> Result<T> {
+    let wanted = name.trim();
+    let found = all.iter().find(|&&one| name_of(one).eq_ignore_ascii_case(wanted));
+    found.copied().ok_or_else(|| Error::Value {
+        argument: what.to_owned(),
+        expected: all.iter().map(|&one| name_of(one)).collect::<Vec<_>>().join(", "),
+        found: format!("\"{name}\""),
+        repair: "name one of these".to_owned(),
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for strategy in Strategy::ALL {
+            assert_eq!(strategy.to_string().parse::<Strategy>().unwrap(), strategy);
+        }
+        for path in Instructions::ALL {
+            assert_eq!(path.to_string().to_uppercase().parse::<Instructions>().unwrap(), path);
+        }
+        let error = "warp".parse::<Strategy>().unwrap_err().to_string();
+        assert!(
+            error.contains("step, solo, team") && error.contains("\"warp\""),
+            "{error}"
+        );
+    }
+}
