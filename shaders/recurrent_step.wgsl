@@ -5,17 +5,18 @@
 //   c = f * c + i * g
 //   h = o * activation(c)
 //
-// An invocation owns one unit of ROWS positions. A vec4 holds the gates i f g o of a unit.
+// An invocation owns one unit of ROWS positions. A vec4 holds the gates i f g o of a unit. Both directions of a layer
+// share a dispatch: the workgroups of the second one stand behind those of the first along x.
 
 override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 8
 override ACTIVATION: u32;           // check: 1
 override RECURRENT_ACTIVATION: u32; // check: 2
 
 @group(0) @binding(0) var<uniform> params: Step;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
-@group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [row][unit]
-@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [row][unit]
-@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;           // [position][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [direction][k][unit]
+@group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
+@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,22 +26,28 @@ fn main(
 ) {
     let units = params.units;
     let stride = params.stride;
-    let unit = workgroup.x * 64u + lane;
+    let blocks = (units + 63u) / 64u;
+    let direction = workgroup.x / blocks;
+    let unit = workgroup.x % blocks * 64u + lane;
     let first = (workgroup.z * workgroups.y + workgroup.y) * ROWS;
     if (unit >= units || first >= params.positions) {
         return;
     }
     let count = min(ROWS, params.positions - first);
+    let kernel = direction * units * units + unit;
+    let hidden_start = direction * params.hidden_pitch;
+    let projected_start = direction * params.projected_pitch + params.projected_row;
+    let cell_start = direction * params.cell_pitch;
     // positions past the end repeat the last one and are not stored
     var before: array<u32, 8>;
     var gates: array<vec4<f32>, 8>;
     for (var row = 0u; row < ROWS; row++) {
         let position = first + min(row, count - 1u);
-        before[row] = (params.previous_row + position) * stride;
-        gates[row] = projected[(params.projected_row + position) * units + unit];
+        before[row] = (hidden_start + params.previous_row + position) * stride;
+        gates[row] = projected[(projected_start + position) * units + unit];
     }
     for (var k = 0u; k < units; k++) {
-        let weight = recurrent_kernel[k * units + unit];
+        let weight = recurrent_kernel[k * units + kernel];
         for (var row = 0u; row < ROWS; row++) {
             gates[row] += hidden[before[row] + k] * weight;
         }
@@ -52,8 +59,9 @@ fn main(
         let forget = activate(RECURRENT_ACTIVATION, gate.y);
         let candidate = activate(ACTIVATION, gate.z);
         let output = activate(RECURRENT_ACTIVATION, gate.w);
-        let cell = forget * cell_state[position * stride + unit] + input * candidate;
-        cell_state[position * stride + unit] = cell;
-        hidden[(params.current_row + position) * stride + unit] = output * activate(ACTIVATION, cell);
+        let cell_index = (cell_start + position) * stride + unit;
+        let cell = forget * cell_state[cell_index] + input * candidate;
+        cell_state[cell_index] = cell;
+        hidden[(hidden_start + params.current_row + position) * stride + unit] = output * activate(ACTIVATION, cell);
     }
 }

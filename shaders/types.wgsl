@@ -36,4 +36,7 @@ struct Step {
     positions: u32,        // positions that run this step
     units: u32,
     stride: u32,           // values of a row of `hidden` and `cell_state`
+    hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
+    projected_pitch: u32,  // of `projected`,
+    cell_pitch: u32,       // and of `cell_state`
 }

@@ -33,4 +33,4 @@ pub use runner::Runner;
 pub use schedule::{Direction, Schedule};
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
 pub use settings::{Instructions, Precision, Settings, Strategy};
-pub use state::{Output, State, States};
+pub use state::{Output, State, States, Timing};

@@ -278,6 +278,7 @@ impl Runner {
             states: returned,
             device: self.device.name(),
             rows_run: ran.rows_run,
+            timing: ran.timing,
         };
         Ok((output, States::new(ran.states)))
     }

@@ -19,6 +19,7 @@ pub struct Settings {
     precision: Precision,
     strategy: Option<Strategy>,
     instructions: Option<Instructions>,
+    timed: bool,
 }
 
 impl Settings {
@@ -72,6 +73,30 @@ impl Settings {
     pub fn instructions(mut self, instructions: Instructions) -> Self {
         self.instructions = Some(instructions);
         self
+    }
+
+    /// Times every run on a GPU, for [`Output::timing`](crate::Output::timing). It costs two time stamps and a readback of 16
+    /// bytes a run. The CPU path takes no notice.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// assert!(Settings::new().timed(true).is_timed());
+    /// ```
+    #[must_use]
+    pub fn timed(mut self, timed: bool) -> Self {
+        self.timed = timed;
+        self
+    }
+
+    /// What [`Settings::timed`] has set.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// assert!(!Settings::new().is_timed());
+    /// ```
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.timed
     }
 
     /// What [`Settings::precision`] has set.

@@ -1,6 +1,7 @@
 //! The state of recurrent layers, and what a run gives back.
 
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use ndarray::{Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Ix2, Ix3};
 
@@ -188,6 +189,30 @@ pub struct Output {
     pub(crate) states: Vec<State>,
     pub(crate) device: String,
     pub(crate) rows_run: usize,
+    pub(crate) timing: Option<Timing>,
+}
+
+/// How long a run took on a GPU, for [`Settings::timed`](crate::Settings::timed): without the upload before it and the
+/// readback behind it.
+///
+/// ```no_run
+/// # use cellstate::{Device, Lstm, Model, Sequences, Settings};
+/// # use ndarray::Array3;
+/// let model = Model::builder().add(Lstm::new(2, 8)).build()?;
+/// let runner = model.on_with(&Device::auto(), &Settings::new().timed(true))?;
+/// if let Some(timing) = runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.timing() {
+///     println!("recorded in {:?}, run in {:?}", timing.recording, timing.gpu);
+/// }
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// The host's: from the flow to the submitted commands.
+    pub recording: Duration,
+    /// The GPU's: from its first dispatch to the end of its last one, all on buffers that stay there. `None` where it takes
+    /// no time stamps.
+    pub gpu: Option<Duration>,
 }
 
 impl Output {
@@ -328,5 +353,20 @@ impl Output {
     #[must_use]
     pub fn rows_run(&self) -> usize {
         self.rows_run
+    }
+
+    /// How long the run took on the GPU, where the runner was made with [`Settings::timed`](crate::Settings::timed); `None`
+    /// else, and on the CPU.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert!(output.timing().is_none());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn timing(&self) -> Option<Timing> {
+        self.timing
     }
 }

@@ -134,6 +134,7 @@ impl CpuModel {
             outputs,
             states: finals,
             rows_run,
+            timing: None,
         })
     }
 }

@@ -15,7 +15,7 @@ use ndarray::{ArrayD, ArrayView2, ArrayView3};
 
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
-use crate::state::State;
+use crate::state::{State, Timing};
 
 /// The row that is none: it reads as zeros.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -107,6 +107,7 @@ pub(crate) struct Ran {
     pub(crate) states: Vec<State>,
     /// The rows that the recurrent stages have run, counted where they ran.
     pub(crate) rows_run: usize,
+    pub(crate) timing: Option<Timing>,
 }
 
 /// What a flow is made for.

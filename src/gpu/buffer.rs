@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::device::Gpu;
+use super::shader::Pipeline;
 
 /// What has been made on a device by this crate since it was opened or handed over: they only grow.
 ///
@@ -99,6 +100,8 @@ pub(crate) enum Use {
     Uniform,
     /// Read by the host.
     Readback,
+    /// Time stamps.
+    Stamps,
 }
 
 /// The bytes that a buffer of `bytes` takes: never none, and a multiple of four.
@@ -113,6 +116,9 @@ impl Gpu {
             Use::Storage => wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             Use::Uniform => wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             Use::Readback => wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            Use::Stamps => {
+                wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST
+            }
         };
         self.counters().buffers.fetch_add(1, Ordering::Relaxed);
         self.counters().bytes.fetch_add(size, Ordering::Relaxed);
@@ -124,32 +130,33 @@ impl Gpu {
         })
     }
 
-    /// A bind group: the parameters (one record of `params_bytes`, moved by a dynamic offset), then storage buffers.
+    /// A bind group of a pipeline: the parameters (one record, moved by a dynamic offset) unless they are immediates, then
+    /// storage buffers.
     pub(crate) fn make_bind_group(
         &self,
         label: &str,
-        layout: &wgpu::BindGroupLayout,
-        (params, params_bytes): (&wgpu::Buffer, u64),
+        pipeline: &Pipeline,
+        params: &wgpu::Buffer,
         storage: &[&wgpu::Buffer],
     ) -> wgpu::BindGroup {
         let record = wgpu::BufferBinding {
             buffer: params,
             offset: 0,
-            size: std::num::NonZeroU64::new(params_bytes),
+            size: std::num::NonZeroU64::new(pipeline.params_bytes),
         };
-        let first = wgpu::BindGroupEntry {
+        let first = (!self.has_immediates()).then_some(wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(record),
-        };
+        });
         let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
             binding,
             resource: buffer.as_entire_binding(),
         });
-        let entries: Vec<_> = std::iter::once(first).chain(rest).collect();
+        let entries: Vec<_> = first.into_iter().chain(rest).collect();
         self.counters().bind_groups.fetch_add(1, Ordering::Relaxed);
         self.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(label),
-            layout,
+            layout: &pipeline.layout,
             entries: &entries,
         })
     }

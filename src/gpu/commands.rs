@@ -1,19 +1,20 @@
 //! A list of what the GPU is to do, made first and recorded then.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use bytemuck::Pod;
 
 use super::device::Gpu;
 use super::shader::Pipeline;
+use super::timer::Timer;
 use crate::error::{Error, Result};
 
 enum Command<'a> {
     Dispatch {
-        pipeline: Arc<Pipeline>,
+        pipeline: &'a Pipeline,
         bind_group: &'a wgpu::BindGroup,
-        params: u32,
+        /// Where its parameters begin, and how many bytes they have.
+        params: (u32, u32),
         workgroups: [u32; 3],
     },
     Copy {
@@ -21,6 +22,10 @@ enum Command<'a> {
         source_start: u64,
         target: &'a wgpu::Buffer,
         target_start: u64,
+        bytes: u64,
+    },
+    Clear {
+        target: &'a wgpu::Buffer,
         bytes: u64,
     },
 }
@@ -33,15 +38,19 @@ pub(crate) struct Commands<'a> {
     record: usize,
     capacity: u64,
     most_workgroups: u32,
+    immediates: bool,
 }
 
-/// The bytes from one record to the next.
+/// The bytes from one record to the next in a uniform; none are needed where they are immediates.
 pub(crate) fn record_bytes(gpu: &Gpu) -> u64 {
+    if gpu.has_immediates() {
+        return 0;
+    }
     u64::from(gpu.limits().min_uniform_buffer_offset_alignment).max(64)
 }
 
 impl<'a> Commands<'a> {
-    /// An empty list whose parameters go to a buffer of `capacity` bytes.
+    /// An empty list whose parameters go to a buffer of `capacity` bytes, or into the commands themselves.
     pub(crate) fn new(gpu: &Gpu, capacity: u64) -> Self {
         Self {
             list: Vec::new(),
@@ -49,6 +58,7 @@ impl<'a> Commands<'a> {
             record: record_bytes(gpu) as usize,
             capacity,
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
+            immediates: gpu.has_immediates(),
         }
     }
 
@@ -56,20 +66,21 @@ impl<'a> Commands<'a> {
     /// shader folds them again.
     pub(crate) fn dispatch<P: Pod>(
         &mut self,
-        pipeline: &Arc<Pipeline>,
+        pipeline: &'a Pipeline,
         bind_group: &'a wgpu::BindGroup,
         params: P,
         workgroups: Workgroups,
     ) {
         let start = self.params.len();
         self.params.extend_from_slice(bytemuck::bytes_of(&params));
-        self.params.resize(start + self.record, 0);
-        let workgroups = workgroups.spread(self.most_workgroups);
+        if !self.immediates {
+            self.params.resize(start + self.record, 0);
+        }
         self.list.push(Command::Dispatch {
-            pipeline: Arc::clone(pipeline),
+            pipeline,
             bind_group,
-            params: start as u32,
-            workgroups,
+            params: (start as u32, size_of::<P>() as u32),
+            workgroups: workgroups.spread(self.most_workgroups),
         });
     }
 
@@ -86,52 +97,104 @@ impl<'a> Commands<'a> {
         }
     }
 
-    /// Uploads the parameters and records everything. Submits nothing.
-    pub(crate) fn record(self, gpu: &Gpu, params: &wgpu::Buffer, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        if self.params.len() as u64 > self.capacity {
-            return Err(Error::defect("the number of dispatches"));
+    /// Sets the first bytes of a buffer to zero.
+    pub(crate) fn clear(&mut self, target: &'a wgpu::Buffer, bytes: u64) {
+        if bytes > 0 {
+            self.list.push(Command::Clear { target, bytes });
         }
-        gpu.queue().write_buffer(params, 0, &self.params);
-        let mut list = self.list.into_iter().peekable();
-        while let Some(command) = list.next() {
-            match command {
-                Command::Copy {
-                    source,
-                    source_start,
-                    target,
-                    target_start,
-                    bytes,
-                } => {
-                    encoder.copy_buffer_to_buffer(source, source_start, target, target_start, bytes);
-                }
-                Command::Dispatch { .. } => {
-                    // as many dispatches as there are in a row share a pass: passes are dear
+    }
+
+    /// Uploads the parameters and records everything, with time stamps before the first dispatch and behind the last one if
+    /// there is a timer. Submits nothing.
+    pub(crate) fn record(
+        &self,
+        gpu: &Gpu,
+        params: &wgpu::Buffer,
+        timer: Option<&Timer>,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<()> {
+        if !self.immediates {
+            if self.params.len() as u64 > self.capacity {
+                return Err(Error::defect("the number of dispatches"));
+            }
+            gpu.queue().write_buffer(params, 0, &self.params);
+        }
+        // as many dispatches as there are in a row share a pass: passes are dear
+        let runs: Vec<&[Command<'a>]> = self
+            .list
+            .chunk_by(|one, next| one.is_dispatch() && next.is_dispatch())
+            .collect();
+        let mut passes = runs
+            .iter()
+            .filter(|run| run.first().is_some_and(Command::is_dispatch))
+            .count();
+        let mut first = true;
+        for run in runs {
+            match run {
+                [
+                    Command::Copy {
+                        source,
+                        source_start,
+                        target,
+                        target_start,
+                        bytes,
+                    },
+                ] => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
+                [Command::Clear { target, bytes }] => encoder.clear_buffer(target, 0, Some(*bytes)),
+                dispatches => {
+                    passes -= 1;
                     let descriptor = wgpu::ComputePassDescriptor {
                         label: Some("cellstate"),
-                        timestamp_writes: None,
+                        timestamp_writes: timer.and_then(|timer| timer.writes(first, passes == 0)),
                     };
-                    let mut pass = encoder.begin_compute_pass(&descriptor);
-                    let mut current: Option<Arc<Pipeline>> = None;
-                    let mut next = Some(command);
-                    while let Some(Command::Dispatch {
-                        pipeline,
-                        bind_group,
-                        params,
-                        workgroups: [x, y, z],
-                    }) = next
-                    {
-                        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &pipeline)) {
-                            pass.set_pipeline(&pipeline.pipeline);
-                            current = Some(pipeline);
-                        }
-                        pass.set_bind_group(0, bind_group, &[params]);
-                        pass.dispatch_workgroups(x, y, z);
-                        next = list.next_if(|command| matches!(command, Command::Dispatch { .. }));
-                    }
+                    first = false;
+                    self.pass(dispatches, &mut encoder.begin_compute_pass(&descriptor));
                 }
             }
         }
+        if let Some(timer) = timer {
+            timer.resolve(encoder, !first);
+        }
         Ok(())
+    }
+
+    fn pass(&self, dispatches: &[Command<'a>], pass: &mut wgpu::ComputePass<'_>) {
+        let mut current: Option<&Pipeline> = None;
+        let mut bound: Option<&wgpu::BindGroup> = None;
+        for dispatch in dispatches {
+            let Command::Dispatch {
+                pipeline,
+                bind_group,
+                params: (start, bytes),
+                workgroups: [x, y, z],
+            } = *dispatch
+            else {
+                continue;
+            };
+            if !current.is_some_and(|current| std::ptr::eq(current, pipeline)) {
+                pass.set_pipeline(&pipeline.pipeline);
+                current = Some(pipeline);
+            }
+            match self.immediates {
+                true => {
+                    if !bound.is_some_and(|bound| std::ptr::eq(bound, bind_group)) {
+                        pass.set_bind_group(0, bind_group, &[]);
+                        bound = Some(bind_group);
+                    }
+                    let start = start as usize;
+                    let params = self.params.get(start..start + bytes as usize);
+                    pass.set_immediates(0, params.unwrap_or_default());
+                }
+                false => pass.set_bind_group(0, bind_group, &[start]),
+            }
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+}
+
+impl Command<'_> {
+    fn is_dispatch(&self) -> bool {
+        matches!(self, Self::Dispatch { .. })
     }
 }
 

@@ -32,11 +32,18 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    features: wgpu::Features,
     counters: Counters,
     pipelines: Pipelines,
     /// What the driver said outside of any call of ours; only for a device of our own.
     failure: Arc<Mutex<Failure>>,
 }
+
+/// The optional features that are used where they are, each with a path without.
+const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES.union(wgpu::Features::TIMESTAMP_QUERY);
+
+/// The most bytes that the parameters of a shader have.
+pub(crate) const MOST_PARAMS: u32 = 64;
 
 /// A GPU that the system offers, not yet opened.
 #[derive(Clone, Debug)]
@@ -87,7 +94,7 @@ impl Adapter {
         name(&self.adapter.get_info())
     }
 
-    /// Opens the adapter with all the limits that it has and no optional feature.
+    /// Opens the adapter with all the limits that it has, and of the optional features those that are used where they are.
     pub(crate) async fn open(&self) -> Result<Gpu> {
         let info = self.adapter.get_info();
         let failed = |message: String| Error::Gpu {
@@ -98,6 +105,7 @@ impl Adapter {
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cellstate"),
             required_limits: self.adapter.limits(),
+            required_features: self.adapter.features() & USED_FEATURES,
             ..Default::default()
         };
         let (device, queue) = self
@@ -212,6 +220,7 @@ impl Gpu {
             }
         }
         let inner = Inner {
+            features: device.features(),
             device,
             queue,
             info,
@@ -313,6 +322,18 @@ impl Gpu {
         let info = &self.inner.info;
         let cuts_loops = info.driver == "llvmpipe" && info.driver_info.starts_with("Mesa 22.");
         if cuts_loops { 60_000 } else { usize::MAX }
+    }
+
+    /// Whether parameters travel within the commands. Browsers have no such thing, and there they are in a uniform.
+    pub(crate) fn has_immediates(&self) -> bool {
+        let offered = self.inner.features.contains(wgpu::Features::IMMEDIATES);
+        offered
+            && self.inner.limits.max_immediate_size >= MOST_PARAMS
+            && self.inner.info.backend != wgpu::Backend::BrowserWebGpu
+    }
+
+    pub(crate) fn has_timestamps(&self) -> bool {
+        self.inner.features.contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {

@@ -101,7 +101,7 @@ impl GatherBuffers {
         let index = gpu.make_buffer(&format!("cellstate.{label}.index"), index_bytes(entries), Use::Storage);
         let group = |target: &wgpu::Buffer, source: &wgpu::Buffer| {
             let storage = [&index, source, target];
-            gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), &storage)
+            gpu.make_bind_group(label, &pipeline, params, &storage)
         };
         let groups = targets
             .iter()

@@ -126,9 +126,8 @@ impl Projection {
         sources: impl IntoIterator<Item = &'a wgpu::Buffer>,
         target: &wgpu::Buffer,
     ) -> ProjectionGroups {
-        let group = |pipeline: &Pipeline, storage: &[&wgpu::Buffer]| {
-            gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), storage)
-        };
+        let group =
+            |pipeline: &Pipeline, storage: &[&wgpu::Buffer]| gpu.make_bind_group(label, pipeline, params, storage);
         let sources = sources
             .into_iter()
             .map(|rows| group(&self.pipeline, &[rows, &self.kernel, &self.bias, target]));
@@ -141,7 +140,7 @@ impl Projection {
 
     /// Projects a span of rows of source number `source`.
     pub(crate) fn record<'a>(
-        &self,
+        &'a self,
         commands: &mut Commands<'a>,
         groups: &'a ProjectionGroups,
         source: usize,

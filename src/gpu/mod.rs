@@ -7,11 +7,14 @@ mod gather;
 mod input_projection;
 mod mapped;
 mod record;
+mod recurrence;
 mod recurrent_step;
 mod rows;
 mod run;
 mod shader;
 mod sizes;
+mod timer;
+mod upload;
 mod workspace;
 
 use std::sync::{Arc, Mutex};
@@ -24,16 +27,20 @@ use crate::settings::Settings;
 use buffer::Use;
 use device::Gpu;
 use input_projection::Projection;
-use recurrent_step::RecurrentStep;
+use recurrence::{Place, Recurrence, is_rowwise};
 use rows::{Rows, RowsSize, VALUE, padded};
-use sizes::Sizes;
+use sizes::{Measured, Sizes};
 use workspace::Workspace;
 
-/// The weights of one LSTM on the GPU.
+/// The weights of a model on the GPU.
 #[derive(Debug)]
-struct CellWeights {
-    projection: Projection,
-    step: RecurrentStep,
+struct Weights {
+    /// For each cell where it runs, and its `kernel`.
+    places: Vec<Place>,
+    projections: Vec<Projection>,
+    recurrences: Vec<Recurrence>,
+    denses: Vec<Projection>,
+    tables: Vec<Rows>,
 }
 
 /// A model with its weights on a GPU, ready to run.
@@ -41,43 +48,45 @@ struct CellWeights {
 pub(crate) struct GpuModel {
     gpu: Gpu,
     parts: Arc<Parts>,
-    cells: Vec<CellWeights>,
-    denses: Vec<Projection>,
-    tables: Vec<Rows>,
+    weights: Weights,
+    /// Whether runs are timed.
+    timed: bool,
     /// The workspaces of the sizes that were run last, the latest at the end. One that is in use is not among them.
     workspaces: Mutex<Vec<Workspace>>,
 }
 
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
-    pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, _settings: &Settings) -> Result<Self> {
+    pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
         let known = gpu.known_pipelines();
         let made = gpu.guarded("uploading the weights", || Self::make(&gpu, &parts)).await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
         }
-        let (cells, denses, tables) = made?;
         Ok(Self {
+            weights: made?,
             gpu,
             parts,
-            cells,
-            denses,
-            tables,
+            timed: settings.is_timed(),
             workspaces: Mutex::default(),
         })
     }
 
-    #[allow(
-        clippy::type_complexity,
-        reason = "the three lists of weights, named where they are taken apart"
-    )]
-    fn make(gpu: &Gpu, parts: &Parts) -> Result<(Vec<CellWeights>, Vec<Projection>, Vec<Rows>)> {
+    fn make(gpu: &Gpu, parts: &Parts) -> Result<Weights> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
-        let cells = parts
-            .cells
-            .iter()
-            .map(|cell| cell_weights(gpu, cell))
+        let places = Place::all(parts);
+        let projections = parts.cells.iter().zip(&places);
+        let projections = projections
+            .map(|(cell, place)| cell_projection(gpu, cell, place.directions))
             .collect::<Result<_>>()?;
+        let placed: Vec<(&Cell, &Place)> = parts.cells.iter().zip(&places).collect();
+        let recurrences = placed
+            .chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence)
+            .map(|placed| {
+                let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
+                Recurrence::make(gpu, "lstm", &cells)
+            })
+            .collect();
         let denses = parts
             .denses
             .iter()
@@ -101,13 +110,23 @@ impl GpuModel {
             }
             rows
         });
-        let tables = tables.collect();
-        Ok((cells, denses, tables))
+        Ok(Weights {
+            projections,
+            recurrences,
+            denses,
+            tables: tables.collect(),
+            places,
+        })
     }
 
     fn sizes(&self, batch: usize, time_steps: usize) -> Result<Sizes> {
-        let tables: Vec<RowsSize> = self.tables.iter().map(|table| table.size.clone()).collect();
-        Sizes::new(&self.gpu, &self.parts, batch, time_steps, &tables)
+        let tables: Vec<RowsSize> = self.weights.tables.iter().map(|table| table.size.clone()).collect();
+        let model = Measured {
+            parts: &self.parts,
+            places: &self.weights.places,
+            tables: &tables,
+        };
+        Sizes::new(&self.gpu, model, batch, time_steps)
     }
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
@@ -126,12 +145,11 @@ fn table_size(gpu: &Gpu, (rows, width): (usize, usize)) -> RowsSize {
     )
 }
 
-fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
+fn cell_projection(gpu: &Gpu, cell: &Cell, directions: usize) -> Result<Projection> {
     let (features, units) = (cell.features(), cell.units());
     check_weight(gpu, "kernel", padded(features) * units * GATES)?;
-    check_weight(gpu, "recurrent_kernel", units * units * GATES)?;
-    let rowwise = cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise();
-    let step_passes = match rowwise {
+    check_weight(gpu, "recurrent_kernel", directions * units * units * GATES)?;
+    let step_passes = match is_rowwise(cell) {
         true => units.div_ceil(recurrent_step::ROWWISE_UNITS) * (units + 4),
         false => units * (1 + recurrent_step::HEIGHTS[0]),
     };
@@ -147,18 +165,14 @@ fn cell_weights(gpu: &Gpu, cell: &Cell) -> Result<CellWeights> {
         .bias
         .as_ref()
         .map_or_else(Vec::new, |bias| gates_of(bias.view(), units).collect());
-    let projection = Projection::make(
+    Ok(Projection::make(
         gpu,
         "lstm",
         (features, units, units * GATES),
         |k, unit| kernel.get(k * units + unit).copied().unwrap_or_default(),
         |unit| bias.get(unit).copied().unwrap_or_default(),
         Activation::Linear,
-    );
-    Ok(CellWeights {
-        projection,
-        step: RecurrentStep::make(gpu, "lstm", cell),
-    })
+    ))
 }
 
 fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {

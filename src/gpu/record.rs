@@ -5,15 +5,16 @@ use std::ops::Range;
 use super::GpuModel;
 use super::commands::Commands;
 use super::gather::{Fold, GatherBuffers, Target, neighbours};
-use super::input_projection::{ProjectionGroups, Span};
-use super::recurrent_step::Step;
-use super::rows::padded;
+use super::input_projection::{Projection, ProjectionGroups, Span};
+use super::recurrence::{Recurrence, RecurrenceGroups, Stretch};
+use super::rows::{Rows, padded};
 use super::sizes::RecurrentSize;
 use super::workspace::{StageBuffers, StageKind, Workspace, missing};
 use crate::error::Result;
 use crate::flow::{Flow, Gather, Source, Stage};
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
+use crate::settings::Strategy;
 
 /// Which rows each buffer of a source holds in this run.
 type Cut = Vec<Range<usize>>;
@@ -33,26 +34,16 @@ impl<'a> Recorder<'a> {
         for (number, (stage, buffers)) in self.flow.stages.iter().zip(&self.workspace.stages).enumerate() {
             let width = self.flow.widths.get(number).copied().unwrap_or(0);
             match (stage, &buffers.kind) {
-                (
-                    Stage::Recurrent { cell, schedule, input },
-                    StageKind::Recurrent {
-                        size,
-                        gather,
-                        projection,
-                        steps,
-                    },
-                ) => {
-                    let run = RecurrentRun {
-                        size,
-                        schedule,
-                        buffers,
-                        steps,
-                        cell: *cell,
-                    };
-                    rows_run += self.recurrent(commands, &run, (gather, projection, input))?;
+                (Stage::Recurrent { cell, .. }, _) => {
+                    let place = self.model.weights.places.get(*cell).ok_or_else(missing)?;
+                    // the first direction runs the second one too
+                    if place.direction == 0 {
+                        let recurrence = self.model.weights.recurrences.get(place.recurrence);
+                        rows_run += self.recurrent(commands, number, recurrence.ok_or_else(missing)?)?;
+                    }
                 }
                 (Stage::Dense { dense, input }, StageKind::Dense { gather, projections }) => {
-                    let weights = self.model.denses.get(*dense).ok_or_else(missing)?;
+                    let weights = self.model.weights.denses.get(*dense).ok_or_else(missing)?;
                     for (rows, groups) in buffers
                         .rows
                         .size
@@ -119,7 +110,8 @@ impl<'a> Recorder<'a> {
             buffers.gather.record(commands, 0..self.flow.batch, &cut, 0, target);
             let bytes = (self.flow.batch * stride * size_of::<f32>()) as u64;
             commands.copy(&buffers.hidden, 0..bytes, &buffers.staging, 0);
-            commands.copy(&buffers.cell_state, 0..bytes, &buffers.staging, bytes);
+            let start = buffers.cell_start;
+            commands.copy(&buffers.cell_state, start..start + bytes, &buffers.staging, bytes);
         }
         Ok(())
     }
@@ -130,7 +122,13 @@ impl<'a> Recorder<'a> {
             Source::Input => self.workspace.input.size.full_cut(self.flow.input_steps.len()),
             Source::Table(table) => {
                 let rows = self.model.parts.tables.get(table).map_or(0, |table| table.nrows());
-                self.model.tables.get(table).ok_or_else(missing)?.size.full_cut(rows)
+                self.model
+                    .weights
+                    .tables
+                    .get(table)
+                    .ok_or_else(missing)?
+                    .size
+                    .full_cut(rows)
             }
             Source::Stage(number) => {
                 let buffers = self.workspace.stages.get(number).ok_or_else(missing)?;
@@ -171,53 +169,73 @@ impl<'a> Recorder<'a> {
         Ok((0, 0))
     }
 
-    fn recurrent(
-        &self,
-        commands: &mut Commands<'a>,
-        run: &RecurrentRun<'a>,
-        (gather, projection, input): (&'a GatherBuffers, &'a ProjectionGroups, &Gather),
-    ) -> Result<usize> {
+    /// The cells that run together from stage `number` on. Gives the rows that they run.
+    fn recurrent(&self, commands: &mut Commands<'a>, number: usize, recurrence: &'a Recurrence) -> Result<usize> {
+        let directions = (number..number + recurrence.directions)
+            .map(|number| self.direction(number))
+            .collect::<Result<Vec<_>>>()?;
+        let first = directions.first().ok_or_else(missing)?;
+        let (schedule, size) = (first.schedule, first.size);
+        let projected_pitch = size.chunk_steps * self.workspace.batch;
         let mut rows_run = 0;
-        let weights = self.model.cells.get(run.cell).ok_or_else(missing)?;
-        let schedule = run.schedule;
-        let head = run.buffers.rows.size.head;
-        for (segment, steps) in segments(schedule, run.size).enumerate() {
-            let start = rows_of(schedule, &steps).start;
-            let group = run.steps.get(segment).ok_or_else(missing)?;
-            run.carry_hidden(commands, segment, &steps)?;
-            let mut first = steps.start;
-            while first < steps.end {
-                let last = (first + run.size.chunk_steps).min(steps.end);
-                let rows = rows_of(schedule, &(first..last));
-                let (source, source_row) = self.gathered(commands, gather, input, rows.clone())?;
-                let span = Span {
-                    source_row,
-                    target_row: 0,
-                    rows: rows.len(),
-                };
-                weights.projection.record(commands, projection, source, span);
-                for step in first..last {
-                    let current = schedule.rows_of(step);
-                    let previous_row = match step.checked_sub(1) {
-                        Some(previous) if step > steps.start => head + schedule.rows_of(previous).start - start,
-                        _ => 0,
+        for (segment, steps) in segments(schedule, size).enumerate() {
+            let groups = first.groups.get(segment).ok_or_else(missing)?;
+            for direction in &directions {
+                direction.carry_hidden(commands, segment, &steps)?;
+            }
+            for chunk in steps.clone().step_by(size.chunk_steps) {
+                let chunk = chunk..(chunk + size.chunk_steps).min(steps.end);
+                for (place, direction) in directions.iter().enumerate() {
+                    let rows = rows_of(direction.schedule, &chunk);
+                    let (source, source_row) =
+                        self.gathered(commands, direction.gather, direction.input, rows.clone())?;
+                    let span = Span {
+                        source_row,
+                        target_row: place * projected_pitch,
+                        rows: rows.len(),
                     };
-                    rows_run += current.len();
-                    weights.step.record(
-                        commands,
-                        group,
-                        Step {
-                            previous_row,
-                            current_row: head + current.start - start,
-                            projected_row: current.start - rows.start,
-                            active: current.len(),
-                        },
-                    );
+                    direction.weights.record(commands, direction.projection, source, span);
                 }
-                first = last;
+                let stretch = Stretch {
+                    schedule,
+                    steps: chunk,
+                    segment_step: steps.start,
+                    size,
+                    batch: self.workspace.batch,
+                    projected_pitch,
+                };
+                recurrence.record(commands, groups, &stretch, Strategy::Step);
+                rows_run += stretch.rows(recurrence.directions);
             }
         }
         Ok(rows_run)
+    }
+
+    fn direction(&self, number: usize) -> Result<DirectionRun<'a>> {
+        let stage = self.flow.stages.get(number).ok_or_else(missing)?;
+        let buffers = self.workspace.stages.get(number).ok_or_else(missing)?;
+        let (
+            Stage::Recurrent { cell, schedule, input },
+            StageKind::Recurrent {
+                size,
+                gather,
+                projection,
+                groups,
+            },
+        ) = (stage, &buffers.kind)
+        else {
+            return Err(missing());
+        };
+        Ok(DirectionRun {
+            schedule,
+            input,
+            size,
+            rows: &buffers.rows,
+            gather,
+            weights: self.model.weights.projections.get(*cell).ok_or_else(missing)?,
+            projection,
+            groups,
+        })
     }
 
     fn merge(
@@ -274,32 +292,35 @@ impl<'a> Recorder<'a> {
     }
 }
 
-/// One recurrent stage of a run.
-struct RecurrentRun<'a> {
-    size: &'a RecurrentSize,
+/// One recurrent stage of a run: one direction of a recurrence.
+struct DirectionRun<'a> {
     schedule: &'a Schedule,
-    buffers: &'a StageBuffers,
-    steps: &'a [wgpu::BindGroup],
-    cell: usize,
+    input: &'a Gather,
+    size: &'a RecurrentSize,
+    rows: &'a Rows,
+    gather: &'a GatherBuffers,
+    weights: &'a Projection,
+    projection: &'a ProjectionGroups,
+    groups: &'a [RecurrenceGroups],
 }
 
-impl<'a> RecurrentRun<'a> {
+impl<'a> DirectionRun<'a> {
     /// Copies h of the last step of the segment before to the head of this one.
     fn carry_hidden(&self, commands: &mut Commands<'a>, segment: usize, steps: &Range<usize>) -> Result<()> {
         let Some((before, last)) = segment.checked_sub(1).zip(steps.start.checked_sub(1)) else {
             return Ok(()); // the first segment begins with the initial state
         };
-        let buffers = &self.buffers.rows.buffers;
         let (source, target) = (
-            buffers.get(before).ok_or_else(missing)?,
-            buffers.get(segment).ok_or_else(missing)?,
+            self.rows.buffers.get(before).ok_or_else(missing)?,
+            self.rows.buffers.get(segment).ok_or_else(missing)?,
         );
         let first_step = last + 1 - self.size.segment_steps;
-        let row_bytes = self.buffers.rows.size.row_bytes();
-        let first = (self.buffers.rows.size.head + self.schedule.rows_of(last).start
-            - self.schedule.rows_of(first_step).start) as u64;
-        let active = self.schedule.active(steps.start) as u64;
-        commands.copy(source, first * row_bytes..(first + active) * row_bytes, target, 0);
+        let size = &self.rows.size;
+        let row = self.schedule.rows_of(last).start - self.schedule.rows_of(first_step).start;
+        let active = self.schedule.active(steps.start);
+        let bytes = |row: usize| row as u64 * size.row_bytes();
+        let wanted = bytes(size.head + row)..bytes(size.head + row + active);
+        commands.copy(source, wanted, target, bytes(size.block));
         Ok(())
     }
 }

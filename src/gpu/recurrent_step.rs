@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::buffer::Use;
 use super::commands::{Commands, Workgroups};
 use super::device::Gpu;
+use super::recurrence::{Bound, Stretch, is_rowwise};
 use super::rows::padded;
 use super::shader::{Pipeline, Shader, reads, writes};
-use crate::layer::weights::gates_of;
 use crate::model::parts::Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -57,6 +56,9 @@ pub(crate) struct Params {
     positions: u32,
     units: u32,
     stride: u32,
+    hidden_pitch: u32,
+    projected_pitch: u32,
+    cell_pitch: u32,
 }
 
 /// How one step is shared out.
@@ -68,92 +70,68 @@ enum Variant {
     Rowwise(Arc<Pipeline>),
 }
 
-/// The recurrent weights of one LSTM on the GPU: `[k][unit]` as vec4 i f g o.
+/// The strategy `step`.
 #[derive(Debug)]
 pub(crate) struct RecurrentStep {
     variant: Variant,
-    recurrent_kernel: wgpu::Buffer,
     units: usize,
-}
-
-/// One step: rows of `hidden` and `projected`, and the positions that run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
-    pub(crate) previous_row: usize,
-    pub(crate) current_row: usize,
-    pub(crate) projected_row: usize,
-    pub(crate) active: usize,
+    directions: usize,
 }
 
 impl RecurrentStep {
-    pub(crate) fn make(gpu: &Gpu, label: &str, cell: &Cell) -> Self {
-        let units = cell.units();
-        let packed: Vec<[f32; 4]> = cell
-            .weights
-            .recurrent_kernel
-            .outer_iter()
-            .flat_map(|row| gates_of(row, units))
-            .collect();
-        let bytes: &[u8] = bytemuck::cast_slice(&packed);
-        let recurrent_kernel = gpu.make_buffer(
-            &format!("cellstate.{label}.recurrent_kernel"),
-            bytes.len() as u64,
-            Use::Storage,
-        );
-        gpu.queue().write_buffer(&recurrent_kernel, 0, bytes);
-        let activations = [cell.activation.code(), cell.recurrent_activation.code()];
-        let rowwise = cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise();
+    pub(crate) fn make(gpu: &Gpu, cells: &[&Cell]) -> Self {
+        let activations = cells.first().map_or([0; 2], |cell| {
+            [cell.activation.code(), cell.recurrent_activation.code()]
+        });
         let elementwise = |rows: usize| gpu.pipeline(&SHADER, &[rows as u32, activations[0], activations[1]]);
-        let variant = match rowwise {
+        let variant = match cells.iter().any(|cell| is_rowwise(cell)) {
             true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
             false => Variant::Elementwise(HEIGHTS.map(elementwise)),
         };
         Self {
             variant,
-            recurrent_kernel,
-            units,
+            units: cells.first().map_or(0, |cell| cell.units()),
+            directions: cells.len(),
         }
     }
 
-    pub(crate) fn group(
-        &self,
-        gpu: &Gpu,
-        label: &str,
-        params: &wgpu::Buffer,
-        [projected, hidden, cell_state]: [&wgpu::Buffer; 3],
-    ) -> wgpu::BindGroup {
+    pub(crate) fn group(&self, gpu: &Gpu, bound: Bound<'_>) -> wgpu::BindGroup {
         // the elementwise pipelines have layouts of the same entries, so one bind group serves all
         let pipeline = match &self.variant {
             Variant::Elementwise([first, ..]) => first,
             Variant::Rowwise(pipeline) => pipeline,
         };
-        let storage = [&self.recurrent_kernel, projected, hidden, cell_state];
-        gpu.make_bind_group(label, &pipeline.layout, (params, pipeline.params_bytes), &storage)
+        let storage = [bound.recurrent_kernel, bound.projected, bound.hidden, bound.cell_state];
+        gpu.make_bind_group("recurrent_step", pipeline, bound.params, &storage)
     }
 
-    pub(crate) fn record<'a>(&self, commands: &mut Commands<'a>, group: &'a wgpu::BindGroup, step: Step) {
-        let params = Params {
-            previous_row: step.previous_row as u32,
-            current_row: step.current_row as u32,
-            projected_row: step.projected_row as u32,
-            positions: step.active as u32,
-            units: self.units as u32,
-            stride: padded(self.units) as u32,
-        };
-        let across = self.units.div_ceil(UNITS_PER_WORKGROUP) as u32;
-        match &self.variant {
-            Variant::Elementwise(pipelines) => {
-                let fits = HEIGHTS
-                    .into_iter()
-                    .zip(pipelines)
-                    .find(|&(height, _)| height <= step.active);
-                if let Some((height, pipeline)) = fits {
-                    let workgroups = Workgroups::Across(across, step.active.div_ceil(height) as u64);
-                    commands.dispatch(pipeline, group, params, workgroups);
+    /// One dispatch for each step.
+    pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a wgpu::BindGroup, stretch: &Stretch<'_>) {
+        let across = self.directions * self.units.div_ceil(UNITS_PER_WORKGROUP);
+        for step in stretch.steps.clone() {
+            let active = stretch.schedule.active(step);
+            let params = Params {
+                previous_row: stretch.previous_row(step) as u32,
+                current_row: stretch.current_row(step) as u32,
+                projected_row: stretch.projected_row(step) as u32,
+                positions: active as u32,
+                units: self.units as u32,
+                stride: padded(self.units) as u32,
+                hidden_pitch: stretch.size.rows.pitch() as u32,
+                projected_pitch: stretch.projected_pitch as u32,
+                cell_pitch: stretch.batch as u32,
+            };
+            match &self.variant {
+                Variant::Elementwise(pipelines) => {
+                    let fits = HEIGHTS.into_iter().zip(pipelines).find(|&(height, _)| height <= active);
+                    if let Some((height, pipeline)) = fits {
+                        let workgroups = Workgroups::Across(across as u32, active.div_ceil(height) as u64);
+                        commands.dispatch(pipeline, group, params, workgroups);
+                    }
                 }
-            }
-            Variant::Rowwise(pipeline) => {
-                commands.dispatch(pipeline, group, params, Workgroups::Flat(step.active as u64));
+                Variant::Rowwise(pipeline) => {
+                    commands.dispatch(pipeline, group, params, Workgroups::Flat(active as u64));
+                }
             }
         }
     }

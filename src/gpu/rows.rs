@@ -18,8 +18,13 @@ pub(crate) fn padded(width: usize) -> usize {
 pub(crate) struct RowsSize {
     /// Values from one row to the next.
     pub(crate) stride: usize,
-    /// Rows before the first one in each buffer: the states that a step reads before there is a row.
+    /// Where the first row is in each buffer. Before it lie the states that a step reads before there is a row, and the
+    /// blocks of the directions before this one.
     pub(crate) head: usize,
+    /// Where the states before the first row begin.
+    pub(crate) block: usize,
+    /// The directions whose blocks share the buffers; none if the buffers are those of another stage.
+    pub(crate) directions: usize,
     /// The most rows that a buffer holds, besides the head.
     pub(crate) most: usize,
     /// The number of buffers; at least one.
@@ -36,21 +41,38 @@ impl RowsSize {
         Self {
             stride,
             head,
+            block: 0,
+            directions: 1,
             most,
             buffers,
             rest: rows.saturating_sub((buffers - 1) * most),
         }
     }
 
-    /// The bytes of each buffer.
+    /// The same rows of one of several directions that share their buffers. The first one makes them.
+    pub(crate) fn of_direction(mut self, direction: usize, directions: usize) -> Self {
+        self.block = direction * self.pitch();
+        self.head += self.block;
+        self.directions = if direction == 0 { directions } else { 0 };
+        self
+    }
+
+    /// The rows from one direction to the next.
+    pub(crate) fn pitch(&self) -> usize {
+        self.head - self.block + self.most
+    }
+
+    /// The bytes of each buffer that it makes.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = u64> {
-        (0..self.buffers).map(|buffer| {
+        let made = if self.directions == 0 { 0 } else { self.buffers };
+        (0..made).map(|buffer| {
             let rows = if buffer + 1 == self.buffers {
                 self.rest
             } else {
                 self.most
             };
-            buffer_bytes((self.head + rows) as u64 * self.row_bytes())
+            let before = (self.directions - 1) * self.pitch() + self.head;
+            buffer_bytes((before + rows) as u64 * self.row_bytes())
         })
     }
 

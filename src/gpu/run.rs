@@ -2,42 +2,48 @@
 
 use std::sync::PoisonError;
 
-use ndarray::{Array2, ArrayD, Axis, IxDyn};
+use std::time::{Duration, Instant};
+
+use ndarray::{ArrayD, IxDyn};
 
 use super::GpuModel;
 use super::commands::Commands;
 use super::mapped::Mapped;
 use super::record::Recorder;
 use super::rows::{VALUE, padded};
-use super::workspace::{StageKind, Workspace, missing};
+use super::timer::{self, Timer};
+use super::workspace::{Workspace, missing};
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Input, NONE, Ran, Stage};
+use crate::flow::{Flow, Input, Ran};
 use crate::schedule::Schedule;
-use crate::state::State;
+use crate::state::{State, Timing};
 
 /// How many sizes keep their workspaces for the next run.
 const WORKSPACES: usize = 4;
+
+/// What was submitted: what to wait for, the rows that the recurrent steps run, and how long the host took to record it.
+struct Submitted {
+    index: wgpu::SubmissionIndex,
+    rows_run: usize,
+    recording: Option<Duration>,
+}
 
 impl GpuModel {
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
     pub(crate) async fn run(&self, flow: &Flow, input: Input<'_>, states: &[State], wants_states: bool) -> Result<Ran> {
         let (batch, time_steps) = input.size();
         let workspace = self.workspace(batch, time_steps).await?;
-        let (rows_run, submission) = self
+        let submitted = self
             .gpu
             .guarded("running the model", || {
                 self.submit(&workspace, flow, input, states, wants_states)
             })
             .await?;
-        let (outputs, states) = self
-            .read_back(&workspace, flow, states, wants_states, submission)
+        let ran = self
+            .read_back(&workspace, flow, states, wants_states, submitted)
             .await?;
         self.keep_workspace(workspace);
-        Ok(Ran {
-            outputs,
-            states,
-            rows_run,
-        })
+        Ok(ran)
     }
 
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
@@ -77,7 +83,7 @@ impl GpuModel {
         kept.drain(..surplus);
     }
 
-    /// Uploads, records and submits; gives the rows that the recurrent steps run, and what to wait for.
+    /// Uploads, records and submits.
     fn submit(
         &self,
         workspace: &Workspace,
@@ -85,8 +91,9 @@ impl GpuModel {
         input: Input<'_>,
         states: &[State],
         wants_states: bool,
-    ) -> Result<(usize, wgpu::SubmissionIndex)> {
+    ) -> Result<Submitted> {
         self.upload(workspace, flow, input, states)?;
+        let start = self.timed.then(Instant::now);
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
         let rows_run = Recorder {
             model: self,
@@ -98,64 +105,13 @@ impl GpuModel {
             label: Some("cellstate"),
         };
         let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
-        commands.record(&self.gpu, &workspace.params, &mut encoder)?;
-        Ok((rows_run, self.gpu.queue().submit([encoder.finish()])))
-    }
-
-    /// Uploads the rows of the input that are read, the lists of rows, and the initial states. Padding is not among them.
-    fn upload(&self, workspace: &Workspace, flow: &Flow, input: Input<'_>, states: &[State]) -> Result<()> {
-        let queue = self.gpu.queue();
-        let list = |buffer: &wgpu::Buffer, index: &[u32]| queue.write_buffer(buffer, 0, bytemuck::cast_slice(index));
-        if let Input::Values(values) = input {
-            let (_, time_steps, _) = values.dim();
-            let size = &workspace.input.size;
-            let cut = size.full_cut(flow.input_steps.len());
-            for (buffer, held) in workspace.input.buffers.iter().zip(cut) {
-                let steps = flow.input_steps.get(held).ok_or_else(missing)?;
-                let mut packed = vec![0.0_f32; steps.len() * size.stride];
-                for (packed, &step) in packed.chunks_exact_mut(size.stride.max(1)).zip(steps) {
-                    let (sequence, time_step) = (step as usize / time_steps, step as usize % time_steps);
-                    let row = values.index_axis(Axis(0), sequence);
-                    let row = row.index_axis(Axis(0), time_step);
-                    packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
-                }
-                queue.write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
-            }
-        }
-        for (stage, buffers) in flow.stages.iter().zip(&workspace.stages) {
-            match (stage, &buffers.kind) {
-                (Stage::Recurrent { cell, schedule, input }, StageKind::Recurrent { gather, .. }) => {
-                    list(&gather.index, &input.index);
-                    let state = states.get(*cell).ok_or_else(missing)?;
-                    let cell_state = &workspace.states.get(*cell).ok_or_else(missing)?.cell_state;
-                    let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
-                    queue.write_buffer(hidden, 0, bytemuck::cast_slice(&by_position(schedule, &state.hidden)));
-                    queue.write_buffer(cell_state, 0, bytemuck::cast_slice(&by_position(schedule, &state.cell)));
-                }
-                (Stage::Dense { input, .. }, StageKind::Dense { gather, .. }) => list(&gather.index, &input.index),
-                (
-                    Stage::Merge { forward, backward, .. },
-                    StageKind::Merge {
-                        forward: forward_list,
-                        backward: backward_list,
-                    },
-                ) => {
-                    list(&forward_list.index, &forward.index);
-                    list(&backward_list.index, &backward.index);
-                }
-                _ => return Err(missing()),
-            }
-        }
-        for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
-            list(&buffers.gather.index, &placed.gather.index);
-        }
-        for (cell, buffers) in workspace.states.iter().enumerate() {
-            list(
-                &buffers.gather.index,
-                &last_rows(flow.schedule(cell).ok_or_else(missing)?),
-            );
-        }
-        Ok(())
+        commands.record(&self.gpu, &workspace.params, workspace.timer.as_ref(), &mut encoder)?;
+        let index = self.gpu.queue().submit([encoder.finish()]);
+        Ok(Submitted {
+            index,
+            rows_run,
+            recording: start.map(|start| start.elapsed()),
+        })
     }
 
     async fn read_back(
@@ -164,8 +120,8 @@ impl GpuModel {
         flow: &Flow,
         states: &[State],
         wants_states: bool,
-        submission: wgpu::SubmissionIndex,
-    ) -> Result<(Vec<ArrayD<f32>>, Vec<State>)> {
+        submitted: Submitted,
+    ) -> Result<Ran> {
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
             let size = &buffers.staging.size;
@@ -183,7 +139,10 @@ impl GpuModel {
                     .zip(states.iter().map(bytes)),
             );
         }
-        let mut read = self.map(&wanted, submission).await?.into_iter();
+        wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
+        let mut read = self.map(&wanted, submitted.index).await?;
+        let stamps = workspace.timer.as_ref().and_then(|_| read.pop());
+        let mut read = read.into_iter();
         let mut outputs = Vec::with_capacity(flow.outputs.len());
         for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
             let mut all: Vec<f32> = Vec::with_capacity(placed.shape.iter().product());
@@ -196,7 +155,16 @@ impl GpuModel {
         for (cell, (values, state)) in read.zip(&mut finals).enumerate() {
             read_state(&values, flow.schedule(cell).ok_or_else(missing)?, state);
         }
-        Ok((outputs, finals))
+        let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, bytemuck::cast_slice(&stamps)));
+        Ok(Ran {
+            outputs,
+            states: finals,
+            rows_run: submitted.rows_run,
+            timing: submitted.recording.map(|recording| Timing {
+                recording,
+                gpu: seconds.map(Duration::from_secs_f64),
+            }),
+        })
     }
 
     /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
@@ -231,28 +199,6 @@ impl GpuModel {
         }
         Ok(read)
     }
-}
-
-/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
-fn by_position(schedule: &Schedule, state: &Array2<f32>) -> Vec<f32> {
-    let stride = padded(state.ncols());
-    let mut packed = vec![0.0; schedule.batch() * stride];
-    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
-        let row = state.row(sequence as usize);
-        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
-    }
-    packed
-}
-
-/// For each sequence the row after which it is finished.
-fn last_rows(schedule: &Schedule) -> Vec<u32> {
-    let mut rows = vec![NONE; schedule.batch()];
-    for (position, &sequence) in schedule.order().iter().enumerate() {
-        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
-            *entry = row as u32;
-        }
-    }
-    rows
 }
 
 /// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step

@@ -51,9 +51,18 @@ pub(crate) const ALL: [&Shader; 5] = [
     &recurrent_step::ROWWISE,
 ];
 
+/// How a shader declares its parameters, and how where they are immediates.
+const UNIFORM: &str = "@group(0) @binding(0) var<uniform> params";
+const IMMEDIATE: &str = "var<immediate> params";
+
 impl Shader {
-    pub(crate) fn text(&self) -> String {
-        format!("{SHARED}{}", self.source)
+    /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates.
+    pub(crate) fn text(&self, immediates: bool) -> String {
+        let text = format!("{SHARED}{}", self.source);
+        match immediates {
+            true => text.replace(UNIFORM, IMMEDIATE),
+            false => text,
+        }
     }
 }
 
@@ -126,7 +135,8 @@ impl Gpu {
                 None,
             )
         });
-        let entries: Vec<_> = std::iter::once(params).chain(storage).collect();
+        let immediates = self.has_immediates();
+        let entries: Vec<_> = (!immediates).then_some(params).into_iter().chain(storage).collect();
         let label = format!("cellstate.{}", shader.name);
         let label = Some(label.as_str());
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -136,11 +146,11 @@ impl Gpu {
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label,
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
+            immediate_size: if immediates { shader.params.1 as u32 } else { 0 },
         });
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label,
-            source: wgpu::ShaderSource::Wgsl(shader.text().into()),
+            source: wgpu::ShaderSource::Wgsl(shader.text(immediates).into()),
         });
         let values: Vec<(&str, f64)> = shader
             .constants

@@ -24,7 +24,7 @@ const MOST_STORAGE_BUFFERS: usize = 8;
 const SHARED_FILES: [&str; 2] = ["types.wgsl", "activations.wgsl"];
 
 fn module(shader: &Shader) -> Module {
-    let text = shader.text();
+    let text = shader.text(false);
     naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&text)))
 }
@@ -61,7 +61,7 @@ fn every_shader_is_valid_without_any_optional_feature() {
     for shader in ALL {
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
         if let Err(error) = validator.validate(&module(shader)) {
-            panic!("{}: {}", shader.name, error.emit_to_string(&shader.text()));
+            panic!("{}: {}", shader.name, error.emit_to_string(&shader.text(false)));
         }
     }
 }

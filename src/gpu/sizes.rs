@@ -3,6 +3,7 @@
 use super::commands::record_bytes;
 use super::device::Gpu;
 use super::gather::index_bytes;
+use super::recurrence::Place;
 use super::rows::{RowsSize, VALUE, padded};
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Source, Stage};
@@ -55,14 +56,24 @@ pub(crate) struct Sizes {
     pub(crate) output_entries: Vec<usize>,
     /// For each cell the values of its state, (batch, padded units).
     pub(crate) states: Vec<usize>,
+    /// For each recurrence the bytes of c.
+    pub(crate) cell_states: Vec<u64>,
     pub(crate) params: u64,
+}
+
+/// What sizes are measured of: a model, how its cells run, and its embeddings.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured<'a> {
+    pub(crate) parts: &'a Parts,
+    pub(crate) places: &'a [Place],
+    pub(crate) tables: &'a [RowsSize],
 }
 
 impl Sizes {
     /// The sizes for batches of (batch, time_steps), whatever their mask.
-    pub(crate) fn new(gpu: &Gpu, parts: &Parts, batch: usize, time_steps: usize, tables: &[RowsSize]) -> Result<Self> {
-        check_uncut(gpu.largest_binding(), parts, batch, time_steps)?;
-        let measure = |time_steps| Self::measure(gpu, parts, batch, time_steps, tables);
+    pub(crate) fn new(gpu: &Gpu, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<Self> {
+        check_uncut(gpu.largest_binding(), model, batch, time_steps)?;
+        let measure = |time_steps| Self::measure(gpu, model, batch, time_steps);
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));
         if sizes.params <= limit {
@@ -88,7 +99,8 @@ impl Sizes {
         })
     }
 
-    fn measure(gpu: &Gpu, parts: &Parts, batch: usize, time_steps: usize, tables: &[RowsSize]) -> Result<Self> {
+    fn measure(gpu: &Gpu, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<Self> {
+        let Measured { parts, places, tables } = model;
         let flow = Flow::new(parts, Input::Full { batch, time_steps }, None)?;
         let builder = Builder {
             limit: gpu.largest_binding(),
@@ -107,6 +119,7 @@ impl Sizes {
             entries: Vec::new(),
             output_entries: Vec::new(),
             states: Vec::new(),
+            cell_states: Vec::new(),
             params: 0,
         };
         let mut dispatches = 0;
@@ -119,10 +132,14 @@ impl Sizes {
             let (size, entries, parts_of_stage) = match stage {
                 Stage::Recurrent { cell, input, .. } => {
                     let features = parts.cells.get(*cell).map_or(0, |cell| cell.features());
-                    let size = builder.recurrent(features, width);
+                    let place = *places
+                        .get(*cell)
+                        .ok_or_else(|| Error::defect("the cells of the model"))?;
+                    let size = builder.recurrent(features, width, place);
                     let chunk_rows = (size.chunk_steps * batch) as u64;
+                    let projected = place.directions as u64 * chunk_rows * width as u64 * GATE_BYTES;
                     sizes.gathered = sizes.gathered.max(chunk_rows * padded(features) as u64 * VALUE);
-                    sizes.projected = sizes.projected.max(chunk_rows * width as u64 * GATE_BYTES);
+                    sizes.projected = sizes.projected.max(projected);
                     let steps = if batch == 0 { 0 } else { time_steps };
                     let chunks = size.rows.buffers + steps.div_ceil(size.chunk_steps);
                     let dispatches = steps + chunks * (1 + sources(input)) + size.rows.buffers;
@@ -167,6 +184,8 @@ impl Sizes {
             sizes.outputs.push(size);
         }
         sizes.states = parts.cells.iter().map(|cell| batch * padded(cell.units())).collect();
+        let first = places.iter().zip(&sizes.states).filter(|(place, _)| place.direction == 0);
+        sizes.cell_states = first.map(|(place, &values)| (place.directions * values) as u64 * VALUE).collect();
         sizes.params = dispatches as u64 * record_bytes(gpu);
         Ok(sizes)
     }
@@ -185,10 +204,11 @@ impl Builder {
         RowsSize::new(stride, 0, rows, most.min(u64::from(u32::MAX)) as usize)
     }
 
-    fn recurrent(&self, features: usize, units: usize) -> RecurrentSize {
+    fn recurrent(&self, features: usize, units: usize, place: Place) -> RecurrentSize {
+        let directions = place.directions as u64;
         let batch = self.batch.max(1) as u64;
-        let row = padded(units) as u64 * VALUE;
-        let projected = units as u64 * GATE_BYTES;
+        let row = directions * padded(units) as u64 * VALUE;
+        let projected = directions * units as u64 * GATE_BYTES;
         let gathered = padded(features) as u64 * VALUE;
         let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch)).max(1) as usize;
         let time_steps = self.time_steps.max(1);
@@ -199,7 +219,7 @@ impl Builder {
         let rows = self.batch * self.time_steps;
         let rows = RowsSize::new(padded(units), self.batch, rows, self.batch.max(1) * segment_steps);
         RecurrentSize {
-            rows,
+            rows: rows.of_direction(place.direction, place.directions),
             segment_steps,
             chunk_steps,
         }
@@ -210,12 +230,15 @@ const PIECES_OF_TIME: &str = "time steps at once would fit: run the sequences pi
 
 /// What cannot be cut over time has to fit a binding: the list of steps, and one time step of the batch. Looked at before
 /// anything is made that is as large as the batch.
-fn check_uncut(limit: u64, parts: &Parts, batch: usize, time_steps: usize) -> Result<()> {
+fn check_uncut(limit: u64, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<()> {
     // the smallest segment is one step: the states before it, and the rows that it makes
-    let steps = parts.cells.iter().map(|cell| {
-        let row = padded(cell.units()) as u64 * VALUE;
+    let steps = model.parts.cells.iter().zip(model.places).map(|(cell, place)| {
+        let directions = place.directions as u64;
+        let row = directions * padded(cell.units()) as u64 * VALUE;
         let gathered = padded(cell.features()) as u64 * VALUE;
-        (cell.units() as u64 * GATE_BYTES).max(gathered).max(2 * row)
+        (directions * cell.units() as u64 * GATE_BYTES)
+            .max(gathered)
+            .max(2 * row)
     });
     let step = u128::from(steps.max().unwrap_or(0));
     let list = time_steps as u128 * u128::from(index_bytes(1));

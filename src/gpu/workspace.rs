@@ -5,8 +5,10 @@ use super::buffer::{Use, buffer_bytes};
 use super::device::Gpu;
 use super::gather::{GatherBuffers, index_bytes};
 use super::input_projection::ProjectionGroups;
+use super::recurrence::RecurrenceGroups;
 use super::rows::{Rows, RowsSize, VALUE};
 use super::sizes::{RecurrentSize, Sizes, StageSize};
+use super::timer::Timer;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Source, Stage};
 
@@ -21,6 +23,7 @@ pub(crate) struct Workspace {
     pub(crate) stages: Vec<StageBuffers>,
     pub(crate) outputs: Vec<OutputBuffers>,
     pub(crate) states: Vec<StateBuffers>,
+    pub(crate) timer: Option<Timer>,
 }
 
 /// The buffers of a stage.
@@ -37,8 +40,8 @@ pub(crate) enum StageKind {
         gather: GatherBuffers,
         /// From the gathered scratch, then from each buffer of the source, into the projected scratch.
         projection: ProjectionGroups,
-        /// One for each buffer of the rows.
-        steps: Vec<wgpu::BindGroup>,
+        /// One for each buffer of the rows. None for the second direction, which runs with the first one.
+        groups: Vec<RecurrenceGroups>,
     },
     Dense {
         gather: GatherBuffers,
@@ -62,8 +65,9 @@ pub(crate) struct OutputBuffers {
 /// The state of a cell: where it lives while the model runs, and what the host reads.
 #[derive(Debug)]
 pub(crate) struct StateBuffers {
-    /// c by position of the schedule, (batch, padded units).
+    /// c by position of the schedule, (batch, padded units); from byte `cell_start` on.
     pub(crate) cell_state: wgpu::Buffer,
+    pub(crate) cell_start: u64,
     /// The final h by sequence, (batch, padded units).
     pub(crate) hidden: wgpu::Buffer,
     pub(crate) gather: GatherBuffers,
@@ -92,9 +96,11 @@ impl Sizes {
                 .iter()
                 .map(|&values| {
                     let bytes = values as u64 * VALUE;
-                    2 * buffer_bytes(bytes) + buffer_bytes(2 * bytes) + buffer_bytes(index_bytes(self.batch))
+                    buffer_bytes(bytes) + buffer_bytes(2 * bytes)
+                        + buffer_bytes(index_bytes(self.batch))
                 })
                 .sum(),
+            self.cell_states.iter().map(|&bytes| buffer_bytes(bytes)).sum(),
             buffer_bytes(self.gathered),
             buffer_bytes(self.projected),
             buffer_bytes(self.params),
@@ -120,11 +126,15 @@ impl Workspace {
             projected: storage("projected", sizes.projected),
             input: Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage),
         };
-        let cell_states: Vec<wgpu::Buffer> = sizes
-            .states
-            .iter()
-            .map(|&values| storage("cell_state", values as u64 * VALUE))
-            .collect();
+        let cell_bytes = |values: usize| values as u64 * VALUE;
+        let mut cell_states: Vec<(wgpu::Buffer, u64)> = Vec::new();
+        for (place, &values) in model.weights.places.iter().zip(&sizes.states) {
+            let shared = cell_states.last().filter(|_| place.direction > 0).cloned();
+            let made = shared
+                .map(|(buffer, _)| buffer)
+                .unwrap_or_else(|| storage("cell_state", place.directions as u64 * cell_bytes(values)));
+            cell_states.push((made, place.direction as u64 * cell_bytes(values)));
+        }
         let mut stages: Vec<StageBuffers> = Vec::new();
         for (number, stage) in flow.stages.iter().enumerate() {
             let made = maker.stage(number, stage, &stages, &cell_states)?;
@@ -143,13 +153,14 @@ impl Workspace {
             .collect::<Result<Vec<_>>>()?;
         let states = cell_states.into_iter().zip(&sizes.states).zip(&flow.cell_stages);
         let states = states
-            .map(|((cell_state, &values), &stage)| {
-                let hidden = storage("final_hidden", values as u64 * VALUE);
+            .map(|(((cell_state, cell_start), &values), &stage)| {
+                let hidden = storage("final_hidden", cell_bytes(values));
                 let source = &stages.get(stage).ok_or_else(missing)?.rows;
                 let gather = GatherBuffers::make(gpu, "final_hidden", batch, source, &[&hidden], &params);
                 let staging = gpu.make_buffer("cellstate.state.staging", 2 * values as u64 * VALUE, Use::Readback);
                 Ok(StateBuffers {
                     cell_state,
+                    cell_start,
                     hidden,
                     gather,
                     staging,
@@ -166,6 +177,7 @@ impl Workspace {
             stages,
             outputs,
             states,
+            timer: model.timed.then(|| Timer::make(gpu)).flatten(),
         })
     }
 }
@@ -186,7 +198,7 @@ impl Maker<'_> {
         number: usize,
         stage: &Stage,
         before: &[StageBuffers],
-        cell_states: &[wgpu::Buffer],
+        cell_states: &[(wgpu::Buffer, u64)],
     ) -> Result<StageBuffers> {
         let size = self.sizes.stages.get(number).ok_or_else(missing)?;
         let lists = self.sizes.entries.get(number).ok_or_else(missing)?;
@@ -196,35 +208,35 @@ impl Maker<'_> {
         match (stage, size) {
             (Stage::Recurrent { cell, input, .. }, StageSize::Recurrent(size)) => {
                 let source = self.source(input, before)?;
-                let cell_weights = self.model.cells.get(*cell).ok_or_else(missing)?;
-                let cell_state = cell_states.get(*cell).ok_or_else(missing)?;
-                let rows = Rows::make(gpu, "cellstate.hidden", &size.rows, Use::Storage);
+                let weights = &self.model.weights;
+                let place = weights.places.get(*cell).ok_or_else(missing)?;
+                let recurrence = weights.recurrences.get(place.recurrence).ok_or_else(missing)?;
+                let (cell_state, _) = cell_states.get(*cell).ok_or_else(missing)?;
+                let rows = match before.last().filter(|_| place.direction > 0) {
+                    Some(first) => Rows {
+                        size: size.rows.clone(),
+                        buffers: first.rows.buffers.clone(),
+                    },
+                    None => Rows::make(gpu, "cellstate.hidden", &size.rows, Use::Storage),
+                };
                 let gather = GatherBuffers::make(gpu, "gather", entries, source, &[&self.gathered], self.params);
                 let sources = std::iter::once(&self.gathered).chain(&source.buffers);
-                let projection =
-                    cell_weights
-                        .projection
-                        .groups(gpu, "input_projection", self.params, sources, &self.projected);
-                let group = |hidden| {
-                    cell_weights.step.group(
-                        gpu,
-                        "recurrent_step",
-                        self.params,
-                        [&self.projected, hidden, cell_state],
-                    )
-                };
-                let steps = rows.buffers.iter().map(group).collect();
+                let projection = weights.projections.get(*cell).ok_or_else(missing)?;
+                let projection = projection.groups(gpu, "input_projection", self.params, sources, &self.projected);
+                let group = |hidden| recurrence.groups(gpu, self.params, [&self.projected, hidden, cell_state]);
+                let first = place.direction == 0;
+                let groups = rows.buffers.iter().filter(|_| first).map(group).collect();
                 let kind = StageKind::Recurrent {
                     size: size.clone(),
                     gather,
                     projection,
-                    steps,
+                    groups,
                 };
                 Ok(StageBuffers { rows, kind })
             }
             (Stage::Dense { dense, input }, StageSize::Rows(size)) => {
                 let source = self.source(input, before)?;
-                let weights = self.model.denses.get(*dense).ok_or_else(missing)?;
+                let weights = self.model.weights.denses.get(*dense).ok_or_else(missing)?;
                 let rows = Rows::make(gpu, "cellstate.dense", size, Use::Storage);
                 let gather = GatherBuffers::make(gpu, "gather", entries, source, &[&self.gathered], self.params);
                 let group = |target| {
@@ -264,7 +276,7 @@ impl Maker<'_> {
     fn source<'b>(&'b self, gather: &Gather, stages: &'b [StageBuffers]) -> Result<&'b Rows> {
         match gather.source {
             Source::Input => Some(&self.input),
-            Source::Table(table) => self.model.tables.get(table),
+            Source::Table(table) => self.model.weights.tables.get(table),
             Source::Stage(stage) => stages.get(stage).map(|stage| &stage.rows),
         }
         .ok_or_else(missing)

@@ -35,7 +35,7 @@ fn cut_tensors_give_the_same_results() {
             for kind in kinds(3, 5) {
                 let (gpu, cpu) = (kind.on(&cut.device), kind.on(&Device::cpu()));
                 let uncut = kind.on(&whole.device);
-                for (batch, time_steps, seed) in [(3, 40, 0), (3, 40, 1), (3, 40, 2), (1, 90, 1), (10, 7, 3), (2, 0, 0)]
+                for (batch, time_steps, seed) in [(3, 40, 0), (3, 40, 1), (3, 40, 2), (1, 90, 1), (6, 7, 3), (2, 0, 0)]
                 {
                     let name = format!(
                         "{}: {binding} bytes: {}, batch {batch}, {time_steps} steps",
@@ -65,7 +65,7 @@ fn cut_tensors_give_the_same_results() {
 #[test]
 fn cut_tensors_take_wide_rows() {
     for adapter in adapters() {
-        let cut = small(&adapter, 64 << 10, 512 << 10);
+        let cut = small(&adapter, 96 << 10, 512 << 10);
         for kind in kinds(50, 30) {
             let (gpu, cpu) = (kind.on(&cut.device), kind.on(&Device::cpu()));
             for (batch, time_steps, seed) in [(40, 30, 1), (100, 11, 2)] {

@@ -1,0 +1,205 @@
+//! The recurrence: cells that run together, and the strategies that can run them behind one interface.
+
+use std::ops::Range;
+
+use super::buffer::Use;
+use super::commands::Commands;
+use super::device::Gpu;
+use super::recurrent_step::RecurrentStep;
+use super::sizes::RecurrentSize;
+use crate::layer::weights::{GATES, gates_of};
+use crate::model::parts::{Cell, Operation, Parts};
+use crate::schedule::Schedule;
+use crate::settings::Strategy;
+
+/// Where a cell runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The number of the recurrence.
+    pub(crate) recurrence: usize,
+    /// Which of its directions the cell is.
+    pub(crate) direction: usize,
+    pub(crate) directions: usize,
+}
+
+impl Place {
+    /// Where each cell of a model runs. The two directions of a layer run in the same dispatches where the same shader can do
+    /// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one.
+    pub(crate) fn all(parts: &Parts) -> Vec<Self> {
+        let mut places = Vec::with_capacity(parts.cells.len());
+        let mut recurrence = 0;
+        for operation in &parts.operations {
+            match operation {
+                Operation::Recurrent { cells, .. } => {
+                    for _ in cells {
+                        places.push(Self::alone(recurrence));
+                        recurrence += 1;
+                    }
+                }
+                Operation::Bidirectional { forward, backward, .. } => {
+                    let cells = parts.cells.get(*forward).zip(parts.cells.get(*backward));
+                    let together = cells.is_some_and(|(forward, backward)| alike(forward, backward));
+                    for direction in 0..2 {
+                        places.push(match together {
+                            true => Self {
+                                recurrence,
+                                direction,
+                                directions: 2,
+                            },
+                            false => Self::alone(recurrence + direction),
+                        });
+                    }
+                    recurrence += if together { 1 } else { 2 };
+                }
+                Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
+            }
+        }
+        places
+    }
+
+    fn alone(recurrence: usize) -> Self {
+        Self {
+            recurrence,
+            direction: 0,
+            directions: 1,
+        }
+    }
+}
+
+/// Whether one shader with one set of constants and sizes can run both.
+fn alike(one: &Cell, other: &Cell) -> bool {
+    let same = one.units() == other.units()
+        && one.activation == other.activation
+        && one.recurrent_activation == other.recurrent_activation;
+    same && !is_rowwise(one)
+}
+
+/// Whether an activation needs all units of a row at once.
+pub(crate) fn is_rowwise(cell: &Cell) -> bool {
+    cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise()
+}
+
+/// The recurrent weights of one or both directions on the GPU, and the strategies that can run them.
+#[derive(Debug)]
+pub(crate) struct Recurrence {
+    pub(crate) units: usize,
+    pub(crate) directions: usize,
+    step: RecurrentStep,
+    /// `[direction][k][unit]` as vec4 i f g o.
+    recurrent_kernel: wgpu::Buffer,
+}
+
+/// The buffers of a recurrence in a workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound<'a> {
+    pub(crate) params: &'a wgpu::Buffer,
+    pub(crate) recurrent_kernel: &'a wgpu::Buffer,
+    /// `[direction][row][unit]` as vec4 i f g o.
+    pub(crate) projected: &'a wgpu::Buffer,
+    /// `[direction][row][unit]`, each direction with the states before the first step in front.
+    pub(crate) hidden: &'a wgpu::Buffer,
+    /// `[direction][position][unit]`
+    pub(crate) cell_state: &'a wgpu::Buffer,
+}
+
+/// The bind groups of a recurrence for one buffer of its rows.
+#[derive(Debug)]
+pub(crate) struct RecurrenceGroups {
+    pub(crate) step: wgpu::BindGroup,
+}
+
+/// Steps whose rows are projected, and where their rows are.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch<'a> {
+    pub(crate) schedule: &'a Schedule,
+    pub(crate) steps: Range<usize>,
+    /// The first step whose rows lie in this buffer.
+    pub(crate) segment_step: usize,
+    pub(crate) size: &'a RecurrentSize,
+    /// The sequences that the buffers have room for.
+    pub(crate) batch: usize,
+    /// Rows of `projected` from one direction to the next.
+    pub(crate) projected_pitch: usize,
+}
+
+impl Stretch<'_> {
+    /// The row of `hidden` with the state of position 0 before a step.
+    pub(crate) fn previous_row(&self, step: usize) -> usize {
+        match step.checked_sub(1) {
+            Some(previous) if step > self.segment_step => self.current_row(previous),
+            _ => 0,
+        }
+    }
+
+    /// The row of `hidden` for the state of position 0 after a step.
+    pub(crate) fn current_row(&self, step: usize) -> usize {
+        self.batch + self.schedule.rows_of(step).start - self.schedule.rows_of(self.segment_step).start
+    }
+
+    /// The row of `projected` of position 0 at a step.
+    pub(crate) fn projected_row(&self, step: usize) -> usize {
+        self.schedule.rows_of(step).start - self.schedule.rows_of(self.steps.start).start
+    }
+
+    /// The rows that are run, of all directions.
+    pub(crate) fn rows(&self, directions: usize) -> usize {
+        directions * self.steps.clone().map(|step| self.schedule.active(step)).sum::<usize>()
+    }
+}
+
+impl Recurrence {
+    /// The cells are the directions of one layer, or a single cell.
+    pub(crate) fn make(gpu: &Gpu, label: &str, cells: &[&Cell]) -> Self {
+        let units = cells.first().map_or(0, |cell| cell.units());
+        let packed: Vec<[f32; GATES]> = cells
+            .iter()
+            .flat_map(|cell| {
+                cell.weights
+                    .recurrent_kernel
+                    .outer_iter()
+                    .flat_map(|row| gates_of(row, units))
+            })
+            .collect();
+        let bytes: &[u8] = bytemuck::cast_slice(&packed);
+        let label = format!("cellstate.{label}.recurrent_kernel");
+        let recurrent_kernel = gpu.make_buffer(&label, bytes.len() as u64, Use::Storage);
+        gpu.queue().write_buffer(&recurrent_kernel, 0, bytes);
+        Self {
+            units,
+            directions: cells.len(),
+            step: RecurrentStep::make(gpu, cells),
+            recurrent_kernel,
+        }
+    }
+
+    pub(crate) fn groups(
+        &self,
+        gpu: &Gpu,
+        params: &wgpu::Buffer,
+        [projected, hidden, cell_state]: [&wgpu::Buffer; 3],
+    ) -> RecurrenceGroups {
+        let bound = Bound {
+            params,
+            recurrent_kernel: &self.recurrent_kernel,
+            projected,
+            hidden,
+            cell_state,
+        };
+        RecurrenceGroups {
+            step: self.step.group(gpu, bound),
+        }
+    }
+
+    /// Runs steps by a strategy.
+    pub(crate) fn record<'a>(
+        &'a self,
+        commands: &mut Commands<'a>,
+        groups: &'a RecurrenceGroups,
+        stretch: &Stretch<'_>,
+        strategy: Strategy,
+    ) {
+        match strategy {
+            Strategy::Step | Strategy::Solo | Strategy::Team => self.step.record(commands, &groups.step, stretch),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a run sends to the GPU before it is submitted.
+
+use ndarray::{Array2, Axis};
+
+use super::GpuModel;
+use super::rows::padded;
+use super::workspace::{StageKind, Workspace, missing};
+use crate::error::Result;
+use crate::flow::{Flow, Input, NONE, Stage};
+use crate::schedule::Schedule;
+use crate::state::State;
+
+impl GpuModel {
+    /// Uploads the rows of the input that are read, the lists of rows, and the initial states. Padding is not among them.
+    pub(crate) fn upload(&self, workspace: &Workspace, flow: &Flow, input: Input<'_>, states: &[State]) -> Result<()> {
+        let queue = self.gpu.queue();
+        let list = |buffer: &wgpu::Buffer, index: &[u32]| queue.write_buffer(buffer, 0, bytemuck::cast_slice(index));
+        if let Input::Values(values) = input {
+            let (_, time_steps, _) = values.dim();
+            let size = &workspace.input.size;
+            let cut = size.full_cut(flow.input_steps.len());
+            for (buffer, held) in workspace.input.buffers.iter().zip(cut) {
+                let steps = flow.input_steps.get(held).ok_or_else(missing)?;
+                let mut packed = vec![0.0_f32; steps.len() * size.stride];
+                for (packed, &step) in packed.chunks_exact_mut(size.stride.max(1)).zip(steps) {
+                    let (sequence, time_step) = (step as usize / time_steps, step as usize % time_steps);
+                    let row = values.index_axis(Axis(0), sequence);
+                    let row = row.index_axis(Axis(0), time_step);
+                    packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+                }
+                queue.write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
+            }
+        }
+        for (stage, buffers) in flow.stages.iter().zip(&workspace.stages) {
+            match (stage, &buffers.kind) {
+                (Stage::Recurrent { cell, schedule, input }, StageKind::Recurrent { gather, .. }) => {
+                    list(&gather.index, &input.index);
+                    let state = states.get(*cell).ok_or_else(missing)?;
+                    let kept = workspace.states.get(*cell).ok_or_else(missing)?;
+                    let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
+                    let start = buffers.rows.size.block as u64 * buffers.rows.size.row_bytes();
+                    queue.write_buffer(
+                        hidden,
+                        start,
+                        bytemuck::cast_slice(&by_position(schedule, &state.hidden)),
+                    );
+                    let cell_state = by_position(schedule, &state.cell);
+                    queue.write_buffer(&kept.cell_state, kept.cell_start, bytemuck::cast_slice(&cell_state));
+                }
+                (Stage::Dense { input, .. }, StageKind::Dense { gather, .. }) => list(&gather.index, &input.index),
+                (
+                    Stage::Merge { forward, backward, .. },
+                    StageKind::Merge {
+                        forward: forward_list,
+                        backward: backward_list,
+                    },
+                ) => {
+                    list(&forward_list.index, &forward.index);
+                    list(&backward_list.index, &backward.index);
+                }
+                _ => return Err(missing()),
+            }
+        }
+        for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
+            list(&buffers.gather.index, &placed.gather.index);
+        }
+        for (cell, buffers) in workspace.states.iter().enumerate() {
+            list(
+                &buffers.gather.index,
+                &last_rows(flow.schedule(cell).ok_or_else(missing)?),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
+fn by_position(schedule: &Schedule, state: &Array2<f32>) -> Vec<f32> {
+    let stride = padded(state.ncols());
+    let mut packed = vec![0.0; schedule.batch() * stride];
+    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
+        let row = state.row(sequence as usize);
+        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+    }
+    packed
+}
+
+/// For each sequence the row after which it is finished.
+fn last_rows(schedule: &Schedule) -> Vec<u32> {
+    let mut rows = vec![NONE; schedule.batch()];
+    for (position, &sequence) in schedule.order().iter().enumerate() {
+        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
+            *entry = row as u32;
+        }
+    }
+    rows
+}
