@@ -40,3 +40,17 @@ struct Step {
     projected_pitch: u32,  // of `projected`,
     cell_pitch: u32,       // and of `cell_state`
 }
+
+struct Solo {
+    previous_row: u32,     // row of `hidden` with the state of position 0 before the first step
+    hidden_base: u32,      // what to take from a row of `starts` for its row of `hidden`
+    projected_base: u32,   // and for its row of `projected`; both modulo 2³²
+    first_step: u32,       // the steps to run: first_step .. last_step
+    last_step: u32,
+    positions: u32,        // positions that run the first of them
+    units: u32,
+    stride: u32,           // values of a row of `hidden` and `cell_state`
+    hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
+    projected_pitch: u32,  // of `projected`,
+    cell_pitch: u32,       // and of `cell_state`
+}

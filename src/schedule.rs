@@ -222,6 +222,11 @@ impl Schedule {
         }
     }
 
+    /// The first row of each step, and one more entry for the end.
+    pub(crate) fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
     /// The sequence at each position, longest first.
     ///
     /// ```

@@ -48,7 +48,8 @@ impl Settings {
     }
 
     /// Runs every LSTM on a GPU by this strategy, instead of the one that is chosen for its size. `Model::on_with` refuses
-    /// a strategy that an LSTM of the model or the GPU cannot do. The CPU path has none of them and takes no notice.
+    /// a strategy that an LSTM of the model or the GPU cannot do. The CPU path has none of them and takes no notice. The
+    /// environment variable `CELLSTATE_STRATEGY` names one too, which is taken only where it can be.
     ///
     /// ```
     /// # use cellstate::{Settings, Strategy};

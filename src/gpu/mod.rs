@@ -1,13 +1,16 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 
 pub(crate) mod buffer;
+mod choice;
 mod commands;
 pub(crate) mod device;
 mod gather;
 mod input_projection;
 mod mapped;
+mod module;
 mod record;
 mod recurrence;
+mod recurrent_solo;
 mod recurrent_step;
 mod rows;
 mod run;
@@ -23,7 +26,7 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, DensePart, Parts};
-use crate::settings::Settings;
+use crate::settings::{Settings, Strategy};
 use buffer::Use;
 use device::Gpu;
 use input_projection::Projection;
@@ -49,8 +52,9 @@ pub(crate) struct GpuModel {
     gpu: Gpu,
     parts: Arc<Parts>,
     weights: Weights,
-    /// Whether runs are timed.
-    timed: bool,
+    settings: Settings,
+    /// The strategy that the settings name, else the one that the environment names.
+    asked: Option<Strategy>,
     /// The workspaces of the sizes that were run last, the latest at the end. One that is in use is not among them.
     workspaces: Mutex<Vec<Workspace>>,
 }
@@ -59,7 +63,9 @@ impl GpuModel {
     /// Uploads the weights and makes the pipelines.
     pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
         let known = gpu.known_pipelines();
-        let made = gpu.guarded("uploading the weights", || Self::make(&gpu, &parts)).await;
+        let made = gpu
+            .guarded("uploading the weights", || Self::make(&gpu, &parts, settings))
+            .await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
         }
@@ -67,12 +73,13 @@ impl GpuModel {
             weights: made?,
             gpu,
             parts,
-            timed: settings.is_timed(),
+            asked: settings.wanted_strategy().or(choice::of_environment()?),
+            settings: settings.clone(),
             workspaces: Mutex::default(),
         })
     }
 
-    fn make(gpu: &Gpu, parts: &Parts) -> Result<Weights> {
+    fn make(gpu: &Gpu, parts: &Parts, settings: &Settings) -> Result<Weights> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let places = Place::all(parts);
         let projections = parts.cells.iter().zip(&places);
@@ -80,13 +87,14 @@ impl GpuModel {
             .map(|(cell, place)| cell_projection(gpu, cell, place.directions))
             .collect::<Result<_>>()?;
         let placed: Vec<(&Cell, &Place)> = parts.cells.iter().zip(&places).collect();
-        let recurrences = placed
+        let recurrences: Vec<Recurrence> = placed
             .chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence)
             .map(|placed| {
                 let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
                 Recurrence::make(gpu, "lstm", &cells)
             })
             .collect();
+        choice::check(gpu, &recurrences, settings.wanted_strategy())?;
         let denses = parts
             .denses
             .iter()

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::GpuModel;
+use super::choice::choose;
 use super::commands::Commands;
 use super::gather::{Fold, GatherBuffers, Target, neighbours};
 use super::input_projection::{Projection, ProjectionGroups, Span};
@@ -14,7 +15,6 @@ use crate::error::Result;
 use crate::flow::{Flow, Gather, Source, Stage};
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
-use crate::settings::Strategy;
 
 /// Which rows each buffer of a source holds in this run.
 type Cut = Vec<Range<usize>>;
@@ -176,6 +176,8 @@ impl<'a> Recorder<'a> {
             .collect::<Result<Vec<_>>>()?;
         let first = directions.first().ok_or_else(missing)?;
         let (schedule, size) = (first.schedule, first.size);
+        let size_of_run = (schedule.active(0), schedule.steps());
+        let choice = choose(&self.model.gpu, recurrence, self.model.asked, size_of_run);
         let projected_pitch = size.chunk_steps * self.workspace.batch;
         let mut rows_run = 0;
         for (segment, steps) in segments(schedule, size).enumerate() {
@@ -204,7 +206,7 @@ impl<'a> Recorder<'a> {
                     batch: self.workspace.batch,
                     projected_pitch,
                 };
-                recurrence.record(commands, groups, &stretch, Strategy::Step);
+                recurrence.record(commands, groups, &stretch, choice.strategy);
                 rows_run += stretch.rows(recurrence.directions);
             }
         }

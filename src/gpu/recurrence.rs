@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::buffer::Use;
 use super::commands::Commands;
 use super::device::Gpu;
+use super::recurrent_solo::RecurrentSolo;
 use super::recurrent_step::RecurrentStep;
 use super::sizes::RecurrentSize;
 use crate::layer::weights::{GATES, gates_of};
@@ -85,6 +86,7 @@ pub(crate) struct Recurrence {
     pub(crate) units: usize,
     pub(crate) directions: usize,
     step: RecurrentStep,
+    solo: Option<RecurrentSolo>,
     /// `[direction][k][unit]` as vec4 i f g o.
     recurrent_kernel: wgpu::Buffer,
 }
@@ -100,12 +102,15 @@ pub(crate) struct Bound<'a> {
     pub(crate) hidden: &'a wgpu::Buffer,
     /// `[direction][position][unit]`
     pub(crate) cell_state: &'a wgpu::Buffer,
+    /// For each step of the schedule the row of position 0, and one more for the end.
+    pub(crate) starts: &'a wgpu::Buffer,
 }
 
 /// The bind groups of a recurrence for one buffer of its rows.
 #[derive(Debug)]
 pub(crate) struct RecurrenceGroups {
-    pub(crate) step: wgpu::BindGroup,
+    step: wgpu::BindGroup,
+    solo: Option<wgpu::BindGroup>,
 }
 
 /// Steps whose rows are projected, and where their rows are.
@@ -168,6 +173,7 @@ impl Recurrence {
             units,
             directions: cells.len(),
             step: RecurrentStep::make(gpu, cells),
+            solo: RecurrentSolo::make(gpu, cells),
             recurrent_kernel,
         }
     }
@@ -176,7 +182,7 @@ impl Recurrence {
         &self,
         gpu: &Gpu,
         params: &wgpu::Buffer,
-        [projected, hidden, cell_state]: [&wgpu::Buffer; 3],
+        [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
     ) -> RecurrenceGroups {
         let bound = Bound {
             params,
@@ -184,13 +190,27 @@ impl Recurrence {
             projected,
             hidden,
             cell_state,
+            starts,
         };
         RecurrenceGroups {
             step: self.step.group(gpu, bound),
+            solo: self.solo.as_ref().and_then(|solo| solo.group(gpu, bound)),
         }
     }
 
-    /// Runs steps by a strategy.
+    /// Whether a strategy can run it, and why not.
+    pub(crate) fn can(&self, strategy: Strategy) -> Result<(), &'static str> {
+        match strategy {
+            Strategy::Step => Ok(()),
+            Strategy::Solo if self.solo.is_some() => Ok(()),
+            Strategy::Solo => {
+                Err("a state does not fit the memory of a workgroup, or an activation needs all units at once")
+            }
+            Strategy::Team => Err("it is not built yet"),
+        }
+    }
+
+    /// Runs steps by a strategy that [`can`](Self::can) run them.
     pub(crate) fn record<'a>(
         &'a self,
         commands: &mut Commands<'a>,
@@ -198,8 +218,9 @@ impl Recurrence {
         stretch: &Stretch<'_>,
         strategy: Strategy,
     ) {
-        match strategy {
-            Strategy::Step | Strategy::Solo | Strategy::Team => self.step.record(commands, &groups.step, stretch),
+        match (strategy, &self.solo, &groups.solo) {
+            (Strategy::Solo, Some(solo), Some(group)) => solo.record(commands, group, stretch),
+            _ => self.step.record(commands, &groups.step, stretch),
         }
     }
 }

@@ -93,7 +93,7 @@ impl GpuModel {
         wants_states: bool,
     ) -> Result<Submitted> {
         self.upload(workspace, flow, input, states)?;
-        let start = self.timed.then(Instant::now);
+        let start = self.settings.is_timed().then(Instant::now);
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
         let rows_run = Recorder {
             model: self,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::device::Gpu;
 #[cfg(test)]
-use super::{gather, input_projection, recurrent_step};
+use super::{gather, input_projection, recurrent_solo, recurrent_step};
 
 /// What all shaders share.
 const SHARED: &str = concat!(
@@ -43,12 +43,13 @@ pub(crate) struct Shader {
 
 /// Every shader there is, for the tests.
 #[cfg(test)]
-pub(crate) const ALL: [&Shader; 5] = [
+pub(crate) const ALL: [&Shader; 6] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &input_projection::SOFTMAX,
     &recurrent_step::SHADER,
     &recurrent_step::ROWWISE,
+    &recurrent_solo::SHADER,
 ];
 
 /// How a shader declares its parameters, and how where they are immediates.
@@ -56,13 +57,26 @@ const UNIFORM: &str = "@group(0) @binding(0) var<uniform> params";
 const IMMEDIATE: &str = "var<immediate> params";
 
 impl Shader {
-    /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates.
-    pub(crate) fn text(&self, immediates: bool) -> String {
-        let text = format!("{SHARED}{}", self.source);
-        match immediates {
-            true => text.replace(UNIFORM, IMMEDIATE),
-            false => text,
+    /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates; and with the constants that are no
+    /// overrides because an array is as long, `const NAME: u32 = …`, set in the text.
+    pub(crate) fn text(&self, immediates: bool, constants: &[u32]) -> String {
+        let mut text = format!("{SHARED}{}", self.source);
+        if immediates {
+            text = text.replace(UNIFORM, IMMEDIATE);
         }
+        for (name, value) in self.constants.iter().zip(constants) {
+            let declared = format!("const {name}: u32 = ");
+            if let Some((before, after)) = text.split_once(&declared) {
+                let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+                text = format!("{before}{declared}{value}{after}");
+            }
+        }
+        text
+    }
+
+    /// Whether a constant is set by the pipeline, and not in the text.
+    fn is_override(&self, constant: &str) -> bool {
+        self.source.contains(&format!("override {constant}: u32;"))
     }
 }
 
@@ -148,15 +162,13 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: if immediates { shader.params.1 as u32 } else { 0 },
         });
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label,
-            source: wgpu::ShaderSource::Wgsl(shader.text(immediates).into()),
-        });
+        let module = self.make_module(label, shader.text(immediates, constants));
         let values: Vec<(&str, f64)> = shader
             .constants
             .iter()
             .copied()
             .zip(constants.iter().map(|&value| f64::from(value)))
+            .filter(|(name, _)| shader.is_override(name))
             .collect();
         self.counters().count_pipeline();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {

@@ -24,7 +24,7 @@ const MOST_STORAGE_BUFFERS: usize = 8;
 const SHARED_FILES: [&str; 2] = ["types.wgsl", "activations.wgsl"];
 
 fn module(shader: &Shader) -> Module {
-    let text = shader.text(false);
+    let text = shader.text(false, &[]);
     naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&text)))
 }
@@ -38,6 +38,7 @@ fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", input_projection::Params::default()),
+        "Solo" => format!("{:?}", recurrent_solo::Params::default()),
         "Step" => format!("{:?}", recurrent_step::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
@@ -61,7 +62,7 @@ fn every_shader_is_valid_without_any_optional_feature() {
     for shader in ALL {
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
         if let Err(error) = validator.validate(&module(shader)) {
-            panic!("{}: {}", shader.name, error.emit_to_string(&shader.text(false)));
+            panic!("{}: {}", shader.name, error.emit_to_string(&shader.text(false, &[])));
         }
     }
 }
@@ -162,8 +163,65 @@ fn the_overrides_are_the_constants_and_have_no_defaults() {
             found.insert(name);
         }
         let told: BTreeSet<String> = shader.constants.iter().map(|&name| name.to_owned()).collect();
-        assert_eq!(found, told, "{}", shader.name);
+        let set_in_text = |name: &&String| !shader.is_override(name);
+        let overrides: BTreeSet<String> = told.iter().filter(|name| !set_in_text(name)).cloned().collect();
+        assert_eq!(found, overrides, "{}", shader.name);
         assert_eq!(told.len(), shader.constants.len(), "{}: a constant twice", shader.name);
+        for name in told.iter().filter(set_in_text) {
+            let declared = format!("const {name}: u32 = ");
+            assert_eq!(
+                shader.source.matches(&declared).count(),
+                1,
+                "{}: {declared}",
+                shader.name
+            );
+        }
+    }
+}
+
+#[test]
+fn constants_are_set_in_the_text() {
+    let text = recurrent_solo::SHADER.text(false, &[1, 2, 3, 128, 5, 12]);
+    for line in [
+        "const ROWS: u32 = 3u;",
+        "const WIDTH: u32 = 128u;",
+        "const PARTS: u32 = 5u;",
+        "const WEIGHTS: u32 = 12u;",
+    ] {
+        assert!(text.contains(line), "{line}");
+    }
+    assert!(text.contains("var<uniform> params: Solo") && text.contains("override ACTIVATION: u32;"));
+    let immediate = recurrent_solo::SHADER.text(true, &[]);
+    assert!(immediate.contains("var<immediate> params: Solo") && !immediate.contains("var<uniform>"));
+}
+
+/// What the host takes a workgroup of `recurrent_solo` for is what it is.
+#[test]
+fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
+    use recurrent_solo::Shape;
+    for (invocations, in_software) in [(256, false), (1024, false), (1024, true)] {
+        for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
+            let Some(shape) = Shape::of(units, invocations, in_software) else {
+                assert!(units > 32, "{units} units do not fit");
+                continue;
+            };
+            assert!(
+                shape.width >= units && shape.parts * shape.weights >= units,
+                "{shape:?}"
+            );
+            for rows in [1, 8] {
+                let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
+                let text = recurrent_solo::SHADER.text(false, &[&[0, 0], &sizes[..]].concat());
+                let module = naga::front::wgsl::parse_str(&text).unwrap();
+                let [width, parts, _] = module.entry_points[0].workgroup_size;
+                assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
+                assert!((width * parts) as usize <= invocations);
+                let workgroup = module.global_variables.iter().map(|(_, variable)| variable);
+                let workgroup = workgroup.filter(|variable| variable.space == AddressSpace::WorkGroup);
+                let held: u32 = workgroup.map(|variable| bytes(&module, variable)).sum();
+                assert_eq!(held as usize, shape.bytes(rows), "{units} units: {shape:?}");
+            }
+        }
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct Sizes {
     pub(crate) output_entries: Vec<usize>,
     /// For each cell the values of its state, (batch, padded units).
     pub(crate) states: Vec<usize>,
+    /// The bytes of the list of steps of a recurrence.
+    pub(crate) starts: u64,
     /// For each recurrence the bytes of c.
     pub(crate) cell_states: Vec<u64>,
     pub(crate) params: u64,
@@ -119,6 +121,7 @@ impl Sizes {
             entries: Vec::new(),
             output_entries: Vec::new(),
             states: Vec::new(),
+            starts: 0,
             cell_states: Vec::new(),
             params: 0,
         };
@@ -184,8 +187,14 @@ impl Sizes {
             sizes.outputs.push(size);
         }
         sizes.states = parts.cells.iter().map(|cell| batch * padded(cell.units())).collect();
-        let first = places.iter().zip(&sizes.states).filter(|(place, _)| place.direction == 0);
-        sizes.cell_states = first.map(|(place, &values)| (place.directions * values) as u64 * VALUE).collect();
+        sizes.starts = index_bytes(time_steps + 1);
+        let first = places
+            .iter()
+            .zip(&sizes.states)
+            .filter(|(place, _)| place.direction == 0);
+        sizes.cell_states = first
+            .map(|(place, &values)| (place.directions * values) as u64 * VALUE)
+            .collect();
         sizes.params = dispatches as u64 * record_bytes(gpu);
         Ok(sizes)
     }
@@ -241,7 +250,8 @@ fn check_uncut(limit: u64, model: Measured<'_>, batch: usize, time_steps: usize)
             .max(2 * row)
     });
     let step = u128::from(steps.max().unwrap_or(0));
-    let list = time_steps as u128 * u128::from(index_bytes(1));
+    // one more entry than steps: where the last one ends
+    let list = (time_steps as u128 + 1) * u128::from(index_bytes(1));
     let (what, each) = if list > step {
         ("the list of the steps", list)
     } else {
@@ -252,7 +262,7 @@ fn check_uncut(limit: u64, model: Measured<'_>, batch: usize, time_steps: usize)
         return Ok(());
     }
     let repair = match limit / each {
-        0 if list > step => format!("{} {PIECES_OF_TIME}", limit / u128::from(index_bytes(1))),
+        0 if list > step => format!("{} {PIECES_OF_TIME}", limit / u128::from(index_bytes(1)) - 1),
         0 => "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
         fits => format!("{fits} sequences at once would fit: run the batch in pieces"),
     };

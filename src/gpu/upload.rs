@@ -36,6 +36,11 @@ impl GpuModel {
                 (Stage::Recurrent { cell, schedule, input }, StageKind::Recurrent { gather, .. }) => {
                     list(&gather.index, &input.index);
                     let state = states.get(*cell).ok_or_else(missing)?;
+                    let place = self.weights.places.get(*cell).ok_or_else(missing)?;
+                    list(
+                        workspace.starts.get(place.recurrence).ok_or_else(missing)?,
+                        schedule.offsets(),
+                    );
                     let kept = workspace.states.get(*cell).ok_or_else(missing)?;
                     let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
                     let start = buffers.rows.size.block as u64 * buffers.rows.size.row_bytes();

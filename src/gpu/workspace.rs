@@ -23,6 +23,8 @@ pub(crate) struct Workspace {
     pub(crate) stages: Vec<StageBuffers>,
     pub(crate) outputs: Vec<OutputBuffers>,
     pub(crate) states: Vec<StateBuffers>,
+    /// For each recurrence the first row of each step of its schedule.
+    pub(crate) starts: Vec<wgpu::Buffer>,
     pub(crate) timer: Option<Timer>,
 }
 
@@ -96,10 +98,10 @@ impl Sizes {
                 .iter()
                 .map(|&values| {
                     let bytes = values as u64 * VALUE;
-                    buffer_bytes(bytes) + buffer_bytes(2 * bytes)
-                        + buffer_bytes(index_bytes(self.batch))
+                    buffer_bytes(bytes) + buffer_bytes(2 * bytes) + buffer_bytes(index_bytes(self.batch))
                 })
                 .sum(),
+            self.cell_states.len() as u64 * buffer_bytes(self.starts),
             self.cell_states.iter().map(|&bytes| buffer_bytes(bytes)).sum(),
             buffer_bytes(self.gathered),
             buffer_bytes(self.projected),
@@ -117,11 +119,14 @@ impl Workspace {
         let gpu = &model.gpu;
         let storage = |label: &str, bytes| gpu.make_buffer(&format!("cellstate.{label}"), bytes, Use::Storage);
         let params = gpu.make_buffer("cellstate.params", sizes.params, Use::Uniform);
+        let recurrences = model.weights.recurrences.iter();
+        let starts: Vec<wgpu::Buffer> = recurrences.map(|_| storage("starts", sizes.starts)).collect();
         let maker = Maker {
             gpu,
             model,
             sizes: &sizes,
             params: &params,
+            starts: &starts,
             gathered: storage("gathered", sizes.gathered),
             projected: storage("projected", sizes.projected),
             input: Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage),
@@ -177,7 +182,8 @@ impl Workspace {
             stages,
             outputs,
             states,
-            timer: model.timed.then(|| Timer::make(gpu)).flatten(),
+            starts,
+            timer: model.settings.is_timed().then(|| Timer::make(gpu)).flatten(),
         })
     }
 }
@@ -187,6 +193,7 @@ struct Maker<'a> {
     model: &'a GpuModel,
     sizes: &'a Sizes,
     params: &'a wgpu::Buffer,
+    starts: &'a [wgpu::Buffer],
     gathered: wgpu::Buffer,
     projected: wgpu::Buffer,
     input: Rows,
@@ -223,7 +230,8 @@ impl Maker<'_> {
                 let sources = std::iter::once(&self.gathered).chain(&source.buffers);
                 let projection = weights.projections.get(*cell).ok_or_else(missing)?;
                 let projection = projection.groups(gpu, "input_projection", self.params, sources, &self.projected);
-                let group = |hidden| recurrence.groups(gpu, self.params, [&self.projected, hidden, cell_state]);
+                let starts = self.starts.get(place.recurrence).ok_or_else(missing)?;
+                let group = |hidden| recurrence.groups(gpu, self.params, [&self.projected, hidden, cell_state, starts]);
                 let first = place.direction == 0;
                 let groups = rows.buffers.iter().filter(|_| first).map(group).collect();
                 let kind = StageKind::Recurrent {

@@ -30,8 +30,8 @@ const FLOORS: &[&[&str]] = &[
 const PRICED_CALLS: &[(&str, &str)] = &[
     ("create_buffer", "src/gpu/buffer.rs"),
     ("create_buffer_init", "src/gpu/buffer.rs"),
-    ("create_shader_module", "src/gpu/shader.rs"),
-    ("create_shader_module_trusted", "src/gpu/shader.rs"),
+    ("create_shader_module", "src/gpu/module.rs"),
+    ("create_shader_module_trusted", "src/gpu/module.rs"),
     ("create_compute_pipeline", "src/gpu/shader.rs"),
     ("create_bind_group", "src/gpu/buffer.rs"),
 ];
