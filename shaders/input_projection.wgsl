@@ -1,12 +1,19 @@
 // input_projection: projected = activation(rows · kernel + bias), all rows in one product.
-// An invocation makes one vec4 of columns of eight rows, so that each vec4 of the kernel is used eight times. Where a
+//
+//   projected[r][c] = activation(bias[c] + rows[r][0] * kernel[0][c] + rows[r][1] * kernel[1][c] + …)
+//
+// An invocation makes one vec4 of columns of ROWS rows, so that each vec4 of the kernel is used ROWS times. Where a
 // workgroup is all columns (COLUMNS = 64) its invocations read the same rows, which then are uniform loads.
+//
+// A row is summed by the same expression in the same order whatever ROWS is, and no sum takes anything from another row:
+// its bits depend neither on the number of rows nor on what stands in them.
 
+override ROWS: u32;       // check: 4   rows of an invocation, 1 to MOST_ROWS
 override COLUMNS: u32;    // check: 16  vec4 of columns that a workgroup makes; a power of two, at most 64
 override ACTIVATION: u32; // check: 2
 
 const INVOCATIONS: u32 = 64u;
-const ROWS: u32 = 8u;
+const MOST_ROWS: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Projection;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<f32>>;
@@ -30,8 +37,8 @@ fn main(
     }
     // rows past the end repeat the last one and are not stored
     let last = params.count - 1u;
-    var begin: array<u32, ROWS>;
-    var sums: array<vec4<f32>, ROWS>;
+    var begin: array<u32, MOST_ROWS>;
+    var sums: array<vec4<f32>, MOST_ROWS>;
     for (var row = 0u; row < ROWS; row++) {
         begin[row] = (params.source_row + min(first + row, last)) * inputs;
         sums[row] = bias[column];

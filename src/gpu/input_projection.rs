@@ -17,7 +17,7 @@ pub(crate) const SHADER: Shader = Shader {
     source: include_str!("../../shaders/input_projection.wgsl"),
     params: ("Projection", size_of::<Params>()),
     bindings: &[reads("rows"), reads("kernel"), reads("bias"), writes("projected")],
-    constants: &["COLUMNS", "ACTIVATION"],
+    constants: &["ROWS", "COLUMNS", "ACTIVATION"],
 };
 
 pub(crate) const SOFTMAX: Shader = Shader {
@@ -28,9 +28,46 @@ pub(crate) const SOFTMAX: Shader = Shader {
     constants: &["ACTIVATION"],
 };
 
-/// Invocations of a workgroup, and the rows that each has.
+/// Invocations of a workgroup.
 const INVOCATIONS: usize = 64;
-const ROWS: usize = 8;
+
+/// The variants of the shader: how many rows an invocation makes of its vec4 of columns. Each gives the same bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tile {
+    OneRow,
+    TwoRows,
+    FourRows,
+    EightRows,
+}
+
+impl Tile {
+    pub(crate) const ALL: [Self; 4] = [Self::OneRow, Self::TwoRows, Self::FourRows, Self::EightRows];
+
+    pub(crate) const fn rows(self) -> usize {
+        match self {
+            Self::OneRow => 1,
+            Self::TwoRows => 2,
+            Self::FourRows => 4,
+            Self::EightRows => 8,
+        }
+    }
+
+    /// The lowest tile that holds all rows, else the highest: a tile loads a weight once for all of its rows, but those
+    /// past the end cost as much as the others.
+    ///
+    /// Measured on llvmpipe (Mesa 25.0), the only adapter so far, as time of the eight-row tile over time of the others.
+    /// 64 inputs to 512 columns: one row 1.8, two rows 1.6, three and four rows 1.3; 256 inputs to 2048 columns: 2.4, 1.9
+    /// and 1.2. From five rows on lower tiles lose (five rows as two times four: 0.8; 1000 rows and more: 0.7 to 0.8 by
+    /// fours, 0.3 by ones). Inputs and columns did not change the order: not for heads of 1 to 64 columns either.
+    pub(crate) const fn of(rows: usize) -> Self {
+        match rows {
+            0 | 1 => Self::OneRow,
+            2 => Self::TwoRows,
+            3 | 4 => Self::FourRows,
+            _ => Self::EightRows,
+        }
+    }
+}
 
 /// The struct `Projection` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -47,7 +84,8 @@ pub(crate) struct Params {
 /// Weights on the GPU: `kernel` as `[k][column]` in vec4, rows up to a multiple of four, and `bias` as `[column]`.
 #[derive(Debug)]
 pub(crate) struct Projection {
-    pipeline: Arc<Pipeline>,
+    /// One for each of [`Tile::ALL`].
+    pipelines: [Arc<Pipeline>; Tile::ALL.len()],
     softmax: Option<Arc<Pipeline>>,
     kernel: wgpu::Buffer,
     bias: wgpu::Buffer,
@@ -66,9 +104,10 @@ pub(crate) struct ProjectionGroups {
     softmax: Option<wgpu::BindGroup>,
 }
 
-/// The passes of its loops that an invocation makes.
+/// The most passes of its loops that an invocation makes, which the highest tile does.
 pub(crate) fn passes(features: usize) -> usize {
-    padded(features) / 4 * (1 + ROWS) + 2 * ROWS
+    let rows = Tile::EightRows.rows();
+    padded(features) / 4 * (1 + rows) + 2 * rows
 }
 
 /// Rows to project.
@@ -106,8 +145,9 @@ impl Projection {
             true => (Activation::Linear, Some(gpu.pipeline(&SOFTMAX, &[activation.code()]))),
             false => (activation, None),
         };
+        let pipeline = |tile: Tile| gpu.pipeline(&SHADER, &[tile.rows() as u32, columns as u32, elementwise.code()]);
         Self {
-            pipeline: gpu.pipeline(&SHADER, &[columns as u32, elementwise.code()]),
+            pipelines: Tile::ALL.map(pipeline),
             columns,
             softmax,
             kernel: upload("kernel", &packed),
@@ -128,9 +168,11 @@ impl Projection {
     ) -> ProjectionGroups {
         let group =
             |pipeline: &Pipeline, storage: &[&wgpu::Buffer]| gpu.make_bind_group(label, pipeline, params, storage);
+        // the tiles have layouts of the same entries, so one bind group serves all
+        let [pipeline, ..] = &self.pipelines;
         let sources = sources
             .into_iter()
-            .map(|rows| group(&self.pipeline, &[rows, &self.kernel, &self.bias, target]));
+            .map(|rows| group(pipeline, &[rows, &self.kernel, &self.bias, target]));
         let sources = sources.collect();
         ProjectionGroups {
             sources,
@@ -141,6 +183,18 @@ impl Projection {
     /// Projects a span of rows of source number `source`.
     pub(crate) fn record<'a>(
         &'a self,
+        commands: &mut Commands<'a>,
+        groups: &'a ProjectionGroups,
+        source: usize,
+        span: Span,
+    ) {
+        self.record_by(Tile::of(span.rows), commands, groups, source, span);
+    }
+
+    /// The same by a tile of the caller's choice.
+    fn record_by<'a>(
+        &'a self,
+        tile: Tile,
         commands: &mut Commands<'a>,
         groups: &'a ProjectionGroups,
         source: usize,
@@ -158,11 +212,22 @@ impl Projection {
             width: self.width as u32,
         };
         let across = self.column_vectors.div_ceil(self.columns) as u32;
-        let rows = ROWS * (INVOCATIONS / self.columns);
+        let rows = tile.rows() * (INVOCATIONS / self.columns);
         let workgroups = Workgroups::Across(across, span.rows.div_ceil(rows) as u64);
-        commands.dispatch(&self.pipeline, group, params, workgroups);
+        let [one, two, four, eight] = &self.pipelines;
+        let pipeline = match tile {
+            Tile::OneRow => one,
+            Tile::TwoRows => two,
+            Tile::FourRows => four,
+            Tile::EightRows => eight,
+        };
+        commands.dispatch(pipeline, group, params, workgroups);
         if let (Some(softmax), Some(group)) = (&self.softmax, &groups.softmax) {
             commands.dispatch(softmax, group, params, Workgroups::Flat(span.rows as u64));
         }
     }
 }
+
+#[cfg(test)]
+#[path = "input_projection_tests.rs"]
+mod tests;
