@@ -2,8 +2,10 @@
 //! of every length.
 //!
 //! A call takes the input on the host and gives the output at every step on the host, so the path `gpu` is with upload
-//! and readback. Throughput counts the valid steps of all sequences. Each result is checked before it is timed: the CPU's
-//! against plain loops in f64, the GPU's against the CPU's.
+//! and readback. `gpu-resident` is what the GPU's own time stamps say of the same call: the work alone, on buffers that stay
+//! there. `gpu-recording` is what it costs the host to record one dispatch for every time step and submit them. Throughput
+//! counts the valid steps of all sequences. Each result is checked before it is timed: the CPU's against plain loops in f64,
+//! the GPU's against the CPU's.
 //!
 //! - `CELLSTATE_BENCH_ADAPTER=llvmpipe` names an adapter; without it the path `gpu` is run on a real GPU or not at all
 //! - `CELLSTATE_BENCH_ALL=1` runs the largest shapes on the CPU and on software adapters too
@@ -15,7 +17,7 @@ use std::env;
 use std::process::exit;
 use std::time::Duration;
 
-use cellstate::{Device, Lstm, Output, Runner, Sequences};
+use cellstate::{Device, Lstm, Model, Output, Runner, Sequences, Settings, Strategy};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use ndarray::{Array1, Array2, Array3};
@@ -34,11 +36,32 @@ const AFFORDABLE_IN_SOFTWARE: f64 = 1e10;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// A device with its part of the ids.
+/// A device with its part of the ids, and what is measured there.
 struct Path {
     name: &'static str,
     device: Device,
+    measured: Measured,
     affordable: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Measured {
+    /// The whole call.
+    Call,
+    /// The GPU's work, by its time stamps.
+    Resident,
+    /// The host's recording of one dispatch for each step.
+    Recording,
+}
+
+impl Measured {
+    fn settings(self) -> Settings {
+        match self {
+            Self::Call => Settings::new(),
+            Self::Resident => Settings::new().timed(true),
+            Self::Recording => Settings::new().timed(true).strategy(Strategy::Step),
+        }
+    }
 }
 
 struct Layer {
@@ -74,6 +97,7 @@ fn paths() -> Outcome<Vec<Path>> {
     let mut paths = vec![Path {
         name: "cpu",
         device: Device::cpu(),
+        measured: Measured::Call,
         affordable: affordable(AFFORDABLE_ON_CPU),
     }];
     let named = env::var("CELLSTATE_BENCH_ADAPTER").ok();
@@ -85,15 +109,22 @@ fn paths() -> Outcome<Vec<Path>> {
         Some(gpu) => {
             println!("gpu: {}, {} {}", gpu.name(), gpu.info().driver, gpu.info().driver_info);
             let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-            paths.push(Path {
-                name: "gpu",
+            let most = if in_software {
+                affordable(AFFORDABLE_IN_SOFTWARE)
+            } else {
+                f64::INFINITY
+            };
+            let measured = [
+                ("gpu", Measured::Call),
+                ("gpu-resident", Measured::Resident),
+                ("gpu-recording", Measured::Recording),
+            ];
+            paths.extend(measured.map(|(name, measured)| Path {
+                name,
                 device: device.clone(),
-                affordable: if in_software {
-                    affordable(AFFORDABLE_IN_SOFTWARE)
-                } else {
-                    f64::INFINITY
-                },
-            });
+                measured,
+                affordable: most,
+            }));
         }
         None => {
             println!("gpu: left out, there is no real GPU; CELLSTATE_BENCH_ADAPTER=llvmpipe names a software adapter")
@@ -126,7 +157,18 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, shape: Shape, wi
         let layer = made.get_or_insert_with(|| {
             checked(path, shape, with_lengths).unwrap_or_else(|error| fail(&format!("{id}: {error}")))
         });
-        bencher.iter(|| layer.run().unwrap_or_else(|error| fail(&format!("{id}: {error}"))));
+        let run = || layer.run().unwrap_or_else(|error| fail(&format!("{id}: {error}")));
+        if path.measured == Measured::Call {
+            return bencher.iter(run);
+        }
+        bencher.iter_custom(|times| {
+            let timed = || match (run().timing(), path.measured) {
+                (Some(timing), Measured::Recording) => timing.recording,
+                (Some(timing), _) => timing.gpu.unwrap_or_else(|| fail("the adapter takes no time stamps")),
+                (None, _) => fail("the run was not timed"),
+            };
+            (0..times).map(|_| timed()).sum()
+        });
     });
 }
 
@@ -137,19 +179,19 @@ fn fail(message: &str) -> ! {
 }
 
 impl Layer {
-    fn new(device: &Device, problem: Problem) -> Outcome<Self> {
+    fn new(device: &Device, settings: &Settings, problem: Problem) -> Outcome<Self> {
         let shape = problem.shape;
         let columns = 4 * shape.units;
         let matrix = |rows: usize, values: &[f32]| Array2::from_shape_vec((rows, columns), values.to_vec());
-        let runner = Lstm::new(shape.features, shape.units)
+        let lstm = Lstm::new(shape.features, shape.units)
             .with_weights(
                 matrix(shape.features, &problem.kernel)?,
                 matrix(shape.units, &problem.recurrent_kernel)?,
                 Some(Array1::from(problem.bias.clone())),
             )?
             .return_sequences(true)
-            .zero_output_for_mask(true)
-            .on(device)?;
+            .zero_output_for_mask(true);
+        let runner = Model::builder().add(lstm).build()?.on_with(device, settings)?;
         let dimensions = (shape.batch, shape.time_steps, shape.features);
         let input = Array3::from_shape_vec(dimensions, problem.input.clone())?;
         Ok(Self { runner, input, problem })
@@ -165,11 +207,15 @@ impl Layer {
 }
 
 fn checked(path: &Path, shape: Shape, with_lengths: bool) -> Outcome<Layer> {
-    let layer = Layer::new(&path.device, Problem::new(shape, with_lengths))?;
+    let layer = Layer::new(
+        &path.device,
+        &path.measured.settings(),
+        Problem::new(shape, with_lengths),
+    )?;
     let output = layer.run()?;
     let values = output.sequences()?;
     if path.device.gpu().is_some() {
-        let reference = Layer::new(&Device::cpu(), layer.problem.clone())?.run()?;
+        let reference = Layer::new(&Device::cpu(), &Settings::new(), layer.problem.clone())?.run()?;
         for (found, expected) in values.iter().zip(reference.sequences()?) {
             compare("the CPU's result", f64::from(*found), f64::from(*expected))?;
         }
