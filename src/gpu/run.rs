@@ -28,6 +28,11 @@ struct Submitted {
     recording: Option<Duration>,
 }
 
+/// The time, which a browser's wasm cannot be asked for: there the standard library panics.
+fn now() -> Option<Instant> {
+    cfg!(not(target_arch = "wasm32")).then(Instant::now)
+}
+
 impl GpuModel {
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
     pub(crate) async fn run(&self, flow: &Flow, input: Input<'_>, states: &[State], wants_states: bool) -> Result<Ran> {
@@ -93,7 +98,7 @@ impl GpuModel {
         wants_states: bool,
     ) -> Result<Submitted> {
         self.upload(workspace, flow, input, states)?;
-        let start = self.settings.is_timed().then(Instant::now);
+        let start = self.settings.is_timed().then(now).flatten();
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
         let rows_run = Recorder {
             model: self,
