@@ -109,6 +109,11 @@ impl Settings {
 }
 
 /// How exactly weights are kept. Arithmetic is in `f32` either way.
+///
+/// ```
+/// # use cellstate::Precision;
+/// assert_eq!(Precision::default(), Precision::Full);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Precision {
@@ -127,6 +132,12 @@ pub enum Precision {
 }
 
 /// A way to run the steps of an LSTM on a GPU. All of them give the same result.
+///
+/// ```
+/// # use cellstate::Strategy;
+/// assert_eq!("solo".parse::<Strategy>()?, Strategy::Solo);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -180,6 +191,12 @@ impl FromStr for Strategy {
 }
 
 /// The vector instructions of the CPU path.
+///
+/// ```
+/// # use cellstate::Instructions;
+/// assert_eq!("avx2".parse::<Instructions>()?, Instructions::Avx2);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Instructions {

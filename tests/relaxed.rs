@@ -1,5 +1,10 @@
 //! Relaxed precision on the CPU: exactly the run of a model whose weights were rounded beforehand.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 #[path = "../benches/peers/rule.rs"]
 mod rule;

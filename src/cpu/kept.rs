@@ -23,8 +23,8 @@ pub(super) enum Kept {
     Halves,
     /// Rounded, in full numbers: halves would be no faster.
     Small,
-    /// Rounded, in full numbers: the path has no instruction that reads halves.
-    Unread,
+    /// Rounded, in full numbers, which the path reads faster.
+    FullFaster,
 }
 
 impl Kept {
@@ -39,7 +39,7 @@ impl Kept {
             return (as_it_is, Self::Beyond);
         };
         let kept = if !path.has_halves() {
-            Self::Unread
+            Self::FullFaster
         } else if weights.recurrent_kernel.len() * size_of::<f32>() < HALVES_FROM {
             Self::Small
         } else {
@@ -51,7 +51,7 @@ impl Kept {
     pub(super) fn format(self) -> Format {
         match self {
             Self::Halves => Format::Halves,
-            Self::Full | Self::Beyond | Self::Small | Self::Unread => Format::Full,
+            Self::Full | Self::Beyond | Self::Small | Self::FullFaster => Format::Full,
         }
     }
 
@@ -62,7 +62,7 @@ impl Kept {
             Self::Beyond => "weights in f32, for one of them is beyond the range of f16",
             Self::Halves => "weights rounded to f16, read as f16",
             Self::Small => "weights rounded to f16, read as f32, for they fit into the first caches",
-            Self::Unread => "weights rounded to f16, read as f32, for these instructions do not read f16",
+            Self::FullFaster => "weights rounded to f16, read as f32, which is faster with these instructions",
         }
     }
 }

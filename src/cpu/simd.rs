@@ -100,14 +100,14 @@ macro_rules! instructions {
 }
 
 instructions!(
-    /// AVX2 with FMA and F16C.
-    Avx2, "x86_64", "avx2,fma,f16c",
-    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c"))
+    /// AVX2 with FMA.
+    Avx2, "x86_64", "avx2,fma",
+    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
 );
 
 instructions!(
     /// AVX-512 (F and VL).
-    Avx512, "x86_64", "avx2,fma,f16c,avx512f,avx512vl",
+    Avx512, "x86_64", "avx2,fma,avx512f,avx512vl",
     (Avx2::detect().is_some() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"))
 );
 
@@ -297,8 +297,7 @@ simd!(
     |bits| _mm256_castsi256_ps(_mm256_add_epi32(
         _mm256_slli_epi32::<23>(_mm256_castps_si256(bits)),
         _mm256_set1_epi32(ONE as i32)
-    )),
-    |halves| _mm256_cvtph_ps(_mm_loadu_si128(halves.cast()))
+    ))
 );
 
 #[cfg(target_arch = "x86_64")]
