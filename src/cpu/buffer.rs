@@ -35,6 +35,17 @@ impl Lines {
     }
 }
 
+impl Lines {
+    /// The same bytes as half-precision numbers by their bits, two in the place of one.
+    pub(super) fn halves(&self) -> &[u16] {
+        cast_slice(self)
+    }
+
+    pub(super) fn halves_mut(&mut self) -> &mut [u16] {
+        cast_slice_mut(self)
+    }
+}
+
 impl Deref for Lines {
     type Target = [f32];
 

@@ -5,8 +5,10 @@ mod exchange;
 mod gates;
 mod hand;
 mod input_projection;
+mod kept;
 mod merge;
 mod panels;
+mod path;
 mod plan;
 mod product;
 mod recurrent_step;
@@ -29,14 +31,15 @@ use crate::settings::Settings;
 use crate::state::State;
 use buffer::{Buffer, Buffers};
 use hand::Reading;
+use path::Path;
 use recurrent_step::Recurrent;
-use simd::Path;
 use source::Source;
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuModel {
     parts: Arc<Parts>,
+    path: Path,
     cells: Vec<Recurrent>,
     buffers: Buffers,
 }
@@ -45,10 +48,30 @@ impl CpuModel {
     pub(crate) fn new(parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
         let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
-            cells: parts.cells.iter().map(|cell| Recurrent::new(cell, path)).collect(),
+            cells: parts
+                .cells
+                .iter()
+                .map(|cell| Recurrent::new(cell, path, settings.wanted_precision()))
+                .collect(),
             parts,
+            path,
             buffers: Buffers::default(),
         })
+    }
+
+    /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each LSTM
+    /// in the order of its states.
+    #[allow(dead_code, reason = "not told to the user yet")]
+    pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Vec<String> {
+        let (lanes, _) = self.path.tile();
+        let machine = format!(
+            "{} instructions, {lanes} numbers at a time; up to {} threads",
+            self.path.name(),
+            threads::count()
+        );
+        let cells = self.cells.iter().enumerate();
+        let cells = cells.map(|(number, cell)| format!("LSTM {number}: {}", cell.explain(batch, time_steps)));
+        std::iter::once(machine).chain(cells).collect()
     }
 
     /// Runs a flow from the states of all cells.
@@ -179,4 +202,58 @@ impl Sources<'_> {
 fn place(sources: &Sources<'_>, placed: &Placed) -> Result<ArrayD<f32>> {
     let values = sources.get(&placed.gather)?.gather(&placed.gather.index);
     ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use ndarray::Array2;
+    use rayon::ThreadPoolBuilder;
+
+    use super::*;
+    use crate::layer::Layer;
+    use crate::layer::lstm::Lstm;
+    use crate::settings::{Instructions, Precision};
+
+    /// A model on plain instructions and two threads.
+    fn explained(layers: &[Layer], precision: Precision, batch: usize) -> Vec<String> {
+        let settings = Settings::new().instructions(Instructions::Plain).precision(precision);
+        let parts = Arc::new(Parts::new(layers).unwrap());
+        let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| CpuModel::new(parts, &settings).unwrap().explain(batch, 1000))
+    }
+
+    #[test]
+    fn a_model_says_how_it_runs() {
+        let beyond = Lstm::new(128, 2)
+            .with_weights(Array2::from_elem((128, 8), 1e5), Array2::zeros((2, 8)), None)
+            .unwrap();
+        let layers = [Lstm::new(64, 128).return_sequences(true).into(), beyond.into()];
+        assert_eq!(
+            explained(&layers, Precision::Relaxed, 1),
+            [
+                "plain instructions, 4 numbers at a time; up to 2 threads",
+                "LSTM 0: 64 features, 128 units: units split over a team of 2 threads, a row at a time; weights rounded to f16, \
+                 read as f32, which is faster with these instructions",
+                "LSTM 1: 128 features, 2 units: one thread, a row at a time; weights in f32, for one of them is beyond the \
+                 range of f16",
+            ]
+        );
+        let lines = explained(&layers, Precision::Full, 32);
+        assert_eq!(
+            lines[1],
+            "LSTM 0: 64 features, 128 units: sequences dealt out to 2 threads, tiles of 2 rows; weights in f32"
+        );
+        // where there are halves, they are read where that is faster
+        let best = Path::choose(None).unwrap();
+        let kept = |units: usize| {
+            let parts = Parts::new(&[Lstm::new(2, units).into()]).unwrap();
+            kept::Kept::choose(&parts.cells[0], best, Precision::Relaxed).1
+        };
+        if best.has_halves() {
+            assert_eq!([kept(64), kept(128)], [kept::Kept::Small, kept::Kept::Halves]);
+        } else {
+            assert_eq!([kept(64), kept(128)], [kept::Kept::FullFaster; 2]);
+        }
+    }
 }

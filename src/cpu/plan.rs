@@ -48,6 +48,23 @@ impl Plan {
         }
         Self { hands, members }
     }
+
+    /// How a batch is run, in words.
+    pub(super) fn explain(self, batch: usize, tile_rows: usize) -> String {
+        let Self { hands, members } = self;
+        let threads = match (hands, members) {
+            (1, 1) => "one thread".to_owned(),
+            (_, 1) => format!("sequences dealt out to {hands} threads"),
+            (1, _) => format!("units split over a team of {members} threads"),
+            _ => format!("sequences dealt out to {hands} teams, units split over {members} threads each"),
+        };
+        let rows = match batch.div_ceil(hands.max(1)) {
+            rows if rows >= tile_rows => format!("tiles of {tile_rows} rows"),
+            1 => "a row at a time".to_owned(),
+            rows => format!("{rows} rows at a time"),
+        };
+        format!("{threads}, {rows}")
+    }
 }
 
 /// What a plan depends on.
@@ -77,6 +94,18 @@ mod tests {
             },
         );
         (plan.hands, plan.members)
+    }
+
+    #[test]
+    fn a_plan_is_said_in_words() {
+        let say = |hands, members, batch| Plan { hands, members }.explain(batch, 6);
+        assert_eq!(say(1, 1, 1), "one thread, a row at a time");
+        assert_eq!(say(2, 1, 32), "sequences dealt out to 2 threads, tiles of 6 rows");
+        assert_eq!(say(1, 2, 3), "units split over a team of 2 threads, 3 rows at a time");
+        assert_eq!(
+            say(2, 8, 12),
+            "sequences dealt out to 2 teams, units split over 8 threads each, tiles of 6 rows"
+        );
     }
 
     #[test]

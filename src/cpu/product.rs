@@ -1,12 +1,13 @@
 //! The product of rows and panels, one tile at a time, with the sums in registers.
 
+use super::panels::Weight;
 use super::simd::{GATES, MOST_ROWS, Simd};
 
 /// Rows times the weights of one panel; no rows and no weights are no summand.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Factors<'a> {
+pub(super) struct Factors<'a, W> {
     pub(super) rows: &'a [&'a [f32]],
-    pub(super) panel: &'a [f32],
+    pub(super) panel: &'a [W],
 }
 
 /// What the sums begin from: row r is `values[r * stride ..]`.
@@ -18,32 +19,32 @@ pub(super) struct Begin<'a> {
 
 /// `sums[r * stride ..] = begin + first + second` for `rows` rows of four gates of one panel, at most `S::ROWS`.
 #[inline(always)]
-pub(super) fn product<S: Simd>(
+pub(super) fn product<S: Simd, W: Weight>(
     simd: S,
     rows: usize,
     begin: Begin<'_>,
-    summands: [Factors<'_>; 2],
+    summands: [Factors<'_, W>; 2],
     sums: &mut [f32],
     stride: usize,
 ) {
     const { assert!(S::ROWS <= MOST_ROWS) };
     // each number of rows has its code, as many as there can be on this path
     match rows {
-        1 => tile::<S, 1>(simd, begin, summands, sums, stride),
-        2 => tile::<S, 2>(simd, begin, summands, sums, stride),
-        3 if S::ROWS >= 3 => tile::<S, 3>(simd, begin, summands, sums, stride),
-        4 if S::ROWS >= 4 => tile::<S, 4>(simd, begin, summands, sums, stride),
-        5 if S::ROWS >= 5 => tile::<S, 5>(simd, begin, summands, sums, stride),
-        6 if S::ROWS >= 6 => tile::<S, 6>(simd, begin, summands, sums, stride),
+        1 => tile::<S, W, 1>(simd, begin, summands, sums, stride),
+        2 => tile::<S, W, 2>(simd, begin, summands, sums, stride),
+        3 if S::ROWS >= 3 => tile::<S, W, 3>(simd, begin, summands, sums, stride),
+        4 if S::ROWS >= 4 => tile::<S, W, 4>(simd, begin, summands, sums, stride),
+        5 if S::ROWS >= 5 => tile::<S, W, 5>(simd, begin, summands, sums, stride),
+        6 if S::ROWS >= 6 => tile::<S, W, 6>(simd, begin, summands, sums, stride),
         _ => {}
     }
 }
 
 #[inline(always)]
-fn tile<S: Simd, const R: usize>(
+fn tile<S: Simd, W: Weight, const R: usize>(
     simd: S,
     begin: Begin<'_>,
-    [first, second]: [Factors<'_>; 2],
+    [first, second]: [Factors<'_, W>; 2],
     sums: &mut [f32],
     stride: usize,
 ) {
@@ -73,10 +74,10 @@ fn gates<S: Simd>(simd: S, values: &[f32]) -> [S::Vector; GATES] {
 /// `sums + rows · panel`, from the first row of the weights to the last: in this order for any number of rows, so that the
 /// bits of a sequence depend neither on its neighbours in the batch nor on the number of threads.
 #[inline(always)]
-fn multiply<S: Simd, const R: usize>(
+fn multiply<S: Simd, W: Weight, const R: usize>(
     simd: S,
     mut sums: [[S::Vector; GATES]; R],
-    factors: Factors<'_>,
+    factors: Factors<'_, W>,
 ) -> [[S::Vector; GATES]; R] {
     let width = GATES * S::LANES;
     if factors.rows.len() < R {
@@ -99,19 +100,19 @@ fn multiply<S: Simd, const R: usize>(
 /// `sums + rows[..][k] · weights`: one gate after the other, so that beside the sums only the values and one vector of
 /// weights are held.
 #[inline(always)]
-fn fused<S: Simd, const R: usize>(
+fn fused<S: Simd, W: Weight, const R: usize>(
     simd: S,
     sums: &mut [[S::Vector; GATES]; R],
     rows: &[&[f32]; R],
     k: usize,
-    weights: &[f32],
+    weights: &[W],
 ) {
     let mut values = [simd.splat(0.0); R];
     for (value, row) in values.iter_mut().zip(rows) {
         *value = simd.splat(row[k]);
     }
     for gate in 0..GATES {
-        let weights = simd.load(weights.get(gate * S::LANES..).unwrap_or_default());
+        let weights = W::load(simd, weights.get(gate * S::LANES..).unwrap_or_default());
         for (sums, value) in sums.iter_mut().zip(values) {
             sums[gate] = simd.mul_add(value, weights, sums[gate]);
         }

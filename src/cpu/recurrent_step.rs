@@ -8,14 +8,16 @@ use super::buffer::{Buffer, Buffers};
 use super::exchange::BLOCK;
 use super::gates::Weights;
 use super::hand::{Hand, Reading, deal};
+use super::kept::Kept;
 use super::panels::Panels;
+use super::path::Path;
 use super::plan::{Plan, Sizes};
 use super::rowwise_step;
 use super::share::Share;
-use super::simd::Path;
 use super::team::Team;
 use super::threads;
 use crate::model::parts::Cell;
+use crate::settings::Precision;
 use crate::state::State;
 
 /// One LSTM, ready to run.
@@ -25,6 +27,7 @@ pub(super) struct Recurrent {
     units: usize,
     features: usize,
     weights: Prepared,
+    kept: Kept,
 }
 
 #[derive(Debug)]
@@ -35,15 +38,17 @@ enum Prepared {
 }
 
 impl Recurrent {
-    pub(super) fn new(cell: &Cell, path: Path) -> Self {
+    pub(super) fn new(cell: &Cell, path: Path, precision: Precision) -> Self {
+        let (cell, kept) = Kept::choose(cell, path, precision);
+        let format = kept.format();
         let (lanes, _) = path.tile();
         let units = cell.units();
         let weights = if cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise() {
-            Prepared::Rowwise(Box::new(cell.clone()))
+            Prepared::Rowwise(Box::new(cell.as_ref().clone()))
         } else {
             Prepared::Panels(Box::new(Weights {
-                kernel: Panels::new(cell.weights.kernel.view(), lanes),
-                recurrent_kernel: Panels::new(cell.weights.recurrent_kernel.view(), lanes),
+                kernel: Panels::new(cell.weights.kernel.view(), lanes, format),
+                recurrent_kernel: Panels::new(cell.weights.recurrent_kernel.view(), lanes, format),
                 bias: Panels::of_bias(cell.weights.bias.as_ref(), units, lanes),
                 activation: cell.activation,
                 recurrent_activation: cell.recurrent_activation,
@@ -54,6 +59,7 @@ impl Recurrent {
             units,
             features: cell.features(),
             weights,
+            kept,
         }
     }
 
@@ -93,17 +99,7 @@ impl Recurrent {
         hidden: &mut [f32],
     ) -> usize {
         let schedule = reading.schedule;
-        let (_, tile_rows) = self.path.tile();
-        let plan = Plan::new(
-            threads::count,
-            Sizes {
-                batch: schedule.active(0),
-                rows: schedule.rows(),
-                features: self.features,
-                units: self.units,
-                tile_rows,
-            },
-        );
+        let plan = self.plan(schedule.active(0), schedule.rows());
         let cells = state.cell.as_slice().unwrap_or_default();
         let outputs = deal(schedule, plan.hands, hidden.chunks_exact_mut(self.units.max(1)));
         let teams: Vec<Team<'_>> = outputs
@@ -153,6 +149,38 @@ impl Recurrent {
             shares.into_iter().for_each(|share| share.finish(cells));
         }
         rows_run
+    }
+
+    /// How a run of `rows` valid steps of `batch` sequences is split.
+    fn plan(&self, batch: usize, rows: usize) -> Plan {
+        let (_, tile_rows) = self.path.tile();
+        Plan::new(
+            threads::count,
+            Sizes {
+                batch,
+                rows,
+                features: self.features,
+                units: self.units,
+                tile_rows,
+            },
+        )
+    }
+
+    /// How a run of so many sequences, none of them padded, goes.
+    pub(super) fn explain(&self, batch: usize, time_steps: usize) -> String {
+        let (_, tile_rows) = self.path.tile();
+        let work = match self.weights {
+            Prepared::Rowwise(_) => "an activation over all units of a row: one product of arrays a step".to_owned(),
+            Prepared::Panels(_) => self
+                .plan(batch, batch.saturating_mul(time_steps))
+                .explain(batch, tile_rows),
+        };
+        format!(
+            "{} features, {} units: {work}; {}",
+            self.features,
+            self.units,
+            self.kept.explain()
+        )
     }
 
     /// The panels of each member of a team: as many as fill whole blocks of what the members exchange.

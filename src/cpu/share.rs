@@ -6,7 +6,8 @@ use std::vec::IntoIter;
 use super::buffer::{Buffer, Buffers};
 use super::gates::{Input, Projection, Step, Weights};
 use super::hand::Hand;
-use super::simd::{GATES, Path};
+use super::path::Path;
+use super::simd::GATES;
 
 /// With fewer rows in a step the projection is made for several steps at once: its weights are read once for all of them.
 const PROJECTED_ROWS: usize = 48;

@@ -1,9 +1,8 @@
-//! The vector instructions of the machine behind one trait, and which of them a run uses.
+//! The vector instructions of the machine behind one trait.
 //!
-//! A kernel is written once, for any [`Simd`], in safe Rust. [`Path::run`] compiles it once more for each set of
-//! instructions and calls the one that was chosen. This is the only file of the crate with unsafe code: the calls of
-//! intrinsics, which are sound because a value of [`Avx2`] or [`Avx512`] is made only where the machine was found to have
-//! these instructions.
+//! A kernel is written once, for any [`Simd`], in safe Rust. `run` of [`Plain`], [`Avx2`], [`Avx512`] and [`Neon`] compiles it
+//! once more for each. This is the only file of the crate with unsafe code: the calls of intrinsics, which are sound because a
+//! value of these types is made only where the machine was found to have the instructions.
 #![allow(unsafe_code, reason = "vector instructions; see above")]
 
 #[cfg(target_arch = "aarch64")]
@@ -11,17 +10,16 @@ use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use crate::error::{Error, Result};
-use crate::settings::Instructions;
+use crate::layer::half::from_half_bits;
 
 /// The gates, side by side: the vectors of one row that a tile of a product holds.
 pub(super) use crate::layer::weights::GATES;
 
-/// The environment variable that names the path: `plain`, `avx2`, `avx512` or `neon`.
-pub(super) const PATH_VARIABLE: &str = "CELLSTATE_CPU";
-
 /// The most rows of a tile, on any path.
 pub(super) const MOST_ROWS: usize = 6;
+
+/// The most lanes of a vector.
+pub(super) const MOST_LANES: usize = 16;
 
 /// Vectors of f32.
 pub(super) trait Simd: Copy {
@@ -34,6 +32,14 @@ pub(super) trait Simd: Copy {
     fn splat(self, value: f32) -> Self::Vector;
     /// The first numbers of `values`; zeros where it is shorter.
     fn load(self, values: &[f32]) -> Self::Vector;
+    /// The first numbers of `values`, which are half-precision numbers by their bits; zeros where it is shorter. Exact.
+    #[inline(always)]
+    fn load_halves(self, values: &[u16]) -> Self::Vector {
+        let mut array = [0.0; MOST_LANES];
+        let lanes = array.iter_mut().take(Self::LANES).zip(values);
+        lanes.for_each(|(lane, &bits)| *lane = from_half_bits(bits));
+        self.load(&array)
+    }
     /// Into the first numbers of `values`, as many as it has.
     fn store(self, vector: Self::Vector, values: &mut [f32]);
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -57,147 +63,59 @@ pub(super) trait Work {
     fn run<S: Simd>(self, simd: S);
 }
 
-/// The instructions that a run uses.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Path {
-    /// What every machine of the target has.
-    Plain(Plain),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-    #[cfg(target_arch = "aarch64")]
-    Neon(Neon),
-}
-
-impl Path {
-    /// The paths that this machine has, the fastest first.
-    pub(super) fn all() -> Vec<Self> {
-        let mut paths = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            if avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-                paths.push(Self::Avx512(Avx512(())));
-            }
-            if avx2 {
-                paths.push(Self::Avx2(Avx2(())));
-            }
-        }
-        #[cfg(target_arch = "aarch64")]
-        if std::arch::is_aarch64_feature_detected!("neon") {
-            paths.push(Self::Neon(Neon(())));
-        }
-        paths.push(Self::Plain(Plain));
-        paths
-    }
-
-    /// The wanted path, else the one that the environment names, else the fastest.
-    pub(super) fn choose(wanted: Option<Instructions>) -> Result<Self> {
-        let named = match wanted {
-            Some(instructions) => instructions.name().into(),
-            None => std::env::var_os(PATH_VARIABLE).unwrap_or_default(),
-        };
-        let named = named.to_string_lossy();
-        let paths = Self::all();
-        let found = paths.iter().find(|path| named.is_empty() || path.name() == named);
-        found.copied().ok_or_else(|| Error::Value {
-            argument: match wanted {
-                Some(_) => "instructions".to_owned(),
-                None => PATH_VARIABLE.to_owned(),
-            },
-            expected: format!(
-                "the name of a path that this machine has: {}",
-                paths.iter().map(|path| path.name()).collect::<Vec<_>>().join(", ")
-            ),
-            found: format!("{named:?}"),
-            repair: match wanted {
-                Some(_) => "leave them out of the settings, and the fastest are taken".to_owned(),
-                None => format!("unset the environment variable {PATH_VARIABLE}, and the fastest are taken"),
-            },
-        })
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Plain(_) => "plain",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => "avx512",
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(_) => "neon",
-        }
-    }
-
-    /// (lanes of a vector, rows of a tile)
-    pub(super) fn tile(self) -> (usize, usize) {
-        fn of<S: Simd>(_: S) -> (usize, usize) {
-            (S::LANES, S::ROWS)
-        }
-        match self {
-            Self::Plain(simd) => of(simd),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => of(simd),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => of(simd),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(simd) => of(simd),
-        }
-    }
-
-    pub(super) fn run<W: Work>(self, work: W) {
-        match self {
-            Self::Plain(simd) => work.run(simd),
-            // SAFETY: a value of the type is there, so the machine has the instructions.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(simd) => unsafe { with_avx2(simd, work) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(simd) => unsafe { with_avx512(simd, work) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(simd) => unsafe { with_neon(simd, work) },
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2<W: Work>(simd: Avx2, work: W) {
-    work.run(simd);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
-fn with_avx512<W: Work>(simd: Avx512, work: W) {
-    work.run(simd);
-}
-
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-fn with_neon<W: Work>(simd: Neon, work: W) {
-    work.run(simd);
-}
-
 /// No instructions but those of the target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain;
 
-/// AVX2 with FMA.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
+impl Plain {
+    pub(super) fn run<W: Work>(self, work: W) {
+        work.run(self);
+    }
+}
 
-/// AVX-512 (F and VL).
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+/// A type for a set of instructions: its value, if this machine has them, and work with them.
+macro_rules! instructions {
+    ($(#[$doc:meta])* $name:ident, $arch:literal, $enable:literal, $detected:expr) => {
+        $(#[$doc])*
+        #[cfg(target_arch = $arch)]
+        #[derive(Clone, Copy, Debug)]
+        pub(super) struct $name(());
 
-/// NEON.
-#[cfg(target_arch = "aarch64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Neon(());
+        #[cfg(target_arch = $arch)]
+        impl $name {
+            pub(super) fn detect() -> Option<Self> {
+                $detected.then_some(Self(()))
+            }
+
+            pub(super) fn run<W: Work>(self, work: W) {
+                #[target_feature(enable = $enable)]
+                fn enabled<W: Work>(simd: $name, work: W) {
+                    work.run(simd);
+                }
+                // SAFETY: a value of the type is there, so the machine has the instructions.
+                unsafe { enabled(self, work) }
+            }
+        }
+    };
+}
+
+instructions!(
+    /// AVX2 with FMA.
+    Avx2, "x86_64", "avx2,fma",
+    (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+);
+
+instructions!(
+    /// AVX-512 (F and VL).
+    Avx512, "x86_64", "avx2,fma,avx512f,avx512vl",
+    (Avx2::detect().is_some() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"))
+);
+
+instructions!(
+    /// NEON.
+    Neon, "aarch64", "neon",
+    (std::arch::is_aarch64_feature_detected!("neon"))
+);
 
 const fn each(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [(f32, f32, f32); 4] {
     [
@@ -269,8 +187,8 @@ impl Simd for Plain {
 const ONE: u32 = 0x3f80_0000;
 
 #[inline(always)]
-fn padded<const LANES: usize>(values: &[f32]) -> [f32; LANES] {
-    let mut array = [0.0; LANES];
+fn padded<T: Copy + Default, const LANES: usize>(values: &[T]) -> [T; LANES] {
+    let mut array = [T::default(); LANES];
     array.iter_mut().zip(values).for_each(|(lane, &value)| *lane = value);
     array
 }
@@ -289,6 +207,7 @@ macro_rules! simd {
         $simd:ty, $vector:ty, $lanes:literal lanes, $rows:literal rows,
         $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
         |$a:ident, $b:ident, $c:ident| $mul_add:expr, $max:ident, $min:ident, $abs:expr, $with_sign:expr, $power:expr
+        $(, |$halves:ident| $load_halves:expr)?
     ) => {
         // SAFETY of all: a value of the type is there, so the machine has the instructions; `load` and `store` get arrays
         // of the length that they read and write, which need no alignment.
@@ -305,9 +224,17 @@ macro_rules! simd {
             fn load(self, values: &[f32]) -> $vector {
                 match values.first_chunk::<$lanes>() {
                     Some(chunk) => unsafe { $load(chunk.as_ptr()) },
-                    None => unsafe { $load(padded::<$lanes>(values).as_ptr()) },
+                    None => unsafe { $load(padded::<_, $lanes>(values).as_ptr()) },
                 }
             }
+            $(
+                #[inline(always)]
+                fn load_halves(self, values: &[u16]) -> $vector {
+                    let $halves = values.first_chunk::<$lanes>().copied().unwrap_or_else(|| padded(values));
+                    let $halves = $halves.as_ptr();
+                    unsafe { $load_halves }
+                }
+            )?
             #[inline(always)]
             fn store(self, vector: $vector, values: &mut [f32]) {
                 match values.first_chunk_mut::<$lanes>() {
@@ -386,7 +313,8 @@ simd!(
     |bits| _mm512_castsi512_ps(_mm512_add_epi32(
         _mm512_slli_epi32::<23>(_mm512_castps_si512(bits)),
         _mm512_set1_epi32(ONE as i32)
-    ))
+    )),
+    |halves| _mm512_cvtph_ps(_mm256_loadu_si256(halves.cast()))
 );
 
 #[cfg(target_arch = "aarch64")]

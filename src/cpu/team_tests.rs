@@ -10,8 +10,8 @@ use crate::activation::Activation;
 use crate::cpu::buffer::Buffers;
 use crate::cpu::gates::Weights;
 use crate::cpu::hand::Reading;
-use crate::cpu::panels::Panels;
-use crate::cpu::simd::Path;
+use crate::cpu::panels::{Format, Panels};
+use crate::cpu::path::Path;
 use crate::cpu::source::Source;
 use crate::schedule::{Direction, Schedule};
 
@@ -23,8 +23,8 @@ fn with_team(test: impl FnOnce(&Team<'_>)) {
     let path = *Path::all().last().unwrap();
     let (lanes, _) = path.tile();
     let weights = Weights {
-        kernel: Panels::new(Array2::from_elem((1, 4 * UNITS), 0.1).view(), lanes),
-        recurrent_kernel: Panels::new(Array2::from_elem((UNITS, 4 * UNITS), 0.01).view(), lanes),
+        kernel: Panels::new(Array2::from_elem((1, 4 * UNITS), 0.1).view(), lanes, Format::Full),
+        recurrent_kernel: Panels::new(Array2::from_elem((UNITS, 4 * UNITS), 0.01).view(), lanes, Format::Full),
         bias: Panels::of_bias(None, UNITS, lanes),
         activation: Activation::Tanh,
         recurrent_activation: Activation::Sigmoid,

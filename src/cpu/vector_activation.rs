@@ -57,7 +57,8 @@ pub(super) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::simd::{Path, Work};
+    use crate::cpu::path::Path;
+    use crate::cpu::simd::Work;
 
     /// A function of this file over a slice.
     struct Apply<'a> {
