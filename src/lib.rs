@@ -7,6 +7,7 @@ pub mod error;
 mod flow;
 mod gpu;
 pub mod layer;
+mod memory;
 pub mod model;
 pub mod runner;
 pub mod schedule;

@@ -1,13 +1,14 @@
 //! A model on a device, ready to run.
 
 mod check;
+mod memory;
 
 use std::sync::Arc;
 
 use crate::cpu::CpuModel;
 use crate::device::Device;
 use crate::error::Result;
-use crate::flow::Flow;
+use crate::flow::{Flow, Flows, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
 use crate::layer::bidirectional::Bidirectional;
@@ -26,9 +27,16 @@ use crate::state::{Output, State, States};
 ///
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
 /// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
-/// batch that is smaller in both takes those of a larger one. A runner may be used by several threads at once. On the CPU it
-/// keeps the buffers of its largest run until it is dropped.
-/// It keeps weights of its own: the layers and the model may be dropped.
+/// batch that is smaller in both takes those of a larger one. On the CPU it is the same with all memory: the second run of a
+/// batch allocates what it hands out and nothing else, unless the model has a `Masking` layer, or softmax in the gates of an
+/// LSTM. There the buffers of a size are also given up after sixteen runs in a row that need less than a quarter of them.
+///
+/// What the last four runs have worked out about their masks and tokens is kept too, at most 16 MiB for each (17 bytes a time
+/// step for one LSTM, 33 for a `Bidirectional`, 8 more for each further LSTM): a batch with the mask of one of them is not
+/// worked out again. [`Runner::release_memory`] gives all of that back.
+///
+/// A runner may be used by several threads at once; each run has buffers of its own. It keeps weights of its own: the layers
+/// and the model may be dropped.
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Sequences};
@@ -46,6 +54,9 @@ pub struct Runner {
     parts: Arc<Parts>,
     prepared: Prepared,
     device: Device,
+    /// What outputs say of the device.
+    name: Arc<str>,
+    flows: Flows,
 }
 
 #[derive(Debug)]
@@ -113,17 +124,20 @@ impl Model {
     /// As [`Model::on_with`].
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
         let parts = Arc::clone(self.parts());
+        let name: Arc<str> = device.name().into();
         let prepared = match device {
-            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts), settings)?),
+            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts), settings, Arc::clone(&name))?),
             Device::Gpu(gpu) => {
                 let model = GpuModel::new(gpu.clone(), Arc::clone(&parts), settings).await?;
                 Prepared::Gpu(Box::new(model))
             }
         };
         Ok(Runner {
+            flows: Flows::new(&parts),
             parts,
             prepared,
             device: device.clone(),
+            name,
         })
     }
 }
@@ -212,9 +226,7 @@ impl Runner {
     /// As [`Runner::run`].
     pub async fn run_async(&self, sequences: &Sequences<'_>) -> Result<Output> {
         check_steps(sequences.batch(), sequences.time_steps())?; // before there is a state of so many sequences
-        let wants_states = !self.parts.returned_states.is_empty();
-        let states = self.zero_state(sequences.batch());
-        Ok(self.run_states(sequences, &states, wants_states).await?.0)
+        self.run_states(sequences, None).await
     }
 
     /// Runs a batch from given states and leaves the final ones there: Keras's `initial_state` and `stateful`.
@@ -248,59 +260,48 @@ impl Runner {
     /// As [`Runner::run_from`].
     pub async fn run_from_async(&self, sequences: &Sequences<'_>, states: &mut States) -> Result<Output> {
         self.check_states(states, sequences.batch())?;
-        let (output, finals) = self.run_states(sequences, states, true).await?;
-        *states = finals;
-        Ok(output)
+        self.run_states(sequences, Some(states)).await
     }
 
-    async fn run_states(
-        &self,
-        sequences: &Sequences<'_>,
-        states: &States,
-        wants_states: bool,
-    ) -> Result<(Output, States)> {
+    /// Runs a batch, from zeros where there are no states, and leaves the final states there.
+    async fn run_states(&self, sequences: &Sequences<'_>, states: Option<&mut States>) -> Result<Output> {
         let input = self.check_input(sequences)?;
-        let flow = Flow::new(&self.parts, input, sequences.mask().map(|mask| mask.view()))?;
-        let ran = match &self.prepared {
-            Prepared::Cpu(model) => model.run(&flow, input, states)?,
-            Prepared::Gpu(model) => model.run(&flow, input, states, wants_states).await?,
+        let mask = sequences.mask().map(|mask| mask.view());
+        let flow = self.flows.flow(&self.parts, input, mask)?;
+        match &self.prepared {
+            Prepared::Cpu(model) => model.run(&flow, input, states.map(|states| &mut **states)),
+            Prepared::Gpu(model) => self.run_on_gpu(model, &flow, input, states).await,
+        }
+    }
+
+    async fn run_on_gpu(
+        &self,
+        model: &GpuModel,
+        flow: &Flow,
+        input: Input<'_>,
+        states: Option<&mut States>,
+    ) -> Result<Output> {
+        let wants_states = states.is_some() || !self.parts.returned_states.is_empty();
+        let zeros = match states {
+            Some(_) => None,
+            None => Some(self.try_zero_state(flow.batch)?),
         };
+        let begin: &[State] = zeros.as_ref().or(states.as_deref()).map_or(&[], |states| states);
+        let ran = model.run(flow, input, begin, wants_states).await?;
         let mut outputs = ran.outputs.into_iter();
-        let returned = self
-            .parts
-            .returned_states
-            .iter()
-            .filter_map(|&cell| ran.states.get(cell).cloned())
-            .collect();
+        let returned = self.parts.returned_states.iter();
         let output = Output {
             values: outputs.next().unwrap_or_default(),
             backward: outputs.next(),
-            states: returned,
-            device: self.device.name(),
+            states: returned.filter_map(|&cell| ran.states.get(cell).cloned()).collect(),
+            device: Arc::clone(&self.name),
             rows_run: ran.rows_run,
             timing: ran.timing,
         };
-        Ok((output, States::new(ran.states)))
-    }
-
-    /// The state in which a batch begins: zeros, one [`State`] (batch, units) for each LSTM, in the order of [`States`].
-    ///
-    /// ```
-    /// # use cellstate::{Bidirectional, Device, Lstm};
-    /// let states = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?.zero_state(3);
-    /// assert_eq!(states.len(), 2); // forward, backward
-    /// assert_eq!(states[1].cell.dim(), (3, 8));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn zero_state(&self, batch: usize) -> States {
-        States::new(
-            self.parts
-                .cells
-                .iter()
-                .map(|cell| State::zeros(batch, cell.units()))
-                .collect(),
-        )
+        if let Some(states) = states {
+            *states = States::new(ran.states);
+        }
+        Ok(output)
     }
 
     /// The GPU that it runs on; `None` on the CPU.
@@ -325,29 +326,5 @@ impl Runner {
     #[must_use]
     pub fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// The bytes of GPU memory that batches of (batch, time_steps) take, besides the weights: known before it is run.
-    /// `None` on the CPU. The runner keeps the memory of the four sizes that ran last, and a batch that fits into what is kept
-    /// takes no more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::TooLarge`](crate::Error::TooLarge) if no such batch can be run.
-    ///
-    /// ```no_run
-    /// use cellstate::{Device, Lstm};
-    ///
-    /// let runner = Lstm::new(64, 512).on(&Device::auto())?;
-    /// if let Some(bytes) = runner.gpu_memory(256, 1000)? {
-    ///     println!("{} MiB", bytes >> 20);
-    /// }
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn gpu_memory(&self, batch: usize, time_steps: usize) -> Result<Option<u64>> {
-        match &self.prepared {
-            Prepared::Cpu(_) => Ok(None),
-            Prepared::Gpu(model) => model.memory(batch, time_steps).map(Some),
-        }
     }
 }

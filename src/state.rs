@@ -1,11 +1,13 @@
 //! The state of recurrent layers, and what a run gives back.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ndarray::{Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Ix2, Ix3};
+use ndarray::{Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Dim, Ix2, Ix3};
 
 use crate::error::{Error, Result};
+use crate::memory;
 
 /// The state of one LSTM for a batch: `hidden` (h) and `cell` (c), both of shape (batch, units).
 ///
@@ -42,6 +44,15 @@ impl State {
             hidden: Array2::zeros((batch, units)),
             cell: Array2::zeros((batch, units)),
         }
+    }
+
+    /// The same for a batch that nobody has checked: an error where there is no memory for it.
+    pub(crate) fn try_zeros(batch: usize, units: usize) -> Result<Self> {
+        let zeros = || memory::zeros("the states", Dim([batch, units]), "run fewer sequences at once");
+        Ok(Self {
+            hidden: zeros()?,
+            cell: zeros()?,
+        })
     }
 
     /// Sets the state of all sequences to zero.
@@ -187,7 +198,7 @@ pub struct Output {
     pub(crate) values: ArrayD<f32>,
     pub(crate) backward: Option<ArrayD<f32>>,
     pub(crate) states: Vec<State>,
-    pub(crate) device: String,
+    pub(crate) device: Arc<str>,
     pub(crate) rows_run: usize,
     pub(crate) timing: Option<Timing>,
 }

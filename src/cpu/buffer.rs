@@ -1,9 +1,11 @@
 //! Memory that is aligned to the vectors, and the buffers of a run, which are kept for the next one.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
 
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
+
+use crate::cpu::list::{List, Listed, Lists};
+use crate::cpu::slots::Slots;
 
 /// One line of the cache, and one vector of the widest kind: a load that crosses lines costs two.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -25,10 +27,12 @@ impl Lines {
         lines
     }
 
-    /// Numbers that were there stay; new ones are zero or what was there before.
+    /// What the numbers are afterwards is left open; those of a new one are zero.
     fn set_length(&mut self, length: usize) {
         let lines = length.div_ceil(16);
         if self.lines.len() < lines {
+            self.lines.clear(); // so that nothing is copied
+            self.lines.reserve_exact(lines);
             self.lines.resize(lines, Line::zeroed());
         }
         self.length = length;
@@ -62,31 +66,34 @@ impl DerefMut for Lines {
     }
 }
 
-/// The buffers that no run uses at the moment, so that the second run of a size allocates none.
+/// The buffers and lists that no run uses at the moment: the second run of a batch makes none.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    free: Mutex<Vec<Lines>>,
+    lines: Slots<Lines>,
+    lists: Lists,
 }
 
 impl Buffers {
     /// A buffer of this length, with anything in it. It comes back when it is dropped.
     pub(super) fn take(&self, length: usize) -> Buffer<'_> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = |lines: &Lines| lines.lines.len() * 16;
-        let fits = (0..free.len())
-            .filter(|&number| free.get(number).is_some_and(|lines| room(lines) >= length))
-            .min_by_key(|&number| free.get(number).map(room));
-        let mut lines = match fits {
-            Some(number) => free.swap_remove(number),
-            None => {
-                // the smallest grows: the others may fit somebody else
-                let smallest = (0..free.len()).min_by_key(|&number| free.get(number).map(room));
-                smallest.map(|number| free.swap_remove(number)).unwrap_or_default()
-            }
-        };
-        drop(free);
+        let (place, mut lines) = self.lines.take();
         lines.set_length(length);
-        Buffer { lines, owner: self }
+        Buffer {
+            lines,
+            place,
+            owner: &self.lines,
+        }
+    }
+
+    /// An empty list with room for so many. It comes back when it is dropped.
+    pub(super) fn list<T: Listed>(&self, room: usize) -> List<'_, T> {
+        self.lists.take(room)
+    }
+
+    /// From now on the buffers and lists are taken again that were taken first; all must have come back.
+    pub(super) fn rewind(&self) {
+        self.lines.rewind();
+        self.lists.rewind();
     }
 }
 
@@ -94,7 +101,8 @@ impl Buffers {
 #[derive(Debug)]
 pub(super) struct Buffer<'a> {
     lines: Lines,
-    owner: &'a Buffers,
+    place: usize,
+    owner: &'a Slots<Lines>,
 }
 
 impl Deref for Buffer<'_> {
@@ -113,7 +121,6 @@ impl DerefMut for Buffer<'_> {
 
 impl Drop for Buffer<'_> {
     fn drop(&mut self) {
-        let mut free = self.owner.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.push(std::mem::take(&mut self.lines));
+        self.owner.give_back(self.place, std::mem::take(&mut self.lines));
     }
 }

@@ -1,14 +1,39 @@
 //! What the members of a team tell each other: h, after every step.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+#[cfg(target_has_atomic = "64")]
+use std::sync::atomic::AtomicU64 as Word;
+use std::sync::atomic::Ordering;
+
+use crate::cpu::buffer::Buffers;
+use crate::cpu::list::List;
 
 /// The units of a block. Blocks lie on lines of the cache of their own, so that each is written by one core alone; the units
 /// of a share are whole blocks.
 pub(super) const BLOCK: usize = 16;
 
+/// Where the machine has no such word, [`Plan`](super::plan::Plan) makes no teams, and this is only right, not fast.
+#[cfg(not(target_has_atomic = "64"))]
+#[derive(Debug)]
+struct Word(std::sync::Mutex<u64>);
+
+#[cfg(not(target_has_atomic = "64"))]
+impl Word {
+    const fn new(value: u64) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    fn load(&self, _: Ordering) -> u64 {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn store(&self, value: u64, _: Ordering) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = value;
+    }
+}
+
 #[derive(Debug)]
 #[repr(align(128))]
-struct Block([AtomicU64; BLOCK]);
+pub(super) struct Block([Word; BLOCK]);
 
 /// h before even steps and before odd ones. A word holds a number and, above it, the step plus one, so that a number and
 /// whether it is there already are read at once: the message takes one trip from core to core, and needs no order of the
@@ -17,11 +42,11 @@ struct Block([AtomicU64; BLOCK]);
 /// Two steps are enough: who writes h of step s + 1 has read all of step s, so that nobody is at step s - 1 any more, except
 /// who is late and will see that.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(super) struct Exchange<'a> {
     blocks_of_row: usize,
     rows: usize,
     /// (2, rows, blocks_of_row)
-    blocks: Vec<Block>,
+    blocks: List<'a, Block>,
 }
 
 /// What stands in the exchange.
@@ -35,15 +60,16 @@ pub(super) enum Found {
     Later(usize),
 }
 
-impl Exchange {
-    pub(super) fn new(rows: usize, units: usize) -> Self {
+impl<'a> Exchange<'a> {
+    pub(super) fn new(rows: usize, units: usize, buffers: &'a Buffers) -> Self {
         let blocks_of_row = units.div_ceil(BLOCK);
+        let count = 2 * rows * blocks_of_row;
+        let mut blocks = buffers.list(count);
+        blocks.resize_with(count, || Block([const { Word::new(0) }; BLOCK]));
         Self {
             blocks_of_row,
             rows,
-            blocks: (0..2 * rows * blocks_of_row)
-                .map(|_| Block([const { AtomicU64::new(0) }; BLOCK]))
-                .collect(),
+            blocks,
         }
     }
 
@@ -103,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_block_is_there_when_all_of_it_is() {
-        let exchange = Exchange::new(2, 20);
+        let buffers = Buffers::default();
+        let exchange = Exchange::new(2, 20, &buffers);
         assert_eq!(exchange.stride(), 32);
         let mut values = [0.0; BLOCK];
         assert_eq!(exchange.read(0, 1, 0, &mut values), Found::Missing);

@@ -45,6 +45,12 @@ impl<'a> Hand<'a> {
             .map_or(0, |&length| length as usize)
     }
 
+    /// The number of rows of all its steps.
+    pub(super) fn rows(&self) -> usize {
+        let lengths = self.reading.schedule.lengths().iter().skip(self.first);
+        lengths.step_by(self.hands).map(|&length| length as usize).sum()
+    }
+
     /// The rows of the input at `step`.
     pub(super) fn inputs(&self, step: usize) -> impl Iterator<Item = &'a [f32]> + use<'a> {
         let Reading { index, source, .. } = self.reading;
@@ -53,22 +59,8 @@ impl<'a> Hand<'a> {
     }
 }
 
-/// Deals the rows of a schedule out to `hands`, each in the order in which the hand runs them.
-pub(super) fn deal<'a>(
-    schedule: &Schedule,
-    hands: usize,
-    rows: impl Iterator<Item = &'a mut [f32]>,
-) -> Vec<Vec<&'a mut [f32]>> {
-    let mut dealt: Vec<Vec<&mut [f32]>> = (0..hands)
-        .map(|_| Vec::with_capacity(schedule.rows() / hands + schedule.steps()))
-        .collect();
-    let mut rows = rows;
-    for step in 0..schedule.steps() {
-        for (hand, row) in (0..hands).cycle().zip(rows.by_ref().take(schedule.active(step))) {
-            if let Some(hand) = dealt.get_mut(hand) {
-                hand.push(row);
-            }
-        }
-    }
-    dealt
+/// Deals the rows of a schedule out to `hands`: for each row, the number of its hand.
+pub(super) fn dealt(schedule: &Schedule, hands: usize) -> impl Iterator<Item = usize> {
+    let hands_of_step = move |step| (0..hands).cycle().take(schedule.active(step));
+    (0..schedule.steps()).flat_map(hands_of_step)
 }

@@ -1,19 +1,31 @@
 //! `merge`: the outputs of two directions become one.
 
-use ndarray::{Array2, Axis, concatenate};
-
+use crate::cpu::source::Source;
 use crate::layer::bidirectional::MergeMode;
 
-/// Merges rows of the forward and the backward layer.
-pub(crate) fn merge(mode: MergeMode, forward: Array2<f32>, backward: Array2<f32>) -> Array2<f32> {
-    match mode {
-        // the rows are equally many, so `concatenate` cannot fail
-        MergeMode::Concat => {
-            concatenate(Axis(1), &[forward.view(), backward.view()]).unwrap_or_else(|_| Array2::zeros((0, 0)))
+/// The rows of one direction that are read, one after another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Side<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) index: &'a [u32],
+}
+
+/// Merges rows of the forward and the backward layer into rows of `width`.
+pub(super) fn merge(mode: MergeMode, forward: Side<'_>, backward: Side<'_>, width: usize, rows: &mut [f32]) {
+    let pairs = forward.index.iter().zip(backward.index);
+    for (row, (&forward_row, &backward_row)) in rows.chunks_exact_mut(width.max(1)).zip(pairs) {
+        let (forward, backward) = (forward.source.row(forward_row), backward.source.row(backward_row));
+        let numbers = forward.iter().zip(backward);
+        match mode {
+            MergeMode::Concat => {
+                let (first, second) = row.split_at_mut(forward.len().min(row.len()));
+                first.copy_from_slice(forward);
+                second.copy_from_slice(backward);
+            }
+            MergeMode::Sum => row.iter_mut().zip(numbers).for_each(|(to, (a, b))| *to = a + b),
+            MergeMode::Multiply => row.iter_mut().zip(numbers).for_each(|(to, (a, b))| *to = a * b),
+            MergeMode::Average => row.iter_mut().zip(numbers).for_each(|(to, (a, b))| *to = (a + b) * 0.5),
+            MergeMode::Separate => row.copy_from_slice(forward),
         }
-        MergeMode::Sum => forward + backward,
-        MergeMode::Multiply => forward * backward,
-        MergeMode::Average => (forward + backward) * 0.5,
-        MergeMode::Separate => forward,
     }
 }

@@ -1,11 +1,14 @@
 //! The CPU path: the stages of a flow, by the same names as on the GPU.
 
 mod buffer;
+mod dense;
 mod exchange;
+mod explain;
 mod gates;
 mod hand;
 mod input_projection;
 mod kept;
+mod list;
 mod merge;
 mod panels;
 mod path;
@@ -15,25 +18,31 @@ mod recurrent_step;
 mod rowwise_step;
 mod share;
 mod simd;
+mod slots;
 mod source;
 mod team;
 mod threads;
 mod vector_activation;
+mod workspace;
 
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Gather, Input, Placed, Ran, Source as From, Stage};
+use crate::flow::{Flow, Gather, Input, Placed, Source as From, Stage};
 use crate::model::parts::Parts;
 use crate::settings::Settings;
-use crate::state::State;
-use buffer::{Buffer, Buffers};
+use crate::state::{Output, State};
+use buffer::Buffer;
+use dense::Dense;
 use hand::Reading;
+use list::List;
+use merge::{Side, merge};
 use path::Path;
 use recurrent_step::Recurrent;
 use source::Source;
+use workspace::{Workspace, Workspaces};
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
@@ -41,11 +50,14 @@ pub(crate) struct CpuModel {
     parts: Arc<Parts>,
     path: Path,
     cells: Vec<Recurrent>,
-    buffers: Buffers,
+    denses: Vec<Dense>,
+    workspaces: Workspaces,
+    name: Arc<str>,
 }
 
 impl CpuModel {
-    pub(crate) fn new(parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
+    /// `name` is what its outputs call the device.
+    pub(crate) fn new(parts: Arc<Parts>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
             cells: parts
@@ -53,65 +65,74 @@ impl CpuModel {
                 .iter()
                 .map(|cell| Recurrent::new(cell, path, settings.wanted_precision()))
                 .collect(),
+            denses: parts.denses.iter().map(|part| Dense::new(part, path)).collect(),
             parts,
             path,
-            buffers: Buffers::default(),
+            workspaces: Workspaces::default(),
+            name,
         })
     }
 
-    /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each LSTM
-    /// in the order of its states.
-    #[allow(dead_code, reason = "not told to the user yet")]
-    pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Vec<String> {
-        let (lanes, _) = self.path.tile();
-        let machine = format!(
-            "{} instructions, {lanes} numbers at a time; up to {} threads",
-            self.path.name(),
-            threads::count()
-        );
-        let cells = self.cells.iter().enumerate();
-        let cells = cells.map(|(number, cell)| format!("LSTM {number}: {}", cell.explain(batch, time_steps)));
-        std::iter::once(machine).chain(cells).collect()
+    /// Runs a flow from the states of all cells, and leaves the final ones there; without states it begins at zero. On an
+    /// error the states are as they were.
+    pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: Option<&mut [State]>) -> Result<Output> {
+        let (batch, time_steps) = input.size();
+        let workspace = self.workspaces.take(batch, time_steps);
+        let output = self.run_in(&workspace, flow, input, states)?;
+        self.workspaces.keep(workspace);
+        Ok(output)
     }
 
-    /// Runs a flow from the states of all cells.
-    pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: &[State]) -> Result<Ran> {
-        let values = match &input {
-            Input::Values(values) => Some(values.as_standard_layout()),
-            Input::Tokens(_) | Input::Full { .. } => None,
+    /// Gives the memory that is kept for later runs back.
+    pub(crate) fn release_memory(&self) {
+        self.workspaces.clear();
+    }
+
+    fn run_in(
+        &self,
+        workspace: &Workspace,
+        flow: &Flow,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+    ) -> Result<Output> {
+        let kept = &workspace.whole_run;
+        let (values, features) = match input {
+            Input::Values(values) => (Some(values), values.dim().2),
+            Input::Tokens(_) | Input::Full { .. } => (None, 0),
         };
-        let features = values.as_ref().map_or(0, |values| values.dim().2);
-        let tables: Vec<_> = self
-            .parts
-            .tables
-            .iter()
-            .map(|table| table.as_standard_layout())
-            .collect();
-        let widths = flow
+        let mut copied =
+            kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }));
+        let tables = self.parts.tables.iter().map(Array2::ncols);
+        let widest = flow
             .widths
             .iter()
             .copied()
-            .chain(tables.iter().map(|table| table.ncols()));
-        let widest = widths.max().unwrap_or(0).max(features);
-        let mut zeros = self.buffers.take(widest);
+            .chain(tables)
+            .max()
+            .unwrap_or(0)
+            .max(features);
+        let mut zeros = kept.take(widest);
         zeros.fill(0.0);
+        let mut finals = self.begin(workspace, flow.batch, states.as_deref());
+        if let Some(values) = values.filter(|values| !values.is_standard_layout()) {
+            copied.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        }
         let mut sources = Sources {
-            input: values.as_ref().and_then(|values| values.as_slice()).unwrap_or_default(),
+            parts: &self.parts,
+            input: values.and_then(|values| values.to_slice()).unwrap_or(&copied),
             features,
-            input_steps: &flow.input_steps,
-            tables: tables
-                .iter()
-                .map(|table| (table.as_slice().unwrap_or_default(), table.ncols()))
-                .collect(),
-            stages: Vec::with_capacity(flow.stages.len()),
+            flow,
+            stages: kept.list(flow.stages.len()),
             zeros: &zeros,
         };
-        let mut finals: Vec<State> = states.to_vec();
         let mut rows_run = 0;
         for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
-            let rows = match stage {
+            workspace.stage.rewind();
+            let mut rows = kept.take(stage.rows() * width);
+            match stage {
                 Stage::Recurrent { cell, schedule, input } => {
-                    let (Some(recurrent), Some(state)) = (self.cells.get(*cell), finals.get_mut(*cell)) else {
+                    let state = finals.chunks_exact_mut(2).nth(*cell);
+                    let (Some(recurrent), Some([hidden, cell])) = (self.cells.get(*cell), state) else {
                         return Err(Error::defect("a cell of the flow"));
                     };
                     let reading = Reading {
@@ -119,141 +140,122 @@ impl CpuModel {
                         index: &input.index,
                         source: sources.get(input)?,
                     };
-                    let (rows, run) = recurrent.run(reading, state, &self.buffers);
-                    rows_run += run;
-                    Rows::Buffer(rows)
+                    rows_run += recurrent.run(reading, (hidden, cell), &workspace.stage, &mut rows);
                 }
                 Stage::Dense { dense, input } => {
-                    let part = self
-                        .parts
-                        .denses
-                        .get(*dense)
-                        .ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
-                    let rows = sources.get(input)?.gather_rows(&input.index);
-                    Rows::Array(input_projection::dense(rows.view(), &part.weights, part.activation))
+                    let dense = self.denses.get(*dense);
+                    let dense = dense.ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
+                    dense.run(sources.get(input)?, &input.index, &mut rows);
                 }
                 Stage::Merge {
-                    merge,
+                    merge: mode,
                     forward,
                     backward,
                 } => {
-                    let [forward, backward] = [
-                        sources.get(forward)?.gather_rows(&forward.index),
-                        sources.get(backward)?.gather_rows(&backward.index),
-                    ];
-                    // `concatenate` gives columns one after another
-                    let merged = merge::merge(*merge, forward, backward);
-                    Rows::Array(merged.as_standard_layout().into_owned())
+                    let [forward, backward] = [sources.side(forward)?, sources.side(backward)?];
+                    merge(*mode, forward, backward, width, &mut rows);
                 }
-            };
-            sources.stages.push((rows, width));
+            }
+            sources.stages.push(rows);
         }
-        let outputs = flow
-            .outputs
-            .iter()
-            .map(|placed| place(&sources, placed))
-            .collect::<Result<_>>()?;
-        Ok(Ran {
-            outputs,
-            states: finals,
+        let mut outputs = flow.outputs.iter().map(|placed| sources.place(placed));
+        let output = Output {
+            values: outputs.next().transpose()?.unwrap_or_default(),
+            backward: outputs.next().transpose()?,
+            states: self.returned(&finals, flow.batch)?,
+            device: Arc::clone(&self.name),
             rows_run,
             timing: None,
-        })
+        };
+        if let Some(states) = states {
+            for (part, numbers) in states.iter_mut().flat_map(parts_of).zip(finals.iter()) {
+                part.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+            }
+        }
+        Ok(output)
+    }
+
+    /// h and c of every cell before the first step, (batch, units) each.
+    fn begin<'a>(&self, workspace: &'a Workspace, batch: usize, states: Option<&[State]>) -> List<'a, Buffer<'a>> {
+        let kept = &workspace.whole_run;
+        let mut begin = kept.list(2 * self.parts.cells.len());
+        for (number, cell) in self.parts.cells.iter().enumerate() {
+            let state = states.and_then(|states| states.get(number));
+            for part in [state.map(|state| &state.hidden), state.map(|state| &state.cell)] {
+                let mut numbers = kept.take(batch * cell.units());
+                match part {
+                    Some(part) => numbers.iter_mut().zip(part).for_each(|(to, &from)| *to = from),
+                    None => numbers.fill(0.0),
+                }
+                begin.push(numbers);
+            }
+        }
+        begin
+    }
+
+    /// The final states that belong to the output.
+    fn returned(&self, finals: &[Buffer<'_>], batch: usize) -> Result<Vec<State>> {
+        let numbers = |number: usize, units| {
+            let numbers = finals.get(number).map(|numbers| numbers.to_vec());
+            let array = Array2::from_shape_vec((batch, units), numbers.unwrap_or_default());
+            array.map_err(|_| Error::defect("the shape of a state"))
+        };
+        let state = |&cell: &usize| {
+            let units = self.parts.cells.get(cell).map_or(0, |cell| cell.units());
+            Ok(State {
+                hidden: numbers(2 * cell, units)?,
+                cell: numbers(2 * cell + 1, units)?,
+            })
+        };
+        let mut returned = Vec::with_capacity(self.parts.returned_states.len());
+        for cell in &self.parts.returned_states {
+            returned.push(state(cell)?);
+        }
+        Ok(returned)
     }
 }
 
-/// The rows that a stage has made.
-enum Rows<'a> {
-    Buffer(Buffer<'a>),
-    Array(Array2<f32>),
+fn parts_of(state: &mut State) -> [&mut Array2<f32>; 2] {
+    [&mut state.hidden, &mut state.cell]
 }
 
-/// The rows that stages may read, each kind with its width.
+/// The rows that stages may read.
 struct Sources<'a> {
+    parts: &'a Parts,
     input: &'a [f32],
     features: usize,
-    input_steps: &'a [u32],
-    tables: Vec<(&'a [f32], usize)>,
-    stages: Vec<(Rows<'a>, usize)>,
+    flow: &'a Flow,
+    /// The rows of each stage.
+    stages: List<'a, Buffer<'a>>,
     zeros: &'a [f32],
 }
 
 impl Sources<'_> {
     fn get(&self, gather: &Gather) -> Result<Source<'_>> {
         match gather.source {
-            From::Input => Some(Source::new(self.input, self.features, self.zeros).chosen(self.input_steps)),
+            From::Input => Some(Source::new(self.input, self.features, self.zeros).chosen(&self.flow.input_steps)),
             From::Table(table) => {
-                let table = self.tables.get(table);
-                table.map(|&(values, width)| Source::new(values, width, self.zeros))
+                let table = self.parts.tables.get(table);
+                table.and_then(|table| Some(Source::new(table.as_slice()?, table.ncols(), self.zeros)))
             }
-            From::Stage(stage) => self.stages.get(stage).map(|(rows, width)| {
-                let values = match rows {
-                    Rows::Buffer(buffer) => buffer,
-                    Rows::Array(array) => array.as_slice().unwrap_or_default(),
-                };
-                Source::new(values, *width, self.zeros)
-            }),
+            From::Stage(stage) => {
+                let rows = self.stages.get(stage).zip(self.flow.widths.get(stage));
+                rows.map(|(rows, &width)| Source::new(rows, width, self.zeros))
+            }
         }
         .ok_or_else(|| Error::defect("a source of the flow"))
     }
-}
 
-/// Puts the rows of an output to their (sequence, time step).
-fn place(sources: &Sources<'_>, placed: &Placed) -> Result<ArrayD<f32>> {
-    let values = sources.get(&placed.gather)?.gather(&placed.gather.index);
-    ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-mod tests {
-    use ndarray::Array2;
-    use rayon::ThreadPoolBuilder;
-
-    use super::*;
-    use crate::layer::Layer;
-    use crate::layer::lstm::Lstm;
-    use crate::settings::{Instructions, Precision};
-
-    /// A model on plain instructions and two threads.
-    fn explained(layers: &[Layer], precision: Precision, batch: usize) -> Vec<String> {
-        let settings = Settings::new().instructions(Instructions::Plain).precision(precision);
-        let parts = Arc::new(Parts::new(layers).unwrap());
-        let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        pool.install(|| CpuModel::new(parts, &settings).unwrap().explain(batch, 1000))
+    fn side<'a>(&'a self, gather: &'a Gather) -> Result<Side<'a>> {
+        Ok(Side {
+            source: self.get(gather)?,
+            index: &gather.index,
+        })
     }
 
-    #[test]
-    fn a_model_says_how_it_runs() {
-        let beyond = Lstm::new(128, 2)
-            .with_weights(Array2::from_elem((128, 8), 1e5), Array2::zeros((2, 8)), None)
-            .unwrap();
-        let layers = [Lstm::new(64, 128).return_sequences(true).into(), beyond.into()];
-        assert_eq!(
-            explained(&layers, Precision::Relaxed, 1),
-            [
-                "plain instructions, 4 numbers at a time; up to 2 threads",
-                "LSTM 0: 64 features, 128 units: units split over a team of 2 threads, a row at a time; weights rounded to f16, \
-                 read as f32, which is faster with these instructions",
-                "LSTM 1: 128 features, 2 units: one thread, a row at a time; weights in f32, for one of them is beyond the \
-                 range of f16",
-            ]
-        );
-        let lines = explained(&layers, Precision::Full, 32);
-        assert_eq!(
-            lines[1],
-            "LSTM 0: 64 features, 128 units: sequences dealt out to 2 threads, tiles of 2 rows; weights in f32"
-        );
-        // where there are halves, they are read where that is faster
-        let best = Path::choose(None).unwrap();
-        let kept = |units: usize| {
-            let parts = Parts::new(&[Lstm::new(2, units).into()]).unwrap();
-            kept::Kept::choose(&parts.cells[0], best, Precision::Relaxed).1
-        };
-        if best.has_halves() {
-            assert_eq!([kept(64), kept(128)], [kept::Kept::Small, kept::Kept::Halves]);
-        } else {
-            assert_eq!([kept(64), kept(128)], [kept::Kept::FullFaster; 2]);
-        }
+    /// Puts the rows of an output to their (sequence, time step).
+    fn place(&self, placed: &Placed) -> Result<ArrayD<f32>> {
+        let values = self.get(&placed.gather)?.gather(&placed.gather.index);
+        ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
     }
 }

@@ -40,7 +40,7 @@ impl Plan {
         let hands = (batch / tile_rows).clamp(1, threads);
         let useful = units.saturating_mul(units).saturating_mul(16) / WORTH_MEETING;
         let members = (threads / hands).min(units.div_ceil(BLOCK)).min(useful.max(1));
-        if members == 1 || batch.div_ceil(hands) > MOST_TOGETHER {
+        if !cfg!(target_has_atomic = "64") || members == 1 || batch.div_ceil(hands) > MOST_TOGETHER {
             return Self {
                 hands: batch.clamp(1, threads),
                 members: 1,
@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_has_atomic = "64")]
     fn batches_are_split_by_rows_and_streams_by_units() {
         assert_eq!(plan(2, 32, 256), (2, 1));
         assert_eq!(plan(2, 1, 512), (1, 2));

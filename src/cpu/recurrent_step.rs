@@ -1,13 +1,16 @@
 //! `recurrent_step`: input projection, recurrent product, gates and state update of one LSTM, step by step.
 
 use std::ops::Range;
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::buffer::{Buffer, Buffers};
+use crate::cpu::list::List;
+
+use super::buffer::Buffers;
 use super::exchange::BLOCK;
 use super::gates::Weights;
-use super::hand::{Hand, Reading, deal};
+use super::hand::{Hand, Reading, dealt};
 use super::kept::Kept;
 use super::panels::Panels;
 use super::path::Path;
@@ -18,7 +21,6 @@ use super::team::Team;
 use super::threads;
 use crate::model::parts::Cell;
 use crate::settings::Precision;
-use crate::state::State;
 
 /// One LSTM, ready to run.
 #[derive(Debug)]
@@ -63,30 +65,34 @@ impl Recurrent {
         }
     }
 
-    /// Runs a schedule. Gives h of every row and how many rows were run, and leaves the final state in `state`.
-    pub(super) fn run<'b>(&self, reading: Reading<'_>, state: &mut State, buffers: &'b Buffers) -> (Buffer<'b>, usize) {
+    /// Runs a schedule from h and c of each sequence, (batch, units) each, and leaves the final ones there. h of every row
+    /// goes to `rows`. Gives how many rows were run.
+    pub(super) fn run(
+        &self,
+        reading: Reading<'_>,
+        (hidden, cell): (&mut [f32], &mut [f32]),
+        buffers: &Buffers,
+        rows: &mut [f32],
+    ) -> usize {
         let schedule = reading.schedule;
-        let mut hidden = buffers.take(schedule.rows() * self.units);
         if schedule.rows() == 0 {
-            return (hidden, 0);
+            return 0;
         }
-        in_one_piece(&mut state.hidden);
-        in_one_piece(&mut state.cell);
         let rows_run = match &self.weights {
-            Prepared::Panels(weights) => self.run_panels(weights, reading, state, buffers, &mut hidden),
-            Prepared::Rowwise(cell) => rowwise_step::run(cell, reading, state, &mut hidden),
+            Prepared::Panels(weights) => self.run_panels(weights, reading, (hidden, cell), buffers, rows),
+            Prepared::Rowwise(part) => rowwise_step::run(part, reading, (hidden, cell), rows),
         };
-        let rows = schedule.order().iter().enumerate();
-        for (position, &sequence) in rows {
+        for (position, &sequence) in schedule.order().iter().enumerate() {
             let row = schedule
                 .last_row(position)
-                .and_then(|row| hidden.get(row * self.units..(row + 1) * self.units));
-            let mut to = state.hidden.row_mut(sequence as usize);
-            if let (Some(row), Some(to)) = (row, to.as_slice_mut()) {
+                .and_then(|row| rows.get(row * self.units..(row + 1) * self.units));
+            let sequence = sequence as usize;
+            let to = hidden.get_mut(sequence * self.units..(sequence + 1) * self.units);
+            if let (Some(row), Some(to)) = (row, to) {
                 to.copy_from_slice(row);
             }
         }
-        (hidden, rows_run)
+        rows_run
     }
 
     /// Gives how many rows were run.
@@ -94,59 +100,57 @@ impl Recurrent {
         &self,
         weights: &Weights,
         reading: Reading<'_>,
-        state: &mut State,
+        (hidden, cell): (&[f32], &mut [f32]),
         buffers: &Buffers,
-        hidden: &mut [f32],
+        rows: &mut [f32],
     ) -> usize {
         let schedule = reading.schedule;
         let plan = self.plan(schedule.active(0), schedule.rows());
-        let cells = state.cell.as_slice().unwrap_or_default();
-        let outputs = deal(schedule, plan.hands, hidden.chunks_exact_mut(self.units.max(1)));
-        let teams: Vec<Team<'_>> = outputs
-            .into_iter()
-            .enumerate()
-            .map(|(first, outputs)| {
-                let hand = Hand {
-                    reading,
-                    first,
-                    hands: plan.hands,
-                };
-                let begin = hand.sequences().take(hand.active(0));
-                let begin = begin
-                    .filter_map(|sequence| state.hidden.row(sequence).to_slice())
-                    .collect();
-                let shares = self
-                    .shares(plan.members)
-                    .zip(self.columns(outputs, plan.members))
-                    .map(|(panels, outputs)| Share::new(self.path, weights, hand, panels, cells, outputs, buffers))
-                    .collect();
-                Team::new(hand, self.units, begin, shares)
-            })
-            .collect();
-        let room = |team: usize| teams.get(team).map_or(0, Team::room);
-        let members: Vec<(usize, usize, Buffer<'_>)> = (0..plan.members)
-            .flat_map(|member| (0..plan.hands).map(move |team| (team, member)))
-            .map(|(team, member)| (team, member, buffers.take(room(team))))
-            .collect();
-        let run = |(team, member, mut room): (usize, usize, Buffer<'_>)| {
-            if let Some(team) = teams.get(team) {
-                team.run(member, &mut room);
-            }
-        };
-        if members.len() == 1 {
-            members.into_iter().for_each(run);
-        } else {
-            members.into_par_iter().with_max_len(1).for_each(run);
+        let mut teams: List<'_, Team<'_>> = buffers.list(plan.hands);
+        for first in 0..plan.hands {
+            let hand = Hand {
+                reading,
+                first,
+                hands: plan.hands,
+            };
+            let mut begin = buffers.list(hand.active(0));
+            let sequences = hand.sequences().take(hand.active(0));
+            begin.extend(
+                sequences.filter_map(|sequence| hidden.get(sequence * self.units..(sequence + 1) * self.units)),
+            );
+            let mut shares = buffers.list(plan.members);
+            let share = |panels| Mutex::new(Share::new(self.path, weights, hand, panels, cell, buffers));
+            shares.extend(self.shares(plan.members).map(share));
+            teams.push(Team::new(hand, self.units, begin, shares, buffers));
         }
-        let shares: Vec<Share<'_>> = teams.into_iter().flat_map(Team::into_shares).collect();
-        // every member of a team runs the rows of the team
-        let rows_run = shares
-            .iter()
-            .filter(|share| share.first_unit() == 0)
-            .map(Share::rows_run)
-            .sum();
-        if let Some(cells) = state.cell.as_slice_mut() {
-            shares.into_iter().for_each(|share| share.finish(cells));
+        let rows = rows.chunks_exact_mut(self.units.max(1));
+        for (row, hand) in rows.zip(dealt(schedule, plan.hands)) {
+            if let Some(team) = teams.get_mut(hand) {
+                team.deal(row);
+            }
+        }
+        if plan.members > 1 {
+            // the first hand has most positions
+            let room = teams.first().map_or(0, Team::room).max(1);
+            let mut rooms = buffers.take(plan.hands * plan.members * room);
+            let rooms = rooms.par_chunks_exact_mut(room).enumerate();
+            rooms.with_max_len(1).for_each(|(number, room)| {
+                if let Some(team) = teams.get(number % plan.hands) {
+                    team.run(number / plan.hands, room);
+                }
+            });
+        } else if plan.hands > 1 {
+            teams.par_iter_mut().with_max_len(1).for_each(Team::run_alone);
+        } else {
+            teams.iter_mut().for_each(Team::run_alone);
+        }
+        let mut rows_run = 0;
+        for share in teams.iter_mut().flat_map(Team::shares) {
+            // every member of a team runs the rows of the team
+            if share.first_unit() == 0 {
+                rows_run += share.rows_run();
+            }
+            share.finish(cell);
         }
         rows_run
     }
@@ -190,29 +194,5 @@ impl Recurrent {
         let blocks = panels.div_ceil(block);
         let first = move |member: usize| (member * blocks / members * block).min(panels);
         (0..members).map(move |member| first(member)..first(member + 1))
-    }
-
-    /// The rows cut into the columns of each member.
-    fn columns<'a>(&self, rows: Vec<&'a mut [f32]>, members: usize) -> Vec<Vec<&'a mut [f32]>> {
-        if members == 1 {
-            return vec![rows];
-        }
-        let (lanes, _) = self.path.tile();
-        let mut columns: Vec<Vec<&mut [f32]>> = (0..members).map(|_| Vec::with_capacity(rows.len())).collect();
-        for mut rest in rows {
-            for (columns, panels) in columns.iter_mut().zip(self.shares(members)) {
-                let (row, after) = rest.split_at_mut((panels.len() * lanes).min(rest.len()));
-                columns.push(row);
-                rest = after;
-            }
-        }
-        columns
-    }
-}
-
-/// Rows that can be read as slices, whatever the layout of the caller's array.
-fn in_one_piece(state: &mut ndarray::Array2<f32>) {
-    if !state.is_standard_layout() {
-        *state = state.as_standard_layout().into_owned();
     }
 }

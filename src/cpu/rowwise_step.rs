@@ -5,43 +5,63 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, s};
 use rayon::prelude::*;
 
-use super::hand::{Hand, Reading, deal};
+use super::hand::{Hand, Reading, dealt};
 use super::input_projection::input_projection;
 use super::threads;
 use crate::layer::weights::GATES;
 use crate::model::parts::Cell;
-use crate::state::State;
 
-/// Runs a schedule from h and c of `state`, and leaves c there; h of every row goes to `outputs`. Gives how many rows were
-/// run.
-pub(super) fn run(cell: &Cell, reading: Reading<'_>, state: &mut State, outputs: &mut [f32]) -> usize {
+/// Runs a schedule from h and c of each sequence, (batch, units) each, and leaves c there; h of every row goes to `outputs`.
+/// Gives how many rows were run.
+pub(super) fn run(
+    cell: &Cell,
+    reading: Reading<'_>,
+    (hidden, cells): (&[f32], &mut [f32]),
+    outputs: &mut [f32],
+) -> usize {
     let schedule = reading.schedule;
     let hands = threads::count().clamp(1, schedule.active(0).max(1));
-    let outputs = deal(schedule, hands, outputs.chunks_exact_mut(cell.units().max(1)));
+    let mut dealt_outputs: Vec<Vec<&mut [f32]>> = (0..hands).map(|_| Vec::new()).collect();
+    let rows = outputs.chunks_exact_mut(cell.units().max(1));
+    for (row, hand) in rows.zip(dealt(schedule, hands)) {
+        if let Some(hand) = dealt_outputs.get_mut(hand) {
+            hand.push(row);
+        }
+    }
+    let begin = [hidden, &*cells];
     let run = |(first, outputs)| {
         let hand = Hand { reading, first, hands };
-        (hand, run_hand(cell, hand, state, outputs))
+        (hand, run_hand(cell, hand, begin, outputs))
     };
     let finals: Vec<(Hand<'_>, (Array2<f32>, usize))> = match hands {
-        1 => outputs.into_iter().enumerate().map(run).collect(),
-        _ => outputs.into_par_iter().enumerate().map(run).collect(),
+        1 => dealt_outputs.into_iter().enumerate().map(run).collect(),
+        _ => dealt_outputs.into_par_iter().enumerate().map(run).collect(),
     };
     let mut rows_run = 0;
     for (hand, (cell_state, rows)) in finals {
         rows_run += rows;
         for (sequence, cell_state) in hand.sequences().zip(cell_state.outer_iter()) {
-            state.cell.row_mut(sequence).assign(&cell_state);
+            let to = cells
+                .chunks_exact_mut(cell.units().max(1))
+                .nth(sequence)
+                .unwrap_or_default();
+            to.iter_mut().zip(cell_state).for_each(|(to, &from)| *to = from);
         }
     }
     rows_run
 }
 
 /// Gives c of the sequences of the hand, and how many rows were run.
-fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>) -> (Array2<f32>, usize) {
+fn run_hand(
+    cell: &Cell,
+    hand: Hand<'_>,
+    [hidden, cells]: [&[f32]; 2],
+    outputs: Vec<&mut [f32]>,
+) -> (Array2<f32>, usize) {
     let mut rows_run = 0;
     let positions = hand.active(0);
-    let mut hidden = rows_of(&state.hidden, &hand);
-    let mut cell_state = rows_of(&state.cell, &hand);
+    let mut hidden = rows_of(hidden, cell.units(), &hand);
+    let mut cell_state = rows_of(cells, cell.units(), &hand);
     let mut inputs = Array2::zeros((positions, cell.features()));
     let mut gates = Array2::zeros((positions, GATES * cell.units()));
     let mut outputs = outputs.into_iter();
@@ -63,10 +83,11 @@ fn run_hand(cell: &Cell, hand: Hand<'_>, state: &State, outputs: Vec<&mut [f32]>
 }
 
 /// The rows of the sequences of a hand.
-fn rows_of(state: &Array2<f32>, hand: &Hand<'_>) -> Array2<f32> {
-    let mut rows = Array2::zeros((hand.active(0), state.ncols()));
+fn rows_of(state: &[f32], units: usize, hand: &Hand<'_>) -> Array2<f32> {
+    let mut rows = Array2::zeros((hand.active(0), units));
     for (mut row, sequence) in rows.outer_iter_mut().zip(hand.sequences()) {
-        row.assign(&state.row(sequence));
+        let from = state.iter().skip(sequence * units);
+        row.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
     }
     rows
 }

@@ -1,7 +1,8 @@
 //! What one thread computes: some positions of a schedule, some panels of the weights.
 
 use std::ops::Range;
-use std::vec::IntoIter;
+
+use crate::cpu::list::List;
 
 use super::buffer::{Buffer, Buffers};
 use super::gates::{Input, Projection, Step, Weights};
@@ -27,10 +28,10 @@ pub(super) struct Share<'a> {
     projected: Buffer<'a>,
     projected_until: usize,
     projected_row: usize,
-    x: Vec<&'a [f32]>,
-    /// Where h of the steps that come goes, the units of the panels alone.
-    outputs: IntoIter<&'a mut [f32]>,
-    next: Vec<&'a mut [f32]>,
+    x: List<'a, &'a [f32]>,
+    /// Where h of all steps goes, the units of the panels alone; those of the steps that were run are taken out.
+    outputs: List<'a, &'a mut [f32]>,
+    next: List<'a, &'a mut [f32]>,
     rows_run: usize,
 }
 
@@ -42,7 +43,6 @@ impl<'a> Share<'a> {
         hand: Hand<'a>,
         panels: Range<usize>,
         cells: &[f32],
-        outputs: Vec<&'a mut [f32]>,
         buffers: &'a Buffers,
     ) -> Self {
         let (lanes, _) = path.tile();
@@ -66,13 +66,21 @@ impl<'a> Share<'a> {
             projected: buffers.take(most * width * GATES),
             projected_until: 0,
             projected_row: 0,
-            x: Vec::with_capacity(most),
-            outputs: outputs.into_iter(),
-            next: Vec::with_capacity(positions),
+            x: buffers.list(most),
+            outputs: buffers.list(hand.rows()),
+            next: buffers.list(positions),
             panels,
             step: 0,
             rows_run: 0,
         }
+    }
+
+    /// Takes its columns of a row of h, and gives the rest. Rows come in the order in which they are run.
+    pub(super) fn deal(&mut self, row: &'a mut [f32]) -> &'a mut [f32] {
+        let columns = self.panels.len() * self.path.tile().0;
+        let (own, rest) = row.split_at_mut(columns.min(row.len()));
+        self.outputs.push(own);
+        rest
     }
 
     /// The step that comes next.
@@ -104,14 +112,15 @@ impl<'a> Share<'a> {
     pub(super) fn run(&mut self, hidden: &[&[f32]]) {
         let active = self.hand.active(self.step);
         let hidden = hidden.get(..active).unwrap_or(hidden);
+        let outputs = self.outputs.iter_mut().skip(self.rows_run).take(active);
         self.next.clear();
-        self.next.extend(self.outputs.by_ref().take(active));
+        self.next.extend(outputs.map(std::mem::take));
         let (lanes, rows) = self.path.tile();
         let width = self.panels.len() * lanes * GATES;
         let input = if active >= rows {
             self.x.clear();
             self.x.extend(self.hand.inputs(self.step));
-            Input::Rows(&self.x)
+            Input::Rows(self.x.as_slice())
         } else {
             if self.step >= self.projected_until {
                 self.project();
@@ -154,7 +163,7 @@ impl<'a> Share<'a> {
     }
 
     /// c of each sequence after the last step, into (batch, units).
-    pub(super) fn finish(self, cells: &mut [f32]) {
+    pub(super) fn finish(&self, cells: &mut [f32]) {
         let (lanes, _) = self.path.tile();
         let units = self.weights.recurrent_kernel.depth();
         let width = self.panels.len() * lanes;

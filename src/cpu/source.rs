@@ -1,6 +1,5 @@
 //! Rows that stages read, wherever they lie.
 
-use ndarray::Array2;
 use rayon::prelude::*;
 
 /// Rows of one width, one after another, read by their numbers.
@@ -45,14 +44,7 @@ impl<'a> Source<'a> {
             .unwrap_or(self.zeros)
     }
 
-    /// `rows[r] = self[index[r]]` for every r.
-    fn gather_into(&self, index: &[u32], rows: &mut [f32]) {
-        let rows = rows.chunks_exact_mut(self.width.max(1));
-        rows.zip(index)
-            .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
-    }
-
-    /// The same into numbers of its own.
+    /// The rows `index`, one after another.
     pub(super) fn gather(&self, index: &[u32]) -> Vec<f32> {
         const ROWS_PER_TASK: usize = 1024;
         // Numbers that the allocator gets from the system for this one call: what costs time is that each page is touched
@@ -69,13 +61,11 @@ impl<'a> Source<'a> {
         let mut rows = vec![0.0; length];
         rows.par_chunks_mut(ROWS_PER_TASK * self.width)
             .zip(index.par_chunks(ROWS_PER_TASK))
-            .for_each(|(rows, index)| self.gather_into(index, rows));
+            .for_each(|(rows, index)| {
+                let rows = rows.chunks_exact_mut(self.width.max(1));
+                rows.zip(index)
+                    .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
+            });
         rows
-    }
-
-    /// The same as an array of rows.
-    pub(super) fn gather_rows(&self, index: &[u32]) -> Array2<f32> {
-        // as many numbers as the shape wants, so this cannot fail
-        Array2::from_shape_vec((index.len(), self.width), self.gather(index)).unwrap_or_default()
     }
 }

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
+use crate::cpu::buffer::Buffers;
+use crate::cpu::list::List;
+
 use super::exchange::{BLOCK, Exchange, Found};
 use super::hand::Hand;
 use super::share::Share;
@@ -28,9 +31,9 @@ pub(super) struct Team<'a> {
     hand: Hand<'a>,
     units: usize,
     /// h before the first step, one row for each position.
-    begin: Vec<&'a [f32]>,
-    shares: Vec<Mutex<Share<'a>>>,
-    exchange: Exchange,
+    begin: List<'a, &'a [f32]>,
+    shares: List<'a, Mutex<Share<'a>>>,
+    exchange: Exchange<'a>,
     failed: AtomicBool,
 }
 
@@ -46,9 +49,15 @@ struct Member<'m> {
 }
 
 impl<'a> Team<'a> {
-    pub(super) fn new(hand: Hand<'a>, units: usize, begin: Vec<&'a [f32]>, shares: Vec<Share<'a>>) -> Self {
+    pub(super) fn new(
+        hand: Hand<'a>,
+        units: usize,
+        begin: List<'a, &'a [f32]>,
+        shares: List<'a, Mutex<Share<'a>>>,
+        buffers: &'a Buffers,
+    ) -> Self {
         let rows = if shares.len() > 1 { begin.len() } else { 0 };
-        let exchange = Exchange::new(rows, units);
+        let exchange = Exchange::new(rows, units, buffers);
         for (position, row) in begin.iter().enumerate().take(rows) {
             exchange.write(0, position, 0, row);
         }
@@ -56,7 +65,7 @@ impl<'a> Team<'a> {
             hand,
             units,
             begin,
-            shares: shares.into_iter().map(Mutex::new).collect(),
+            shares,
             exchange,
             failed: AtomicBool::new(false),
         }
@@ -70,39 +79,39 @@ impl<'a> Team<'a> {
         }
     }
 
-    pub(super) fn into_shares(self) -> impl Iterator<Item = Share<'a>> {
-        self.shares
-            .into_iter()
-            .map(|share| share.into_inner().unwrap_or_else(PoisonError::into_inner))
+    /// The shares, while no member runs.
+    pub(super) fn shares(&mut self) -> impl Iterator<Item = &mut Share<'a>> {
+        let shares = self.shares.iter_mut();
+        shares.map(|share| share.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What member `number` does, in a room of its own.
+    /// Takes a row of h, which its shares will write.
+    pub(super) fn deal(&mut self, row: &'a mut [f32]) {
+        self.shares().fold(row, |row, share| share.deal(row));
+    }
+
+    /// What member `number` of several does, in a room of its own.
     pub(super) fn run(&self, number: usize, room: &mut [f32]) {
-        match self.shares.as_slice() {
-            [share] => self.run_alone(share),
-            _ => {
-                let _guard = Guard(&self.failed);
-                let (hidden, previous) = room.split_at_mut(room.len() / 2);
-                let member = Member {
-                    hidden,
-                    previous,
-                    step: 0,
-                    knows_previous: false,
-                    patience: PATIENCE,
-                };
-                self.run_member(number, member);
-            }
-        }
+        let _guard = Guard(&self.failed);
+        let (hidden, previous) = room.split_at_mut(room.len() / 2);
+        let member = Member {
+            hidden,
+            previous,
+            step: 0,
+            knows_previous: false,
+            patience: PATIENCE,
+        };
+        self.run_member(number, member);
     }
 
     /// One share is the whole hand: h of a step is read where the step before has put it.
-    fn run_alone(&self, share: &Mutex<Share<'a>>) {
-        let mut share = share.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut hidden = self.begin.clone();
+    pub(super) fn run_alone(&mut self) {
+        let Some(share) = self.shares.first_mut() else { return };
+        let share = share.get_mut().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..self.hand.steps() {
-            share.run(&hidden);
-            hidden.clear();
-            hidden.extend(share.take_next());
+            share.run(&self.begin);
+            self.begin.clear();
+            self.begin.extend(share.take_next());
         }
     }
 
@@ -177,7 +186,7 @@ impl<'a> Team<'a> {
         *spins = 0;
         member.patience = PATIENCE;
         if let (true, Some(step)) = (member.knows_previous, member.step.checked_sub(1)) {
-            for share in &self.shares {
+            for share in self.shares.iter() {
                 match share.try_lock() {
                     Ok(mut share) if share.step() == step => {
                         self.run_share(&mut share, step, member.previous);

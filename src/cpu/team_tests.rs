@@ -44,14 +44,17 @@ fn with_team(test: impl FnOnce(&Team<'_>)) {
     };
     let buffers = Buffers::default();
     let mut hidden = vec![0.0; STEPS * UNITS];
-    let (first, second) = hidden
-        .chunks_exact_mut(UNITS)
-        .map(|row| row.split_at_mut(BLOCK))
-        .unzip();
     let half = BLOCK / lanes;
-    let shares = [(0..half, first), (half..2 * half, second)];
-    let shares = shares.map(|(panels, outputs)| Share::new(path, &weights, hand, panels, &begin, outputs, &buffers));
-    test(&Team::new(hand, UNITS, vec![&begin], shares.into()));
+    let mut shares = buffers.list(2);
+    for panels in [0..half, half..2 * half] {
+        let share = Share::new(path, &weights, hand, panels, &begin, &buffers);
+        shares.push(Mutex::new(share));
+    }
+    let mut beginning = buffers.list(1);
+    beginning.push(&begin[..]);
+    let mut team = Team::new(hand, UNITS, beginning, shares, &buffers);
+    hidden.chunks_exact_mut(UNITS).for_each(|row| team.deal(row));
+    test(&team);
 }
 
 fn steps(team: &Team<'_>) -> Vec<usize> {

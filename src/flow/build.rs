@@ -72,6 +72,7 @@ impl Flow {
             });
         }
         flow.number_input_rows(batch * time_steps);
+        flow.input_steps.shrink_to_fit(); // a flow is kept for later runs
         Ok(flow)
     }
 

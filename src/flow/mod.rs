@@ -7,6 +7,7 @@
 //! output is placed into a padded tensor, at the very end. The CPU path and the GPU run the same flow.
 
 mod build;
+mod kept;
 mod recurrent;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use ndarray::{ArrayD, ArrayView2, ArrayView3};
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
 use crate::state::{State, Timing};
+
+pub(crate) use kept::Flows;
 
 /// The row that is none: it reads as zeros.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -96,6 +99,20 @@ impl Flow {
             Stage::Recurrent { schedule, .. } => Some(schedule),
             _ => None,
         }
+    }
+
+    /// The bytes of its lists. A schedule that two stages share is counted twice.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_stage = |stage: &Stage| match stage {
+            Stage::Recurrent { schedule, input, .. } => {
+                2 * schedule.batch() + schedule.steps() + 1 + schedule.rows() + input.index.len()
+            }
+            Stage::Dense { input, .. } => input.index.len(),
+            Stage::Merge { forward, backward, .. } => forward.index.len() + backward.index.len(),
+        };
+        let stages: usize = self.stages.iter().map(of_stage).sum();
+        let outputs: usize = self.outputs.iter().map(|placed| placed.gather.index.len()).sum();
+        (stages + outputs + self.input_steps.len()) * size_of::<u32>()
     }
 }
 

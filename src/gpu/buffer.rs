@@ -1,13 +1,13 @@
 //! Buffers and bind groups: the only file that makes them, and counts what it makes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::device::Gpu;
 use super::shader::Pipeline;
 
 /// What has been made on a device by this crate since it was opened or handed over: they only grow.
 ///
-/// What is made by the application, or by `wgpu` itself, is not counted.
+/// What is made by the application, or by `wgpu` itself, is not counted. In a program of 32 bits a count begins again at 2³².
 ///
 /// ```no_run
 /// use cellstate::{Device, Lstm, Sequences};
@@ -24,10 +24,10 @@ use super::shader::Pipeline;
 /// ```
 #[derive(Debug, Default)]
 pub struct Counters {
-    buffers: AtomicU64,
-    bytes: AtomicU64,
-    bind_groups: AtomicU64,
-    pipelines: AtomicU64,
+    buffers: AtomicUsize,
+    bytes: AtomicUsize,
+    bind_groups: AtomicUsize,
+    pipelines: AtomicUsize,
 }
 
 impl Counters {
@@ -41,7 +41,7 @@ impl Counters {
     /// ```
     #[must_use]
     pub fn buffers(&self) -> u64 {
-        self.buffers.load(Ordering::Relaxed)
+        self.buffers.load(Ordering::Relaxed) as u64
     }
 
     /// Bytes of the buffers made: what was asked for, without what the driver adds to each.
@@ -55,7 +55,7 @@ impl Counters {
     /// ```
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed) as u64
     }
 
     /// Bind groups made, those that are freed already included.
@@ -70,7 +70,7 @@ impl Counters {
     /// ```
     #[must_use]
     pub fn bind_groups(&self) -> u64 {
-        self.bind_groups.load(Ordering::Relaxed)
+        self.bind_groups.load(Ordering::Relaxed) as u64
     }
 
     /// Compute pipelines made; models on one device share those that they have in common.
@@ -83,7 +83,7 @@ impl Counters {
     /// ```
     #[must_use]
     pub fn pipelines(&self) -> u64 {
-        self.pipelines.load(Ordering::Relaxed)
+        self.pipelines.load(Ordering::Relaxed) as u64
     }
 
     pub(crate) fn count_pipeline(&self) {
@@ -121,7 +121,7 @@ impl Gpu {
             }
         };
         self.counters().buffers.fetch_add(1, Ordering::Relaxed);
-        self.counters().bytes.fetch_add(size, Ordering::Relaxed);
+        self.counters().bytes.fetch_add(size as usize, Ordering::Relaxed);
         self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size,

@@ -74,7 +74,7 @@ impl GpuModel {
     }
 
     /// Gives the memory of all kept workspaces back; whether there were any.
-    fn drop_workspaces(&self) -> bool {
+    pub(crate) fn drop_workspaces(&self) -> bool {
         let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         let any = !kept.is_empty();
         kept.clear();

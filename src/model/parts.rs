@@ -70,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) operations: Vec<Operation>,
     pub(crate) cells: Vec<Cell>,
     pub(crate) denses: Vec<DensePart>,
+    /// Row by row in memory.
     pub(crate) tables: Vec<Array2<f32>>,
     /// The cells whose final states `Output::states` has.
     pub(crate) returned_states: Vec<usize>,
@@ -123,7 +124,11 @@ impl Parts {
             },
             Layer::Embedding(embedding) => {
                 let place = self.place();
-                self.tables.push(embedding.embeddings_at(place)?);
+                let table = embedding.embeddings_at(place)?;
+                self.tables.push(match table.is_standard_layout() {
+                    true => table,
+                    false => table.as_standard_layout().into_owned(),
+                });
                 Operation::Embedding {
                     table: self.tables.len() - 1,
                     mask_zero: embedding.masks_zero(),

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView2, Dim};
 
-use super::memory;
+use crate::memory;
 use crate::{Error, Result};
 
 /// Which steps of a batch count: a boolean (batch, time_steps), `true` where a step is real.

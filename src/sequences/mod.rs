@@ -5,7 +5,6 @@
 
 mod conversion;
 mod mask;
-mod memory;
 mod padding;
 mod windows;
 

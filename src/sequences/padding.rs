@@ -2,7 +2,8 @@
 
 use ndarray::{Array3, ArrayView1, ArrayView2, Axis, Dim, Slice};
 
-use super::{Mask, Sequences, memory};
+use super::{Mask, Sequences};
+use crate::memory;
 use crate::{Error, Result};
 
 /// An end of a sequence.

@@ -2,7 +2,8 @@
 
 use ndarray::{Array3, ArrayView2, Axis, Dim, Slice};
 
-use super::{Sequences, memory};
+use super::Sequences;
+use crate::memory;
 use crate::{Error, Result};
 
 /// The windows of a series, and what came after each: what [`windows()`] gives.

@@ -15,6 +15,7 @@ use tokens::{is_identifier, tokens};
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
     &["error"],
+    &["memory"],
     &["sequences", "state", "activation", "settings"],
     &["schedule"],
     &["layer"],

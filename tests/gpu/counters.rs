@@ -57,6 +57,23 @@ fn four_sizes_alternate_and_make_nothing() {
     }
 }
 
+/// What is kept is given back when asked, and made anew by the next run; pipelines stay.
+#[test]
+fn released_memory_is_made_again() {
+    for adapter in adapters() {
+        for kind in kinds(3, 5).into_iter().take(3) {
+            let opened = open(&adapter, floor());
+            let (gpu, cpu) = (kind.on(&opened.device), kind.on(&Device::cpu()));
+            check(&kind.name, &gpu, &cpu, &kind.batch(4, 9, 0));
+            let [buffers, _, pipelines] = opened.made();
+            [&gpu, &cpu].iter().for_each(|on| on.runner().release_memory());
+            check(&kind.name, &gpu, &cpu, &kind.batch(4, 9, 0));
+            let [buffers_then, _, pipelines_then] = opened.made();
+            assert!(buffers_then > buffers && pipelines_then == pipelines, "{}", kind.name);
+        }
+    }
+}
+
 /// Pipelines belong to the device: a second model of the same kind and sizes makes none.
 #[test]
 fn models_share_pipelines() {

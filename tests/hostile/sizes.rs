@@ -90,6 +90,15 @@ fn batches_that_hold_nothing_and_claim_everything() {
 }
 
 #[test]
+fn states_of_any_size() {
+    let runner = Lstm::new(2, 1000).on(&Device::cpu()).unwrap();
+    for batch in [usize::MAX, usize::MAX / 4000, (1 << 31) + 1] {
+        refused!(runner.try_zero_state(batch), Error::TooLarge { .. }, "run_from");
+    }
+    assert_eq!(runner.try_zero_state(3).unwrap(), runner.zero_state(3));
+}
+
+#[test]
 fn schedules_of_any_size() {
     for (batch, time_steps) in [(usize::MAX, usize::MAX), (usize::MAX, 0), (0, usize::MAX), (1 << 40, 1)] {
         for direction in [Direction::Forward, Direction::Backward] {

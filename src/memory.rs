@@ -8,7 +8,7 @@ use crate::{Error, Result};
 ///
 /// The probe comes first because only `vec!` hands out memory that the system has zeroed: of a batch that is mostly
 /// padding, the pages of the padding are never touched.
-pub(super) fn zeros<A, D>(what: &'static str, shape: D, repair: &str) -> Result<Array<A, D>>
+pub(crate) fn zeros<A, D>(what: &'static str, shape: D, repair: &str) -> Result<Array<A, D>>
 where
     A: Clone + Default,
     D: Dimension,

@@ -1,0 +1,94 @@
+//! The memory that runs take: states, and what is kept between runs.
+
+use super::{Prepared, Runner};
+use crate::error::Result;
+use crate::schedule::check_steps;
+use crate::state::{State, States};
+
+impl Runner {
+    /// The state in which a batch begins: zeros, one [`State`] (batch, units) for each LSTM, in the order of [`States`].
+    ///
+    /// ```
+    /// # use cellstate::{Bidirectional, Device, Lstm};
+    /// let states = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?.zero_state(3);
+    /// assert_eq!(states.len(), 2); // forward, backward
+    /// assert_eq!(states[1].cell.dim(), (3, 8));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    ///
+    /// It takes 8 bytes for each sequence and unit, and as with a `Vec` it is the end of the program if there is no such
+    /// memory: where `batch` comes from outside, call [`Runner::try_zero_state`].
+    #[must_use]
+    pub fn zero_state(&self, batch: usize) -> States {
+        let cells = self.parts.cells.iter();
+        States::new(cells.map(|cell| State::zeros(batch, cell.units())).collect())
+    }
+
+    /// As [`Runner::zero_state`], for a number of sequences that nobody has checked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for more sequences than a batch may have (2³¹),
+    /// [`Error::Memory`](crate::Error::Memory) if there is no memory for so many.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Error, Lstm};
+    /// let runner = Lstm::new(2, 8).on(&Device::cpu())?;
+    /// assert_eq!(runner.try_zero_state(3)?, runner.zero_state(3));
+    /// assert!(matches!(runner.try_zero_state(usize::MAX), Err(Error::TooLarge { .. })));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn try_zero_state(&self, batch: usize) -> Result<States> {
+        check_steps(batch, 1)?;
+        let cells = self.parts.cells.iter();
+        let states: Result<_> = cells.map(|cell| State::try_zeros(batch, cell.units())).collect();
+        Ok(States::new(states?))
+    }
+
+    /// Gives the memory back that is kept for later runs, on the GPU as on the CPU: the buffers of the sizes that ran last,
+    /// and what was worked out about their masks. Runs that are under way are not disturbed; weights and pipelines stay. The
+    /// next run of each size allocates again.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let runner = Lstm::new(2, 8).on(&Device::cpu())?;
+    /// runner.run(&Sequences::from(Array3::zeros((500, 200, 2))))?; // once a night
+    /// runner.release_memory();
+    /// runner.run(&Sequences::from(Array3::zeros((1, 20, 2))))?; // all day long
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn release_memory(&self) {
+        self.flows.clear();
+        match &self.prepared {
+            Prepared::Cpu(model) => model.release_memory(),
+            Prepared::Gpu(model) => {
+                model.drop_workspaces();
+            }
+        }
+    }
+
+    /// The bytes of GPU memory that batches of (batch, time_steps) take, besides the weights: known before it is run.
+    /// `None` on the CPU. The runner keeps the memory of the four sizes that ran last, and a batch that fits into what is kept
+    /// takes no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if no such batch can be run.
+    ///
+    /// ```no_run
+    /// use cellstate::{Device, Lstm};
+    ///
+    /// let runner = Lstm::new(64, 512).on(&Device::auto())?;
+    /// if let Some(bytes) = runner.gpu_memory(256, 1000)? {
+    ///     println!("{} MiB", bytes >> 20);
+    /// }
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn gpu_memory(&self, batch: usize, time_steps: usize) -> Result<Option<u64>> {
+        match &self.prepared {
+            Prepared::Cpu(_) => Ok(None),
+            Prepared::Gpu(model) => model.memory(batch, time_steps).map(Some),
+        }
+    }
+}
