@@ -277,7 +277,7 @@ impl Runner {
     async fn run_on_gpu(
         &self,
         model: &GpuModel,
-        flow: &Flow,
+        flow: &Arc<Flow>,
         input: Input<'_>,
         states: Option<&mut States>,
     ) -> Result<Output> {

@@ -1,6 +1,6 @@
 //! One run: upload, record, submit, read back.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use std::time::{Duration, Instant};
 
@@ -35,9 +35,15 @@ fn now() -> Option<Instant> {
 
 impl GpuModel {
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
-    pub(crate) async fn run(&self, flow: &Flow, input: Input<'_>, states: &[State], wants_states: bool) -> Result<Ran> {
+    pub(crate) async fn run(
+        &self,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        states: &[State],
+        wants_states: bool,
+    ) -> Result<Ran> {
         let (batch, time_steps) = input.size();
-        let workspace = self.workspace(batch, time_steps).await?;
+        let mut workspace = self.workspace(batch, time_steps).await?;
         let submitted = self
             .gpu
             .guarded("running the model", || {
@@ -47,6 +53,8 @@ impl GpuModel {
         let ran = self
             .read_back(&workspace, flow, states, wants_states, submitted)
             .await?;
+        // nothing else may be in its place while this is held, so the same address is the same flow
+        workspace.lists_of = Arc::downgrade(flow);
         self.keep_workspace(workspace);
         Ok(ran)
     }
@@ -92,12 +100,15 @@ impl GpuModel {
     fn submit(
         &self,
         workspace: &Workspace,
-        flow: &Flow,
+        flow: &Arc<Flow>,
         input: Input<'_>,
         states: &[State],
         wants_states: bool,
     ) -> Result<Submitted> {
-        self.upload(workspace, flow, input, states)?;
+        if !std::ptr::eq(workspace.lists_of.as_ptr(), Arc::as_ptr(flow)) {
+            self.upload_lists(workspace, flow)?;
+        }
+        self.upload_values(workspace, flow, input, states)?;
         let start = self.settings.is_timed().then(now).flatten();
         let mut commands = Commands::new(&self.gpu, workspace.params_bytes);
         let rows_run = Recorder {

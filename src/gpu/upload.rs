@@ -11,10 +11,15 @@ use crate::schedule::Schedule;
 use crate::state::State;
 
 impl GpuModel {
-    /// Uploads the rows of the input that are read, the lists of rows, and the initial states. Padding is not among them.
-    pub(crate) fn upload(&self, workspace: &Workspace, flow: &Flow, input: Input<'_>, states: &[State]) -> Result<()> {
+    /// Uploads the rows of the input that are read, and the initial states. Padding is not among them.
+    pub(crate) fn upload_values(
+        &self,
+        workspace: &Workspace,
+        flow: &Flow,
+        input: Input<'_>,
+        states: &[State],
+    ) -> Result<()> {
         let queue = self.gpu.queue();
-        let list = |buffer: &wgpu::Buffer, index: &[u32]| queue.write_buffer(buffer, 0, bytemuck::cast_slice(index));
         if let Input::Values(values) = input {
             let (_, time_steps, _) = values.dim();
             let size = &workspace.input.size;
@@ -32,25 +37,33 @@ impl GpuModel {
             }
         }
         for (stage, buffers) in flow.stages.iter().zip(&workspace.stages) {
+            let Stage::Recurrent { cell, schedule, .. } = stage else {
+                continue;
+            };
+            let state = states.get(*cell).ok_or_else(missing)?;
+            let write = |buffer: &wgpu::Buffer, start, values: &Array2<f32>| {
+                queue.write_buffer(buffer, start, bytemuck::cast_slice(&by_position(schedule, values)));
+            };
+            let size = &buffers.rows.size;
+            let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
+            write(hidden, size.block as u64 * size.row_bytes(), &state.hidden);
+            let kept = workspace.states.get(*cell).ok_or_else(missing)?;
+            write(&kept.cell_state, kept.cell_start, &state.cell);
+        }
+        Ok(())
+    }
+
+    /// Uploads the lists of a flow: which rows are read, where each step begins, and what goes where.
+    pub(crate) fn upload_lists(&self, workspace: &Workspace, flow: &Flow) -> Result<()> {
+        let queue = self.gpu.queue();
+        let list = |buffer: &wgpu::Buffer, index: &[u32]| queue.write_buffer(buffer, 0, bytemuck::cast_slice(index));
+        for (stage, buffers) in flow.stages.iter().zip(&workspace.stages) {
             match (stage, &buffers.kind) {
                 (Stage::Recurrent { cell, schedule, input }, StageKind::Recurrent { gather, .. }) => {
                     list(&gather.index, &input.index);
-                    let state = states.get(*cell).ok_or_else(missing)?;
                     let place = self.weights.places.get(*cell).ok_or_else(missing)?;
-                    list(
-                        workspace.starts.get(place.recurrence).ok_or_else(missing)?,
-                        schedule.offsets(),
-                    );
-                    let kept = workspace.states.get(*cell).ok_or_else(missing)?;
-                    let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
-                    let start = buffers.rows.size.block as u64 * buffers.rows.size.row_bytes();
-                    queue.write_buffer(
-                        hidden,
-                        start,
-                        bytemuck::cast_slice(&by_position(schedule, &state.hidden)),
-                    );
-                    let cell_state = by_position(schedule, &state.cell);
-                    queue.write_buffer(&kept.cell_state, kept.cell_start, bytemuck::cast_slice(&cell_state));
+                    let starts = workspace.starts.get(place.recurrence).ok_or_else(missing)?;
+                    list(starts, schedule.offsets());
                 }
                 (Stage::Dense { input, .. }, StageKind::Dense { gather, .. }) => list(&gather.index, &input.index),
                 (
@@ -70,10 +83,8 @@ impl GpuModel {
             list(&buffers.gather.index, &placed.gather.index);
         }
         for (cell, buffers) in workspace.states.iter().enumerate() {
-            list(
-                &buffers.gather.index,
-                &last_rows(flow.schedule(cell).ok_or_else(missing)?),
-            );
+            let schedule = flow.schedule(cell).ok_or_else(missing)?;
+            list(&buffers.gather.index, &last_rows(schedule));
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The buffers and bind groups of one (batch, time_steps) on the GPU, made once.
 
+use std::sync::Weak;
+
 use super::GpuModel;
 use super::buffer::{Use, buffer_bytes};
 use super::device::Gpu;
@@ -26,6 +28,8 @@ pub(crate) struct Workspace {
     /// For each recurrence the first row of each step of its schedule.
     pub(crate) starts: Vec<wgpu::Buffer>,
     pub(crate) timer: Option<Timer>,
+    /// The flow whose lists are here already.
+    pub(crate) lists_of: Weak<Flow>,
 }
 
 /// The buffers of a stage.
@@ -183,6 +187,7 @@ impl Workspace {
             outputs,
             states,
             starts,
+            lists_of: Weak::new(),
             timer: model.settings.is_timed().then(|| Timer::make(gpu)).flatten(),
         })
     }
