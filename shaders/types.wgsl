@@ -54,3 +54,27 @@ struct Solo {
     projected_pitch: u32,  // of `projected`,
     cell_pitch: u32,       // and of `cell_state`
 }
+
+struct Team {
+    previous_row: u32,     // these five as in `Solo`
+    hidden_base: u32,
+    projected_base: u32,
+    first_step: u32,
+    last_step: u32,
+    units: u32,
+    stride: u32,           // values of a row of `hidden` and `cell_state`
+    hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
+    projected_pitch: u32,  // of `projected`,
+    cell_pitch: u32,       // and of `cell_state`
+    slice: u32,            // units of a workgroup; the last one of a team may have fewer
+    members: u32,          // workgroups of a team
+    teams: u32,            // teams of the launch,
+    first_team: u32,       // and the first of them; team t has direction t % directions and tile t / directions
+    directions: u32,
+    most_polls: u32,       // how often an invocation asks for what is not there yet, in one step
+}
+
+struct Residency {
+    workgroups: u32,       // how many have been dispatched
+    most_polls: u32,
+}

@@ -28,6 +28,7 @@ pub struct Counters {
     bytes: AtomicUsize,
     bind_groups: AtomicUsize,
     pipelines: AtomicUsize,
+    aborted_teams: AtomicUsize,
 }
 
 impl Counters {
@@ -84,6 +85,28 @@ impl Counters {
     #[must_use]
     pub fn pipelines(&self) -> u64 {
         self.pipelines.load(Ordering::Relaxed) as u64
+    }
+
+    /// Runs in which workgroups of [`Strategy::Team`](crate::Strategy::Team) waited in vain for each other. Each was run again by
+    /// another strategy before anything was given out, and since the first one that strategy is only taken where it is named.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let runner = Lstm::new(2, 64).on(&Device::auto())?;
+    /// runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// if let Some(gpu) = runner.gpu() {
+    ///     println!("{} runs were made twice", gpu.counters().aborted_teams());
+    /// }
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn aborted_teams(&self) -> u64 {
+        self.aborted_teams.load(Ordering::Relaxed) as u64
+    }
+
+    pub(crate) fn count_aborted_team(&self) {
+        self.aborted_teams.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_pipeline(&self) {

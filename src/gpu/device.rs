@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffer::Counters;
+use super::residency::Residency;
 use super::shader::Pipelines;
 use crate::error::{Error, Result};
 
@@ -35,6 +36,7 @@ struct Inner {
     features: wgpu::Features,
     counters: Counters,
     pipelines: Pipelines,
+    residency: Residency,
     /// What the driver said outside of any call of ours; only for a device of our own.
     failure: Arc<Mutex<Failure>>,
 }
@@ -227,6 +229,7 @@ impl Gpu {
             limits,
             counters: Counters::default(),
             pipelines: Pipelines::default(),
+            residency: Residency::default(),
             failure,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -302,6 +305,10 @@ impl Gpu {
 
     pub(crate) fn pipelines(&self) -> &Pipelines {
         &self.inner.pipelines
+    }
+
+    pub(crate) fn residency(&self) -> &Residency {
+        &self.inner.residency
     }
 
     /// The most bytes that one buffer may have and be bound as a whole. Shaders count values by u32 and some drivers offer

@@ -12,6 +12,8 @@ mod record;
 mod recurrence;
 mod recurrent_solo;
 mod recurrent_step;
+mod recurrent_team;
+mod residency;
 mod rows;
 mod run;
 mod shader;
@@ -62,9 +64,10 @@ pub(crate) struct GpuModel {
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
     pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
+        let asked = settings.wanted_strategy().or(choice::of_environment()?);
         let known = gpu.known_pipelines();
         let made = gpu
-            .guarded("uploading the weights", || Self::make(&gpu, &parts, settings))
+            .guarded("uploading the weights", || Self::make(&gpu, &parts, settings, asked))
             .await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
@@ -73,13 +76,13 @@ impl GpuModel {
             weights: made?,
             gpu,
             parts,
-            asked: settings.wanted_strategy().or(choice::of_environment()?),
+            asked,
             settings: settings.clone(),
             workspaces: Mutex::default(),
         })
     }
 
-    fn make(gpu: &Gpu, parts: &Parts, settings: &Settings) -> Result<Weights> {
+    fn make(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Option<Strategy>) -> Result<Weights> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let places = Place::all(parts);
         let projections = parts.cells.iter().zip(&places);
@@ -91,7 +94,7 @@ impl GpuModel {
             .chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence)
             .map(|placed| {
                 let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
-                Recurrence::make(gpu, "lstm", &cells)
+                Recurrence::make(gpu, "lstm", &cells, asked)
             })
             .collect();
         choice::check(gpu, &recurrences, settings.wanted_strategy())?;
@@ -132,6 +135,7 @@ impl GpuModel {
         let model = Measured {
             parts: &self.parts,
             places: &self.weights.places,
+            recurrences: &self.weights.recurrences,
             tables: &tables,
         };
         Sizes::new(&self.gpu, model, batch, time_steps)

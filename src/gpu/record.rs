@@ -8,6 +8,7 @@ use super::commands::Commands;
 use super::gather::{Fold, GatherBuffers, Target, neighbours};
 use super::input_projection::{Projection, ProjectionGroups, Span};
 use super::recurrence::{Recurrence, RecurrenceGroups, Stretch};
+use super::recurrent_team::TeamBuffers;
 use super::rows::{Rows, padded};
 use super::sizes::RecurrentSize;
 use super::workspace::{StageBuffers, StageKind, Workspace, missing};
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::flow::{Flow, Gather, Source, Stage};
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
+use crate::settings::Strategy;
 
 /// Which rows each buffer of a source holds in this run.
 type Cut = Vec<Range<usize>>;
@@ -24,6 +26,8 @@ pub(crate) struct Recorder<'a> {
     pub(crate) model: &'a GpuModel,
     pub(crate) workspace: &'a Workspace,
     pub(crate) flow: &'a Flow,
+    /// The strategy that is asked for.
+    pub(crate) asked: Option<Strategy>,
 }
 
 impl<'a> Recorder<'a> {
@@ -31,6 +35,9 @@ impl<'a> Recorder<'a> {
     /// recurrent steps run.
     pub(crate) fn record(&self, commands: &mut Commands<'a>, wants_states: bool) -> Result<usize> {
         let mut rows_run = 0;
+        if let Some(team) = &self.workspace.team {
+            commands.clear(&team.control, TeamBuffers::READ_BYTES);
+        }
         for (number, (stage, buffers)) in self.flow.stages.iter().zip(&self.workspace.stages).enumerate() {
             let width = self.flow.widths.get(number).copied().unwrap_or(0);
             match (stage, &buffers.kind) {
@@ -96,6 +103,9 @@ impl<'a> Recorder<'a> {
         }
         if wants_states {
             self.final_states(commands)?;
+        }
+        if let Some(team) = &self.workspace.team {
+            commands.copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
         }
         Ok(rows_run)
     }
@@ -177,7 +187,7 @@ impl<'a> Recorder<'a> {
         let first = directions.first().ok_or_else(missing)?;
         let (schedule, size) = (first.schedule, first.size);
         let size_of_run = (schedule.active(0), schedule.steps());
-        let choice = choose(&self.model.gpu, recurrence, self.model.asked, size_of_run);
+        let choice = choose(&self.model.gpu, recurrence, self.asked, size_of_run);
         let projected_pitch = size.chunk_steps * self.workspace.batch;
         let mut rows_run = 0;
         for (segment, steps) in segments(schedule, size).enumerate() {

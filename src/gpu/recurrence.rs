@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::buffer::Use;
+use super::choice;
 use super::commands::Commands;
 use super::device::Gpu;
 use super::recurrent_solo::RecurrentSolo;
 use super::recurrent_step::RecurrentStep;
+use super::recurrent_team::{RecurrentTeam, TeamBuffers, TeamGroup};
 use super::sizes::RecurrentSize;
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, Operation, Parts};
@@ -87,6 +89,8 @@ pub(crate) struct Recurrence {
     pub(crate) directions: usize,
     step: RecurrentStep,
     solo: Option<RecurrentSolo>,
+    /// Or why there is none.
+    pub(crate) team: Result<RecurrentTeam, &'static str>,
     /// `[direction][k][unit]` as vec4 i f g o.
     recurrent_kernel: wgpu::Buffer,
 }
@@ -104,6 +108,7 @@ pub(crate) struct Bound<'a> {
     pub(crate) cell_state: &'a wgpu::Buffer,
     /// For each step of the schedule the row of position 0, and one more for the end.
     pub(crate) starts: &'a wgpu::Buffer,
+    pub(crate) team: Option<&'a TeamBuffers>,
 }
 
 /// The bind groups of a recurrence for one buffer of its rows.
@@ -111,6 +116,7 @@ pub(crate) struct Bound<'a> {
 pub(crate) struct RecurrenceGroups {
     step: wgpu::BindGroup,
     solo: Option<wgpu::BindGroup>,
+    team: Option<TeamGroup>,
 }
 
 /// Steps whose rows are projected, and where their rows are.
@@ -154,7 +160,7 @@ impl Stretch<'_> {
 
 impl Recurrence {
     /// The cells are the directions of one layer, or a single cell.
-    pub(crate) fn make(gpu: &Gpu, label: &str, cells: &[&Cell]) -> Self {
+    pub(crate) fn make(gpu: &Gpu, label: &str, cells: &[&Cell], asked: Option<Strategy>) -> Self {
         let units = cells.first().map_or(0, |cell| cell.units());
         let packed: Vec<[f32; GATES]> = cells
             .iter()
@@ -174,6 +180,10 @@ impl Recurrence {
             directions: cells.len(),
             step: RecurrentStep::make(gpu, cells),
             solo: RecurrentSolo::make(gpu, cells),
+            team: match choice::may_choose_team(gpu, units, asked) {
+                true => RecurrentTeam::make(gpu, cells),
+                false => Err("it is never the fastest there, and has not been asked for"),
+            },
             recurrent_kernel,
         }
     }
@@ -183,6 +193,7 @@ impl Recurrence {
         gpu: &Gpu,
         params: &wgpu::Buffer,
         [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
+        team: Option<&TeamBuffers>,
     ) -> RecurrenceGroups {
         let bound = Bound {
             params,
@@ -191,10 +202,12 @@ impl Recurrence {
             hidden,
             cell_state,
             starts,
+            team,
         };
         RecurrenceGroups {
             step: self.step.group(gpu, bound),
             solo: self.solo.as_ref().and_then(|solo| solo.group(gpu, bound)),
+            team: self.team.as_ref().ok().and_then(|team| team.group(gpu, bound)),
         }
     }
 
@@ -206,7 +219,7 @@ impl Recurrence {
             Strategy::Solo => {
                 Err("a state does not fit the memory of a workgroup, or an activation needs all units at once")
             }
-            Strategy::Team => Err("it is not built yet"),
+            Strategy::Team => self.team.as_ref().map(|_| ()).map_err(|&why| why),
         }
     }
 
@@ -218,9 +231,19 @@ impl Recurrence {
         stretch: &Stretch<'_>,
         strategy: Strategy,
     ) {
-        match (strategy, &self.solo, &groups.solo) {
-            (Strategy::Solo, Some(solo), Some(group)) => solo.record(commands, group, stretch),
-            _ => self.step.record(commands, &groups.step, stretch),
+        match strategy {
+            Strategy::Solo => {
+                if let (Some(solo), Some(group)) = (&self.solo, &groups.solo) {
+                    return solo.record(commands, group, stretch);
+                }
+            }
+            Strategy::Team => {
+                if let (Ok(team), Some(group)) = (&self.team, &groups.team) {
+                    return team.record(commands, group, stretch);
+                }
+            }
+            Strategy::Step => {}
         }
+        self.step.record(commands, &groups.step, stretch);
     }
 }

@@ -10,12 +10,14 @@ use super::GpuModel;
 use super::commands::Commands;
 use super::mapped::Mapped;
 use super::record::Recorder;
+use super::recurrent_team::TeamBuffers;
 use super::rows::{VALUE, padded};
 use super::timer::{self, Timer};
 use super::workspace::{Workspace, missing};
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, Ran};
 use crate::schedule::Schedule;
+use crate::settings::Strategy;
 use crate::state::{State, Timing};
 
 /// How many sizes keep their workspaces for the next run.
@@ -44,19 +46,27 @@ impl GpuModel {
     ) -> Result<Ran> {
         let (batch, time_steps) = input.size();
         let mut workspace = self.workspace(batch, time_steps).await?;
-        let submitted = self
-            .gpu
-            .guarded("running the model", || {
-                self.submit(&workspace, flow, input, states, wants_states)
-            })
-            .await?;
-        let ran = self
-            .read_back(&workspace, flow, states, wants_states, submitted)
-            .await?;
+        let mut ran = None;
+        // where a team has waited in vain nothing that was made is of use, and everything is run again without teams
+        for asked in [self.asked, Some(Strategy::Step)] {
+            let submitted = self
+                .gpu
+                .guarded("running the model", || {
+                    self.submit(&workspace, flow, input, states, (wants_states, asked))
+                })
+                .await?;
+            ran = self
+                .read_back(&workspace, flow, states, wants_states, submitted)
+                .await?;
+            if ran.is_some() {
+                break;
+            }
+            self.gpu.counters().count_aborted_team();
+        }
         // nothing else may be in its place while this is held, so the same address is the same flow
         workspace.lists_of = Arc::downgrade(flow);
         self.keep_workspace(workspace);
-        Ok(ran)
+        ran.ok_or_else(|| Error::defect("the abort word"))
     }
 
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
@@ -103,7 +113,7 @@ impl GpuModel {
         flow: &Arc<Flow>,
         input: Input<'_>,
         states: &[State],
-        wants_states: bool,
+        (wants_states, asked): (bool, Option<Strategy>),
     ) -> Result<Submitted> {
         if !std::ptr::eq(workspace.lists_of.as_ptr(), Arc::as_ptr(flow)) {
             self.upload_lists(workspace, flow)?;
@@ -115,6 +125,7 @@ impl GpuModel {
             model: self,
             workspace,
             flow,
+            asked,
         }
         .record(&mut commands, wants_states)?;
         let descriptor = wgpu::CommandEncoderDescriptor {
@@ -130,6 +141,7 @@ impl GpuModel {
         })
     }
 
+    /// What a run gives; `None` if a team has waited in vain.
     async fn read_back(
         &self,
         workspace: &Workspace,
@@ -137,7 +149,7 @@ impl GpuModel {
         states: &[State],
         wants_states: bool,
         submitted: Submitted,
-    ) -> Result<Ran> {
+    ) -> Result<Option<Ran>> {
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for (placed, buffers) in flow.outputs.iter().zip(&workspace.outputs) {
             let size = &buffers.staging.size;
@@ -156,7 +168,13 @@ impl GpuModel {
             );
         }
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
+        let team = workspace.team.iter();
+        wanted.extend(team.map(|team| (&team.staging, TeamBuffers::READ_BYTES)));
         let mut read = self.map(&wanted, submitted.index).await?;
+        let abort_word = workspace.team.as_ref().and_then(|_| read.pop());
+        if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
+            return Ok(None);
+        }
         let stamps = workspace.timer.as_ref().and_then(|_| read.pop());
         let mut read = read.into_iter();
         let mut outputs = Vec::with_capacity(flow.outputs.len());
@@ -172,7 +190,7 @@ impl GpuModel {
             read_state(&values, flow.schedule(cell).ok_or_else(missing)?, state);
         }
         let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, bytemuck::cast_slice(&stamps)));
-        Ok(Ran {
+        Ok(Some(Ran {
             outputs,
             states: finals,
             rows_run: submitted.rows_run,
@@ -180,7 +198,7 @@ impl GpuModel {
                 recording,
                 gpu: seconds.map(Duration::from_secs_f64),
             }),
-        })
+        }))
     }
 
     /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted

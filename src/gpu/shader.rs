@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::device::Gpu;
 #[cfg(test)]
-use super::{gather, input_projection, recurrent_solo, recurrent_step};
+use super::{gather, input_projection, recurrent_solo, recurrent_step, recurrent_team, residency};
 
 /// What all shaders share.
 const SHARED: &str = concat!(
@@ -43,13 +43,15 @@ pub(crate) struct Shader {
 
 /// Every shader there is, for the tests.
 #[cfg(test)]
-pub(crate) const ALL: [&Shader; 6] = [
+pub(crate) const ALL: [&Shader; 8] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &input_projection::SOFTMAX,
     &recurrent_step::SHADER,
     &recurrent_step::ROWWISE,
     &recurrent_solo::SHADER,
+    &recurrent_team::SHADER,
+    &residency::SHADER,
 ];
 
 /// How a shader declares its parameters, and how where they are immediates.

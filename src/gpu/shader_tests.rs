@@ -38,8 +38,10 @@ fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", input_projection::Params::default()),
+        "Residency" => format!("{:?}", residency::Params::default()),
         "Solo" => format!("{:?}", recurrent_solo::Params::default()),
         "Step" => format!("{:?}", recurrent_step::Params::default()),
+        "Team" => format!("{:?}", recurrent_team::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();
@@ -220,6 +222,34 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
                 let workgroup = workgroup.filter(|variable| variable.space == AddressSpace::WorkGroup);
                 let held: u32 = workgroup.map(|variable| bytes(&module, variable)).sum();
                 assert_eq!(held as usize, shape.bytes(rows), "{units} units: {shape:?}");
+            }
+        }
+    }
+}
+
+/// The same for `recurrent_team`, and what probes for it holds as much.
+#[test]
+fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
+    use recurrent_team::Shape;
+    for (budget, in_software) in [(128, false), (2, true)] {
+        for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
+            let shape = Shape::of(units, budget, 256, in_software).unwrap();
+            for rows in [1, 8] {
+                let sizes = shape.constants(rows);
+                let texts = [
+                    recurrent_team::SHADER.text(false, &[&[0, 0], &sizes[..]].concat()),
+                    residency::SHADER.text(false, &sizes),
+                ];
+                for text in texts {
+                    let module = naga::front::wgsl::parse_str(&text).unwrap();
+                    let [width, parts, _] = module.entry_points[0].workgroup_size;
+                    assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
+                    let workgroup = module.global_variables.iter().map(|(_, variable)| variable);
+                    let workgroup = workgroup.filter(|variable| variable.space == AddressSpace::WorkGroup);
+                    let held: u32 = workgroup.map(|variable| bytes(&module, variable)).sum();
+                    let missing = shape.bytes(rows) - held as usize;
+                    assert!(missing <= 8, "{units} units: {shape:?}: {held} bytes");
+                }
             }
         }
     }

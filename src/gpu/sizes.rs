@@ -3,7 +3,7 @@
 use super::commands::record_bytes;
 use super::device::Gpu;
 use super::gather::index_bytes;
-use super::recurrence::Place;
+use super::recurrence::{Place, Recurrence};
 use super::rows::{RowsSize, VALUE, padded};
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Source, Stage};
@@ -60,6 +60,8 @@ pub(crate) struct Sizes {
     pub(crate) starts: u64,
     /// For each recurrence the bytes of c.
     pub(crate) cell_states: Vec<u64>,
+    /// What the workgroups of teams hand each other, if there are teams.
+    pub(crate) exchange: Option<u64>,
     pub(crate) params: u64,
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct Sizes {
 pub(crate) struct Measured<'a> {
     pub(crate) parts: &'a Parts,
     pub(crate) places: &'a [Place],
+    pub(crate) recurrences: &'a [Recurrence],
     pub(crate) tables: &'a [RowsSize],
 }
 
@@ -102,7 +105,12 @@ impl Sizes {
     }
 
     fn measure(gpu: &Gpu, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<Self> {
-        let Measured { parts, places, tables } = model;
+        let Measured {
+            parts,
+            places,
+            recurrences,
+            tables,
+        } = model;
         let flow = Flow::new(parts, Input::Full { batch, time_steps }, None)?;
         let builder = Builder {
             limit: gpu.largest_binding(),
@@ -123,6 +131,7 @@ impl Sizes {
             states: Vec::new(),
             starts: 0,
             cell_states: Vec::new(),
+            exchange: None,
             params: 0,
         };
         let mut dispatches = 0;
@@ -145,7 +154,11 @@ impl Sizes {
                     sizes.projected = sizes.projected.max(projected);
                     let steps = if batch == 0 { 0 } else { time_steps };
                     let chunks = size.rows.buffers + steps.div_ceil(size.chunk_steps);
-                    let dispatches = steps + chunks * (1 + sources(input)) + size.rows.buffers;
+                    let team = recurrences.get(place.recurrence).and_then(|one| one.team.as_ref().ok());
+                    let launches = team.map_or(0, |team| chunks * team.dispatches(batch, size.chunk_steps));
+                    let exchange = team.map(|team| team.exchange_bytes(batch, time_steps));
+                    sizes.exchange = sizes.exchange.max(exchange);
+                    let dispatches = steps.max(launches) + chunks * (1 + sources(input)) + size.rows.buffers;
                     (StageSize::Recurrent(size), vec![input.index.len()], dispatches)
                 }
                 Stage::Dense { dense, input } => {

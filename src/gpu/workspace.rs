@@ -8,6 +8,7 @@ use super::device::Gpu;
 use super::gather::{GatherBuffers, index_bytes};
 use super::input_projection::ProjectionGroups;
 use super::recurrence::RecurrenceGroups;
+use super::recurrent_team::TeamBuffers;
 use super::rows::{Rows, RowsSize, VALUE};
 use super::sizes::{RecurrentSize, Sizes, StageSize};
 use super::timer::Timer;
@@ -27,6 +28,7 @@ pub(crate) struct Workspace {
     pub(crate) states: Vec<StateBuffers>,
     /// For each recurrence the first row of each step of its schedule.
     pub(crate) starts: Vec<wgpu::Buffer>,
+    pub(crate) team: Option<TeamBuffers>,
     pub(crate) timer: Option<Timer>,
     /// The flow whose lists are here already.
     pub(crate) lists_of: Weak<Flow>,
@@ -110,6 +112,7 @@ impl Sizes {
             buffer_bytes(self.gathered),
             buffer_bytes(self.projected),
             buffer_bytes(self.params),
+            self.exchange.map_or(0, TeamBuffers::bytes),
         ]
         .iter()
         .sum()
@@ -125,12 +128,14 @@ impl Workspace {
         let params = gpu.make_buffer("cellstate.params", sizes.params, Use::Uniform);
         let recurrences = model.weights.recurrences.iter();
         let starts: Vec<wgpu::Buffer> = recurrences.map(|_| storage("starts", sizes.starts)).collect();
+        let team = sizes.exchange.map(|bytes| TeamBuffers::make(gpu, bytes));
         let maker = Maker {
             gpu,
             model,
             sizes: &sizes,
             params: &params,
             starts: &starts,
+            team: team.as_ref(),
             gathered: storage("gathered", sizes.gathered),
             projected: storage("projected", sizes.projected),
             input: Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage),
@@ -188,6 +193,7 @@ impl Workspace {
             states,
             starts,
             lists_of: Weak::new(),
+            team,
             timer: model.settings.is_timed().then(|| Timer::make(gpu)).flatten(),
         })
     }
@@ -199,6 +205,7 @@ struct Maker<'a> {
     sizes: &'a Sizes,
     params: &'a wgpu::Buffer,
     starts: &'a [wgpu::Buffer],
+    team: Option<&'a TeamBuffers>,
     gathered: wgpu::Buffer,
     projected: wgpu::Buffer,
     input: Rows,
@@ -236,7 +243,10 @@ impl Maker<'_> {
                 let projection = weights.projections.get(*cell).ok_or_else(missing)?;
                 let projection = projection.groups(gpu, "input_projection", self.params, sources, &self.projected);
                 let starts = self.starts.get(place.recurrence).ok_or_else(missing)?;
-                let group = |hidden| recurrence.groups(gpu, self.params, [&self.projected, hidden, cell_state, starts]);
+                let group = |hidden| {
+                    let buffers = [&self.projected, hidden, cell_state, starts];
+                    recurrence.groups(gpu, self.params, buffers, self.team)
+                };
                 let first = place.direction == 0;
                 let groups = rows.buffers.iter().filter(|_| first).map(group).collect();
                 let kind = StageKind::Recurrent {

@@ -25,5 +25,6 @@ mod own_device;
 mod rows;
 #[path = "../support/mod.rs"]
 mod support;
+mod team;
 #[path = "../support/zoo.rs"]
 mod zoo;

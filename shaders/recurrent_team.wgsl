@@ -1,0 +1,150 @@
+// recurrent_team: many time steps of an LSTM in one dispatch, by workgroups that run at the same time. Those of a team share
+// the units of ROWS positions: each keeps the weights of its own units, as recurrent_solo does, and waits for h of the others.
+//
+//   i, f, o = recurrent_activation(projected + h·recurrent_kernel)
+//   g       =           activation(projected + h·recurrent_kernel)
+//   c = f * c + i * g
+//   h = o * activation(c)
+//
+// A word of `exchange` is written once in a launch, by the workgroup whose unit it is, and says by itself whether it has
+// come: it is zero before, and the inverse of the bits of h then. So no order between words is needed, and relaxed atomics
+// are enough. That the workgroups run at the same time is promised by nobody, so waiting ends: who has polled too often
+// raises the abort word, all leave, and the host runs everything again by another strategy.
+
+override ACTIVATION: u32;           // check: 1
+override RECURRENT_ACTIVATION: u32; // check: 2
+const ROWS: u32 = 2u;               // positions of a team, 1 to 8. The host sets these four.
+const WIDTH: u32 = 64u;             // invocations of a part: at least the units of a workgroup
+const PARTS: u32 = 4u;
+const WEIGHTS: u32 = 16u;           // rows of the recurrent kernel of a part, a multiple of four
+
+const VECTORS: u32 = PARTS * WEIGHTS / 4u;   // h of a position
+const TILES: u32 = 2u - min(PARTS - 1u, 1u); // several parts wait for each other anyway, so one tile is enough
+const HEAD: u32 = 4u;                        // words of `exchange` before those of the first step; the first counts tickets
+
+@group(0) @binding(0) var<uniform> params: Team;
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [direction][k][unit]
+@group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
+@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
+@group(0) @binding(5) var<storage, read> starts: array<u32>;                 // [step] the row of position 0
+@group(0) @binding(6) var<storage, read_write> exchange: array<atomic<u32>>; // [step][team][row][unit] h
+@group(0) @binding(7) var<storage, read_write> control: array<atomic<u32>>;  // the abort word: a step from 1 on, or 0
+
+var<workgroup> tile: array<vec4<f32>, TILES * ROWS * VECTORS>;                      // [before or after][row][k] h
+var<workgroup> partial: array<vec4<f32>, (2u - TILES) * PARTS * ROWS * WIDTH + 1u>; // [part][row][unit] sums
+var<workgroup> ticket: u32;
+var<workgroup> leaving: atomic<u32>;
+
+@compute @workgroup_size(WIDTH, PARTS)
+fn main(
+    @builtin(local_invocation_id) invocation: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    // by tickets, whichever workgroups start first form the first team
+    if (lane == 0u) {
+        ticket = atomicAdd(&exchange[0], 1u);
+        atomicStore(&leaving, atomicLoad(&control[0]));
+    }
+    let number = workgroupUniformLoad(&ticket);
+    let team = number / params.members;
+    let direction = (params.first_team + team) % params.directions;
+    let first = (params.first_team + team) / params.directions * ROWS;
+    let units = params.units;
+    let stride = params.stride;
+    let first_unit = number % params.members * params.slice;
+    let own = min(params.slice, units - first_unit); // units of this workgroup,
+    let others = units - own;                        // and of the others of the team
+    let unit = first_unit + invocation.x;
+    let part = invocation.y;
+    let hidden_start = direction * params.hidden_pitch + first;
+    // past the last unit and past the last position all is zero
+    var weights: array<vec4<f32>, WEIGHTS>;
+    for (var k = 0u; k < WEIGHTS; k++) {
+        weights[k] = vec4<f32>();
+        if (invocation.x < own && part * WEIGHTS + k < units) {
+            weights[k] = recurrent_kernel[(direction * units + part * WEIGHTS + k) * units + unit];
+        }
+    }
+    for (var at = lane; at < TILES * ROWS * VECTORS; at += WIDTH * PARTS) {
+        let row = at / VECTORS;
+        let k = (hidden_start + params.previous_row + row) * stride + at % VECTORS * 4u;
+        tile[at] = vec4<f32>();
+        if (row < ROWS && first + row < starts[params.first_step + 1u] - starts[params.first_step] && at % VECTORS * 4u < stride) {
+            tile[at] = vec4<f32>(hidden[k], hidden[k + 1u], hidden[k + 2u], hidden[k + 3u]);
+        }
+    }
+    var words = HEAD; // those of the step before, then those of the step
+    for (var step = params.first_step; step < params.last_step; step++) {
+        let before = (step - params.first_step) % TILES * ROWS * VECTORS; // where in the tile h is before the step,
+        let after = (step - params.first_step + 1u) % TILES * ROWS * VECTORS; // and where after it
+        let count = min(ROWS, max(starts[step + 1u] - starts[step], first) - first);
+        // what the others have made of the step before; each invocation waits for words of its own
+        var polls = 0u;
+        for (var at = lane; step > params.first_step && at < count * others; at += WIDTH * PARTS) {
+            let k = at % others + select(0u, own, at % others >= first_unit);
+            let place = words + at / others * units + k;
+            var word = atomicLoad(&exchange[place]);
+            while (word == 0u && polls < params.most_polls) {
+                polls++;
+                // with no writing in it, a compiler would take the load out of the loop
+                if (polls % 64u == 0u && atomicOr(&control[0], 0u) != 0u) {
+                    polls = params.most_polls;
+                }
+                word = atomicLoad(&exchange[place]);
+            }
+            if (word == 0u) {
+                atomicStore(&control[0], step + 1u);
+                atomicStore(&leaving, 1u);
+                break;
+            }
+            tile[before + at / others * VECTORS + k / 4u][k % 4u] = bitcast<f32>(~word);
+        }
+        if (workgroupUniformLoad(&leaving) != 0u || count == 0u) {
+            return;
+        }
+        let projected_row = direction * params.projected_pitch + first + starts[step] - params.projected_base;
+        let current_row = hidden_start + starts[step] - params.hidden_base;
+        words = HEAD + ((step - params.first_step) * params.teams + team) * ROWS * units;
+        var sums: array<vec4<f32>, ROWS>;
+        for (var row = 0u; row < ROWS; row++) {
+            sums[row] = vec4<f32>();
+            if (part == 0u && row < count && invocation.x < own) {
+                sums[row] = projected[(projected_row + row) * units + unit];
+            }
+        }
+        for (var k = 0u; k < WEIGHTS; k += 4u) {
+            for (var row = 0u; row < ROWS; row++) {
+                let h = tile[before + row * VECTORS + (part * WEIGHTS + k) / 4u];
+                sums[row] += h.x * weights[k];
+                sums[row] += h.y * weights[k + 1u];
+                sums[row] += h.z * weights[k + 2u];
+                sums[row] += h.w * weights[k + 3u];
+            }
+        }
+        if (PARTS > 1u) {
+            for (var row = 0u; row < ROWS; row++) {
+                partial[(part * ROWS + row) * WIDTH + invocation.x] = sums[row];
+            }
+            workgroupBarrier();
+        }
+        for (var row = part; row < count && invocation.x < own; row += PARTS) {
+            var gate = sums[row];
+            for (var other = 1u; other < PARTS; other++) {
+                gate += partial[((part + other) % PARTS * ROWS + row) * WIDTH + invocation.x];
+            }
+            let input = activate(RECURRENT_ACTIVATION, gate.x);
+            let forget = activate(RECURRENT_ACTIVATION, gate.y);
+            let candidate = activate(ACTIVATION, gate.z);
+            let output = activate(RECURRENT_ACTIVATION, gate.w);
+            let cell_index = (direction * params.cell_pitch + first + row) * stride + unit;
+            let cell = forget * cell_state[cell_index] + input * candidate;
+            let h = output * activate(ACTIVATION, cell);
+            cell_state[cell_index] = cell;
+            hidden[(current_row + row) * stride + unit] = h;
+            tile[after + row * VECTORS + unit / 4u][unit % 4u] = h;
+            let word = ~bitcast<u32>(h); // zero for one NaN, which goes as another
+            atomicStore(&exchange[words + row * units + unit], select(word, ~0x7fc00000u, word == 0u));
+        }
+    }
+}
