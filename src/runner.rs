@@ -1,8 +1,12 @@
 //! A model on a device, ready to run.
 
 mod check;
+mod explain;
+mod tune;
 
 use std::sync::Arc;
+
+pub use explain::Explanation;
 
 use crate::cpu::CpuModel;
 use crate::device::Device;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::buffer::Counters;
 use super::shader::Pipelines;
+use super::tuned::Tuned;
 use crate::error::{Error, Result};
 
 /// A GPU to run models on: a `wgpu` device and its queue.
@@ -35,6 +36,7 @@ struct Inner {
     features: wgpu::Features,
     counters: Counters,
     pipelines: Pipelines,
+    tuned: Tuned,
     /// What the driver said outside of any call of ours; only for a device of our own.
     failure: Arc<Mutex<Failure>>,
 }
@@ -227,6 +229,7 @@ impl Gpu {
             limits,
             counters: Counters::default(),
             pipelines: Pipelines::default(),
+            tuned: Tuned::default(),
             failure,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -302,6 +305,11 @@ impl Gpu {
 
     pub(crate) fn pipelines(&self) -> &Pipelines {
         &self.inner.pipelines
+    }
+
+    /// What was measured on it.
+    pub(crate) fn tuned(&self) -> &Tuned {
+        &self.inner.tuned
     }
 
     /// The most bytes that one buffer may have and be bound as a whole. Shaders count values by u32 and some drivers offer

@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 mod choice;
 mod commands;
 pub(crate) mod device;
+mod explain;
 mod gather;
 mod input_projection;
 mod mapped;
@@ -17,6 +18,10 @@ mod run;
 mod shader;
 mod sizes;
 mod timer;
+mod tune;
+mod tuned;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuning_file;
 mod upload;
 mod workspace;
 
@@ -26,8 +31,9 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, DensePart, Parts};
-use crate::settings::{Settings, Strategy};
+use crate::settings::Settings;
 use buffer::Use;
+use choice::Asked;
 use device::Gpu;
 use input_projection::Projection;
 use recurrence::{Place, Recurrence, is_rowwise};
@@ -53,8 +59,7 @@ pub(crate) struct GpuModel {
     parts: Arc<Parts>,
     weights: Weights,
     settings: Settings,
-    /// The strategy that the settings name, else the one that the environment names.
-    asked: Option<Strategy>,
+    asked: Asked,
     /// The workspaces of the sizes that were run last, the latest at the end. One that is in use is not among them.
     workspaces: Mutex<Vec<Workspace>>,
 }
@@ -62,6 +67,12 @@ pub(crate) struct GpuModel {
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
     pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
+        let asked = Asked::new(settings)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(path) = settings.wanted_tuning_file() {
+            let text = tuning_file::read(path)?;
+            gpu.tuned().read(&tuned::gpu_fields(gpu.info()), &text);
+        }
         let known = gpu.known_pipelines();
         let made = gpu
             .guarded("uploading the weights", || Self::make(&gpu, &parts, settings))
@@ -73,7 +84,7 @@ impl GpuModel {
             weights: made?,
             gpu,
             parts,
-            asked: settings.wanted_strategy().or(choice::of_environment()?),
+            asked,
             settings: settings.clone(),
             workspaces: Mutex::default(),
         })

@@ -29,7 +29,7 @@ struct Submitted {
 }
 
 /// The time, which a browser's wasm cannot be asked for: there the standard library panics.
-fn now() -> Option<Instant> {
+pub(super) fn now() -> Option<Instant> {
     cfg!(not(target_arch = "wasm32")).then(Instant::now)
 }
 
@@ -52,7 +52,7 @@ impl GpuModel {
     }
 
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
-    async fn workspace(&self, batch: usize, time_steps: usize) -> Result<Workspace> {
+    pub(super) async fn workspace(&self, batch: usize, time_steps: usize) -> Result<Workspace> {
         if let Some(workspace) = self.take_workspace(batch, time_steps) {
             return Ok(workspace);
         }
@@ -81,7 +81,7 @@ impl GpuModel {
         any
     }
 
-    fn keep_workspace(&self, workspace: Workspace) {
+    pub(super) fn keep_workspace(&self, workspace: Workspace) {
         let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(workspace);
         let surplus = kept.len().saturating_sub(WORKSPACES);
@@ -175,7 +175,11 @@ impl GpuModel {
     /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
     /// behind it is not waited for.
     #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
-    async fn map(&self, wanted: &[(&wgpu::Buffer, u64)], submission: wgpu::SubmissionIndex) -> Result<Vec<Vec<f32>>> {
+    pub(super) async fn map(
+        &self,
+        wanted: &[(&wgpu::Buffer, u64)],
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<Vec<Vec<f32>>> {
         let failed = |message: String| self.gpu.failed("reading back", message);
         let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
         let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();

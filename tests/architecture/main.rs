@@ -16,7 +16,7 @@ use tokens::{is_identifier, tokens};
 const FLOORS: &[&[&str]] = &[
     &["error"],
     &["sequences", "state", "activation", "settings"],
-    &["schedule"],
+    &["schedule", "tuning"],
     &["layer"],
     &["model"],
     &["flow"],
