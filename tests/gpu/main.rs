@@ -23,7 +23,9 @@ mod memory;
 mod models;
 mod own_device;
 mod rows;
+mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
+mod tuning;
 #[path = "../support/zoo.rs"]
 mod zoo;
