@@ -14,6 +14,7 @@ pub mod schedule;
 pub mod sequences;
 pub mod settings;
 pub mod state;
+pub mod tuning;
 
 pub use activation::Activation;
 pub use device::Device;
@@ -30,8 +31,9 @@ pub use layer::masking::Masking;
 pub use layer::stacked::StackedRnnCells;
 pub use layer::weights::{DenseWeights, GATES, LstmWeights};
 pub use model::{Model, ModelBuilder};
-pub use runner::Runner;
+pub use runner::{Explanation, Runner};
 pub use schedule::{Direction, Schedule};
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
 pub use settings::{Instructions, Precision, Settings, Strategy};
 pub use state::{Output, State, States, Timing};
+pub use tuning::{Candidate, TunedLayer, Tuning};

@@ -1,9 +1,13 @@
 //! A model on a device, ready to run.
 
 mod check;
+mod explain;
 mod memory;
+mod tune;
 
 use std::sync::Arc;
+
+pub use explain::Explanation;
 
 use crate::cpu::CpuModel;
 use crate::device::Device;

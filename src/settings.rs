@@ -1,6 +1,7 @@
 //! How a model is run: its precision, and what is named by the caller instead of chosen by the crate.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ pub struct Settings {
     strategy: Option<Strategy>,
     instructions: Option<Instructions>,
     timed: bool,
+    tuning_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -87,6 +89,38 @@ impl Settings {
     pub fn timed(mut self, timed: bool) -> Self {
         self.timed = timed;
         self
+    }
+
+    /// Names a file in which the answers of [`Runner::tune`](crate::Runner::tune) are kept: `Model::on_with` reads it if it is
+    /// there, `tune` writes it. Without it nothing is ever read or written. The CPU path takes no notice, and in a browser there
+    /// are no files.
+    ///
+    /// It is text, an answer in a line, with ` | ` between the fields: `cellstate` and its version; the adapter's name; `vendor`
+    /// and `device` with their numbers; the driver; the API; `full` or `relaxed`, the precision; `units`; `directions`;
+    /// `sequences` and `time steps`, each up to a power of two; the fastest strategy. A line of another version, adapter or
+    /// driver, or that says nothing of the kind, is passed over and kept. Of several answers to one question the last counts.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// let settings = Settings::new().tuning_file("cellstate.tuning");
+    /// assert_eq!(settings.wanted_tuning_file(), Some("cellstate.tuning".as_ref()));
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn tuning_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tuning_file = Some(path.into());
+        self
+    }
+
+    /// What [`Settings::tuning_file`] has set.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// assert_eq!(Settings::new().wanted_tuning_file(), None);
+    /// ```
+    #[must_use]
+    pub fn wanted_tuning_file(&self) -> Option<&Path> {
+        self.tuning_file.as_deref()
     }
 
     /// What [`Settings::timed`] has set.

@@ -5,7 +5,6 @@ use super::{CpuModel, threads};
 impl CpuModel {
     /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each LSTM
     /// in the order of its states.
-    #[allow(dead_code, reason = "not told to the user yet")]
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Vec<String> {
         let (lanes, _) = self.path.tile();
         let machine = format!(

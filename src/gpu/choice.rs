@@ -1,19 +1,27 @@
 //! Which strategy runs a recurrence: the one place where it is decided.
 
+use std::borrow::Cow;
+
 use super::device::Gpu;
 use super::recurrence::Recurrence;
+use super::tuned::Key;
 use crate::error::{Error, Result};
-use crate::settings::Strategy;
+use crate::settings::{Precision, Settings, Strategy};
 
 /// A strategy, and why it was chosen.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
     pub(crate) strategy: Strategy,
-    pub(crate) reason: String,
+    pub(crate) reason: Cow<'static, str>,
 }
 
-/// Up to so many bytes of recurrent weights the cache of one core or compute unit can be trusted to keep them.
-const SOLO_BYTES: usize = 64 << 10;
+/// What the caller asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// The strategy that the settings name, else the one that the environment names, and who names it.
+    pub(crate) strategy: Option<(Strategy, &'static str)>,
+    pub(crate) precision: Precision,
+}
 
 /// Below so many operations of a step it is not arithmetic that costs, but handing h on; and so many steps pay for starting
 /// a team. Both are estimates: there has been no GPU to measure them on.
@@ -23,12 +31,50 @@ const TEAM_STEPS: usize = 16;
 /// The environment variable that names a strategy to be taken wherever an LSTM can be run by it.
 const STRATEGY_VARIABLE: &str = "CELLSTATE_STRATEGY";
 
-/// The strategy that the environment names.
+/// Products of a step (units² for each position) up to which `solo` is the faster on a software adapter.
 ///
-/// # Errors
+/// Measured on llvmpipe (Mesa 25.0.7, 256 bits, 2 threads), one direction, time of `step` over that of `solo`, the least of
+/// five rounds each; `step` is faster below 1:
 ///
-/// [`Error::Value`] if there is none of that name.
-pub(crate) fn of_environment() -> Result<Option<Strategy>> {
+/// | units |   1 |   2 |   4 |   8 |  16 |  32 | 128 | 512 positions |
+/// |------:|----:|----:|----:|----:|----:|----:|----:|--------------:|
+/// |     8 |  31 |  22 |  15 |  11 | 5.5 | 3.5 | 1.5 |           1.2 |
+/// |    16 |  26 |  14 | 6.5 | 4.1 | 2.7 | 1.6 | 1.0 |           0.7 |
+/// |    32 |  16 |  10 | 5.9 | 1.9 | 1.3 | 1.2 | 0.8 |           0.6 |
+/// |    64 |  11 | 5.1 | 2.3 | 1.3 | 0.8 | 0.6 | 0.7 |           0.5 |
+/// |    96 | 1.4 | 1.8 | 1.4 | 1.0 | 0.6 | 0.7 | 0.7 |           0.6 |
+/// |   128 | 1.3 | 1.7 | 0.9 | 0.7 | 0.8 | 0.8 | 0.6 |           1.0 |
+/// |   192 | 1.2 | 1.0 | 0.7 | 0.8 | 0.7 | 0.8 | 0.9 |           0.9 |
+/// |   256 | 0.7 | 1.0 | 0.6 | 0.7 | 0.6 | 0.5 | 0.8 |               |
+///
+/// A dispatch costs about 15 microseconds there, and `step` has both threads where `solo` has one for each workgroup. What
+/// the two cost is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192².
+const SOLO_PRODUCTS: usize = 192 * 192;
+
+impl Asked {
+    /// # Errors
+    ///
+    /// [`Error::Value`] if the environment names a strategy that there is none of.
+    pub(crate) fn new(settings: &Settings) -> Result<Self> {
+        let named = match settings.wanted_strategy() {
+            Some(strategy) => Some((strategy, "Settings::strategy")),
+            None => of_environment()?.map(|strategy| (strategy, STRATEGY_VARIABLE)),
+        };
+        Ok(Self {
+            strategy: named,
+            precision: settings.wanted_precision(),
+        })
+    }
+}
+
+impl Asked {
+    /// The strategy that is asked for.
+    pub(crate) fn named(self) -> Option<Strategy> {
+        self.strategy.map(|(strategy, _)| strategy)
+    }
+}
+
+fn of_environment() -> Result<Option<Strategy>> {
     match std::env::var(STRATEGY_VARIABLE) {
         Ok(name) if !name.is_empty() => name.parse().map(Some),
         _ => Ok(None),
@@ -38,39 +84,66 @@ pub(crate) fn of_environment() -> Result<Option<Strategy>> {
 /// Whether there is any use in making the strategy team ready: it was asked for, or a GPU may find it the fastest. A software
 /// adapter does not.
 pub(crate) fn may_choose_team(gpu: &Gpu, units: usize, asked: Option<Strategy>) -> bool {
-    let is_worthwhile = 16 * units * units > SOLO_BYTES && 8 * units * units < TEAM_OPERATIONS;
+    let is_worthwhile = 8 * units * units < TEAM_OPERATIONS;
     asked == Some(Strategy::Team) || is_worthwhile && gpu.info().device_type != wgpu::DeviceType::Cpu
 }
 
-/// The strategy for `positions` sequences of at most `steps` steps.
-pub(crate) fn choose(
-    gpu: &Gpu,
-    recurrence: &Recurrence,
-    forced: Option<Strategy>,
-    (positions, steps): (usize, usize),
-) -> Choice {
-    let choice = |strategy, reason: &str| Choice {
+/// The strategy for `positions` sequences of at most `steps` steps: what is asked for by name, else what was measured, else
+/// what the table says.
+pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (usize, usize)) -> Choice {
+    let can = |strategy| recurrence.can(strategy).is_ok();
+    if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
+        return Choice {
+            strategy,
+            reason: format!("{by} asks for it").into(),
+        };
+    }
+    let tuned = gpu.tuned().of(|| Key::new(recurrence, asked.precision, size));
+    if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy)) {
+        return Choice {
+            strategy,
+            reason: from.reason().into(),
+        };
+    }
+    by_table(gpu, recurrence, size)
+}
+
+/// The strategy by limits and sizes alone.
+fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, steps): (usize, usize)) -> Choice {
+    let choice = |strategy, reason: &'static str| Choice {
         strategy,
-        reason: reason.to_owned(),
+        reason: reason.into(),
     };
     let can = |strategy| recurrence.can(strategy).is_ok();
-    if let Some(strategy) = forced.filter(|&strategy| can(strategy)) {
-        return choice(strategy, "it was asked for by name");
+    if gpu.info().device_type == wgpu::DeviceType::Cpu {
+        let products = (recurrence.units * recurrence.units).saturating_mul(positions);
+        return match can(Strategy::Solo) && products <= SOLO_PRODUCTS {
+            true => choice(
+                Strategy::Solo,
+                "on a software adapter dispatching so small a step costs more than running it",
+            ),
+            false => choice(
+                Strategy::Step,
+                "on a software adapter so large a step is worth all threads",
+            ),
+        };
     }
-    let bytes = 16 * recurrence.units * recurrence.units;
-    if can(Strategy::Solo) && bytes <= SOLO_BYTES {
-        return choice(Strategy::Solo, "dispatching a step costs more than running it");
+    // estimates: no GPU was measured
+    if can(Strategy::Solo) {
+        return choice(
+            Strategy::Solo,
+            "the weights find room in the registers of a workgroup, so they are read once and no step is dispatched",
+        );
     }
     let operations = 8 * positions.saturating_mul(recurrence.units * recurrence.units);
-    let is_short = operations < TEAM_OPERATIONS && steps >= TEAM_STEPS;
-    let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-    if is_short && !in_software && can(Strategy::Team) && gpu.counters().aborted_teams() == 0 {
+    let is_latency = operations < TEAM_OPERATIONS && steps >= TEAM_STEPS;
+    if is_latency && can(Strategy::Team) && gpu.counters().aborted_teams() == 0 {
         return choice(
             Strategy::Team,
             "workgroups that share the units run a step faster than it is dispatched",
         );
     }
-    choice(Strategy::Step, "every GPU can do it")
+    choice(Strategy::Step, "every GPU and every size can be run by it")
 }
 
 /// Refuses a strategy that the settings name and a recurrence cannot do.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::buffer::Counters;
 use super::residency::Residency;
 use super::shader::Pipelines;
+use super::tuned::Tuned;
 use crate::error::{Error, Result};
 
 /// A GPU to run models on: a `wgpu` device and its queue.
@@ -37,6 +38,7 @@ struct Inner {
     counters: Counters,
     pipelines: Pipelines,
     residency: Residency,
+    tuned: Tuned,
     /// What the driver said outside of any call of ours; only for a device of our own.
     failure: Arc<Mutex<Failure>>,
 }
@@ -230,6 +232,7 @@ impl Gpu {
             counters: Counters::default(),
             pipelines: Pipelines::default(),
             residency: Residency::default(),
+            tuned: Tuned::default(),
             failure,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -309,6 +312,11 @@ impl Gpu {
 
     pub(crate) fn residency(&self) -> &Residency {
         &self.inner.residency
+    }
+
+    /// What was measured on it.
+    pub(crate) fn tuned(&self) -> &Tuned {
+        &self.inner.tuned
     }
 
     /// The most bytes that one buffer may have and be bound as a whole. Shaders count values by u32 and some drivers offer

@@ -4,6 +4,7 @@ pub(crate) mod buffer;
 mod choice;
 mod commands;
 pub(crate) mod device;
+mod explain;
 mod gather;
 mod input_projection;
 mod mapped;
@@ -19,6 +20,10 @@ mod run;
 mod shader;
 mod sizes;
 mod timer;
+mod tune;
+mod tuned;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuning_file;
 mod upload;
 mod workspace;
 
@@ -28,8 +33,9 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, DensePart, Parts};
-use crate::settings::{Settings, Strategy};
+use crate::settings::Settings;
 use buffer::Use;
+use choice::Asked;
 use device::Gpu;
 use input_projection::Projection;
 use recurrence::{Place, Recurrence, is_rowwise};
@@ -55,8 +61,7 @@ pub(crate) struct GpuModel {
     parts: Arc<Parts>,
     weights: Weights,
     settings: Settings,
-    /// The strategy that the settings name, else the one that the environment names.
-    asked: Option<Strategy>,
+    asked: Asked,
     /// The workspaces of the sizes that were run last, the latest at the end. One that is in use is not among them.
     workspaces: Mutex<Vec<Workspace>>,
 }
@@ -64,7 +69,12 @@ pub(crate) struct GpuModel {
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
     pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
-        let asked = settings.wanted_strategy().or(choice::of_environment()?);
+        let asked = Asked::new(settings)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(path) = settings.wanted_tuning_file() {
+            let text = tuning_file::read(path)?;
+            gpu.tuned().read(&tuned::gpu_fields(gpu.info()), &text);
+        }
         let known = gpu.known_pipelines();
         let made = gpu
             .guarded("uploading the weights", || Self::make(&gpu, &parts, settings, asked))
@@ -82,7 +92,7 @@ impl GpuModel {
         })
     }
 
-    fn make(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Option<Strategy>) -> Result<Weights> {
+    fn make(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Asked) -> Result<Weights> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let places = Place::all(parts);
         let projections = parts.cells.iter().zip(&places);
@@ -94,7 +104,7 @@ impl GpuModel {
             .chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence)
             .map(|placed| {
                 let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
-                Recurrence::make(gpu, "lstm", &cells, asked)
+                Recurrence::make(gpu, "lstm", &cells, asked.named())
             })
             .collect();
         choice::check(gpu, &recurrences, settings.wanted_strategy())?;

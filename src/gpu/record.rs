@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::GpuModel;
-use super::choice::choose;
+use super::choice::{Asked, choose};
 use super::commands::Commands;
 use super::gather::{Fold, GatherBuffers, Target, neighbours};
 use super::input_projection::{Projection, ProjectionGroups, Span};
@@ -16,7 +16,6 @@ use crate::error::Result;
 use crate::flow::{Flow, Gather, Source, Stage};
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
-use crate::settings::Strategy;
 
 /// Which rows each buffer of a source holds in this run.
 type Cut = Vec<Range<usize>>;
@@ -26,8 +25,7 @@ pub(crate) struct Recorder<'a> {
     pub(crate) model: &'a GpuModel,
     pub(crate) workspace: &'a Workspace,
     pub(crate) flow: &'a Flow,
-    /// The strategy that is asked for.
-    pub(crate) asked: Option<Strategy>,
+    pub(crate) asked: Asked,
 }
 
 impl<'a> Recorder<'a> {

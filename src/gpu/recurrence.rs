@@ -41,7 +41,7 @@ impl Place {
                 }
                 Operation::Bidirectional { forward, backward, .. } => {
                     let cells = parts.cells.get(*forward).zip(parts.cells.get(*backward));
-                    let together = cells.is_some_and(|(forward, backward)| alike(forward, backward));
+                    let together = cells.is_some_and(|(forward, backward)| difference(forward, backward).is_none());
                     for direction in 0..2 {
                         places.push(match together {
                             true => Self {
@@ -69,12 +69,15 @@ impl Place {
     }
 }
 
-/// Whether one shader with one set of constants and sizes can run both.
-fn alike(one: &Cell, other: &Cell) -> bool {
-    let same = one.units() == other.units()
-        && one.activation == other.activation
-        && one.recurrent_activation == other.recurrent_activation;
-    same && !is_rowwise(one)
+/// Why one shader with one set of constants and sizes cannot run both; `None` where it can.
+pub(crate) fn difference(one: &Cell, other: &Cell) -> Option<&'static str> {
+    if one.units() != other.units() {
+        return Some("they differ in units");
+    }
+    if one.activation != other.activation || one.recurrent_activation != other.recurrent_activation {
+        return Some("they differ in activations");
+    }
+    is_rowwise(one).then_some("an activation needs all units at once")
 }
 
 /// Whether an activation needs all units of a row at once.
@@ -220,6 +223,14 @@ impl Recurrence {
                 Err("a state does not fit the memory of a workgroup, or an activation needs all units at once")
             }
             Strategy::Team => self.team.as_ref().map(|_| ()).map_err(|&why| why),
+        }
+    }
+
+    /// The dispatches for so many steps of so many positions.
+    pub(crate) fn launches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
+        match (strategy, &self.solo) {
+            (Strategy::Solo, Some(solo)) => solo.launches(positions, steps),
+            _ => steps,
         }
     }
 

@@ -155,6 +155,12 @@ impl RecurrentSolo {
         (LAUNCH / products.max(1)).min(self.most_passes / (2 * passes)).max(1)
     }
 
+    /// The dispatches for so many steps, all of so many positions.
+    pub(crate) fn launches(&self, positions: usize, steps: usize) -> usize {
+        let fits = self.pipelines.iter().find(|(rows, _)| *rows <= positions);
+        fits.map_or(0, |(rows, _)| steps.div_ceil(self.launch_steps(*rows)))
+    }
+
     /// One dispatch for as many steps as a launch may have.
     pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a wgpu::BindGroup, stretch: &Stretch<'_>) {
         let mut first = stretch.steps.start;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ndarray::{ArrayD, IxDyn};
 
 use super::GpuModel;
+use super::choice::Asked;
 use super::commands::Commands;
 use super::mapped::Mapped;
 use super::record::Recorder;
@@ -31,7 +32,7 @@ struct Submitted {
 }
 
 /// The time, which a browser's wasm cannot be asked for: there the standard library panics.
-fn now() -> Option<Instant> {
+pub(super) fn now() -> Option<Instant> {
     cfg!(not(target_arch = "wasm32")).then(Instant::now)
 }
 
@@ -48,7 +49,11 @@ impl GpuModel {
         let mut workspace = self.workspace(batch, time_steps).await?;
         let mut ran = None;
         // where a team has waited in vain nothing that was made is of use, and everything is run again without teams
-        for asked in [self.asked, Some(Strategy::Step)] {
+        let by_step = Asked {
+            strategy: Some((Strategy::Step, "a team that waited in vain")),
+            ..self.asked
+        };
+        for asked in [self.asked, by_step] {
             let submitted = self
                 .gpu
                 .guarded("running the model", || {
@@ -70,7 +75,7 @@ impl GpuModel {
     }
 
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
-    async fn workspace(&self, batch: usize, time_steps: usize) -> Result<Workspace> {
+    pub(super) async fn workspace(&self, batch: usize, time_steps: usize) -> Result<Workspace> {
         if let Some(workspace) = self.take_workspace(batch, time_steps) {
             return Ok(workspace);
         }
@@ -99,7 +104,7 @@ impl GpuModel {
         any
     }
 
-    fn keep_workspace(&self, workspace: Workspace) {
+    pub(super) fn keep_workspace(&self, workspace: Workspace) {
         let mut kept = self.workspaces.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push(workspace);
         let surplus = kept.len().saturating_sub(WORKSPACES);
@@ -113,7 +118,7 @@ impl GpuModel {
         flow: &Arc<Flow>,
         input: Input<'_>,
         states: &[State],
-        (wants_states, asked): (bool, Option<Strategy>),
+        (wants_states, asked): (bool, Asked),
     ) -> Result<Submitted> {
         if !std::ptr::eq(workspace.lists_of.as_ptr(), Arc::as_ptr(flow)) {
             self.upload_lists(workspace, flow)?;
@@ -204,7 +209,11 @@ impl GpuModel {
     /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
     /// behind it is not waited for.
     #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
-    async fn map(&self, wanted: &[(&wgpu::Buffer, u64)], submission: wgpu::SubmissionIndex) -> Result<Vec<Vec<f32>>> {
+    pub(super) async fn map(
+        &self,
+        wanted: &[(&wgpu::Buffer, u64)],
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<Vec<Vec<f32>>> {
         let failed = |message: String| self.gpu.failed("reading back", message);
         let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
         let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();

@@ -17,7 +17,7 @@ const FLOORS: &[&[&str]] = &[
     &["error"],
     &["memory"],
     &["sequences", "state", "activation", "settings"],
-    &["schedule"],
+    &["schedule", "tuning"],
     &["layer"],
     &["model"],
     &["flow"],

@@ -23,8 +23,10 @@ mod memory;
 mod models;
 mod own_device;
 mod rows;
+mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
 mod team;
+mod tuning;
 #[path = "../support/zoo.rs"]
 mod zoo;

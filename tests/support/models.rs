@@ -2,7 +2,7 @@
 
 use cellstate::{
     Activation, Bidirectional, Dense, Device, Embedding, Lstm, Masking, MergeMode, Model, Output, Runner, Sequences,
-    StackedRnnCells, States,
+    Settings, StackedRnnCells, States,
 };
 use ndarray::{Array2, ArrayD};
 
@@ -110,8 +110,12 @@ pub(crate) struct Ran {
 
 impl OnDevice {
     pub(crate) fn new(layers: &[LayerSpec], device: &Device) -> cellstate::Result<Self> {
+        Self::with(layers, device, &Settings::new())
+    }
+
+    pub(crate) fn with(layers: &[LayerSpec], device: &Device, settings: &Settings) -> cellstate::Result<Self> {
         Ok(Self {
-            runner: model(layers)?.on(device)?,
+            runner: model(layers)?.on_with(device, settings)?,
             device: device.name().to_owned(),
         })
     }

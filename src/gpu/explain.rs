@@ -1,0 +1,195 @@
+//! How a batch would be run, in words.
+
+use super::GpuModel;
+use super::choice::{Asked, choose};
+use super::recurrence::{Recurrence, difference};
+use super::sizes::{RecurrentSize, StageSize};
+use super::workspace::missing;
+use crate::error::Result;
+use crate::flow::{Flow, Input};
+use crate::model::parts::Operation;
+use crate::settings::{Precision, Strategy};
+
+/// A recurrence as messages name it.
+pub(crate) struct Named<'a> {
+    /// Which layer of the model it is, and its sizes.
+    pub(crate) name: String,
+    pub(crate) recurrence: &'a Recurrence,
+    /// Its first cell.
+    pub(crate) cell: usize,
+    /// What there is to say of its directions.
+    directions: Option<String>,
+}
+
+impl GpuModel {
+    /// The recurrences, in the order in which they run.
+    pub(crate) fn named(&self) -> Vec<Named<'_>> {
+        let mut named = Vec::with_capacity(self.weights.recurrences.len());
+        for (layer, operation) in self.parts.operations.iter().enumerate() {
+            let mut push = |cell: usize, what: &str, directions: Option<String>| {
+                let sizes = self
+                    .parts
+                    .cells
+                    .get(cell)
+                    .map_or((0, 0), |cell| (cell.features(), cell.units()));
+                let place = self.weights.places.get(cell);
+                let recurrence = place.and_then(|place| self.weights.recurrences.get(place.recurrence));
+                named.extend(recurrence.map(|recurrence| Named {
+                    name: format!("layer {layer} ({what}, {} features, {} units)", sizes.0, sizes.1),
+                    recurrence,
+                    cell,
+                    directions,
+                }));
+            };
+            match operation {
+                Operation::Recurrent { cells, .. } => match cells.as_slice() {
+                    [cell] => push(*cell, "LSTM", None),
+                    cells => {
+                        for (number, &cell) in cells.iter().enumerate() {
+                            push(cell, &format!("stacked cell {number}"), None);
+                        }
+                    }
+                },
+                Operation::Bidirectional { forward, backward, .. } => {
+                    let cell = |cell: &usize| self.parts.cells.get(*cell);
+                    match cell(forward)
+                        .zip(cell(backward))
+                        .and_then(|(one, other)| difference(one, other))
+                    {
+                        None => {
+                            let together = "both directions in the same dispatches".to_owned();
+                            push(*forward, "Bidirectional", Some(together));
+                        }
+                        Some(why) => {
+                            let apart = format!("each direction in dispatches of its own, for {why}");
+                            push(*forward, "Bidirectional, forward", Some(apart.clone()));
+                            push(*backward, "Bidirectional, backward", Some(apart));
+                        }
+                    }
+                }
+                Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
+            }
+        }
+        named
+    }
+
+    /// How a batch of (batch, time_steps) is run if nothing of it is masked: lines for people, and the strategy of each
+    /// recurrence.
+    pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Result<(Vec<String>, Vec<Strategy>)> {
+        let sizes = self.sizes(batch, time_steps)?;
+        let flow = Flow::new(&self.parts, Input::Full { batch, time_steps }, None)?;
+        let mut lines = self.machine();
+        lines.push(format!(
+            "memory: {} bytes of buffers besides the weights",
+            sizes.total()
+        ));
+        let mut strategies = Vec::new();
+        for named in self.named() {
+            let schedule = flow.schedule(named.cell).ok_or_else(missing)?;
+            let stage = flow
+                .cell_stages
+                .get(named.cell)
+                .and_then(|&stage| sizes.stages.get(stage));
+            let Some(StageSize::Recurrent(size)) = stage else {
+                return Err(missing());
+            };
+            let (positions, steps) = (schedule.active(0), schedule.steps());
+            let choice = choose(&self.gpu, named.recurrence, self.asked, (positions, steps));
+            strategies.push(choice.strategy);
+            lines.push(format!(
+                "{}: strategy {}, for {}",
+                named.name, choice.strategy, choice.reason
+            ));
+            lines.extend(refused(named.recurrence, self.asked).map(|line| format!("  {line}")));
+            lines.extend(named.directions.iter().map(|line| format!("  {line}")));
+            lines.push(format!(
+                "  {}",
+                cut(named.recurrence, choice.strategy, size, positions, steps)
+            ));
+        }
+        Ok((lines, strategies))
+    }
+
+    /// The GPU, and what holds for all layers.
+    fn machine(&self) -> Vec<String> {
+        let (info, limits) = (self.gpu.info(), self.gpu.limits());
+        let stamps = match (self.gpu.has_timestamps(), self.settings.is_timed()) {
+            (true, true) => "taken in every run",
+            (true, false) => "offered, not asked for",
+            (false, _) => "not offered",
+        };
+        let params = match self.gpu.has_immediates() {
+            true => "within the commands (immediates)",
+            false => "in a uniform, for immediates are not offered",
+        };
+        let precision = match self.asked.precision {
+            Precision::Full => "full",
+            Precision::Relaxed => "relaxed",
+        };
+        let asked = self.asked.strategy;
+        let asked = asked.map_or("nothing".to_owned(), |(strategy, by)| {
+            format!("the strategy {strategy}, by {by}")
+        });
+        let tuned = match self.gpu.tuned().count() {
+            0 => "nothing".to_owned(),
+            1 => "one answer is known on this GPU".to_owned(),
+            count => format!("{count} answers are known on this GPU"),
+        };
+        let driver = format!("{} {}", info.driver, info.driver_info);
+        vec![
+            format!(
+                "device: {}, {:?}, driver {}",
+                self.gpu.name(),
+                info.device_type,
+                driver.trim()
+            ),
+            format!(
+                "limits: {} bytes a binding, {} bytes a buffer, {} bytes of workgroup memory, {} invocations a workgroup",
+                self.gpu.largest_binding(),
+                limits.max_buffer_size,
+                limits.max_compute_workgroup_storage_size,
+                limits.max_compute_invocations_per_workgroup
+            ),
+            format!("parameters: {params}"),
+            format!("time stamps: {stamps}"),
+            format!("precision: {precision}"),
+            format!("asked for by name: {asked}"),
+            format!("tuned: {tuned}"),
+        ]
+    }
+}
+
+/// What is to be said where the strategy that is asked for cannot be done.
+fn refused(recurrence: &Recurrence, asked: Asked) -> Option<String> {
+    let (strategy, by) = asked.strategy?;
+    let why = recurrence.can(strategy).err()?;
+    Some(format!("{by} asks for {strategy}, which cannot be done: {why}"))
+}
+
+/// How the tensors of a recurrence are cut.
+fn cut(recurrence: &Recurrence, strategy: Strategy, size: &RecurrentSize, positions: usize, steps: usize) -> String {
+    let count = |number: usize, [one, many]: [&str; 2]| format!("{number} {}", if number == 1 { one } else { many });
+    let segments = steps.div_ceil(size.segment_steps);
+    let mut chunks = 0;
+    let mut launches = 0;
+    for segment in 0..segments {
+        let mut left = steps
+            .saturating_sub(segment * size.segment_steps)
+            .min(size.segment_steps);
+        // all chunks of a segment but its last one are alike
+        let whole = left / size.chunk_steps;
+        chunks += left.div_ceil(size.chunk_steps);
+        launches += whole * recurrence.launches(strategy, positions, size.chunk_steps);
+        left -= whole * size.chunk_steps;
+        launches += recurrence.launches(strategy, positions, left);
+    }
+    format!(
+        "{} of {} in {}, projected in {} of at most {}, {}",
+        count(steps, ["step", "steps"]),
+        count(positions, ["sequence", "sequences"]),
+        count(segments, ["segment", "segments"]),
+        count(chunks, ["chunk", "chunks"]),
+        count(size.chunk_steps, ["step", "steps"]),
+        count(launches, ["dispatch", "dispatches"]),
+    )
+}

@@ -1,0 +1,88 @@
+//! How a batch would be run, in words.
+
+use std::fmt;
+
+use super::{Prepared, Runner};
+use crate::error::Result;
+use crate::schedule::check_steps;
+use crate::settings::Strategy;
+
+/// How a batch would be run, from [`Runner::explain`]. It prints as its lines.
+///
+/// ```
+/// # use cellstate::{Device, Lstm};
+/// let explanation = Lstm::new(2, 64).on(&Device::cpu())?.explain(8, 100)?;
+/// println!("{explanation}");
+/// assert!(explanation.lines()[0].starts_with("device: CPU"));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    lines: Vec<String>,
+    strategies: Vec<Strategy>,
+}
+
+impl Explanation {
+    /// The lines, for people: their wording may change with every version.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// let explanation = Lstm::new(2, 64).on(&Device::cpu())?.explain(8, 100)?;
+    /// assert_eq!(explanation.lines().join("\n"), explanation.to_string());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
+    /// The strategy of each LSTM, in the order in which they run, one for both directions that run together. None on the
+    /// CPU.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// let explanation = Lstm::new(2, 64).on(&Device::cpu())?.explain(8, 100)?;
+    /// assert_eq!(explanation.strategies(), []);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn strategies(&self) -> &[Strategy] {
+        &self.strategies
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.lines.join("\n"))
+    }
+}
+
+impl Runner {
+    /// Says how a batch of (batch, time_steps) would be run if nothing of it is masked, without running it: on which device,
+    /// and for each recurrent layer by which strategy and why, how its tensors are cut and in how many dispatches it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if no such batch can be run.
+    ///
+    /// ```
+    /// use cellstate::{Device, Lstm};
+    ///
+    /// let runner = Lstm::new(2, 64).on(&Device::cpu())?;
+    /// println!("{}", runner.explain(8, 100)?);
+    /// assert!(runner.explain(1 << 31, 100).is_err());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
+        let (lines, strategies) = match &self.prepared {
+            Prepared::Cpu(model) => {
+                check_steps(batch, time_steps)?;
+                let mut lines = vec!["device: CPU".to_owned()];
+                lines.extend(model.explain(batch, time_steps));
+                (lines, Vec::new())
+            }
+            Prepared::Gpu(model) => model.explain(batch, time_steps)?,
+        };
+        Ok(Explanation { lines, strategies })
+    }
+}
