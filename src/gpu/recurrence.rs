@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use super::buffer::Use;
 use super::commands::Commands;
 use super::device::Gpu;
 use super::recurrent_solo::RecurrentSolo;
 use super::recurrent_step::RecurrentStep;
 use super::sizes::RecurrentSize;
+use super::weights::Form;
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, Operation, Parts};
 use crate::schedule::Schedule;
@@ -87,7 +87,7 @@ pub(crate) struct Recurrence {
     pub(crate) directions: usize,
     step: RecurrentStep,
     solo: Option<RecurrentSolo>,
-    /// `[direction][k][unit]` as vec4 i f g o.
+    /// `[direction][k][unit]` as vec4 i f g o, in the form that the strategies read.
     recurrent_kernel: wgpu::Buffer,
 }
 
@@ -154,7 +154,7 @@ impl Stretch<'_> {
 
 impl Recurrence {
     /// The cells are the directions of one layer, or a single cell.
-    pub(crate) fn make(gpu: &Gpu, label: &str, cells: &[&Cell]) -> Self {
+    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, cells: &[&Cell]) -> Self {
         let units = cells.first().map_or(0, |cell| cell.units());
         let packed: Vec<[f32; GATES]> = cells
             .iter()
@@ -165,16 +165,12 @@ impl Recurrence {
                     .flat_map(|row| gates_of(row, units))
             })
             .collect();
-        let bytes: &[u8] = bytemuck::cast_slice(&packed);
-        let label = format!("cellstate.{label}.recurrent_kernel");
-        let recurrent_kernel = gpu.make_buffer(&label, bytes.len() as u64, Use::Storage);
-        gpu.queue().write_buffer(&recurrent_kernel, 0, bytes);
         Self {
             units,
             directions: cells.len(),
-            step: RecurrentStep::make(gpu, cells),
-            solo: RecurrentSolo::make(gpu, cells),
-            recurrent_kernel,
+            step: RecurrentStep::make(gpu, form, cells),
+            solo: RecurrentSolo::make(gpu, form, cells),
+            recurrent_kernel: gpu.upload_weights(&format!("cellstate.{label}.recurrent_kernel"), form, &packed),
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod bidirectional;
 pub mod dense;
 pub mod embedding;
+pub(crate) mod half;
 pub mod initializer;
 pub mod lstm;
 pub mod masking;
