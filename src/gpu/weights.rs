@@ -5,9 +5,13 @@ use std::borrow::Cow;
 use super::buffer::Use;
 use super::device::Gpu;
 use super::recurrence::is_rowwise;
-use crate::layer::half::half_bits;
+use crate::layer::half::{from_half_bits, half_bits};
+use crate::layer::weights::LstmWeights;
 use crate::model::parts::Cell;
 use crate::settings::Precision;
+
+/// What halves are stored times: with it the smallest half, 2⁻²⁴, is a normal one, which no GPU takes for zero.
+const SCALE: f32 = 1024.0;
 
 /// The form in which a shader reads weights, four at a time. It is a property of the pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -15,7 +19,7 @@ pub(crate) enum Form {
     /// `f32`, 16 bytes.
     #[default]
     Full,
-    /// Half-precision numbers, 8 bytes. Only for weights that are such numbers: it loses nothing then.
+    /// Half-precision numbers, 8 bytes. Only for weights that are such numbers, of at most 63.97: it loses nothing then.
     Half,
 }
 
@@ -44,7 +48,8 @@ impl Form {
         match self {
             Self::Full => Cow::Borrowed(bytemuck::cast_slice(weights)),
             Self::Half => {
-                let pair = |low: f32, high: f32| u32::from(half_bits(low)) | u32::from(half_bits(high)) << 16;
+                let half = |weight: f32| u32::from(half_bits(weight * SCALE));
+                let pair = |low: f32, high: f32| half(low) | half(high) << 16;
                 let pairs = weights.iter().flat_map(|&[a, b, c, d]| [pair(a, b), pair(c, d)]);
                 Cow::Owned(pairs.flat_map(u32::to_ne_bytes).collect())
             }
@@ -77,10 +82,35 @@ pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) 
         })
         .collect();
     // what is borrowed has not been rounded; the shader for whole rows of units reads no halves
-    let halves = |cell: &Cow<'_, Cell>| matches!(cell, Cow::Owned(_)) && !is_rowwise(cell);
+    let halves = |cell: &Cow<'_, Cell>| matches!(cell, Cow::Owned(_)) && !is_rowwise(cell) && scales(&cell.weights);
     let form = match gpu.has_halves() && cells.iter().all(halves) {
         true => Form::Half,
         false => Form::Full,
     };
     (cells, form)
+}
+
+/// Whether no weight leaves the range of halves when it is stored.
+fn scales(weights: &LstmWeights) -> bool {
+    let mut all = weights.kernel.iter().chain(&weights.recurrent_kernel);
+    all.all(|weight| from_half_bits(half_bits(weight * SCALE)).is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every half up to the largest that is stored: a normal number, or zero, and exactly what it was times the scale.
+    #[test]
+    fn halves_are_stored_as_normal_numbers() {
+        let largest = half_bits(63.968_75);
+        for bits in (0..=largest).flat_map(|bits| [bits, bits | 0x8000]) {
+            let weight = from_half_bits(bits);
+            let packed = Form::Half.packed(&[[weight, 0.0, 0.0, -weight]]).into_owned();
+            let stored = [&packed[..2], &packed[6..]].map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
+            assert_eq!(stored.map(from_half_bits), [weight * SCALE, -weight * SCALE]);
+            assert!(weight == 0.0 || stored[0] & 0x7c00 != 0, "{weight} is no normal number");
+        }
+        assert!(Form::Half.text().contains("const SCALE = 1024.0;") && SCALE == 1024.0);
+    }
 }

@@ -179,40 +179,52 @@ fn relaxed_is_close_to_the_cpu_with_rounded_weights() {
     }
 }
 
-/// The smallest numbers, the largest, and those between that round to them. Inputs go with them, so that each is seen.
+/// The smallest halves, what rounds to them and what rounds to zero; the largest weight that is stored as a half, the next one,
+/// and the ends of the range.
 #[test]
 fn weights_at_the_ends_of_half_precision() {
-    let mut random = Random::new(5);
-    let mut special = weights(&mut random, 8, 65);
-    let ends = [1e-6, -6e-8, 2.9e-8, -0.0, 6.2e-5, 65_504.0, -65_519.9, 65_519.0];
-    for (mut row, end) in special.kernel.rows_mut().into_iter().zip(ends) {
-        row.iter_mut().step_by(3).for_each(|weight| *weight = end);
-    }
-    special.recurrent_kernel[(64, 1)] = 1e-6;
-    let same = rounded(&special);
-    assert_eq!(same.kernel.row(6)[0], -65_504.0);
-    assert!(same.kernel.row(0)[0] > 0.0, "a half below the normal ones");
-    let scales = [1e6, 1e7, 1e7, 1.0, 1e4, 1e-5, 1e-5, 1e-5];
-    for device in gpus() {
-        for strategy in STRATEGIES {
-            let full = Settings::new().strategy(strategy);
-            let relaxed = on(
-                &device,
-                layer(&[special.clone()]),
-                &full.clone().precision(Precision::Relaxed),
-            )
-            .unwrap();
-            let full = on(&device, layer(&[same.clone()]), &full).unwrap();
-            // one feature after the other, so that none hides behind another
-            for (feature, scale) in scales.into_iter().enumerate() {
-                let mut input = Array3::zeros((3, TIME_STEPS, 8));
-                input.slice_mut(ndarray::s![.., .., feature]).fill(scale);
-                let case = Case {
-                    sequences: Sequences::from(input),
-                    initial: vec![random.state(3, 65)],
-                };
-                let name = format!("{}, {strategy}, weight {}", device.name(), ends[feature]);
-                case.assert_same(&name, [&relaxed, &full]);
+    let small = [1e-6, -6e-8, 2.9e-8, -3.1e-8, -0.0, 6.2e-5];
+    for (largest, rounds_to, halves) in [
+        (63.98, 63.968_75, true),
+        (-64.0, -64.0, false),
+        (65_504.0, 65_504.0, false),
+        (-65_519.9, -65_504.0, false),
+    ] {
+        let mut special = weights(&mut Random::new(5), 8, 65);
+        let ends: Vec<f32> = small.into_iter().chain([largest]).collect();
+        for (mut row, &end) in special.kernel.rows_mut().into_iter().zip(&ends) {
+            row.iter_mut().step_by(3).for_each(|weight| *weight = end);
+        }
+        special.recurrent_kernel[(64, 1)] = 1e-6;
+        let same = rounded(&special);
+        assert_eq!(same.kernel.row(6)[0], rounds_to);
+        assert!(same.kernel.row(3)[0] < 0.0 && same.kernel.row(2)[0] == 0.0);
+        let [special, same] = [[special], [same]];
+        // one feature after the other, so that none hides behind another
+        let cases = (0..ends.len()).map(|feature| {
+            let mut input = Array3::zeros((3, TIME_STEPS, 8));
+            let scale = (0.5 / same[0].kernel.row(feature)[0].abs()).min(1e7);
+            input.slice_mut(ndarray::s![.., .., feature]).fill(scale);
+            Case {
+                sequences: Sequences::from(input),
+                initial: vec![Random::new(6).state(3, 65)],
+            }
+        });
+        let cases: Vec<Case> = cases.collect();
+        for device in gpus() {
+            for strategy in STRATEGIES {
+                let bytes = || device.gpu().unwrap().counters().bytes();
+                let settings = Settings::new().strategy(strategy);
+                let before = bytes();
+                let full = on(&device, layer(&same), &settings).unwrap();
+                let between = bytes();
+                let relaxed = on(&device, layer(&special), &settings.precision(Precision::Relaxed)).unwrap();
+                let smaller = bytes() - between < between - before;
+                assert!(halves || !smaller, "{largest} in halves");
+                for (case, end) in cases.iter().zip(&ends) {
+                    let name = format!("{}, {strategy}, weight {end}", device.name());
+                    case.assert_same(&name, [&relaxed, &full]);
+                }
             }
         }
     }
@@ -306,7 +318,7 @@ fn the_error_of_relaxed_precision() {
             let [full, relaxed] = [Precision::Full, Precision::Relaxed].map(|precision| {
                 let runner = on(
                     &device,
-                    layer(&[weights.clone()]),
+                    layer(std::slice::from_ref(&weights)),
                     &Settings::new().precision(precision),
                 )
                 .unwrap();
