@@ -1,6 +1,7 @@
 // node check_shaders.mjs FOLDER BROWSER: compiles every shader of FOLDER and makes its pipeline, in a headless browser.
 //
-// A shader is types.wgsl + activations.wgsl + its own file, as in the crate. An override without a default gets 1, or the
+// A shader is types.wgsl + activations.wgsl + its own file, as in the crate; one that reads weights has weights_full.wgsl or
+// weights_half.wgsl before its own file, and is compiled with each. An override without a default gets 1, or the
 // value that its line asks for: `override UNITS: u32; // check: 64`. The device has WebGPU's default limits, the least
 // that any browser offers.
 import fs from 'node:fs';
@@ -10,13 +11,20 @@ import path from 'node:path';
 import { spawn } from 'node:child_process';
 
 const SHARED = ['types.wgsl', 'activations.wgsl'];
+const WEIGHTS = ['weights_full.wgsl', 'weights_half.wgsl'];
 const TIME_LIMIT = 180_000; // milliseconds
 
 const [folder, browser] = process.argv.slice(2);
 
-// One shader: its name, its text, the values of its overrides, and which lines of the text come from which file.
+// One shader for each form of the weights that it reads, else one.
 function assemble(name) {
-  const parts = [...SHARED.filter((file) => fs.existsSync(path.join(folder, file))), name]
+  const own = fs.readFileSync(path.join(folder, name), 'utf8');
+  return /\bWeights\b/.test(own) ? WEIGHTS.map((form) => assembled(name, [form])) : [assembled(name, [])];
+}
+
+// One shader: its name, its text, the values of its overrides, and which lines of the text come from which file.
+function assembled(name, form) {
+  const parts = [...SHARED.filter((file) => fs.existsSync(path.join(folder, file))), ...form, name]
     .map((file) => ({ file, text: fs.readFileSync(path.join(folder, file), 'utf8') }));
   const lines = [];
   let text = '';
@@ -24,7 +32,7 @@ function assemble(name) {
     lines.push({ file: part.file, first: text.split('\n').length });
     text += part.text;
   }
-  return { name, text: extensions(text) + text, lines, constants: overrides(text), refusal: null };
+  return { name: [name, ...form].join(' + '), text: extensions(text) + text, lines, constants: overrides(text), refusal: null };
 }
 
 // What browsers want to be told before a text uses it, and the native compiler does not know. On the first line, so that
@@ -129,12 +137,12 @@ if (!fs.existsSync(folder)) {
   console.error(`no folder ${folder}`);
   process.exit(1);
 }
-const own = fs.readdirSync(folder).filter((file) => file.endsWith('.wgsl') && !SHARED.includes(file)).sort();
+const own = fs.readdirSync(folder).filter((file) => file.endsWith('.wgsl') && ![...SHARED, ...WEIGHTS].includes(file)).sort();
 if (own.length === 0) {
   console.error(`no shaders in ${folder}`);
   process.exit(1);
 }
-const shaders = [...selfTests, ...own.map(assemble)];
+const shaders = [...selfTests, ...own.flatMap(assemble)];
 
 const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'check_shaders-'));
 const log = path.join(profile, 'browser.log');

@@ -17,7 +17,7 @@ const MOST_ROWS: u32 = 8u;
 
 @group(0) @binding(0) var<uniform> params: Projection;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> kernel: array<vec4<f32>>; // [k][column]
+@group(0) @binding(2) var<storage, read> kernel: array<Weights>; // [k][column]
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;   // [column]
 @group(0) @binding(4) var<storage, read_write> projected: array<vec4<f32>>;
 
@@ -46,10 +46,10 @@ fn main(
     for (var k = 0u; k < inputs; k++) {
         let base = k * 4u * columns + column;
         let w = mat4x4<f32>(
-            kernel[base],
-            kernel[base + columns],
-            kernel[base + 2u * columns],
-            kernel[base + 3u * columns],
+            unpacked(kernel[base]),
+            unpacked(kernel[base + columns]),
+            unpacked(kernel[base + 2u * columns]),
+            unpacked(kernel[base + 3u * columns]),
         );
         for (var row = 0u; row < ROWS; row++) {
             sums[row] += w * rows[begin[row] + k];

@@ -20,7 +20,7 @@ const VECTORS: u32 = PARTS * WEIGHTS / 4u; // h of a position
 const SUMS: u32 = ROWS * WIDTH;            // the sums of a part
 
 @group(0) @binding(0) var<uniform> params: Solo;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [direction][k][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
 @group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
@@ -55,7 +55,7 @@ fn main(
         let row = part * WEIGHTS + k;
         weights[k] = vec4<f32>();
         if (unit < units && row < units) {
-            weights[k] = recurrent_kernel[(direction * units + row) * units + unit];
+            weights[k] = unpacked(recurrent_kernel[(direction * units + row) * units + unit]);
         }
     }
     let present = min(ROWS, params.positions - first);

@@ -13,7 +13,7 @@ override ACTIVATION: u32;           // check: 1
 override RECURRENT_ACTIVATION: u32; // check: 2
 
 @group(0) @binding(0) var<uniform> params: Step;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [direction][k][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
 @group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
@@ -47,7 +47,7 @@ fn main(
         gates[row] = projected[(projected_start + position) * units + unit];
     }
     for (var k = 0u; k < units; k++) {
-        let weight = recurrent_kernel[k * units + kernel];
+        let weight = unpacked(recurrent_kernel[k * units + kernel]);
         for (var row = 0u; row < ROWS; row++) {
             gates[row] += hidden[before[row] + k] * weight;
         }

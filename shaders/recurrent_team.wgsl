@@ -23,7 +23,7 @@ const TILES: u32 = 2u - min(PARTS - 1u, 1u); // several parts wait for each othe
 const HEAD: u32 = 4u;                        // words of `exchange` before those of the first step; the first counts tickets
 
 @group(0) @binding(0) var<uniform> params: Team;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [direction][k][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
 @group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
@@ -63,7 +63,7 @@ fn main(
     for (var k = 0u; k < WEIGHTS; k++) {
         weights[k] = vec4<f32>();
         if (invocation.x < own && part * WEIGHTS + k < units) {
-            weights[k] = recurrent_kernel[(direction * units + part * WEIGHTS + k) * units + unit];
+            weights[k] = unpacked(recurrent_kernel[(direction * units + part * WEIGHTS + k) * units + unit]);
         }
     }
     for (var at = lane; at < TILES * ROWS * VECTORS; at += WIDTH * PARTS) {

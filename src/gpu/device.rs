@@ -35,6 +35,7 @@ struct Inner {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
     features: wgpu::Features,
+    downlevel: wgpu::DownlevelFlags,
     counters: Counters,
     pipelines: Pipelines,
     residency: Residency,
@@ -129,7 +130,7 @@ impl Adapter {
                 lock(&lost).lost = Some(format!("device lost: {message}"));
             }
         });
-        Gpu::new(info, device, queue, failure)
+        Gpu::new(&self.adapter, device, queue, failure)
     }
 }
 
@@ -170,15 +171,16 @@ impl Gpu {
     /// # }
     /// ```
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
-        Self::new(adapter.get_info(), device.clone(), queue.clone(), Arc::default())
+        Self::new(adapter, device.clone(), queue.clone(), Arc::default())
     }
 
     fn new(
-        info: wgpu::AdapterInfo,
+        adapter: &wgpu::Adapter,
         device: wgpu::Device,
         queue: wgpu::Queue,
         failure: Arc<Mutex<Failure>>,
     ) -> Result<Self> {
+        let info = adapter.get_info();
         let limits = device.limits();
         let floor = [
             (
@@ -225,6 +227,7 @@ impl Gpu {
         }
         let inner = Inner {
             features: device.features(),
+            downlevel: adapter.get_downlevel_capabilities().flags,
             device,
             queue,
             info,
@@ -349,6 +352,11 @@ impl Gpu {
 
     pub(crate) fn has_timestamps(&self) -> bool {
         self.inner.features.contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Whether shaders can unpack half-precision numbers. All of WebGPU can, but not every software adapter.
+    pub(crate) fn has_halves(&self) -> bool {
+        self.inner.downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32)
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::buffer::Use;
 use super::commands::{Commands, Workgroups};
 use super::device::Gpu;
 use super::rows::padded;
 use super::shader::{Pipeline, Shader, reads, writes};
+use super::weights::Form;
 use crate::activation::Activation;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -119,10 +119,11 @@ pub(crate) struct Span {
 }
 
 impl Projection {
-    /// Packs weights whose vec4 number `column` of row `k` is `weights(k, column)`.
+    /// Packs weights whose vec4 number `column` of row `k` is `weights(k, column)` in a form that loses nothing of them.
     pub(crate) fn make(
         gpu: &Gpu,
         label: &str,
+        form: Form,
         (inputs, column_vectors, width): (usize, usize, usize),
         weights: impl Fn(usize, usize) -> [f32; 4],
         bias: impl Fn(usize) -> [f32; 4],
@@ -134,24 +135,22 @@ impl Projection {
             .map(|(k, column)| if k < inputs { weights(k, column) } else { [0.0; 4] })
             .collect();
         let packed_bias: Vec<[f32; 4]> = (0..column_vectors).map(bias).collect();
-        let upload = |name: &str, values: &[[f32; 4]]| {
-            let bytes: &[u8] = bytemuck::cast_slice(values);
-            let buffer = gpu.make_buffer(&format!("cellstate.{label}.{name}"), bytes.len() as u64, Use::Storage);
-            gpu.queue().write_buffer(&buffer, 0, bytes);
-            buffer
+        let upload = |name: &str, form: Form, values: &[[f32; 4]]| {
+            gpu.upload_weights(&format!("cellstate.{label}.{name}"), form, values)
         };
         let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
             true => (Activation::Linear, Some(gpu.pipeline(&SOFTMAX, &[activation.code()]))),
             false => (activation, None),
         };
-        let pipeline = |tile: Tile| gpu.pipeline(&SHADER, &[tile.rows() as u32, columns as u32, elementwise.code()]);
+        let pipeline =
+            |tile: Tile| gpu.pipeline_for(&SHADER, form, &[tile.rows() as u32, columns as u32, elementwise.code()]);
         Self {
             pipelines: Tile::ALL.map(pipeline),
             columns,
             softmax,
-            kernel: upload("kernel", &packed),
-            bias: upload("bias", &packed_bias),
+            kernel: upload("kernel", form, &packed),
+            bias: upload("bias", Form::Full, &packed_bias),
             input_vectors: rows / 4,
             column_vectors,
             width,

@@ -9,9 +9,11 @@
 use std::env;
 
 use super::*;
+use crate::gpu::buffer::Use;
 use crate::gpu::commands::record_bytes;
 use crate::gpu::device::Adapter;
 use crate::gpu::mapped::Mapped;
+use crate::layer::half::{from_half_bits, half_bits};
 
 const ROWS: [usize; 10] = [1, 2, 3, 7, 8, 9, 63, 64, 65, 129];
 const INPUTS: [usize; 7] = [1, 3, 4, 5, 31, 33, 257];
@@ -58,7 +60,7 @@ struct Product {
 }
 
 impl Product {
-    fn new(gpu: &Gpu, inputs: usize, columns: usize, activation: Activation) -> Self {
+    fn new(gpu: &Gpu, form: Form, inputs: usize, columns: usize, activation: Activation) -> Self {
         let vectors = columns.div_ceil(4);
         let lanes = |place: &dyn Fn(usize) -> f32, column: usize| {
             std::array::from_fn(|lane| match column * 4 + lane {
@@ -69,6 +71,7 @@ impl Product {
         let projection = Projection::make(
             gpu,
             "test",
+            form,
             (inputs, vectors, columns),
             |k, column| lanes(&|column| Self::weight(k, column), column),
             |column| lanes(&Self::bias, column),
@@ -81,8 +84,9 @@ impl Product {
         }
     }
 
+    /// A half-precision number, so that every form can hold it.
     fn weight(k: usize, column: usize) -> f32 {
-        value(1_000_000 + k * 1000 + column)
+        from_half_bits(half_bits(value(1_000_000 + k * 1000 + column)))
     }
 
     fn bias(column: usize) -> f32 {
@@ -165,7 +169,8 @@ fn every_tile_at_every_edge_is_the_product_and_bit_for_bit_the_same() {
     for gpu in adapters() {
         for inputs in INPUTS {
             for columns in COLUMNS {
-                let product = Product::new(&gpu, inputs, columns, Activation::Linear);
+                let product = Product::new(&gpu, Form::Full, inputs, columns, Activation::Linear);
+                let halves = Product::new(&gpu, Form::Half, inputs, columns, Activation::Linear);
                 for rows in ROWS {
                     let rows = product.rows(rows);
                     let first = product.by(&gpu, Tile::ALL[0], &rows);
@@ -182,9 +187,11 @@ fn every_tile_at_every_edge_is_the_product_and_bit_for_bit_the_same() {
                             );
                         }
                     }
-                    for tile in &Tile::ALL[1..] {
-                        let got = product.by(&gpu, *tile, &rows);
-                        assert_eq!(bits(&got), bits(&first), "{name}, {tile:?}");
+                    for tile in Tile::ALL {
+                        for (form, product) in [("full", &product), ("halves", &halves)] {
+                            let got = product.by(&gpu, tile, &rows);
+                            assert_eq!(bits(&got), bits(&first), "{name}, {tile:?}, {form}");
+                        }
                     }
                 }
             }
@@ -197,7 +204,7 @@ fn every_tile_at_every_edge_is_the_product_and_bit_for_bit_the_same() {
 fn a_row_has_the_same_bits_alone() {
     for gpu in adapters() {
         for activation in [Activation::Linear, Activation::Tanh] {
-            let product = Product::new(&gpu, 33, 65, activation);
+            let product = Product::new(&gpu, Form::Full, 33, 65, activation);
             for rows in 1..=17 {
                 let rows = product.rows(rows);
                 let whole = product.by(&gpu, Tile::of(rows.len()), &rows);
@@ -214,7 +221,7 @@ fn a_row_has_the_same_bits_alone() {
 #[test]
 fn what_is_no_number_stays_in_its_row() {
     for gpu in adapters() {
-        let product = Product::new(&gpu, 5, 66, Activation::Linear);
+        let product = Product::new(&gpu, Form::Full, 5, 66, Activation::Linear);
         for tile in Tile::ALL {
             for rows in [1, 2, 3, 7, 9, 17] {
                 let clean = product.rows(rows);

@@ -25,6 +25,7 @@ mod tuned;
 #[cfg(not(target_arch = "wasm32"))]
 mod tuning_file;
 mod upload;
+mod weights;
 mod workspace;
 
 use std::sync::{Arc, Mutex};
@@ -41,6 +42,7 @@ use input_projection::Projection;
 use recurrence::{Place, Recurrence, is_rowwise};
 use rows::{Rows, RowsSize, VALUE, padded};
 use sizes::{Measured, Sizes};
+use weights::Form;
 use workspace::Workspace;
 
 /// The weights of a model on the GPU.
@@ -95,18 +97,17 @@ impl GpuModel {
     fn make(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Asked) -> Result<Weights> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let places = Place::all(parts);
-        let projections = parts.cells.iter().zip(&places);
-        let projections = projections
-            .map(|(cell, place)| cell_projection(gpu, cell, place.directions))
-            .collect::<Result<_>>()?;
         let placed: Vec<(&Cell, &Place)> = parts.cells.iter().zip(&places).collect();
-        let recurrences: Vec<Recurrence> = placed
-            .chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence)
-            .map(|placed| {
-                let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
-                Recurrence::make(gpu, "lstm", &cells, asked.named())
-            })
-            .collect();
+        let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
+        for placed in placed.chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence) {
+            let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
+            let (cells, form) = weights::prepared(gpu, &cells, settings.wanted_precision());
+            let cells: Vec<&Cell> = cells.iter().map(AsRef::as_ref).collect();
+            for cell in &cells {
+                projections.push(cell_projection(gpu, form, cell, cells.len())?);
+            }
+            recurrences.push(Recurrence::make(gpu, "lstm", form, &cells, asked.named()));
+        }
         choice::check(gpu, &recurrences, settings.wanted_strategy())?;
         let denses = parts
             .denses
@@ -114,7 +115,7 @@ impl GpuModel {
             .map(|dense| dense_weights(gpu, dense))
             .collect::<Result<_>>()?;
         for table in &parts.tables {
-            check_weight(gpu, "row of the embeddings", padded(table.ncols()))?;
+            check_weight(gpu, "row of the embeddings", Form::Full.bytes(padded(table.ncols())))?;
         }
         let tables = parts.tables.iter().map(|table| {
             let size = table_size(gpu, table.dim());
@@ -167,10 +168,10 @@ fn table_size(gpu: &Gpu, (rows, width): (usize, usize)) -> RowsSize {
     )
 }
 
-fn cell_projection(gpu: &Gpu, cell: &Cell, directions: usize) -> Result<Projection> {
+fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Result<Projection> {
     let (features, units) = (cell.features(), cell.units());
-    check_weight(gpu, "kernel", padded(features) * units * GATES)?;
-    check_weight(gpu, "recurrent_kernel", directions * units * units * GATES)?;
+    check_weight(gpu, "kernel", form.bytes(padded(features) * units * GATES))?;
+    check_weight(gpu, "recurrent_kernel", form.bytes(directions * units * units * GATES))?;
     let step_passes = match is_rowwise(cell) {
         true => units.div_ceil(recurrent_step::ROWWISE_UNITS) * (units + 4),
         false => units * (1 + recurrent_step::HEIGHTS[0]),
@@ -190,6 +191,7 @@ fn cell_projection(gpu: &Gpu, cell: &Cell, directions: usize) -> Result<Projecti
     Ok(Projection::make(
         gpu,
         "lstm",
+        form,
         (features, units, units * GATES),
         |k, unit| kernel.get(k * units + unit).copied().unwrap_or_default(),
         |unit| bias.get(unit).copied().unwrap_or_default(),
@@ -199,7 +201,11 @@ fn cell_projection(gpu: &Gpu, cell: &Cell, directions: usize) -> Result<Projecti
 
 fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
-    check_weight(gpu, "kernel of the Dense layer", padded(features) * padded(units))?;
+    check_weight(
+        gpu,
+        "kernel of the Dense layer",
+        Form::Full.bytes(padded(features) * padded(units)),
+    )?;
     let layer = format!("Dense layer with {features} features");
     check_passes(gpu, layer, input_projection::passes(features))?;
     let kernel = &part.weights.kernel;
@@ -207,6 +213,7 @@ fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
     Ok(Projection::make(
         gpu,
         "dense",
+        Form::Full,
         (features, padded(units) / 4, units),
         |k, column| std::array::from_fn(|lane| kernel.get((k, column * 4 + lane)).copied().unwrap_or(0.0)),
         |column| {
@@ -236,8 +243,8 @@ fn check_passes(gpu: &Gpu, layer: String, passes: usize) -> Result<()> {
 }
 
 /// A weight has to fit one binding.
-fn check_weight(gpu: &Gpu, what: &str, values: usize) -> Result<()> {
-    let (needed, limit) = (values as u64 * VALUE, gpu.largest_binding());
+fn check_weight(gpu: &Gpu, what: &str, needed: u64) -> Result<()> {
+    let limit = gpu.largest_binding();
     if needed <= limit {
         return Ok(());
     }

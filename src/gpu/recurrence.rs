@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::buffer::Use;
 use super::choice;
 use super::commands::Commands;
 use super::device::Gpu;
@@ -10,6 +9,7 @@ use super::recurrent_solo::RecurrentSolo;
 use super::recurrent_step::RecurrentStep;
 use super::recurrent_team::{RecurrentTeam, TeamBuffers, TeamGroup};
 use super::sizes::RecurrentSize;
+use super::weights::Form;
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, Operation, Parts};
 use crate::schedule::Schedule;
@@ -94,7 +94,7 @@ pub(crate) struct Recurrence {
     solo: Option<RecurrentSolo>,
     /// Or why there is none.
     pub(crate) team: Result<RecurrentTeam, &'static str>,
-    /// `[direction][k][unit]` as vec4 i f g o.
+    /// `[direction][k][unit]` as vec4 i f g o, in the form that the strategies read.
     recurrent_kernel: wgpu::Buffer,
 }
 
@@ -163,7 +163,7 @@ impl Stretch<'_> {
 
 impl Recurrence {
     /// The cells are the directions of one layer, or a single cell.
-    pub(crate) fn make(gpu: &Gpu, label: &str, cells: &[&Cell], asked: Option<Strategy>) -> Self {
+    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, cells: &[&Cell], asked: Option<Strategy>) -> Self {
         let units = cells.first().map_or(0, |cell| cell.units());
         let packed: Vec<[f32; GATES]> = cells
             .iter()
@@ -174,20 +174,16 @@ impl Recurrence {
                     .flat_map(|row| gates_of(row, units))
             })
             .collect();
-        let bytes: &[u8] = bytemuck::cast_slice(&packed);
-        let label = format!("cellstate.{label}.recurrent_kernel");
-        let recurrent_kernel = gpu.make_buffer(&label, bytes.len() as u64, Use::Storage);
-        gpu.queue().write_buffer(&recurrent_kernel, 0, bytes);
         Self {
             units,
             directions: cells.len(),
-            step: RecurrentStep::make(gpu, cells),
-            solo: RecurrentSolo::make(gpu, cells),
+            step: RecurrentStep::make(gpu, form, cells),
+            solo: RecurrentSolo::make(gpu, form, cells),
             team: match choice::may_choose_team(gpu, units, asked) {
-                true => RecurrentTeam::make(gpu, cells),
+                true => RecurrentTeam::make(gpu, form, cells),
                 false => Err("it is never the fastest there, and has not been asked for"),
             },
-            recurrent_kernel,
+            recurrent_kernel: gpu.upload_weights(&format!("cellstate.{label}.recurrent_kernel"), form, &packed),
         }
     }
 

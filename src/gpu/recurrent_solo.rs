@@ -10,6 +10,7 @@ use super::device::Gpu;
 use super::recurrence::{Bound, Stretch, is_rowwise};
 use super::rows::padded;
 use super::shader::{Pipeline, Shader, reads, writes};
+use super::weights::Form;
 use crate::model::parts::Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -110,7 +111,7 @@ pub(crate) struct RecurrentSolo {
 
 impl RecurrentSolo {
     /// `None` where it cannot run the cells.
-    pub(crate) fn make(gpu: &Gpu, cells: &[&Cell]) -> Option<Self> {
+    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Option<Self> {
         let cell = cells.first().filter(|cell| !is_rowwise(cell))?;
         let limits = gpu.limits();
         let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
@@ -123,7 +124,10 @@ impl RecurrentSolo {
         let activations = [cell.activation.code(), cell.recurrent_activation.code()];
         let pipeline = |rows: usize| {
             let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
-            (rows, gpu.pipeline(&SHADER, &[&activations[..], &sizes].concat()))
+            (
+                rows,
+                gpu.pipeline_for(&SHADER, form, &[&activations[..], &sizes].concat()),
+            )
         };
         let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
         let pipelines: Vec<_> = HEIGHTS.into_iter().filter(fits).map(pipeline).collect();

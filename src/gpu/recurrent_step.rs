@@ -9,6 +9,7 @@ use super::device::Gpu;
 use super::recurrence::{Bound, Stretch, is_rowwise};
 use super::rows::padded;
 use super::shader::{Pipeline, Shader, reads, writes};
+use super::weights::Form;
 use crate::model::parts::Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -79,11 +80,11 @@ pub(crate) struct RecurrentStep {
 }
 
 impl RecurrentStep {
-    pub(crate) fn make(gpu: &Gpu, cells: &[&Cell]) -> Self {
+    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Self {
         let activations = cells.first().map_or([0; 2], |cell| {
             [cell.activation.code(), cell.recurrent_activation.code()]
         });
-        let elementwise = |rows: usize| gpu.pipeline(&SHADER, &[rows as u32, activations[0], activations[1]]);
+        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[rows as u32, activations[0], activations[1]]);
         let variant = match cells.iter().any(|cell| is_rowwise(cell)) {
             true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
             false => Variant::Elementwise(HEIGHTS.map(elementwise)),

@@ -12,6 +12,7 @@ use super::recurrence::{Bound, Stretch, is_rowwise};
 use super::residency::{self, Spin};
 use super::rows::{VALUE, padded};
 use super::shader::{Pipeline, Shader, reads, writes};
+use super::weights::Form;
 use crate::model::parts::Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -199,7 +200,7 @@ pub(crate) struct RecurrentTeam {
 
 impl RecurrentTeam {
     /// Why not, where it cannot run the cells.
-    pub(crate) fn make(gpu: &Gpu, cells: &[&Cell]) -> Result<Self, &'static str> {
+    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Result<Self, &'static str> {
         let spin = Spin::of(gpu)?;
         let cell = cells.first().filter(|cell| !is_rowwise(cell));
         let cell = cell.ok_or("an activation needs all units at once")?;
@@ -221,7 +222,7 @@ impl RecurrentTeam {
         let activations = [cell.activation.code(), cell.recurrent_activation.code()];
         let pipeline = |rows: usize| {
             let constants = [&activations[..], &shape.constants(rows)].concat();
-            (rows, gpu.pipeline(&SHADER, &constants))
+            (rows, gpu.pipeline_for(&SHADER, form, &constants))
         };
         Ok(Self {
             pipelines: heights.into_iter().map(pipeline).collect(),

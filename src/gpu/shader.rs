@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::device::Gpu;
+use super::weights::Form;
 #[cfg(test)]
 use super::{gather, input_projection, recurrent_solo, recurrent_step, recurrent_team, residency};
 
@@ -60,9 +61,9 @@ const IMMEDIATE: &str = "var<immediate> params";
 
 impl Shader {
     /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates; and with the constants that are no
-    /// overrides because an array is as long, `const NAME: u32 = …`, set in the text.
-    pub(crate) fn text(&self, immediates: bool, constants: &[u32]) -> String {
-        let mut text = format!("{SHARED}{}", self.source);
+    /// overrides because an array is as long, `const NAME: u32 = …`, set in the text. Weights are read in the form given.
+    pub(crate) fn text(&self, immediates: bool, form: Form, constants: &[u32]) -> String {
+        let mut text = format!("{SHARED}{}{}", form.text(), self.source);
         if immediates {
             text = text.replace(UNIFORM, IMMEDIATE);
         }
@@ -90,8 +91,8 @@ pub(crate) struct Pipeline {
     pub(crate) params_bytes: u64,
 }
 
-/// A shader's name and its constants.
-pub(crate) type Key = (&'static str, Vec<u32>);
+/// A shader's name, the form of the weights it reads, and its constants.
+pub(crate) type Key = (&'static str, Form, Vec<u32>);
 
 /// The pipelines of a device, each made once.
 #[derive(Debug, Default)]
@@ -102,11 +103,16 @@ pub(crate) struct Pipelines {
 impl Gpu {
     /// The pipeline of a shader with its constants, in the order of `Shader::constants`.
     pub(crate) fn pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Arc<Pipeline> {
+        self.pipeline_for(shader, Form::Full, constants)
+    }
+
+    /// The same for weights in a form.
+    pub(crate) fn pipeline_for(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Arc<Pipeline> {
         let mut made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (shader.name, constants.to_vec());
+        let key = (shader.name, form, constants.to_vec());
         let pipeline = made
             .entry(key)
-            .or_insert_with(|| Arc::new(self.make_pipeline(shader, constants)));
+            .or_insert_with(|| Arc::new(self.make_pipeline(shader, form, constants)));
         Arc::clone(pipeline)
     }
 
@@ -122,7 +128,7 @@ impl Gpu {
         made.retain(|key, _| known.contains(key));
     }
 
-    fn make_pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Pipeline {
+    fn make_pipeline(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Pipeline {
         let device = self.device();
         let params_bytes = shader.params.1 as u64;
         let entry = |binding, ty, dynamic, size| wgpu::BindGroupLayoutEntry {
@@ -164,7 +170,7 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: if immediates { shader.params.1 as u32 } else { 0 },
         });
-        let module = self.make_module(label, shader.text(immediates, constants));
+        let module = self.make_module(label, shader.text(immediates, form, constants));
         let values: Vec<(&str, f64)> = shader
             .constants
             .iter()

@@ -21,10 +21,20 @@ const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 const MOST_STORAGE_BUFFERS: usize = 8;
 
 /// Files that are a part of every shader.
-const SHARED_FILES: [&str; 2] = ["types.wgsl", "activations.wgsl"];
+const SHARED_FILES: [&str; 4] = [
+    "types.wgsl",
+    "activations.wgsl",
+    "weights_full.wgsl",
+    "weights_half.wgsl",
+];
 
-fn module(shader: &Shader) -> Module {
-    let text = shader.text(false, &[]);
+/// Every shader in every form of its weights.
+fn all() -> impl Iterator<Item = (&'static Shader, Form)> {
+    ALL.into_iter().flat_map(|shader| Form::ALL.map(|form| (shader, form)))
+}
+
+fn module(shader: &Shader, form: Form) -> Module {
+    let text = shader.text(false, form, &[]);
     naga::front::wgsl::parse_str(&text)
         .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&text)))
 }
@@ -61,10 +71,19 @@ fn struct_of<'a>(module: &'a Module, variable: &GlobalVariable) -> (&'a str, &'a
 
 #[test]
 fn every_shader_is_valid_without_any_optional_feature() {
-    for shader in ALL {
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
-        if let Err(error) = validator.validate(&module(shader)) {
-            panic!("{}: {}", shader.name, error.emit_to_string(&shader.text(false, &[])));
+    // what `Gpu::has_halves` stands for; no feature of wgpu, but a flag that some software adapters lack
+    let needed = |form| match form {
+        Form::Full => Capabilities::empty(),
+        Form::Half => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+    };
+    for (shader, form) in all() {
+        let mut validator = Validator::new(ValidationFlags::all(), needed(form));
+        if let Err(error) = validator.validate(&module(shader, form)) {
+            panic!(
+                "{}: {}",
+                shader.name,
+                error.emit_to_string(&shader.text(false, form, &[]))
+            );
         }
     }
 }
@@ -88,8 +107,8 @@ fn every_shader_stands_in_a_file_of_its_name() {
 
 #[test]
 fn the_uniform_is_the_struct_of_the_host() {
-    for shader in ALL {
-        let module = module(shader);
+    for (shader, form) in all() {
+        let module = module(shader, form);
         let uniforms: Vec<_> = module
             .global_variables
             .iter()
@@ -123,8 +142,8 @@ fn the_uniform_is_the_struct_of_the_host() {
 
 #[test]
 fn the_storage_buffers_are_those_of_the_table() {
-    for shader in ALL {
-        let module = module(shader);
+    for (shader, form) in all() {
+        let module = module(shader, form);
         let mut found = Vec::new();
         for (_, variable) in module.global_variables.iter() {
             if let AddressSpace::Storage { access } = variable.space {
@@ -149,8 +168,8 @@ fn the_storage_buffers_are_those_of_the_table() {
 
 #[test]
 fn the_overrides_are_the_constants_and_have_no_defaults() {
-    for shader in ALL {
-        let module = module(shader);
+    for (shader, form) in all() {
+        let module = module(shader, form);
         let mut found = BTreeSet::new();
         for (_, constant) in module.overrides.iter() {
             let name = constant.name.clone().unwrap();
@@ -183,7 +202,7 @@ fn the_overrides_are_the_constants_and_have_no_defaults() {
 
 #[test]
 fn constants_are_set_in_the_text() {
-    let text = recurrent_solo::SHADER.text(false, &[1, 2, 3, 128, 5, 12]);
+    let text = recurrent_solo::SHADER.text(false, Form::Full, &[1, 2, 3, 128, 5, 12]);
     for line in [
         "const ROWS: u32 = 3u;",
         "const WIDTH: u32 = 128u;",
@@ -193,8 +212,33 @@ fn constants_are_set_in_the_text() {
         assert!(text.contains(line), "{line}");
     }
     assert!(text.contains("var<uniform> params: Solo") && text.contains("override ACTIVATION: u32;"));
-    let immediate = recurrent_solo::SHADER.text(true, &[]);
+    let immediate = recurrent_solo::SHADER.text(true, Form::Full, &[]);
     assert!(immediate.contains("var<immediate> params: Solo") && !immediate.contains("var<uniform>"));
+}
+
+/// The form decides what an element of the weights is, and nothing else.
+#[test]
+fn weights_are_read_in_the_form_of_the_pipeline() {
+    let mut read = Vec::new();
+    for (shader, form) in all() {
+        let module = module(shader, form);
+        let elements = module.global_variables.iter().filter_map(|(_, variable)| {
+            let TypeInner::Array { stride, .. } = module.types[variable.ty].inner else {
+                return None;
+            };
+            let declared = format!("{}: array<Weights>", variable.name.as_deref()?);
+            shader.source.contains(&declared).then_some(u64::from(stride))
+        });
+        let elements: Vec<u64> = elements.collect();
+        match &elements[..] {
+            [] => assert!(!shader.source.contains("Weights"), "{}", shader.name),
+            [stride] => assert_eq!(*stride, form.bytes(4), "{}: {form:?}", shader.name),
+            _ => panic!("{}: more than one buffer of weights", shader.name),
+        }
+        read.extend(elements.first().map(|_| shader.name));
+    }
+    read.dedup();
+    assert_eq!(read, ["input_projection", "recurrent_step", "recurrent_solo"]);
 }
 
 /// What the host takes a workgroup of `recurrent_solo` for is what it is.
@@ -213,7 +257,7 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
             );
             for rows in [1, 8] {
                 let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
-                let text = recurrent_solo::SHADER.text(false, &[&[0, 0], &sizes[..]].concat());
+                let text = recurrent_solo::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat());
                 let module = naga::front::wgsl::parse_str(&text).unwrap();
                 let [width, parts, _] = module.entry_points[0].workgroup_size;
                 assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
@@ -237,8 +281,8 @@ fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
             for rows in [1, 8] {
                 let sizes = shape.constants(rows);
                 let texts = [
-                    recurrent_team::SHADER.text(false, &[&[0, 0], &sizes[..]].concat()),
-                    residency::SHADER.text(false, &sizes),
+                    recurrent_team::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat()),
+                    residency::SHADER.text(false, Form::Full, &sizes),
                 ];
                 for text in texts {
                     let module = naga::front::wgsl::parse_str(&text).unwrap();
@@ -257,8 +301,8 @@ fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
 
 #[test]
 fn every_shader_keeps_to_the_portable_floor() {
-    for shader in ALL {
-        let module = module(shader);
+    for (shader, form) in all() {
+        let module = module(shader, form);
         let [entry] = &module.entry_points[..] else {
             panic!("{}: {} entry points", shader.name, module.entry_points.len());
         };

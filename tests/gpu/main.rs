@@ -22,6 +22,7 @@ mod memory;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
 mod own_device;
+mod relaxed;
 mod rows;
 mod strategies;
 #[path = "../support/mod.rs"]
