@@ -31,10 +31,10 @@ const TEAM_STEPS: usize = 16;
 /// The environment variable that names a strategy to be taken wherever an LSTM can be run by it.
 const STRATEGY_VARIABLE: &str = "CELLSTATE_STRATEGY";
 
-/// Products of a step (units² for each position) up to which `solo` is the faster on a software adapter.
+/// For each direction, the products of a step (units² · positions) up to which `solo` is the faster on a software adapter.
 ///
 /// Measured on llvmpipe (Mesa 25.0.7, 256 bits, 2 threads), one direction, time of `step` over that of `solo`, the least of
-/// five rounds each; `step` is faster below 1:
+/// four or five rounds each, with other work on the machine; `step` is faster below 1:
 ///
 /// | units |   1 |   2 |   4 |   8 |  16 |  32 | 128 | 512 positions |
 /// |------:|----:|----:|----:|----:|----:|----:|----:|--------------:|
@@ -45,10 +45,21 @@ const STRATEGY_VARIABLE: &str = "CELLSTATE_STRATEGY";
 /// |    96 | 1.4 | 1.8 | 1.4 | 1.0 | 0.6 | 0.7 | 0.7 |           0.6 |
 /// |   128 | 1.3 | 1.7 | 0.9 | 0.7 | 0.8 | 0.8 | 0.6 |           1.0 |
 /// |   192 | 1.2 | 1.0 | 0.7 | 0.8 | 0.7 | 0.8 | 0.9 |           0.9 |
-/// |   256 | 0.7 | 1.0 | 0.6 | 0.7 | 0.6 | 0.5 | 0.8 |               |
+/// |   256 | 0.7 | 1.0 | 0.6 | 0.7 | 0.6 | 0.5 | 0.8 |           0.9 |
+///
+/// and of both directions in the same dispatches:
+///
+/// | units |   1 |   2 |   4 |   8 |  16 |  32 positions |
+/// |------:|----:|----:|----:|----:|----:|-------------:|
+/// |    32 |  12 |  10 | 4.2 | 2.7 | 2.5 |          1.7 |
+/// |    64 | 5.5 | 4.4 | 2.6 | 2.1 | 1.5 |          1.2 |
+/// |    96 | 3.4 | 2.9 | 1.9 | 1.0 | 0.9 |          0.9 |
+/// |   128 | 1.1 | 2.4 | 1.2 | 1.1 | 0.9 |          0.7 |
+/// |   192 | 0.7 | 0.8 | 0.7 | 0.6 | 0.7 |          0.7 |
 ///
 /// A dispatch costs about 15 microseconds there, and `step` has both threads where `solo` has one for each workgroup. What
-/// the two cost is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192².
+/// the two cost is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192². Two directions are two
+/// workgroups more to share the threads, so each may be as large (too large for 192 units).
 const SOLO_PRODUCTS: usize = 192 * 192;
 
 impl Asked {
@@ -117,7 +128,7 @@ fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, steps): (usize, usiz
     let can = |strategy| recurrence.can(strategy).is_ok();
     if gpu.info().device_type == wgpu::DeviceType::Cpu {
         let products = (recurrence.units * recurrence.units).saturating_mul(positions);
-        return match can(Strategy::Solo) && products <= SOLO_PRODUCTS {
+        return match can(Strategy::Solo) && products <= SOLO_PRODUCTS * recurrence.directions {
             true => choice(
                 Strategy::Solo,
                 "on a software adapter dispatching so small a step costs more than running it",

@@ -21,6 +21,7 @@ mod shader;
 mod sizes;
 mod timer;
 mod tune;
+#[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 mod tuned;
 #[cfg(not(target_arch = "wasm32"))]
 mod tuning_file;

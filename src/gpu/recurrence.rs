@@ -224,8 +224,9 @@ impl Recurrence {
 
     /// The dispatches for so many steps of so many positions.
     pub(crate) fn launches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
-        match (strategy, &self.solo) {
-            (Strategy::Solo, Some(solo)) => solo.launches(positions, steps),
+        match (strategy, &self.solo, &self.team) {
+            (Strategy::Solo, Some(solo), _) => solo.launches(positions, steps),
+            (Strategy::Team, _, Ok(team)) => team.dispatches(positions, steps),
             _ => steps,
         }
     }

@@ -78,7 +78,6 @@ impl Tuned {
 
     /// Remembers what the lines of a file say of this GPU, the later ones before the earlier ones; what was measured by this
     /// process stands. Lines that say nothing of it, or nothing at all, are passed over.
-    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
     pub(crate) fn read(&self, gpu: &str, text: &[u8]) {
         let mut answers = self.lock();
         for (key, strategy) in lines(text).filter_map(|line| parse(gpu, line)) {

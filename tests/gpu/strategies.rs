@@ -241,3 +241,42 @@ fn the_environment_names_one_where_it_can_be_done() {
         );
     }
 }
+
+/// The table of `gpu/choice.rs`, at its edges.
+#[test]
+fn a_software_adapter_takes_solo_for_small_steps() {
+    use Strategy::{Solo, Step};
+    for device in devices().iter().skip(1) {
+        if device.gpu().unwrap().info().device_type != wgpu::DeviceType::Cpu
+            || std::env::var_os("CELLSTATE_STRATEGY").is_some()
+        {
+            continue;
+        }
+        for (units, batch, strategy) in [
+            (8, 576, Solo),
+            (8, 577, Step),
+            (96, 4, Solo),
+            (96, 5, Step),
+            (192, 1, Solo),
+            (193, 1, Step),
+        ] {
+            let explained = Lstm::new(2, units).on(device).unwrap().explain(batch, 7).unwrap();
+            assert_eq!(
+                explained.strategies(),
+                [strategy],
+                "{units} units, batch {batch}: {explained}"
+            );
+            let both = cellstate::Bidirectional::new(Lstm::new(2, units)).on(device).unwrap();
+            assert_eq!(
+                both.explain(batch, 7).unwrap().strategies(),
+                [Solo],
+                "{units} units, batch {batch}"
+            );
+            assert_eq!(
+                both.explain(2 * batch + 1, 7).unwrap().strategies(),
+                [Step],
+                "{units} units, batch {batch}"
+            );
+        }
+    }
+}
