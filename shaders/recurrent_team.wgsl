@@ -80,25 +80,23 @@ fn main(
         let after = (step - params.first_step + 1u) % TILES * ROWS * VECTORS; // and where after it
         let count = min(ROWS, max(starts[step + 1u] - starts[step], first) - first);
         // what the others have made of the step before; each invocation waits for words of its own
+        let wanted = select(0u, count * others, step > params.first_step);
         var polls = 0u;
-        for (var at = lane; step > params.first_step && at < count * others; at += WIDTH * PARTS) {
+        for (var at = lane; at < wanted;) {
             let k = at % others + select(0u, own, at % others >= first_unit);
-            let place = words + at / others * units + k;
-            var word = atomicLoad(&exchange[place]);
-            while (word == 0u && polls < params.most_polls) {
-                polls++;
-                // with no writing in it, a compiler would take the load out of the loop
-                if (polls % 64u == 0u && atomicOr(&control[0], 0u) != 0u) {
-                    polls = params.most_polls;
-                }
-                word = atomicLoad(&exchange[place]);
+            let word = atomicLoad(&exchange[words + at / others * units + k]);
+            if (word != 0u) {
+                tile[before + at / others * VECTORS + k / 4u][k % 4u] = bitcast<f32>(~word);
+                at += WIDTH * PARTS;
+                continue;
             }
-            if (word == 0u) {
+            polls++;
+            // with a load only, a compiler would take the one above out of the loop too
+            if (polls == params.most_polls || polls % 64u == 0u && atomicOr(&control[0], 0u) != 0u) {
                 atomicStore(&control[0], step + 1u);
                 atomicStore(&leaving, 1u);
                 break;
             }
-            tile[before + at / others * VECTORS + k / 4u][k % 4u] = bitcast<f32>(~word);
         }
         if (workgroupUniformLoad(&leaving) != 0u || count == 0u) {
             return;
@@ -146,5 +144,6 @@ fn main(
             let word = ~bitcast<u32>(h); // zero for one NaN, which goes as another
             atomicStore(&exchange[words + row * units + unit], select(word, ~0x7fc00000u, word == 0u));
         }
+        workgroupBarrier(); // nobody waits before all of the workgroup have handed on
     }
 }

@@ -1,7 +1,8 @@
 //! Where to run: the CPU or a GPU.
 
 use crate::error::{Error, Result};
-use crate::gpu::device::{Adapter, Gpu};
+use crate::gpu::adapter::Adapter;
+use crate::gpu::device::Gpu;
 
 /// Where to run: the CPU or a GPU. Cloning is cheap.
 ///

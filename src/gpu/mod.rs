@@ -1,5 +1,6 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 
+pub(crate) mod adapter;
 pub(crate) mod buffer;
 mod choice;
 mod commands;

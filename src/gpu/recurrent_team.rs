@@ -50,7 +50,7 @@ const INVOCATIONS: usize = 256;
 /// Words of `exchange` before those of the first step.
 const HEAD: usize = 4;
 
-/// Words of `exchange` of a launch, if a step has not more.
+/// Words of `exchange`, at most.
 const EXCHANGE: usize = 1 << 20;
 
 /// Products of a workgroup in a launch, at most: no driver should take it for one that hangs.
@@ -193,6 +193,8 @@ pub(crate) struct RecurrentTeam {
     directions: usize,
     /// Teams that run at the same time.
     most_teams: usize,
+    /// Words of `exchange` after its head, at most.
+    exchange_words: usize,
     most_polls: u32,
     /// Workgroups that a launch lacks: the tests see by it what happens when one does not run.
     missing: usize,
@@ -215,9 +217,15 @@ impl RecurrentTeam {
         let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
         let heights: Vec<usize> = HEIGHTS.into_iter().filter(fits).collect();
         let tallest = *heights.last().ok_or("a state does not fit the memory of a workgroup")?;
-        let budget = residency::budget(gpu, spin, shape, tallest);
-        if budget < shape.members {
+        let most_teams = residency::budget(gpu, spin, shape, tallest) / shape.members;
+        if most_teams == 0 {
             return Err("too few of its workgroups run at the same time");
+        }
+        let exchange_words = EXCHANGE
+            .min((gpu.largest_binding() / VALUE) as usize)
+            .saturating_sub(HEAD);
+        if most_teams * tallest * units > exchange_words {
+            return Err("what the workgroups hand each other in one step does not fit a binding");
         }
         let activations = [cell.activation.code(), cell.recurrent_activation.code()];
         let pipeline = |rows: usize| {
@@ -229,7 +237,8 @@ impl RecurrentTeam {
             shape,
             units,
             directions: cells.len(),
-            most_teams: budget / shape.members,
+            most_teams,
+            exchange_words,
             most_polls: spin.most_polls,
             missing: 0,
         })
@@ -277,7 +286,9 @@ impl RecurrentTeam {
         let products = self.shape.slice * self.units * rows;
         Launch {
             teams,
-            steps: (EXCHANGE / step_words.max(1)).min(LAUNCH / products.max(1)).max(1),
+            steps: (self.exchange_words / step_words.max(1))
+                .min(LAUNCH / products.max(1))
+                .max(1),
             step_words,
         }
     }

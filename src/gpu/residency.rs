@@ -36,10 +36,10 @@ const NVIDIA: u32 = 0x10de;
 const AMD: u32 = 0x1002;
 
 /// How often an invocation asks before it gives up. A question takes a GPU some tenths of a microsecond, so that it is a few
-/// hundredths of a second in all, far from what makes a driver reset it. In software it takes some tens of nanoseconds, and the
-/// other workgroup may have lost its processor to another program.
+/// hundredths of a second in all, far from what makes a driver reset it. In software the other workgroup may have lost its
+/// processor to another program for as long, so there it is some tenths of a second.
 const MOST_POLLS: u32 = 1 << 16;
-const MOST_POLLS_IN_SOFTWARE: u32 = 1 << 23;
+const MOST_POLLS_IN_SOFTWARE: u32 = 1 << 22;
 
 /// How workgroups may wait for each other on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -238,7 +238,10 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         read.extend(elements.first().map(|_| shader.name));
     }
     read.dedup();
-    assert_eq!(read, ["input_projection", "recurrent_step", "recurrent_solo", "recurrent_team"]);
+    assert_eq!(
+        read,
+        ["input_projection", "recurrent_step", "recurrent_solo", "recurrent_team"]
+    );
 }
 
 /// What the host takes a workgroup of `recurrent_solo` for is what it is.

@@ -102,6 +102,29 @@ fn teams_give_the_numbers_of_the_cpu() {
     }
 }
 
+/// Two workgroups of which none can go on without the other do get to the end. A single attempt may fail where the machine has
+/// much else to do, five in a row do not.
+#[test]
+fn teams_get_to_the_end() {
+    for (device, _) in adapters().into_iter().filter(|(_, able)| *able) {
+        for (features, units, batch, time_steps) in SIZES {
+            for model in models(features, units) {
+                let teams = model
+                    .on_with(&device, &Settings::new().strategy(Strategy::Team))
+                    .unwrap();
+                let counters = teams.gpu().unwrap().counters();
+                let input = Sequences::from(Array3::from_elem((batch, time_steps, features), 0.5));
+                let is_through = (0..5).any(|_| {
+                    let before = counters.aborted_teams();
+                    teams.run(&input).unwrap();
+                    counters.aborted_teams() == before
+                });
+                assert!(is_through, "{}: {units} units, ({batch}, {time_steps})", device.name());
+            }
+        }
+    }
+}
+
 /// What teams need on the GPU is told beforehand, and made once.
 #[test]
 fn teams_take_the_memory_that_is_told() {
