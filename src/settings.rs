@@ -207,7 +207,10 @@ pub enum Strategy {
     /// costs more than running it.
     Solo,
     /// Several workgroups share the units and hand each other the hidden state within one dispatch: where all of them run at
-    /// the same time.
+    /// the same time, on Vulkan and DX12 of NVIDIA and AMD. It is only taken where it is named, or where
+    /// [`Runner::tune`](crate::Runner::tune) has found it the fastest with a
+    /// [`tuning_file`](crate::Settings::tuning_file). Where the workgroups turn out not to run at the same time the batch is
+    /// run again by `Step`, whose last bits may be others.
     Team,
 }
 

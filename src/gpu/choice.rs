@@ -23,11 +23,6 @@ pub(crate) struct Asked {
     pub(crate) precision: Precision,
 }
 
-/// Below so many operations of a step it is not arithmetic that costs, but handing h on; and so many steps pay for starting
-/// a team. Both are estimates: there has been no GPU to measure them on.
-const TEAM_OPERATIONS: usize = 100_000_000;
-const TEAM_STEPS: usize = 16;
-
 /// The environment variable that names a strategy to be taken wherever an LSTM can be run by it.
 const STRATEGY_VARIABLE: &str = "CELLSTATE_STRATEGY";
 
@@ -92,11 +87,12 @@ fn of_environment() -> Result<Option<Strategy>> {
     }
 }
 
-/// Whether there is any use in making the strategy team ready: it was asked for, or a GPU may find it the fastest. A software
-/// adapter does not.
-pub(crate) fn may_choose_team(gpu: &Gpu, units: usize, asked: Option<Strategy>) -> bool {
-    let is_worthwhile = 8 * units * units < TEAM_OPERATIONS;
-    asked == Some(Strategy::Team) || is_worthwhile && gpu.info().device_type != wgpu::DeviceType::Cpu
+/// Whether the strategy team is to be made ready. The table never takes it, for no adapter was measured on which it is the
+/// fastest: it is there for who names it, and for `Runner::tune` where answers are kept. On a software adapter it is never
+/// the fastest.
+pub(crate) fn wants_team(gpu: &Gpu, settings: &Settings, asked: Asked) -> bool {
+    let tuned = settings.wanted_tuning_file().is_some() && gpu.info().device_type != wgpu::DeviceType::Cpu;
+    tuned || asked.named() == Some(Strategy::Team)
 }
 
 /// The strategy for `positions` sequences of at most `steps` steps: what is asked for by name, else what was measured, else
@@ -110,7 +106,9 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
         };
     }
     let tuned = gpu.tuned().of(|| Key::new(recurrence, asked.precision, size));
-    if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy)) {
+    // a team that once waited in vain may do so again
+    let trusted = |strategy| strategy != Strategy::Team || gpu.counters().aborted_teams() == 0;
+    if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy) && trusted(strategy)) {
         return Choice {
             strategy,
             reason: from.reason().into(),
@@ -120,7 +118,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
 }
 
 /// The strategy by limits and sizes alone.
-fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, steps): (usize, usize)) -> Choice {
+fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, _steps): (usize, usize)) -> Choice {
     let choice = |strategy, reason: &'static str| Choice {
         strategy,
         reason: reason.into(),
@@ -144,14 +142,6 @@ fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, steps): (usize, usiz
         return choice(
             Strategy::Solo,
             "the weights find room in the registers of a workgroup, so they are read once and no step is dispatched",
-        );
-    }
-    let operations = 8 * positions.saturating_mul(recurrence.units * recurrence.units);
-    let is_latency = operations < TEAM_OPERATIONS && steps >= TEAM_STEPS;
-    if is_latency && can(Strategy::Team) && gpu.counters().aborted_teams() == 0 {
-        return choice(
-            Strategy::Team,
-            "workgroups that share the units run a step faster than it is dispatched",
         );
     }
     choice(Strategy::Step, "every GPU and every size can be run by it")

@@ -9,9 +9,9 @@
 use std::env;
 
 use super::*;
+use crate::gpu::adapter::Adapter;
 use crate::gpu::buffer::Use;
 use crate::gpu::commands::record_bytes;
-use crate::gpu::adapter::Adapter;
 use crate::gpu::mapped::Mapped;
 use crate::layer::half::{from_half_bits, half_bits};
 

@@ -100,6 +100,7 @@ impl GpuModel {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let places = Place::all(parts);
         let placed: Vec<(&Cell, &Place)> = parts.cells.iter().zip(&places).collect();
+        let wants_team = choice::wants_team(gpu, settings, asked);
         let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
         for placed in placed.chunk_by(|(_, one), (_, next)| one.recurrence == next.recurrence) {
             let cells: Vec<&Cell> = placed.iter().map(|&(cell, _)| cell).collect();
@@ -108,7 +109,7 @@ impl GpuModel {
             for cell in &cells {
                 projections.push(cell_projection(gpu, form, cell, cells.len())?);
             }
-            recurrences.push(Recurrence::make(gpu, "lstm", form, &cells, asked.named()));
+            recurrences.push(Recurrence::make(gpu, "lstm", form, &cells, wants_team));
         }
         choice::check(gpu, &recurrences, settings.wanted_strategy())?;
         let denses = parts

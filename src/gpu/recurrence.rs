@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use super::choice;
 use super::commands::Commands;
 use super::device::Gpu;
 use super::recurrent_solo::RecurrentSolo;
@@ -163,7 +162,7 @@ impl Stretch<'_> {
 
 impl Recurrence {
     /// The cells are the directions of one layer, or a single cell.
-    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, cells: &[&Cell], asked: Option<Strategy>) -> Self {
+    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, cells: &[&Cell], wants_team: bool) -> Self {
         let units = cells.first().map_or(0, |cell| cell.units());
         let packed: Vec<[f32; GATES]> = cells
             .iter()
@@ -179,9 +178,9 @@ impl Recurrence {
             directions: cells.len(),
             step: RecurrentStep::make(gpu, form, cells),
             solo: RecurrentSolo::make(gpu, form, cells),
-            team: match choice::may_choose_team(gpu, units, asked) {
+            team: match wants_team {
                 true => RecurrentTeam::make(gpu, form, cells),
-                false => Err("it is never the fastest there, and has not been asked for"),
+                false => Err("neither was it asked for by name, nor is there a tuning file on a GPU"),
             },
             recurrent_kernel: gpu.upload_weights(&format!("cellstate.{label}.recurrent_kernel"), form, &packed),
         }
@@ -215,9 +214,9 @@ impl Recurrence {
         match strategy {
             Strategy::Step => Ok(()),
             Strategy::Solo if self.solo.is_some() => Ok(()),
-            Strategy::Solo => {
-                Err("a state does not fit the memory of a workgroup, or an activation needs all units at once")
-            }
+            Strategy::Solo => Err(
+                "the weights or a state do not fit a workgroup, an activation needs all units at once, or the device was opened with too few storage buffers",
+            ),
             Strategy::Team => self.team.as_ref().map(|_| ()).map_err(|&why| why),
         }
     }

@@ -114,6 +114,9 @@ impl RecurrentSolo {
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Option<Self> {
         let cell = cells.first().filter(|cell| !is_rowwise(cell))?;
         let limits = gpu.limits();
+        if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
+            return None;
+        }
         let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let units = cell.units();
         let shape = Shape::of(

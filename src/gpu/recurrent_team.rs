@@ -204,16 +204,20 @@ impl RecurrentTeam {
     /// Why not, where it cannot run the cells.
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Result<Self, &'static str> {
         let spin = Spin::of(gpu)?;
+        let units = cells.first().map_or(0, |cell| cell.units());
+        let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
+        let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
+        let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+        Self::of_shape(gpu, form, cells, spin, shape)
+    }
+
+    fn of_shape(gpu: &Gpu, form: Form, cells: &[&Cell], spin: Spin, shape: Shape) -> Result<Self, &'static str> {
         let cell = cells.first().filter(|cell| !is_rowwise(cell));
         let cell = cell.ok_or("an activation needs all units at once")?;
         let limits = gpu.limits();
         if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
             return Err("the device was opened with too few storage buffers for a shader");
         }
-        let units = cell.units();
-        let most_invocations = limits.max_compute_invocations_per_workgroup as usize;
-        let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
-        let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
         let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
         let heights: Vec<usize> = HEIGHTS.into_iter().filter(fits).collect();
         let tallest = *heights.last().ok_or("a state does not fit the memory of a workgroup")?;
@@ -221,6 +225,7 @@ impl RecurrentTeam {
         if most_teams == 0 {
             return Err("too few of its workgroups run at the same time");
         }
+        let units = cell.units();
         let exchange_words = EXCHANGE
             .min((gpu.largest_binding() / VALUE) as usize)
             .saturating_sub(HEAD);

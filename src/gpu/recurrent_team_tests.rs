@@ -83,6 +83,39 @@ fn a_run_whose_team_is_not_complete_is_run_again() {
     }
 }
 
+/// As on a GPU, where the invocations of a unit share its sum and a tile serves before and after the step.
+#[test]
+fn a_sum_in_parts_is_the_same() {
+    for gpu in adapters() {
+        for (units, batch, parts) in [(21, 9, 3), (21, 1, 2), (40, 3, 8), (7, 2, 2)] {
+            let model = model(units);
+            let want = run(&on(&gpu, &model, Strategy::Step), batch, 30);
+            let mut teams = on(&gpu, &model, Strategy::Team);
+            let slice = units.div_ceil(2);
+            let shape = Shape {
+                members: 2,
+                slice,
+                width: slice.next_multiple_of(8),
+                parts,
+                weights: units.div_ceil(parts).next_multiple_of(4),
+            };
+            let cells: Vec<&Cell> = model.parts().cells.iter().collect();
+            let made = RecurrentTeam::of_shape(&gpu, Form::Full, &cells, Spin::of(&gpu).unwrap(), shape);
+            teams.weights.recurrences[0].team = Ok(made.unwrap());
+            let is_through = (0..5).any(|_| {
+                let before = gpu.counters().aborted_teams();
+                let got = run(&teams, batch, 30);
+                for (got, want) in got.outputs.iter().zip(&want.outputs) {
+                    let far = got.iter().zip(want).any(|(got, want)| (got - want).abs() > 1e-5);
+                    assert!(!far, "{units} units in {parts} parts");
+                }
+                gpu.counters().aborted_teams() == before
+            });
+            assert!(is_through, "{units} units in {parts} parts");
+        }
+    }
+}
+
 /// Waiting ends even if all workgroups but few wait for such that cannot start, because there are too many of them.
 #[test]
 fn teams_larger_than_the_gpu_end() {

@@ -35,9 +35,9 @@ const MOST_WORKGROUPS: usize = 256;
 const NVIDIA: u32 = 0x10de;
 const AMD: u32 = 0x1002;
 
-/// How often an invocation asks before it gives up. A question takes a GPU some tenths of a microsecond, so that it is a few
-/// hundredths of a second in all, far from what makes a driver reset it. In software the other workgroup may have lost its
-/// processor to another program for as long, so there it is some tenths of a second.
+/// How often an invocation asks before it gives up. On a GPU it should be some hundredths of a second in all, far from what
+/// makes a driver reset it: an estimate, for there was none to measure it on. In software the other workgroup may have lost its
+/// processor to another program, so there it is up to a second on a busy machine.
 const MOST_POLLS: u32 = 1 << 16;
 const MOST_POLLS_IN_SOFTWARE: u32 = 1 << 22;
 
