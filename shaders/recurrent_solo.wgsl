@@ -16,7 +16,7 @@ const WIDTH: u32 = 64u;             // invocations of a part: at least the units
 const PARTS: u32 = 4u;
 const WEIGHTS: u32 = 16u;           // rows of the recurrent kernel of a part, a multiple of four
 
-const VECTORS: u32 = PARTS * WEIGHTS / 4u; // h of a position
+const STATE: u32 = PARTS * WEIGHTS; // h of a position
 const SUMS: u32 = ROWS * WIDTH;            // the sums of a part
 
 @group(0) @binding(0) var<uniform> params: Solo;
@@ -26,7 +26,8 @@ const SUMS: u32 = ROWS * WIDTH;            // the sums of a part
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
 @group(0) @binding(5) var<storage, read> starts: array<u32>;                 // [step] the row of position 0
 
-var<workgroup> tile: array<vec4<f32>, 2u * ROWS * VECTORS>;                     // [before or after][row][k] h
+// no vec4, though they are read in fours: who writes one component of a vec4 in workgroup memory may write the others too
+var<workgroup> tile: array<f32, 2u * ROWS * STATE>;                             // [before or after][row][k] h
 var<workgroup> partial: array<vec4<f32>, min(PARTS - 1u, 1u) * PARTS * SUMS + 1u>; // [part][row][unit]
 
 @compute @workgroup_size(WIDTH, PARTS)
@@ -59,19 +60,18 @@ fn main(
         }
     }
     let present = min(ROWS, params.positions - first);
-    for (var number = lane; number < 2u * ROWS * VECTORS; number += WIDTH * PARTS) {
-        let row = number / VECTORS;
-        let k = number % VECTORS * 4u;
-        tile[number] = vec4<f32>();
+    for (var number = lane; number < 2u * ROWS * STATE; number += WIDTH * PARTS) {
+        let row = number / STATE;
+        let k = number % STATE;
+        tile[number] = 0.0;
         if (row < present && k < stride) {
-            let at = (hidden_start + params.previous_row + row) * stride + k;
-            tile[number] = vec4<f32>(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
+            tile[number] = hidden[(hidden_start + params.previous_row + row) * stride + k];
         }
     }
     workgroupBarrier();
 
     var before = 0u;             // where in the tile h is before the step,
-    var after = ROWS * VECTORS;  // and where after it
+    var after = ROWS * STATE;  // and where after it
     for (var step = params.first_step; step < params.last_step; step++) {
         let start = starts[step];
         let positions = starts[step + 1u] - start;
@@ -91,11 +91,11 @@ fn main(
         }
         for (var k = 0u; k < WEIGHTS; k += 4u) {
             for (var row = 0u; row < ROWS; row++) {
-                let h = tile[before + row * VECTORS + (part * WEIGHTS + k) / 4u];
-                sums[row] += h.x * weights[k];
-                sums[row] += h.y * weights[k + 1u];
-                sums[row] += h.z * weights[k + 2u];
-                sums[row] += h.w * weights[k + 3u];
+                let h = before + row * STATE + part * WEIGHTS + k;
+                sums[row] += tile[h] * weights[k];
+                sums[row] += tile[h + 1u] * weights[k + 1u];
+                sums[row] += tile[h + 2u] * weights[k + 2u];
+                sums[row] += tile[h + 3u] * weights[k + 3u];
             }
         }
         if (PARTS > 1u) {
@@ -124,7 +124,7 @@ fn main(
             let h = output * activate(ACTIVATION, cell);
             cell_state[cell_index] = cell;
             hidden[(current_row + row) * stride + unit] = h;
-            tile[after + row * VECTORS + unit / 4u][unit % 4u] = h;
+            tile[after + row * STATE + unit] = h;
         }
         workgroupBarrier();
         let swapped = before;

@@ -18,7 +18,7 @@ const WIDTH: u32 = 64u;             // invocations of a part: at least the units
 const PARTS: u32 = 4u;
 const WEIGHTS: u32 = 16u;           // rows of the recurrent kernel of a part, a multiple of four
 
-const VECTORS: u32 = PARTS * WEIGHTS / 4u;   // h of a position
+const STATE: u32 = PARTS * WEIGHTS;          // h of a position
 const TILES: u32 = 2u - min(PARTS - 1u, 1u); // several parts wait for each other anyway, so one tile is enough
 const HEAD: u32 = 4u;                        // words of `exchange` before those of the first step; the first counts tickets
 
@@ -31,7 +31,7 @@ const HEAD: u32 = 4u;                        // words of `exchange` before those
 @group(0) @binding(6) var<storage, read_write> exchange: array<atomic<u32>>; // [step][team][row][unit] h
 @group(0) @binding(7) var<storage, read_write> control: array<atomic<u32>>;  // the abort word: a step from 1 on, or 0
 
-var<workgroup> tile: array<vec4<f32>, TILES * ROWS * VECTORS>;                      // [before or after][row][k] h
+var<workgroup> tile: array<f32, TILES * ROWS * STATE>;                              // [before or after][row][k] h
 var<workgroup> partial: array<vec4<f32>, (2u - TILES) * PARTS * ROWS * WIDTH + 1u>; // [part][row][unit] sums
 var<workgroup> ticket: u32;
 var<workgroup> leaving: atomic<u32>;
@@ -66,18 +66,18 @@ fn main(
             weights[k] = unpacked(recurrent_kernel[(direction * units + part * WEIGHTS + k) * units + unit]);
         }
     }
-    for (var at = lane; at < TILES * ROWS * VECTORS; at += WIDTH * PARTS) {
-        let row = at / VECTORS;
-        let k = (hidden_start + params.previous_row + row) * stride + at % VECTORS * 4u;
-        tile[at] = vec4<f32>();
-        if (row < ROWS && first + row < starts[params.first_step + 1u] - starts[params.first_step] && at % VECTORS * 4u < stride) {
-            tile[at] = vec4<f32>(hidden[k], hidden[k + 1u], hidden[k + 2u], hidden[k + 3u]);
+    for (var at = lane; at < TILES * ROWS * STATE; at += WIDTH * PARTS) {
+        let row = at / STATE;
+        let k = at % STATE;
+        tile[at] = 0.0;
+        if (row < ROWS && first + row < starts[params.first_step + 1u] - starts[params.first_step] && k < stride) {
+            tile[at] = hidden[(hidden_start + params.previous_row + row) * stride + k];
         }
     }
     var words = HEAD; // those of the step before, then those of the step
     for (var step = params.first_step; step < params.last_step; step++) {
-        let before = (step - params.first_step) % TILES * ROWS * VECTORS; // where in the tile h is before the step,
-        let after = (step - params.first_step + 1u) % TILES * ROWS * VECTORS; // and where after it
+        let before = (step - params.first_step) % TILES * ROWS * STATE; // where in the tile h is before the step,
+        let after = (step - params.first_step + 1u) % TILES * ROWS * STATE; // and where after it
         let count = min(ROWS, max(starts[step + 1u] - starts[step], first) - first);
         // what the others have made of the step before; each invocation waits for words of its own
         let wanted = select(0u, count * others, step > params.first_step);
@@ -86,13 +86,13 @@ fn main(
             let k = at % others + select(0u, own, at % others >= first_unit);
             let word = atomicLoad(&exchange[words + at / others * units + k]);
             if (word != 0u) {
-                tile[before + at / others * VECTORS + k / 4u][k % 4u] = bitcast<f32>(~word);
+                tile[before + at / others * STATE + k] = bitcast<f32>(~word);
                 at += WIDTH * PARTS;
                 continue;
             }
             polls++;
             // with a load only, a compiler would take the one above out of the loop too
-            if (polls == params.most_polls || polls % 64u == 0u && atomicOr(&control[0], 0u) != 0u) {
+            if (polls == params.most_polls || (polls % 64u == 0u && atomicOr(&control[0], 0u) != 0u)) {
                 atomicStore(&control[0], step + 1u);
                 atomicStore(&leaving, 1u);
                 break;
@@ -113,11 +113,11 @@ fn main(
         }
         for (var k = 0u; k < WEIGHTS; k += 4u) {
             for (var row = 0u; row < ROWS; row++) {
-                let h = tile[before + row * VECTORS + (part * WEIGHTS + k) / 4u];
-                sums[row] += h.x * weights[k];
-                sums[row] += h.y * weights[k + 1u];
-                sums[row] += h.z * weights[k + 2u];
-                sums[row] += h.w * weights[k + 3u];
+                let h = before + row * STATE + part * WEIGHTS + k;
+                sums[row] += tile[h] * weights[k];
+                sums[row] += tile[h + 1u] * weights[k + 1u];
+                sums[row] += tile[h + 2u] * weights[k + 2u];
+                sums[row] += tile[h + 3u] * weights[k + 3u];
             }
         }
         if (PARTS > 1u) {
@@ -127,9 +127,9 @@ fn main(
             workgroupBarrier();
         }
         for (var row = part; row < count && invocation.x < own; row += PARTS) {
-            var gate = sums[row];
-            for (var other = 1u; other < PARTS; other++) {
-                gate += partial[((part + other) % PARTS * ROWS + row) * WIDTH + invocation.x];
+            var gate = select(vec4<f32>(), sums[row], PARTS == 1u);
+            for (var other = 0u; PARTS > 1u && other < PARTS; other++) {
+                gate += partial[(other * ROWS + row) * WIDTH + invocation.x];
             }
             let input = activate(RECURRENT_ACTIVATION, gate.x);
             let forget = activate(RECURRENT_ACTIVATION, gate.y);
@@ -140,7 +140,7 @@ fn main(
             let h = output * activate(ACTIVATION, cell);
             cell_state[cell_index] = cell;
             hidden[(current_row + row) * stride + unit] = h;
-            tile[after + row * VECTORS + unit / 4u][unit % 4u] = h;
+            tile[after + row * STATE + unit] = h;
             let word = ~bitcast<u32>(h); // zero for one NaN, which goes as another
             atomicStore(&exchange[words + row * units + unit], select(word, ~0x7fc00000u, word == 0u));
         }

@@ -219,9 +219,10 @@ impl Strategy {
     ///
     /// ```
     /// # use cellstate::Strategy;
-    /// assert_eq!(Strategy::ALL.map(|strategy| strategy.name()), ["step", "solo", "team"]);
+    /// let names: Vec<&str> = Strategy::ALL.iter().map(|strategy| strategy.name()).collect();
+    /// assert_eq!(names, ["step", "solo", "team"]);
     /// ```
-    pub const ALL: [Self; 3] = [Self::Step, Self::Solo, Self::Team];
+    pub const ALL: &'static [Self] = &[Self::Step, Self::Solo, Self::Team];
 
     /// The name: `step`, `solo`, `team`.
     ///
@@ -249,7 +250,7 @@ impl FromStr for Strategy {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        by_name("strategy", name, &Self::ALL, Self::name)
+        by_name("strategy", name, Self::ALL, Self::name)
     }
 }
 
@@ -278,9 +279,10 @@ impl Instructions {
     ///
     /// ```
     /// # use cellstate::Instructions;
-    /// assert_eq!(Instructions::ALL.map(|path| path.name()), ["avx512", "avx2", "neon", "plain"]);
+    /// let names: Vec<&str> = Instructions::ALL.iter().map(|path| path.name()).collect();
+    /// assert_eq!(names, ["avx512", "avx2", "neon", "plain"]);
     /// ```
-    pub const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
+    pub const ALL: &'static [Self] = &[Self::Avx512, Self::Avx2, Self::Neon, Self::Plain];
 
     /// The name: `avx512`, `avx2`, `neon`, `plain`.
     ///
@@ -309,7 +311,7 @@ impl FromStr for Instructions {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        by_name("instructions", name, &Self::ALL, Self::name)
+        by_name("instructions", name, Self::ALL, Self::name)
     }
 }
 
@@ -331,10 +333,10 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        for strategy in Strategy::ALL {
+        for &strategy in Strategy::ALL {
             assert_eq!(strategy.to_string().parse::<Strategy>().unwrap(), strategy);
         }
-        for path in Instructions::ALL {
+        for &path in Instructions::ALL {
             assert_eq!(path.to_string().to_uppercase().parse::<Instructions>().unwrap(), path);
         }
         let error = "warp".parse::<Strategy>().unwrap_err().to_string();

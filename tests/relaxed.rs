@@ -99,7 +99,7 @@ impl Case {
 fn relaxed_is_full_with_rounded_weights() {
     let pools = [1, 2, 16].map(|threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
     let mut paths = Vec::new();
-    for instructions in Instructions::ALL {
+    for &instructions in Instructions::ALL {
         let full = Settings::new().instructions(instructions);
         let relaxed = full.clone().precision(Precision::Relaxed);
         for (units, features) in UNITS_AND_FEATURES {

@@ -1,7 +1,7 @@
 //! The vector instructions of the machine behind one trait.
 //!
 //! A kernel is written once, for any [`Simd`], in safe Rust. `run` of [`Plain`], [`Avx2`], [`Avx512`] and [`Neon`] compiles it
-//! once more for each. This is the only file of the crate with unsafe code: the calls of intrinsics, which are sound because a
+//! once more for each. This is the only file of the CPU path with unsafe code: the calls of intrinsics, which are sound because a
 //! value of these types is made only where the machine was found to have the instructions.
 #![allow(unsafe_code, reason = "vector instructions; see above")]
 

@@ -114,11 +114,11 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
             reason: from.reason().into(),
         };
     }
-    by_table(gpu, recurrence, size)
+    by_table(gpu, recurrence, size.0)
 }
 
 /// The strategy by limits and sizes alone.
-fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, _steps): (usize, usize)) -> Choice {
+fn by_table(gpu: &Gpu, recurrence: &Recurrence, positions: usize) -> Choice {
     let choice = |strategy, reason: &'static str| Choice {
         strategy,
         reason: reason.into(),
@@ -141,7 +141,7 @@ fn by_table(gpu: &Gpu, recurrence: &Recurrence, (positions, _steps): (usize, usi
     if can(Strategy::Solo) {
         return choice(
             Strategy::Solo,
-            "the weights find room in the registers of a workgroup, so they are read once and no step is dispatched",
+            "the weights should find room in the registers of a workgroup, so they are read once and no step is dispatched",
         );
     }
     choice(Strategy::Step, "every GPU and every size can be run by it")

@@ -67,7 +67,8 @@ pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
 
 impl Gpu {
     /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
-    /// is installed on it, and nothing is submitted but by the calls that run a model.
+    /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that make a runner
+    /// which may run [`Strategy::Team`](crate::Strategy::Team): they try once how many workgroups run at the same time.
     ///
     /// # Errors
     ///

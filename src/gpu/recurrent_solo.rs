@@ -40,6 +40,13 @@ const HEIGHTS: [usize; 4] = [8, 4, 2, 1];
 /// Rows of the recurrent kernel that an invocation of a GPU keeps in its registers, at most.
 const WEIGHTS: usize = 32;
 
+/// The bytes of weights that a workgroup of a GPU keeps, at most: what is known of register files leaves room for so many
+/// and for the sums.
+const WEIGHT_BYTES: usize = 144 << 10;
+
+/// Workgroups of a dispatch that a GPU should have before its workgroups get taller; an estimate, for none was measured.
+const WORKGROUPS: usize = 64;
+
 /// Products of a launch and workgroup, at most: no driver should take it for one that hangs.
 const LAUNCH: usize = 1 << 27;
 
@@ -57,6 +64,9 @@ impl Shape {
     /// The workgroup for so many units: as few parts as there can be. A software adapter keeps the weights in memory either
     /// way, where they may be many; a GPU should keep them in registers.
     pub(crate) fn of(units: usize, most_invocations: usize, in_software: bool) -> Option<Self> {
+        if !in_software && 16 * units * units > WEIGHT_BYTES {
+            return None;
+        }
         let width = units.next_multiple_of(8);
         let most_weights = if in_software { usize::MAX } else { WEIGHTS };
         let parts = [1, 2, 4, 8, 16]
@@ -106,7 +116,15 @@ pub(crate) struct RecurrentSolo {
     shape: Shape,
     units: usize,
     directions: usize,
+    /// Workgroups that run at the same time, as far as is known.
+    workgroups: usize,
     most_passes: usize,
+}
+
+/// Whether a workgroup may be so wide and so high.
+pub(crate) fn fits_axes(gpu: &Gpu, width: usize, height: usize) -> bool {
+    let limits = gpu.limits();
+    width <= limits.max_compute_workgroup_size_x as usize && height <= limits.max_compute_workgroup_size_y as usize
 }
 
 impl RecurrentSolo {
@@ -124,6 +142,9 @@ impl RecurrentSolo {
             limits.max_compute_invocations_per_workgroup as usize,
             in_software,
         )?;
+        if !fits_axes(gpu, shape.width, shape.parts) {
+            return None;
+        }
         let activations = [cell.activation.code(), cell.recurrent_activation.code()];
         let pipeline = |rows: usize| {
             let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
@@ -139,6 +160,10 @@ impl RecurrentSolo {
             shape,
             units,
             directions: cells.len(),
+            workgroups: match in_software {
+                true => std::thread::available_parallelism().map_or(1, usize::from),
+                false => WORKGROUPS,
+            },
             most_passes: gpu.most_passes(),
         })
     }
@@ -164,8 +189,18 @@ impl RecurrentSolo {
 
     /// The dispatches for so many steps, all of so many positions.
     pub(crate) fn launches(&self, positions: usize, steps: usize) -> usize {
-        let fits = self.pipelines.iter().find(|(rows, _)| *rows <= positions);
-        fits.map_or(0, |(rows, _)| steps.div_ceil(self.launch_steps(*rows)))
+        self.height(positions)
+            .map_or(0, |(rows, _)| steps.div_ceil(self.launch_steps(*rows)))
+    }
+
+    /// The tallest workgroup that leaves enough of them, else the lowest.
+    fn height(&self, positions: usize) -> Option<&(usize, Arc<Pipeline>)> {
+        let enough = |rows: usize| self.directions * positions.div_ceil(rows) >= self.workgroups;
+        let tall = self
+            .pipelines
+            .iter()
+            .find(|(rows, _)| *rows <= positions && enough(*rows));
+        tall.or(self.pipelines.last().filter(|_| positions > 0))
     }
 
     /// One dispatch for as many steps as a launch may have.
@@ -173,8 +208,9 @@ impl RecurrentSolo {
         let mut first = stretch.steps.start;
         while first < stretch.steps.end {
             let active = stretch.schedule.active(first);
-            let fits = self.pipelines.iter().find(|(rows, _)| *rows <= active);
-            let Some((rows, pipeline)) = fits else { return };
+            let Some((rows, pipeline)) = self.height(active) else {
+                return;
+            };
             let last = (first + self.launch_steps(*rows)).min(stretch.steps.end);
             let params = self.params(stretch, first..last);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);

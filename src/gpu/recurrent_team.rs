@@ -9,6 +9,7 @@ use super::buffer::{Use, buffer_bytes};
 use super::commands::{Commands, Workgroups};
 use super::device::Gpu;
 use super::recurrence::{Bound, Stretch, is_rowwise};
+use super::recurrent_solo::fits_axes;
 use super::residency::{self, Spin};
 use super::rows::{VALUE, padded};
 use super::shader::{Pipeline, Shader, reads, writes};
@@ -110,7 +111,8 @@ impl Shape {
             1 => 2 * tile + 1,
             parts => tile + parts * rows * self.width + 1,
         };
-        vectors * 16 + 8
+        // and two scalars, which WebGPU counts as 16 bytes each
+        vectors * 16 + 32
     }
 
     /// The constants that stand in the texts of both shaders of teams.
@@ -217,6 +219,9 @@ impl RecurrentTeam {
         let limits = gpu.limits();
         if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
             return Err("the device was opened with too few storage buffers for a shader");
+        }
+        if !fits_axes(gpu, shape.width, shape.parts) {
+            return Err("its workgroups would be too wide for the device");
         }
         let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
         let heights: Vec<usize> = HEIGHTS.into_iter().filter(fits).collect();

@@ -96,10 +96,13 @@ pub(crate) fn budget(gpu: &Gpu, spin: Spin, shape: Shape, rows: usize) -> usize 
         return spin.most_members;
     }
     let mut found = gpu.residency().found.lock().unwrap_or_else(PoisonError::into_inner);
-    let resident = *found
-        .entry((shape, rows))
-        .or_insert_with(|| resident(gpu, shape, rows, (MOST_WORKGROUPS, spin.most_polls)).unwrap_or(0));
-    resident * 3 / 4
+    let known = found.get(&(shape, rows)).copied();
+    let resident = known.or_else(|| {
+        let seen = resident(gpu, shape, rows, (MOST_WORKGROUPS, spin.most_polls))?;
+        found.insert((shape, rows), seen);
+        Some(seen)
+    });
+    resident.unwrap_or(0) * 3 / 4
 }
 
 /// How many of so many workgroups run at the same time: as many as had come when the first of them gave up waiting for the

@@ -201,7 +201,8 @@ impl GpuModel {
             rows_run: submitted.rows_run,
             timing: submitted.recording.map(|recording| Timing {
                 recording,
-                gpu: seconds.map(Duration::from_secs_f64),
+                // some drivers offer time stamps and leave them at zero
+                gpu: seconds.filter(|&seconds| seconds > 0.0).map(Duration::from_secs_f64),
             }),
         }))
     }

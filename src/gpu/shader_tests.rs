@@ -200,6 +200,25 @@ fn the_overrides_are_the_constants_and_have_no_defaults() {
     }
 }
 
+/// Who writes a component of a vector in memory may write the others too, over what another invocation has written there:
+/// Metal and DX12 do, and SPIR-V does not, so a software adapter never shows it.
+#[test]
+fn no_component_of_a_vector_in_memory_is_written_alone() {
+    for shader in ALL {
+        for line in shader.source.lines().map(str::trim) {
+            let Some((written, _)) = line.split_once(" = ").filter(|_| !line.starts_with("//")) else {
+                continue;
+            };
+            let component = written.contains("][")
+                || written.ends_with(".x")
+                || written.ends_with(".y")
+                || written.ends_with(".z")
+                || written.ends_with(".w");
+            assert!(!component, "{}: {line}", shader.name);
+        }
+    }
+}
+
 #[test]
 fn constants_are_set_in_the_text() {
     let text = recurrent_solo::SHADER.text(false, Form::Full, &[1, 2, 3, 128, 5, 12]);
@@ -295,7 +314,8 @@ fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
                     let workgroup = workgroup.filter(|variable| variable.space == AddressSpace::WorkGroup);
                     let held: u32 = workgroup.map(|variable| bytes(&module, variable)).sum();
                     let missing = shape.bytes(rows) - held as usize;
-                    assert!(missing <= 8, "{units} units: {shape:?}: {held} bytes");
+                    // the two scalars, which count as 16 bytes each; the probe has none
+                    assert!(missing <= 32, "{units} units: {shape:?}: {held} bytes");
                 }
             }
         }

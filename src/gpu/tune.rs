@@ -60,7 +60,7 @@ impl Seconds {
 }
 
 impl GpuModel {
-    /// Measures every strategy that a recurrence can be run by, over zeros, and remembers the fastest, in the tuning file too
+    /// Measures every strategy that a recurrence can be run by, over whatever the buffers hold, and remembers the fastest, in the tuning file too
     /// if one is named.
     pub(crate) async fn tune(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let mut workspace = self.workspace(batch, time_steps).await?;
@@ -150,7 +150,7 @@ impl GpuModel {
             timer,
         };
         let can = |strategy: &Strategy| named.recurrence.can(*strategy).is_ok();
-        let strategies: Vec<Strategy> = Strategy::ALL.into_iter().filter(can).collect();
+        let strategies: Vec<Strategy> = Strategy::ALL.iter().copied().filter(can).collect();
         let steps = match strategies.len() {
             0 | 1 => 0,
             _ => self.worthy_steps(&bench, &strategies).await?,

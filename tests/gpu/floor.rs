@@ -1,6 +1,6 @@
 //! The portable floor: WebGPU's default limits, no optional feature.
 
-use cellstate::{Device, Error};
+use cellstate::{Device, Error, Strategy};
 
 use super::adapters::{adapters, floor, open, try_open};
 use super::zoo::{check, kinds};
@@ -18,6 +18,33 @@ fn everything_runs_with_the_least_limits() {
                     check(&name, &gpu, &cpu, &kind.batch(batch, time_steps, seed));
                 }
             }
+        }
+        opened.assert_quiet();
+    }
+}
+
+/// The strategies that bind more than the four buffers of the floor are left out, and nothing else is.
+#[test]
+fn four_storage_buffers_are_enough() {
+    for adapter in adapters() {
+        let opened = open(
+            &adapter,
+            wgpu::Limits {
+                max_storage_buffers_per_shader_stage: 4,
+                ..floor()
+            },
+        );
+        for kind in kinds(3, 5) {
+            let (gpu, cpu) = (kind.on(&opened.device), kind.on(&Device::cpu()));
+            check(&kind.name, &gpu, &cpu, &kind.batch(5, 12, 1));
+            let explained = gpu.runner().explain(5, 12).unwrap();
+            assert!(
+                explained
+                    .strategies()
+                    .iter()
+                    .all(|&strategy| strategy == Strategy::Step),
+                "{explained}"
+            );
         }
         opened.assert_quiet();
     }

@@ -39,7 +39,7 @@ fn every_strategy_gives_what_the_cpu_gives() {
         for (features, units) in [(3, 5), (50, 31), (2, 70)] {
             for kind in kinds(features, units) {
                 let cpu = kind.on(&Device::cpu());
-                for strategy in Strategy::ALL {
+                for &strategy in Strategy::ALL {
                     let Some(gpu) = by(&kind, device, strategy) else {
                         let everywhere = strategy == Strategy::Step;
                         let small = strategy == Strategy::Solo && units < 10 && !kind.name.contains("softmax");
@@ -85,7 +85,7 @@ fn every_strategy_runs_on_the_floor() {
 fn the_one_that_is_asked_for_is_explained() {
     for device in devices().iter().skip(1) {
         let model = Model::builder().add(Lstm::new(3, 8)).build().unwrap();
-        for strategy in Strategy::ALL {
+        for &strategy in Strategy::ALL {
             let Ok(runner) = model.on_with(device, &Settings::new().strategy(strategy)) else {
                 continue;
             };

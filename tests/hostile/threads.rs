@@ -7,6 +7,15 @@ fn shared<T: Send + Sync + std::fmt::Debug>() {}
 #[test]
 fn every_public_type_is_send_sync_and_debug() {
     shared::<Activation>();
+    shared::<Candidate>();
+    shared::<Explanation>();
+    shared::<Instructions>();
+    shared::<Precision>();
+    shared::<Settings>();
+    shared::<Strategy>();
+    shared::<Timing>();
+    shared::<TunedLayer>();
+    shared::<Tuning>();
     shared::<Bidirectional>();
     shared::<Counters>();
     shared::<Dense>();
