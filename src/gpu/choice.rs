@@ -1,6 +1,7 @@
 //! Which strategy runs a recurrence: the one place where it is decided.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 
 use super::device::Gpu;
 use super::recurrence::Recurrence;
@@ -64,7 +65,8 @@ impl Asked {
     pub(crate) fn new(settings: &Settings) -> Result<Self> {
         let named = match settings.wanted_strategy() {
             Some(strategy) => Some((strategy, "Settings::strategy")),
-            None => of_environment()?.map(|strategy| (strategy, STRATEGY_VARIABLE)),
+            None => of_environment(std::env::var_os(STRATEGY_VARIABLE).as_deref())?
+                .map(|strategy| (strategy, STRATEGY_VARIABLE)),
         };
         Ok(Self {
             strategy: named,
@@ -80,11 +82,23 @@ impl Asked {
     }
 }
 
-fn of_environment() -> Result<Option<Strategy>> {
-    match std::env::var(STRATEGY_VARIABLE) {
-        Ok(name) if !name.is_empty() => name.parse().map(Some),
-        _ => Ok(None),
-    }
+/// What the environment variable says; nothing where it is empty. Bytes that are no text are no name either.
+fn of_environment(said: Option<&OsStr>) -> Result<Option<Strategy>> {
+    let Some(name) = said.filter(|name| !name.is_empty()).map(OsStr::to_string_lossy) else {
+        return Ok(None);
+    };
+    let strategy = name.parse().map_err(|error| match error {
+        Error::Value { expected, found, .. } => Error::Value {
+            argument: STRATEGY_VARIABLE.to_owned(),
+            expected,
+            found,
+            repair: format!(
+                "name one of these, or unset the environment variable {STRATEGY_VARIABLE}, and one is chosen"
+            ),
+        },
+        other => other,
+    });
+    strategy.map(Some)
 }
 
 /// Whether the strategy team is to be made ready. The table never takes it, for no adapter was measured on which it is the
@@ -160,4 +174,31 @@ pub(crate) fn check(gpu: &Gpu, recurrences: &[Recurrence], forced: Option<Strate
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_a_strategy_or_is_refused() {
+        let said = |name: &str| of_environment(Some(OsStr::new(name)));
+        assert_eq!(of_environment(None).unwrap(), None);
+        assert_eq!(said("").unwrap(), None);
+        assert_eq!(said("Team ").unwrap(), Some(Strategy::Team));
+        for nonsense in ["warp", "step,solo", " "] {
+            let error = said(nonsense).unwrap_err().to_string();
+            for part in [STRATEGY_VARIABLE, "step, solo, team", nonsense, "unset"] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_name_nothing() {
+        use std::os::unix::ffi::OsStrExt;
+        assert!(of_environment(Some(OsStr::from_bytes(b"\xff"))).is_err());
+    }
 }

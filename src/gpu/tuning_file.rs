@@ -59,14 +59,19 @@ pub(crate) fn write(path: &Path, gpu: &str, answers: &[(Key, Strategy)]) -> Resu
         text.extend_from_slice(tuned::line(gpu, key, *strategy).as_bytes());
         text.push(b'\n');
     }
-    replace(path, &text).map_err(|error| failed("a file that can be written", path, &error))
+    let fitting = match text.len() as u64 <= LONGEST {
+        true => replace(path, &text),
+        // nothing that `read` would refuse, and with it every model that is given the file
+        false => Err(io::Error::other(format!("it would be longer than {LONGEST} bytes"))),
+    };
+    fitting.map_err(|error| failed("a file that can be written", path, &error))
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     // a link stays one
     let target = match fs::canonicalize(path) {
         Ok(target) => target,
-        Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => end_of_links(path),
         Err(error) => return Err(error),
     };
     if fs::metadata(&target).is_ok_and(|found| found.permissions().readonly()) {
@@ -80,6 +85,17 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside); // the first error is the one to report
     }
     written
+}
+
+/// Where links lead to whose end does not exist yet; there is no loop of them.
+fn end_of_links(path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 64;
+    let next = |link: &PathBuf| {
+        let next = fs::read_link(link).ok()?;
+        Some(link.parent().map_or_else(|| next.clone(), |folder| folder.join(&next)))
+    };
+    let links = std::iter::successors(Some(path.to_owned()), next);
+    links.take(MOST_LINKS).last().unwrap_or_else(|| path.to_owned())
 }
 
 /// A name in the same folder that nobody else takes.
@@ -119,6 +135,42 @@ mod tests {
         assert_eq!(read(&path).unwrap(), want);
         let names: Vec<_> = fs::read_dir(&folder).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let folder = std::env::temp_dir().join(format!("cellstate-tuning-long-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("tuning");
+        let old = vec![b'x'; LONGEST as usize];
+        fs::write(&path, &old).unwrap();
+        let error = write(&path, "GPU", &[(tuned::tests_key("a"), Strategy::Solo)]).unwrap_err();
+        assert!(error.to_string().contains("it would be longer than"), "{error}");
+        assert!(read(&path).unwrap() == old, "the file has changed");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_one_though_its_end_is_not_there_yet() {
+        let folder = std::env::temp_dir().join(format!("cellstate-tuning-link-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir_all(folder.join("elsewhere")).unwrap();
+        let [first, second, lost] = ["first", "second", "lost"].map(|name| folder.join(name));
+        let link = std::os::unix::fs::symlink::<&str, &Path>;
+        link("second", &first).unwrap();
+        link("elsewhere/tuning", &second).unwrap();
+        link("nowhere/tuning", &lost).unwrap();
+        let answers = [(tuned::tests_key("a"), Strategy::Solo)];
+        write(&first, "GPU", &answers).unwrap();
+        let error = write(&lost, "GPU", &answers).unwrap_err();
+        assert!(error.to_string().contains("a file that can be written"), "{error}");
+        for path in [&first, &second, &lost] {
+            assert!(fs::symlink_metadata(path).unwrap().is_symlink(), "{}", path.display());
+        }
+        let written = read(&first).unwrap();
+        assert!(written.ends_with(b"GPU | a | solo\n"), "{written:?}");
+        assert_eq!(fs::read(folder.join("elsewhere/tuning")).unwrap(), written);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -213,7 +213,11 @@ fn the_environment_names_one_where_it_can_be_done() {
                 .on_with(device, settings)
         };
         let Ok(strategy) = asked.parse::<Strategy>() else {
-            assert!(matches!(on(&Settings::new()), Err(Error::Value { .. })));
+            let refused = on(&Settings::new());
+            assert!(
+                matches!(&refused, Err(Error::Value { argument, .. }) if argument == ASKED),
+                "{refused:?}"
+            );
             continue;
         };
         let runner = on(&Settings::new()).unwrap();
