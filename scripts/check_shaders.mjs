@@ -1,16 +1,16 @@
 // node check_shaders.mjs FOLDER BROWSER: compiles every shader of FOLDER and makes its pipeline, in a headless browser.
 //
-// A shader is types.wgsl + activations.wgsl + its own file, as in the crate; one that reads weights has weights_full.wgsl or
-// weights_half.wgsl before its own file, and is compiled with each. An override without a default gets 1, or the
-// value that its line asks for: `override UNITS: u32; // check: 64`. The device has WebGPU's default limits, the least
-// that any browser offers.
+// A shader is types.wgsl + activations.wgsl + cell.wgsl + its own file, as in the crate; one that reads weights has
+// weights_full.wgsl or weights_half.wgsl before its own file, and is compiled with each. An override without a default
+// gets 1, or the value that its line asks for: `override UNITS: u32; // check: 64`. The device has WebGPU's default limits,
+// the least that any browser offers.
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
 
-const SHARED = ['types.wgsl', 'activations.wgsl'];
+const SHARED = ['types.wgsl', 'activations.wgsl', 'cell.wgsl'];
 const WEIGHTS = ['weights_full.wgsl', 'weights_half.wgsl'];
 const TIME_LIMIT = 180_000; // milliseconds
 

@@ -115,16 +115,11 @@ fn main(
                     gate += partial[other * SUMS + row * WIDTH + unit];
                 }
             }
-            let input = activate(RECURRENT_ACTIVATION, gate.x);
-            let forget = activate(RECURRENT_ACTIVATION, gate.y);
-            let candidate = activate(ACTIVATION, gate.z);
-            let output = activate(RECURRENT_ACTIVATION, gate.w);
             let cell_index = (cell_start + row) * stride + unit;
-            let cell = forget * cell_state[cell_index] + input * candidate;
-            let h = output * activate(ACTIVATION, cell);
-            cell_state[cell_index] = cell;
-            hidden[(current_row + row) * stride + unit] = h;
-            tile[after + row * STATE + unit] = h;
+            let state = next_state(RECURRENT_ACTIVATION, ACTIVATION, gate, cell_state[cell_index]);
+            cell_state[cell_index] = state.cell;
+            hidden[(current_row + row) * stride + unit] = state.hidden;
+            tile[after + row * STATE + unit] = state.hidden;
         }
         workgroupBarrier();
         let swapped = before;

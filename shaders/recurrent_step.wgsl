@@ -54,14 +54,9 @@ fn main(
     }
     for (var row = 0u; row < count; row++) {
         let position = first + row;
-        let gate = gates[row];
-        let input = activate(RECURRENT_ACTIVATION, gate.x);
-        let forget = activate(RECURRENT_ACTIVATION, gate.y);
-        let candidate = activate(ACTIVATION, gate.z);
-        let output = activate(RECURRENT_ACTIVATION, gate.w);
         let cell_index = (cell_start + position) * stride + unit;
-        let cell = forget * cell_state[cell_index] + input * candidate;
-        cell_state[cell_index] = cell;
-        hidden[(hidden_start + params.current_row + position) * stride + unit] = output * activate(ACTIVATION, cell);
+        let state = next_state(RECURRENT_ACTIVATION, ACTIVATION, gates[row], cell_state[cell_index]);
+        cell_state[cell_index] = state.cell;
+        hidden[(hidden_start + params.current_row + position) * stride + unit] = state.hidden;
     }
 }

@@ -131,17 +131,12 @@ fn main(
             for (var other = 0u; PARTS > 1u && other < PARTS; other++) {
                 gate += partial[(other * ROWS + row) * WIDTH + invocation.x];
             }
-            let input = activate(RECURRENT_ACTIVATION, gate.x);
-            let forget = activate(RECURRENT_ACTIVATION, gate.y);
-            let candidate = activate(ACTIVATION, gate.z);
-            let output = activate(RECURRENT_ACTIVATION, gate.w);
             let cell_index = (direction * params.cell_pitch + first + row) * stride + unit;
-            let cell = forget * cell_state[cell_index] + input * candidate;
-            let h = output * activate(ACTIVATION, cell);
-            cell_state[cell_index] = cell;
-            hidden[(current_row + row) * stride + unit] = h;
-            tile[after + row * STATE + unit] = h;
-            let word = ~bitcast<u32>(h); // zero for one NaN, which goes as another
+            let state = next_state(RECURRENT_ACTIVATION, ACTIVATION, gate, cell_state[cell_index]);
+            cell_state[cell_index] = state.cell;
+            hidden[(current_row + row) * stride + unit] = state.hidden;
+            tile[after + row * STATE + unit] = state.hidden;
+            let word = ~bitcast<u32>(state.hidden); // zero for one NaN, which goes as another
             atomicStore(&exchange[words + row * units + unit], select(word, ~0x7fc00000u, word == 0u));
         }
         workgroupBarrier(); // nobody waits before all of the workgroup have handed on

@@ -44,6 +44,7 @@ use input_projection::Projection;
 use recurrence::{Place, Recurrence, is_rowwise};
 use rows::{Rows, RowsSize, VALUE, padded};
 use sizes::{Measured, Sizes};
+use timer::Timer;
 use weights::Form;
 use workspace::Workspace;
 
@@ -157,7 +158,12 @@ impl GpuModel {
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
     pub(crate) fn memory(&self, batch: usize, time_steps: usize) -> Result<u64> {
-        Ok(self.sizes(batch, time_steps)?.total())
+        let timer = if self.settings.is_timed() {
+            Timer::memory(&self.gpu)
+        } else {
+            0
+        };
+        Ok(self.sizes(batch, time_steps)?.total() + timer)
     }
 }
 

@@ -11,7 +11,8 @@ use super::{gather, input_projection, recurrent_solo, recurrent_step, recurrent_
 /// What all shaders share.
 const SHARED: &str = concat!(
     include_str!("../../shaders/types.wgsl"),
-    include_str!("../../shaders/activations.wgsl")
+    include_str!("../../shaders/activations.wgsl"),
+    include_str!("../../shaders/cell.wgsl")
 );
 
 /// A storage buffer that a shader binds, from binding 1 on in the order of the list.

@@ -21,9 +21,10 @@ const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 const MOST_STORAGE_BUFFERS: usize = 8;
 
 /// Files that are a part of every shader.
-const SHARED_FILES: [&str; 4] = [
+const SHARED_FILES: [&str; 5] = [
     "types.wgsl",
     "activations.wgsl",
+    "cell.wgsl",
     "weights_full.wgsl",
     "weights_half.wgsl",
 ];

@@ -28,6 +28,11 @@ impl Timer {
         })
     }
 
+    /// The bytes of the buffers that `make` makes.
+    pub(crate) fn memory(gpu: &Gpu) -> u64 {
+        if gpu.has_timestamps() { 2 * BYTES } else { 0 }
+    }
+
     /// The stamps that a pass writes: the first pass the first one, the last pass the second.
     pub(crate) fn writes(&self, first: bool, last: bool) -> Option<wgpu::ComputePassTimestampWrites<'_>> {
         (first || last).then(|| wgpu::ComputePassTimestampWrites {

@@ -60,7 +60,12 @@ pub(crate) fn adapters() -> Vec<wgpu::Adapter> {
 
 /// Opens an adapter with these limits and no optional feature.
 pub(crate) fn open(adapter: &wgpu::Adapter, limits: wgpu::Limits) -> Opened {
-    let (opened, gpu) = try_open(adapter, limits);
+    open_with(adapter, limits, wgpu::Features::empty())
+}
+
+/// Opens an adapter with these limits and those of the features that it has.
+pub(crate) fn open_with(adapter: &wgpu::Adapter, limits: wgpu::Limits, features: wgpu::Features) -> Opened {
+    let (opened, gpu) = try_open(adapter, limits, features & adapter.features());
     let (wgpu, errors) = opened;
     let gpu = gpu.unwrap_or_else(|error| panic!("{error}"));
     Opened {
@@ -73,10 +78,15 @@ pub(crate) fn open(adapter: &wgpu::Adapter, limits: wgpu::Limits) -> Opened {
 
 type Handled = (wgpu::Device, Arc<Mutex<Vec<String>>>);
 
-/// As [`open`], with whatever `Gpu::from_wgpu` says.
-pub(crate) fn try_open(adapter: &wgpu::Adapter, limits: wgpu::Limits) -> (Handled, cellstate::Result<Gpu>) {
+/// As [`open`], with the features and whatever `Gpu::from_wgpu` says.
+pub(crate) fn try_open(
+    adapter: &wgpu::Adapter,
+    limits: wgpu::Limits,
+    features: wgpu::Features,
+) -> (Handled, cellstate::Result<Gpu>) {
     let descriptor = wgpu::DeviceDescriptor {
         label: Some("application"),
+        required_features: features,
         required_limits: limits,
         ..Default::default()
     };

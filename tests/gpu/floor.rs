@@ -75,7 +75,7 @@ fn limits_below_the_floor_are_refused() {
         for (lower, what) in lower {
             let mut limits = floor();
             lower(&mut limits);
-            let (_, gpu) = try_open(&adapter, limits);
+            let (_, gpu) = try_open(&adapter, limits, wgpu::Features::empty());
             let error = gpu.unwrap_err();
             assert!(matches!(error, Error::TooLarge { .. }), "{error}");
             let text = error.to_string();

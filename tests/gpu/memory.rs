@@ -1,8 +1,9 @@
 //! `Runner::gpu_memory` says what a run will take, to the byte.
 
-use cellstate::{Device, Error};
+use cellstate::{Device, Error, Settings};
 
-use super::adapters::{adapters, floor, open};
+use super::adapters::{adapters, floor, open, open_with};
+use super::models::OnDevice;
 use super::zoo::kinds;
 
 const SIZES: [(usize, usize); 6] = [(4, 9), (1, 1), (33, 17), (2, 0), (0, 5), (0, 0)];
@@ -23,6 +24,24 @@ fn it_is_exactly_what_the_first_run_makes() {
                     assert_eq!(told, Some(taken), "{}: ({batch}, {time_steps})", kind.name);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn time_stamps_take_theirs() {
+    for adapter in adapters() {
+        let opened = open_with(&adapter, floor(), wgpu::Features::TIMESTAMP_QUERY);
+        for kind in kinds(3, 5) {
+            let on = |timed| OnDevice::with(&kind.layers, &opened.device, &Settings::new().timed(timed)).unwrap();
+            let (plain, timed) = (on(false), on(true));
+            let [without, told] = [&plain, &timed].map(|gpu| gpu.runner().gpu_memory(4, 9).unwrap().unwrap());
+            let before = opened.gpu.counters().bytes();
+            let input = kind.batch(4, 9, 1);
+            timed.run(&input.input, input.mask.as_ref()).unwrap();
+            assert_eq!(told, opened.gpu.counters().bytes() - before, "{}", kind.name);
+            let has_stamps = adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+            assert_eq!(told > without, has_stamps, "{}", kind.name);
         }
     }
 }

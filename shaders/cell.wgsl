@@ -1,0 +1,16 @@
+// The end of a time step for one unit of one position: what product and bias have made of its gates, i f g o in a vec4,
+// becomes its state. The strategies share it, so that they agree to the bit.
+
+struct CellState {
+    cell: f32,
+    hidden: f32,
+}
+
+fn next_state(recurrent_activation: u32, activation: u32, gate: vec4<f32>, cell_before: f32) -> CellState {
+    let input = activate(recurrent_activation, gate.x);
+    let forget = activate(recurrent_activation, gate.y);
+    let candidate = activate(activation, gate.z);
+    let output = activate(recurrent_activation, gate.w);
+    let cell = forget * cell_before + input * candidate;
+    return CellState(cell, output * activate(activation, cell));
+}
