@@ -9,6 +9,7 @@ mod gpu;
 pub mod layer;
 mod memory;
 pub mod model;
+mod recent;
 pub mod runner;
 pub mod schedule;
 pub mod sequences;

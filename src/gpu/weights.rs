@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
-use crate::gpu::strategy::recurrence::is_rowwise;
 use crate::layer::half::{from_half_bits, half_bits};
 use crate::layer::weights::LstmWeights;
 use crate::model::parts::Cell;
@@ -65,6 +64,11 @@ impl Gpu {
         self.queue().write_buffer(&buffer, 0, &bytes);
         buffer
     }
+}
+
+/// Whether an activation needs all units of a row at once.
+pub(crate) fn is_rowwise(cell: &Cell) -> bool {
+    cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise()
 }
 
 /// The cells of a recurrence with the weights that they run with, and the form that these are kept in: one for all, for

@@ -15,7 +15,7 @@ use tokens::{is_identifier, tokens};
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
     &["error"],
-    &["memory"],
+    &["memory", "recent"],
     &["sequences", "state", "activation", "settings"],
     &["schedule", "tuning"],
     &["layer"],
