@@ -83,15 +83,15 @@ impl Case {
     fn assert_same(&self, name: &str, runners: [&Runner; 2]) {
         let [got, want] = runners.map(|runner| {
             let mut states = runner.zero_state(self.sequences.batch());
-            states[0].hidden.assign(&self.hidden);
-            states[0].cell.assign(&self.cell);
+            states[0].hidden_mut().assign(&self.hidden);
+            states[0].cell_mut().unwrap().assign(&self.cell);
             let output = runner.run_from(&self.sequences, &mut states).unwrap();
             (output.values().to_owned(), states)
         });
         assert_same_bits(name, got.0.view(), want.0.view());
         let (got, want) = (&got.1[0], &want.1[0]);
-        assert_same_bits(name, got.hidden.view().into_dyn(), want.hidden.view().into_dyn());
-        assert_same_bits(name, got.cell.view().into_dyn(), want.cell.view().into_dyn());
+        assert_same_bits(name, got.hidden().into_dyn(), want.hidden().into_dyn());
+        assert_same_bits(name, got.cell().unwrap().into_dyn(), want.cell().unwrap().into_dyn());
     }
 }
 
