@@ -81,6 +81,15 @@ impl Cell {
         }
     }
 
+    /// The name of the layer that makes one, for messages.
+    pub(crate) fn layer(&self) -> &'static str {
+        match self.rule {
+            Rule::Lstm(_) => "Lstm",
+            Rule::Gru(_) => "Gru",
+            Rule::SimpleRnn(_) => "SimpleRnn",
+        }
+    }
+
     /// What a unit sums up: one number, or four.
     pub(crate) fn lanes(&self) -> &'static [Lane] {
         match &self.rule {

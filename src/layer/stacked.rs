@@ -166,8 +166,8 @@ impl StackedRnnCells {
                     found: before.output_width(),
                     shape: Vec::new(),
                     repair: format!(
-                        "make cell {} for {} features and {} units",
-                        number + 1,
+                        "make it `{}::new({}, {})`",
+                        after.cell.layer(),
                         before.output_width(),
                         after.units()
                     ),

@@ -67,7 +67,7 @@ impl Runner {
                 ),
                 found: format!("{} states", states.len()),
                 repair: format!(
-                    "begin with `runner.try_zero_state({batch})`, which says so where memory does not suffice"
+                    "begin with `runner.zero_state({batch})`; where that gives none, `runner.try_zero_state({batch})` says why"
                 ),
             });
         }
