@@ -15,7 +15,7 @@ use tokens::{is_identifier, tokens};
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
     &["error", "half_precision"],
-    &["memory", "parameters", "activation"],
+    &["memory", "parameters", "activation", "recent"],
     &["sequences", "state", "settings", "cell"],
     &["schedule", "output", "tuning"],
     &["layer"],
