@@ -186,7 +186,7 @@ impl Activation {
         self.code_and_name().1
     }
 
-    /// The number that shaders/activations.wgsl switches on, and the name.
+    /// The number that shaders/shared/activations.wgsl switches on, and the name.
     fn code_and_name(self) -> (u32, &'static str) {
         match self {
             Self::Linear => (0, "linear"),
