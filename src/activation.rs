@@ -123,9 +123,9 @@ pub enum Activation {
         /// The negative of the limit at -∞.
         alpha: f32,
     },
-    /// ONNX's `ThresholdedRelu`: x for x ≥ alpha, else 0.
+    /// ONNX's `ThresholdedRelu`: x for x > alpha, else 0. So do its operator and ONNX Runtime; the text of RNN, GRU and LSTM has ≥.
     ThresholdedRelu {
-        /// The least value that passes.
+        /// What is above passes.
         alpha: f32,
     },
 }

@@ -69,7 +69,7 @@ pub(super) fn scalar(activation: Activation, x: f32) -> f32 {
         Activation::EluWith { alpha } if x < 0.0 => alpha * elu(x),
         Activation::EluWith { .. } => x,
         Activation::ThresholdedRelu { alpha } => {
-            if x < alpha {
+            if x <= alpha {
                 0.0
             } else {
                 x

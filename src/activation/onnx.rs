@@ -28,7 +28,7 @@ impl Activation {
     /// | `LeakyRelu` | x for x ≥ 0, else alpha · x | 0.01 | - |
     /// | `Elu` | x for x ≥ 0, else alpha · (eˣ - 1) | 1 | - |
     /// | `HardSigmoid` | min(max(alpha · x + beta, 0), 1) | 0.2 | 0.5 |
-    /// | `ThresholdedRelu` | x for x ≥ alpha, else 0 | needed | - |
+    /// | `ThresholdedRelu` | x for x > alpha, else 0 | needed | - |
     /// | `Affine` | alpha · x + beta | needed | needed |
     /// | `ScaledTanh` | alpha · tanh(beta · x) | needed | needed |
     ///
@@ -116,5 +116,56 @@ fn not_taken(name: &str, parameter: &str, value: f32) -> Error {
         expected: format!("none, for {name} has no {parameter}"),
         found: value.to_string(),
         repair: format!("leave {parameter} out; ONNX lists it only for the functions that have it"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_onnx_bring_their_defaults() {
+        use super::Activation as A;
+        for (name, alpha, beta, want) in [
+            ("Relu", None, None, A::Relu),
+            ("TANH", None, None, A::Tanh),
+            ("sigmoid", None, None, A::Sigmoid),
+            ("Softsign", None, None, A::Softsign),
+            ("Softplus", None, None, A::Softplus),
+            ("Affine", Some(2.0), Some(0.5), A::Affine { alpha: 2.0, beta: 0.5 }),
+            ("LeakyRelu", None, None, A::LeakyReluWith { alpha: 0.01 }),
+            ("leakyrelu", Some(0.3), None, A::LeakyReluWith { alpha: 0.3 }),
+            ("ThresholdedRelu", Some(0.0), None, A::ThresholdedRelu { alpha: 0.0 }),
+            (
+                "ScaledTanh",
+                Some(1.7),
+                Some(0.6),
+                A::ScaledTanh { alpha: 1.7, beta: 0.6 },
+            ),
+            ("HardSigmoid", None, None, A::HardSigmoidWith { alpha: 0.2, beta: 0.5 }),
+            (
+                "HardSigmoid",
+                None,
+                Some(0.4),
+                A::HardSigmoidWith { alpha: 0.2, beta: 0.4 },
+            ),
+            ("Elu", None, None, A::EluWith { alpha: 1.0 }),
+        ] {
+            assert_eq!(A::from_onnx(name, alpha, beta).unwrap(), want, "{name}");
+        }
+        for (name, alpha, beta, hint) in [
+            ("Selu", None, None, "one of Relu, Tanh, Sigmoid"),
+            ("leaky_relu", None, None, "Activation::from_name reads Keras's"),
+            ("Affine", Some(1.0), None, "give beta"),
+            ("ScaledTanh", None, None, "give alpha"),
+            ("ThresholdedRelu", None, None, "give alpha"),
+            ("Tanh", Some(1.0), None, "leave alpha out"),
+            ("Elu", None, Some(0.0), "leave beta out"),
+        ] {
+            let error = A::from_onnx(name, alpha, beta).unwrap_err();
+            assert!(matches!(error, Error::Value { .. }), "{name}: {error:?}");
+            assert!(error.to_string().contains(hint), "{name}: {error}");
+        }
     }
 }

@@ -163,7 +163,7 @@ impl Parts {
                 let weights = dense.weights_at(place)?;
                 self.denses.push(DensePart {
                     weights,
-                    activation: dense.activation_kind(),
+                    activation: dense.activation_kind().checked()?,
                 });
                 Operation::Dense {
                     dense: self.denses.len() - 1,
@@ -191,8 +191,8 @@ impl Parts {
         let options = lstm.options();
         self.cells.push(Cell {
             weights: lstm.weights_at(place)?,
-            activation: options.activation,
-            recurrent_activation: options.recurrent_activation,
+            activation: options.activation.checked()?,
+            recurrent_activation: options.recurrent_activation.checked()?,
         });
         Ok(self.cells.len() - 1)
     }
