@@ -13,6 +13,7 @@ use crate::gpu::weights::Form;
 /// What all shaders share.
 const SHARED: &str = concat!(
     include_str!("../../../shaders/shared/types.wgsl"),
+    include_str!("../../../shaders/shared/formulas.wgsl"),
     include_str!("../../../shaders/shared/activations.wgsl"),
     include_str!("../../../shaders/cell/lstm.wgsl")
 );

@@ -26,7 +26,11 @@ pub(crate) const SHADER: Shader = Shader {
     ],
     constants: &[
         "ACTIVATION",
+        "ALPHA",
+        "BETA",
         "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
         "ROWS",
         "WIDTH",
         "PARTS",
@@ -145,7 +149,7 @@ impl RecurrentSolo {
         if !fits_axes(gpu, shape.width, shape.parts) {
             return None;
         }
-        let activations = [cell.activation().code(), cell.recurrent_activation().code()];
+        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
             let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
             (

@@ -31,7 +31,11 @@ pub(crate) const SHADER: Shader = Shader {
     ],
     constants: &[
         "ACTIVATION",
+        "ALPHA",
+        "BETA",
         "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
         "ROWS",
         "WIDTH",
         "PARTS",
@@ -237,7 +241,7 @@ impl RecurrentTeam {
         if most_teams * tallest * units > exchange_words {
             return Err("what the workgroups hand each other in one step does not fit a binding");
         }
-        let activations = [cell.activation().code(), cell.recurrent_activation().code()];
+        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
             let constants = [&activations[..], &shape.constants(rows)].concat();
             (rows, gpu.pipeline_for(&SHADER, form, &constants))
