@@ -6,6 +6,7 @@ use crate::flow::{Flow, Input};
 use crate::gpu::sizes::{RecurrentSize, StageSize};
 use crate::gpu::strategy::choice::{Asked, choose};
 use crate::gpu::strategy::recurrence::{Recurrence, difference};
+use crate::gpu::strategy::tuned::Tuned;
 use crate::gpu::workspace::missing;
 use crate::model::parts::Operation;
 use crate::settings::{Precision, Strategy};
@@ -130,7 +131,7 @@ impl GpuModel {
         let asked = asked.map_or("nothing".to_owned(), |(strategy, by)| {
             format!("the strategy {strategy}, by {by}")
         });
-        let tuned = match self.gpu.tuned().count() {
+        let tuned = match self.gpu.shared::<Tuned>().count() {
             0 => "nothing".to_owned(),
             1 => "one answer is known on this GPU".to_owned(),
             count => format!("{count} answers are known on this GPU"),

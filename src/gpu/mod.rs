@@ -30,7 +30,7 @@ use stage::gather;
 use stage::input_projection::{self, Projection};
 use strategy::choice::{self, Asked};
 use strategy::recurrence::{Place, Recurrence, is_rowwise};
-use strategy::step;
+use strategy::{step, team};
 use weights::Form;
 use workspace::Workspace;
 
@@ -64,12 +64,11 @@ impl GpuModel {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
             let text = strategy::tuning_file::read(path)?;
-            gpu.tuned().read(&strategy::tuned::gpu_fields(gpu.info()), &text);
+            gpu.shared::<strategy::tuned::Tuned>()
+                .read(&strategy::tuned::gpu_fields(gpu.info()), &text);
         }
         let known = gpu.known_pipelines();
-        let made = gpu
-            .guarded("uploading the weights", || Self::make(&gpu, &parts, settings, asked))
-            .await;
+        let made = Self::make_probed(&gpu, &parts, settings, asked).await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
         }
@@ -81,6 +80,14 @@ impl GpuModel {
             settings: settings.clone(),
             workspaces: Mutex::default(),
         })
+    }
+
+    async fn make_probed(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Asked) -> Result<Weights> {
+        if choice::wants_team(gpu, settings, asked) {
+            team::probe(gpu, &parts.cells).await?;
+        }
+        gpu.guarded("uploading the weights", || Self::make(gpu, parts, settings, asked))
+            .await
     }
 
     fn make(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Asked) -> Result<Weights> {

@@ -8,13 +8,14 @@ use crate::error::Result;
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::commands::Commands;
+use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::explain::Named;
 use crate::gpu::run::now;
 use crate::gpu::sizes::RecurrentSize;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups, Stretch};
 use crate::gpu::strategy::team::TeamBuffers;
-use crate::gpu::strategy::tuned::Key;
+use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::gpu::workspace::{StageKind, Workspace, missing};
 use crate::schedule::Schedule;
 use crate::settings::Strategy;
@@ -109,7 +110,7 @@ impl GpuModel {
         let mut measured: Vec<(Key, Strategy)> = Vec::new();
         for ((key, strategy), layer) in answers.into_iter().zip(&layers) {
             if !layer.candidates.is_empty() && !measured.iter().any(|(known, _)| *known == key) {
-                self.gpu.tuned().remember(key.clone(), strategy);
+                self.gpu.shared::<Tuned>().remember(key.clone(), strategy);
                 measured.push((key, strategy));
             }
         }
@@ -242,7 +243,7 @@ impl GpuModel {
         let stamps = bench.timer.map(|timer| (&timer.staging, timer::BYTES));
         let control = team.map(|team| (&team.staging, TeamBuffers::READ_BYTES));
         let wanted: Vec<_> = stamps.into_iter().chain(control).collect();
-        let mut read = self.map(&wanted, submission).await?;
+        let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
         let aborted = control
             .and_then(|_| read.pop())
             .is_some_and(|words| words.iter().any(|word| word.to_bits() != 0));
