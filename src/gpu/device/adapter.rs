@@ -215,11 +215,11 @@ impl Adapter {
         Gpu::new(&self.adapter, device, queue, failure)
     }
 
-    /// A device that nobody else has, kept open like the others.
+    /// A device that nobody else has, never closed either.
     #[cfg(test)]
     pub(crate) async fn open_another(&self) -> Result<Gpu> {
         let gpu = finish_in_turn(self.request()).await?;
-        lock(&self.opened).insert(0, gpu.clone());
+        mem::forget(gpu.clone());
         Ok(gpu)
     }
 }

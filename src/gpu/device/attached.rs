@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// In a browser nothing of wgpu goes to another thread.
-#[cfg(not(target_arch = "wasm32"))]
-type Thing = dyn Any + Send + Sync;
-#[cfg(target_arch = "wasm32")]
-type Thing = dyn Any;
+/// Anything that goes to another thread, and in a browser, where wgpu does not, anything at all.
+trait Thing: Any + wgpu::WasmNotSendSync {}
+
+impl<T: Any + wgpu::WasmNotSendSync> Thing for T {}
 
 /// One value of each type that was asked for, each an `Arc` of the type.
 #[derive(Default)]
 pub(super) struct Attached {
-    things: Mutex<HashMap<TypeId, (&'static str, Box<Thing>)>>,
+    things: Mutex<HashMap<TypeId, (&'static str, Box<dyn Thing>)>>,
 }
 
 impl Attached {
     /// The value of the type, made when it is asked for the first time.
     pub(super) fn of<T: Default + wgpu::WasmNotSendSync + 'static>(&self) -> Arc<T> {
         let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || -> (&'static str, Box<Thing>) { (type_name::<T>(), Box::new(Arc::<T>::default())) };
+        let make = || -> (&'static str, Box<dyn Thing>) { (type_name::<T>(), Box::new(Arc::<T>::default())) };
         let (_, thing) = things.entry(TypeId::of::<T>()).or_insert_with(make);
+        let thing: &dyn Any = &**thing;
         // the key says of which type it is
         thing.downcast_ref::<Arc<T>>().map(Arc::clone).unwrap_or_default()
     }
