@@ -10,7 +10,7 @@ use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
 use crate::gpu::weights::Form;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
@@ -82,7 +82,7 @@ pub(crate) struct RecurrentStep {
 impl RecurrentStep {
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Self {
         let activations = cells.first().map_or([0; 2], |cell| {
-            [cell.activation.code(), cell.recurrent_activation.code()]
+            [cell.activation().code(), cell.recurrent_activation().code()]
         });
         let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[rows as u32, activations[0], activations[1]]);
         let variant = match cells.iter().any(|cell| is_rowwise(cell)) {
