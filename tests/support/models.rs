@@ -2,7 +2,7 @@
 
 use cellstate::{
     Activation, Bidirectional, Dense, Device, Embedding, Lstm, Masking, MergeMode, Model, Output, Runner, Sequences,
-    Settings, StackedRnnCells, States,
+    Settings, StackedRnnCells, State, States,
 };
 use ndarray::{Array2, ArrayD};
 
@@ -91,6 +91,17 @@ pub(crate) fn sequences<'a>(input: &'a Input, mask: Option<&Array2<bool>>) -> ce
     }
 }
 
+/// The numbers of one of the library's states.
+fn pair(state: &State) -> StatePair {
+    (state.hidden.clone(), state.cell.clone())
+}
+
+/// Puts numbers into one of the library's states.
+fn set(state: &mut State, (hidden, cell): &StatePair) {
+    state.hidden = hidden.clone();
+    state.cell = cell.clone();
+}
+
 /// A model on a device.
 #[derive(Debug)]
 pub(crate) struct OnDevice {
@@ -127,9 +138,8 @@ impl OnDevice {
     /// States that begin with the given ones of the first cells, and zeros for the others.
     pub(crate) fn states(&self, batch: usize, initial: &[StatePair]) -> States {
         let mut states = self.runner.zero_state(batch);
-        for (state, (hidden, cell)) in states.iter_mut().zip(initial) {
-            state.hidden = hidden.clone();
-            state.cell = cell.clone();
+        for (state, initial) in states.iter_mut().zip(initial) {
+            set(state, initial);
         }
         states
     }
@@ -160,7 +170,8 @@ impl OnDevice {
         };
         let last = states.iter().rev().zip(returned.iter().rev());
         for (state, returned) in last {
-            if !same(&state.hidden, &returned.hidden) || !same(&state.cell, &returned.cell) {
+            let (state, returned) = (pair(state), pair(returned));
+            if !same(&state.0, &returned.0) || !same(&state.1, &returned.1) {
                 return Err("the states given back are not those of the output".to_owned());
             }
         }
@@ -185,10 +196,7 @@ impl OnDevice {
             Ok(output) => Ran {
                 values: output.values().to_owned(),
                 backward: output.backward().map(|values| values.to_owned()),
-                states: states
-                    .iter()
-                    .map(|state| (state.hidden.clone(), state.cell.clone()))
-                    .collect(),
+                states: states.iter().map(pair).collect(),
                 rows_run: output.rows_run(),
             },
             Err(error) => panic!("{}: {error}", self.device),
@@ -246,12 +254,16 @@ impl Library {
         stateful: bool,
     ) -> Result<Self, String> {
         let on_device = OnDevice::new(layers, device).map_err(|error| error.to_string())?;
-        Ok(Self {
+        Ok(Self::of(on_device, initial, stateful))
+    }
+
+    pub(crate) fn of(on_device: OnDevice, initial: Vec<StatePair>, stateful: bool) -> Self {
+        Self {
             on_device,
             initial,
             stateful,
             states: None,
-        })
+        }
     }
 }
 
@@ -268,11 +280,7 @@ impl Subject for Library {
         Ok(Outputs {
             values: output.values().to_owned(),
             backward: output.backward().map(|values| values.to_owned()),
-            states: output
-                .states()
-                .iter()
-                .map(|state| (state.hidden.clone(), state.cell.clone()))
-                .collect(),
+            states: output.states().iter().map(pair).collect(),
         })
     }
 
