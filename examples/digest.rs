@@ -210,7 +210,7 @@ fn chains(units: usize, features: usize) -> Vec<(&'static str, Vec<LayerSpec>)> 
         ..sequences
     };
     let random = |seed: usize| Random::new((seed * 1_000_000 + units * 1000 + features) as u64);
-    let lstm = |random: &mut Random, features, units, options| LayerSpec::Lstm {
+    let lstm = |random: &mut Random, features, units, options| LayerSpec::Recurrent {
         cell: random.cell(features, units),
         options,
     };
@@ -230,7 +230,7 @@ fn chains(units: usize, features: usize) -> Vec<(&'static str, Vec<LayerSpec>)> 
     let mut others = random(10).cell(features, units);
     others.activation = "softsign".to_owned();
     others.recurrent_activation = "hard_sigmoid".to_owned();
-    let alone = |cell| LayerSpec::Lstm {
+    let alone = |cell| LayerSpec::Recurrent {
         cell,
         options: sequences,
     };
@@ -284,7 +284,7 @@ fn sizes(name: &str, layers: &[LayerSpec], ways: &[Way]) {
             let masked = if batch == 1 { Pattern::Holes } else { Pattern::Mixed };
             for pattern in [Pattern::None, masked] {
                 let cells = layers.iter().flat_map(LayerSpec::cells);
-                let initial: Vec<StatePair> = cells.map(|cell| random.state(batch, cell.units())).collect();
+                let initial: Vec<StatePair> = cells.map(|cell| random.state_of(batch, cell)).collect();
                 let input = match layers[0] {
                     LayerSpec::Embedding { .. } => {
                         let token = || random.below(50) as i32;

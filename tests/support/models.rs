@@ -18,7 +18,7 @@ pub(crate) fn model(layers: &[LayerSpec]) -> cellstate::Result<Model> {
     let mut builder = Model::builder();
     for layer in layers {
         builder = match layer {
-            LayerSpec::Lstm { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
+            LayerSpec::Recurrent { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
             LayerSpec::StackedCells { cells, options } => {
                 let cells = cells.iter().map(lstm).collect::<cellstate::Result<Vec<_>>>()?;
                 builder.add(
