@@ -17,8 +17,9 @@ use ndarray::{ArrayD, ArrayView2, ArrayView3};
 
 use crate::error::{Error, Result};
 use crate::layer::bidirectional::MergeMode;
+use crate::output::Timing;
 use crate::schedule::Schedule;
-use crate::state::{State, Timing};
+use crate::state::State;
 
 pub(crate) use kept::Flows;
 

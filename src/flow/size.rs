@@ -2,7 +2,7 @@
 
 use super::Source;
 use crate::layer::bidirectional::MergeMode;
-use crate::model::parts::{Operation, Parts};
+use crate::model::plan::{Operation, Plan};
 
 /// The most that the flow of a batch of (batch, time_steps) has, whatever its mask and its tokens: what a batch without a mask
 /// has, whose tokens are all different. It is O(layers) to make.
@@ -70,7 +70,7 @@ struct View {
 }
 
 struct Builder<'a> {
-    parts: &'a Parts,
+    parts: &'a Plan,
     batch: usize,
     time_steps: usize,
     /// For each schedule the number of its mask.
@@ -80,7 +80,7 @@ struct Builder<'a> {
 
 impl FlowSize {
     /// The caller has checked that a batch may have so many steps.
-    pub(crate) fn new(parts: &Parts, batch: usize, time_steps: usize) -> Self {
+    pub(crate) fn new(parts: &Plan, batch: usize, time_steps: usize) -> Self {
         let steps = batch * time_steps;
         let size = Self {
             batch,

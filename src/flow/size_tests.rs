@@ -95,11 +95,11 @@ fn flow(
     (batch, time_steps): (usize, usize),
     full: bool,
 ) -> Flow {
-    let parts = model.parts();
+    let plan = model.plan();
     let mask = Array2::from_shape_simple_fn((batch, time_steps), || full || random.below(3) > 0);
     let mask = (!full || random.below(2) == 0).then_some(mask);
     let mask = mask.as_ref().map(|mask| mask.view());
-    match parts.features {
+    match plan.features {
         None => {
             let mut next = 0;
             // the word that the mask of zeros is not about comes first, and one that there is not stands in the padding alone
@@ -110,12 +110,12 @@ fn flow(
                     false => random.below(vocabulary) as i32,
                 }
             });
-            Flow::new(parts, Input::Tokens(tokens.view()), mask).unwrap()
+            Flow::new(plan, Input::Tokens(tokens.view()), mask).unwrap()
         }
         Some(features) => {
             let value = || if full { 1.0 } else { random.below(3) as f32 };
             let values = Array3::from_shape_simple_fn((batch, time_steps, features), value);
-            Flow::new(parts, Input::Values(values.view()), mask).unwrap()
+            Flow::new(plan, Input::Values(values.view()), mask).unwrap()
         }
     }
 }
@@ -180,10 +180,10 @@ fn the_formula_is_what_full_batches_need_and_enough_for_all() {
     for round in 0..300 {
         let (model, vocabulary) = model(random);
         let (batch, time_steps) = (random.below(5), random.below(6));
-        let size = FlowSize::new(model.parts(), batch, time_steps);
+        let size = FlowSize::new(model.plan(), batch, time_steps);
         let name = format!("{round}: {model}, ({batch}, {time_steps})");
         let full = flow(random, &model, vocabulary, (batch, time_steps), true);
-        let is_full = model.parts().features.is_some();
+        let is_full = model.plan().features.is_some();
         // tokens are no batch with all rows of a table and the row that is none
         let equal = |most: usize, real: usize| if is_full { most == real } else { most >= real };
         compare(&size, &full, equal, &name);
@@ -200,7 +200,7 @@ fn the_formula_is_what_full_batches_need_and_enough_for_all() {
 fn a_dense_layer_behind_an_embedding_runs_words_and_not_steps() {
     let model = Model::builder().add(Embedding::new(7, 2)).add(Dense::new(2, 3));
     let model = model.build().unwrap();
-    let size = FlowSize::new(model.parts(), 1000, 30_000);
+    let size = FlowSize::new(model.plan(), 1000, 30_000);
     assert_eq!((size.stages[0].rows, size.outputs[0].entries), (8, 30_000_000));
     assert_eq!((size.input_rows, size.schedules.len()), (0, 0));
 }

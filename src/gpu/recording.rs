@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::commands::Commands;
-use crate::gpu::device::mapped::Mapped;
+use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::model::GpuModel;
 use crate::gpu::stage::defect;
@@ -19,8 +19,9 @@ use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::gpu::upload::upload_input;
 use crate::gpu::workspace::Workspace;
+use crate::output::Timing;
 use crate::recent::Sized;
-use crate::state::{State, Timing};
+use crate::state::State;
 
 /// The time, which a browser's wasm cannot be asked for: there the standard library panics.
 pub(crate) fn now() -> Option<Instant> {
@@ -100,7 +101,7 @@ impl GpuModel {
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
         let team = workspace.team.iter();
         wanted.extend(team.map(|team| (&team.staging, TeamBuffers::READ_BYTES)));
-        let mut read = self.map(&wanted, submission).await?;
+        let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
         let abort_word = workspace.team.as_ref().and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
             return Ok(None);
@@ -112,7 +113,7 @@ impl GpuModel {
             (true, Some(states)) => states.to_vec(),
             (true, None) => {
                 let cells = self.parts.cells.iter();
-                let zeros = cells.map(|cell| State::try_zeros(batch.flow.batch, cell.units()));
+                let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
                 zeros.collect::<Result<_>>()?
             }
         };
@@ -134,43 +135,6 @@ impl GpuModel {
             None => Ok(Some(ran)),
             Some(_) => Err(defect()),
         }
-    }
-
-    /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
-    /// behind it is not waited for.
-    #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
-    pub(crate) async fn map(
-        &self,
-        wanted: &[(&wgpu::Buffer, u64)],
-        submission: Option<wgpu::SubmissionIndex>,
-    ) -> Result<Vec<Vec<f32>>> {
-        let failed = |message: String| self.gpu.failed("reading back", message);
-        let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
-        let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
-        #[cfg(not(target_arch = "wasm32"))]
-        self.gpu
-            .device()
-            .poll(wgpu::PollType::Wait {
-                submission_index: submission,
-                timeout: None,
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        let mut read = Vec::with_capacity(wanted.len());
-        for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
-            let Some(mapped) = mapped else {
-                read.push(Vec::new());
-                continue;
-            };
-            mapped.await.map_err(|error| failed(error.to_string()))?;
-            let view = buffer
-                .slice(..bytes)
-                .get_mapped_range()
-                .map_err(|error| failed(error.to_string()))?;
-            read.push(bytemuck::pod_collect_to_vec(&view[..]));
-            drop(view);
-            buffer.unmap();
-        }
-        Ok(read)
     }
 }
 

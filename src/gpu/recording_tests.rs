@@ -76,13 +76,16 @@ impl Play {
         let values = Array3::from_shape_fn((batch, time_steps, 3), |(b, t, f)| value(b * 100 + t * 3 + f));
         let mask = Array2::from_shape_fn((batch, time_steps), |(b, t)| (b + t * seed) % 4 != 3);
         let mask = (seed > 0).then_some(mask);
-        let state = |units| State {
-            hidden: Array2::from_shape_fn((batch, units), |(b, u)| value(b * 10 + u)),
-            cell: Array2::from_shape_fn((batch, units), |(b, u)| value(b * 20 + u)),
+        let state = |units| {
+            State::with_cell(
+                Array2::from_shape_fn((batch, units), |(b, u)| value(b * 10 + u)),
+                Array2::from_shape_fn((batch, units), |(b, u)| value(b * 20 + u)),
+            )
+            .unwrap()
         };
-        let states = model.parts().cells.iter().map(|cell| state(cell.units())).collect();
+        let states = model.plan().cells.iter().map(|cell| state(cell.units())).collect();
         let input = Input::Values(values.view());
-        let flow = Flow::new(model.parts(), input, mask.as_ref().map(|mask| mask.view()));
+        let flow = Flow::new(model.plan(), input, mask.as_ref().map(|mask| mask.view()));
         Self {
             flow: Arc::new(flow.unwrap()),
             values,
@@ -103,14 +106,14 @@ impl Play {
     /// Whether a run gave what the CPU gives.
     #[track_caller]
     fn check(&self, model: &Model, ran: &Ran, name: &str) {
-        let cpu = CpuModel::new(model.parts().clone(), &Settings::new(), "CPU".into()).unwrap();
+        let cpu = CpuModel::new(model.plan().clone(), &Settings::new(), "CPU".into()).unwrap();
         let (batch, _, _) = self.values.dim();
         let zeros = || {
             model
-                .parts()
+                .plan()
                 .cells
                 .iter()
-                .map(|cell| State::zeros(batch, cell.units()))
+                .map(|cell| State::zeros(batch, cell.cell.state_widths()).unwrap())
                 .collect()
         };
         let mut states: Vec<State> = self.states.clone().unwrap_or_else(zeros);
@@ -122,8 +125,8 @@ impl Play {
         let pairs = ran.outputs[0].iter().zip(&want.values);
         assert!(!pairs.clone().any(|(&got, &want)| far(got, want)), "{name}: outputs");
         for (number, (got, want)) in ran.states.iter().zip(&states).enumerate() {
-            let hidden = got.hidden.iter().zip(&want.hidden);
-            let mut pairs = hidden.chain(got.cell.iter().zip(&want.cell));
+            let arrays = got.arrays().zip(want.arrays());
+            let mut pairs = arrays.flat_map(|(got, want)| got.iter().zip(want));
             assert!(!pairs.any(|(&got, &want)| far(got, want)), "{name}: state {number}");
         }
         assert_eq!(ran.states.len(), states.len(), "{name}");
@@ -139,7 +142,7 @@ fn several_recordings_in_one_encoder_do_not_disturb_each_other() {
         let model = model();
         for strategy in [Strategy::Step, Strategy::Solo] {
             let settings = Settings::new().strategy(strategy);
-            let made = pollster::block_on(GpuModel::new(gpu.clone(), model.parts().clone(), &settings)).unwrap();
+            let made = pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), &settings)).unwrap();
             let sizes = [(3, 7), (3, 7), (2, 9), (1, 1), (3, 7)];
             let plays: Vec<Play> = (sizes.into_iter().zip(0..))
                 .map(|(size, seed)| Play::new(&model, size, seed))
@@ -180,12 +183,12 @@ fn several_recordings_in_one_encoder_do_not_disturb_each_other() {
 fn keeping_all_rows_changes_nothing_but_the_memory() {
     for gpu in gpus() {
         let model = model();
-        let made = pollster::block_on(GpuModel::new(gpu.clone(), model.parts().clone(), &Settings::new())).unwrap();
+        let made = pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), &Settings::new())).unwrap();
         let size = (3, 7);
         let mut totals = Vec::new();
         let mut all = Vec::new();
         for keep in [Keep::Nothing, Keep::All] {
-            let sizes = Sizes::new(&gpu, (model.parts(), &made.weights), size, keep).unwrap();
+            let sizes = Sizes::new(&gpu, (model.plan(), &made.weights), size, keep).unwrap();
             totals.push(sizes.total());
             let before = gpu.counters().bytes();
             let workspace = crate::gpu::workspace::Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();

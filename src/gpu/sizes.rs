@@ -13,7 +13,7 @@ use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::stage::recurrence::GATE_BYTES;
 use crate::gpu::stage::{Scratch, Sizer, StageSize};
 use crate::gpu::strategy::team::TeamBuffers;
-use crate::model::parts::Parts;
+use crate::model::plan::Plan;
 use crate::schedule::check_steps;
 
 /// What a workspace keeps until the end of a run.
@@ -56,7 +56,7 @@ impl Sizes {
     /// The sizes for batches of (batch, time_steps), whatever their mask.
     pub(crate) fn new(
         gpu: &Gpu,
-        (parts, prepared): (&Parts, &Prepared),
+        (parts, prepared): (&Plan, &Prepared),
         (batch, time_steps): (usize, usize),
         keep: Keep,
     ) -> Result<Self> {
@@ -205,7 +205,7 @@ const PIECES_OF_TIME: &str = "time steps at once would fit: run the sequences pi
 
 /// What cannot be cut over time has to fit a binding: the list of steps, and one time step of the batch. Looked at before
 /// anything is made that is as large as the batch.
-fn check_uncut(limit: u64, parts: &Parts, prepared: &Prepared, batch: usize, time_steps: usize) -> Result<()> {
+fn check_uncut(limit: u64, parts: &Plan, prepared: &Prepared, batch: usize, time_steps: usize) -> Result<()> {
     // the smallest segment is one step: the states before it, and the rows that it makes
     let steps = parts.cells.iter().enumerate().map(|(number, cell)| {
         let directions = prepared.directions(number) as u64;

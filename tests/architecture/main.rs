@@ -14,10 +14,10 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error"],
-    &["memory", "recent"],
-    &["sequences", "state", "activation", "settings"],
-    &["schedule", "tuning"],
+    &["error", "half_precision"],
+    &["memory", "parameters", "activation", "recent"],
+    &["sequences", "state", "settings", "cell"],
+    &["schedule", "output", "tuning"],
     &["layer"],
     &["model"],
     &["flow"],
@@ -29,6 +29,8 @@ const FLOORS: &[&[&str]] = &[
 
 /// What wgpu does at a price, and the one file that may ask for it.
 const PRICED_CALLS: &[(&str, &str)] = &[
+    ("enumerate_adapters", "src/gpu/device/adapter.rs"),
+    ("request_device", "src/gpu/device/adapter.rs"),
     ("create_buffer", "src/gpu/device/buffer.rs"),
     ("create_buffer_init", "src/gpu/device/buffer.rs"),
     ("create_shader_module", "src/gpu/device/module.rs"),

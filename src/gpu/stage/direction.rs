@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::ArrayView2;
 
 use crate::error::Result;
 use crate::flow::NONE;
@@ -68,12 +68,11 @@ impl DirectionBuffers {
 
     /// Uploads the state from which it begins.
     pub(crate) fn upload_state(&self, gpu: &Gpu, schedule: &Schedule, state: &State) {
-        let write = |buffer: &wgpu::Buffer, start, values: &Array2<f32>| {
-            let packed = by_position(schedule, values);
+        let starts = [(&self.hidden, 0), (&self.cell_state, self.cell_start)];
+        for ((buffer, start), values) in starts.into_iter().zip(state.arrays()) {
+            let packed = by_position(schedule, values.view());
             gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
-        };
-        write(&self.hidden, 0, &state.hidden);
-        write(&self.cell_state, self.cell_start, &state.cell);
+        }
     }
 
     /// What the host reads of the final state of so many sequences.
@@ -138,7 +137,7 @@ impl DirectionBuffers {
 }
 
 /// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
-fn by_position(schedule: &Schedule, state: &Array2<f32>) -> Vec<f32> {
+fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
     let stride = padded(state.ncols());
     let mut packed = vec![0.0; schedule.batch() * stride];
     for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
@@ -162,7 +161,7 @@ fn last_rows(schedule: &Schedule) -> Vec<u32> {
 /// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
 /// keeps the state that it had.
 pub(crate) fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
-    let stride = padded(state.hidden.ncols()).max(1);
+    let stride = padded(state.hidden().ncols()).max(1);
     let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
     let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
     let positions = schedule
@@ -173,18 +172,10 @@ pub(crate) fn read_state(values: &[f32], schedule: &Schedule, state: &mut State)
     for ((&sequence, &length), cell_state) in positions {
         let sequence = sequence as usize;
         if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
-            state
-                .hidden
-                .row_mut(sequence)
-                .iter_mut()
-                .zip(*hidden)
-                .for_each(|(value, &new)| *value = new);
-            state
-                .cell
-                .row_mut(sequence)
-                .iter_mut()
-                .zip(cell_state)
-                .for_each(|(value, &new)| *value = new);
+            for (array, values) in state.arrays_mut().zip([*hidden, cell_state]) {
+                let row = array.row_mut(sequence).into_iter().zip(values);
+                row.for_each(|(value, &new)| *value = new);
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) const SHADER: Shader = Shader {
     source: include_str!("../../../shaders/input_projection.wgsl"),
     params: ("Projection", size_of::<Params>()),
     bindings: &[reads("rows"), reads("kernel"), reads("bias"), writes("projected")],
-    constants: &["ROWS", "COLUMNS", "ACTIVATION"],
+    constants: &["ROWS", "COLUMNS", "ACTIVATION", "ALPHA", "BETA"],
 };
 
 /// Invocations of a workgroup.
@@ -148,8 +148,9 @@ impl Projection {
             true => (Activation::Linear, Softmax::make(gpu, activation)),
             false => (activation, None),
         };
+        let [kind, alpha, beta] = elementwise.constants();
         let pipeline =
-            |tile: Tile| gpu.pipeline_for(&SHADER, form, &[tile.rows() as u32, columns as u32, elementwise.code()]);
+            |tile: Tile| gpu.pipeline_for(&SHADER, form, &[tile.rows() as u32, columns as u32, kind, alpha, beta]);
         Self {
             pipelines: Tile::ALL.map(pipeline),
             columns,

@@ -12,8 +12,8 @@ use crate::gpu::stage::input_projection::{self, Projection};
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, is_rowwise};
-use crate::layer::weights::{GATES, gates_of};
-use crate::model::parts::{Cell, DensePart, Parts};
+use crate::gpu::weights::{GATES, gates_of};
+use crate::model::plan::{Plan, PlannedCell as Cell, PlannedDense};
 use crate::settings::Precision;
 
 /// The weights of a model on the GPU.
@@ -32,7 +32,7 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Uploads the weights and makes the pipelines.
-    pub(crate) fn make(gpu: &Gpu, parts: &Parts, precision: Precision, wants_team: bool) -> Result<Self> {
+    pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wants_team: bool) -> Result<Self> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let together = together(parts);
         let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
@@ -71,7 +71,7 @@ impl Prepared {
 }
 
 /// The embeddings, row by row.
-fn tables(gpu: &Gpu, parts: &Parts) -> Result<Vec<Rows>> {
+fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
     let mut tables = Vec::with_capacity(parts.tables.len());
     for table in &parts.tables {
         let (rows, width) = table.dim();
@@ -112,7 +112,7 @@ fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Res
     let bias: Vec<[f32; GATES]> = weights
         .bias
         .as_ref()
-        .map_or_else(Vec::new, |bias| gates_of(bias.view(), units).collect());
+        .map_or_else(Vec::new, |bias| gates_of(bias.row(0), units).collect());
     Ok(Projection::make(
         gpu,
         "lstm",
@@ -124,7 +124,7 @@ fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Res
     ))
 }
 
-fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
+fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(
         gpu,

@@ -8,13 +8,13 @@ use crate::gpu::strategy::solo::RecurrentSolo;
 use crate::gpu::strategy::step::RecurrentStep;
 use crate::gpu::strategy::team::{RecurrentTeam, TeamBuffers, TeamGroup};
 use crate::gpu::weights::{Form, is_rowwise};
-use crate::layer::weights::{GATES, gates_of};
-use crate::model::parts::{Cell, Operation, Parts};
+use crate::gpu::weights::{GATES, gates_of};
+use crate::model::plan::{Operation, Plan, PlannedCell as Cell};
 use crate::settings::Strategy;
 
 /// Which cells of a model run together. The two directions of a layer run in the same dispatches where the same shader can do
 /// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one.
-pub(crate) fn together(parts: &Parts) -> Vec<Vec<usize>> {
+pub(crate) fn together(parts: &Plan) -> Vec<Vec<usize>> {
     let mut together = Vec::with_capacity(parts.cells.len());
     for operation in &parts.operations {
         match operation {
@@ -37,7 +37,7 @@ pub(crate) fn difference(one: &Cell, other: &Cell) -> Option<&'static str> {
     if one.units() != other.units() {
         return Some("they differ in units");
     }
-    if one.activation != other.activation || one.recurrent_activation != other.recurrent_activation {
+    if one.activation() != other.activation() || one.recurrent_activation() != other.recurrent_activation() {
         return Some("they differ in activations");
     }
     is_rowwise(one).then_some("an activation needs all units at once")

@@ -10,7 +10,7 @@ use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::recurrence::{Bound, Chunk};
 use crate::gpu::weights::{Form, is_rowwise};
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
@@ -22,7 +22,15 @@ pub(crate) const SHADER: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &["ROWS", "ACTIVATION", "RECURRENT_ACTIVATION"],
+    constants: &[
+        "ROWS",
+        "ACTIVATION",
+        "ALPHA",
+        "BETA",
+        "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
+    ],
 };
 
 pub(crate) const ROWWISE: Shader = Shader {
@@ -35,7 +43,14 @@ pub(crate) const ROWWISE: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &["ACTIVATION", "RECURRENT_ACTIVATION"],
+    constants: &[
+        "ACTIVATION",
+        "ALPHA",
+        "BETA",
+        "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
+    ],
 };
 
 /// Units of a workgroup.
@@ -81,10 +96,10 @@ pub(crate) struct RecurrentStep {
 
 impl RecurrentStep {
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Self {
-        let activations = cells.first().map_or([0; 2], |cell| {
-            [cell.activation.code(), cell.recurrent_activation.code()]
+        let activations = cells.first().map_or(vec![0; 6], |cell| {
+            [cell.activation().constants(), cell.recurrent_activation().constants()].concat()
         });
-        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[rows as u32, activations[0], activations[1]]);
+        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[&[rows as u32], &activations[..]].concat());
         let variant = match cells.iter().any(|cell| is_rowwise(cell)) {
             true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
             false => Variant::Elementwise(HEIGHTS.map(elementwise)),

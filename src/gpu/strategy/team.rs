@@ -14,7 +14,7 @@ use crate::gpu::strategy::recurrence::{Bound, Chunk};
 use crate::gpu::strategy::residency::{self, Spin};
 use crate::gpu::strategy::solo::fits_axes;
 use crate::gpu::weights::{Form, is_rowwise};
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",
@@ -31,7 +31,11 @@ pub(crate) const SHADER: Shader = Shader {
     ],
     constants: &[
         "ACTIVATION",
+        "ALPHA",
+        "BETA",
         "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
         "ROWS",
         "WIDTH",
         "PARTS",
@@ -202,29 +206,53 @@ pub(crate) struct RecurrentTeam {
     missing: usize,
 }
 
+/// Finds out how many workgroups of the teams of these cells run at the same time, which [`RecurrentTeam::make`] has to know. For
+/// cells that no team can run there is nothing to find out.
+pub(crate) async fn probe(gpu: &Gpu, cells: &[Cell]) -> crate::error::Result<()> {
+    for cell in cells.iter().filter(|cell| !is_rowwise(cell)) {
+        let Ok((spin, shape)) = shape_on(gpu, cell.units()) else {
+            continue;
+        };
+        if let Some(&tallest) = heights_on(gpu, shape).unwrap_or_default().last() {
+            residency::probe(gpu, spin, shape, tallest).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How a team for so many units is made up on a GPU, or why there is none.
+fn shape_on(gpu: &Gpu, units: usize) -> Result<(Spin, Shape), &'static str> {
+    let spin = Spin::of(gpu)?;
+    let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
+    let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
+    let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+    Ok((spin, shape))
+}
+
+/// The heights that find room on a GPU, or why a team finds none.
+fn heights_on(gpu: &Gpu, shape: Shape) -> Result<Vec<usize>, &'static str> {
+    let limits = gpu.limits();
+    if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
+        return Err("the device was opened with too few storage buffers for a shader");
+    }
+    if !fits_axes(gpu, shape.width, shape.parts) {
+        return Err("its workgroups would be too wide for the device");
+    }
+    let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
+    Ok(HEIGHTS.into_iter().filter(fits).collect())
+}
+
 impl RecurrentTeam {
     /// Why not, where it cannot run the cells.
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Result<Self, &'static str> {
-        let spin = Spin::of(gpu)?;
-        let units = cells.first().map_or(0, |cell| cell.units());
-        let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
-        let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
-        let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+        let (spin, shape) = shape_on(gpu, cells.first().map_or(0, |cell| cell.units()))?;
         Self::of_shape(gpu, form, cells, spin, shape)
     }
 
     fn of_shape(gpu: &Gpu, form: Form, cells: &[&Cell], spin: Spin, shape: Shape) -> Result<Self, &'static str> {
         let cell = cells.first().filter(|cell| !is_rowwise(cell));
         let cell = cell.ok_or("an activation needs all units at once")?;
-        let limits = gpu.limits();
-        if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
-            return Err("the device was opened with too few storage buffers for a shader");
-        }
-        if !fits_axes(gpu, shape.width, shape.parts) {
-            return Err("its workgroups would be too wide for the device");
-        }
-        let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
-        let heights: Vec<usize> = HEIGHTS.into_iter().filter(fits).collect();
+        let heights = heights_on(gpu, shape)?;
         let tallest = *heights.last().ok_or("a state does not fit the memory of a workgroup")?;
         let most_teams = residency::budget(gpu, spin, shape, tallest) / shape.members;
         if most_teams == 0 {
@@ -237,7 +265,7 @@ impl RecurrentTeam {
         if most_teams * tallest * units > exchange_words {
             return Err("what the workgroups hand each other in one step does not fit a binding");
         }
-        let activations = [cell.activation.code(), cell.recurrent_activation.code()];
+        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
             let constants = [&activations[..], &shape.constants(rows)].concat();
             (rows, gpu.pipeline_for(&SHADER, form, &constants))
