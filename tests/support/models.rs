@@ -69,7 +69,11 @@ fn lstm(cell: &CellSpec) -> cellstate::Result<Lstm> {
     Lstm::new(cell.features(), cell.units())
         .activation(Activation::from_name(&cell.activation)?)
         .recurrent_activation(Activation::from_name(&cell.recurrent_activation)?)
-        .with_weights(cell.kernel.clone(), cell.recurrent_kernel.clone(), cell.bias.clone())
+        .with_weights(
+            cell.kernel.clone(),
+            cell.recurrent_kernel.clone(),
+            cell.bias.as_ref().map(|bias| bias.row(0).to_owned()),
+        )
 }
 
 fn with_options(lstm: Lstm, options: RecurrentOptions) -> Lstm {
