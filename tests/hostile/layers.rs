@@ -251,12 +251,17 @@ fn initialisers_without_sense() {
             &what,
             &repair
         );
-        refused!(
-            lstm().bias_initializer(initializer).weights(),
-            Error::Value { .. },
-            &what,
-            &repair
-        );
+        if !matches!(
+            initializer,
+            Initializer::Orthogonal { .. } | Initializer::Identity { .. }
+        ) {
+            refused!(
+                lstm().bias_initializer(initializer).weights(),
+                Error::Value { .. },
+                &what,
+                &repair
+            );
+        }
         let dense = Dense::new(30, 50).kernel_initializer(initializer);
         refused!(Model::builder().add(dense).build(), Error::Value { .. }, &what, &repair);
         refused!(
@@ -272,4 +277,32 @@ fn initialisers_without_sense() {
     };
     let weights = Lstm::new(3, 5).kernel_initializer(widest).weights().unwrap();
     assert!(weights.kernel.iter().all(|value| value.is_finite()));
+}
+
+/// Keras has a `ValueError` there: a bias has no rows and columns.
+#[test]
+fn a_bias_has_one_axis() {
+    let cpu = Device::cpu();
+    for initializer in [
+        Initializer::Orthogonal { gain: 1.0 },
+        Initializer::Identity { gain: 1.0 },
+    ] {
+        let lstm = Lstm::new(3, 5).bias_initializer(initializer);
+        let what = "bias_initializer of the LSTM";
+        let repair = "Initializer::Zeros";
+        refused!(lstm.weights(), Error::Value { .. }, what, initializer.name(), repair);
+        refused!(lstm.on(&cpu), Error::Value { .. }, what, repair);
+        refused!(
+            lstm.clone().unit_forget_bias(false).weights(),
+            Error::Value { .. },
+            what
+        );
+        let dense = Dense::new(3, 5).bias_initializer(initializer);
+        let what = "bias_initializer of the Dense layer";
+        refused!(dense.weights(), Error::Value { .. }, what, repair);
+        refused!(dense.on(&cpu), Error::Value { .. }, what, repair);
+        // as in Keras: what has no bias draws none
+        assert_eq!(lstm.use_bias(false).weights().unwrap().bias, None);
+        assert_eq!(dense.use_bias(false).weights().unwrap().bias, None);
+    }
 }

@@ -15,6 +15,7 @@ mod layouts;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
+mod names;
 mod running;
 mod sizes;
 #[path = "../support/mod.rs"]

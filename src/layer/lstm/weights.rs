@@ -106,13 +106,17 @@ impl Lstm {
             .draw((self.units, columns), self.seed, stream + 1)?;
         let mut bias = None;
         if self.use_bias {
-            let mut drawn = self.bias_initializer.draw((1, columns), self.seed, stream + 2)?;
+            // with a forget quarter of ones Keras draws the others apart, and their fans with them
+            let units = self.units;
+            let apart = [units, units, 2 * units];
+            let parts: &[usize] = if self.unit_forget_bias { &apart } else { &[columns] };
+            let mut drawn = self.bias_initializer.draw_bias("LSTM", parts, self.seed, stream + 2)?;
             if self.unit_forget_bias {
                 drawn
-                    .slice_mut(s![.., FORGET_GATE * self.units..(FORGET_GATE + 1) * self.units])
+                    .slice_mut(s![FORGET_GATE * units..(FORGET_GATE + 1) * units])
                     .fill(1.0);
             }
-            bias = Some(drawn.row(0).to_owned());
+            bias = Some(drawn);
         }
         Ok(LstmWeights {
             kernel,
