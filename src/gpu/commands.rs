@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
-use super::device::Gpu;
-use super::shader::Pipeline;
-use super::timer::Timer;
 use crate::error::{Error, Result};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::timer::Timer;
+use crate::gpu::shader::Pipeline;
 
 enum Command<'a> {
     Dispatch {

@@ -1,12 +1,12 @@
 //! How a batch would be run, in words.
 
 use super::GpuModel;
-use super::choice::{Asked, choose};
-use super::recurrence::{Recurrence, difference};
-use super::sizes::{RecurrentSize, StageSize};
-use super::workspace::missing;
 use crate::error::Result;
 use crate::flow::{Flow, Input};
+use crate::gpu::sizes::{RecurrentSize, StageSize};
+use crate::gpu::strategy::choice::{Asked, choose};
+use crate::gpu::strategy::recurrence::{Recurrence, difference};
+use crate::gpu::workspace::missing;
 use crate::model::parts::Operation;
 use crate::settings::{Precision, Strategy};
 

@@ -1,31 +1,15 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 
-pub(crate) mod adapter;
-pub(crate) mod buffer;
-mod choice;
 mod commands;
 pub(crate) mod device;
 mod explain;
-mod gather;
-mod input_projection;
-mod mapped;
-mod module;
 mod record;
-mod recurrence;
-mod recurrent_solo;
-mod recurrent_step;
-mod recurrent_team;
-mod residency;
 mod rows;
 mod run;
 mod shader;
 mod sizes;
-mod timer;
-mod tune;
-#[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
-mod tuned;
-#[cfg(not(target_arch = "wasm32"))]
-mod tuning_file;
+mod stage;
+mod strategy;
 mod upload;
 mod weights;
 mod workspace;
@@ -37,14 +21,16 @@ use crate::error::{Error, Result};
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, DensePart, Parts};
 use crate::settings::Settings;
-use buffer::Use;
-use choice::Asked;
 use device::Gpu;
-use input_projection::Projection;
-use recurrence::{Place, Recurrence, is_rowwise};
+use device::buffer::Use;
+use device::timer::Timer;
 use rows::{Rows, RowsSize, VALUE, padded};
 use sizes::{Measured, Sizes};
-use timer::Timer;
+use stage::gather;
+use stage::input_projection::{self, Projection};
+use strategy::choice::{self, Asked};
+use strategy::recurrence::{Place, Recurrence, is_rowwise};
+use strategy::step;
 use weights::Form;
 use workspace::Workspace;
 
@@ -77,8 +63,8 @@ impl GpuModel {
         let asked = Asked::new(settings)?;
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
-            let text = tuning_file::read(path)?;
-            gpu.tuned().read(&tuned::gpu_fields(gpu.info()), &text);
+            let text = strategy::tuning_file::read(path)?;
+            gpu.tuned().read(&strategy::tuned::gpu_fields(gpu.info()), &text);
         }
         let known = gpu.known_pipelines();
         let made = gpu
@@ -182,8 +168,8 @@ fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Res
     check_weight(gpu, "kernel", form.bytes(padded(features) * units * GATES))?;
     check_weight(gpu, "recurrent_kernel", form.bytes(directions * units * units * GATES))?;
     let step_passes = match is_rowwise(cell) {
-        true => units.div_ceil(recurrent_step::ROWWISE_UNITS) * (units + 4),
-        false => units * (1 + recurrent_step::HEIGHTS[0]),
+        true => units.div_ceil(step::ROWWISE_UNITS) * (units + 4),
+        false => units * (1 + step::HEIGHTS[0]),
     };
     let layer = format!("LSTM with {features} features and {units} units");
     check_passes(gpu, layer, step_passes.max(input_projection::passes(features)))?;

@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use super::GpuModel;
-use super::choice::{Asked, choose};
-use super::commands::Commands;
-use super::gather::{Fold, GatherBuffers, Target, neighbours};
-use super::input_projection::{Projection, ProjectionGroups, Span};
-use super::recurrence::{Recurrence, RecurrenceGroups, Stretch};
-use super::recurrent_team::TeamBuffers;
-use super::rows::{Rows, padded};
-use super::sizes::RecurrentSize;
-use super::workspace::{StageBuffers, StageKind, Workspace, missing};
 use crate::error::Result;
 use crate::flow::{Flow, Gather, Source, Stage};
+use crate::gpu::commands::Commands;
+use crate::gpu::rows::{Rows, padded};
+use crate::gpu::sizes::RecurrentSize;
+use crate::gpu::stage::gather::{Fold, GatherBuffers, Target, neighbours};
+use crate::gpu::stage::input_projection::{Projection, ProjectionGroups, Span};
+use crate::gpu::strategy::choice::{Asked, choose};
+use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups, Stretch};
+use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::workspace::{StageBuffers, StageKind, Workspace, missing};
 use crate::layer::bidirectional::MergeMode;
 use crate::schedule::Schedule;
 

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::buffer::{Use, buffer_bytes};
-use super::device::Gpu;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::{Use, buffer_bytes};
 
 /// The bytes of one value.
 pub(crate) const VALUE: u64 = size_of::<f32>() as u64;

@@ -1,12 +1,12 @@
 //! How large every buffer of a workspace is: worked out once, for making them and for saying how much they take.
 
-use super::commands::record_bytes;
-use super::device::Gpu;
-use super::gather::index_bytes;
-use super::recurrence::{Place, Recurrence};
-use super::rows::{RowsSize, VALUE, padded};
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Source, Stage};
+use crate::gpu::commands::record_bytes;
+use crate::gpu::device::Gpu;
+use crate::gpu::rows::{RowsSize, VALUE, padded};
+use crate::gpu::stage::gather::index_bytes;
+use crate::gpu::strategy::recurrence::{Place, Recurrence};
 use crate::model::parts::Parts;
 
 /// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in

@@ -3,10 +3,10 @@
 use ndarray::{Array2, Axis};
 
 use super::GpuModel;
-use super::rows::padded;
-use super::workspace::{StageKind, Workspace, missing};
 use crate::error::Result;
 use crate::flow::{Flow, Input, NONE, Stage};
+use crate::gpu::rows::padded;
+use crate::gpu::workspace::{StageKind, Workspace, missing};
 use crate::schedule::Schedule;
 use crate::state::State;
 

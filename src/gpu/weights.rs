@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::buffer::Use;
-use super::device::Gpu;
-use super::recurrence::is_rowwise;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::strategy::recurrence::is_rowwise;
 use crate::layer::half::{from_half_bits, half_bits};
 use crate::layer::weights::LstmWeights;
 use crate::model::parts::Cell;
@@ -30,8 +30,8 @@ impl Form {
     /// The WGSL that shaders read weights by: the type `Weights` and the function `unpacked`.
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::Full => include_str!("../../shaders/weights_full.wgsl"),
-            Self::Half => include_str!("../../shaders/weights_half.wgsl"),
+            Self::Full => include_str!("../../shaders/shared/weights_full.wgsl"),
+            Self::Half => include_str!("../../shaders/shared/weights_half.wgsl"),
         }
     }
 

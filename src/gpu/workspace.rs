@@ -3,17 +3,17 @@
 use std::sync::Weak;
 
 use super::GpuModel;
-use super::buffer::{Use, buffer_bytes};
-use super::device::Gpu;
-use super::gather::{GatherBuffers, index_bytes};
-use super::input_projection::ProjectionGroups;
-use super::recurrence::RecurrenceGroups;
-use super::recurrent_team::TeamBuffers;
-use super::rows::{Rows, RowsSize, VALUE};
-use super::sizes::{RecurrentSize, Sizes, StageSize};
-use super::timer::Timer;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Source, Stage};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::device::timer::Timer;
+use crate::gpu::rows::{Rows, RowsSize, VALUE};
+use crate::gpu::sizes::{RecurrentSize, Sizes, StageSize};
+use crate::gpu::stage::gather::{GatherBuffers, index_bytes};
+use crate::gpu::stage::input_projection::ProjectionGroups;
+use crate::gpu::strategy::recurrence::RecurrenceGroups;
+use crate::gpu::strategy::team::TeamBuffers;
 
 /// Everything that a batch of one size needs on the GPU besides the weights.
 #[derive(Debug)]

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::commands::{Commands, Workgroups};
-use super::device::Gpu;
-use super::recurrence::{Bound, Stretch, is_rowwise};
-use super::rows::padded;
-use super::shader::{Pipeline, Shader, reads, writes};
-use super::weights::Form;
+use crate::gpu::commands::{Commands, Workgroups};
+use crate::gpu::device::Gpu;
+use crate::gpu::rows::padded;
+use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
+use crate::gpu::weights::Form;
 use crate::model::parts::Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
-    source: include_str!("../../shaders/recurrent_step.wgsl"),
+    source: include_str!("../../../shaders/recurrent_step.wgsl"),
     params: ("Step", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),
@@ -27,7 +27,7 @@ pub(crate) const SHADER: Shader = Shader {
 
 pub(crate) const ROWWISE: Shader = Shader {
     name: "recurrent_step_rowwise",
-    source: include_str!("../../shaders/recurrent_step_rowwise.wgsl"),
+    source: include_str!("../../../shaders/recurrent_step_rowwise.wgsl"),
     params: ("Step", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),

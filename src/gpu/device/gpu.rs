@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::buffer::Counters;
-use super::residency::Residency;
-use super::shader::Pipelines;
-use super::tuned::Tuned;
 use crate::error::{Error, Result};
+use crate::gpu::device::buffer::Counters;
+use crate::gpu::shader::Pipelines;
+use crate::gpu::strategy::residency::Residency;
+use crate::gpu::strategy::tuned::Tuned;
 
 /// A GPU to run models on: a `wgpu` device and its queue.
 ///

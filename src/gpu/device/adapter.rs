@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::device::{Failure, Gpu, lock, name};
+use super::gpu::{Failure, Gpu, lock, name};
 use crate::error::{Error, Result};
 
 /// The optional features that are used where they are, each with a path without.

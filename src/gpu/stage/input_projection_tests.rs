@@ -9,10 +9,10 @@
 use std::env;
 
 use super::*;
-use crate::gpu::adapter::Adapter;
-use crate::gpu::buffer::Use;
 use crate::gpu::commands::record_bytes;
-use crate::gpu::mapped::Mapped;
+use crate::gpu::device::adapter::Adapter;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::device::mapped::Mapped;
 use crate::layer::half::{from_half_bits, half_bits};
 
 const ROWS: [usize; 10] = [1, 2, 3, 7, 8, 9, 63, 64, 65, 129];

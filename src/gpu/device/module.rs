@@ -4,7 +4,7 @@
     reason = "wgpu compiles a shader without its run-time checks only for those who vouch for it"
 )]
 
-use super::device::Gpu;
+use crate::gpu::device::Gpu;
 
 /// The environment variable that brings the run-time checks back: `CELLSTATE_CHECKS=1`.
 const CHECKS_VARIABLE: &str = "CELLSTATE_CHECKS";

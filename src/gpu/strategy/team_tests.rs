@@ -12,7 +12,7 @@ use ndarray::Array3;
 use super::*;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
-use crate::gpu::adapter::Adapter;
+use crate::gpu::device::adapter::Adapter;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;

@@ -5,15 +5,15 @@ use std::sync::{Mutex, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 
-use super::buffer::Use;
-use super::commands::{Commands, Workgroups, record_bytes};
-use super::device::Gpu;
-use super::recurrent_team::Shape;
-use super::shader::{Shader, reads, writes};
+use crate::gpu::commands::{Commands, Workgroups, record_bytes};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::strategy::team::Shape;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "residency",
-    source: include_str!("../../shaders/residency.wgsl"),
+    source: include_str!("../../../shaders/residency.wgsl"),
     params: ("Residency", size_of::<Params>()),
     bindings: &[reads("held"), writes("counts")],
     constants: &["ROWS", "WIDTH", "PARTS", "WEIGHTS"],

@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::device::Gpu;
-use super::weights::Form;
+use crate::gpu::device::Gpu;
 #[cfg(test)]
-use super::{gather, input_projection, recurrent_solo, recurrent_step, recurrent_team, residency};
+use crate::gpu::stage::{gather, input_projection};
+#[cfg(test)]
+use crate::gpu::strategy::{residency, solo, step, team};
+use crate::gpu::weights::Form;
 
 /// What all shaders share.
 const SHARED: &str = concat!(
-    include_str!("../../shaders/types.wgsl"),
-    include_str!("../../shaders/activations.wgsl"),
-    include_str!("../../shaders/cell.wgsl")
+    include_str!("../../../shaders/shared/types.wgsl"),
+    include_str!("../../../shaders/shared/activations.wgsl"),
+    include_str!("../../../shaders/cell/lstm.wgsl")
 );
 
 /// A storage buffer that a shader binds, from binding 1 on in the order of the list.
@@ -49,10 +51,10 @@ pub(crate) const ALL: [&Shader; 8] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &input_projection::SOFTMAX,
-    &recurrent_step::SHADER,
-    &recurrent_step::ROWWISE,
-    &recurrent_solo::SHADER,
-    &recurrent_team::SHADER,
+    &step::SHADER,
+    &step::ROWWISE,
+    &solo::SHADER,
+    &team::SHADER,
     &residency::SHADER,
 ];
 
@@ -201,5 +203,4 @@ impl Gpu {
 }
 
 #[cfg(test)]
-#[path = "shader_tests.rs"]
 mod tests;

@@ -4,18 +4,18 @@ use std::ops::Range;
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::GpuModel;
-use super::commands::Commands;
-use super::explain::Named;
-use super::recurrence::{Recurrence, RecurrenceGroups, Stretch};
-use super::recurrent_team::TeamBuffers;
-use super::run::now;
-use super::sizes::RecurrentSize;
-use super::timer::{self, Timer};
-use super::tuned::Key;
-use super::workspace::{StageKind, Workspace, missing};
 use crate::error::Result;
 use crate::flow::{Flow, Input};
+use crate::gpu::GpuModel;
+use crate::gpu::commands::Commands;
+use crate::gpu::device::timer::{self, Timer};
+use crate::gpu::explain::Named;
+use crate::gpu::run::now;
+use crate::gpu::sizes::RecurrentSize;
+use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups, Stretch};
+use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::strategy::tuned::Key;
+use crate::gpu::workspace::{StageKind, Workspace, missing};
 use crate::schedule::Schedule;
 use crate::settings::Strategy;
 use crate::state::State;
@@ -115,7 +115,11 @@ impl GpuModel {
         }
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = self.settings.wanted_tuning_file().filter(|_| !measured.is_empty()) {
-            super::tuning_file::write(path, &super::tuned::gpu_fields(self.gpu.info()), &measured)?;
+            crate::gpu::strategy::tuning_file::write(
+                path,
+                &crate::gpu::strategy::tuned::gpu_fields(self.gpu.info()),
+                &measured,
+            )?;
         }
         let asked = self.asked.strategy.map(|(strategy, by)| {
             format!("{by} asks for the strategy {strategy}, which is taken whatever was measured")

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::tuned::{self, Key, SEPARATOR};
 use crate::error::{Error, Result};
+use crate::gpu::strategy::tuned::{self, Key, SEPARATOR};
 use crate::settings::Strategy;
 
 /// A file that is longer was not written by this crate.

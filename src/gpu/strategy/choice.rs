@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::ffi::OsStr;
 
-use super::device::Gpu;
-use super::recurrence::Recurrence;
-use super::tuned::Key;
 use crate::error::{Error, Result};
+use crate::gpu::device::Gpu;
+use crate::gpu::strategy::recurrence::Recurrence;
+use crate::gpu::strategy::tuned::Key;
 use crate::settings::{Precision, Settings, Strategy};
 
 /// A strategy, and why it was chosen.

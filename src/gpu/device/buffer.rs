@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::device::Gpu;
-use super::shader::Pipeline;
+use crate::gpu::device::Gpu;
+use crate::gpu::shader::Pipeline;
 
 /// What has been made on a device by this crate since it was opened or handed over: they only grow.
 ///

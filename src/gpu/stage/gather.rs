@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::buffer::Use;
-use super::commands::{Commands, Workgroups};
-use super::device::Gpu;
-use super::rows::{Rows, RowsSize};
-use super::shader::{Pipeline, Shader, reads, writes};
 use crate::flow::NONE;
+use crate::gpu::commands::{Commands, Workgroups};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "gather",
-    source: include_str!("../../shaders/gather.wgsl"),
+    source: include_str!("../../../shaders/gather.wgsl"),
     params: ("Gather", size_of::<Params>()),
     bindings: &[reads("index"), reads("source"), writes("rows")],
     constants: &[],

@@ -20,15 +20,6 @@ const MOST_INVOCATIONS: u32 = 256;
 const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 const MOST_STORAGE_BUFFERS: usize = 8;
 
-/// Files that are a part of every shader.
-const SHARED_FILES: [&str; 5] = [
-    "types.wgsl",
-    "activations.wgsl",
-    "cell.wgsl",
-    "weights_full.wgsl",
-    "weights_half.wgsl",
-];
-
 /// Every shader in every form of its weights.
 fn all() -> impl Iterator<Item = (&'static Shader, Form)> {
     ALL.into_iter().flat_map(|shader| Form::ALL.map(|form| (shader, form)))
@@ -50,9 +41,9 @@ fn host_fields(name: &str) -> Vec<String> {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", input_projection::Params::default()),
         "Residency" => format!("{:?}", residency::Params::default()),
-        "Solo" => format!("{:?}", recurrent_solo::Params::default()),
-        "Step" => format!("{:?}", recurrent_step::Params::default()),
-        "Team" => format!("{:?}", recurrent_team::Params::default()),
+        "Solo" => format!("{:?}", solo::Params::default()),
+        "Step" => format!("{:?}", step::Params::default()),
+        "Team" => format!("{:?}", team::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();
@@ -95,7 +86,7 @@ fn every_shader_stands_in_a_file_of_its_name() {
     let files: BTreeSet<String> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|file| !SHARED_FILES.contains(&file.as_str()))
+        .filter(|file| file.ends_with(".wgsl"))
         .collect();
     let told: BTreeSet<String> = ALL.iter().map(|shader| format!("{}.wgsl", shader.name)).collect();
     assert_eq!(told.len(), ALL.len(), "two shaders have the same name");
@@ -222,7 +213,7 @@ fn no_component_of_a_vector_in_memory_is_written_alone() {
 
 #[test]
 fn constants_are_set_in_the_text() {
-    let text = recurrent_solo::SHADER.text(false, Form::Full, &[1, 2, 3, 128, 5, 12]);
+    let text = solo::SHADER.text(false, Form::Full, &[1, 2, 3, 128, 5, 12]);
     for line in [
         "const ROWS: u32 = 3u;",
         "const WIDTH: u32 = 128u;",
@@ -232,7 +223,7 @@ fn constants_are_set_in_the_text() {
         assert!(text.contains(line), "{line}");
     }
     assert!(text.contains("var<uniform> params: Solo") && text.contains("override ACTIVATION: u32;"));
-    let immediate = recurrent_solo::SHADER.text(true, Form::Full, &[]);
+    let immediate = solo::SHADER.text(true, Form::Full, &[]);
     assert!(immediate.contains("var<immediate> params: Solo") && !immediate.contains("var<uniform>"));
 }
 
@@ -267,7 +258,7 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
 /// What the host takes a workgroup of `recurrent_solo` for is what it is.
 #[test]
 fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
-    use recurrent_solo::Shape;
+    use solo::Shape;
     for (invocations, in_software) in [(256, false), (1024, false), (1024, true)] {
         for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
             let Some(shape) = Shape::of(units, invocations, in_software) else {
@@ -280,7 +271,7 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
             );
             for rows in [1, 8] {
                 let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
-                let text = recurrent_solo::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat());
+                let text = solo::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat());
                 let module = naga::front::wgsl::parse_str(&text).unwrap();
                 let [width, parts, _] = module.entry_points[0].workgroup_size;
                 assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
@@ -297,14 +288,14 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
 /// The same for `recurrent_team`, and what probes for it holds as much.
 #[test]
 fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
-    use recurrent_team::Shape;
+    use team::Shape;
     for (budget, in_software) in [(128, false), (2, true)] {
         for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
             let shape = Shape::of(units, budget, 256, in_software).unwrap();
             for rows in [1, 8] {
                 let sizes = shape.constants(rows);
                 let texts = [
-                    recurrent_team::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat()),
+                    team::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat()),
                     residency::SHADER.text(false, Form::Full, &sizes),
                 ];
                 for text in texts {

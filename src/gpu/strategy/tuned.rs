@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::recurrence::Recurrence;
+use crate::gpu::strategy::recurrence::Recurrence;
 use crate::settings::{Precision, Strategy};
 
 /// What stands between two fields of a line.

@@ -1,7 +1,7 @@
 //! Time stamps that the GPU takes around the work of a run.
 
-use super::buffer::Use;
-use super::device::Gpu;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
 
 /// The bytes of two time stamps.
 pub(crate) const BYTES: u64 = 16;

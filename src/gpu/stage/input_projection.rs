@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::commands::{Commands, Workgroups};
-use super::device::Gpu;
-use super::rows::padded;
-use super::shader::{Pipeline, Shader, reads, writes};
-use super::weights::Form;
 use crate::activation::Activation;
+use crate::gpu::commands::{Commands, Workgroups};
+use crate::gpu::device::Gpu;
+use crate::gpu::rows::padded;
+use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::weights::Form;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "input_projection",
-    source: include_str!("../../shaders/input_projection.wgsl"),
+    source: include_str!("../../../shaders/input_projection.wgsl"),
     params: ("Projection", size_of::<Params>()),
     bindings: &[reads("rows"), reads("kernel"), reads("bias"), writes("projected")],
     constants: &["ROWS", "COLUMNS", "ACTIVATION"],
@@ -22,7 +22,7 @@ pub(crate) const SHADER: Shader = Shader {
 
 pub(crate) const SOFTMAX: Shader = Shader {
     name: "softmax",
-    source: include_str!("../../shaders/softmax.wgsl"),
+    source: include_str!("../../../shaders/softmax.wgsl"),
     params: ("Projection", size_of::<Params>()),
     bindings: &[writes("projected")],
     constants: &["ACTIVATION"],

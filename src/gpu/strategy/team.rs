@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use super::buffer::{Use, buffer_bytes};
-use super::commands::{Commands, Workgroups};
-use super::device::Gpu;
-use super::recurrence::{Bound, Stretch, is_rowwise};
-use super::recurrent_solo::fits_axes;
-use super::residency::{self, Spin};
-use super::rows::{VALUE, padded};
-use super::shader::{Pipeline, Shader, reads, writes};
-use super::weights::Form;
+use crate::gpu::commands::{Commands, Workgroups};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::rows::{VALUE, padded};
+use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
+use crate::gpu::strategy::residency::{self, Spin};
+use crate::gpu::strategy::solo::fits_axes;
+use crate::gpu::weights::Form;
 use crate::model::parts::Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",
-    source: include_str!("../../shaders/recurrent_team.wgsl"),
+    source: include_str!("../../../shaders/recurrent_team.wgsl"),
     params: ("Team", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),
@@ -372,5 +372,5 @@ impl RecurrentTeam {
 }
 
 #[cfg(test)]
-#[path = "recurrent_team_tests.rs"]
+#[path = "team_tests.rs"]
 mod tests;

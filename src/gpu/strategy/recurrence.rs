@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::commands::Commands;
-use super::device::Gpu;
-use super::recurrent_solo::RecurrentSolo;
-use super::recurrent_step::RecurrentStep;
-use super::recurrent_team::{RecurrentTeam, TeamBuffers, TeamGroup};
-use super::sizes::RecurrentSize;
-use super::weights::Form;
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::sizes::RecurrentSize;
+use crate::gpu::strategy::solo::RecurrentSolo;
+use crate::gpu::strategy::step::RecurrentStep;
+use crate::gpu::strategy::team::{RecurrentTeam, TeamBuffers, TeamGroup};
+use crate::gpu::weights::Form;
 use crate::layer::weights::{GATES, gates_of};
 use crate::model::parts::{Cell, Operation, Parts};
 use crate::schedule::Schedule;
