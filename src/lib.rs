@@ -18,7 +18,7 @@ pub mod tuning;
 
 pub use activation::Activation;
 pub use device::Device;
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use gpu::device::Gpu;
 pub use gpu::device::buffer::Counters;
 pub use layer::Layer;

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Input};
 use crate::error::Result;
+use crate::memory::STEPS;
 use crate::model::parts::{Operation, Parts};
 
 /// How many flows are kept.
@@ -43,12 +44,6 @@ impl Kept {
         self.size == input.size()
             && self.mask.as_ref().map(|kept| kept.view()) == mask
             && self.tokens.as_ref().map(|kept| kept.view()) == tokens
-    }
-
-    fn bytes(&self) -> usize {
-        let mask = self.mask.as_ref().map_or(0, Array2::len);
-        let tokens = self.tokens.as_ref().map_or(0, Array2::len);
-        self.flow.bytes() + mask + tokens * size_of::<i32>()
     }
 }
 
@@ -89,14 +84,23 @@ impl Flows {
             return Ok(Arc::clone(&kept.flow));
         }
         let flow = Arc::new(Flow::new(parts, input, mask)?);
-        let kept = Kept {
-            size: input.size(),
-            mask: mask.map(|mask| mask.to_owned()),
-            tokens: tokens_of(input).map(|tokens| tokens.to_owned()),
-            flow: Arc::clone(&flow),
-        };
-        if kept.bytes() <= LARGEST {
-            self.keep(&Arc::new(kept));
+        let tokens = tokens_of(input);
+        let bytes = [
+            mask.map_or(0, |mask| mask.len()),
+            tokens.map_or(0, |tokens| tokens.len() * size_of::<i32>()),
+        ];
+        if flow.bytes() + bytes.iter().sum::<usize>() <= LARGEST {
+            let copied = mask.map(|mask| STEPS.copied(&mask)).transpose();
+            // what does not fit into memory is not kept
+            if let (Ok(mask), Ok(tokens)) = (copied, tokens.map(|tokens| STEPS.copied(&tokens)).transpose()) {
+                let (size, flow) = (input.size(), Arc::clone(&flow));
+                self.keep(&Arc::new(Kept {
+                    size,
+                    mask,
+                    tokens,
+                    flow,
+                }));
+            }
         }
         Ok(flow)
     }

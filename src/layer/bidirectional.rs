@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MergeMode {
     /// Side by side, forward first: (…, forward units + backward units). The default.
     #[default]

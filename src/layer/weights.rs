@@ -67,12 +67,24 @@ pub(crate) fn check_tensor<D: Dimension>(
     shape: &[usize],
     axes: &str,
 ) -> Result<()> {
+    let repair = "pass the array as Keras's `get_weights()` gives it";
+    check_tensor_or(name, tensor, shape, axes, repair)
+}
+
+/// As [`check_tensor`], with what repairs a shape that is not just transposed.
+pub(crate) fn check_tensor_or<D: Dimension>(
+    name: &str,
+    tensor: &ArrayView<'_, f32, D>,
+    shape: &[usize],
+    axes: &str,
+    otherwise: &str,
+) -> Result<()> {
     if tensor.shape() != shape {
         let transposed: Vec<usize> = tensor.shape().iter().rev().copied().collect();
         let repair = if transposed == shape && shape.len() == 2 {
             "the axes look swapped: pass its transpose, `.reversed_axes()` (PyTorch keeps weights transposed)"
         } else {
-            "pass the array as Keras's `get_weights()` gives it"
+            otherwise
         };
         return Err(Error::Size {
             argument: name.to_owned(),

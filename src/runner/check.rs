@@ -52,7 +52,7 @@ impl Runner {
 
     /// Whether the states are those of this model, for this batch.
     pub(super) fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
-        let repair = || format!("begin with `runner.zero_state({batch})`");
+        let begin = || format!("begin with `runner.zero_state({batch})`");
         if states.len() != self.parts.cells.len() {
             return Err(Error::Size {
                 argument: "states".to_owned(),
@@ -61,18 +61,26 @@ impl Runner {
                     self.parts.cells.len()
                 ),
                 found: format!("{} states", states.len()),
-                repair: repair(),
+                repair: begin(),
             });
         }
         for (number, (state, cell)) in states.iter().zip(&self.parts.cells).enumerate() {
             let wanted = (batch, cell.units());
             for (name, part) in [("hidden", &state.hidden), ("cell", &state.cell)] {
                 if part.dim() != wanted {
+                    let repair = match part.nrows() {
+                        rows if rows == batch || part.ncols() != cell.units() => begin(),
+                        rows => format!(
+                            "the states are of {rows} sequences and the batch has {batch}: take those of the sequences that \
+                             go on with `states.select(&rows)`, add those of new ones with `States::concat`, or {}",
+                            begin()
+                        ),
+                    };
                     return Err(Error::Size {
                         argument: format!("states[{number}].{name}"),
                         expected: format!("shape (batch, units) = {wanted:?}"),
                         found: format!("shape {:?}", part.dim()),
-                        repair: repair(),
+                        repair,
                     });
                 }
             }

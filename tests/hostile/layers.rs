@@ -58,6 +58,13 @@ fn sizes_of_nothing_and_of_everything() {
     }
 }
 
+/// What an LSTM of 5 units says of a bias of this length.
+fn given_message(length: usize) -> String {
+    let (kernel, recurrent_kernel) = (Array2::zeros((3, 20)), Array2::zeros((5, 20)));
+    let given = Lstm::new(3, 5).with_weights(kernel, recurrent_kernel, Some(Array1::zeros(length)));
+    given.unwrap_err().to_string()
+}
+
 #[test]
 fn weights_of_another_shape() {
     let lstm = Lstm::new(3, 5);
@@ -92,6 +99,8 @@ fn weights_of_another_shape() {
             .clone()
             .with_weights(kernel(), recurrent(), Some(Array1::zeros(length)));
         refused!(given, Error::Size { .. }, "bias", "(4·units) = [20]");
+        let from_pytorch = given_message(length).contains("LstmWeights::from_pytorch(w_ih, w_hh, b_ih, b_hh)");
+        assert_eq!(from_pytorch, length == 40, "{length}"); // the two biases of PyTorch, one behind the other
     }
     let dense = Dense::new(3, 5);
     let transposed = dense.clone().with_weights(Array2::zeros((5, 3)), None);

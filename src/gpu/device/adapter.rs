@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::gpu::{Failure, Gpu, lock, name};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 /// The optional features that are used where they are, each with a path without.
 const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES.union(wgpu::Features::TIMESTAMP_QUERY);
@@ -60,10 +60,11 @@ impl Adapter {
     /// Opens the adapter with all the limits that it has, and of the optional features those that are used where they are.
     pub(crate) async fn open(&self) -> Result<Gpu> {
         let info = self.adapter.get_info();
-        let failed = |message: String| Error::Gpu {
+        let failed = |error: wgpu::RequestDeviceError| Error::Gpu {
             doing: "opening the device",
             adapter: name(&info),
-            message,
+            message: error.to_string(),
+            cause: Cause::of_driver(error),
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cellstate"),
@@ -71,16 +72,12 @@ impl Adapter {
             required_features: self.adapter.features() & USED_FEATURES,
             ..Default::default()
         };
-        let (device, queue) = self
-            .adapter
-            .request_device(&descriptor)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
+        let (device, queue) = self.adapter.request_device(&descriptor).await.map_err(failed)?;
         let failure: Arc<Mutex<Failure>> = Arc::default();
         // without a handler of our own wgpu panics on what no error scope catches
         let uncaptured = Arc::clone(&failure);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&uncaptured).message = Some(error.to_string());
+            lock(&uncaptured).error = Some(error);
         }));
         let lost = Arc::clone(&failure);
         device.set_device_lost_callback(move |reason, message| {

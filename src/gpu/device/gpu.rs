@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::gpu::device::buffer::Counters;
 use crate::gpu::shader::Pipelines;
 use crate::gpu::strategy::residency::Residency;
@@ -53,7 +53,7 @@ pub(super) struct Failure {
     /// The device is lost, for good.
     pub(super) lost: Option<String>,
     /// Something else, which the next call reports, once.
-    pub(super) message: Option<String>,
+    pub(super) error: Option<wgpu::Error>,
 }
 
 pub(super) fn lock(failure: &Mutex<Failure>) -> MutexGuard<'_, Failure> {
@@ -282,6 +282,16 @@ impl Gpu {
             doing,
             adapter: self.name(),
             message: message.into(),
+            cause: None,
+        }
+    }
+
+    fn refused(&self, doing: &'static str, error: wgpu::Error) -> Error {
+        Error::Gpu {
+            doing,
+            adapter: self.name(),
+            message: error.to_string(),
+            cause: Cause::of_driver(error),
         }
     }
 
@@ -307,14 +317,15 @@ impl Gpu {
             .flatten()
             .next()
         {
-            return Err(self.failed(doing, error.to_string()));
+            return Err(self.refused(doing, error));
         }
         let mut failure = lock(&self.inner.failure);
-        let noted = failure.lost.clone().or_else(|| failure.message.take());
+        let (lost, error) = (failure.lost.clone(), failure.error.take());
         drop(failure);
-        match noted {
-            Some(message) => Err(self.failed(doing, message)),
-            None => result,
+        match (lost, error) {
+            (Some(message), _) => Err(self.failed(doing, message)),
+            (None, Some(error)) => Err(self.refused(doing, error)),
+            (None, None) => result,
         }
     }
 }

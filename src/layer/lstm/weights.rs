@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, s};
 
 use super::Lstm;
 use crate::error::Result;
-use crate::layer::weights::{FORGET_GATE, GATES, LstmWeights, check_tensor, reconcile_bias};
+use crate::layer::weights::{FORGET_GATE, GATES, LstmWeights, check_tensor, check_tensor_or, reconcile_bias};
 
 impl Lstm {
     /// Takes trained weights, as Keras's `layer.get_weights()` gives them: `kernel` (features, 4·units),
@@ -49,7 +49,13 @@ impl Lstm {
             "(units, 4·units)",
         )?;
         if let Some(bias) = &bias {
-            check_tensor("bias of the LSTM", &bias.view(), &[columns], "(4·units)")?;
+            let repair = if bias.len() == 2 * columns {
+                "PyTorch keeps two biases, which are added up: `LstmWeights::from_pytorch(w_ih, w_hh, b_ih, b_hh)` does so, \
+                 `LstmWeights::from_onnx` for ONNX"
+            } else {
+                "pass the array as Keras's `get_weights()` gives it"
+            };
+            check_tensor_or("bias of the LSTM", &bias.view(), &[columns], "(4·units)", repair)?;
         }
         self.use_bias = bias.is_some();
         self.weights = Some(LstmWeights {
