@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
 
-const SHARED = ['shared/types.wgsl', 'shared/activations.wgsl', 'cell/lstm.wgsl'];
+const SHARED = ['shared/types.wgsl', 'shared/formulas.wgsl', 'shared/activations.wgsl', 'cell/lstm.wgsl'];
 const WEIGHTS = ['shared/weights_full.wgsl', 'shared/weights_half.wgsl'];
 const TIME_LIMIT = 180_000; // milliseconds
 

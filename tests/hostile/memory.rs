@@ -6,10 +6,12 @@
 use std::process::Command;
 
 use cellstate::{
-    Activation, Bidirectional, Dense, Device, Direction, Embedding, Error, Layer, Lstm, Mask, Masking, MergeMode,
-    Model, Schedule, Sequences,
+    Activation, Bidirectional, Dense, Device, Embedding, Error, Layer, Lstm, Mask, Masking, MergeMode, Model, Sequences,
 };
 use ndarray::{Array2, Array3};
+
+use super::devices::devices;
+use super::refused;
 
 /// Says to the process that is started which case it is, and how many time steps it has.
 const CASE: &str = "CELLSTATE_MEMORY_CASE";
@@ -19,7 +21,6 @@ const REFUSED: &str = "refused: ";
 const DONE: &str = "done: ";
 
 const CASES: &[&str] = &[
-    "schedule",
     "lstm",
     "masked",
     "sequences",
@@ -58,7 +59,6 @@ fn run(case: &str, time_steps: usize) -> cellstate::Result<usize> {
     let (one, token) = (Array3::<f32>::ones((1, 1, 1)), Array2::<i32>::ones((1, 1)));
     let numbers = Sequences::from(one.broadcast((4, time_steps, 1)).unwrap());
     let batch = match case {
-        "schedule" => return Ok(Schedule::new(None, 4, time_steps, Direction::Backward)?.rows()),
         "pad" => {
             let long = one.broadcast((1, time_steps, 1)).unwrap();
             let long = long.index_axis(ndarray::Axis(0), 0);
@@ -157,5 +157,21 @@ fn the_most_steps_that_a_batch_may_have() {
         ] {
             assert!(printed.contains(text), "{case}: {text:?} is not in {printed}");
         }
+    }
+}
+
+/// What the GPU cannot hold is refused before lists are made of it: here they would take 8 GiB each.
+#[test]
+fn a_gpu_is_asked_before_lists_are_made() {
+    let one = Array3::<f32>::ones((1, 1, 1));
+    for device in devices() {
+        if device.gpu().is_none() {
+            continue;
+        }
+        let runner = Lstm::new(1, 64).on(&device).unwrap();
+        let start = std::time::Instant::now();
+        let run = runner.run(&Sequences::from(one.broadcast((1 << 29, 4, 1)).unwrap()));
+        refused!(run, Error::TooLarge { .. }, "limit");
+        assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::gpu::device::Gpu;
 #[cfg(test)]
-use crate::gpu::stage::{gather, input_projection};
+use crate::gpu::stage::{gather, input_projection, softmax};
 #[cfg(test)]
 use crate::gpu::strategy::{residency, solo, step, team};
 use crate::gpu::weights::Form;
@@ -13,6 +13,7 @@ use crate::gpu::weights::Form;
 /// What all shaders share.
 const SHARED: &str = concat!(
     include_str!("../../../shaders/shared/types.wgsl"),
+    include_str!("../../../shaders/shared/formulas.wgsl"),
     include_str!("../../../shaders/shared/activations.wgsl"),
     include_str!("../../../shaders/cell/lstm.wgsl")
 );
@@ -50,7 +51,7 @@ pub(crate) struct Shader {
 pub(crate) const ALL: [&Shader; 8] = [
     &gather::SHADER,
     &input_projection::SHADER,
-    &input_projection::SOFTMAX,
+    &softmax::SHADER,
     &step::SHADER,
     &step::ROWWISE,
     &solo::SHADER,

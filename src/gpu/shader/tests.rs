@@ -213,7 +213,7 @@ fn no_component_of_a_vector_in_memory_is_written_alone() {
 
 #[test]
 fn constants_are_set_in_the_text() {
-    let text = solo::SHADER.text(false, Form::Full, &[1, 2, 3, 128, 5, 12]);
+    let text = solo::SHADER.text(false, Form::Full, &[1, 0, 0, 2, 0, 0, 3, 128, 5, 12]);
     for line in [
         "const ROWS: u32 = 3u;",
         "const WIDTH: u32 = 128u;",
@@ -271,7 +271,7 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
             );
             for rows in [1, 8] {
                 let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
-                let text = solo::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat());
+                let text = solo::SHADER.text(false, Form::Full, &[&[0; 6], &sizes[..]].concat());
                 let module = naga::front::wgsl::parse_str(&text).unwrap();
                 let [width, parts, _] = module.entry_points[0].workgroup_size;
                 assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
@@ -295,7 +295,7 @@ fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
             for rows in [1, 8] {
                 let sizes = shape.constants(rows);
                 let texts = [
-                    team::SHADER.text(false, Form::Full, &[&[0, 0], &sizes[..]].concat()),
+                    team::SHADER.text(false, Form::Full, &[&[0; 6], &sizes[..]].concat()),
                     residency::SHADER.text(false, Form::Full, &sizes),
                 ];
                 for text in texts {

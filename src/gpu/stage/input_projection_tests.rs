@@ -13,7 +13,7 @@ use crate::gpu::commands::record_bytes;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped::Mapped;
-use crate::layer::half::{from_half_bits, half_bits};
+use crate::half_precision::{from_half_bits, half_bits};
 
 const ROWS: [usize; 10] = [1, 2, 3, 7, 8, 9, 63, 64, 65, 129];
 const INPUTS: [usize; 7] = [1, 3, 4, 5, 31, 33, 257];
@@ -117,7 +117,7 @@ impl Product {
         let (source, projected) = (upload(&source), upload(&target));
         let params = gpu.make_buffer("test", 2 * record_bytes(gpu), Use::Uniform);
         let groups = self.projection.groups(gpu, "test", &params, [&source], &projected);
-        let mut commands = Commands::new(gpu, 2 * record_bytes(gpu));
+        let mut commands = Commands::new(gpu);
         let span = Span {
             source_row: SOURCE_ROW,
             target_row: TARGET_ROW,
@@ -126,11 +126,12 @@ impl Product {
         self.projection.record_by(tile, &mut commands, &groups, 0, span);
         let bytes = target.len() as u64 * 4;
         let readback = gpu.make_buffer("test", bytes, Use::Readback);
-        commands.copy(&projected, 0..bytes, &readback, 0);
+        commands.last.copy(&projected, 0..bytes, &readback, 0);
         let mut encoder = gpu
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        commands.record(gpu, &params, None, &mut encoder).unwrap();
+        commands.upload(gpu, &params).unwrap();
+        commands.encode(None, &mut encoder);
         gpu.queue().submit([encoder.finish()]);
         let mapped = Mapped::request(&readback, bytes);
         gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();

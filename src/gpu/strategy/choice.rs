@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
@@ -162,7 +163,7 @@ fn by_table(gpu: &Gpu, recurrence: &Recurrence, positions: usize) -> Choice {
 }
 
 /// Refuses a strategy that the settings name and a recurrence cannot do.
-pub(crate) fn check(gpu: &Gpu, recurrences: &[Recurrence], forced: Option<Strategy>) -> Result<()> {
+pub(crate) fn check(gpu: &Gpu, recurrences: &[Arc<Recurrence>], forced: Option<Strategy>) -> Result<()> {
     let Some(strategy) = forced else { return Ok(()) };
     for recurrence in recurrences {
         if let Err(why) = recurrence.can(strategy) {

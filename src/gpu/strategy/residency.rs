@@ -116,17 +116,18 @@ pub(crate) fn resident(gpu: &Gpu, shape: Shape, rows: usize, (workgroups, polls)
     let staging = gpu.make_buffer("cellstate.residency.staging", COUNTS, Use::Readback);
     let params = gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform);
     let group = gpu.make_bind_group("residency", &pipeline, &params, &[&held, &counts]);
-    let mut commands = Commands::new(gpu, record_bytes(gpu));
+    let mut commands = Commands::new(gpu);
     let told = Params {
         workgroups: workgroups as u32,
         most_polls: polls,
     };
     commands.dispatch(&pipeline, &group, told, Workgroups::Flat(workgroups as u64));
-    commands.copy(&counts, 0..COUNTS, &staging, 0);
+    commands.last.copy(&counts, 0..COUNTS, &staging, 0);
     let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
         label: Some("cellstate.residency"),
     });
-    commands.record(gpu, &params, None, &mut encoder).ok()?;
+    commands.upload(gpu, &params).ok()?;
+    commands.encode(None, &mut encoder);
     let index = gpu.queue().submit([encoder.finish()]);
     staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
     let wait = wgpu::PollType::Wait {

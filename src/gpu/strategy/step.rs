@@ -8,9 +8,9 @@ use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
-use crate::gpu::weights::Form;
-use crate::model::parts::Cell;
+use crate::gpu::strategy::recurrence::{Bound, Chunk};
+use crate::gpu::weights::{Form, is_rowwise};
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
@@ -22,7 +22,15 @@ pub(crate) const SHADER: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &["ROWS", "ACTIVATION", "RECURRENT_ACTIVATION"],
+    constants: &[
+        "ROWS",
+        "ACTIVATION",
+        "ALPHA",
+        "BETA",
+        "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
+    ],
 };
 
 pub(crate) const ROWWISE: Shader = Shader {
@@ -35,7 +43,14 @@ pub(crate) const ROWWISE: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &["ACTIVATION", "RECURRENT_ACTIVATION"],
+    constants: &[
+        "ACTIVATION",
+        "ALPHA",
+        "BETA",
+        "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
+    ],
 };
 
 /// Units of a workgroup.
@@ -81,10 +96,10 @@ pub(crate) struct RecurrentStep {
 
 impl RecurrentStep {
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Self {
-        let activations = cells.first().map_or([0; 2], |cell| {
-            [cell.activation.code(), cell.recurrent_activation.code()]
+        let activations = cells.first().map_or(vec![0; 6], |cell| {
+            [cell.activation().constants(), cell.recurrent_activation().constants()].concat()
         });
-        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[rows as u32, activations[0], activations[1]]);
+        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[&[rows as u32], &activations[..]].concat());
         let variant = match cells.iter().any(|cell| is_rowwise(cell)) {
             true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
             false => Variant::Elementwise(HEIGHTS.map(elementwise)),
@@ -107,20 +122,20 @@ impl RecurrentStep {
     }
 
     /// One dispatch for each step.
-    pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a wgpu::BindGroup, stretch: &Stretch<'_>) {
+    pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, chunk: &Chunk<'_>) {
         let across = self.directions * self.units.div_ceil(UNITS_PER_WORKGROUP);
-        for step in stretch.steps.clone() {
-            let active = stretch.schedule.active(step);
+        for step in chunk.steps.clone() {
+            let active = chunk.active(step);
             let params = Params {
-                previous_row: stretch.previous_row(step) as u32,
-                current_row: stretch.current_row(step) as u32,
-                projected_row: stretch.projected_row(step) as u32,
+                previous_row: chunk.previous_row(step) as u32,
+                current_row: chunk.current_row(step) as u32,
+                projected_row: chunk.projected_row(step) as u32,
                 positions: active as u32,
                 units: self.units as u32,
                 stride: padded(self.units) as u32,
-                hidden_pitch: stretch.size.rows.pitch() as u32,
-                projected_pitch: stretch.projected_pitch as u32,
-                cell_pitch: stretch.batch as u32,
+                hidden_pitch: chunk.hidden_pitch as u32,
+                projected_pitch: chunk.projected_pitch as u32,
+                cell_pitch: chunk.batch as u32,
             };
             match &self.variant {
                 Variant::Elementwise(pipelines) => {

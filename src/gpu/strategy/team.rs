@@ -10,11 +10,11 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{VALUE, padded};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
+use crate::gpu::strategy::recurrence::{Bound, Chunk};
 use crate::gpu::strategy::residency::{self, Spin};
 use crate::gpu::strategy::solo::fits_axes;
-use crate::gpu::weights::Form;
-use crate::model::parts::Cell;
+use crate::gpu::weights::{Form, is_rowwise};
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",
@@ -31,7 +31,11 @@ pub(crate) const SHADER: Shader = Shader {
     ],
     constants: &[
         "ACTIVATION",
+        "ALPHA",
+        "BETA",
         "RECURRENT_ACTIVATION",
+        "RECURRENT_ALPHA",
+        "RECURRENT_BETA",
         "ROWS",
         "WIDTH",
         "PARTS",
@@ -237,7 +241,7 @@ impl RecurrentTeam {
         if most_teams * tallest * units > exchange_words {
             return Err("what the workgroups hand each other in one step does not fit a binding");
         }
-        let activations = [cell.activation.code(), cell.recurrent_activation.code()];
+        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
             let constants = [&activations[..], &shape.constants(rows)].concat();
             (rows, gpu.pipeline_for(&SHADER, form, &constants))
@@ -309,7 +313,7 @@ impl RecurrentTeam {
         (HEAD + launch.steps.min(time_steps) * launch.step_words) as u64 * VALUE
     }
 
-    /// The dispatches for a stretch of so many steps, at most.
+    /// The dispatches for a chunk of so many steps, at most.
     pub(crate) fn dispatches(&self, batch: usize, steps: usize) -> usize {
         let launch = self.launch(batch);
         self.teams(batch).div_ceil(launch.teams) * steps.div_ceil(launch.steps)
@@ -317,31 +321,27 @@ impl RecurrentTeam {
 
     /// As many teams as run at the same time do as many steps as a launch may have, then the next steps; then come the next
     /// teams.
-    pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a TeamGroup, stretch: &Stretch<'_>) {
-        let active = stretch.schedule.active(stretch.steps.start);
+    pub(crate) fn record(&self, commands: &mut Commands, group: &TeamGroup, chunk: &Chunk<'_>) {
+        let active = chunk.active(chunk.steps.start);
         let Some((rows, pipeline)) = self.height(active) else {
             return;
         };
-        let launch = self.launch(stretch.batch);
+        let launch = self.launch(chunk.batch);
         let all = self.teams(active);
         for first_team in (0..all).step_by(launch.teams) {
             let teams = launch.teams.min(all - first_team);
             // the first position has the longest sequence of the launch
             let position = first_team / self.directions.max(1) * rows;
-            let length = stretch
-                .schedule
-                .lengths()
-                .get(position)
-                .map_or(0, |&length| length as usize);
-            let end = length.min(stretch.steps.end);
-            for first in (stretch.steps.start..end).step_by(launch.steps) {
+            let length = chunk.lengths.get(position).map_or(0, |&length| length as usize);
+            let end = length.min(chunk.steps.end);
+            for first in (chunk.steps.start..end).step_by(launch.steps) {
                 let steps = first..(first + launch.steps).min(end);
                 let words = HEAD + steps.len() * teams * rows * self.units;
-                commands.clear(&group.exchange, words as u64 * VALUE);
+                commands.list.clear(&group.exchange, 0..words as u64 * VALUE);
                 let params = Params {
                     teams: teams as u32,
                     first_team: first_team as u32,
-                    ..self.params(stretch, steps)
+                    ..self.params(chunk, steps)
                 };
                 let workgroups = (teams * self.shape.members).saturating_sub(self.missing);
                 commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(workgroups as u64));
@@ -349,19 +349,19 @@ impl RecurrentTeam {
         }
     }
 
-    fn params(&self, stretch: &Stretch<'_>, steps: Range<usize>) -> Params {
-        let start = stretch.schedule.rows_of(steps.start).start as u32;
+    fn params(&self, chunk: &Chunk<'_>, steps: Range<usize>) -> Params {
+        let start = chunk.start(steps.start) as u32;
         Params {
-            previous_row: stretch.previous_row(steps.start) as u32,
-            hidden_base: start.wrapping_sub(stretch.current_row(steps.start) as u32),
-            projected_base: start.wrapping_sub(stretch.projected_row(steps.start) as u32),
+            previous_row: chunk.previous_row(steps.start) as u32,
+            hidden_base: start.wrapping_sub(chunk.current_row(steps.start) as u32),
+            projected_base: start.wrapping_sub(chunk.projected_row(steps.start) as u32),
             first_step: steps.start as u32,
             last_step: steps.end as u32,
             units: self.units as u32,
             stride: padded(self.units) as u32,
-            hidden_pitch: stretch.size.rows.pitch() as u32,
-            projected_pitch: stretch.projected_pitch as u32,
-            cell_pitch: stretch.batch as u32,
+            hidden_pitch: chunk.hidden_pitch as u32,
+            projected_pitch: chunk.projected_pitch as u32,
+            cell_pitch: chunk.batch as u32,
             slice: self.shape.slice as u32,
             members: self.shape.members as u32,
             directions: self.directions as u32,
