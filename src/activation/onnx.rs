@@ -97,7 +97,8 @@ impl Activation {
                 return Err(not_taken(known, parameter, value));
             }
         }
-        activation.checked()
+        activation.check()?;
+        Ok(activation)
     }
 }
 

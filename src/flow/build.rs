@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Gather, Input, NONE, Placed, Source, Stage};
 use crate::error::{Error, Result};
-use crate::model::parts::{Operation, Parts};
+use crate::model::plan::{Operation, Plan};
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 
@@ -19,7 +19,7 @@ pub(super) struct View {
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) parts: &'a Parts,
+    pub(super) parts: &'a Plan,
     pub(super) batch: usize,
     pub(super) time_steps: usize,
     pub(super) flow: Flow,
@@ -29,7 +29,7 @@ impl Flow {
     /// The flow of `parts` over a batch with a mask (batch, time_steps).
     ///
     /// The caller has checked that the input is what the model takes; here only tokens are checked, one by one.
-    pub(crate) fn new(parts: &Parts, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
+    pub(crate) fn new(parts: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
         let (batch, time_steps) = input.size();
         check_steps(batch, time_steps)?;
         let flow = Self {
@@ -230,7 +230,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn units(&self, cell: usize) -> usize {
-        self.parts.cells.get(cell).map_or(0, |cell| cell.units())
+        self.parts.cells.get(cell).map_or(0, |cell| cell.output())
     }
 }
 

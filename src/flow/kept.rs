@@ -6,7 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Input};
 use crate::error::Result;
-use crate::model::parts::{Operation, Parts};
+use crate::model::plan::{Operation, Plan};
 
 /// How many flows are kept.
 const FLOWS: usize = 4;
@@ -60,7 +60,7 @@ fn tokens_of(input: Input<'_>) -> Option<ArrayView2<'_, i32>> {
 }
 
 impl Flows {
-    pub(crate) fn new(parts: &Parts) -> Self {
+    pub(crate) fn new(parts: &Plan) -> Self {
         let masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
         Self {
             looks_at_values: parts.operations.iter().any(masking),
@@ -70,12 +70,7 @@ impl Flows {
     }
 
     /// The flow of a batch: one that is kept, else a new one. Nothing is compared or made while others are locked out.
-    pub(crate) fn flow(
-        &self,
-        parts: &Parts,
-        input: Input<'_>,
-        mask: Option<ArrayView2<'_, bool>>,
-    ) -> Result<Arc<Flow>> {
+    pub(crate) fn flow(&self, parts: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
         if self.looks_at_values {
             return Ok(Arc::new(Flow::new(parts, input, mask)?));
         }
@@ -146,11 +141,11 @@ mod tests {
     #[test]
     fn a_flow_belongs_to_size_mask_and_tokens() {
         let model = Model::builder().add(Lstm::new(2, 3)).build().unwrap();
-        let flows = Flows::new(model.parts());
+        let flows = Flows::new(model.plan());
         let values = Array3::zeros((2, 3, 2));
         let flow = |mask: Option<&Array2<bool>>| {
             let mask = mask.map(|mask| mask.view());
-            flows.flow(model.parts(), Input::Values(values.view()), mask).unwrap()
+            flows.flow(model.plan(), Input::Values(values.view()), mask).unwrap()
         };
         let [all, some] = [[true; 3], [true, false, true]].map(|last| array![[true; 3], last]);
         let made = [flow(None), flow(Some(&all)), flow(Some(&some))];
@@ -160,7 +155,7 @@ mod tests {
             }
         }
         let longer = Array3::zeros((2, 4, 2));
-        let longer = flows.flow(model.parts(), Input::Values(longer.view()), None).unwrap();
+        let longer = flows.flow(model.plan(), Input::Values(longer.view()), None).unwrap();
         assert_eq!((longer.batch, longer.stages[0].rows()), (2, 8));
         flows.clear();
         assert!(!Arc::ptr_eq(&flow(None), &made[0]));
@@ -169,10 +164,10 @@ mod tests {
             .add(Embedding::new(9, 2).mask_zero(true))
             .add(Lstm::new(2, 3));
         let model = model.build().unwrap();
-        let flows = Flows::new(model.parts());
+        let flows = Flows::new(model.plan());
         let [first, again, other] = [[1, 0], [1, 0], [1, 2]].map(|tokens| {
             let tokens = array![tokens];
-            flows.flow(model.parts(), Input::Tokens(tokens.view()), None).unwrap()
+            flows.flow(model.plan(), Input::Tokens(tokens.view()), None).unwrap()
         });
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
     }
@@ -184,9 +179,9 @@ mod tests {
             .add(Lstm::new(1, 3))
             .build()
             .unwrap();
-        let flows = Flows::new(model.parts());
+        let flows = Flows::new(model.plan());
         let rows = [array![[[1.0], [0.0]]], array![[[1.0], [2.0]]]].map(|values| {
-            let flow = flows.flow(model.parts(), Input::Values(values.view()), None).unwrap();
+            let flow = flows.flow(model.plan(), Input::Values(values.view()), None).unwrap();
             flow.stages[0].rows()
         });
         assert_eq!(rows, [1, 2]);
@@ -203,13 +198,13 @@ mod tests {
         ];
         for (model, bytes) in models {
             let model = model.build().unwrap();
-            let flows = Flows::new(model.parts());
+            let flows = Flows::new(model.plan());
             for (time_steps, kept) in [(1000, true), (LARGEST / bytes / 2 + 1, false)] {
                 let values = Array3::zeros((2, time_steps, 1));
                 let mask = Array2::from_elem((2, time_steps), true);
                 let flow = || {
                     flows
-                        .flow(model.parts(), Input::Values(values.view()), Some(mask.view()))
+                        .flow(model.plan(), Input::Values(values.view()), Some(mask.view()))
                         .unwrap()
                 };
                 assert_eq!(

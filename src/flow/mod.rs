@@ -15,8 +15,9 @@ use std::sync::Arc;
 use ndarray::{ArrayD, ArrayView2, ArrayView3};
 
 use crate::layer::bidirectional::MergeMode;
+use crate::output::Timing;
 use crate::schedule::Schedule;
-use crate::state::{State, Timing};
+use crate::state::State;
 
 pub(crate) use kept::Flows;
 

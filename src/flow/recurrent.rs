@@ -6,12 +6,12 @@ use super::build::{Builder, View};
 use super::{Gather, NONE, Source, Stage};
 use crate::error::Result;
 use crate::layer::bidirectional::MergeMode;
-use crate::layer::lstm::LstmOptions;
+use crate::layer::recurrent::RecurrentOptions;
 use crate::schedule::{Direction, Schedule};
 
 impl Builder<'_> {
     /// Cells that run one behind the other under one schedule.
-    pub(super) fn recurrent(&mut self, cells: &[usize], options: &LstmOptions, view: View) -> Result<View> {
+    pub(super) fn recurrent(&mut self, cells: &[usize], options: &RecurrentOptions, view: View) -> Result<View> {
         let direction = if options.go_backwards {
             Direction::Backward
         } else {

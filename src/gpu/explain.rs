@@ -7,7 +7,7 @@ use crate::gpu::sizes::{RecurrentSize, StageSize};
 use crate::gpu::strategy::choice::{Asked, choose};
 use crate::gpu::strategy::recurrence::{Recurrence, difference};
 use crate::gpu::workspace::missing;
-use crate::model::parts::Operation;
+use crate::model::plan::Operation;
 use crate::settings::{Precision, Strategy};
 
 /// A recurrence as messages name it.

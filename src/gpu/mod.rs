@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::layer::weights::{GATES, gates_of};
-use crate::model::parts::{Cell, DensePart, Parts};
+use crate::gpu::weights::{GATES, gates_of};
+use crate::model::plan::{Plan, PlannedCell as Cell, PlannedDense};
 use crate::settings::Settings;
 use device::Gpu;
 use device::buffer::Use;
@@ -49,7 +49,7 @@ struct Weights {
 #[derive(Debug)]
 pub(crate) struct GpuModel {
     gpu: Gpu,
-    parts: Arc<Parts>,
+    parts: Arc<Plan>,
     weights: Weights,
     settings: Settings,
     asked: Asked,
@@ -59,7 +59,8 @@ pub(crate) struct GpuModel {
 
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
-    pub(crate) async fn new(gpu: Gpu, parts: Arc<Parts>, settings: &Settings) -> Result<Self> {
+    pub(crate) async fn new(gpu: Gpu, parts: Arc<Plan>, settings: &Settings) -> Result<Self> {
+        parts.cells.iter().try_for_each(|cell| cell.check_is_run())?;
         let asked = Asked::new(settings)?;
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
@@ -83,7 +84,7 @@ impl GpuModel {
         })
     }
 
-    fn make(gpu: &Gpu, parts: &Parts, settings: &Settings, asked: Asked) -> Result<Weights> {
+    fn make(gpu: &Gpu, parts: &Plan, settings: &Settings, asked: Asked) -> Result<Weights> {
         gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let places = Place::all(parts);
         let placed: Vec<(&Cell, &Place)> = parts.cells.iter().zip(&places).collect();
@@ -182,7 +183,7 @@ fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Res
     let bias: Vec<[f32; GATES]> = weights
         .bias
         .as_ref()
-        .map_or_else(Vec::new, |bias| gates_of(bias.view(), units).collect());
+        .map_or_else(Vec::new, |bias| gates_of(bias.row(0), units).collect());
     Ok(Projection::make(
         gpu,
         "lstm",
@@ -194,7 +195,7 @@ fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Res
     ))
 }
 
-fn dense_weights(gpu: &Gpu, part: &DensePart) -> Result<Projection> {
+fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(
         gpu,

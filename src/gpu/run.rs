@@ -17,9 +17,10 @@ use crate::gpu::rows::{VALUE, padded};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::gpu::workspace::{Workspace, missing};
+use crate::output::Timing;
 use crate::schedule::Schedule;
 use crate::settings::Strategy;
-use crate::state::{State, Timing};
+use crate::state::State;
 
 /// How many sizes keep their workspaces for the next run.
 const WORKSPACES: usize = 4;
@@ -163,7 +164,7 @@ impl GpuModel {
             wanted.extend(buffers.staging.buffers.iter().zip(bytes));
         }
         if wants_states {
-            let bytes = |state: &State| 2 * (flow.batch * padded(state.cell.ncols())) as u64 * VALUE;
+            let bytes = |state: &State| 2 * (flow.batch * padded(state.hidden().ncols())) as u64 * VALUE;
             wanted.extend(
                 workspace
                     .states
@@ -248,7 +249,7 @@ impl GpuModel {
 /// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
 /// keeps the state that it had.
 fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
-    let stride = padded(state.hidden.ncols()).max(1);
+    let stride = padded(state.hidden().ncols()).max(1);
     let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
     let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
     let positions = schedule
@@ -259,18 +260,11 @@ fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
     for ((&sequence, &length), cell_state) in positions {
         let sequence = sequence as usize;
         if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
-            state
-                .hidden
-                .row_mut(sequence)
-                .iter_mut()
-                .zip(*hidden)
-                .for_each(|(value, &new)| *value = new);
-            state
-                .cell
-                .row_mut(sequence)
-                .iter_mut()
-                .zip(cell_state)
-                .for_each(|(value, &new)| *value = new);
+            let parts = state.arrays_mut().zip([*hidden, cell_state]);
+            for (array, values) in parts {
+                let row = array.row_mut(sequence).into_iter().zip(values);
+                row.for_each(|(value, &new)| *value = new);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
 use crate::gpu::stage::gather::index_bytes;
 use crate::gpu::strategy::recurrence::{Place, Recurrence};
-use crate::model::parts::Parts;
+use crate::model::plan::Plan;
 
 /// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
 /// the GPU's cache, and need not be there for the whole sequence.
@@ -68,7 +68,7 @@ pub(crate) struct Sizes {
 /// What sizes are measured of: a model, how its cells run, and its embeddings.
 #[derive(Clone, Copy)]
 pub(crate) struct Measured<'a> {
-    pub(crate) parts: &'a Parts,
+    pub(crate) parts: &'a Plan,
     pub(crate) places: &'a [Place],
     pub(crate) recurrences: &'a [Recurrence],
     pub(crate) tables: &'a [RowsSize],

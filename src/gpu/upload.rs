@@ -1,6 +1,6 @@
 //! What a run sends to the GPU before it is submitted.
 
-use ndarray::{Array2, Axis};
+use ndarray::{ArrayView2, Axis};
 
 use super::GpuModel;
 use crate::error::Result;
@@ -41,14 +41,15 @@ impl GpuModel {
                 continue;
             };
             let state = states.get(*cell).ok_or_else(missing)?;
-            let write = |buffer: &wgpu::Buffer, start, values: &Array2<f32>| {
+            let (hidden_state, cell_state) = (state.hidden(), state.cell().ok_or_else(missing)?);
+            let write = |buffer: &wgpu::Buffer, start, values: ArrayView2<'_, f32>| {
                 queue.write_buffer(buffer, start, bytemuck::cast_slice(&by_position(schedule, values)));
             };
             let size = &buffers.rows.size;
             let hidden = buffers.rows.buffers.first().ok_or_else(missing)?;
-            write(hidden, size.block as u64 * size.row_bytes(), &state.hidden);
+            write(hidden, size.block as u64 * size.row_bytes(), hidden_state);
             let kept = workspace.states.get(*cell).ok_or_else(missing)?;
-            write(&kept.cell_state, kept.cell_start, &state.cell);
+            write(&kept.cell_state, kept.cell_start, cell_state);
         }
         Ok(())
     }
@@ -91,7 +92,7 @@ impl GpuModel {
 }
 
 /// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
-fn by_position(schedule: &Schedule, state: &Array2<f32>) -> Vec<f32> {
+fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
     let stride = padded(state.ncols());
     let mut packed = vec![0.0; schedule.batch() * stride];
     for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {

@@ -2,12 +2,15 @@
 
 use std::borrow::Cow;
 
+use ndarray::ArrayView1;
+
+use crate::cell::CellWeights;
+pub(crate) use crate::cell::lstm::GATES;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::strategy::recurrence::is_rowwise;
-use crate::layer::half::{from_half_bits, half_bits};
-use crate::layer::weights::LstmWeights;
-use crate::model::parts::Cell;
+use crate::half_precision::{from_half_bits, half_bits};
+use crate::model::plan::PlannedCell as Cell;
 use crate::settings::Precision;
 
 /// What halves are stored times: with it the smallest half, 2⁻²⁴, is a normal one, which no GPU takes for zero.
@@ -67,6 +70,11 @@ impl Gpu {
     }
 }
 
+/// The gates of each unit side by side: from a row of 4·units columns, gate by gate, to units times i f g o.
+pub(crate) fn gates_of(row: ArrayView1<'_, f32>, units: usize) -> impl Iterator<Item = [f32; GATES]> {
+    (0..units).map(move |unit| std::array::from_fn(|gate| row.get(gate * units + unit).copied().unwrap_or(0.0)))
+}
+
 /// The cells of a recurrence with the weights that they run with, and the form that these are kept in: one for all, for
 /// they share a buffer.
 pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) -> (Vec<Cow<'a, Cell>>, Form) {
@@ -77,7 +85,10 @@ pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) 
     let cells: Vec<Cow<'a, Cell>> = cells
         .iter()
         .map(|&cell| match rounded(cell) {
-            Some(weights) => Cow::Owned(Cell { weights, ..*cell }),
+            Some(weights) => Cow::Owned(Cell {
+                weights,
+                cell: cell.cell.clone(),
+            }),
             None => Cow::Borrowed(cell),
         })
         .collect();
@@ -91,7 +102,7 @@ pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) 
 }
 
 /// Whether no weight leaves the range of halves when it is stored.
-fn scales(weights: &LstmWeights) -> bool {
+fn scales(weights: &CellWeights) -> bool {
     let mut all = weights.kernel.iter().chain(&weights.recurrent_kernel);
     all.all(|weight| from_half_bits(half_bits(weight * SCALE)).is_finite())
 }

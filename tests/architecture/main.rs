@@ -14,10 +14,10 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error"],
-    &["memory"],
-    &["sequences", "state", "activation", "settings"],
-    &["schedule", "tuning"],
+    &["error", "half_precision"],
+    &["memory", "parameters", "activation"],
+    &["sequences", "state", "settings", "cell"],
+    &["schedule", "output", "tuning"],
     &["layer"],
     &["model"],
     &["flow"],

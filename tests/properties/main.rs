@@ -187,10 +187,7 @@ fn chunks_are_the_whole() {
             let chunked = Ran {
                 values,
                 backward: None,
-                states: states
-                    .iter()
-                    .map(|state| (state.hidden.clone(), state.cell.clone()))
-                    .collect(),
+                states: states.iter().map(models::pair).collect(),
                 rows_run: 0,
             };
             assert_ran_close(&format!("{}, cut at {cut}", device.name()), &chunked, &whole);

@@ -13,7 +13,7 @@ use crate::gpu::commands::record_bytes;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped::Mapped;
-use crate::layer::half::{from_half_bits, half_bits};
+use crate::half_precision::{from_half_bits, half_bits};
 
 const ROWS: [usize; 10] = [1, 2, 3, 7, 8, 9, 63, 64, 65, 129];
 const INPUTS: [usize; 7] = [1, 3, 4, 5, 31, 33, 257];

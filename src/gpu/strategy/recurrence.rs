@@ -9,8 +9,8 @@ use crate::gpu::strategy::solo::RecurrentSolo;
 use crate::gpu::strategy::step::RecurrentStep;
 use crate::gpu::strategy::team::{RecurrentTeam, TeamBuffers, TeamGroup};
 use crate::gpu::weights::Form;
-use crate::layer::weights::{GATES, gates_of};
-use crate::model::parts::{Cell, Operation, Parts};
+use crate::gpu::weights::{GATES, gates_of};
+use crate::model::plan::{Operation, Plan, PlannedCell as Cell};
 use crate::schedule::Schedule;
 use crate::settings::Strategy;
 
@@ -27,7 +27,7 @@ pub(crate) struct Place {
 impl Place {
     /// Where each cell of a model runs. The two directions of a layer run in the same dispatches where the same shader can do
     /// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one.
-    pub(crate) fn all(parts: &Parts) -> Vec<Self> {
+    pub(crate) fn all(parts: &Plan) -> Vec<Self> {
         let mut places = Vec::with_capacity(parts.cells.len());
         let mut recurrence = 0;
         for operation in &parts.operations {
@@ -73,7 +73,7 @@ pub(crate) fn difference(one: &Cell, other: &Cell) -> Option<&'static str> {
     if one.units() != other.units() {
         return Some("they differ in units");
     }
-    if one.activation != other.activation || one.recurrent_activation != other.recurrent_activation {
+    if one.activation() != other.activation() || one.recurrent_activation() != other.recurrent_activation() {
         return Some("they differ in activations");
     }
     is_rowwise(one).then_some("an activation needs all units at once")
@@ -81,7 +81,7 @@ pub(crate) fn difference(one: &Cell, other: &Cell) -> Option<&'static str> {
 
 /// Whether an activation needs all units of a row at once.
 pub(crate) fn is_rowwise(cell: &Cell) -> bool {
-    cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise()
+    cell.activation().is_rowwise() || cell.recurrent_activation().is_rowwise()
 }
 
 /// The recurrent weights of one or both directions on the GPU, and the strategies that can run them.

@@ -11,7 +11,7 @@ use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
 use crate::gpu::weights::Form;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_solo",
@@ -149,7 +149,7 @@ impl RecurrentSolo {
         if !fits_axes(gpu, shape.width, shape.parts) {
             return None;
         }
-        let activations = [cell.activation.constants(), cell.recurrent_activation.constants()].concat();
+        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
             let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
             (

@@ -10,7 +10,7 @@ use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
 use crate::gpu::weights::Form;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
@@ -97,7 +97,7 @@ pub(crate) struct RecurrentStep {
 impl RecurrentStep {
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Self {
         let activations = cells.first().map_or(vec![0; 6], |cell| {
-            [cell.activation.constants(), cell.recurrent_activation.constants()].concat()
+            [cell.activation().constants(), cell.recurrent_activation().constants()].concat()
         });
         let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[&[rows as u32], &activations[..]].concat());
         let variant = match cells.iter().any(|cell| is_rowwise(cell)) {

@@ -14,7 +14,7 @@ use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
 use crate::gpu::strategy::residency::{self, Spin};
 use crate::gpu::strategy::solo::fits_axes;
 use crate::gpu::weights::Form;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",
@@ -241,7 +241,7 @@ impl RecurrentTeam {
         if most_teams * tallest * units > exchange_words {
             return Err("what the workgroups hand each other in one step does not fit a binding");
         }
-        let activations = [cell.activation.constants(), cell.recurrent_activation.constants()].concat();
+        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
             let constants = [&activations[..], &shape.constants(rows)].concat();
             (rows, gpu.pipeline_for(&SHADER, form, &constants))

@@ -16,6 +16,7 @@ use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups, Stretch};
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::gpu::strategy::tuned::Key;
 use crate::gpu::workspace::{StageKind, Workspace, missing};
+use crate::model::plan::PlannedCell;
 use crate::schedule::Schedule;
 use crate::settings::Strategy;
 use crate::state::State;
@@ -68,12 +69,8 @@ impl GpuModel {
         let timer = Timer::make(&self.gpu);
         self.gpu
             .guarded("preparing to tune", || {
-                let states: Vec<State> = self
-                    .parts
-                    .cells
-                    .iter()
-                    .map(|cell| State::zeros(batch, cell.units()))
-                    .collect();
+                let zeros = |cell: &PlannedCell| State::zeros(batch, cell.cell.state_widths());
+                let states = self.parts.cells.iter().map(zeros).collect::<Result<Vec<_>>>()?;
                 self.upload_lists(&workspace, &flow)?;
                 self.upload_values(&workspace, &flow, Input::Full { batch, time_steps }, &states)
             })

@@ -1,9 +1,7 @@
 //! Half-precision numbers (`f16`, IEEE 754 binary16): weights rounded to them.
 
 use half::f16;
-use ndarray::{Array, Dimension};
-
-use super::weights::LstmWeights;
+use ndarray::{ArcArray, Dimension};
 
 /// The bits of the nearest half-precision number, of two equally near ones the even one; infinity from 65,520 on.
 pub(crate) fn half_bits(value: f32) -> u16 {
@@ -15,26 +13,15 @@ pub(crate) fn from_half_bits(bits: u16) -> f32 {
     f16::from_bits(bits).to_f32()
 }
 
-impl LstmWeights {
-    /// The same with `kernel` and `recurrent_kernel` rounded to half-precision numbers; the bias stays as it is. `None` if a
-    /// weight is beyond their range.
-    pub(crate) fn rounded(&self) -> Option<Self> {
-        Some(Self {
-            kernel: rounded(&self.kernel)?,
-            recurrent_kernel: rounded(&self.recurrent_kernel)?,
-            bias: self.bias.clone(),
-        })
-    }
-}
-
-fn rounded<D: Dimension>(weights: &Array<f32, D>) -> Option<Array<f32, D>> {
-    let rounded = weights.mapv(|weight| from_half_bits(half_bits(weight)));
+/// Each rounded to the nearest half-precision number; `None` if one is beyond their range.
+pub(crate) fn rounded<D: Dimension>(weights: &ArcArray<f32, D>) -> Option<ArcArray<f32, D>> {
+    let rounded = weights.map(|&weight| from_half_bits(half_bits(weight))).into_shared();
     rounded.iter().all(|weight| weight.is_finite()).then_some(rounded)
 }
 
 #[cfg(test)]
 mod tests {
-    use ndarray::{Array1, Array2};
+    use ndarray::arr1;
 
     use super::*;
 
@@ -83,21 +70,9 @@ mod tests {
 
     #[test]
     fn weights_beyond_the_range_are_not_rounded() {
-        let weights = |largest: f32| LstmWeights {
-            kernel: Array2::from_elem((1, 4), 0.1),
-            recurrent_kernel: Array2::from_elem((1, 4), largest),
-            bias: Some(Array1::from_elem(4, 0.1)),
-        };
-        let rounded = weights(-65_519.0).rounded();
-        let [kernel, recurrent_kernel, bias] = [0.099_975_586, -65_504.0, 0.1];
-        assert_eq!(
-            rounded,
-            Some(LstmWeights {
-                kernel: Array2::from_elem((1, 4), kernel),
-                recurrent_kernel: Array2::from_elem((1, 4), recurrent_kernel),
-                bias: Some(Array1::from_elem(4, bias)),
-            })
-        );
-        assert_eq!(weights(-65_520.0).rounded(), None);
+        let weights = |largest: f32| arr1(&[0.1, largest]).into_shared();
+        let values = [0.099_975_586, -65_504.0];
+        assert_eq!(rounded(&weights(-65_519.0)), Some(arr1(&values).into_shared()));
+        assert_eq!(rounded(&weights(-65_520.0)), None);
     }
 }
