@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod output;
 mod parameters;
+mod recent;
 mod runner;
 mod schedule;
 mod sequences;

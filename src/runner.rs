@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::flow::{Flow, Flows, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
+use crate::gpu::recording::Batch;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -29,7 +30,7 @@ use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
-use crate::state::{State, States};
+use crate::state::States;
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
@@ -40,7 +41,7 @@ use crate::state::{State, States};
 /// LSTM. There the buffers of a size are also given up after sixteen runs in a row that need less than a quarter of them.
 ///
 /// What the last four runs have worked out about their masks and tokens is kept too, at most 16 MiB for each (17 bytes a time
-/// step for one LSTM, 33 for a `Bidirectional`, 8 more for each further LSTM): a batch with the mask of one of them is not
+/// step for one LSTM, 33 for a `Bidirectional`, 4 more for each further LSTM): a batch with the mask of one of them is not
 /// worked out again. [`Runner::release_memory`] gives all of that back.
 ///
 /// A runner may be used by several threads at once; each run has buffers of its own. It keeps weights of its own: the layers
@@ -298,13 +299,14 @@ impl Runner {
         input: Input<'_>,
         states: Option<&mut States>,
     ) -> Result<Output> {
-        let wants_states = states.is_some() || !self.plan.returned_states.is_empty();
-        let zeros = match states {
-            Some(_) => None,
-            None => Some(self.try_zero_state(flow.batch)?),
-        };
-        let begin: &[State] = zeros.as_ref().or(states.as_deref()).map_or(&[], |states| states);
-        let ran = model.run(flow, input, begin, wants_states).await?;
+        let ran = model
+            .run(Batch {
+                flow,
+                input,
+                states: states.as_deref().map(|states| &**states),
+                wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
+            })
+            .await?;
         let mut outputs = ran.outputs.into_iter();
         let returned = self.plan.returned_states.iter();
         let output = Output {

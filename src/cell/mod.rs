@@ -198,6 +198,9 @@ impl Cell {
                 repair: "leave it out, and nothing is cut off".to_owned(),
             });
         }
+        for activation in self.activations() {
+            activation.checked()?;
+        }
         match &self.rule {
             Rule::Lstm(options) => options.check(self.units),
             Rule::Gru(_) | Rule::SimpleRnn(_) => Ok(()),

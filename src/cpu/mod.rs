@@ -100,7 +100,7 @@ impl CpuModel {
         let kept = &workspace.whole_run;
         let (values, features) = match input {
             Input::Values(values) => (Some(values), values.dim().2),
-            Input::Tokens(_) | Input::Full { .. } => (None, 0),
+            Input::Tokens(_) => (None, 0),
         };
         let mut copied =
             kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }));

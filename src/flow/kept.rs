@@ -1,18 +1,16 @@
 //! The flows of the last runs, kept for the next run of the same batch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Input};
 use crate::error::Result;
 use crate::model::plan::{Operation, Plan};
-
-/// How many flows are kept.
-const FLOWS: usize = 4;
+use crate::recent::{Recent, Sized};
 
 /// Lists of more bytes are not kept: they are made again, which next to a run of so many steps costs little. A step takes 17
-/// bytes in a model of one LSTM, 33 in one of a `Bidirectional`, and 8 more for each further LSTM.
+/// bytes in a model of one LSTM, 33 in one of a `Bidirectional`, and 4 more for each further LSTM.
 const LARGEST: usize = 16 << 20;
 
 /// The flows of the runs of one model.
@@ -24,8 +22,7 @@ const LARGEST: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Flows {
     looks_at_values: bool,
-    /// The latest at the end.
-    kept: Mutex<Vec<Arc<Kept>>>,
+    recent: Recent<Arc<Kept>>,
 }
 
 /// A flow and what it was made from.
@@ -55,7 +52,7 @@ impl Kept {
 fn tokens_of(input: Input<'_>) -> Option<ArrayView2<'_, i32>> {
     match input {
         Input::Tokens(tokens) => Some(tokens),
-        Input::Values(_) | Input::Full { .. } => None,
+        Input::Values(_) => None,
     }
 }
 
@@ -64,8 +61,7 @@ impl Flows {
         let masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
         Self {
             looks_at_values: parts.operations.iter().any(masking),
-            // room for one more than are kept, so that keeping one allocates nothing
-            kept: Mutex::new(Vec::with_capacity(FLOWS + 1)),
+            recent: Recent::default(),
         }
     }
 
@@ -74,55 +70,31 @@ impl Flows {
         if self.looks_at_values {
             return Ok(Arc::new(Flow::new(parts, input, mask)?));
         }
-        if let Some(kept) = self
-            .candidates()
-            .into_iter()
-            .flatten()
-            .find(|kept| kept.is_for(input, mask))
-        {
-            self.keep(&kept);
-            return Ok(Arc::clone(&kept.flow));
+        let size = input.size();
+        let candidates = self.recent.all();
+        if let Some(found) = candidates.iter().flatten().find(|kept| kept.is_for(input, mask)) {
+            // it is the latest now, unless another thread has taken it for the same reason
+            if let Some(taken) = self.recent.take_if(|kept| Arc::ptr_eq(kept, found)) {
+                self.recent.keep(taken, size);
+            }
+            return Ok(Arc::clone(&found.flow));
         }
         let flow = Arc::new(Flow::new(parts, input, mask)?);
         let kept = Kept {
-            size: input.size(),
+            size,
             mask: mask.map(|mask| mask.to_owned()),
             tokens: tokens_of(input).map(|tokens| tokens.to_owned()),
             flow: Arc::clone(&flow),
         };
         if kept.bytes() <= LARGEST {
-            self.keep(&Arc::new(kept));
+            self.recent.keep(Sized::new(size, Arc::new(kept)), size);
         }
         Ok(flow)
     }
 
-    /// What is kept, the latest first.
-    fn candidates(&self) -> [Option<Arc<Kept>>; FLOWS] {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut candidates = [const { None }; FLOWS];
-        for (candidate, kept) in candidates.iter_mut().zip(kept.iter().rev()) {
-            *candidate = Some(Arc::clone(kept));
-        }
-        candidates
-    }
-
-    /// Puts one at the end of those that are kept, and gives up the one that was used longest ago.
-    fn keep(&self, latest: &Arc<Kept>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|kept| !Arc::ptr_eq(kept, latest));
-        kept.push(Arc::clone(latest));
-        let surplus = kept.len().saturating_sub(FLOWS).min(1); // there is never more than one
-        let given_up = kept.drain(..surplus).next();
-        drop(kept);
-        drop(given_up); // large lists are freed after the lock
-    }
-
     /// Gives the memory of all of them back.
     pub(crate) fn clear(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let given_up = std::mem::replace(&mut *kept, Vec::with_capacity(FLOWS + 1));
-        drop(kept);
-        drop(given_up);
+        self.recent.clear();
     }
 }
 
@@ -193,7 +165,7 @@ mod tests {
         let lstm = || Lstm::new(1, 1).return_sequences(true);
         let models = [
             (Model::builder().add(lstm()), 17),
-            (Model::builder().add(lstm()).add(lstm()), 25),
+            (Model::builder().add(lstm()).add(lstm()), 21),
             (Model::builder().add(Bidirectional::new(lstm())), 33),
         ];
         for (model, bytes) in models {

@@ -8,7 +8,6 @@ use crate::cell::CellWeights;
 pub(crate) use crate::cell::lstm::GATES;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
-use crate::gpu::strategy::recurrence::is_rowwise;
 use crate::half_precision::{from_half_bits, half_bits};
 use crate::model::plan::PlannedCell as Cell;
 use crate::settings::Precision;
@@ -68,6 +67,11 @@ impl Gpu {
         self.queue().write_buffer(&buffer, 0, &bytes);
         buffer
     }
+}
+
+/// Whether an activation needs all units of a row at once.
+pub(crate) fn is_rowwise(cell: &Cell) -> bool {
+    cell.activation().is_rowwise() || cell.recurrent_activation().is_rowwise()
 }
 
 /// The gates of each unit side by side: from a row of 4·units columns, gate by gate, to units times i f g o.

@@ -207,7 +207,7 @@ impl Plan {
                         kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
                         bias,
                     },
-                    activation: dense.activation_kind(),
+                    activation: dense.activation_kind().checked()?,
                 });
                 Operation::Dense {
                     dense: self.denses.len() - 1,

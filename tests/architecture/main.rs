@@ -15,7 +15,7 @@ use tokens::{is_identifier, tokens};
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
     &["error", "half_precision"],
-    &["memory", "parameters", "activation"],
+    &["memory", "parameters", "activation", "recent"],
     &["sequences", "state", "settings", "cell"],
     &["schedule", "output", "tuning"],
     &["layer"],
@@ -29,6 +29,8 @@ const FLOORS: &[&[&str]] = &[
 
 /// What wgpu does at a price, and the one file that may ask for it.
 const PRICED_CALLS: &[(&str, &str)] = &[
+    ("enumerate_adapters", "src/gpu/device/adapter.rs"),
+    ("request_device", "src/gpu/device/adapter.rs"),
     ("create_buffer", "src/gpu/device/buffer.rs"),
     ("create_buffer_init", "src/gpu/device/buffer.rs"),
     ("create_shader_module", "src/gpu/device/module.rs"),

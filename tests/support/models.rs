@@ -18,7 +18,7 @@ pub(crate) fn model(layers: &[LayerSpec]) -> cellstate::Result<Model> {
     let mut builder = Model::builder();
     for layer in layers {
         builder = match layer {
-            LayerSpec::Lstm { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
+            LayerSpec::Recurrent { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
             LayerSpec::StackedCells { cells, options } => {
                 let cells = cells.iter().map(lstm).collect::<cellstate::Result<Vec<_>>>()?;
                 builder.add(
@@ -254,12 +254,16 @@ impl Library {
         stateful: bool,
     ) -> Result<Self, String> {
         let on_device = OnDevice::new(layers, device).map_err(|error| error.to_string())?;
-        Ok(Self {
+        Ok(Self::of(on_device, initial, stateful))
+    }
+
+    pub(crate) fn of(on_device: OnDevice, initial: Vec<StatePair>, stateful: bool) -> Self {
+        Self {
             on_device,
             initial,
             stateful,
             states: None,
-        })
+        }
     }
 }
 

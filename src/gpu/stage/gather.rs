@@ -1,16 +1,17 @@
-//! `gather`, `place` and `merge`: rows by their numbers.
+//! `gather`: rows by their numbers. `place` and `merge` are done by it too.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::flow::NONE;
+use crate::flow::{Gather, NONE};
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::stage::Maker;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "gather",
@@ -78,30 +79,50 @@ impl Target {
     }
 }
 
-/// The list of rows on the GPU, and the bind groups for each pair of target and source buffer.
+/// A list of rows on the GPU, and the bind groups for each pair of target and source buffer.
 #[derive(Debug)]
 pub(crate) struct GatherBuffers {
     pipeline: Arc<Pipeline>,
-    pub(crate) index: wgpu::Buffer,
+    index: wgpu::Buffer,
     /// `[target buffer][source buffer]`
     groups: Vec<Vec<wgpu::BindGroup>>,
     source: RowsSize,
 }
 
+/// A list of rows, with room for so many entries.
+pub(crate) fn make_list(gpu: &Gpu, label: &str, entries: usize) -> wgpu::Buffer {
+    gpu.make_buffer(&format!("cellstate.{label}.index"), index_bytes(entries), Use::Storage)
+}
+
+/// Uploads the entries of a list.
+pub(crate) fn upload_list(gpu: &Gpu, list: &wgpu::Buffer, entries: &[u32]) {
+    gpu.queue().write_buffer(list, 0, bytemuck::cast_slice(entries));
+}
+
 impl GatherBuffers {
+    /// With a list of its own.
     pub(crate) fn make(
-        gpu: &Gpu,
+        maker: &Maker<'_>,
         label: &str,
         entries: usize,
         source: &Rows,
-        targets: &[&wgpu::Buffer],
-        params: &wgpu::Buffer,
+        targets: &[wgpu::Buffer],
     ) -> Self {
-        let pipeline = gpu.pipeline(&SHADER, &[]);
-        let index = gpu.make_buffer(&format!("cellstate.{label}.index"), index_bytes(entries), Use::Storage);
+        Self::by(maker, label, make_list(maker.gpu, label, entries), source, targets)
+    }
+
+    /// With a list that others have too.
+    pub(crate) fn by(
+        maker: &Maker<'_>,
+        label: &str,
+        index: wgpu::Buffer,
+        source: &Rows,
+        targets: &[wgpu::Buffer],
+    ) -> Self {
+        let pipeline = maker.gpu.pipeline(&SHADER, &[]);
         let group = |target: &wgpu::Buffer, source: &wgpu::Buffer| {
             let storage = [&index, source, target];
-            gpu.make_bind_group(label, &pipeline, params, &storage)
+            maker.gpu.make_bind_group(label, &pipeline, maker.params, &storage)
         };
         let groups = targets
             .iter()
@@ -115,13 +136,22 @@ impl GatherBuffers {
         }
     }
 
-    /// Gathers the rows that entries `entries` of the list name into buffer number `target_buffer`. `cut` says which rows
+    pub(crate) fn upload(&self, gpu: &Gpu, gather: &Gather) {
+        upload_list(gpu, &self.index, &gather.index);
+    }
+
+    /// How the rows lie that it reads.
+    pub(crate) fn source(&self) -> &RowsSize {
+        &self.source
+    }
+
+    /// Gathers the rows that entries `entries` of the list name into buffer number `target_buffer`. `held` says which rows
     /// each source buffer holds.
-    pub(crate) fn record<'a>(
-        &'a self,
-        commands: &mut Commands<'a>,
+    pub(crate) fn record(
+        &self,
+        commands: &mut Commands,
         entries: Range<usize>,
-        cut: &[Range<usize>],
+        held: &[Range<usize>],
         target_buffer: usize,
         target: Target,
     ) {
@@ -132,7 +162,7 @@ impl GatherBuffers {
         else {
             return;
         };
-        for (number, (group, held)) in groups.iter().zip(cut).enumerate() {
+        for (number, (group, held)) in groups.iter().zip(held).enumerate() {
             if number > 0 && held.is_empty() {
                 continue;
             }
@@ -147,7 +177,7 @@ impl GatherBuffers {
                 source_stride: self.source.stride as u32,
                 source_start: held.start as u32,
                 source_end: held.end as u32,
-                source_row: self.source.head as u32,
+                source_row: self.source.first_row() as u32,
                 handles_none: u32::from(number == 0),
                 operation: target.fold as u32,
             };
@@ -168,12 +198,12 @@ pub(crate) fn index_bytes(entries: usize) -> u64 {
 }
 
 /// The first row, if the entries name neighbours that lie in one source buffer: then they need no gathering.
-pub(crate) fn neighbours(index: &[u32], cut: &[Range<usize>]) -> Option<(usize, usize)> {
+pub(crate) fn neighbours(index: &[u32], held: &[Range<usize>]) -> Option<(usize, usize)> {
     let first = *index.first().filter(|&&first| first != NONE)?;
     let follow = index.iter().zip(first..).all(|(&entry, expected)| entry == expected);
-    let held = cut
+    let buffer = held
         .iter()
         .position(|held| held.contains(&(first as usize)) && first as usize + index.len() <= held.end);
-    let buffer = held.filter(|_| follow)?;
-    Some((buffer, first as usize - cut.get(buffer)?.start))
+    let buffer = buffer.filter(|_| follow)?;
+    Some((buffer, first as usize - held.get(buffer)?.start))
 }

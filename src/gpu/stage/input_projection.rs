@@ -1,15 +1,21 @@
 //! `input_projection`: rows times weights plus bias, one product for many rows; with `softmax` behind it where a Dense
-//! layer wants that.
+//! layer wants that. What a recurrence and a Dense layer read is made ready and projected here.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::activation::Activation;
+use crate::error::Result;
+use crate::flow::Gather;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::rows::padded;
+use crate::gpu::rows::{Rows, padded};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::stage::gather::{GatherBuffers, Target, neighbours};
+use crate::gpu::stage::softmax::Softmax;
+use crate::gpu::stage::{Maker, Run, defect};
 use crate::gpu::weights::Form;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -18,14 +24,6 @@ pub(crate) const SHADER: Shader = Shader {
     params: ("Projection", size_of::<Params>()),
     bindings: &[reads("rows"), reads("kernel"), reads("bias"), writes("projected")],
     constants: &["ROWS", "COLUMNS", "ACTIVATION", "ALPHA", "BETA"],
-};
-
-pub(crate) const SOFTMAX: Shader = Shader {
-    name: "softmax",
-    source: include_str!("../../../shaders/softmax.wgsl"),
-    params: ("Projection", size_of::<Params>()),
-    bindings: &[writes("projected")],
-    constants: &["ACTIVATION"],
 };
 
 /// Invocations of a workgroup.
@@ -81,12 +79,19 @@ pub(crate) struct Params {
     width: u32,
 }
 
+impl Params {
+    /// The rows that are projected.
+    pub(crate) fn rows(self) -> u64 {
+        self.count.into()
+    }
+}
+
 /// Weights on the GPU: `kernel` as `[k][column]` in vec4, rows up to a multiple of four, and `bias` as `[column]`.
 #[derive(Debug)]
 pub(crate) struct Projection {
     /// One for each of [`Tile::ALL`].
     pipelines: [Arc<Pipeline>; Tile::ALL.len()],
-    softmax: Option<Arc<Pipeline>>,
+    softmax: Option<Softmax>,
     kernel: wgpu::Buffer,
     bias: wgpu::Buffer,
     input_vectors: usize,
@@ -140,7 +145,7 @@ impl Projection {
         };
         let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
-            true => (Activation::Linear, Some(gpu.pipeline(&SOFTMAX, &[activation.code()]))),
+            true => (Activation::Linear, Softmax::make(gpu, activation)),
             false => (activation, None),
         };
         let [kind, alpha, beta] = elementwise.constants();
@@ -176,30 +181,20 @@ impl Projection {
         let sources = sources.collect();
         ProjectionGroups {
             sources,
-            softmax: self.softmax.as_ref().map(|softmax| group(softmax, &[target])),
+            softmax: self
+                .softmax
+                .as_ref()
+                .map(|softmax| softmax.group(gpu, label, params, target)),
         }
     }
 
     /// Projects a span of rows of source number `source`.
-    pub(crate) fn record<'a>(
-        &'a self,
-        commands: &mut Commands<'a>,
-        groups: &'a ProjectionGroups,
-        source: usize,
-        span: Span,
-    ) {
+    pub(crate) fn record(&self, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
         self.record_by(Tile::of(span.rows), commands, groups, source, span);
     }
 
     /// The same by a tile of the caller's choice.
-    fn record_by<'a>(
-        &'a self,
-        tile: Tile,
-        commands: &mut Commands<'a>,
-        groups: &'a ProjectionGroups,
-        source: usize,
-        span: Span,
-    ) {
+    fn record_by(&self, tile: Tile, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
         let Some(group) = groups.sources.get(source).filter(|_| span.rows > 0) else {
             return;
         };
@@ -223,8 +218,78 @@ impl Projection {
         };
         commands.dispatch(pipeline, group, params, workgroups);
         if let (Some(softmax), Some(group)) = (&self.softmax, &groups.softmax) {
-            commands.dispatch(softmax, group, params, Workgroups::Flat(span.rows as u64));
+            softmax.record(commands, group, params);
         }
+    }
+}
+
+/// The rows that a stage reads of its source, projected into buffers of its own.
+#[derive(Debug)]
+pub(crate) struct ProjectedInput {
+    weights: Arc<Projection>,
+    gather: GatherBuffers,
+    /// For each target buffer from the gathered rows, and then from each buffer of the source.
+    groups: Vec<ProjectionGroups>,
+}
+
+/// Where projected rows go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProjectedTo {
+    pub(crate) buffer: usize,
+    pub(crate) row: usize,
+}
+
+impl ProjectedInput {
+    pub(crate) fn make(
+        maker: &Maker<'_>,
+        label: &str,
+        weights: &Arc<Projection>,
+        (source, entries): (&Rows, usize),
+        targets: &[wgpu::Buffer],
+    ) -> Self {
+        let gathered = std::slice::from_ref(maker.gathered);
+        let group = |target| {
+            let sources = gathered.iter().chain(&source.buffers);
+            weights.groups(maker.gpu, label, maker.params, sources, target)
+        };
+        Self {
+            gather: GatherBuffers::make(maker, "gather", entries, source, gathered),
+            groups: targets.iter().map(group).collect(),
+            weights: Arc::clone(weights),
+        }
+    }
+
+    pub(crate) fn upload(&self, gpu: &Gpu, input: &Gather) {
+        self.gather.upload(gpu, input);
+    }
+
+    /// Projects the rows that entries `rows` of the list name. They are gathered first, unless they lie side by side already.
+    pub(crate) fn record(
+        &self,
+        run: &Run<'_>,
+        commands: &mut Commands,
+        (input, rows): (&Gather, Range<usize>),
+        to: ProjectedTo,
+    ) -> Result<()> {
+        let groups = self.groups.get(to.buffer).ok_or_else(defect)?;
+        let held = run.held(input.source)?;
+        let entries = input.index.get(rows.clone()).ok_or_else(defect)?;
+        let size = self.gather.source();
+        let (source, source_row) = match neighbours(entries, held) {
+            Some((buffer, row)) => (buffer + 1, row + size.first_row()),
+            None => {
+                let target = Target::rows(size.width, padded(size.width));
+                self.gather.record(commands, rows.clone(), held, 0, target);
+                (0, 0)
+            }
+        };
+        let span = Span {
+            source_row,
+            target_row: to.row,
+            rows: rows.len(),
+        };
+        self.weights.record(commands, groups, source, span);
+        Ok(())
     }
 }
 

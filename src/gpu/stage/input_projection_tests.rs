@@ -117,7 +117,7 @@ impl Product {
         let (source, projected) = (upload(&source), upload(&target));
         let params = gpu.make_buffer("test", 2 * record_bytes(gpu), Use::Uniform);
         let groups = self.projection.groups(gpu, "test", &params, [&source], &projected);
-        let mut commands = Commands::new(gpu, 2 * record_bytes(gpu));
+        let mut commands = Commands::new(gpu);
         let span = Span {
             source_row: SOURCE_ROW,
             target_row: TARGET_ROW,
@@ -126,11 +126,12 @@ impl Product {
         self.projection.record_by(tile, &mut commands, &groups, 0, span);
         let bytes = target.len() as u64 * 4;
         let readback = gpu.make_buffer("test", bytes, Use::Readback);
-        commands.copy(&projected, 0..bytes, &readback, 0);
+        commands.last.copy(&projected, 0..bytes, &readback, 0);
         let mut encoder = gpu
             .device()
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        commands.record(gpu, &params, None, &mut encoder).unwrap();
+        commands.upload(gpu, &params).unwrap();
+        commands.encode(None, &mut encoder);
         gpu.queue().submit([encoder.finish()]);
         let mapped = Mapped::request(&readback, bytes);
         gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();

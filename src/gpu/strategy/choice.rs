@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::strategy::recurrence::Recurrence;
-use crate::gpu::strategy::tuned::Key;
+use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::settings::{Precision, Settings, Strategy};
 
 /// A strategy, and why it was chosen.
@@ -119,7 +120,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
             reason: format!("{by} asks for it").into(),
         };
     }
-    let tuned = gpu.tuned().of(|| Key::new(recurrence, asked.precision, size));
+    let tuned = gpu.shared::<Tuned>().of(|| Key::new(recurrence, asked.precision, size));
     // a team that once waited in vain may do so again
     let trusted = |strategy| strategy != Strategy::Team || gpu.counters().aborted_teams() == 0;
     if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy) && trusted(strategy)) {
@@ -162,7 +163,7 @@ fn by_table(gpu: &Gpu, recurrence: &Recurrence, positions: usize) -> Choice {
 }
 
 /// Refuses a strategy that the settings name and a recurrence cannot do.
-pub(crate) fn check(gpu: &Gpu, recurrences: &[Recurrence], forced: Option<Strategy>) -> Result<()> {
+pub(crate) fn check(gpu: &Gpu, recurrences: &[Arc<Recurrence>], forced: Option<Strategy>) -> Result<()> {
     let Some(strategy) = forced else { return Ok(()) };
     for recurrence in recurrences {
         if let Err(why) = recurrence.can(strategy) {

@@ -6,7 +6,6 @@ pub(crate) mod residency;
 pub(crate) mod solo;
 pub(crate) mod step;
 pub(crate) mod team;
-mod tune;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;
 #[cfg(not(target_arch = "wasm32"))]

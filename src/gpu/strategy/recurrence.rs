@@ -4,68 +4,32 @@ use std::ops::Range;
 
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
-use crate::gpu::sizes::RecurrentSize;
 use crate::gpu::strategy::solo::RecurrentSolo;
 use crate::gpu::strategy::step::RecurrentStep;
 use crate::gpu::strategy::team::{RecurrentTeam, TeamBuffers, TeamGroup};
-use crate::gpu::weights::Form;
+use crate::gpu::weights::{Form, is_rowwise};
 use crate::gpu::weights::{GATES, gates_of};
 use crate::model::plan::{Operation, Plan, PlannedCell as Cell};
-use crate::schedule::Schedule;
 use crate::settings::Strategy;
 
-/// Where a cell runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// The number of the recurrence.
-    pub(crate) recurrence: usize,
-    /// Which of its directions the cell is.
-    pub(crate) direction: usize,
-    pub(crate) directions: usize,
-}
-
-impl Place {
-    /// Where each cell of a model runs. The two directions of a layer run in the same dispatches where the same shader can do
-    /// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one.
-    pub(crate) fn all(parts: &Plan) -> Vec<Self> {
-        let mut places = Vec::with_capacity(parts.cells.len());
-        let mut recurrence = 0;
-        for operation in &parts.operations {
-            match operation {
-                Operation::Recurrent { cells, .. } => {
-                    for _ in cells {
-                        places.push(Self::alone(recurrence));
-                        recurrence += 1;
-                    }
+/// Which cells of a model run together. The two directions of a layer run in the same dispatches where the same shader can do
+/// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one.
+pub(crate) fn together(parts: &Plan) -> Vec<Vec<usize>> {
+    let mut together = Vec::with_capacity(parts.cells.len());
+    for operation in &parts.operations {
+        match operation {
+            Operation::Recurrent { cells, .. } => together.extend(cells.iter().map(|&cell| vec![cell])),
+            Operation::Bidirectional { forward, backward, .. } => {
+                let cells = parts.cells.get(*forward).zip(parts.cells.get(*backward));
+                match cells.is_some_and(|(forward, backward)| difference(forward, backward).is_none()) {
+                    true => together.push(vec![*forward, *backward]),
+                    false => together.extend([vec![*forward], vec![*backward]]),
                 }
-                Operation::Bidirectional { forward, backward, .. } => {
-                    let cells = parts.cells.get(*forward).zip(parts.cells.get(*backward));
-                    let together = cells.is_some_and(|(forward, backward)| difference(forward, backward).is_none());
-                    for direction in 0..2 {
-                        places.push(match together {
-                            true => Self {
-                                recurrence,
-                                direction,
-                                directions: 2,
-                            },
-                            false => Self::alone(recurrence + direction),
-                        });
-                    }
-                    recurrence += if together { 1 } else { 2 };
-                }
-                Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
             }
-        }
-        places
-    }
-
-    fn alone(recurrence: usize) -> Self {
-        Self {
-            recurrence,
-            direction: 0,
-            directions: 1,
+            Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
         }
     }
+    together
 }
 
 /// Why one shader with one set of constants and sizes cannot run both; `None` where it can.
@@ -77,11 +41,6 @@ pub(crate) fn difference(one: &Cell, other: &Cell) -> Option<&'static str> {
         return Some("they differ in activations");
     }
     is_rowwise(one).then_some("an activation needs all units at once")
-}
-
-/// Whether an activation needs all units of a row at once.
-pub(crate) fn is_rowwise(cell: &Cell) -> bool {
-    cell.activation().is_rowwise() || cell.recurrent_activation().is_rowwise()
 }
 
 /// The recurrent weights of one or both directions on the GPU, and the strategies that can run them.
@@ -121,21 +80,36 @@ pub(crate) struct RecurrenceGroups {
     team: Option<TeamGroup>,
 }
 
-/// Steps whose rows are projected, and where their rows are.
+/// Steps that are projected at once, and where their rows are.
 #[derive(Clone, Debug)]
-pub(crate) struct Stretch<'a> {
-    pub(crate) schedule: &'a Schedule,
+pub(crate) struct Chunk<'a> {
+    /// For each step of the schedule the row of position 0, and one more for the end.
+    pub(crate) starts: &'a [u32],
+    /// For each position of the schedule its steps.
+    pub(crate) lengths: &'a [u32],
     pub(crate) steps: Range<usize>,
     /// The first step whose rows lie in this buffer.
     pub(crate) segment_step: usize,
-    pub(crate) size: &'a RecurrentSize,
     /// The sequences that the buffers have room for.
     pub(crate) batch: usize,
-    /// Rows of `projected` from one direction to the next.
+    /// Rows of `hidden` from one direction to the next,
+    pub(crate) hidden_pitch: usize,
+    /// and of `projected`.
     pub(crate) projected_pitch: usize,
 }
 
-impl Stretch<'_> {
+impl Chunk<'_> {
+    /// The row of position 0 at a step.
+    pub(crate) fn start(&self, step: usize) -> usize {
+        let start = self.starts.get(step).or(self.starts.last());
+        start.map_or(0, |&start| start as usize)
+    }
+
+    /// The positions that run a step.
+    pub(crate) fn active(&self, step: usize) -> usize {
+        self.start(step + 1) - self.start(step)
+    }
+
     /// The row of `hidden` with the state of position 0 before a step.
     pub(crate) fn previous_row(&self, step: usize) -> usize {
         match step.checked_sub(1) {
@@ -146,17 +120,17 @@ impl Stretch<'_> {
 
     /// The row of `hidden` for the state of position 0 after a step.
     pub(crate) fn current_row(&self, step: usize) -> usize {
-        self.batch + self.schedule.rows_of(step).start - self.schedule.rows_of(self.segment_step).start
+        self.batch + self.start(step) - self.start(self.segment_step)
     }
 
     /// The row of `projected` of position 0 at a step.
     pub(crate) fn projected_row(&self, step: usize) -> usize {
-        self.schedule.rows_of(step).start - self.schedule.rows_of(self.steps.start).start
+        self.start(step) - self.start(self.steps.start)
     }
 
-    /// The rows that are run, of all directions.
-    pub(crate) fn rows(&self, directions: usize) -> usize {
-        directions * self.steps.clone().map(|step| self.schedule.active(step)).sum::<usize>()
+    /// The rows of one direction.
+    pub(crate) fn rows(&self) -> Range<usize> {
+        self.start(self.steps.start)..self.start(self.steps.end)
     }
 }
 
@@ -231,26 +205,26 @@ impl Recurrence {
     }
 
     /// Runs steps by a strategy that [`can`](Self::can) run them.
-    pub(crate) fn record<'a>(
-        &'a self,
-        commands: &mut Commands<'a>,
-        groups: &'a RecurrenceGroups,
-        stretch: &Stretch<'_>,
+    pub(crate) fn record(
+        &self,
+        commands: &mut Commands,
+        groups: &RecurrenceGroups,
+        chunk: &Chunk<'_>,
         strategy: Strategy,
     ) {
         match strategy {
             Strategy::Solo => {
                 if let (Some(solo), Some(group)) = (&self.solo, &groups.solo) {
-                    return solo.record(commands, group, stretch);
+                    return solo.record(commands, group, chunk);
                 }
             }
             Strategy::Team => {
                 if let (Ok(team), Some(group)) = (&self.team, &groups.team) {
-                    return team.record(commands, group, stretch);
+                    return team.record(commands, group, chunk);
                 }
             }
             Strategy::Step => {}
         }
-        self.step.record(commands, &groups.step, stretch);
+        self.step.record(commands, &groups.step, chunk);
     }
 }

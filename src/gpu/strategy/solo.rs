@@ -9,8 +9,8 @@ use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
-use crate::gpu::weights::Form;
+use crate::gpu::strategy::recurrence::{Bound, Chunk};
+use crate::gpu::weights::{Form, is_rowwise};
 use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -208,35 +208,35 @@ impl RecurrentSolo {
     }
 
     /// One dispatch for as many steps as a launch may have.
-    pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a wgpu::BindGroup, stretch: &Stretch<'_>) {
-        let mut first = stretch.steps.start;
-        while first < stretch.steps.end {
-            let active = stretch.schedule.active(first);
+    pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, chunk: &Chunk<'_>) {
+        let mut first = chunk.steps.start;
+        while first < chunk.steps.end {
+            let active = chunk.active(first);
             let Some((rows, pipeline)) = self.height(active) else {
                 return;
             };
-            let last = (first + self.launch_steps(*rows)).min(stretch.steps.end);
-            let params = self.params(stretch, first..last);
+            let last = (first + self.launch_steps(*rows)).min(chunk.steps.end);
+            let params = self.params(chunk, first..last);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);
             commands.dispatch(pipeline, group, params, workgroups);
             first = last;
         }
     }
 
-    fn params(&self, stretch: &Stretch<'_>, steps: Range<usize>) -> Params {
-        let start = stretch.schedule.rows_of(steps.start).start as u32;
+    fn params(&self, chunk: &Chunk<'_>, steps: Range<usize>) -> Params {
+        let start = chunk.start(steps.start) as u32;
         Params {
-            previous_row: stretch.previous_row(steps.start) as u32,
-            hidden_base: start.wrapping_sub(stretch.current_row(steps.start) as u32),
-            projected_base: start.wrapping_sub(stretch.projected_row(steps.start) as u32),
+            previous_row: chunk.previous_row(steps.start) as u32,
+            hidden_base: start.wrapping_sub(chunk.current_row(steps.start) as u32),
+            projected_base: start.wrapping_sub(chunk.projected_row(steps.start) as u32),
             first_step: steps.start as u32,
             last_step: steps.end as u32,
-            positions: stretch.schedule.active(steps.start) as u32,
+            positions: chunk.active(steps.start) as u32,
             units: self.units as u32,
             stride: padded(self.units) as u32,
-            hidden_pitch: stretch.size.rows.pitch() as u32,
-            projected_pitch: stretch.projected_pitch as u32,
-            cell_pitch: stretch.batch as u32,
+            hidden_pitch: chunk.hidden_pitch as u32,
+            projected_pitch: chunk.projected_pitch as u32,
+            cell_pitch: chunk.batch as u32,
         }
     }
 }

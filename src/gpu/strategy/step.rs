@@ -8,8 +8,8 @@ use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
-use crate::gpu::weights::Form;
+use crate::gpu::strategy::recurrence::{Bound, Chunk};
+use crate::gpu::weights::{Form, is_rowwise};
 use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -122,20 +122,20 @@ impl RecurrentStep {
     }
 
     /// One dispatch for each step.
-    pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a wgpu::BindGroup, stretch: &Stretch<'_>) {
+    pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, chunk: &Chunk<'_>) {
         let across = self.directions * self.units.div_ceil(UNITS_PER_WORKGROUP);
-        for step in stretch.steps.clone() {
-            let active = stretch.schedule.active(step);
+        for step in chunk.steps.clone() {
+            let active = chunk.active(step);
             let params = Params {
-                previous_row: stretch.previous_row(step) as u32,
-                current_row: stretch.current_row(step) as u32,
-                projected_row: stretch.projected_row(step) as u32,
+                previous_row: chunk.previous_row(step) as u32,
+                current_row: chunk.current_row(step) as u32,
+                projected_row: chunk.projected_row(step) as u32,
                 positions: active as u32,
                 units: self.units as u32,
                 stride: padded(self.units) as u32,
-                hidden_pitch: stretch.size.rows.pitch() as u32,
-                projected_pitch: stretch.projected_pitch as u32,
-                cell_pitch: stretch.batch as u32,
+                hidden_pitch: chunk.hidden_pitch as u32,
+                projected_pitch: chunk.projected_pitch as u32,
+                cell_pitch: chunk.batch as u32,
             };
             match &self.variant {
                 Variant::Elementwise(pipelines) => {

@@ -10,10 +10,10 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{VALUE, padded};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Stretch, is_rowwise};
+use crate::gpu::strategy::recurrence::{Bound, Chunk};
 use crate::gpu::strategy::residency::{self, Spin};
 use crate::gpu::strategy::solo::fits_axes;
-use crate::gpu::weights::Form;
+use crate::gpu::weights::{Form, is_rowwise};
 use crate::model::plan::PlannedCell as Cell;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -206,29 +206,53 @@ pub(crate) struct RecurrentTeam {
     missing: usize,
 }
 
+/// Finds out how many workgroups of the teams of these cells run at the same time, which [`RecurrentTeam::make`] has to know. For
+/// cells that no team can run there is nothing to find out.
+pub(crate) async fn probe(gpu: &Gpu, cells: &[Cell]) -> crate::error::Result<()> {
+    for cell in cells.iter().filter(|cell| !is_rowwise(cell)) {
+        let Ok((spin, shape)) = shape_on(gpu, cell.units()) else {
+            continue;
+        };
+        if let Some(&tallest) = heights_on(gpu, shape).unwrap_or_default().last() {
+            residency::probe(gpu, spin, shape, tallest).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How a team for so many units is made up on a GPU, or why there is none.
+fn shape_on(gpu: &Gpu, units: usize) -> Result<(Spin, Shape), &'static str> {
+    let spin = Spin::of(gpu)?;
+    let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
+    let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
+    let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+    Ok((spin, shape))
+}
+
+/// The heights that find room on a GPU, or why a team finds none.
+fn heights_on(gpu: &Gpu, shape: Shape) -> Result<Vec<usize>, &'static str> {
+    let limits = gpu.limits();
+    if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
+        return Err("the device was opened with too few storage buffers for a shader");
+    }
+    if !fits_axes(gpu, shape.width, shape.parts) {
+        return Err("its workgroups would be too wide for the device");
+    }
+    let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
+    Ok(HEIGHTS.into_iter().filter(fits).collect())
+}
+
 impl RecurrentTeam {
     /// Why not, where it cannot run the cells.
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Result<Self, &'static str> {
-        let spin = Spin::of(gpu)?;
-        let units = cells.first().map_or(0, |cell| cell.units());
-        let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
-        let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
-        let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+        let (spin, shape) = shape_on(gpu, cells.first().map_or(0, |cell| cell.units()))?;
         Self::of_shape(gpu, form, cells, spin, shape)
     }
 
     fn of_shape(gpu: &Gpu, form: Form, cells: &[&Cell], spin: Spin, shape: Shape) -> Result<Self, &'static str> {
         let cell = cells.first().filter(|cell| !is_rowwise(cell));
         let cell = cell.ok_or("an activation needs all units at once")?;
-        let limits = gpu.limits();
-        if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
-            return Err("the device was opened with too few storage buffers for a shader");
-        }
-        if !fits_axes(gpu, shape.width, shape.parts) {
-            return Err("its workgroups would be too wide for the device");
-        }
-        let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
-        let heights: Vec<usize> = HEIGHTS.into_iter().filter(fits).collect();
+        let heights = heights_on(gpu, shape)?;
         let tallest = *heights.last().ok_or("a state does not fit the memory of a workgroup")?;
         let most_teams = residency::budget(gpu, spin, shape, tallest) / shape.members;
         if most_teams == 0 {
@@ -313,7 +337,7 @@ impl RecurrentTeam {
         (HEAD + launch.steps.min(time_steps) * launch.step_words) as u64 * VALUE
     }
 
-    /// The dispatches for a stretch of so many steps, at most.
+    /// The dispatches for a chunk of so many steps, at most.
     pub(crate) fn dispatches(&self, batch: usize, steps: usize) -> usize {
         let launch = self.launch(batch);
         self.teams(batch).div_ceil(launch.teams) * steps.div_ceil(launch.steps)
@@ -321,31 +345,27 @@ impl RecurrentTeam {
 
     /// As many teams as run at the same time do as many steps as a launch may have, then the next steps; then come the next
     /// teams.
-    pub(crate) fn record<'a>(&'a self, commands: &mut Commands<'a>, group: &'a TeamGroup, stretch: &Stretch<'_>) {
-        let active = stretch.schedule.active(stretch.steps.start);
+    pub(crate) fn record(&self, commands: &mut Commands, group: &TeamGroup, chunk: &Chunk<'_>) {
+        let active = chunk.active(chunk.steps.start);
         let Some((rows, pipeline)) = self.height(active) else {
             return;
         };
-        let launch = self.launch(stretch.batch);
+        let launch = self.launch(chunk.batch);
         let all = self.teams(active);
         for first_team in (0..all).step_by(launch.teams) {
             let teams = launch.teams.min(all - first_team);
             // the first position has the longest sequence of the launch
             let position = first_team / self.directions.max(1) * rows;
-            let length = stretch
-                .schedule
-                .lengths()
-                .get(position)
-                .map_or(0, |&length| length as usize);
-            let end = length.min(stretch.steps.end);
-            for first in (stretch.steps.start..end).step_by(launch.steps) {
+            let length = chunk.lengths.get(position).map_or(0, |&length| length as usize);
+            let end = length.min(chunk.steps.end);
+            for first in (chunk.steps.start..end).step_by(launch.steps) {
                 let steps = first..(first + launch.steps).min(end);
                 let words = HEAD + steps.len() * teams * rows * self.units;
-                commands.clear(&group.exchange, words as u64 * VALUE);
+                commands.list.clear(&group.exchange, 0..words as u64 * VALUE);
                 let params = Params {
                     teams: teams as u32,
                     first_team: first_team as u32,
-                    ..self.params(stretch, steps)
+                    ..self.params(chunk, steps)
                 };
                 let workgroups = (teams * self.shape.members).saturating_sub(self.missing);
                 commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(workgroups as u64));
@@ -353,19 +373,19 @@ impl RecurrentTeam {
         }
     }
 
-    fn params(&self, stretch: &Stretch<'_>, steps: Range<usize>) -> Params {
-        let start = stretch.schedule.rows_of(steps.start).start as u32;
+    fn params(&self, chunk: &Chunk<'_>, steps: Range<usize>) -> Params {
+        let start = chunk.start(steps.start) as u32;
         Params {
-            previous_row: stretch.previous_row(steps.start) as u32,
-            hidden_base: start.wrapping_sub(stretch.current_row(steps.start) as u32),
-            projected_base: start.wrapping_sub(stretch.projected_row(steps.start) as u32),
+            previous_row: chunk.previous_row(steps.start) as u32,
+            hidden_base: start.wrapping_sub(chunk.current_row(steps.start) as u32),
+            projected_base: start.wrapping_sub(chunk.projected_row(steps.start) as u32),
             first_step: steps.start as u32,
             last_step: steps.end as u32,
             units: self.units as u32,
             stride: padded(self.units) as u32,
-            hidden_pitch: stretch.size.rows.pitch() as u32,
-            projected_pitch: stretch.projected_pitch as u32,
-            cell_pitch: stretch.batch as u32,
+            hidden_pitch: chunk.hidden_pitch as u32,
+            projected_pitch: chunk.projected_pitch as u32,
+            cell_pitch: chunk.batch as u32,
             slice: self.shape.slice as u32,
             members: self.shape.members as u32,
             directions: self.directions as u32,

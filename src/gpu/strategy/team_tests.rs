@@ -13,15 +13,17 @@ use super::*;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
+use crate::gpu::recording::Batch;
+use crate::gpu::strategy::recurrence::Recurrence;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
 use crate::settings::{Settings, Strategy};
-use crate::state::State;
 
-/// The adapters on which workgroups may wait for each other.
+/// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
+/// counted.
 fn adapters() -> Vec<Gpu> {
-    let open = |adapter: &Adapter| pollster::block_on(adapter.open()).unwrap();
+    let open = |adapter: &Adapter| pollster::block_on(adapter.open_another()).unwrap();
     let mut gpus: Vec<Gpu> = pollster::block_on(Adapter::all()).iter().map(open).collect();
     gpus.retain(|gpu| match Spin::of(gpu) {
         Ok(_) => true,
@@ -47,15 +49,20 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
     let values = Array3::from_shape_fn((batch, time_steps, 3), |(a, b, c)| {
         ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
     });
-    let states: Vec<State> = gpu
-        .parts
-        .cells
-        .iter()
-        .map(|cell| State::zeros(batch, cell.cell.state_widths()).unwrap())
-        .collect();
     let input = Input::Values(values.view());
-    let flow = Flow::new(&gpu.parts, input, None).unwrap();
-    pollster::block_on(gpu.run(&flow.into(), input, &states, true)).unwrap()
+    let flow = Arc::new(Flow::new(&gpu.parts, input, None).unwrap());
+    let batch = Batch {
+        flow: &flow,
+        input,
+        states: None,
+        wants_states: true,
+    };
+    pollster::block_on(gpu.run(batch)).unwrap()
+}
+
+/// The strategy of a recurrence, which nothing has taken yet.
+fn team_of(recurrence: &mut Arc<Recurrence>) -> &mut RecurrentTeam {
+    Arc::get_mut(recurrence).unwrap().team.as_mut().unwrap()
 }
 
 /// A workgroup that never comes: the run is given up, made again by steps, and nothing of the first attempt is given out.
@@ -67,7 +74,7 @@ fn a_run_whose_team_is_not_complete_is_run_again() {
         assert_eq!(gpu.counters().aborted_teams(), 0);
         let mut teams = on(&gpu, &model, Strategy::Team);
         for recurrence in &mut teams.weights.recurrences {
-            let team = recurrence.team.as_mut().unwrap();
+            let team = team_of(recurrence);
             team.missing = 1;
             team.most_polls = 1000;
         }
@@ -101,7 +108,7 @@ fn a_sum_in_parts_is_the_same() {
             };
             let cells: Vec<&Cell> = model.plan().cells.iter().collect();
             let made = RecurrentTeam::of_shape(&gpu, Form::Full, &cells, Spin::of(&gpu).unwrap(), shape);
-            teams.weights.recurrences[0].team = Ok(made.unwrap());
+            *team_of(&mut teams.weights.recurrences[0]) = made.unwrap();
             let is_through = (0..5).any(|_| {
                 let before = gpu.counters().aborted_teams();
                 let got = run(&teams, batch, 30);
@@ -126,7 +133,7 @@ fn teams_larger_than_the_gpu_end() {
         let model = model(64);
         let want = run(&on(gpu, &model, Strategy::Step), 2, 20);
         let mut teams = on(gpu, &model, Strategy::Team);
-        let team = teams.weights.recurrences[0].team.as_mut().unwrap();
+        let team = team_of(&mut teams.weights.recurrences[0]);
         // the same make, but of 8 workgroups; the machine may have as many threads
         team.shape = Shape {
             members: 8,
@@ -146,7 +153,11 @@ fn the_probe_counts_who_came() {
     for gpu in adapters() {
         let spin = Spin::of(&gpu).unwrap();
         let shape = Shape::of(64, spin.most_members, 256, spin.in_software).unwrap();
-        let count = |workgroups| residency::resident(&gpu, shape, 1, (workgroups, 2000)).unwrap();
+        let count = |workgroups| {
+            pollster::block_on(residency::resident(&gpu, shape, 1, (workgroups, 2000)))
+                .unwrap()
+                .unwrap()
+        };
         assert_eq!(count(1), 1);
         let came = count(200);
         println!("{}: {came} of 200 workgroups ran at the same time", gpu.name());
@@ -166,7 +177,7 @@ fn a_workspace_has_room_for_every_launch() {
             for most_teams in [1, 3] {
                 let made = on(&gpu, &model(units), Strategy::Team);
                 let mut made = made.weights.recurrences;
-                let team = made[0].team.as_mut().unwrap();
+                let team = team_of(&mut made[0]);
                 team.most_teams = most_teams;
                 for batch in [1, 2, 3, 8, 9, 33] {
                     let launch = team.launch(batch);
