@@ -304,12 +304,12 @@ impl Activation {
         }
     }
 
-    /// Checks that the parameters are finite.
+    /// Itself, if its parameters are finite.
     ///
     /// # Errors
     ///
     /// [`Error::Value`] for a parameter that is infinite or NaN.
-    pub(crate) fn check(self) -> Result<()> {
+    pub(crate) fn checked(self) -> Result<Self> {
         let (alpha, beta) = self.parameters();
         for (parameter, value) in [("alpha", alpha), ("beta", beta)] {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
@@ -321,7 +321,7 @@ impl Activation {
                 });
             }
         }
-        Ok(())
+        Ok(self)
     }
 
     /// The function of one number. A row-wise function takes it for a whole row.

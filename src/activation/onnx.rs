@@ -97,8 +97,7 @@ impl Activation {
                 return Err(not_taken(known, parameter, value));
             }
         }
-        activation.check()?;
-        Ok(activation)
+        activation.checked()
     }
 }
 

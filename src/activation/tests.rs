@@ -235,13 +235,13 @@ fn parameters_have_to_be_finite() {
             Activation::EluWith { alpha: wrong },
             Activation::ThresholdedRelu { alpha: wrong },
         ] {
-            let error = activation.check().unwrap_err();
+            let error = activation.checked().unwrap_err();
             assert!(error.to_string().contains(activation.name()), "{error}");
         }
         assert!(Activation::from_onnx("Elu", Some(wrong), None).is_err());
     }
     for activation in all() {
-        activation.check().unwrap();
+        assert_eq!(activation.checked().unwrap(), activation);
     }
 }
 

@@ -187,9 +187,6 @@ impl Cell {
 
     /// Whether the options make sense together.
     pub(crate) fn check(&self) -> Result<()> {
-        for activation in self.activations() {
-            activation.check()?;
-        }
         if let Some(clip) = self.clip().filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             return Err(Error::Value {
                 argument: format!("clip of the {}", self.class()),

@@ -205,7 +205,6 @@ impl Dense {
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        self.activation.check()?;
         check_size("features of the Dense layer", self.features)?;
         check_size("units of the Dense layer", self.units)
     }
