@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 #[non_exhaustive]
 #[repr(u32)]
 pub enum Activation {
-    // The numbers are the codes that shaders/activations.wgsl switches on.
+    // The numbers are the codes that shaders/shared/activations.wgsl switches on.
     /// `linear`: x. It is also what Keras means by `activation=None`.
     Linear = 0,
     /// `tanh`: (eˣ - e⁻ˣ) / (eˣ + e⁻ˣ).

@@ -1,8 +1,8 @@
 //! Where to run: the CPU or a GPU.
 
 use crate::error::{Error, Result};
-use crate::gpu::adapter::Adapter;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::adapter::Adapter;
 
 /// Where to run: the CPU or a GPU. Cloning is cheap.
 ///

@@ -18,7 +18,7 @@ fn sample() -> impl Iterator<Item = f32> {
 
 /// The shader's text as naga understands it.
 fn shader() -> naga::Module {
-    let text = include_str!("../../shaders/activations.wgsl");
+    let text = include_str!("../../shaders/shared/activations.wgsl");
     let module = naga::front::wgsl::parse_str(text).unwrap();
     let mut validator =
         naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
@@ -29,8 +29,12 @@ fn shader() -> naga::Module {
 /// The files of shaders/.
 fn shaders() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders = [folder.clone(), folder.join("shared"), folder.join("cell")];
+    let files = folders
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     files
+        .filter(|path| path.is_file())
         .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
         .collect()
 }

@@ -31,13 +31,13 @@ mod tests {
     use crate::cpu::path::Path;
     use crate::layer::Layer;
     use crate::layer::lstm::Lstm;
-    use crate::model::parts::Parts;
+    use crate::model::plan::Plan;
     use crate::settings::{Instructions, Precision, Settings};
 
     /// A model on plain instructions and two threads.
     fn explained(layers: &[Layer], precision: Precision, batch: usize) -> Vec<String> {
         let settings = Settings::new().instructions(Instructions::Plain).precision(precision);
-        let parts = Arc::new(Parts::new(layers).unwrap());
+        let parts = Arc::new(Plan::drawn(layers).unwrap());
         let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {
             CpuModel::new(parts, &settings, "CPU".into())
@@ -70,7 +70,7 @@ mod tests {
         // where there are halves, they are read where that is faster
         let best = Path::choose(None).unwrap();
         let kept = |units: usize| {
-            let parts = Parts::new(&[Lstm::new(2, units).into()]).unwrap();
+            let parts = Plan::drawn(&[Lstm::new(2, units).into()]).unwrap();
             kept::Kept::choose(&parts.cells[0], best, Precision::Relaxed).1
         };
         if best.has_halves() {

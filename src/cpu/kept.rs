@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::panels::Format;
 use super::path::Path;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 use crate::settings::Precision;
 
 /// From so many bytes of `recurrent_kernel` on, rounded weights are kept in halves. A smaller one comes from the first
@@ -45,7 +45,13 @@ impl Kept {
         } else {
             Self::Halves
         };
-        (Cow::Owned(Cell { weights, ..*cell }), kept)
+        (
+            Cow::Owned(Cell {
+                weights,
+                cell: cell.cell.clone(),
+            }),
+            kept,
+        )
     }
 
     pub(super) fn format(self) -> Format {

@@ -31,9 +31,10 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Placed, Source as From, Stage};
-use crate::model::parts::Parts;
+use crate::model::plan::Plan;
+use crate::output::Output;
 use crate::settings::Settings;
-use crate::state::{Output, State};
+use crate::state::State;
 use buffer::Buffer;
 use dense::Dense;
 use hand::Reading;
@@ -47,7 +48,7 @@ use workspace::{Workspace, Workspaces};
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuModel {
-    parts: Arc<Parts>,
+    parts: Arc<Plan>,
     path: Path,
     cells: Vec<Recurrent>,
     denses: Vec<Dense>,
@@ -57,7 +58,8 @@ pub(crate) struct CpuModel {
 
 impl CpuModel {
     /// `name` is what its outputs call the device.
-    pub(crate) fn new(parts: Arc<Parts>, settings: &Settings, name: Arc<str>) -> Result<Self> {
+    pub(crate) fn new(parts: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
+        parts.cells.iter().try_for_each(|cell| cell.check_is_run())?;
         let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
             cells: parts
@@ -98,11 +100,11 @@ impl CpuModel {
         let kept = &workspace.whole_run;
         let (values, features) = match input {
             Input::Values(values) => (Some(values), values.dim().2),
-            Input::Tokens(_) | Input::Full { .. } => (None, 0),
+            Input::Tokens(_) => (None, 0),
         };
         let mut copied =
             kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }));
-        let tables = self.parts.tables.iter().map(Array2::ncols);
+        let tables = self.parts.tables.iter().map(|table| table.ncols());
         let widest = flow
             .widths
             .iter()
@@ -168,7 +170,7 @@ impl CpuModel {
             timing: None,
         };
         if let Some(states) = states {
-            for (part, numbers) in states.iter_mut().flat_map(parts_of).zip(finals.iter()) {
+            for (part, numbers) in states.iter_mut().flat_map(State::arrays_mut).zip(finals.iter()) {
                 part.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
             }
         }
@@ -181,7 +183,8 @@ impl CpuModel {
         let mut begin = kept.list(2 * self.parts.cells.len());
         for (number, cell) in self.parts.cells.iter().enumerate() {
             let state = states.and_then(|states| states.get(number));
-            for part in [state.map(|state| &state.hidden), state.map(|state| &state.cell)] {
+            for part in 0..2 {
+                let part = state.and_then(|state| state.arrays().nth(part));
                 let mut numbers = kept.take(batch * cell.units());
                 match part {
                     Some(part) => numbers.iter_mut().zip(part).for_each(|(to, &from)| *to = from),
@@ -202,10 +205,7 @@ impl CpuModel {
         };
         let state = |&cell: &usize| {
             let units = self.parts.cells.get(cell).map_or(0, |cell| cell.units());
-            Ok(State {
-                hidden: numbers(2 * cell, units)?,
-                cell: numbers(2 * cell + 1, units)?,
-            })
+            State::with_cell(numbers(2 * cell, units)?, numbers(2 * cell + 1, units)?)
         };
         let mut returned = Vec::with_capacity(self.parts.returned_states.len());
         for cell in &self.parts.returned_states {
@@ -215,13 +215,9 @@ impl CpuModel {
     }
 }
 
-fn parts_of(state: &mut State) -> [&mut Array2<f32>; 2] {
-    [&mut state.hidden, &mut state.cell]
-}
-
 /// The rows that stages may read.
 struct Sources<'a> {
-    parts: &'a Parts,
+    parts: &'a Plan,
     input: &'a [f32],
     features: usize,
     flow: &'a Flow,

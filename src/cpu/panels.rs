@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use super::buffer::Lines;
 use super::simd::{GATES, Simd};
-use crate::layer::half::half_bits;
+use crate::half_precision::half_bits;
 
 /// Weights (depth, 4·units) as panels: `[panel][depth][gate][lane]`, where a panel holds as many units as a vector has
 /// lanes, the last one filled up with zeros. So a tile of the product has all gates of its units in registers, and reads

@@ -19,7 +19,7 @@ use super::rowwise_step;
 use super::share::Share;
 use super::team::Team;
 use super::threads;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell as Cell;
 use crate::settings::Precision;
 
 /// One LSTM, ready to run.
@@ -45,15 +45,15 @@ impl Recurrent {
         let format = kept.format();
         let (lanes, _) = path.tile();
         let units = cell.units();
-        let weights = if cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise() {
+        let weights = if cell.activation().is_rowwise() || cell.recurrent_activation().is_rowwise() {
             Prepared::Rowwise(Box::new(cell.as_ref().clone()))
         } else {
             Prepared::Panels(Box::new(Weights {
                 kernel: Panels::new(cell.weights.kernel.view(), lanes, format),
                 recurrent_kernel: Panels::new(cell.weights.recurrent_kernel.view(), lanes, format),
-                bias: Panels::of_bias(cell.weights.bias.as_ref(), units, lanes),
-                activation: cell.activation,
-                recurrent_activation: cell.recurrent_activation,
+                bias: Panels::of_bias(cell.bias().as_ref(), units, lanes),
+                activation: cell.activation(),
+                recurrent_activation: cell.recurrent_activation(),
             }))
         };
         Self {

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use super::hand::{Hand, Reading, dealt};
 use super::input_projection::input_projection;
 use super::threads;
-use crate::layer::weights::GATES;
-use crate::model::parts::Cell;
+use crate::cell::lstm::GATES;
+use crate::model::plan::PlannedCell as Cell;
 
 /// Runs a schedule from h and c of each sequence, (batch, units) each, and leaves c there; h of every row goes to `outputs`.
 /// Gives how many rows were run.
@@ -65,13 +65,14 @@ fn run_hand(
     let mut inputs = Array2::zeros((positions, cell.features()));
     let mut gates = Array2::zeros((positions, GATES * cell.units()));
     let mut outputs = outputs.into_iter();
+    let bias = cell.bias();
     for step in 0..hand.steps() {
         let active = hand.active(step);
         for (mut row, input) in inputs.outer_iter_mut().zip(hand.inputs(step)) {
             row.iter_mut().zip(input).for_each(|(to, &from)| *to = from);
         }
         let mut gates = gates.slice_mut(s![..active, ..]);
-        let (kernel, bias) = (cell.weights.kernel.view(), cell.weights.bias.as_ref());
+        let (kernel, bias) = (cell.weights.kernel.view(), bias.as_ref());
         input_projection(inputs.slice(s![..active, ..]), kernel, bias, gates.view_mut());
         recurrent_step(cell, gates, &mut hidden, &mut cell_state);
         rows_run += active;
@@ -127,9 +128,9 @@ fn recurrent_step(
         };
         let (input_forget, rest) = gates.split_at_mut(2 * units);
         let (candidate, output) = rest.split_at_mut(units);
-        cell.recurrent_activation.apply(input_forget, units);
-        cell.activation.apply(candidate, units);
-        cell.recurrent_activation.apply(output, units);
+        cell.recurrent_activation().apply(input_forget, units);
+        cell.activation().apply(candidate, units);
+        cell.recurrent_activation().apply(output, units);
         let (input, forget) = input_forget.split_at(units);
         for ((cell_state, forget), (input, candidate)) in cell_state
             .iter_mut()
@@ -139,7 +140,7 @@ fn recurrent_step(
             *cell_state = forget * *cell_state + input * candidate;
         }
         hidden.copy_from_slice(cell_state);
-        cell.activation.apply(hidden, units);
+        cell.activation().apply(hidden, units);
         hidden
             .iter_mut()
             .zip(output.iter())

@@ -10,10 +10,10 @@ use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use crate::layer::half::from_half_bits;
+use crate::half_precision::from_half_bits;
 
 /// The gates, side by side: the vectors of one row that a tile of a product holds.
-pub(super) use crate::layer::weights::GATES;
+pub(super) use crate::cell::lstm::GATES;
 
 /// The most rows of a tile, on any path.
 pub(super) const MOST_ROWS: usize = 6;
