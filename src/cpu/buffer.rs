@@ -6,6 +6,8 @@ use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 
 use crate::cpu::list::{List, Listed, Lists};
 use crate::cpu::slots::Slots;
+use crate::error::Result;
+use crate::memory::RUN;
 
 /// One line of the cache, and one vector of the widest kind: a load that crosses lines costs two.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -20,22 +22,25 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Zeros.
+    /// Zeros, for the weights of a model.
     pub(super) fn zeros(length: usize) -> Self {
-        let mut lines = Self::default();
-        lines.set_length(length);
-        lines
+        Self {
+            lines: vec![Line::zeroed(); length.div_ceil(16)],
+            length,
+        }
     }
 
     /// What the numbers are afterwards is left open; those of a new one are zero.
-    fn set_length(&mut self, length: usize) {
+    fn set_length(&mut self, length: usize) -> Result<()> {
         let lines = length.div_ceil(16);
         if self.lines.len() < lines {
             self.lines.clear(); // so that nothing is copied
-            self.lines.reserve_exact(lines);
+            let reserved = self.lines.try_reserve_exact(lines);
+            reserved.map_err(|_| RUN.too_large::<f32>(length))?;
             self.lines.resize(lines, Line::zeroed());
         }
         self.length = length;
+        Ok(())
     }
 }
 
@@ -75,18 +80,18 @@ pub(super) struct Buffers {
 
 impl Buffers {
     /// A buffer of this length, with anything in it. It comes back when it is dropped.
-    pub(super) fn take(&self, length: usize) -> Buffer<'_> {
+    pub(super) fn take(&self, length: usize) -> Result<Buffer<'_>> {
         let (place, mut lines) = self.lines.take();
-        lines.set_length(length);
-        Buffer {
+        lines.set_length(length)?;
+        Ok(Buffer {
             lines,
             place,
             owner: &self.lines,
-        }
+        })
     }
 
     /// An empty list with room for so many. It comes back when it is dropped.
-    pub(super) fn list<T: Listed>(&self, room: usize) -> List<'_, T> {
+    pub(super) fn list<T: Listed>(&self, room: usize) -> Result<List<'_, T>> {
         self.lists.take(room)
     }
 

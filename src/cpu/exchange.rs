@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::cpu::buffer::Buffers;
 use crate::cpu::list::List;
+use crate::error::Result;
 
 /// The units of a block. Blocks lie on lines of the cache of their own, so that each is written by one core alone; the units
 /// of a share are whole blocks.
@@ -61,16 +62,16 @@ pub(super) enum Found {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(rows: usize, units: usize, buffers: &'a Buffers) -> Self {
+    pub(super) fn new(rows: usize, units: usize, buffers: &'a Buffers) -> Result<Self> {
         let blocks_of_row = units.div_ceil(BLOCK);
         let count = 2 * rows * blocks_of_row;
-        let mut blocks = buffers.list(count);
+        let mut blocks = buffers.list(count)?;
         blocks.resize_with(count, || Block([const { Word::new(0) }; BLOCK]));
-        Self {
+        Ok(Self {
             blocks_of_row,
             rows,
             blocks,
-        }
+        })
     }
 
     /// The length of a row that [`Exchange::read`] fills.
@@ -124,13 +125,14 @@ impl<'a> Exchange<'a> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
     #[test]
     fn a_block_is_there_when_all_of_it_is() {
         let buffers = Buffers::default();
-        let exchange = Exchange::new(2, 20, &buffers);
+        let exchange = Exchange::new(2, 20, &buffers).unwrap();
         assert_eq!(exchange.stride(), 32);
         let mut values = [0.0; BLOCK];
         assert_eq!(exchange.read(0, 1, 0, &mut values), Found::Missing);

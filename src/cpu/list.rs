@@ -8,6 +8,8 @@ use crate::cpu::exchange::Block;
 use crate::cpu::share::Share;
 use crate::cpu::slots::Slots;
 use crate::cpu::team::Team;
+use crate::error::Result;
+use crate::memory::RUN;
 
 /// What lists are made of.
 pub(super) trait Listed: Sized {
@@ -52,15 +54,15 @@ lists! {
 
 impl Lists {
     /// An empty list with room for so many. Its memory comes back when it is dropped.
-    pub(super) fn take<T: Listed>(&self, room: usize) -> List<'_, T> {
+    pub(super) fn take<T: Listed>(&self, room: usize) -> Result<List<'_, T>> {
         let (place, kept) = T::slots(self).take();
         let mut list = emptied(kept);
-        list.reserve_exact(room);
-        List {
+        list.try_reserve_exact(room).map_err(|_| RUN.too_large::<T>(room))?;
+        Ok(List {
             list,
             place,
             owner: self,
-        }
+        })
     }
 }
 
@@ -103,6 +105,7 @@ fn emptied<A, B>(list: Vec<A>) -> Vec<B> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
 
@@ -121,7 +124,7 @@ mod tests {
     fn the_next_run_finds_the_lists_of_the_last() {
         let lists = Lists::default();
         let take = || {
-            let [few, many] = [10, 1000].map(|room| lists.take::<&[f32]>(room));
+            let [few, many] = [10, 1000].map(|room| lists.take::<&[f32]>(room).unwrap());
             lists.rewind();
             [few.as_ptr() as usize, many.as_ptr() as usize]
         };

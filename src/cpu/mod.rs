@@ -31,6 +31,7 @@ use ndarray::{Array2, ArrayD, IxDyn};
 
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Gather, Input, Placed, Source as From, Stage};
+use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -103,7 +104,7 @@ impl CpuModel {
             Input::Tokens(_) => (None, 0),
         };
         let mut copied =
-            kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }));
+            kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }))?;
         let tables = self.parts.tables.iter().map(|table| table.ncols());
         let widest = flow
             .widths
@@ -113,9 +114,9 @@ impl CpuModel {
             .max()
             .unwrap_or(0)
             .max(features);
-        let mut zeros = kept.take(widest);
+        let mut zeros = kept.take(widest)?;
         zeros.fill(0.0);
-        let mut finals = self.begin(workspace, flow.batch, states.as_deref());
+        let mut finals = self.begin(workspace, flow.batch, states.as_deref())?;
         if let Some(values) = values.filter(|values| !values.is_standard_layout()) {
             copied.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
         }
@@ -124,13 +125,13 @@ impl CpuModel {
             input: values.and_then(|values| values.to_slice()).unwrap_or(&copied),
             features,
             flow,
-            stages: kept.list(flow.stages.len()),
+            stages: kept.list(flow.stages.len())?,
             zeros: &zeros,
         };
         let mut rows_run = 0;
         for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
             workspace.stage.rewind();
-            let mut rows = kept.take(stage.rows() * width);
+            let mut rows = kept.take(stage.rows() * width)?;
             match stage {
                 Stage::Recurrent { cell, schedule, input } => {
                     let state = finals.chunks_exact_mut(2).nth(*cell);
@@ -142,7 +143,7 @@ impl CpuModel {
                         index: &input.index,
                         source: sources.get(input)?,
                     };
-                    rows_run += recurrent.run(reading, (hidden, cell), &workspace.stage, &mut rows);
+                    rows_run += recurrent.run(reading, (hidden, cell), &workspace.stage, &mut rows)?;
                 }
                 Stage::Dense { dense, input } => {
                     let dense = self.denses.get(*dense);
@@ -178,14 +179,19 @@ impl CpuModel {
     }
 
     /// h and c of every cell before the first step, (batch, units) each.
-    fn begin<'a>(&self, workspace: &'a Workspace, batch: usize, states: Option<&[State]>) -> List<'a, Buffer<'a>> {
+    fn begin<'a>(
+        &self,
+        workspace: &'a Workspace,
+        batch: usize,
+        states: Option<&[State]>,
+    ) -> Result<List<'a, Buffer<'a>>> {
         let kept = &workspace.whole_run;
-        let mut begin = kept.list(2 * self.parts.cells.len());
+        let mut begin = kept.list(2 * self.parts.cells.len())?;
         for (number, cell) in self.parts.cells.iter().enumerate() {
             let state = states.and_then(|states| states.get(number));
             for part in 0..2 {
                 let part = state.and_then(|state| state.arrays().nth(part));
-                let mut numbers = kept.take(batch * cell.units());
+                let mut numbers = kept.take(batch * cell.units())?;
                 match part {
                     Some(part) => numbers.iter_mut().zip(part).for_each(|(to, &from)| *to = from),
                     None => numbers.fill(0.0),
@@ -193,14 +199,14 @@ impl CpuModel {
                 begin.push(numbers);
             }
         }
-        begin
+        Ok(begin)
     }
 
     /// The final states that belong to the output.
     fn returned(&self, finals: &[Buffer<'_>], batch: usize) -> Result<Vec<State>> {
         let numbers = |number: usize, units| {
-            let numbers = finals.get(number).map(|numbers| numbers.to_vec());
-            let array = Array2::from_shape_vec((batch, units), numbers.unwrap_or_default());
+            let numbers = finals.get(number).map_or(&[][..], |numbers| numbers);
+            let array = Array2::from_shape_vec((batch, units), OUTPUT.listed(numbers.iter().copied())?);
             array.map_err(|_| Error::defect("the shape of a state"))
         };
         let state = |&cell: &usize| {
@@ -251,7 +257,7 @@ impl Sources<'_> {
 
     /// Puts the rows of an output to their (sequence, time step).
     fn place(&self, placed: &Placed) -> Result<ArrayD<f32>> {
-        let values = self.get(&placed.gather)?.gather(&placed.gather.index);
+        let values = self.get(&placed.gather)?.gather(&placed.gather.index)?;
         ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
     }
 }

@@ -19,6 +19,7 @@ use super::rowwise_step;
 use super::share::Share;
 use super::team::Team;
 use super::threads;
+use crate::error::Result;
 use crate::model::plan::PlannedCell as Cell;
 use crate::settings::Precision;
 
@@ -73,14 +74,14 @@ impl Recurrent {
         (hidden, cell): (&mut [f32], &mut [f32]),
         buffers: &Buffers,
         rows: &mut [f32],
-    ) -> usize {
+    ) -> Result<usize> {
         let schedule = reading.schedule;
         if schedule.rows() == 0 {
-            return 0;
+            return Ok(0);
         }
         let rows_run = match &self.weights {
-            Prepared::Panels(weights) => self.run_panels(weights, reading, (hidden, cell), buffers, rows),
-            Prepared::Rowwise(part) => rowwise_step::run(part, reading, (hidden, cell), rows),
+            Prepared::Panels(weights) => self.run_panels(weights, reading, (hidden, cell), buffers, rows)?,
+            Prepared::Rowwise(part) => rowwise_step::run(part, reading, (hidden, cell), rows)?,
         };
         for (position, &sequence) in schedule.order().iter().enumerate() {
             let row = schedule
@@ -92,7 +93,7 @@ impl Recurrent {
                 to.copy_from_slice(row);
             }
         }
-        rows_run
+        Ok(rows_run)
     }
 
     /// Gives how many rows were run.
@@ -103,25 +104,27 @@ impl Recurrent {
         (hidden, cell): (&[f32], &mut [f32]),
         buffers: &Buffers,
         rows: &mut [f32],
-    ) -> usize {
+    ) -> Result<usize> {
         let schedule = reading.schedule;
         let plan = self.plan(schedule.active(0), schedule.rows());
-        let mut teams: List<'_, Team<'_>> = buffers.list(plan.hands);
+        let mut teams: List<'_, Team<'_>> = buffers.list(plan.hands)?;
         for first in 0..plan.hands {
             let hand = Hand {
                 reading,
                 first,
                 hands: plan.hands,
             };
-            let mut begin = buffers.list(hand.active(0));
+            let mut begin = buffers.list(hand.active(0))?;
             let sequences = hand.sequences().take(hand.active(0));
             begin.extend(
                 sequences.filter_map(|sequence| hidden.get(sequence * self.units..(sequence + 1) * self.units)),
             );
-            let mut shares = buffers.list(plan.members);
-            let share = |panels| Mutex::new(Share::new(self.path, weights, hand, panels, cell, buffers));
-            shares.extend(self.shares(plan.members).map(share));
-            teams.push(Team::new(hand, self.units, begin, shares, buffers));
+            let mut shares = buffers.list(plan.members)?;
+            for panels in self.shares(plan.members) {
+                let share = Share::new(self.path, weights, hand, panels, cell, buffers)?;
+                shares.push(Mutex::new(share));
+            }
+            teams.push(Team::new(hand, self.units, begin, shares, buffers)?);
         }
         let rows = rows.chunks_exact_mut(self.units.max(1));
         for (row, hand) in rows.zip(dealt(schedule, plan.hands)) {
@@ -132,7 +135,7 @@ impl Recurrent {
         if plan.members > 1 {
             // the first hand has most positions
             let room = teams.first().map_or(0, Team::room).max(1);
-            let mut rooms = buffers.take(plan.hands * plan.members * room);
+            let mut rooms = buffers.take(plan.hands * plan.members * room)?;
             let rooms = rooms.par_chunks_exact_mut(room).enumerate();
             rooms.with_max_len(1).for_each(|(number, room)| {
                 if let Some(team) = teams.get(number % plan.hands) {
@@ -152,7 +155,7 @@ impl Recurrent {
             }
             share.finish(cell);
         }
-        rows_run
+        Ok(rows_run)
     }
 
     /// How a run of `rows` valid steps of `batch` sequences is split.

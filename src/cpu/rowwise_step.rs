@@ -2,13 +2,15 @@
 //! arrays, one step at a time.
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, s};
+use ndarray::{Array2, Dim, s};
 use rayon::prelude::*;
 
 use super::hand::{Hand, Reading, dealt};
 use super::input_projection::input_projection;
 use super::threads;
 use crate::cell::lstm::GATES;
+use crate::error::Result;
+use crate::memory::{self, RUN};
 use crate::model::plan::PlannedCell as Cell;
 
 /// Runs a schedule from h and c of each sequence, (batch, units) each, and leaves c there; h of every row goes to `outputs`.
@@ -18,10 +20,11 @@ pub(super) fn run(
     reading: Reading<'_>,
     (hidden, cells): (&[f32], &mut [f32]),
     outputs: &mut [f32],
-) -> usize {
+) -> Result<usize> {
     let schedule = reading.schedule;
     let hands = threads::count().clamp(1, schedule.active(0).max(1));
-    let mut dealt_outputs: Vec<Vec<&mut [f32]>> = (0..hands).map(|_| Vec::new()).collect();
+    let room = |first| RUN.list(Hand { reading, first, hands }.rows());
+    let mut dealt_outputs: Vec<Vec<&mut [f32]>> = (0..hands).map(room).collect::<Result<_>>()?;
     let rows = outputs.chunks_exact_mut(cell.units().max(1));
     for (row, hand) in rows.zip(dealt(schedule, hands)) {
         if let Some(hand) = dealt_outputs.get_mut(hand) {
@@ -31,14 +34,14 @@ pub(super) fn run(
     let begin = [hidden, &*cells];
     let run = |(first, outputs)| {
         let hand = Hand { reading, first, hands };
-        (hand, run_hand(cell, hand, begin, outputs))
+        Ok((hand, run_hand(cell, hand, begin, outputs)?))
     };
-    let finals: Vec<(Hand<'_>, (Array2<f32>, usize))> = match hands {
+    let finals: Result<Vec<(Hand<'_>, (Array2<f32>, usize))>> = match hands {
         1 => dealt_outputs.into_iter().enumerate().map(run).collect(),
         _ => dealt_outputs.into_par_iter().enumerate().map(run).collect(),
     };
     let mut rows_run = 0;
-    for (hand, (cell_state, rows)) in finals {
+    for (hand, (cell_state, rows)) in finals? {
         rows_run += rows;
         for (sequence, cell_state) in hand.sequences().zip(cell_state.outer_iter()) {
             let to = cells
@@ -48,7 +51,7 @@ pub(super) fn run(
             to.iter_mut().zip(cell_state).for_each(|(to, &from)| *to = from);
         }
     }
-    rows_run
+    Ok(rows_run)
 }
 
 /// Gives c of the sequences of the hand, and how many rows were run.
@@ -57,13 +60,13 @@ fn run_hand(
     hand: Hand<'_>,
     [hidden, cells]: [&[f32]; 2],
     outputs: Vec<&mut [f32]>,
-) -> (Array2<f32>, usize) {
+) -> Result<(Array2<f32>, usize)> {
     let mut rows_run = 0;
     let positions = hand.active(0);
-    let mut hidden = rows_of(hidden, cell.units(), &hand);
-    let mut cell_state = rows_of(cells, cell.units(), &hand);
-    let mut inputs = Array2::zeros((positions, cell.features()));
-    let mut gates = Array2::zeros((positions, GATES * cell.units()));
+    let mut hidden = rows_of(hidden, cell.units(), &hand)?;
+    let mut cell_state = rows_of(cells, cell.units(), &hand)?;
+    let mut inputs = memory::zeros(RUN.what, Dim([positions, cell.features()]), RUN.repair)?;
+    let mut gates = memory::zeros(RUN.what, Dim([positions, GATES * cell.units()]), RUN.repair)?;
     let mut outputs = outputs.into_iter();
     let bias = cell.bias();
     for step in 0..hand.steps() {
@@ -80,17 +83,17 @@ fn run_hand(
             output.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
         }
     }
-    (cell_state, rows_run)
+    Ok((cell_state, rows_run))
 }
 
 /// The rows of the sequences of a hand.
-fn rows_of(state: &[f32], units: usize, hand: &Hand<'_>) -> Array2<f32> {
-    let mut rows = Array2::zeros((hand.active(0), units));
+fn rows_of(state: &[f32], units: usize, hand: &Hand<'_>) -> Result<Array2<f32>> {
+    let mut rows: Array2<f32> = memory::zeros(RUN.what, Dim([hand.active(0), units]), RUN.repair)?;
     for (mut row, sequence) in rows.outer_iter_mut().zip(hand.sequences()) {
         let from = state.iter().skip(sequence * units);
         row.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
     }
-    rows
+    Ok(rows)
 }
 
 /// One step for the first rows of `hidden` and `cell`: as many as `gates` has, which holds `x·kernel + bias`.

@@ -9,6 +9,7 @@ use super::gates::{Input, Projection, Step, Weights};
 use super::hand::Hand;
 use super::path::Path;
 use super::simd::GATES;
+use crate::error::Result;
 
 /// With fewer rows in a step the projection is made for several steps at once: its weights are read once for all of them.
 const PROJECTED_ROWS: usize = 48;
@@ -44,12 +45,12 @@ impl<'a> Share<'a> {
         panels: Range<usize>,
         cells: &[f32],
         buffers: &'a Buffers,
-    ) -> Self {
+    ) -> Result<Self> {
         let (lanes, _) = path.tile();
         let positions = hand.active(0);
         let width = panels.len() * lanes;
         let units = weights.recurrent_kernel.depth();
-        let mut cell = buffers.take(positions * width);
+        let mut cell = buffers.take(positions * width)?;
         for (row, sequence) in cell.chunks_exact_mut(width.max(1)).zip(hand.sequences()) {
             row.fill(0.0);
             let begin = sequence * units;
@@ -58,21 +59,21 @@ impl<'a> Share<'a> {
             row.iter_mut().zip(from).for_each(|(cell, &from)| *cell = from);
         }
         let most = positions.max(PROJECTED_ROWS);
-        Self {
+        Ok(Self {
             path,
             weights,
             hand,
             cell,
-            projected: buffers.take(most * width * GATES),
+            projected: buffers.take(most * width * GATES)?,
             projected_until: 0,
             projected_row: 0,
-            x: buffers.list(most),
-            outputs: buffers.list(hand.rows()),
-            next: buffers.list(positions),
+            x: buffers.list(most)?,
+            outputs: buffers.list(hand.rows())?,
+            next: buffers.list(positions)?,
             panels,
             step: 0,
             rows_run: 0,
-        }
+        })
     }
 
     /// Takes its columns of a row of h, and gives the rest. Rows come in the order in which they are run.

@@ -1,6 +1,10 @@
 //! Rows that stages read, wherever they lie.
 
+use ndarray::Dim;
 use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::memory::{self, OUTPUT};
 
 /// Rows of one width, one after another, read by their numbers.
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +49,20 @@ impl<'a> Source<'a> {
     }
 
     /// The rows `index`, one after another.
-    pub(super) fn gather(&self, index: &[u32]) -> Vec<f32> {
+    pub(super) fn gather(&self, index: &[u32]) -> Result<Vec<f32>> {
         const ROWS_PER_TASK: usize = 1024;
         // Numbers that the allocator gets from the system for this one call: what costs time is that each page is touched
         // for the first time, and the threads share that. Below, memory that was used before is not filled twice.
         const FRESH: usize = 4 << 20;
         let length = index.len() * self.width;
         if length < FRESH {
-            let mut rows = Vec::with_capacity(length);
+            let mut rows = OUTPUT.list(length)?;
             index
                 .iter()
                 .for_each(|&number| rows.extend_from_slice(self.row(number)));
-            return rows;
+            return Ok(rows);
         }
-        let mut rows = vec![0.0; length];
+        let (mut rows, _) = memory::zeros(OUTPUT.what, Dim([length]), OUTPUT.repair)?.into_raw_vec_and_offset();
         rows.par_chunks_mut(ROWS_PER_TASK * self.width)
             .zip(index.par_chunks(ROWS_PER_TASK))
             .for_each(|(rows, index)| {
@@ -66,6 +70,6 @@ impl<'a> Source<'a> {
                 rows.zip(index)
                     .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
             });
-        rows
+        Ok(rows)
     }
 }

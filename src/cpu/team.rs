@@ -9,6 +9,7 @@ use crate::cpu::list::List;
 use super::exchange::{BLOCK, Exchange, Found};
 use super::hand::Hand;
 use super::share::Share;
+use crate::error::Result;
 
 /// The most positions of a hand that a team of several threads runs.
 pub(super) const MOST_TOGETHER: usize = 16;
@@ -55,20 +56,20 @@ impl<'a> Team<'a> {
         begin: List<'a, &'a [f32]>,
         shares: List<'a, Mutex<Share<'a>>>,
         buffers: &'a Buffers,
-    ) -> Self {
+    ) -> Result<Self> {
         let rows = if shares.len() > 1 { begin.len() } else { 0 };
-        let exchange = Exchange::new(rows, units, buffers);
+        let exchange = Exchange::new(rows, units, buffers)?;
         for (position, row) in begin.iter().enumerate().take(rows) {
             exchange.write(0, position, 0, row);
         }
-        Self {
+        Ok(Self {
             hand,
             units,
             begin,
             shares,
             exchange,
             failed: AtomicBool::new(false),
-        }
+        })
     }
 
     /// How many numbers a member needs room for.

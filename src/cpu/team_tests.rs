@@ -45,14 +45,14 @@ fn with_team(test: impl FnOnce(&Team<'_>)) {
     let buffers = Buffers::default();
     let mut hidden = vec![0.0; STEPS * UNITS];
     let half = BLOCK / lanes;
-    let mut shares = buffers.list(2);
+    let mut shares = buffers.list(2).unwrap();
     for panels in [0..half, half..2 * half] {
-        let share = Share::new(path, &weights, hand, panels, &begin, &buffers);
+        let share = Share::new(path, &weights, hand, panels, &begin, &buffers).unwrap();
         shares.push(Mutex::new(share));
     }
-    let mut beginning = buffers.list(1);
+    let mut beginning = buffers.list(1).unwrap();
     beginning.push(&begin[..]);
-    let mut team = Team::new(hand, UNITS, beginning, shares, &buffers);
+    let mut team = Team::new(hand, UNITS, beginning, shares, &buffers).unwrap();
     hidden.chunks_exact_mut(UNITS).for_each(|row| team.deal(row));
     test(&team);
 }
