@@ -19,6 +19,7 @@ use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::gpu::upload::upload_input;
 use crate::gpu::workspace::Workspace;
+use crate::memory::OUTPUT;
 use crate::output::Timing;
 use crate::recent::Sized;
 use crate::state::State;
@@ -167,7 +168,10 @@ impl GpuModel {
                 .slice(..bytes)
                 .get_mapped_range()
                 .map_err(|error| failed(error.to_string()))?;
-            read.push(bytemuck::pod_collect_to_vec(&view[..]));
+            let mut values: Vec<f32> = OUTPUT.zeros(view.len() / size_of::<f32>())?;
+            let whole = view.get(..size_of_val(&*values)).unwrap_or_default();
+            bytemuck::cast_slice_mut(&mut values).copy_from_slice(whole);
+            read.push(values);
             drop(view);
             buffer.unmap();
         }
