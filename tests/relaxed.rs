@@ -26,7 +26,8 @@ const UNITS_AND_FEATURES: [(usize, usize); 6] = [(1, 5), (17, 3), (64, 64), (111
 
 fn weights(random: &mut Random, features: usize, units: usize) -> LstmWeights {
     let spec = random.cell(features, units);
-    LstmWeights::new(spec.kernel, spec.recurrent_kernel, spec.bias)
+    let bias = spec.bias.map(|bias| bias.row(0).to_owned());
+    LstmWeights::new(spec.kernel, spec.recurrent_kernel, bias)
 }
 
 fn rounded(weights: &LstmWeights) -> LstmWeights {

@@ -1,6 +1,6 @@
 //! The gated recurrent unit.
 
-use super::Lane;
+use super::lane::Lane;
 use crate::activation::Activation;
 
 /// The number of gates: `z` (update), `r` (reset), `n` (candidate, Keras's `h`), in this order, which is Keras's and ONNX's.

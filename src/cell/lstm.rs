@@ -1,6 +1,6 @@
 //! Long short-term memory.
 
-use super::Lane;
+use super::lane::Lane;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 

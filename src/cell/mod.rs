@@ -12,6 +12,7 @@
 
 pub(crate) mod gates;
 pub(crate) mod gru;
+mod lane;
 pub(crate) mod lstm;
 pub(crate) mod simple_rnn;
 mod weights;
@@ -19,6 +20,7 @@ mod weights;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use gru::GruOptions;
+use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
@@ -40,35 +42,6 @@ pub(crate) struct Cell {
     pub(crate) units: usize,
     /// The width of the hidden state, which is what the layer puts out: the units, unless a projection makes it another.
     pub(crate) output: usize,
-}
-
-/// What one number that a unit sums up takes its columns from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Lane {
-    /// The gate of `kernel`: columns `gate * units ..`.
-    pub(crate) kernel: Option<usize>,
-    /// The gate of `recurrent_kernel`.
-    pub(crate) recurrent: Option<usize>,
-    /// The recurrent columns multiply r * h, not h: known only once the lanes of r are finished.
-    pub(crate) of_reset: bool,
-}
-
-impl Lane {
-    /// Both kernels' columns of one gate.
-    const fn of(gate: usize) -> Self {
-        Self {
-            kernel: Some(gate),
-            recurrent: Some(gate),
-            of_reset: false,
-        }
-    }
-
-    /// A lane that is always zero: there so that the lanes of a unit fill a vector.
-    const NOTHING: Self = Self {
-        kernel: None,
-        recurrent: None,
-        of_reset: false,
-    };
 }
 
 impl Cell {

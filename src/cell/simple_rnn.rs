@@ -1,6 +1,6 @@
 //! The plain recurrent cell.
 
-use super::Lane;
+use super::lane::Lane;
 use crate::activation::Activation;
 
 pub(crate) const GATES: usize = 1;

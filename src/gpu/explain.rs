@@ -5,6 +5,7 @@ use crate::gpu::model::GpuModel;
 use crate::gpu::stage::recurrence::Pieces;
 use crate::gpu::strategy::choice::{Asked, choose};
 use crate::gpu::strategy::recurrence::{Recurrence, difference};
+use crate::gpu::strategy::tuned::Tuned;
 use crate::model::plan::Operation;
 use crate::settings::{Precision, Strategy};
 
@@ -110,7 +111,7 @@ impl GpuModel {
         let asked = asked.map_or("nothing".to_owned(), |(strategy, by)| {
             format!("the strategy {strategy}, by {by}")
         });
-        let tuned = match self.gpu.tuned().count() {
+        let tuned = match self.gpu.shared::<Tuned>().count() {
             0 => "nothing".to_owned(),
             1 => "one answer is known on this GPU".to_owned(),
             count => format!("{count} answers are known on this GPU"),

@@ -8,6 +8,8 @@ use crate::gpu::device::timer::Timer;
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
+use crate::gpu::strategy::team;
+use crate::gpu::strategy::tuned::Tuned;
 use crate::gpu::workspace::Workspace;
 use crate::model::plan::Plan;
 use crate::recent::{Recent, Sized};
@@ -33,7 +35,7 @@ impl GpuModel {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
             let text = crate::gpu::strategy::tuning_file::read(path)?;
-            gpu.tuned()
+            gpu.shared::<Tuned>()
                 .read(&crate::gpu::strategy::tuned::gpu_fields(gpu.info()), &text);
         }
         let wants_team = choice::wants_team(&gpu, settings, asked);
@@ -43,7 +45,10 @@ impl GpuModel {
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)
         };
-        let made = gpu.guarded("uploading the weights", make).await;
+        let made = match Self::probe(&gpu, &parts, wants_team).await {
+            Ok(()) => gpu.guarded("uploading the weights", make).await,
+            Err(error) => Err(error),
+        };
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
         }
@@ -55,6 +60,14 @@ impl GpuModel {
             settings: settings.clone(),
             workspaces: Recent::default(),
         })
+    }
+
+    /// Finds out what a strategy has to know of the GPU before it can be made.
+    async fn probe(gpu: &Gpu, parts: &Plan, wants_team: bool) -> Result<()> {
+        match wants_team {
+            true => team::probe(gpu, &parts.cells).await,
+            false => Ok(()),
+        }
     }
 
     /// The sizes of a workspace for batches of (batch, time_steps).

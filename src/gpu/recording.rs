@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::commands::Commands;
-use crate::gpu::device::mapped::Mapped;
+use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::model::GpuModel;
 use crate::gpu::stage::defect;
@@ -19,7 +19,6 @@ use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::gpu::upload::upload_input;
 use crate::gpu::workspace::Workspace;
-use crate::memory::OUTPUT;
 use crate::output::Timing;
 use crate::recent::Sized;
 use crate::state::State;
@@ -102,7 +101,7 @@ impl GpuModel {
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
         let team = workspace.team.iter();
         wanted.extend(team.map(|team| (&team.staging, TeamBuffers::READ_BYTES)));
-        let mut read = self.map(&wanted, submission).await?;
+        let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
         let abort_word = workspace.team.as_ref().and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
             return Ok(None);
@@ -137,46 +136,6 @@ impl GpuModel {
             Some(_) => Err(defect()),
         }
     }
-
-    /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
-    /// behind it is not waited for.
-    #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
-    pub(crate) async fn map(
-        &self,
-        wanted: &[(&wgpu::Buffer, u64)],
-        submission: Option<wgpu::SubmissionIndex>,
-    ) -> Result<Vec<Vec<f32>>> {
-        let failed = |message: String| self.gpu.failed("reading back", message);
-        let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
-        let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
-        #[cfg(not(target_arch = "wasm32"))]
-        self.gpu
-            .device()
-            .poll(wgpu::PollType::Wait {
-                submission_index: submission,
-                timeout: None,
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        let mut read = Vec::with_capacity(wanted.len());
-        for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
-            let Some(mapped) = mapped else {
-                read.push(Vec::new());
-                continue;
-            };
-            mapped.await.map_err(|error| failed(error.to_string()))?;
-            let view = buffer
-                .slice(..bytes)
-                .get_mapped_range()
-                .map_err(|error| failed(error.to_string()))?;
-            let mut values: Vec<f32> = OUTPUT.zeros(view.len() / size_of::<f32>())?;
-            let whole = view.get(..size_of_val(&*values)).unwrap_or_default();
-            bytemuck::cast_slice_mut(&mut values).copy_from_slice(whole);
-            read.push(values);
-            drop(view);
-            buffer.unmap();
-        }
-        Ok(read)
-    }
 }
 
 impl Recording {
@@ -191,3 +150,7 @@ impl Recording {
         self.workspace
     }
 }
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

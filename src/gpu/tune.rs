@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::gpu::commands::Commands;
+use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::explain::Named;
 use crate::gpu::model::GpuModel;
@@ -12,7 +13,7 @@ use crate::gpu::recording::now;
 use crate::gpu::stage::recurrence::{Pieces, RecurrenceStage};
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::strategy::team::TeamBuffers;
-use crate::gpu::strategy::tuned::Key;
+use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::gpu::workspace::Workspace;
 use crate::settings::Strategy;
 use crate::tuning::{Candidate, TunedLayer, Tuning};
@@ -107,7 +108,7 @@ impl GpuModel {
         let mut measured: Vec<(Key, Strategy)> = Vec::new();
         for ((key, strategy), layer) in answers.into_iter().zip(&layers) {
             if !layer.candidates.is_empty() && !measured.iter().any(|(known, _)| *known == key) {
-                self.gpu.tuned().remember(key.clone(), strategy);
+                self.gpu.shared::<Tuned>().remember(key.clone(), strategy);
                 measured.push((key, strategy));
             }
         }
@@ -226,7 +227,7 @@ impl GpuModel {
         let stamps = bench.timer.map(|timer| (&timer.staging, timer::BYTES));
         let control = team.map(|team| (&team.staging, TeamBuffers::READ_BYTES));
         let wanted: Vec<_> = stamps.into_iter().chain(control).collect();
-        let mut read = self.map(&wanted, Some(submission)).await?;
+        let mut read = mapped::read::<f32>(&self.gpu, &wanted, Some(submission)).await?;
         let aborted = control
             .and_then(|_| read.pop())
             .is_some_and(|words| words.iter().any(|word| word.to_bits() != 0));

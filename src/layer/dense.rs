@@ -2,8 +2,8 @@
 
 use ndarray::{Array1, Array2};
 
-use super::check_size;
 use super::initializer::Initializer;
+use super::size::check_size;
 use super::weights::{DenseWeights, reconcile_bias};
 use crate::activation::Activation;
 use crate::cell::check_tensor;

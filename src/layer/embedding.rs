@@ -2,8 +2,8 @@
 
 use ndarray::Array2;
 
-use super::check_size;
 use super::initializer::Initializer;
+use super::size::check_size;
 use crate::cell::check_tensor;
 use crate::error::Result;
 

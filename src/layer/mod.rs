@@ -10,6 +10,7 @@ pub(crate) mod lstm;
 pub(crate) mod masking;
 pub(crate) mod recurrent;
 pub(crate) mod simple_rnn;
+mod size;
 pub(crate) mod stacked;
 pub(crate) mod weights;
 
@@ -19,8 +20,6 @@ use embedding::Embedding;
 use masking::Masking;
 use recurrent::Recurrent;
 use stacked::StackedRnnCells;
-
-use crate::error::{Error, Result};
 
 /// One layer of a [`Model`](crate::Model). Each kind becomes one with [`From`], so that
 /// [`ModelBuilder::add`](crate::ModelBuilder::add) takes them as they are.
@@ -109,17 +108,3 @@ macro_rules! layer_from {
 }
 
 layer_from!(Masking, Embedding, Recurrent, Bidirectional, StackedRnnCells, Dense);
-
-/// A size of a layer has to be at least one and small enough for the GPU's 32-bit numbers.
-pub(crate) fn check_size(argument: &str, value: usize) -> Result<()> {
-    const LARGEST: usize = 1 << 23;
-    if (1..=LARGEST).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::Value {
-        argument: argument.to_owned(),
-        expected: format!("a number from 1 to {LARGEST}"),
-        found: value.to_string(),
-        repair: "give the layer its real size".to_owned(),
-    })
-}

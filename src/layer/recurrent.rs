@@ -2,8 +2,8 @@
 
 use ndarray::{ArcArray2, Axis, s};
 
-use super::check_size;
 use super::initializer::Initializer;
+use super::size::check_size;
 use crate::cell::{Cell, CellWeights, Rule};
 use crate::error::{Error, Result};
 use crate::parameters::{Parameters, Role};

@@ -2,6 +2,7 @@
 //! GPU is called in one file each, so that the counts kept there are true.
 
 mod documented;
+mod rings;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ const FLOORS: &[&[&str]] = &[
 
 /// What wgpu does at a price, and the one file that may ask for it.
 const PRICED_CALLS: &[(&str, &str)] = &[
+    ("enumerate_adapters", "src/gpu/device/adapter.rs"),
+    ("request_device", "src/gpu/device/adapter.rs"),
     ("create_buffer", "src/gpu/device/buffer.rs"),
     ("create_buffer_init", "src/gpu/device/buffer.rs"),
     ("create_shader_module", "src/gpu/device/module.rs"),

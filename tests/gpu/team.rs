@@ -4,7 +4,7 @@
 use cellstate::{Bidirectional, Device, Error, Gpu, Lstm, Model, Sequences, Settings, Strategy};
 use ndarray::Array3;
 
-use super::devices;
+use super::{adapters as own, devices};
 
 /// (features, units, batch, time_steps): units that no two workgroups share evenly, positions past a tile, and more steps and
 /// tiles than a launch has.
@@ -135,9 +135,10 @@ fn teams_get_to_the_end() {
 /// What teams need on the GPU is told beforehand, and made once.
 #[test]
 fn teams_take_the_memory_that_is_told() {
-    for (device, _) in adapters() {
+    for adapter in own::adapters() {
+        let opened = own::open_alone(&adapter);
         for model in models(3, 70) {
-            let Ok(runner) = model.on_with(&device, &Settings::new().strategy(Strategy::Team)) else {
+            let Ok(runner) = model.on_with(&opened.device, &Settings::new().strategy(Strategy::Team)) else {
                 continue;
             };
             let counters = runner.gpu().unwrap().counters();

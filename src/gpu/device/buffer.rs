@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::Pipeline;
 
 /// What has been made on a device by this crate since it was opened or handed over: they only grow.
+///
+/// All runners on the device count, and all of the process that use one adapter by its name are on one device. Those that are to
+/// count alone need a device of the application's own ([`Gpu::from_wgpu`](crate::Gpu::from_wgpu)).
 ///
 /// What is made by the application, or by `wgpu` itself, is not counted. In a program of 32 bits a count begins again at 2³².
 ///
@@ -153,34 +155,18 @@ impl Gpu {
         })
     }
 
-    /// A bind group of a pipeline: the parameters (one record, moved by a dynamic offset) unless they are immediates, then
-    /// storage buffers.
-    pub(crate) fn make_bind_group(
+    /// A bind group of a layout.
+    pub(crate) fn bind(
         &self,
         label: &str,
-        pipeline: &Pipeline,
-        params: &wgpu::Buffer,
-        storage: &[&wgpu::Buffer],
+        layout: &wgpu::BindGroupLayout,
+        entries: &[wgpu::BindGroupEntry<'_>],
     ) -> wgpu::BindGroup {
-        let record = wgpu::BufferBinding {
-            buffer: params,
-            offset: 0,
-            size: std::num::NonZeroU64::new(pipeline.params_bytes),
-        };
-        let first = (!self.has_immediates()).then_some(wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(record),
-        });
-        let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
-            binding,
-            resource: buffer.as_entire_binding(),
-        });
-        let entries: Vec<_> = first.into_iter().chain(rest).collect();
         self.counters().bind_groups.fetch_add(1, Ordering::Relaxed);
         self.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(label),
-            layout: &pipeline.layout,
-            entries: &entries,
+            layout,
+            entries,
         })
     }
 }

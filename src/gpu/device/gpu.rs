@@ -2,16 +2,18 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::attached::Attached;
+use super::buffer::Counters;
+use super::turn;
 use crate::error::{Cause, Error, Result};
-use crate::gpu::device::buffer::Counters;
-use crate::gpu::shader::Pipelines;
-use crate::gpu::strategy::residency::Residency;
-use crate::gpu::strategy::tuned::Tuned;
 
 /// A GPU to run models on: a `wgpu` device and its queue.
 ///
-/// [`Device::named`](crate::Device::named) and [`Device::auto`](crate::Device::auto) open one of their own;
-/// [`Gpu::from_wgpu`] takes the application's. Cloning is cheap and shares the device and its pipelines.
+/// [`Device::named`](crate::Device::named) and [`Device::auto`](crate::Device::auto) open one of their own on each adapter,
+/// once in a process: all calls give the same one, with its pipelines, its [counters](Gpu::counters) and what
+/// [`Runner::tune`](crate::Runner::tune) has measured on it. It stays open to the end of the process, because some drivers
+/// crash when devices are closed and opened on several threads; a lost one is replaced by the next call.
+/// [`Gpu::from_wgpu`] takes the application's, and so gives a device of one's own. Cloning is cheap and shares all of it.
 ///
 /// ```no_run
 /// use cellstate::{Device, Lstm};
@@ -37,9 +39,7 @@ struct Inner {
     features: wgpu::Features,
     downlevel: wgpu::DownlevelFlags,
     counters: Counters,
-    pipelines: Pipelines,
-    residency: Residency,
-    tuned: Tuned,
+    attached: Attached,
     /// What the driver said outside of any call of ours; only for a device of our own.
     failure: Arc<Mutex<Failure>>,
 }
@@ -56,8 +56,8 @@ pub(super) struct Failure {
     pub(super) error: Option<wgpu::Error>,
 }
 
-pub(super) fn lock(failure: &Mutex<Failure>) -> MutexGuard<'_, Failure> {
-    failure.lock().unwrap_or_else(PoisonError::into_inner)
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
@@ -69,6 +69,8 @@ impl Gpu {
     /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
     /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that make a runner
     /// which may run [`Strategy::Team`](crate::Strategy::Team): they try once how many workgroups run at the same time.
+    ///
+    /// An application that opens or closes devices while other threads use this crate does so by [`Gpu::in_turn`].
     ///
     /// # Errors
     ///
@@ -86,6 +88,30 @@ impl Gpu {
     /// ```
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
         Self::new(adapter, device.clone(), queue.clone(), Arc::default())
+    }
+
+    /// Does `work` while this crate opens and closes no device and makes no pipeline on another thread, nor another thread is in
+    /// a call of this function.
+    ///
+    /// NVIDIA's driver crashes or hangs where one thread makes a `wgpu::Instance`, opens a device or closes one while another
+    /// thread does, or makes a pipeline. This crate keeps from it by itself; an application with devices of its own and several
+    /// threads makes, opens and closes them in here. `work` may call this crate, and should wait for no other thread: that one
+    /// may be waiting for its turn.
+    ///
+    /// ```no_run
+    /// # fn example(adapter: wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
+    /// use cellstate::{Gpu, Lstm};
+    ///
+    /// let opened = Gpu::in_turn(|| pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())));
+    /// let (device, queue) = opened?;
+    /// let runner = Lstm::new(2, 64).on(&Gpu::from_wgpu(&adapter, &device, &queue)?.into())?;
+    /// drop(runner);
+    /// Gpu::in_turn(|| drop((device, queue)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_turn<T>(work: impl FnOnce() -> T) -> T {
+        turn::in_turn(work)
     }
 
     pub(super) fn new(
@@ -147,9 +173,7 @@ impl Gpu {
             info,
             limits,
             counters: Counters::default(),
-            pipelines: Pipelines::default(),
-            residency: Residency::default(),
-            tuned: Tuned::default(),
+            attached: Attached::default(),
             failure,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -223,17 +247,27 @@ impl Gpu {
         &self.inner.counters
     }
 
-    pub(crate) fn pipelines(&self) -> &Pipelines {
-        &self.inner.pipelines
+    /// The value of a type that belongs to this GPU, made when it is asked for the first time: what other floors keep on a
+    /// GPU. Its `default` asks for no other.
+    pub(crate) fn shared<T: Default + wgpu::WasmNotSendSync + 'static>(&self) -> Arc<T> {
+        self.inner.attached.of()
     }
 
-    pub(crate) fn residency(&self) -> &Residency {
-        &self.inner.residency
+    /// Whether the device is known to be lost or destroyed, for good.
+    pub(super) fn is_known_as_lost(&self) -> bool {
+        lock(&self.inner.failure).lost.is_some()
     }
 
-    /// What was measured on it.
-    pub(crate) fn tuned(&self) -> &Tuned {
-        &self.inner.tuned
+    /// The same, after asking. May call what others wait for, so no lock is held meanwhile.
+    pub(super) fn is_lost(&self) -> bool {
+        // that it was destroyed is only told once the GPU has finished and somebody asks; an error is told by the callback
+        drop(self.inner.device.poll(wgpu::PollType::Poll));
+        self.is_known_as_lost()
+    }
+
+    /// Whether anybody has this GPU besides the one who asks.
+    pub(super) fn is_used(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
     }
 
     /// The most bytes that one buffer may have and be bound as a whole. Shaders count values by u32 and some drivers offer

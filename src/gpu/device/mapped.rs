@@ -4,7 +4,53 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-type Answer = Result<(), wgpu::BufferAsyncError>;
+use bytemuck::Pod;
+
+use super::Gpu;
+use crate::error::Result;
+use crate::memory::OUTPUT;
+
+/// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
+/// behind it is not waited for.
+#[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
+pub(crate) async fn read<T: Pod + Default>(
+    gpu: &Gpu,
+    wanted: &[(&wgpu::Buffer, u64)],
+    submission: Option<wgpu::SubmissionIndex>,
+) -> Result<Vec<Vec<T>>> {
+    let failed = |message: String| gpu.failed("reading back", message);
+    let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
+    let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
+    #[cfg(not(target_arch = "wasm32"))]
+    gpu.device()
+        .poll(wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        })
+        .map_err(|error| failed(error.to_string()))?;
+    let mut read = Vec::with_capacity(wanted.len());
+    for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
+        let Some(mapped) = mapped else {
+            read.push(Vec::new());
+            continue;
+        };
+        // another thread that waits on the device may have been given the answer, and is about to pass it on
+        mapped.await.map_err(|error| failed(error.to_string()))?;
+        let view = buffer
+            .slice(..bytes)
+            .get_mapped_range()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut values: Vec<T> = OUTPUT.zeros(view.len() / size_of::<T>())?;
+        let whole = view.get(..size_of_val(&*values)).unwrap_or_default();
+        bytemuck::cast_slice_mut::<T, u8>(&mut values).copy_from_slice(whole);
+        read.push(values);
+        drop(view);
+        buffer.unmap();
+    }
+    Ok(read)
+}
+
+type Answer = std::result::Result<(), wgpu::BufferAsyncError>;
 
 #[derive(Debug, Default)]
 struct Shared {

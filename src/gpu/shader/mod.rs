@@ -1,9 +1,10 @@
 //! Shaders: source, bindings and constants, and the pipelines made from them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gpu::device::Gpu;
+use crate::gpu::device::turn::in_turn;
 #[cfg(test)]
 use crate::gpu::stage::{gather, input_projection, softmax};
 #[cfg(test)]
@@ -101,7 +102,15 @@ pub(crate) type Key = (&'static str, Form, Vec<u32>);
 /// The pipelines of a device, each made once.
 #[derive(Debug, Default)]
 pub(crate) struct Pipelines {
-    made: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    made: Mutex<Made>,
+}
+
+type Made = HashMap<Key, Arc<Pipeline>>;
+
+impl Pipelines {
+    fn lock(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Gpu {
@@ -112,24 +121,53 @@ impl Gpu {
 
     /// The same for weights in a form.
     pub(crate) fn pipeline_for(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Arc<Pipeline> {
-        let mut made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
+        let pipelines = self.shared::<Pipelines>();
         let key = (shader.name, form, constants.to_vec());
-        let pipeline = made
-            .entry(key)
-            .or_insert_with(|| Arc::new(self.make_pipeline(shader, form, constants)));
-        Arc::clone(pipeline)
+        let known = pipelines.lock().get(&key).map(Arc::clone);
+        known.unwrap_or_else(|| {
+            // the turn first, the lock second: who has the turn may be making a runner
+            in_turn(|| {
+                let mut made = pipelines.lock();
+                let make = || Arc::new(self.make_pipeline(shader, form, constants));
+                Arc::clone(made.entry(key).or_insert_with(make))
+            })
+        })
     }
 
     /// Which pipelines there are.
     pub(crate) fn known_pipelines(&self) -> Vec<Key> {
-        let made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.keys().cloned().collect()
+        self.shared::<Pipelines>().lock().keys().cloned().collect()
     }
 
     /// Forgets all other pipelines, so that one whose making failed is not used by the next runner.
     pub(crate) fn forget_pipelines_but(&self, known: &[Key]) {
-        let mut made = self.pipelines().made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.retain(|key, _| known.contains(key));
+        self.shared::<Pipelines>().lock().retain(|key, _| known.contains(key));
+    }
+
+    /// A bind group of a pipeline: the parameters (one record, moved by a dynamic offset) unless they are immediates, then
+    /// storage buffers.
+    pub(crate) fn make_bind_group(
+        &self,
+        label: &str,
+        pipeline: &Pipeline,
+        params: &wgpu::Buffer,
+        storage: &[&wgpu::Buffer],
+    ) -> wgpu::BindGroup {
+        let record = wgpu::BufferBinding {
+            buffer: params,
+            offset: 0,
+            size: std::num::NonZeroU64::new(pipeline.params_bytes),
+        };
+        let first = (!self.has_immediates()).then_some(wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(record),
+        });
+        let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
+        });
+        let entries: Vec<_> = first.into_iter().chain(rest).collect();
+        self.bind(label, &pipeline.layout, &entries)
     }
 
     fn make_pipeline(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Pipeline {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::strategy::recurrence::Recurrence;
-use crate::gpu::strategy::tuned::Key;
+use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::settings::{Precision, Settings, Strategy};
 
 /// A strategy, and why it was chosen.
@@ -120,7 +120,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
             reason: format!("{by} asks for it").into(),
         };
     }
-    let tuned = gpu.tuned().of(|| Key::new(recurrence, asked.precision, size));
+    let tuned = gpu.shared::<Tuned>().of(|| Key::new(recurrence, asked.precision, size));
     // a team that once waited in vain may do so again
     let trusted = |strategy| strategy != Strategy::Team || gpu.counters().aborted_teams() == 0;
     if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy) && trusted(strategy)) {

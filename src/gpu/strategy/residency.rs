@@ -1,13 +1,15 @@
 //! How many workgroups run at the same time, and where they may wait for each other at all.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::error::Result;
 use crate::gpu::commands::{Commands, Workgroups, record_bytes};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
+use crate::gpu::device::mapped;
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::strategy::team::Shape;
 
@@ -89,57 +91,73 @@ pub(crate) struct Residency {
     found: Mutex<HashMap<(Shape, usize), usize>>,
 }
 
-/// The workgroups that a launch may have: three quarters of those that have been seen to run at the same time, for another
+impl Residency {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Shape, usize), usize>> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The workgroups that a launch may have: three quarters of those that [`probe`] has seen to run at the same time, for another
 /// program may take its part of the GPU later. In software it is known, and a busy machine would only give a wrong answer.
 pub(crate) fn budget(gpu: &Gpu, spin: Spin, shape: Shape, rows: usize) -> usize {
     if spin.in_software {
         return spin.most_members;
     }
-    let mut found = gpu.residency().found.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = found.get(&(shape, rows)).copied();
-    let resident = known.or_else(|| {
-        let seen = resident(gpu, shape, rows, (MOST_WORKGROUPS, spin.most_polls))?;
-        found.insert((shape, rows), seen);
-        Some(seen)
-    });
+    let resident = gpu.shared::<Residency>().lock().get(&(shape, rows)).copied();
     resident.unwrap_or(0) * 3 / 4
+}
+
+/// Finds out how many workgroups of a make run at the same time, unless that is known.
+pub(crate) async fn probe(gpu: &Gpu, spin: Spin, shape: Shape, rows: usize) -> Result<()> {
+    let residency = gpu.shared::<Residency>();
+    if spin.in_software || residency.lock().contains_key(&(shape, rows)) {
+        return Ok(());
+    }
+    if let Some(seen) = resident(gpu, shape, rows, (MOST_WORKGROUPS, spin.most_polls)).await? {
+        // another thread may have asked meanwhile; submissions run one after the other, so neither has disturbed the other
+        let mut found = residency.lock();
+        let most = found.entry((shape, rows)).or_insert(seen);
+        *most = seen.max(*most);
+    }
+    Ok(())
 }
 
 /// How many of so many workgroups run at the same time: as many as had come when the first of them gave up waiting for the
 /// rest. `None` if the GPU does not say.
-pub(crate) fn resident(gpu: &Gpu, shape: Shape, rows: usize, (workgroups, polls): (usize, u32)) -> Option<usize> {
+pub(crate) async fn resident(
+    gpu: &Gpu,
+    shape: Shape,
+    rows: usize,
+    (workgroups, polls): (usize, u32),
+) -> Result<Option<usize>> {
     const COUNTS: u64 = 16;
-    let pipeline = gpu.pipeline(&SHADER, &shape.constants(rows));
-    let held = (shape.parts * shape.weights * 16) as u64;
-    let held = gpu.make_buffer("cellstate.residency.held", held, Use::Storage);
-    let counts = gpu.make_buffer("cellstate.residency", COUNTS, Use::Storage);
-    let staging = gpu.make_buffer("cellstate.residency.staging", COUNTS, Use::Readback);
-    let params = gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform);
-    let group = gpu.make_bind_group("residency", &pipeline, &params, &[&held, &counts]);
-    let mut commands = Commands::new(gpu);
-    let told = Params {
-        workgroups: workgroups as u32,
-        most_polls: polls,
+    let submit = || {
+        let pipeline = gpu.pipeline(&SHADER, &shape.constants(rows));
+        let held = (shape.parts * shape.weights * 16) as u64;
+        let held = gpu.make_buffer("cellstate.residency.held", held, Use::Storage);
+        let counts = gpu.make_buffer("cellstate.residency", COUNTS, Use::Storage);
+        let staging = gpu.make_buffer("cellstate.residency.staging", COUNTS, Use::Readback);
+        let params = gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform);
+        let group = gpu.make_bind_group("residency", &pipeline, &params, &[&held, &counts]);
+        let mut commands = Commands::new(gpu);
+        let told = Params {
+            workgroups: workgroups as u32,
+            most_polls: polls,
+        };
+        commands.dispatch(&pipeline, &group, told, Workgroups::Flat(workgroups as u64));
+        commands.last.copy(&counts, 0..COUNTS, &staging, 0);
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
+            label: Some("cellstate.residency"),
+        });
+        commands.upload(gpu, &params)?;
+        commands.encode(None, &mut encoder);
+        Ok((gpu.queue().submit([encoder.finish()]), staging))
     };
-    commands.dispatch(&pipeline, &group, told, Workgroups::Flat(workgroups as u64));
-    commands.last.copy(&counts, 0..COUNTS, &staging, 0);
-    let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
-        label: Some("cellstate.residency"),
-    });
-    commands.upload(gpu, &params).ok()?;
-    commands.encode(None, &mut encoder);
-    let index = gpu.queue().submit([encoder.finish()]);
-    staging.slice(..).map_async(wgpu::MapMode::Read, |_| {});
-    let wait = wgpu::PollType::Wait {
-        submission_index: Some(index),
-        timeout: None,
-    };
-    gpu.device().poll(wait).ok()?;
-    let view = staging.slice(..).get_mapped_range().ok()?;
-    let counts: Vec<u32> = bytemuck::pod_collect_to_vec(&view[..]);
-    match counts.as_slice() {
-        [came, 0, ..] => Some(*came as usize),
-        [_, came, ..] => Some(*came as usize),
+    let (submission, staging) = gpu.guarded("counting the workgroups that run at once", submit).await?;
+    let counts = mapped::read::<u32>(gpu, &[(&staging, COUNTS)], Some(submission)).await?;
+    Ok(match counts.first().map(Vec::as_slice) {
+        Some([came, 0, ..]) => Some(*came as usize),
+        Some([_, came, ..]) => Some(*came as usize),
         _ => None,
-    }
+    })
 }

@@ -206,29 +206,53 @@ pub(crate) struct RecurrentTeam {
     missing: usize,
 }
 
+/// Finds out how many workgroups of the teams of these cells run at the same time, which [`RecurrentTeam::make`] has to know. For
+/// cells that no team can run there is nothing to find out.
+pub(crate) async fn probe(gpu: &Gpu, cells: &[Cell]) -> crate::error::Result<()> {
+    for cell in cells.iter().filter(|cell| !is_rowwise(cell)) {
+        let Ok((spin, shape)) = shape_on(gpu, cell.units()) else {
+            continue;
+        };
+        if let Some(&tallest) = heights_on(gpu, shape).unwrap_or_default().last() {
+            residency::probe(gpu, spin, shape, tallest).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How a team for so many units is made up on a GPU, or why there is none.
+fn shape_on(gpu: &Gpu, units: usize) -> Result<(Spin, Shape), &'static str> {
+    let spin = Spin::of(gpu)?;
+    let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
+    let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
+    let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+    Ok((spin, shape))
+}
+
+/// The heights that find room on a GPU, or why a team finds none.
+fn heights_on(gpu: &Gpu, shape: Shape) -> Result<Vec<usize>, &'static str> {
+    let limits = gpu.limits();
+    if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
+        return Err("the device was opened with too few storage buffers for a shader");
+    }
+    if !fits_axes(gpu, shape.width, shape.parts) {
+        return Err("its workgroups would be too wide for the device");
+    }
+    let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
+    Ok(HEIGHTS.into_iter().filter(fits).collect())
+}
+
 impl RecurrentTeam {
     /// Why not, where it cannot run the cells.
     pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Result<Self, &'static str> {
-        let spin = Spin::of(gpu)?;
-        let units = cells.first().map_or(0, |cell| cell.units());
-        let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
-        let shape = Shape::of(units, spin.most_members, most_invocations, spin.in_software);
-        let shape = shape.ok_or("so many units would need more workgroups than may wait for each other")?;
+        let (spin, shape) = shape_on(gpu, cells.first().map_or(0, |cell| cell.units()))?;
         Self::of_shape(gpu, form, cells, spin, shape)
     }
 
     fn of_shape(gpu: &Gpu, form: Form, cells: &[&Cell], spin: Spin, shape: Shape) -> Result<Self, &'static str> {
         let cell = cells.first().filter(|cell| !is_rowwise(cell));
         let cell = cell.ok_or("an activation needs all units at once")?;
-        let limits = gpu.limits();
-        if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
-            return Err("the device was opened with too few storage buffers for a shader");
-        }
-        if !fits_axes(gpu, shape.width, shape.parts) {
-            return Err("its workgroups would be too wide for the device");
-        }
-        let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
-        let heights: Vec<usize> = HEIGHTS.into_iter().filter(fits).collect();
+        let heights = heights_on(gpu, shape)?;
         let tallest = *heights.last().ok_or("a state does not fit the memory of a workgroup")?;
         let most_teams = residency::budget(gpu, spin, shape, tallest) / shape.members;
         if most_teams == 0 {
