@@ -59,7 +59,7 @@ impl GpuModel {
                         }
                     }
                 }
-                Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
+                _ => {}
             }
         }
         named
