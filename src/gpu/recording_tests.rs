@@ -11,6 +11,7 @@ use ndarray::{Array2, Array3};
 use super::*;
 use crate::cpu::CpuModel;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::adapter::Adapter;
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -20,28 +21,18 @@ use crate::settings::{Settings, Strategy};
 
 /// Every adapter, opened as an application does: on the floor, where parameters are in a uniform, and with immediates.
 fn gpus() -> Vec<Gpu> {
-    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends,
-        ..wgpu::InstanceDescriptor::new_without_display_handle_from_env()
-    });
     let mut gpus = Vec::new();
-    for adapter in pollster::block_on(instance.enumerate_adapters(backends)) {
+    for adapter in pollster::block_on(Adapter::all()) {
         for features in [wgpu::Features::empty(), wgpu::Features::IMMEDIATES] {
             if !adapter.features().contains(features) {
                 continue;
             }
             let has_immediates = !features.is_empty();
-            let descriptor = wgpu::DeviceDescriptor {
-                required_features: features,
-                required_limits: wgpu::Limits {
-                    max_immediate_size: if has_immediates { 64 } else { 0 },
-                    ..wgpu::Limits::default()
-                },
-                ..Default::default()
+            let limits = wgpu::Limits {
+                max_immediate_size: if has_immediates { 64 } else { 0 },
+                ..wgpu::Limits::default()
             };
-            let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-            let gpu = Gpu::from_wgpu(&adapter, &device, &queue).unwrap();
+            let gpu = pollster::block_on(adapter.open_with(limits, features)).unwrap();
             assert_eq!(gpu.has_immediates(), has_immediates);
             gpus.push(gpu);
         }
