@@ -1,55 +1,36 @@
 //! The CPU path: the stages of a flow, by the same names as on the GPU.
 
-mod buffer;
-mod dense;
-mod exchange;
+mod cell;
 mod explain;
-mod gates;
-mod hand;
-mod input_projection;
-mod kept;
-mod list;
-mod merge;
-mod panels;
-mod path;
-mod plan;
+mod memory;
 mod product;
-mod recurrent_step;
-mod rowwise_step;
-mod share;
-mod simd;
-mod slots;
-mod source;
-mod team;
+mod stage;
 mod threads;
-mod vector_activation;
-mod workspace;
 
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayD, IxDyn};
+use ndarray::Array2;
 
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Gather, Input, Placed, Source as From, Stage};
+use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::model::parts::Parts;
 use crate::settings::Settings;
 use crate::state::{Output, State};
-use buffer::Buffer;
-use dense::Dense;
-use hand::Reading;
-use list::List;
-use merge::{Side, merge};
-use path::Path;
-use recurrent_step::Recurrent;
-use source::Source;
-use workspace::{Workspace, Workspaces};
+use memory::buffer::{Lines, reserve};
+use memory::workspace::{Scratch, StageRows, Workspace, Workspaces};
+use product::path::Path;
+use stage::dense::Dense;
+use stage::gather::{Gathered, Source};
+use stage::merge::merge;
+use stage::place::place;
+use stage::recurrence::{Recurrence, States, Work};
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuModel {
     parts: Arc<Parts>,
     path: Path,
-    cells: Vec<Recurrent>,
+    recurrences: Vec<Recurrence>,
     denses: Vec<Dense>,
     workspaces: Workspaces,
     name: Arc<str>,
@@ -60,10 +41,10 @@ impl CpuModel {
     pub(crate) fn new(parts: Arc<Parts>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
-            cells: parts
+            recurrences: parts
                 .cells
                 .iter()
-                .map(|cell| Recurrent::new(cell, path, settings.wanted_precision()))
+                .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
                 .collect(),
             denses: parts.denses.iter().map(|part| Dense::new(part, path)).collect(),
             parts,
@@ -77,8 +58,8 @@ impl CpuModel {
     /// error the states are as they were.
     pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: Option<&mut [State]>) -> Result<Output> {
         let (batch, time_steps) = input.size();
-        let workspace = self.workspaces.take(batch, time_steps);
-        let output = self.run_in(&workspace, flow, input, states)?;
+        let mut workspace = self.workspaces.take(batch, time_steps);
+        let output = self.run_in(&mut workspace, flow, input, states)?;
         self.workspaces.keep(workspace);
         Ok(output)
     }
@@ -90,115 +71,157 @@ impl CpuModel {
 
     fn run_in(
         &self,
-        workspace: &Workspace,
+        workspace: &mut Workspace,
         flow: &Flow,
         input: Input<'_>,
         states: Option<&mut [State]>,
     ) -> Result<Output> {
-        let kept = &workspace.whole_run;
-        let (values, features) = match input {
-            Input::Values(values) => (Some(values), values.dim().2),
-            Input::Tokens(_) | Input::Full { .. } => (None, 0),
-        };
-        let mut copied =
-            kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }));
-        let tables = self.parts.tables.iter().map(Array2::ncols);
-        let widest = flow
-            .widths
-            .iter()
-            .copied()
-            .chain(tables)
-            .max()
-            .unwrap_or(0)
-            .max(features);
-        let mut zeros = kept.take(widest);
-        zeros.fill(0.0);
-        let mut finals = self.begin(workspace, flow.batch, states.as_deref());
-        if let Some(values) = values.filter(|values| !values.is_standard_layout()) {
-            copied.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
-        }
+        self.begin(workspace, flow.batch, states.as_deref())?;
+        let read = self.prepare(workspace, flow, input)?;
+        let Workspace {
+            input: copied,
+            zeros,
+            states: finals,
+            stages,
+            scratch,
+            ..
+        } = workspace;
         let mut sources = Sources {
             parts: &self.parts,
-            input: values.and_then(|values| values.to_slice()).unwrap_or(&copied),
-            features,
+            input: read.unwrap_or(copied),
+            features: features(input),
             flow,
-            stages: kept.list(flow.stages.len()),
-            zeros: &zeros,
+            stages: &[],
+            zeros,
         };
         let mut rows_run = 0;
-        for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
-            workspace.stage.rewind();
-            let mut rows = kept.take(stage.rows() * width);
-            match stage {
-                Stage::Recurrent { cell, schedule, input } => {
-                    let state = finals.chunks_exact_mut(2).nth(*cell);
-                    let (Some(recurrent), Some([hidden, cell])) = (self.cells.get(*cell), state) else {
-                        return Err(Error::defect("a cell of the flow"));
-                    };
-                    let reading = Reading {
-                        schedule,
-                        index: &input.index,
-                        source: sources.get(input)?,
-                    };
-                    rows_run += recurrent.run(reading, (hidden, cell), &workspace.stage, &mut rows);
-                }
-                Stage::Dense { dense, input } => {
-                    let dense = self.denses.get(*dense);
-                    let dense = dense.ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
-                    dense.run(sources.get(input)?, &input.index, &mut rows);
-                }
-                Stage::Merge {
-                    merge: mode,
-                    forward,
-                    backward,
-                } => {
-                    let [forward, backward] = [sources.side(forward)?, sources.side(backward)?];
-                    merge(*mode, forward, backward, width, &mut rows);
-                }
-            }
-            sources.stages.push(rows);
+        for number in 0..flow.stages.len() {
+            let Some((done, [rows, ..])) = stages.split_at_mut_checked(number) else {
+                return Err(Error::defect("a stage of the flow"));
+            };
+            let sources = Sources {
+                stages: done,
+                ..sources
+            };
+            rows_run += self.run_stage(number, &sources, finals, scratch, rows)?;
         }
-        let mut outputs = flow.outputs.iter().map(|placed| sources.place(placed));
+        sources.stages = stages;
+        let mut outputs = flow
+            .outputs
+            .iter()
+            .map(|placed| place(sources.source(&placed.gather)?, placed));
         let output = Output {
             values: outputs.next().transpose()?.unwrap_or_default(),
             backward: outputs.next().transpose()?,
-            states: self.returned(&finals, flow.batch)?,
+            states: self.returned(finals, flow.batch)?,
             device: Arc::clone(&self.name),
             rows_run,
             timing: None,
         };
         if let Some(states) = states {
-            for (part, numbers) in states.iter_mut().flat_map(parts_of).zip(finals.iter()) {
+            for (part, numbers) in states.iter_mut().flat_map(parts_of).zip(finals) {
                 part.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
             }
         }
         Ok(output)
     }
 
-    /// h and c of every cell before the first step, (batch, units) each.
-    fn begin<'a>(&self, workspace: &'a Workspace, batch: usize, states: Option<&[State]>) -> List<'a, Buffer<'a>> {
-        let kept = &workspace.whole_run;
-        let mut begin = kept.list(2 * self.parts.cells.len());
-        for (number, cell) in self.parts.cells.iter().enumerate() {
+    /// Makes room for a run: for its stages, for an input that does not lie row by row, and for a row of zeros. Gives the
+    /// input where it need not be copied.
+    fn prepare<'a>(&self, workspace: &mut Workspace, flow: &Flow, input: Input<'a>) -> Result<Option<&'a [f32]>> {
+        let stages = flow.stages.len();
+        if workspace.stages.len() < stages {
+            reserve(&mut workspace.stages, stages)?;
+            workspace.stages.resize_with(stages, StageRows::default);
+        }
+        let tables = self.parts.tables.iter().map(Array2::ncols);
+        let widths = flow.widths.iter().copied().chain(tables);
+        let widest = widths.chain([features(input)]).max().unwrap_or(0);
+        workspace.zeros.resize(widest)?.fill(0.0);
+        let Input::Values(values) = input else {
+            return Ok(None);
+        };
+        let read = values.to_slice();
+        if read.is_none() {
+            let copied = workspace.input.resize(values.len())?;
+            copied.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        }
+        Ok(read)
+    }
+
+    /// Runs one stage, which makes `rows`. Gives how many rows of a recurrence were run.
+    fn run_stage(
+        &self,
+        number: usize,
+        sources: &Sources<'_>,
+        finals: &mut [Lines],
+        scratch: &mut Vec<Scratch>,
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        let flow = sources.flow;
+        let (Some(stage), Some(&width)) = (flow.stages.get(number), flow.widths.get(number)) else {
+            return Err(Error::defect("a stage of the flow"));
+        };
+        match stage {
+            Stage::Recurrent { cell, schedule, input } => {
+                let states = finals.chunks_exact_mut(2).nth(*cell);
+                let (Some(recurrence), Some([hidden, beside])) = (self.recurrences.get(*cell), states) else {
+                    return Err(Error::defect("a cell of the flow"));
+                };
+                let work = Work {
+                    schedule,
+                    gathered: sources.gathered(input)?,
+                };
+                return recurrence.run(work, States { hidden, beside }, scratch, rows);
+            }
+            Stage::Dense { dense, input } => {
+                let dense = self.denses.get(*dense);
+                let dense = dense.ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
+                let Gathered { source, index } = sources.gathered(input)?;
+                dense.run(source, index, rows.in_order(stage.rows() * width)?);
+            }
+            Stage::Merge {
+                merge: mode,
+                forward,
+                backward,
+            } => {
+                let [forward, backward] = [sources.gathered(forward)?, sources.gathered(backward)?];
+                merge(*mode, forward, backward, width, rows.in_order(stage.rows() * width)?);
+            }
+        }
+        Ok(0)
+    }
+
+    /// Puts h and c of every cell before the first step, (batch, units) each, into the workspace.
+    fn begin(&self, workspace: &mut Workspace, batch: usize, states: Option<&[State]>) -> Result<()> {
+        let count = 2 * self.parts.cells.len();
+        if workspace.states.len() < count {
+            reserve(&mut workspace.states, count)?;
+            workspace.states.resize_with(count, Lines::default);
+        }
+        let pairs = workspace.states.chunks_exact_mut(2).zip(&self.parts.cells).enumerate();
+        for (number, (pair, cell)) in pairs {
             let state = states.and_then(|states| states.get(number));
-            for part in [state.map(|state| &state.hidden), state.map(|state| &state.cell)] {
-                let mut numbers = kept.take(batch * cell.units());
+            let parts = [state.map(|state| &state.hidden), state.map(|state| &state.cell)];
+            for (numbers, part) in pair.iter_mut().zip(parts) {
+                let numbers = numbers.resize(batch * cell.units())?;
                 match part {
                     Some(part) => numbers.iter_mut().zip(part).for_each(|(to, &from)| *to = from),
                     None => numbers.fill(0.0),
                 }
-                begin.push(numbers);
             }
         }
-        begin
+        Ok(())
     }
 
     /// The final states that belong to the output.
-    fn returned(&self, finals: &[Buffer<'_>], batch: usize) -> Result<Vec<State>> {
+    fn returned(&self, finals: &[Lines], batch: usize) -> Result<Vec<State>> {
         let numbers = |number: usize, units| {
-            let numbers = finals.get(number).map(|numbers| numbers.to_vec());
-            let array = Array2::from_shape_vec((batch, units), numbers.unwrap_or_default());
-            array.map_err(|_| Error::defect("the shape of a state"))
+            let mut copy = Vec::new();
+            let numbers: &[f32] = finals.get(number).map(|numbers| &**numbers).unwrap_or_default();
+            reserve(&mut copy, numbers.len())?;
+            copy.extend_from_slice(numbers);
+            Array2::from_shape_vec((batch, units), copy).map_err(|_| Error::defect("the shape of a state"))
         };
         let state = |&cell: &usize| {
             let units = self.parts.cells.get(cell).map_or(0, |cell| cell.units());
@@ -215,6 +238,14 @@ impl CpuModel {
     }
 }
 
+/// The features of an input of numbers.
+fn features(input: Input<'_>) -> usize {
+    match input {
+        Input::Values(values) => values.dim().2,
+        Input::Tokens(_) | Input::Full { .. } => 0,
+    }
+}
+
 fn parts_of(state: &mut State) -> [&mut Array2<f32>; 2] {
     [&mut state.hidden, &mut state.cell]
 }
@@ -225,37 +256,36 @@ struct Sources<'a> {
     input: &'a [f32],
     features: usize,
     flow: &'a Flow,
-    /// The rows of each stage.
-    stages: List<'a, Buffer<'a>>,
+    /// The rows of the stages that have run.
+    stages: &'a [StageRows],
     zeros: &'a [f32],
 }
 
-impl Sources<'_> {
-    fn get(&self, gather: &Gather) -> Result<Source<'_>> {
+impl<'a> Sources<'a> {
+    fn source(&self, gather: &Gather) -> Result<Source<'a>> {
         match gather.source {
-            From::Input => Some(Source::new(self.input, self.features, self.zeros).chosen(&self.flow.input_steps)),
-            From::Table(table) => {
+            flow::Source::Input => {
+                Some(Source::new(self.input, self.features, self.zeros).placed(&self.flow.input_steps))
+            }
+            flow::Source::Table(table) => {
                 let table = self.parts.tables.get(table);
                 table.and_then(|table| Some(Source::new(table.as_slice()?, table.ncols(), self.zeros)))
             }
-            From::Stage(stage) => {
+            flow::Source::Stage(stage) => {
                 let rows = self.stages.get(stage).zip(self.flow.widths.get(stage));
-                rows.map(|(rows, &width)| Source::new(rows, width, self.zeros))
+                rows.map(|(rows, &width)| Source::of_stage(rows, width, self.zeros))
             }
         }
         .ok_or_else(|| Error::defect("a source of the flow"))
     }
 
-    fn side<'a>(&'a self, gather: &'a Gather) -> Result<Side<'a>> {
-        Ok(Side {
-            source: self.get(gather)?,
+    fn gathered<'b>(&self, gather: &'b Gather) -> Result<Gathered<'b>>
+    where
+        'a: 'b,
+    {
+        Ok(Gathered {
+            source: self.source(gather)?,
             index: &gather.index,
         })
-    }
-
-    /// Puts the rows of an output to their (sequence, time step).
-    fn place(&self, placed: &Placed) -> Result<ArrayD<f32>> {
-        let values = self.get(&placed.gather)?.gather(&placed.gather.index);
-        ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
     }
 }

@@ -1,13 +1,13 @@
-//! A Dense layer: rows times weights plus bias, and the activation, the rows split over the threads.
+//! `dense`: rows times weights plus bias, and the activation, the rows split over the threads.
 
 use rayon::prelude::*;
 
+use super::gather::Source;
 use crate::activation::Activation;
-use crate::cpu::buffer::Lines;
-use crate::cpu::path::Path;
-use crate::cpu::simd::{Simd, Work};
-use crate::cpu::source::Source;
-use crate::cpu::threads;
+use crate::cpu::memory::buffer::Lines;
+use crate::cpu::product::path::Path;
+use crate::cpu::product::simd::{Simd, Work};
+use crate::cpu::threads::pool;
 use crate::model::parts::DensePart;
 
 /// The rows that one task computes: with them the columns of a panel are read from memory once.
@@ -26,7 +26,7 @@ const DEPTH: usize = 256;
 /// one, two and four. A tile of a few rows and one panel holds its sums in registers. Each sum is made in the same order
 /// whatever the number of rows, so that the bits of a row do not depend on its neighbours.
 #[derive(Debug)]
-pub(super) struct Dense {
+pub(crate) struct Dense {
     path: Path,
     depth: usize,
     units: usize,
@@ -36,13 +36,13 @@ pub(super) struct Dense {
 }
 
 impl Dense {
-    pub(super) fn new(part: &DensePart, path: Path) -> Self {
+    pub(crate) fn new(part: &DensePart, path: Path) -> Self {
         let kernel = &part.weights.kernel;
         let (depth, units) = kernel.dim();
-        let (lanes, _) = path.tile();
-        let mut weights = Lines::zeros(depth * panels(units, lanes).map(|(_, width)| width).sum::<usize>());
+        let (numbers, _) = path.tile();
+        let mut weights = Lines::zeros(depth * panels(units, numbers).map(|(_, width)| width).sum::<usize>());
         let mut places = weights.iter_mut();
-        for (first, width) in panels(units, lanes) {
+        for (first, width) in panels(units, numbers) {
             for row in kernel.outer_iter() {
                 for (column, place) in (first..first + width).zip(places.by_ref()) {
                     *place = row.get(column).copied().unwrap_or(0.0);
@@ -61,7 +61,7 @@ impl Dense {
     }
 
     /// `projected[r] = activation(source[index[r]] · kernel + bias)` for every r.
-    pub(super) fn run(&self, source: Source<'_>, index: &[u32], projected: &mut [f32]) {
+    pub(crate) fn run(&self, source: Source<'_>, index: &[u32], projected: &mut [f32]) {
         if self.units == 0 {
             return;
         }
@@ -78,7 +78,7 @@ impl Dense {
             self.activation.apply(projected, self.units);
         };
         let length = ROWS_PER_TASK * self.units;
-        if index.len() <= ROWS_PER_TASK || threads::count() == 1 {
+        if index.len() <= ROWS_PER_TASK || pool::count() == 1 {
             projected
                 .chunks_mut(length)
                 .zip(index.chunks(ROWS_PER_TASK))
@@ -93,11 +93,11 @@ impl Dense {
 }
 
 /// The panels: the first column of each, and how many columns it has.
-fn panels(units: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> {
-    let most = VECTORS * lanes;
+fn panels(units: usize, numbers: usize) -> impl Iterator<Item = (usize, usize)> {
+    let most = VECTORS * numbers;
     (0..units).step_by(most).map(move |first| {
-        let vectors = (units - first).div_ceil(lanes).next_power_of_two();
-        (first, vectors.min(VECTORS) * lanes)
+        let vectors = (units - first).div_ceil(numbers).next_power_of_two();
+        (first, vectors.min(VECTORS) * numbers)
     })
 }
 
@@ -115,7 +115,7 @@ impl Work for Product<'_> {
         let Self { dense, rows, projected } = self;
         let units = dense.units;
         let mut weights: &[f32] = &dense.weights;
-        for (column, width) in panels(units, S::LANES) {
+        for (column, width) in panels(units, S::WIDTH) {
             let (panel, rest) = weights.split_at((dense.depth * width).min(weights.len()));
             weights = rest;
             let mut first = 0;
@@ -126,7 +126,7 @@ impl Work for Product<'_> {
                     bias: dense.bias.get(column..(column + width).min(units)).unwrap_or_default(),
                     units,
                 };
-                first += match width / S::LANES {
+                first += match width / S::WIDTH {
                     1 => rows_of_panel::<S, 1>(simd, left, panel, sums, place),
                     2 => rows_of_panel::<S, 2>(simd, left, panel, sums, place),
                     _ => rows_of_panel::<S, VECTORS>(simd, left, panel, sums, place),
@@ -173,7 +173,7 @@ fn tile<S: Simd, const R: usize, const V: usize>(
     sums: &mut [f32],
     place: Place<'_>,
 ) -> usize {
-    let width = V * S::LANES;
+    let width = V * S::WIDTH;
     let depth = rows.iter().take(R).map(|row| row.len()).min().unwrap_or(0);
     let depth = depth.min(panel.len() / width);
     // once without a depth too: then the sums are the bias
@@ -192,7 +192,7 @@ fn tile<S: Simd, const R: usize, const V: usize>(
                 *value = simd.splat(part[k]);
             }
             for vector in 0..V {
-                let weights = simd.load(weights.get(vector * S::LANES..).unwrap_or_default());
+                let weights = simd.load(weights.get(vector * S::WIDTH..).unwrap_or_default());
                 for (products, value) in products.iter_mut().zip(values) {
                     products[vector] = simd.mul_add(value, weights, products[vector]);
                 }
@@ -203,7 +203,7 @@ fn tile<S: Simd, const R: usize, const V: usize>(
             let columns = place.bias.len().min(sums.len());
             let sums = sums.get_mut(..columns).unwrap_or_default();
             for (vector, &product) in products.iter().enumerate() {
-                let first = vector * S::LANES;
+                let first = vector * S::WIDTH;
                 let sums = sums.get_mut(first..).unwrap_or_default();
                 let before = match begin {
                     0 => simd.load(place.bias.get(first..).unwrap_or_default()),

@@ -1,7 +1,7 @@
 //! Over how many threads a run is split, and how.
 
+use super::crew::MOST_TOGETHER;
 use super::exchange::BLOCK;
-use super::team::MOST_TOGETHER;
 
 /// So many floating point operations are worth waking a thread: with fewer, the others are done before it is there.
 const WORTH_WAKING: usize = 1_000_000;
@@ -12,16 +12,16 @@ const WORTH_MEETING: usize = 64 << 10;
 
 /// How a run is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// The batch over hands, which need not wait for each other.
-    pub(super) hands: usize,
-    /// The units of each hand over the members of a team, who meet after every step.
-    pub(super) members: usize,
+    pub(crate) hands: usize,
+    /// The units of each hand over the members of a crew, who meet after every step.
+    pub(crate) members: usize,
 }
 
 impl Plan {
     /// `sizes` are those of the run; how many threads there are is asked only if it matters.
-    pub(super) fn new(threads: impl FnOnce() -> usize, sizes: Sizes) -> Self {
+    pub(crate) fn new(threads: impl FnOnce() -> usize, sizes: Sizes) -> Self {
         let Sizes {
             batch,
             rows,
@@ -50,13 +50,13 @@ impl Plan {
     }
 
     /// How a batch is run, in words.
-    pub(super) fn explain(self, batch: usize, tile_rows: usize) -> String {
+    pub(crate) fn explain(self, batch: usize, tile_rows: usize) -> String {
         let Self { hands, members } = self;
         let threads = match (hands, members) {
             (1, 1) => "one thread".to_owned(),
             (_, 1) => format!("sequences dealt out to {hands} threads"),
-            (1, _) => format!("units split over a team of {members} threads"),
-            _ => format!("sequences dealt out to {hands} teams, units split over {members} threads each"),
+            (1, _) => format!("units split over a crew of {members} threads"),
+            _ => format!("sequences dealt out to {hands} crews, units split over {members} threads each"),
         };
         let rows = match batch.div_ceil(hands.max(1)) {
             rows if rows >= tile_rows => format!("tiles of {tile_rows} rows"),
@@ -69,13 +69,13 @@ impl Plan {
 
 /// What a plan depends on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
-    pub(super) batch: usize,
+pub(crate) struct Sizes {
+    pub(crate) batch: usize,
     /// The valid steps of all sequences.
-    pub(super) rows: usize,
-    pub(super) features: usize,
-    pub(super) units: usize,
-    pub(super) tile_rows: usize,
+    pub(crate) rows: usize,
+    pub(crate) features: usize,
+    pub(crate) units: usize,
+    pub(crate) tile_rows: usize,
 }
 
 #[cfg(test)]
@@ -101,10 +101,10 @@ mod tests {
         let say = |hands, members, batch| Plan { hands, members }.explain(batch, 6);
         assert_eq!(say(1, 1, 1), "one thread, a row at a time");
         assert_eq!(say(2, 1, 32), "sequences dealt out to 2 threads, tiles of 6 rows");
-        assert_eq!(say(1, 2, 3), "units split over a team of 2 threads, 3 rows at a time");
+        assert_eq!(say(1, 2, 3), "units split over a crew of 2 threads, 3 rows at a time");
         assert_eq!(
             say(2, 8, 12),
-            "sequences dealt out to 2 teams, units split over 8 threads each, tiles of 6 rows"
+            "sequences dealt out to 2 crews, units split over 8 threads each, tiles of 6 rows"
         );
     }
 
