@@ -1,7 +1,7 @@
 // node check_shaders.mjs FOLDER BROWSER: compiles every shader of FOLDER and makes its pipeline, in a headless browser.
 //
-// A shader is types.wgsl + activations.wgsl + cell.wgsl + its own file, as in the crate; one that reads weights has
-// weights_full.wgsl or weights_half.wgsl before its own file, and is compiled with each. An override without a default
+// A shader is the files of SHARED + its own file, as in the crate; one that reads weights has a file of WEIGHTS
+// before its own file, and is compiled with each. An override without a default
 // gets 1, or the value that its line asks for: `override UNITS: u32; // check: 64`. The device has WebGPU's default limits,
 // the least that any browser offers.
 import fs from 'node:fs';
@@ -10,8 +10,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
 
-const SHARED = ['types.wgsl', 'activations.wgsl', 'cell.wgsl'];
-const WEIGHTS = ['weights_full.wgsl', 'weights_half.wgsl'];
+const SHARED = ['shared/types.wgsl', 'shared/formulas.wgsl', 'shared/activations.wgsl', 'cell/lstm.wgsl'];
+const WEIGHTS = ['shared/weights_full.wgsl', 'shared/weights_half.wgsl'];
 const TIME_LIMIT = 180_000; // milliseconds
 
 const [folder, browser] = process.argv.slice(2);
@@ -137,7 +137,7 @@ if (!fs.existsSync(folder)) {
   console.error(`no folder ${folder}`);
   process.exit(1);
 }
-const own = fs.readdirSync(folder).filter((file) => file.endsWith('.wgsl') && ![...SHARED, ...WEIGHTS].includes(file)).sort();
+const own = fs.readdirSync(folder).filter((file) => file.endsWith('.wgsl')).sort();
 if (own.length === 0) {
   console.error(`no shaders in ${folder}`);
   process.exit(1);

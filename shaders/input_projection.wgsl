@@ -11,6 +11,8 @@
 override ROWS: u32;       // check: 4   rows of an invocation, 1 to MOST_ROWS
 override COLUMNS: u32;    // check: 16  vec4 of columns that a workgroup makes; a power of two, at most 64
 override ACTIVATION: u32; // check: 2
+override ALPHA: u32;      // check: 0   the bits of the activation's parameters
+override BETA: u32;       // check: 0
 
 const INVOCATIONS: u32 = 64u;
 const MOST_ROWS: u32 = 8u;
@@ -57,7 +59,7 @@ fn main(
     }
     for (var row = 0u; row < ROWS; row++) {
         if (first + row <= last) {
-            projected[(params.target_row + first + row) * columns + column] = activate4(ACTIVATION, sums[row]);
+            projected[(params.target_row + first + row) * columns + column] = activate4(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), sums[row]);
         }
     }
 }

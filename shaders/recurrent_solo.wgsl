@@ -10,7 +10,11 @@
 // unit and sums over these for all positions. Then the parts share the positions out among them, add up and finish.
 
 override ACTIVATION: u32;           // check: 1
+override ALPHA: u32;                // check: 0   the bits of the activation's parameters
+override BETA: u32;                 // check: 0
 override RECURRENT_ACTIVATION: u32; // check: 2
+override RECURRENT_ALPHA: u32;      // check: 0
+override RECURRENT_BETA: u32;       // check: 0
 const ROWS: u32 = 2u;               // positions of a workgroup, 1 to 8. The host sets these four.
 const WIDTH: u32 = 64u;             // invocations of a part: at least the units
 const PARTS: u32 = 4u;
@@ -116,7 +120,8 @@ fn main(
                 }
             }
             let cell_index = (cell_start + row) * stride + unit;
-            let state = next_state(RECURRENT_ACTIVATION, ACTIVATION, gate, cell_state[cell_index]);
+            let state = next_state(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA),
+                ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), gate, cell_state[cell_index]);
             cell_state[cell_index] = state.cell;
             hidden[(current_row + row) * stride + unit] = state.hidden;
             tile[after + row * STATE + unit] = state.hidden;

@@ -10,7 +10,11 @@
 
 override ROWS: u32;                 // check: 4   positions of an invocation, 1 to 8
 override ACTIVATION: u32;           // check: 1
+override ALPHA: u32;                // check: 0   the bits of the activation's parameters
+override BETA: u32;                 // check: 0
 override RECURRENT_ACTIVATION: u32; // check: 2
+override RECURRENT_ALPHA: u32;      // check: 0
+override RECURRENT_BETA: u32;       // check: 0
 
 @group(0) @binding(0) var<uniform> params: Step;
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
@@ -55,7 +59,8 @@ fn main(
     for (var row = 0u; row < count; row++) {
         let position = first + row;
         let cell_index = (cell_start + position) * stride + unit;
-        let state = next_state(RECURRENT_ACTIVATION, ACTIVATION, gates[row], cell_state[cell_index]);
+        let state = next_state(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA),
+            ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), gates[row], cell_state[cell_index]);
         cell_state[cell_index] = state.cell;
         hidden[(hidden_start + params.current_row + position) * stride + unit] = state.hidden;
     }

@@ -2,7 +2,11 @@
 // A workgroup owns one position: it finishes the gates in `projected`, where each gate is then a strided row.
 
 override ACTIVATION: u32;           // check: 1
+override ALPHA: u32;                // check: 0   the bits of the activation's parameters
+override BETA: u32;                 // check: 0
 override RECURRENT_ACTIVATION: u32; // check: 15
+override RECURRENT_ALPHA: u32;      // check: 0
+override RECURRENT_BETA: u32;       // check: 0
 
 @group(0) @binding(0) var<uniform> params: Step;
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
@@ -43,14 +47,22 @@ fn total(lane: u32, mine: vec4<f32>) -> vec4<f32> {
 }
 
 // One component: rowwise kinds from the row's largest value and sum, the others by themselves.
-fn finish(kind: u32, x: f32, row_largest: f32, row_sum: f32) -> f32 {
+fn finish(kind: u32, alpha: f32, beta: f32, x: f32, row_largest: f32, row_sum: f32) -> f32 {
     if (kind == ACTIVATION_SOFTMAX) {
         return exp(x - row_largest) / row_sum;
     }
     if (kind == ACTIVATION_LOG_SOFTMAX) {
         return x - row_largest - log(row_sum);
     }
-    return activate(kind, x);
+    return activate(kind, alpha, beta, x);
+}
+
+fn of_gate(x: f32, row_largest: f32, row_sum: f32) -> f32 {
+    return finish(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA), x, row_largest, row_sum);
+}
+
+fn of_cell(x: f32, row_largest: f32, row_sum: f32) -> f32 {
+    return finish(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), x, row_largest, row_sum);
 }
 
 @compute @workgroup_size(64)
@@ -67,7 +79,7 @@ fn main(
     }
     let before = (params.previous_row + position) * stride;
     let row = (params.projected_row + position) * units;
-    let lowest = vec4<f32>(-3.4e38);
+    let lowest = vec4<f32>(-0x1.fffffep+127f);
 
     // each invocation reads and writes only units of its own, so `projected` needs no barrier
     var high = lowest;
@@ -89,9 +101,9 @@ fn main(
     var cell_high = lowest;
     for (var unit = lane; unit < units; unit += 64u) {
         let gate = projected[row + unit];
-        let input = finish(RECURRENT_ACTIVATION, gate.x, high.x, sum.x);
-        let forget = finish(RECURRENT_ACTIVATION, gate.y, high.y, sum.y);
-        let candidate = finish(ACTIVATION, gate.z, high.z, sum.z);
+        let input = of_gate(gate.x, high.x, sum.x);
+        let forget = of_gate(gate.y, high.y, sum.y);
+        let candidate = of_cell(gate.z, high.z, sum.z);
         let cell = forget * cell_state[position * stride + unit] + input * candidate;
         cell_state[position * stride + unit] = cell;
         cell_high = max(cell_high, vec4<f32>(cell));
@@ -103,8 +115,8 @@ fn main(
     }
     cell_sum = total(lane, cell_sum);
     for (var unit = lane; unit < units; unit += 64u) {
-        let output = finish(RECURRENT_ACTIVATION, projected[row + unit].w, high.w, sum.w);
-        let cell = finish(ACTIVATION, cell_state[position * stride + unit], cell_high.x, cell_sum.x);
+        let output = of_gate(projected[row + unit].w, high.w, sum.w);
+        let cell = of_cell(cell_state[position * stride + unit], cell_high.x, cell_sum.x);
         hidden[(params.current_row + position) * stride + unit] = output * cell;
     }
 }

@@ -12,7 +12,11 @@
 // raises the abort word, all leave, and the host runs everything again by another strategy.
 
 override ACTIVATION: u32;           // check: 1
+override ALPHA: u32;                // check: 0   the bits of the activation's parameters
+override BETA: u32;                 // check: 0
 override RECURRENT_ACTIVATION: u32; // check: 2
+override RECURRENT_ALPHA: u32;      // check: 0
+override RECURRENT_BETA: u32;       // check: 0
 const ROWS: u32 = 2u;               // positions of a team, 1 to 8. The host sets these four.
 const WIDTH: u32 = 64u;             // invocations of a part: at least the units of a workgroup
 const PARTS: u32 = 4u;
@@ -132,7 +136,8 @@ fn main(
                 gate += partial[(other * ROWS + row) * WIDTH + invocation.x];
             }
             let cell_index = (direction * params.cell_pitch + first + row) * stride + unit;
-            let state = next_state(RECURRENT_ACTIVATION, ACTIVATION, gate, cell_state[cell_index]);
+            let state = next_state(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA),
+                ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), gate, cell_state[cell_index]);
             cell_state[cell_index] = state.cell;
             hidden[(current_row + row) * stride + unit] = state.hidden;
             tile[after + row * STATE + unit] = state.hidden;

@@ -19,7 +19,7 @@ fn main(
     }
     let width = params.width;
     let base = (params.target_row + row) * params.column_vectors * 4u;
-    var high = -3.4e38;
+    var high = -0x1.fffffep+127f; // the lowest finite number
     for (var column = lane; column < width; column += 64u) {
         high = max(high, projected[base + column]);
     }

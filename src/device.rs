@@ -1,8 +1,8 @@
 //! Where to run: the CPU or a GPU.
 
 use crate::error::{Error, Result};
-use crate::gpu::adapter::Adapter;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::adapter::Adapter;
 
 /// Where to run: the CPU or a GPU. Cloning is cheap.
 ///
@@ -51,6 +51,8 @@ impl Device {
     /// Only real GPUs count, discrete ones before integrated ones: a software adapter (llvmpipe, SwiftShader, WARP) is
     /// slower than the CPU path and has to be asked for by [`Device::named`]. A GPU that cannot be opened is passed over.
     ///
+    /// A GPU is opened by the first call that gives it, on whatever thread, and shared by all later ones: see [`Gpu`].
+    ///
     /// ```
     /// # use cellstate::Device;
     /// let device = Device::auto();
@@ -65,16 +67,31 @@ impl Device {
 
     /// As [`Device::auto`].
     pub async fn auto_async() -> Self {
-        for adapter in Adapter::all().await.iter().filter(|adapter| adapter.is_real()) {
+        let adapters = Adapter::all().await;
+        let mut opened = Self::first_real(&adapters).await;
+        if opened.is_none() && adapters.iter().any(Adapter::is_real) {
+            // one that was lost may be back
+            opened = Self::first_real(&Adapter::all_now().await).await;
+        }
+        opened.map_or(Self::Cpu, Self::Gpu)
+    }
+
+    /// The first GPU that can be opened.
+    async fn first_real(adapters: &[Adapter]) -> Option<Gpu> {
+        for adapter in adapters.iter().filter(|adapter| adapter.is_real()) {
             if let Ok(gpu) = adapter.open().await {
-                return Self::Gpu(gpu);
+                return Some(gpu);
             }
         }
-        Self::Cpu
+        None
     }
 
     /// The first device whose name contains `name`, whatever the case: `"nvidia"`, `"llvmpipe"`, `"metal"`, or `"cpu"` for
     /// the CPU path. [`Device::adapters`] lists the names.
+    ///
+    /// All calls that find the same adapter give the same [`Gpu`], which the first one opens and which stays open to the end of
+    /// the process. If its device was lost or destroyed, the next call opens another. A device of one's own comes by
+    /// [`Gpu::from_wgpu`].
     ///
     /// # Errors
     ///
@@ -102,14 +119,21 @@ impl Device {
         if name.trim().eq_ignore_ascii_case("cpu") {
             return Ok(Self::Cpu);
         }
-        let adapters = Adapter::all().await;
         let wanted = name.trim().to_lowercase();
-        match adapters
-            .iter()
-            .find(|adapter| adapter.name().to_lowercase().contains(&wanted))
+        let find = |adapters: &[Adapter]| {
+            let has_it = |adapter: &&Adapter| !wanted.is_empty() && adapter.name().to_lowercase().contains(&wanted);
+            adapters.iter().find(has_it).cloned()
+        };
+        if let Some(adapter) = find(&Adapter::all().await)
+            && let Ok(gpu) = adapter.open().await
         {
-            Some(adapter) if !wanted.is_empty() => Ok(Self::Gpu(adapter.open().await?)),
-            _ => Err(Error::NoDevice {
+            return Ok(Self::Gpu(gpu));
+        }
+        // a GPU may have come, or come back, since the system was asked
+        let adapters = Adapter::all_now().await;
+        match find(&adapters) {
+            Some(adapter) => Ok(Self::Gpu(adapter.open().await?)),
+            None => Err(Error::NoDevice {
                 wanted: format!("a GPU whose name contains \"{name}\""),
                 available: adapters.iter().map(Adapter::name).collect(),
                 repair: "pass a part of one of these names, \"cpu\" for the CPU path, or call Device::auto(); where a \
@@ -120,6 +144,9 @@ impl Device {
     }
 
     /// The names of all adapters that the system offers, the fastest kind first; software adapters stand at the end.
+    ///
+    /// The system is asked once in a process, and again while there is none, and where [`Device::named`] does not find a name
+    /// or cannot open the GPU.
     ///
     /// ```
     /// # use cellstate::{Device, Error};

@@ -15,17 +15,22 @@ use crate::error::Result;
 use crate::flow::{Flow, Flows, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
+use crate::gpu::recording::Batch;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
+use crate::layer::recurrent::Recurrent;
+use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::parts::Parts;
+use crate::model::plan::Plan;
+use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
-use crate::state::{Output, State, States};
+use crate::state::States;
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
@@ -36,7 +41,7 @@ use crate::state::{Output, State, States};
 /// LSTM. There the buffers of a size are also given up after sixteen runs in a row that need less than a quarter of them.
 ///
 /// What the last four runs have worked out about their masks and tokens is kept too, at most 16 MiB for each (17 bytes a time
-/// step for one LSTM, 33 for a `Bidirectional`, 8 more for each further LSTM): a batch with the mask of one of them is not
+/// step for one LSTM, 33 for a `Bidirectional`, 4 more for each further LSTM): a batch with the mask of one of them is not
 /// worked out again. [`Runner::release_memory`] gives all of that back.
 ///
 /// A runner may be used by several threads at once; each run has buffers of its own. It keeps weights of its own: the layers
@@ -55,7 +60,7 @@ use crate::state::{Output, State, States};
 /// ```
 #[derive(Debug)]
 pub struct Runner {
-    parts: Arc<Parts>,
+    plan: Arc<Plan>,
     prepared: Prepared,
     device: Device,
     /// What outputs say of the device.
@@ -127,18 +132,18 @@ impl Model {
     ///
     /// As [`Model::on_with`].
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
-        let parts = Arc::clone(self.parts());
+        let plan = Arc::clone(self.plan());
         let name: Arc<str> = device.name().into();
         let prepared = match device {
-            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&parts), settings, Arc::clone(&name))?),
+            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&plan), settings, Arc::clone(&name))?),
             Device::Gpu(gpu) => {
-                let model = GpuModel::new(gpu.clone(), Arc::clone(&parts), settings).await?;
+                let model = GpuModel::new(gpu.clone(), Arc::clone(&plan), settings).await?;
                 Prepared::Gpu(Box::new(model))
             }
         };
         Ok(Runner {
-            flows: Flows::new(&parts),
-            parts,
+            flows: Flows::new(&plan),
+            plan,
             prepared,
             device: device.clone(),
             name,
@@ -185,6 +190,15 @@ layers_on! {
         "assert_eq!(runner.run(&Sequences::from(Array2::zeros((3, 20))))?.values().shape(), [3, 20, 4]);";
     Lstm:
         "let runner = Lstm::new(2, 8).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 8]);";
+    Gru:
+        "let runner = Gru::new(2, 8).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 8]);";
+    SimpleRnn:
+        "let runner = SimpleRnn::new(2, 8).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 8]);";
+    Recurrent:
+        "let runner = Recurrent::from(Lstm::new(2, 8)).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 8]);";
     Bidirectional:
         "let runner = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?;"
@@ -271,7 +285,7 @@ impl Runner {
     async fn run_states(&self, sequences: &Sequences<'_>, states: Option<&mut States>) -> Result<Output> {
         let input = self.check_input(sequences)?;
         let mask = sequences.mask().map(|mask| mask.view());
-        let flow = self.flows.flow(&self.parts, input, mask)?;
+        let flow = self.flows.flow(&self.plan, input, mask)?;
         match &self.prepared {
             Prepared::Cpu(model) => model.run(&flow, input, states.map(|states| &mut **states)),
             Prepared::Gpu(model) => self.run_on_gpu(model, &flow, input, states).await,
@@ -285,15 +299,16 @@ impl Runner {
         input: Input<'_>,
         states: Option<&mut States>,
     ) -> Result<Output> {
-        let wants_states = states.is_some() || !self.parts.returned_states.is_empty();
-        let zeros = match states {
-            Some(_) => None,
-            None => Some(self.try_zero_state(flow.batch)?),
-        };
-        let begin: &[State] = zeros.as_ref().or(states.as_deref()).map_or(&[], |states| states);
-        let ran = model.run(flow, input, begin, wants_states).await?;
+        let ran = model
+            .run(Batch {
+                flow,
+                input,
+                states: states.as_deref().map(|states| &**states),
+                wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
+            })
+            .await?;
         let mut outputs = ran.outputs.into_iter();
-        let returned = self.parts.returned_states.iter();
+        let returned = self.plan.returned_states.iter();
         let output = Output {
             values: outputs.next().unwrap_or_default(),
             backward: outputs.next(),

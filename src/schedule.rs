@@ -7,16 +7,8 @@ use ndarray::ArrayView2;
 use crate::error::{Error, Result};
 
 /// The direction in which a layer walks through time.
-///
-/// ```
-/// # use cellstate::{Direction, Schedule};
-/// let forward = Schedule::new(None, 1, 3, Direction::Forward)?;
-/// let backward = Schedule::new(None, 1, 3, Direction::Backward)?;
-/// assert_eq!((forward.sources(), backward.sources()), (&[0, 1, 2][..], &[2, 1, 0][..]));
-/// # Ok::<(), cellstate::Error>(())
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// From the first time step to the last.
     Forward,
     /// From the last time step to the first (Keras's `go_backwards`).
@@ -35,21 +27,8 @@ pub enum Direction {
 /// The order is that of a packed sequence (PyTorch's `pack_padded_sequence`, cuDNN), extended to masks with holes: what
 /// Keras means by a masked step, the state being carried over it. The input projection of all rows is one matrix product
 /// (Appleyard, Kočiský and Blunsom 2016, "Optimizing performance of recurrent neural networks on GPUs").
-///
-/// ```
-/// use cellstate::{Direction, Schedule};
-/// use ndarray::array;
-///
-/// // two sequences of 1 and 3 valid steps, padded to 3
-/// let mask = array![[true, false, false], [true, true, true]];
-/// let schedule = Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?;
-/// assert_eq!(schedule.rows(), 4);
-/// assert_eq!((schedule.active(0), schedule.active(1), schedule.active(2)), (2, 1, 1));
-/// assert_eq!(schedule.order(), [1, 0]); // position 0 is sequence 1, the longer one
-/// # Ok::<(), cellstate::Error>(())
-/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     batch: usize,
     time_steps: usize,
     order: Vec<u32>,
@@ -66,16 +45,7 @@ impl Schedule {
     /// # Errors
     ///
     /// [`Error::Size`] if the mask has another shape, [`Error::TooLarge`] if the batch has more than 2³¹ steps.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, true]];
-    /// assert_eq!(Schedule::new(Some(mask.view()), 1, 3, Direction::Forward)?.rows(), 2);
-    /// assert_eq!(Schedule::new(None, 1, 3, Direction::Forward)?.rows(), 3);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn new(
+    pub(crate) fn new(
         mask: Option<ArrayView2<'_, bool>>,
         batch: usize,
         time_steps: usize,
@@ -138,84 +108,38 @@ impl Schedule {
     }
 
     /// The number of sequences.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// assert_eq!(Schedule::new(None, 2, 3, Direction::Forward)?.batch(), 2);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         self.batch
     }
 
     /// The padded number of time steps.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// assert_eq!(Schedule::new(None, 2, 3, Direction::Forward)?.time_steps(), 3);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn time_steps(&self) -> usize {
+    pub(crate) fn time_steps(&self) -> usize {
         self.time_steps
     }
 
     /// The number of steps that are run: the valid steps of the sequence that has most of them.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [true, true, false]];
-    /// assert_eq!(Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?.steps(), 2);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn steps(&self) -> usize {
+    pub(crate) fn steps(&self) -> usize {
         self.offsets.len() - 1
     }
 
     /// The number of rows: the valid steps of all sequences.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [true, true, false]];
-    /// assert_eq!(Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?.rows(), 1 + 2);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.sources.len()
     }
 
     /// The number of sequences that still run at `step`; zero past the last step.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [true, true, false]];
-    /// let schedule = Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?;
-    /// assert_eq!([schedule.active(0), schedule.active(1), schedule.active(2)], [2, 1, 0]);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn active(&self, step: usize) -> usize {
+    pub(crate) fn active(&self, step: usize) -> usize {
         self.rows_of(step).len()
     }
 
     /// The rows of `step`; empty past the last step.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [true, true, false]];
-    /// let schedule = Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?;
-    /// assert_eq!((schedule.rows_of(0), schedule.rows_of(1)), (0..2, 2..3));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn rows_of(&self, step: usize) -> Range<usize> {
+    pub(crate) fn rows_of(&self, step: usize) -> Range<usize> {
         match (self.offsets.get(step), self.offsets.get(step.saturating_add(1))) {
             (Some(&start), Some(&end)) => start as usize..end as usize,
             _ => self.rows()..self.rows(),
@@ -228,60 +152,26 @@ impl Schedule {
     }
 
     /// The sequence at each position, longest first.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [true, true, false]];
-    /// assert_eq!(Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?.order(), [1, 0]);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn order(&self) -> &[u32] {
+    pub(crate) fn order(&self) -> &[u32] {
         &self.order
     }
 
     /// The number of valid steps of the sequence at each position, in falling order.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [true, true, false]];
-    /// assert_eq!(Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?.lengths(), [2, 1]);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn lengths(&self) -> &[u32] {
+    pub(crate) fn lengths(&self) -> &[u32] {
         &self.lengths
     }
 
     /// For each row the step `sequence * time_steps + time_step` that it runs.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, false, false], [false, true, true]];
-    /// // steps 1 and 2 of sequence 1, the longer one, and between them step 0 of sequence 0
-    /// assert_eq!(Schedule::new(Some(mask.view()), 2, 3, Direction::Forward)?.sources(), [3 + 1, 0, 3 + 2]);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn sources(&self) -> &[u32] {
+    pub(crate) fn sources(&self) -> &[u32] {
         &self.sources
     }
 
     /// The row after which the sequence at `position` is finished; `None` if it has no valid step.
-    ///
-    /// ```
-    /// # use cellstate::{Direction, Schedule};
-    /// # use ndarray::array;
-    /// let mask = array![[true, true], [true, false], [false, false]];
-    /// let schedule = Schedule::new(Some(mask.view()), 3, 2, Direction::Forward)?;
-    /// assert_eq!([0, 1, 2].map(|position| schedule.last_row(position)), [Some(2), Some(1), None]);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
     #[must_use]
-    pub fn last_row(&self, position: usize) -> Option<usize> {
+    pub(crate) fn last_row(&self, position: usize) -> Option<usize> {
         let length = *self.lengths.get(position)? as usize;
         let offset = *self.offsets.get(length.checked_sub(1)?)? as usize;
         Some(offset + position)
@@ -361,6 +251,25 @@ mod tests {
                 Schedule::new(None, batch, time_steps, Direction::Forward),
                 Err(Error::TooLarge { .. })
             ));
+        }
+    }
+
+    #[test]
+    fn schedules_of_any_size() {
+        for (batch, time_steps) in [(usize::MAX, usize::MAX), (usize::MAX, 0), (0, usize::MAX), (1 << 40, 1)] {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let error = Schedule::new(None, batch, time_steps, direction).unwrap_err();
+                assert!(matches!(error, Error::TooLarge { .. }) && error.to_string().contains("run_from"));
+            }
+        }
+        let mask = ndarray::Array2::from_elem((2, 3), true);
+        let error = Schedule::new(Some(mask.view()), 3, 2, Direction::Forward).unwrap_err();
+        assert!(error.to_string().contains("(batch, time_steps) = (3, 2)"), "{error}");
+        let schedule = Schedule::new(Some(mask.view()), 2, 3, Direction::Forward).unwrap();
+        for past in [3, 1000, usize::MAX - 1, usize::MAX] {
+            assert_eq!(schedule.active(past), 0);
+            assert!(schedule.rows_of(past).is_empty());
+            assert_eq!(schedule.last_row(past), None);
         }
     }
 }

@@ -1,72 +1,172 @@
-//! The state of recurrent layers, and what a run gives back.
+//! The state of recurrent layers.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
-use std::time::Duration;
 
-use ndarray::{Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Dim, Ix2, Ix3};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Dim, concatenate};
 
 use crate::error::{Error, Result};
 use crate::memory;
 
-/// The state of one LSTM for a batch: `hidden` (h) and `cell` (c), both of shape (batch, units).
+/// The state of one recurrent layer for a batch: `hidden` (h), and for an LSTM the cell state (c) besides; each (batch, units).
 ///
-/// These are the two arrays that Keras 3.15 returns with `return_state` and takes as `initial_state`, in the same order,
-/// and PyTorch's `h_n` and `c_n` of one layer and direction.
+/// These are the arrays that Keras 3.15 returns with `return_state` and takes as `initial_state`, in the same order, and
+/// PyTorch's `h_n` and `c_n` of one layer and direction. With an LSTM's projection `hidden` has its width, and the cell state
+/// that of the units.
 ///
 /// ```
-/// use cellstate::State;
+/// use cellstate::{Device, Lstm};
 ///
-/// let mut state = State::zeros(3, 64);
-/// assert_eq!(state.hidden.dim(), (3, 64));
+/// let mut states = Lstm::new(2, 64).on(&Device::cpu())?.zero_state(3);
+/// let state = &mut states[0];
+/// assert_eq!((state.batch(), state.hidden().dim()), (3, (3, 64)));
+/// state.hidden_mut().fill(0.5);
 /// state.reset_row(1)?;
+/// assert_eq!(state.hidden().row(1).sum(), 0.0);
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// The hidden state h, (batch, units): the last output.
-    pub hidden: Array2<f32>,
-    /// The cell state c, (batch, units).
-    pub cell: Array2<f32>,
+    hidden: Array2<f32>,
+    cell: Option<Array2<f32>>,
 }
 
 impl State {
-    /// A state of zeros, (batch, units), which is where every sequence begins unless told otherwise (Keras, PyTorch).
+    /// A state of `hidden` alone, (batch, units): that of a GRU or a SimpleRNN.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// let state = State::new(array![[1.0, 2.0]]);
+    /// assert!(state.cell().is_none());
+    /// ```
+    #[must_use]
+    pub fn new(hidden: Array2<f32>) -> Self {
+        Self { hidden, cell: None }
+    }
+
+    /// A state of `hidden`, (batch, units or projection), and the cell state, (batch, units): that of an LSTM.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`] if they are for batches of different size.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// let state = State::with_cell(array![[1.0], [2.0]], array![[3.0], [4.0]])?;
+    /// assert_eq!(state.cell(), Some(array![[3.0], [4.0]].view()));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn with_cell(hidden: Array2<f32>, cell: Array2<f32>) -> Result<Self> {
+        if hidden.nrows() != cell.nrows() {
+            return Err(Error::Size {
+                argument: "cell state".to_owned(),
+                expected: format!("(batch, units) for the batch of {} of `hidden`", hidden.nrows()),
+                found: format!("shape {:?}", cell.shape()),
+                repair: "give both the rows of the same sequences".to_owned(),
+            });
+        }
+        Ok(Self {
+            hidden,
+            cell: Some(cell),
+        })
+    }
+
+    /// Zeros for a batch that nobody has checked: an error where there is no memory for it.
+    pub(crate) fn zeros(batch: usize, widths: impl Iterator<Item = usize>) -> Result<Self> {
+        let zeros = |width| memory::zeros("the states", Dim([batch, width]), "run fewer sequences at once");
+        let mut arrays = widths.map(zeros);
+        Ok(Self {
+            hidden: arrays.next().transpose()?.unwrap_or_default(),
+            cell: arrays.next().transpose()?,
+        })
+    }
+
+    /// The number of sequences.
     ///
     /// ```
     /// # use cellstate::State;
     /// # use ndarray::Array2;
-    /// assert_eq!(State::zeros(3, 64).cell, Array2::<f32>::zeros((3, 64)));
+    /// assert_eq!(State::new(Array2::zeros((3, 64))).batch(), 3);
     /// ```
     #[must_use]
-    pub fn zeros(batch: usize, units: usize) -> Self {
-        Self {
-            hidden: Array2::zeros((batch, units)),
-            cell: Array2::zeros((batch, units)),
-        }
+    pub fn batch(&self) -> usize {
+        self.hidden.nrows()
     }
 
-    /// The same for a batch that nobody has checked: an error where there is no memory for it.
-    pub(crate) fn try_zeros(batch: usize, units: usize) -> Result<Self> {
-        let zeros = || memory::zeros("the states", Dim([batch, units]), "run fewer sequences at once");
-        Ok(Self {
-            hidden: zeros()?,
-            cell: zeros()?,
-        })
+    /// The hidden state h, (batch, units): the last output.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// assert_eq!(State::new(array![[1.0, 2.0]]).hidden(), array![[1.0, 2.0]]);
+    /// ```
+    #[must_use]
+    pub fn hidden(&self) -> ArrayView2<'_, f32> {
+        self.hidden.view()
+    }
+
+    /// The hidden state, to be changed; its shape stays.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// let mut state = State::new(array![[1.0, 2.0]]);
+    /// state.hidden_mut().fill(0.5);
+    /// assert_eq!(state.hidden(), array![[0.5, 0.5]]);
+    /// ```
+    pub fn hidden_mut(&mut self) -> ArrayViewMut2<'_, f32> {
+        self.hidden.view_mut()
+    }
+
+    /// The cell state c, (batch, units), where there is one: in an LSTM.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Gru, Lstm};
+    /// assert!(Lstm::new(2, 8).on(&Device::cpu())?.zero_state(3)[0].cell().is_some());
+    /// assert!(Gru::new(2, 8).on(&Device::cpu())?.zero_state(3)[0].cell().is_none());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn cell(&self) -> Option<ArrayView2<'_, f32>> {
+        self.cell.as_ref().map(|cell| cell.view())
+    }
+
+    /// The cell state, to be changed; its shape stays.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// let mut states = Lstm::new(2, 8).on(&Device::cpu())?.zero_state(3);
+    /// if let Some(mut cell) = states[0].cell_mut() {
+    ///     cell.fill(0.5);
+    /// }
+    /// assert_eq!(states[0].cell().map(|cell| cell.sum()), Some(3.0 * 8.0 * 0.5));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn cell_mut(&mut self) -> Option<ArrayViewMut2<'_, f32>> {
+        self.cell.as_mut().map(|cell| cell.view_mut())
+    }
+
+    /// Hidden and, where there is one, the cell state.
+    pub(crate) fn arrays(&self) -> impl Iterator<Item = &Array2<f32>> {
+        std::iter::once(&self.hidden).chain(&self.cell)
+    }
+
+    pub(crate) fn arrays_mut(&mut self) -> impl Iterator<Item = &mut Array2<f32>> {
+        std::iter::once(&mut self.hidden).chain(&mut self.cell)
     }
 
     /// Sets the state of all sequences to zero.
     ///
     /// ```
     /// # use cellstate::State;
-    /// let mut state = State::zeros(3, 64);
-    /// state.hidden.fill(0.5);
+    /// # use ndarray::array;
+    /// let mut state = State::new(array![[1.0, 2.0]]);
     /// state.reset();
-    /// assert_eq!(state, State::zeros(3, 64));
+    /// assert_eq!(state.hidden(), array![[0.0, 0.0]]);
     /// ```
     pub fn reset(&mut self) {
-        self.hidden.fill(0.0);
-        self.cell.fill(0.0);
+        self.arrays_mut().for_each(|array| array.fill(0.0));
     }
 
     /// Sets the state of one sequence of the batch to zero: a stream has ended and another takes its place.
@@ -78,32 +178,92 @@ impl State {
     /// ```
     /// # use cellstate::State;
     /// # use ndarray::array;
-    /// let mut state = State { hidden: array![[1.0], [2.0]], cell: array![[3.0], [4.0]] };
+    /// let mut state = State::with_cell(array![[1.0], [2.0]], array![[3.0], [4.0]])?;
     /// state.reset_row(1)?;
-    /// assert_eq!(state, State { hidden: array![[1.0], [0.0]], cell: array![[3.0], [0.0]] });
+    /// assert_eq!(state, State::with_cell(array![[1.0], [0.0]], array![[3.0], [0.0]])?);
     /// assert!(state.reset_row(2).is_err());
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn reset_row(&mut self, row: usize) -> Result<()> {
-        let batch = self.hidden.nrows().min(self.cell.nrows());
-        if row >= batch {
-            return Err(Error::Value {
-                argument: "reset_row".to_owned(),
-                expected: format!("a row below the batch of {batch}"),
-                found: row.to_string(),
-                repair: "rows are numbered from 0 in the order of the batch".to_owned(),
-            });
-        }
-        self.hidden.row_mut(row).fill(0.0);
-        self.cell.row_mut(row).fill(0.0);
+        self.check_row("reset_row", row)?;
+        self.arrays_mut().for_each(|array| array.row_mut(row).fill(0.0));
         Ok(())
+    }
+
+    /// The states of some sequences, in the order of `rows`, which may repeat.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if the batch has not all of the rows.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// let state = State::new(array![[1.0], [2.0], [3.0]]);
+    /// assert_eq!(state.select(&[2, 0])?.hidden(), array![[3.0], [1.0]]);
+    /// assert!(state.select(&[3]).is_err());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        rows.iter().try_for_each(|&row| self.check_row("select", row))?;
+        Ok(Self {
+            hidden: self.hidden.select(Axis(0), rows),
+            cell: self.cell.as_ref().map(|cell| cell.select(Axis(0), rows)),
+        })
+    }
+
+    /// The states of several batches as that of one, one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`] if they are not the states of one layer, or if there are none.
+    ///
+    /// ```
+    /// # use cellstate::State;
+    /// # use ndarray::array;
+    /// let (one, two) = (State::new(array![[1.0]]), State::new(array![[2.0], [3.0]]));
+    /// assert_eq!(State::concat(&[&one, &two])?.hidden(), array![[1.0], [2.0], [3.0]]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn concat(states: &[&Self]) -> Result<Self> {
+        let join = |arrays: Vec<ArrayView2<'_, f32>>| concatenate(Axis(0), &arrays).map_err(|_| different_layers());
+        let cells: Vec<ArrayView2<'_, f32>> = states.iter().filter_map(|state| state.cell()).collect();
+        Ok(Self {
+            hidden: join(states.iter().map(|state| state.hidden()).collect())?,
+            cell: match cells.len() {
+                0 => None,
+                count if count == states.len() => Some(join(cells)?),
+                _ => return Err(different_layers()),
+            },
+        })
+    }
+
+    fn check_row(&self, argument: &str, row: usize) -> Result<()> {
+        if row < self.batch() {
+            return Ok(());
+        }
+        Err(Error::Value {
+            argument: argument.to_owned(),
+            expected: format!("a row below the batch of {}", self.batch()),
+            found: row.to_string(),
+            repair: "rows are numbered from 0 in the order of the batch".to_owned(),
+        })
+    }
+}
+
+fn different_layers() -> Error {
+    Error::Size {
+        argument: "states to concat".to_owned(),
+        expected: "at least one, all of the same layer: as many arrays of the same widths".to_owned(),
+        found: "none, or states of different layers".to_owned(),
+        repair: "join the states of one runner with each other".to_owned(),
     }
 }
 
 /// The states of all recurrent layers of a model, in the model's order.
 ///
-/// One [`State`] for each LSTM: a `Bidirectional` has two (forward, then backward), stacked cells have one each, in their
-/// order, as in the lists of Keras 3.15. Carrying them from batch to batch is what Keras calls `stateful`, but a state is
+/// One [`State`] for each recurrent layer: a `Bidirectional` has two (forward, then backward), stacked cells have one each, in
+/// their order, as in the lists of Keras 3.15. Carrying them from batch to batch is what Keras calls `stateful`, but a state is
 /// a value here and not part of the layer: cloning it is saving it, and one runner serves any number of them. It reads as
 /// a slice of [`State`].
 ///
@@ -117,7 +277,7 @@ impl State {
 /// runner.run_from(&Sequences::from(&chunk), &mut states)?; // the first five steps
 /// runner.run_from(&Sequences::from(&chunk), &mut states)?; // goes on where they ended
 /// states.reset_row(1)?; // sequence 1 starts anew
-/// assert_eq!(states[0].hidden.dim(), (3, 4));
+/// assert_eq!(states[0].hidden().dim(), (3, 4));
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +296,7 @@ impl States {
     /// # use cellstate::{Device, Lstm};
     /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
     /// let mut states = runner.zero_state(3);
-    /// states[0].hidden.fill(0.5);
+    /// states[0].hidden_mut().fill(0.5);
     /// states.reset();
     /// assert_eq!(states, runner.zero_state(3));
     /// # Ok::<(), cellstate::Error>(())
@@ -155,16 +315,61 @@ impl States {
     /// # use cellstate::{Device, Lstm, Model};
     /// let model = Model::builder().add(Lstm::new(2, 4).return_sequences(true)).add(Lstm::new(4, 4)).build()?;
     /// let mut states = model.on(&Device::cpu())?.zero_state(3);
-    /// states.iter_mut().for_each(|state| state.hidden.fill(0.5));
+    /// states.iter_mut().for_each(|state| state.hidden_mut().fill(0.5));
     /// states.reset_row(1)?;
-    /// assert!(states.iter().all(|state| state.hidden.row(1).sum() == 0.0 && state.hidden.row(2).sum() == 2.0));
+    /// assert!(states.iter().all(|state| state.hidden().row(1).sum() == 0.0 && state.hidden().row(2).sum() == 2.0));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn reset_row(&mut self, row: usize) -> Result<()> {
-        let mut reset = self.clone();
-        reset.states.iter_mut().try_for_each(|state| state.reset_row(row))?;
-        *self = reset;
-        Ok(())
+        self.states
+            .iter()
+            .try_for_each(|state| state.check_row("reset_row", row))?;
+        self.states.iter_mut().try_for_each(|state| state.reset_row(row))
+    }
+
+    /// The states of some sequences of the batch, in the order of `rows`, which may repeat: streams that go on in a smaller
+    /// batch, or in another order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if the batch has not all of the rows.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
+    /// let states = runner.zero_state(3);
+    /// assert_eq!(states.select(&[2, 0])?, runner.zero_state(2));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let selected: Result<_> = self.states.iter().map(|state| state.select(rows)).collect();
+        Ok(Self::new(selected?))
+    }
+
+    /// The states of several batches of one model as those of one batch, one behind the other: streams that go on together.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`] if they are not the states of one model, or if there are none.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, States};
+    /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
+    /// let (playing, new) = (runner.zero_state(3), runner.zero_state(1));
+    /// assert_eq!(States::concat(&[&playing, &new])?, runner.zero_state(4));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn concat(states: &[&Self]) -> Result<Self> {
+        let layers = states.first().map_or(0, |states| states.len());
+        if states.is_empty() || states.iter().any(|states| states.len() != layers) {
+            return Err(different_layers());
+        }
+        let of_layer = |layer: usize| {
+            let states: Vec<&State> = states.iter().filter_map(|states| states.get(layer)).collect();
+            State::concat(&states)
+        };
+        let joined: Result<_> = (0..layers).map(of_layer).collect();
+        Ok(Self::new(joined?))
     }
 }
 
@@ -179,205 +384,5 @@ impl Deref for States {
 impl DerefMut for States {
     fn deref_mut(&mut self) -> &mut [State] {
         &mut self.states
-    }
-}
-
-/// What a run gives back: the arrays that Keras 3.15 returns for the last layer, on the host.
-///
-/// ```
-/// use cellstate::{Device, Lstm, Sequences};
-/// use ndarray::Array3;
-///
-/// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
-/// assert_eq!(output.last().dim(), (3, 8));
-/// assert_eq!((output.device(), output.rows_run()), ("CPU", 3 * 20));
-/// # Ok::<(), cellstate::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct Output {
-    pub(crate) values: ArrayD<f32>,
-    pub(crate) backward: Option<ArrayD<f32>>,
-    pub(crate) states: Vec<State>,
-    pub(crate) device: Arc<str>,
-    pub(crate) rows_run: usize,
-    pub(crate) timing: Option<Timing>,
-}
-
-/// How long a run took on a GPU, for [`Settings::timed`](crate::Settings::timed): without the upload before it and the
-/// readback behind it.
-///
-/// ```no_run
-/// # use cellstate::{Device, Lstm, Model, Sequences, Settings};
-/// # use ndarray::Array3;
-/// let model = Model::builder().add(Lstm::new(2, 8)).build()?;
-/// let runner = model.on_with(&Device::auto(), &Settings::new().timed(true))?;
-/// if let Some(timing) = runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.timing() {
-///     println!("recorded in {:?}, run in {:?}", timing.recording, timing.gpu);
-/// }
-/// # Ok::<(), cellstate::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Timing {
-    /// The host's: from the flow to the submitted commands.
-    pub recording: Duration,
-    /// The GPU's: from its first dispatch to the end of its last one, all on buffers that stay there. `None` where it takes
-    /// no time stamps.
-    pub gpu: Option<Duration>,
-}
-
-impl Output {
-    /// What Keras's model would return: (batch, time_steps, units) if the last layer gives a value at every step
-    /// (`return_sequences`), else (batch, units).
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm, Sequences};
-    /// # use ndarray::Array3;
-    /// let x = Sequences::from(Array3::zeros((3, 20, 2)));
-    /// assert_eq!(Lstm::new(2, 8).on(&Device::cpu())?.run(&x)?.values().shape(), [3, 8]);
-    /// let every_step = Lstm::new(2, 8).return_sequences(true);
-    /// assert_eq!(every_step.on(&Device::cpu())?.run(&x)?.values().shape(), [3, 20, 8]);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn values(&self) -> ArrayViewD<'_, f32> {
-        self.values.view()
-    }
-
-    /// The output at every step, (batch, time_steps, units).
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Rank`] if the last layer gives only its last output.
-    ///
-    /// ```
-    /// use cellstate::{Device, Lstm, Sequences};
-    /// use ndarray::Array3;
-    ///
-    /// let x = Sequences::from(Array3::zeros((3, 20, 2)));
-    /// let output = Lstm::new(2, 8).return_sequences(true).on(&Device::cpu())?.run(&x)?;
-    /// assert_eq!(output.sequences()?.dim(), (3, 20, 8));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn sequences(&self) -> Result<ArrayView3<'_, f32>> {
-        self.values
-            .view()
-            .into_dimensionality::<Ix3>()
-            .map_err(|_| Error::Rank {
-                argument: "output".to_owned(),
-                axes: "(batch, time_steps, units)",
-                shape: self.values.shape().to_vec(),
-                repair: "call `return_sequences(true)` on the last recurrent layer, or read `last()`".to_owned(),
-            })
-    }
-
-    /// The last output of each sequence, (batch, units).
-    ///
-    /// Without `return_sequences` that is the model's output itself. With it, it is the output at the last time step of
-    /// the padded axis, `y[:, -1]` in Keras 3.15 on TensorFlow: for an LSTM over padding at the end this repeats the last
-    /// valid output, which is PyTorch's `h_n` too; with `zero_output_for_mask`, or in a `Bidirectional`, it is zero where
-    /// the last step is masked, which is what PyTorch's `output[:, -1]` gives. With zero time steps it is zero.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm, Sequences};
-    /// # use ndarray::{array, s};
-    /// let batch = Sequences::from(array![[[1.0], [2.0], [0.0]]]).with_lengths(&[2])?;
-    /// let output = Lstm::new(1, 8).return_sequences(true).on(&Device::cpu())?.run(&batch)?;
-    /// assert_eq!(output.last(), output.sequences()?.slice(s![.., 1, ..])); // step 2 is padding, step 1 the last real one
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn last(&self) -> Array2<f32> {
-        let values = self.values.view();
-        if let Ok(values) = values.clone().into_dimensionality::<Ix2>() {
-            return values.to_owned();
-        }
-        match values.into_dimensionality::<Ix3>() {
-            Ok(values) if values.len_of(Axis(1)) > 0 => {
-                values.index_axis(Axis(1), values.len_of(Axis(1)) - 1).to_owned()
-            }
-            Ok(values) => Array2::zeros((values.len_of(Axis(0)), values.len_of(Axis(2)))),
-            Err(_) => Array2::zeros((0, 0)),
-        }
-    }
-
-    /// The backward layer's output, where the last layer is a `Bidirectional` with `MergeMode::Separate`;
-    /// [`Output::values`] is then the forward layer's.
-    ///
-    /// ```
-    /// # use cellstate::{Bidirectional, Device, Lstm, MergeMode, Sequences};
-    /// # use ndarray::Array3;
-    /// let layer = Bidirectional::new(Lstm::new(2, 8)).merge_mode(MergeMode::Separate);
-    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
-    /// assert_eq!(output.backward().map(|values| values.shape().to_vec()), Some(vec![3, 8]));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn backward(&self) -> Option<ArrayViewD<'_, f32>> {
-        self.backward.as_ref().map(|values| values.view())
-    }
-
-    /// The final states of the last layer, if it has `return_state`: one for an LSTM, two for a `Bidirectional`
-    /// (forward, backward), one for each of stacked cells, in the order of Keras 3.15. Empty otherwise;
-    /// [`run_from`](crate::Runner::run_from) gives all layers' states.
-    ///
-    /// They are those after the last valid step, whatever `zero_output_for_mask` says of the output.
-    ///
-    /// ```
-    /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
-    /// # use ndarray::Array3;
-    /// let layer = Bidirectional::new(Lstm::new(2, 8).return_state(true));
-    /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
-    /// assert_eq!(output.states().len(), 2); // forward, backward
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn states(&self) -> &[State] {
-        &self.states
-    }
-
-    /// The name of the device that ran it, as [`Device::name`](crate::Device::name) gives it.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm, Sequences};
-    /// # use ndarray::Array3;
-    /// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
-    /// assert_eq!(output.device(), "CPU");
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn device(&self) -> &str {
-        &self.device
-    }
-
-    /// How many rows the recurrent layers ran: for each LSTM and direction the valid steps of all sequences. Padding is
-    /// not among them.
-    ///
-    /// ```
-    /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
-    /// # use ndarray::Array3;
-    /// let batch = Sequences::from(Array3::zeros((2, 20, 2))).with_lengths(&[20, 5])?;
-    /// let output = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?.run(&batch)?;
-    /// assert_eq!(output.rows_run(), 2 * (20 + 5)); // two directions
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn rows_run(&self) -> usize {
-        self.rows_run
-    }
-
-    /// How long the run took on the GPU, where the runner was made with [`Settings::timed`](crate::Settings::timed); `None`
-    /// else, and on the CPU.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm, Sequences};
-    /// # use ndarray::Array3;
-    /// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
-    /// assert!(output.timing().is_none());
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn timing(&self) -> Option<Timing> {
-        self.timing
     }
 }

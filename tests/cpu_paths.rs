@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use support::{
     golden::Input,
     judge::{assert_close, assert_same_bits},
-    layers::{LayerSpec, RecurrentOptions, StatePair},
+    layers::{LayerSpec, RecurrentOptions},
     masks::Pattern,
     play::to_f32,
     random::Random,
@@ -160,7 +160,7 @@ fn every_size() {
                 return_state: true,
                 ..Default::default()
             };
-            let layers = [LayerSpec::Lstm { cell, options }];
+            let layers = [LayerSpec::Recurrent { cell, options }];
             let runner = OnDevice::new(&layers, &Device::cpu()).unwrap();
             for batch in BATCH {
                 for pattern in [Pattern::None, Pattern::Mixed] {
@@ -170,7 +170,7 @@ fn every_size() {
                     let initial = random.state(batch, units);
                     let got = runner.ran(&input, mask.as_ref(), std::slice::from_ref(&initial));
                     let again = runner.ran(&input, mask.as_ref(), std::slice::from_ref(&initial));
-                    let mut states = [wide(&initial)];
+                    let mut states = [State::wide(&initial)];
                     let want = reference::run(&layers, &input, mask.as_ref(), &mut states, Mutant::None);
                     let want = [
                         to_f32(&want.values),
@@ -189,13 +189,6 @@ fn every_size() {
         }
     }
     println!("\nfingerprint {fingerprint:016x}");
-}
-
-fn wide((hidden, cell): &StatePair) -> State {
-    State {
-        hidden: hidden.mapv(f64::from),
-        cell: cell.mapv(f64::from),
-    }
 }
 
 /// Output, final hidden and final cell.

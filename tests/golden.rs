@@ -163,7 +163,7 @@ fn activation(case: &Case, name: &str, device: &Device) -> Result<Closeness, Ref
 /// Fresh weights meet the rules, whatever the seed; the same seed gives the same weights, another seed others.
 fn init(case: &Case) -> Result<Closeness, Refusal> {
     let chain = Chain::from_case(case)?;
-    let [LayerSpec::Lstm { cell, .. }] = chain.layers.as_slice() else {
+    let [LayerSpec::Recurrent { cell, .. }] = chain.layers.as_slice() else {
         return Err(Refusal::Cannot("init of anything but one LSTM".to_owned()));
     };
     let forget = case.header["layers"][0]["config"]["unit_forget_bias"].as_bool();

@@ -26,31 +26,23 @@ const UNITS_AND_FEATURES: [(usize, usize); 6] = [(1, 5), (17, 3), (64, 64), (111
 
 fn weights(random: &mut Random, features: usize, units: usize) -> LstmWeights {
     let spec = random.cell(features, units);
-    LstmWeights {
-        kernel: spec.kernel,
-        recurrent_kernel: spec.recurrent_kernel,
-        bias: spec.bias,
-    }
+    let bias = spec.bias.map(|bias| bias.row(0).to_owned());
+    LstmWeights::new(spec.kernel, spec.recurrent_kernel, bias)
 }
 
 fn rounded(weights: &LstmWeights) -> LstmWeights {
     let round = |weights: &Array2<f32>| weights.mapv(|weight| f16::from_f32(weight).to_f32());
-    LstmWeights {
-        kernel: round(&weights.kernel),
-        recurrent_kernel: round(&weights.recurrent_kernel),
-        bias: weights.bias.clone(),
-    }
+    LstmWeights::new(
+        round(&weights.kernel),
+        round(&weights.recurrent_kernel),
+        weights.bias.clone(),
+    )
 }
 
 fn layer(weights: &LstmWeights) -> Lstm {
-    let LstmWeights {
-        kernel,
-        recurrent_kernel,
-        bias,
-    } = weights.clone();
-    Lstm::new(kernel.nrows(), recurrent_kernel.nrows())
+    Lstm::new(weights.kernel.nrows(), weights.recurrent_kernel.nrows())
         .return_sequences(true)
-        .with_weights(kernel, recurrent_kernel, bias)
+        .with(weights.clone())
         .unwrap()
 }
 
@@ -83,15 +75,15 @@ impl Case {
     fn assert_same(&self, name: &str, runners: [&Runner; 2]) {
         let [got, want] = runners.map(|runner| {
             let mut states = runner.zero_state(self.sequences.batch());
-            states[0].hidden.assign(&self.hidden);
-            states[0].cell.assign(&self.cell);
+            states[0].hidden_mut().assign(&self.hidden);
+            states[0].cell_mut().unwrap().assign(&self.cell);
             let output = runner.run_from(&self.sequences, &mut states).unwrap();
             (output.values().to_owned(), states)
         });
         assert_same_bits(name, got.0.view(), want.0.view());
         let (got, want) = (&got.1[0], &want.1[0]);
-        assert_same_bits(name, got.hidden.view().into_dyn(), want.hidden.view().into_dyn());
-        assert_same_bits(name, got.cell.view().into_dyn(), want.cell.view().into_dyn());
+        assert_same_bits(name, got.hidden().into_dyn(), want.hidden().into_dyn());
+        assert_same_bits(name, got.cell().unwrap().into_dyn(), want.cell().unwrap().into_dyn());
     }
 }
 
@@ -193,11 +185,11 @@ fn errors_on_the_shapes_of_the_benches() {
             features,
             units,
         } = shape;
-        let weights = LstmWeights {
-            kernel: Array2::from_shape_vec((features, 4 * units), problem.kernel).unwrap(),
-            recurrent_kernel: Array2::from_shape_vec((units, 4 * units), problem.recurrent_kernel).unwrap(),
-            bias: Some(Array1::from(problem.bias)),
-        };
+        let weights = LstmWeights::new(
+            Array2::from_shape_vec((features, 4 * units), problem.kernel).unwrap(),
+            Array2::from_shape_vec((units, 4 * units), problem.recurrent_kernel).unwrap(),
+            Some(Array1::from(problem.bias)),
+        );
         let sequences = Sequences::from(Array3::from_shape_vec((batch, time_steps, features), problem.input).unwrap());
         let [full, relaxed] = [Precision::Full, Precision::Relaxed].map(|precision| {
             let runner = on(layer(&weights), &Settings::new().precision(precision)).unwrap();

@@ -48,7 +48,7 @@ fn an_lstm_at_every_edge() {
             return_state: true,
             ..Default::default()
         };
-        vec![LayerSpec::Lstm {
+        vec![LayerSpec::Recurrent {
             cell: random.cell(features, units),
             options,
         }]
@@ -90,7 +90,7 @@ fn an_lstm_with_softmax_at_every_edge() {
             let mut cell = random.cell(features, units);
             cell.activation = activation.to_owned();
             cell.recurrent_activation = recurrent_activation.to_owned();
-            vec![LayerSpec::Lstm { cell, options }]
+            vec![LayerSpec::Recurrent { cell, options }]
         };
         check(&layers, &[Pattern::Mixed], |units| if units == 1 { 1e-5 } else { 1e-6 });
     }
@@ -139,7 +139,7 @@ fn batches(layers: &[LayerSpec], features: usize, patterns: &[Pattern], random: 
         for time_steps in TIME_STEPS {
             for &pattern in patterns {
                 let cells = layers.iter().flat_map(LayerSpec::cells);
-                let initial = cells.map(|cell| random.state(batch, cell.units())).collect();
+                let initial = cells.map(|cell| random.state_of(batch, cell)).collect();
                 batches.push(Batch {
                     name: format!("batch {batch}, {time_steps} steps, mask {pattern:?}"),
                     input: Input::Values(random.array3((batch, time_steps, features), 1.0)),
@@ -153,19 +153,12 @@ fn batches(layers: &[LayerSpec], features: usize, patterns: &[Pattern], random: 
 }
 
 fn by_reference(layers: &[LayerSpec], batch: &Batch) -> Ran {
-    let wide = |(hidden, cell): &StatePair| State {
-        hidden: hidden.mapv(f64::from),
-        cell: cell.mapv(f64::from),
-    };
-    let mut states: Vec<State> = batch.initial.iter().map(wide).collect();
+    let mut states: Vec<State> = batch.initial.iter().map(State::wide).collect();
     let output = reference::run(layers, &batch.input, batch.mask.as_ref(), &mut states, Mutant::None);
     Ran {
         values: to_f32(&output.values),
         backward: output.backward.as_ref().map(to_f32),
-        states: states
-            .iter()
-            .map(|state| (to_f32(&state.hidden), to_f32(&state.cell)))
-            .collect(),
+        states: states.iter().map(State::narrow).collect(),
         rows_run: 0,
     }
 }
@@ -202,7 +195,7 @@ fn empty_batches_and_zero_time_steps() {
                 return_state: true,
                 ..Default::default()
             };
-            let layers = [LayerSpec::Lstm {
+            let layers = [LayerSpec::Recurrent {
                 cell: cell.clone(),
                 options,
             }];

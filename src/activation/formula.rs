@@ -6,15 +6,9 @@ const SELU_SCALE: f32 = 1.050_701;
 const SELU_ALPHA: f32 = 1.673_263_2;
 
 /// The function of one number. A row-wise function takes it for a whole row.
+///
+/// At -∞ gelu, silu, mish and hard_silu are -∞ · 0, and softsign is ∞ / ∞: NaN, as in Keras.
 pub(super) fn scalar(activation: Activation, x: f32) -> f32 {
-    if x == f32::NEG_INFINITY
-        && matches!(
-            activation,
-            Activation::Gelu | Activation::Silu | Activation::Mish | Activation::HardSilu
-        )
-    {
-        return 0.0; // the limit of x · 0
-    }
     match activation {
         Activation::Linear => x,
         Activation::Tanh => vector_math::tanh(x),
@@ -26,7 +20,6 @@ pub(super) fn scalar(activation: Activation, x: f32) -> f32 {
         Activation::Silu => x * vector_math::sigmoid(x),
         Activation::Mish => mish(x),
         Activation::Softplus => softplus(x),
-        Activation::Softsign if x.is_infinite() => x.signum(),
         Activation::Softsign => x / (1.0 + x.abs()),
         Activation::Squareplus => squareplus(x),
         Activation::Exponential => vector_math::exp(x),
@@ -47,27 +40,46 @@ pub(super) fn scalar(activation: Activation, x: f32) -> f32 {
             }
         }
         Activation::Relu6 => x.clamp(0.0, 6.0),
-        Activation::LeakyRelu => {
-            if x < 0.0 {
-                0.2 * x
-            } else {
-                x
-            }
-        }
+        Activation::LeakyRelu => leaky_relu(0.2, x),
+        // These two make NaN 0, as in Keras.
         Activation::HardShrink => {
-            if x.abs() <= 0.5 {
-                0.0
-            } else {
+            if x.abs() > 0.5 {
                 x
+            } else {
+                0.0
             }
         }
-        Activation::SoftShrink => x - x.clamp(-0.5, 0.5),
+        Activation::SoftShrink => {
+            if x.abs() > 0.5 {
+                x - 0.5_f32.copysign(x)
+            } else {
+                0.0
+            }
+        }
         Activation::HardSigmoid => hard_sigmoid(x),
         Activation::HardSilu => x * hard_sigmoid(x),
         Activation::HardTanh => x.clamp(-1.0, 1.0),
         Activation::SparsePlus => sparse_plus(x),
         Activation::SparseSigmoid => 0.5 * (x.clamp(-1.0, 1.0) + 1.0),
+        Activation::HardSigmoidKeras2 => hard_sigmoid_with(0.2, 0.5, x),
+        Activation::Affine { alpha, beta } => alpha * x + beta,
+        Activation::ScaledTanh { alpha, beta } => alpha * vector_math::tanh(beta * x),
+        Activation::HardSigmoidWith { alpha, beta } => hard_sigmoid_with(alpha, beta, x),
+        Activation::LeakyReluWith { alpha } => leaky_relu(alpha, x),
+        Activation::EluWith { alpha } if x < 0.0 => alpha * elu(x),
+        Activation::EluWith { .. } => x,
+        Activation::ThresholdedRelu { alpha } => {
+            if x <= alpha {
+                0.0
+            } else {
+                x
+            }
+        }
     }
+}
+
+fn leaky_relu(alpha: f32, x: f32) -> f32 {
+    if x < 0.0 { alpha * x } else { x }
 }
 
 fn elu(x: f32) -> f32 {
@@ -96,6 +108,9 @@ fn softplus(x: f32) -> f32 {
 /// (x + s) / 2 with s = √(x² + 4). The values at x and -x are each other's inverses, which saves the left side from
 /// cancelling; from 10^4 on s is |x| to the last bit.
 fn squareplus(x: f32) -> f32 {
+    if x == f32::NEG_INFINITY {
+        return f32::NAN; // Keras: -∞ + ∞
+    }
     let magnitude = x.abs();
     let root = if magnitude > 1.0e4 {
         magnitude
@@ -119,6 +134,11 @@ fn tanh_shrink(x: f32) -> f32 {
 /// x / 6 + 0.5 in an order that keeps the digits near -3.
 pub(super) fn hard_sigmoid(x: f32) -> f32 {
     (x + 3.0).clamp(0.0, 6.0) / 6.0
+}
+
+/// The formula of Keras 2 and ONNX.
+pub(super) fn hard_sigmoid_with(alpha: f32, beta: f32, x: f32) -> f32 {
+    (alpha * x + beta).clamp(0.0, 1.0)
 }
 
 fn sparse_plus(x: f32) -> f32 {

@@ -16,9 +16,27 @@ fn sample() -> impl Iterator<Item = f32> {
         .filter(|x| x.is_finite())
 }
 
+/// One of each function with parameters.
+const WITH_PARAMETERS: [Activation; 6] = [
+    Activation::Affine { alpha: 2.0, beta: 0.5 },
+    Activation::ScaledTanh { alpha: 1.7, beta: 0.6 },
+    Activation::HardSigmoidWith { alpha: 0.25, beta: 0.4 },
+    Activation::LeakyReluWith { alpha: 0.01 },
+    Activation::EluWith { alpha: 1.5 },
+    Activation::ThresholdedRelu { alpha: 1.0 },
+];
+
+/// Every function there is.
+fn all() -> impl Iterator<Item = Activation> {
+    Activation::ALL.iter().copied().chain(WITH_PARAMETERS)
+}
+
 /// The shader's text as naga understands it.
 fn shader() -> naga::Module {
-    let text = include_str!("../../shaders/activations.wgsl");
+    let text = concat!(
+        include_str!("../../shaders/shared/formulas.wgsl"),
+        include_str!("../../shaders/shared/activations.wgsl")
+    );
     let module = naga::front::wgsl::parse_str(text).unwrap();
     let mut validator =
         naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
@@ -29,8 +47,12 @@ fn shader() -> naga::Module {
 /// The files of shaders/.
 fn shaders() -> Vec<(String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let folders = [folder.clone(), folder.join("shared"), folder.join("cell")];
+    let files = folders
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
     files
+        .filter(|path| path.is_file())
         .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
         .collect()
 }
@@ -44,7 +66,9 @@ fn codes_are_those_of_the_shader() {
         let Some(name) = name.strip_prefix("ACTIVATION_") else {
             continue;
         };
-        let activation = Activation::from_name(&name.to_lowercase()).unwrap();
+        let activation = all()
+            .find(|activation| activation.name() == name.to_lowercase())
+            .unwrap();
         let value = &module.global_expressions[constant.init];
         assert!(
             matches!(value, naga::Expression::Literal(naga::Literal::U32(code)) if *code == activation.code()),
@@ -53,7 +77,7 @@ fn codes_are_those_of_the_shader() {
         );
         found += 1;
     }
-    assert_eq!(found, Activation::ALL.len());
+    assert_eq!(found, all().count());
 }
 
 #[test]
@@ -77,8 +101,8 @@ fn every_elementwise_activation_has_its_case_in_the_shader() {
             _ => None,
         })
         .collect();
-    for activation in Activation::ALL {
-        let expected = !activation.is_rowwise() && *activation != Activation::Linear;
+    for activation in all() {
+        let expected = !activation.is_rowwise() && activation != Activation::Linear;
         assert_eq!(codes.contains(&activation.code()), expected, "{activation}");
     }
 }
@@ -127,6 +151,16 @@ fn names_are_read_back_and_codes_are_positions() {
         assert_eq!(activation.to_string(), activation.name());
         assert_eq!(activation.code() as usize, position);
     }
+    for (position, activation) in WITH_PARAMETERS.iter().enumerate() {
+        assert_eq!(activation.code() as usize, Activation::ALL.len() + position);
+        let error = activation.name().parse::<Activation>().unwrap_err();
+        assert!(error.to_string().contains("Activation::from_onnx"), "{error}");
+    }
+    assert_eq!(WITH_PARAMETERS[0].to_string(), "affine(alpha 2, beta 0.5)");
+    assert_eq!(
+        format!("{:>32}", WITH_PARAMETERS[5]),
+        "       thresholded_relu(alpha 1)"
+    );
     assert_eq!(Activation::from_name("swish").unwrap(), Activation::Silu);
     assert_eq!(Activation::from_name("hard_swish").unwrap(), Activation::HardSilu);
 }
@@ -159,66 +193,56 @@ fn wrong_names_say_what_to_write() {
 
 #[test]
 fn finite_arguments_give_no_nan_and_nan_gives_nan() {
-    for activation in Activation::ALL {
+    for activation in all() {
         for x in sample() {
             let y = activation.scalar(x);
             assert!(!y.is_nan(), "{activation}({x})");
-            let overflows = *activation == Activation::Exponential || (*activation == Activation::Selu && x > 3e38);
+            let overflows = match activation {
+                Activation::Exponential => true,
+                Activation::Selu => x > 3e38,
+                Activation::Affine { .. } => x.abs() > 1.5e38,
+                _ => false,
+            };
             assert!(y.is_finite() || overflows, "{activation}({x}) = {y}");
         }
-        assert!(activation.scalar(f32::NAN).is_nan(), "{activation}");
+        // 0 in Keras
+        let shrinks = matches!(activation, Activation::HardShrink | Activation::SoftShrink);
+        let y = activation.scalar(f32::NAN);
+        assert!(if shrinks { y == 0.0 } else { y.is_nan() }, "{activation}(NaN) = {y}");
         let mut row = [1.0, f32::NAN, 0.5];
         activation.apply(&mut row, 3);
-        assert!(row[1].is_nan(), "{activation}");
+        assert_eq!(row[1].is_nan(), !shrinks, "{activation}");
     }
 }
 
 #[test]
-fn infinity_gives_the_limit() {
-    use Activation as A;
-    let infinity = f32::INFINITY;
-    for activation in [
-        A::Tanh,
-        A::Sigmoid,
-        A::Softsign,
-        A::HardSigmoid,
-        A::HardTanh,
-        A::SparseSigmoid,
-    ] {
-        assert_eq!(activation.scalar(infinity), 1.0, "{activation}");
+fn parameters_have_to_be_finite() {
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for activation in [
+            Activation::Affine {
+                alpha: wrong,
+                beta: 0.0,
+            },
+            Activation::ScaledTanh {
+                alpha: 1.0,
+                beta: wrong,
+            },
+            Activation::HardSigmoidWith {
+                alpha: 1.0,
+                beta: wrong,
+            },
+            Activation::LeakyReluWith { alpha: wrong },
+            Activation::EluWith { alpha: wrong },
+            Activation::ThresholdedRelu { alpha: wrong },
+        ] {
+            let error = activation.checked().unwrap_err();
+            assert!(error.to_string().contains(activation.name()), "{error}");
+        }
+        assert!(Activation::from_onnx("Elu", Some(wrong), None).is_err());
     }
-    assert_eq!((A::Relu6.scalar(infinity), A::LogSigmoid.scalar(infinity)), (6.0, 0.0));
-    for activation in [
-        A::Gelu,
-        A::Silu,
-        A::Mish,
-        A::Softplus,
-        A::Squareplus,
-        A::TanhShrink,
-        A::SparsePlus,
-        A::Elu,
-    ] {
-        assert_eq!(activation.scalar(infinity), infinity, "{activation}");
+    for activation in all() {
+        assert_eq!(activation.checked().unwrap(), activation);
     }
-    for activation in [
-        A::Gelu,
-        A::Silu,
-        A::Mish,
-        A::HardSilu,
-        A::Softplus,
-        A::Squareplus,
-        A::Sigmoid,
-        A::Relu,
-    ] {
-        assert_eq!(activation.scalar(-infinity), 0.0, "{activation}");
-    }
-    for activation in [A::Tanh, A::Softsign, A::Elu, A::Celu, A::HardTanh] {
-        assert_eq!(activation.scalar(-infinity), -1.0, "{activation}");
-    }
-    assert_eq!(
-        (A::LogSigmoid.scalar(-infinity), A::LeakyRelu.scalar(-infinity)),
-        (-infinity, -infinity)
-    );
 }
 
 /// The formulas of the documentation in f64, as they stand there.
@@ -258,6 +282,13 @@ fn truth(activation: Activation, x: f64) -> f64 {
         }
         A::SoftShrink => x.signum() * (x.abs() - 0.5).max(0.0),
         A::HardSigmoid => (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        A::HardSigmoidKeras2 => (0.2 * x + 0.5).clamp(0.0, 1.0),
+        A::Affine { alpha, beta } => f64::from(alpha) * x + f64::from(beta),
+        A::ScaledTanh { alpha, beta } => f64::from(alpha) * (f64::from(beta) * x).tanh(),
+        A::HardSigmoidWith { alpha, beta } => (f64::from(alpha) * x + f64::from(beta)).clamp(0.0, 1.0),
+        A::LeakyReluWith { alpha } => x.max(f64::from(alpha) * x),
+        A::EluWith { alpha } if x < 0.0 => f64::from(alpha) * x.exp_m1(),
+        A::ThresholdedRelu { alpha } if x <= f64::from(alpha) => 0.0,
         A::HardSilu => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         A::HardTanh => x.clamp(-1.0, 1.0),
         A::SparsePlus => {
@@ -276,15 +307,20 @@ fn truth(activation: Activation, x: f64) -> f64 {
 
 #[test]
 fn formulas_are_exact_to_rounding() {
-    for activation in Activation::ALL.iter().filter(|activation| !activation.is_rowwise()) {
+    for activation in all().filter(|activation| !activation.is_rowwise()) {
         let mut worst = (0.0_f64, 0.0_f32);
         for x in sample() {
-            let (got, want) = (f64::from(activation.scalar(x)), truth(*activation, f64::from(x)));
+            let (got, want) = (f64::from(activation.scalar(x)), truth(activation, f64::from(x)));
             if want.abs() > f64::from(f32::MAX) {
                 continue;
             }
-            // Relative to the value, or to the argument where that is what the formula adds up.
-            let scale = want.abs().max(1e-3 * f64::from(x.abs()).min(1.0)).max(1e-30);
+            // Relative to the value, or to the argument or to a parameter where that is what the formula adds up.
+            let adds_beta = matches!(
+                activation,
+                Activation::HardSigmoidKeras2 | Activation::HardSigmoidWith { .. } | Activation::Affine { .. }
+            );
+            let want_scale = if adds_beta { want.abs().max(0.5) } else { want.abs() };
+            let scale = want_scale.max(1e-3 * f64::from(x.abs()).min(1.0)).max(1e-30);
             let error = (got - want).abs() / scale;
             assert!(
                 error < 1e-3 || want.abs() < 1e-30,

@@ -4,8 +4,8 @@ use super::CpuModel;
 use super::threads::pool;
 
 impl CpuModel {
-    /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each LSTM
-    /// in the order of its states.
+    /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each cell
+    /// in the order of the states.
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Vec<String> {
         let (lanes, _) = self.path.tile();
         let machine = format!(
@@ -14,7 +14,8 @@ impl CpuModel {
             pool::count()
         );
         let cells = self.recurrences.iter().enumerate();
-        let cells = cells.map(|(number, cell)| format!("LSTM {number}: {}", cell.explain(batch, time_steps)));
+        let cells =
+            cells.map(|(number, cell)| format!("{} {number}: {}", cell.class(), cell.explain(batch, time_steps)));
         std::iter::once(machine).chain(cells).collect()
     }
 }
@@ -32,13 +33,13 @@ mod tests {
     use crate::cpu::product::path::Path;
     use crate::layer::Layer;
     use crate::layer::lstm::Lstm;
-    use crate::model::parts::Parts;
+    use crate::model::plan::Plan;
     use crate::settings::{Instructions, Precision, Settings};
 
     /// A model on plain instructions and two threads.
     fn explained(layers: &[Layer], precision: Precision, batch: usize) -> Vec<String> {
         let settings = Settings::new().instructions(Instructions::Plain).precision(precision);
-        let parts = Arc::new(Parts::new(layers).unwrap());
+        let parts = Arc::new(Plan::drawn(layers).unwrap());
         let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {
             CpuModel::new(parts, &settings, "CPU".into())
@@ -71,7 +72,7 @@ mod tests {
         // where there are halves, they are read where that is faster
         let best = Path::choose(None).unwrap();
         let storage = |units: usize| {
-            let parts = Parts::new(&[Lstm::new(2, units).into()]).unwrap();
+            let parts = Plan::drawn(&[Lstm::new(2, units).into()]).unwrap();
             Storage::choose(&parts.cells[0], best, Precision::Relaxed).1
         };
         if best.has_halves() {

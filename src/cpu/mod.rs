@@ -13,9 +13,10 @@ use ndarray::Array2;
 
 use crate::error::{Error, Result};
 use crate::flow::{self, Flow, Gather, Input, Stage};
-use crate::model::parts::Parts;
+use crate::model::plan::Plan;
+use crate::output::Output;
 use crate::settings::Settings;
-use crate::state::{Output, State};
+use crate::state::State;
 use memory::buffer::{Lines, reserve};
 use memory::workspace::{Scratch, StageRows, Workspace, Workspaces};
 use product::path::Path;
@@ -28,7 +29,7 @@ use stage::recurrence::{Recurrence, States, Work};
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuModel {
-    parts: Arc<Parts>,
+    plan: Arc<Plan>,
     path: Path,
     recurrences: Vec<Recurrence>,
     denses: Vec<Dense>,
@@ -38,16 +39,16 @@ pub(crate) struct CpuModel {
 
 impl CpuModel {
     /// `name` is what its outputs call the device.
-    pub(crate) fn new(parts: Arc<Parts>, settings: &Settings, name: Arc<str>) -> Result<Self> {
+    pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
-            recurrences: parts
+            recurrences: plan
                 .cells
                 .iter()
                 .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
                 .collect(),
-            denses: parts.denses.iter().map(|part| Dense::new(part, path)).collect(),
-            parts,
+            denses: plan.denses.iter().map(|part| Dense::new(part, path)).collect(),
+            plan,
             path,
             workspaces: Workspaces::default(),
             name,
@@ -87,7 +88,7 @@ impl CpuModel {
             ..
         } = workspace;
         let mut sources = Sources {
-            parts: &self.parts,
+            plan: &self.plan,
             input: read.unwrap_or(copied),
             features: features(input),
             flow,
@@ -119,8 +120,10 @@ impl CpuModel {
             timing: None,
         };
         if let Some(states) = states {
-            for (part, numbers) in states.iter_mut().flat_map(parts_of).zip(finals) {
-                part.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+            for (part, numbers) in states.iter_mut().zip(finals.chunks_exact(2)) {
+                for (array, numbers) in part.arrays_mut().zip(numbers) {
+                    array.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+                }
             }
         }
         Ok(output)
@@ -134,7 +137,7 @@ impl CpuModel {
             reserve(&mut workspace.stages, stages)?;
             workspace.stages.resize_with(stages, StageRows::default);
         }
-        let tables = self.parts.tables.iter().map(Array2::ncols);
+        let tables = self.plan.tables.iter().map(|table| table.ncols());
         let widths = flow.widths.iter().copied().chain(tables);
         let widest = widths.chain([features(input)]).max().unwrap_or(0);
         workspace.zeros.resize(widest)?.fill(0.0);
@@ -165,14 +168,14 @@ impl CpuModel {
         match stage {
             Stage::Recurrent { cell, schedule, input } => {
                 let states = finals.chunks_exact_mut(2).nth(*cell);
-                let (Some(recurrence), Some([hidden, beside])) = (self.recurrences.get(*cell), states) else {
+                let (Some(recurrence), Some([hidden, cell_state])) = (self.recurrences.get(*cell), states) else {
                     return Err(Error::defect("a cell of the flow"));
                 };
                 let work = Work {
                     schedule,
                     gathered: sources.gathered(input)?,
                 };
-                return recurrence.run(work, States { hidden, beside }, scratch, rows);
+                return recurrence.run(work, States { hidden, cell_state }, scratch, rows);
             }
             Stage::Dense { dense, input } => {
                 let dense = self.denses.get(*dense);
@@ -192,21 +195,22 @@ impl CpuModel {
         Ok(0)
     }
 
-    /// Puts h and c of every cell before the first step, (batch, units) each, into the workspace.
+    /// Puts the states of every cell before the first step into the workspace.
     fn begin(&self, workspace: &mut Workspace, batch: usize, states: Option<&[State]>) -> Result<()> {
-        let count = 2 * self.parts.cells.len();
+        let count = 2 * self.plan.cells.len();
         if workspace.states.len() < count {
             reserve(&mut workspace.states, count)?;
             workspace.states.resize_with(count, Lines::default);
         }
-        let pairs = workspace.states.chunks_exact_mut(2).zip(&self.parts.cells).enumerate();
-        for (number, (pair, cell)) in pairs {
+        let pairs = workspace.states.chunks_exact_mut(2).zip(&self.plan.cells).enumerate();
+        for (number, (pair, planned)) in pairs {
             let state = states.and_then(|states| states.get(number));
-            let parts = [state.map(|state| &state.hidden), state.map(|state| &state.cell)];
-            for (numbers, part) in pair.iter_mut().zip(parts) {
-                let numbers = numbers.resize(batch * cell.units())?;
-                match part {
-                    Some(part) => numbers.iter_mut().zip(part).for_each(|(to, &from)| *to = from),
+            let mut widths = planned.cell.state_widths();
+            let mut before = state.into_iter().flat_map(State::arrays);
+            for numbers in pair {
+                let numbers = numbers.resize(batch * widths.next().unwrap_or(0))?;
+                match before.next() {
+                    Some(before) => numbers.iter_mut().zip(before).for_each(|(to, &from)| *to = from),
                     None => numbers.fill(0.0),
                 }
             }
@@ -216,23 +220,26 @@ impl CpuModel {
 
     /// The final states that belong to the output.
     fn returned(&self, finals: &[Lines], batch: usize) -> Result<Vec<State>> {
-        let numbers = |number: usize, units| {
+        let array = |numbers: &Lines, width| {
             let mut copy = Vec::new();
-            let numbers: &[f32] = finals.get(number).map(|numbers| &**numbers).unwrap_or_default();
             reserve(&mut copy, numbers.len())?;
             copy.extend_from_slice(numbers);
-            Array2::from_shape_vec((batch, units), copy).map_err(|_| Error::defect("the shape of a state"))
+            Array2::from_shape_vec((batch, width), copy).map_err(|_| Error::defect("the shape of a state"))
         };
-        let state = |&cell: &usize| {
-            let units = self.parts.cells.get(cell).map_or(0, |cell| cell.units());
-            Ok(State {
-                hidden: numbers(2 * cell, units)?,
-                cell: numbers(2 * cell + 1, units)?,
-            })
-        };
-        let mut returned = Vec::with_capacity(self.parts.returned_states.len());
-        for cell in &self.parts.returned_states {
-            returned.push(state(cell)?);
+        let mut returned = Vec::with_capacity(self.plan.returned_states.len());
+        for &number in &self.plan.returned_states {
+            let of_cell = self.plan.cells.get(number).zip(finals.chunks_exact(2).nth(number));
+            let (planned, finals) = of_cell.ok_or_else(|| Error::defect("a cell of the plan"))?;
+            let mut arrays = planned
+                .cell
+                .state_widths()
+                .zip(finals)
+                .map(|(width, numbers)| array(numbers, width));
+            let hidden = arrays.next().transpose()?.unwrap_or_default();
+            returned.push(match arrays.next() {
+                Some(cell_state) => State::with_cell(hidden, cell_state?)?,
+                None => State::new(hidden),
+            });
         }
         Ok(returned)
     }
@@ -242,17 +249,13 @@ impl CpuModel {
 fn features(input: Input<'_>) -> usize {
     match input {
         Input::Values(values) => values.dim().2,
-        Input::Tokens(_) | Input::Full { .. } => 0,
+        Input::Tokens(_) => 0,
     }
-}
-
-fn parts_of(state: &mut State) -> [&mut Array2<f32>; 2] {
-    [&mut state.hidden, &mut state.cell]
 }
 
 /// The rows that stages may read.
 struct Sources<'a> {
-    parts: &'a Parts,
+    plan: &'a Plan,
     input: &'a [f32],
     features: usize,
     flow: &'a Flow,
@@ -268,7 +271,7 @@ impl<'a> Sources<'a> {
                 Some(Source::new(self.input, self.features, self.zeros).placed(&self.flow.input_steps))
             }
             flow::Source::Table(table) => {
-                let table = self.parts.tables.get(table);
+                let table = self.plan.tables.get(table);
                 table.and_then(|table| Some(Source::new(table.as_slice()?, table.ncols(), self.zeros)))
             }
             flow::Source::Stage(stage) => {

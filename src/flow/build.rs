@@ -1,11 +1,13 @@
 //! From a model and a batch to its flow.
 
+use std::sync::Arc;
+
 use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Gather, Input, NONE, Placed, Source, Stage};
 use crate::error::{Error, Result};
-use crate::model::parts::{Operation, Parts};
-use crate::schedule::check_steps;
+use crate::model::plan::{Operation, Plan};
+use crate::schedule::{Direction, Schedule, check_steps};
 use crate::sequences::Sequences;
 
 /// The output of a layer as the next one sees it.
@@ -16,20 +18,24 @@ pub(super) struct View {
     /// Whether there is a value for every step (batch · time_steps entries), or one for each sequence.
     pub(super) sequences: bool,
     pub(super) mask: Option<Array2<bool>>,
+    /// Which mask that is: views of the same number have the same.
+    pub(super) mask_number: usize,
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) parts: &'a Parts,
+    pub(super) parts: &'a Plan,
     pub(super) batch: usize,
     pub(super) time_steps: usize,
     pub(super) flow: Flow,
+    /// The schedules that were made, each with the number of the mask that it was made of.
+    pub(super) made: Vec<(usize, Direction, Arc<Schedule>)>,
 }
 
 impl Flow {
     /// The flow of `parts` over a batch with a mask (batch, time_steps).
     ///
     /// The caller has checked that the input is what the model takes; here only tokens are checked, one by one.
-    pub(crate) fn new(parts: &Parts, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
+    pub(crate) fn new(parts: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
         let (batch, time_steps) = input.size();
         check_steps(batch, time_steps)?;
         let flow = Self {
@@ -38,13 +44,14 @@ impl Flow {
             widths: Vec::new(),
             input_steps: Vec::new(),
             outputs: Vec::new(),
-            cell_stages: vec![0; parts.cells.len()],
+            schedules: Vec::new(),
         };
         let mut builder = Builder {
             parts,
             batch,
             time_steps,
             flow,
+            made: Vec::new(),
         };
         let mut views = vec![View {
             gather: Gather {
@@ -54,6 +61,7 @@ impl Flow {
             width: parts.features.unwrap_or(0),
             sequences: true,
             mask: mask.map(|mask| mask.to_owned()),
+            mask_number: 0,
         }];
         for (position, operation) in parts.operations.iter().enumerate() {
             // `Model` has seen to it that only the last operation makes two views
@@ -111,8 +119,10 @@ impl Flow {
 impl Builder<'_> {
     fn apply(&mut self, position: usize, operation: &Operation, view: View, input: Input<'_>) -> Result<Vec<View>> {
         Ok(match operation {
-            Operation::Masking { mask_value } => vec![masking(*mask_value, view, input)?],
-            Operation::Embedding { table, mask_zero } => vec![self.embedding(*table, *mask_zero, view, input)?],
+            Operation::Masking { mask_value } => vec![masking(position, *mask_value, view, input)?],
+            Operation::Embedding { table, mask_zero } => {
+                vec![self.embedding(position, (*table, *mask_zero), view, input)?]
+            }
             Operation::Dense { dense } => vec![self.dense(position, *dense, view)],
             Operation::Recurrent { cells, options } => vec![self.recurrent(cells, options, view)?],
             Operation::Bidirectional {
@@ -124,7 +134,13 @@ impl Builder<'_> {
         })
     }
 
-    fn embedding(&self, table: usize, mask_zero: bool, mut view: View, input: Input<'_>) -> Result<View> {
+    fn embedding(
+        &self,
+        position: usize,
+        (table, mask_zero): (usize, bool),
+        mut view: View,
+        input: Input<'_>,
+    ) -> Result<View> {
         let (input_dim, width) = self.parts.tables.get(table).map_or((0, 0), |table| table.dim());
         view.gather.source = Source::Table(table);
         view.width = width;
@@ -156,13 +172,10 @@ impl Builder<'_> {
                     let rows = tokens.iter().zip(&view.gather.index);
                     let counts = rows.map(|(&token, &row)| token != 0 && row != NONE).collect();
                     view.mask = Array2::from_shape_vec(tokens.dim(), counts).ok();
+                    view.mask_number = position + 1;
                 }
             }
-            Input::Values(_) | Input::Full { .. } => {
-                // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
-                let rows = input_dim as u32 + 1;
-                view.gather.index.iter_mut().for_each(|entry| *entry %= rows);
-            }
+            Input::Values(_) => return Err(Error::defect("an Embedding that reads numbers")),
         }
         Ok(view)
     }
@@ -230,12 +243,13 @@ impl Builder<'_> {
     }
 
     pub(super) fn units(&self, cell: usize) -> usize {
-        self.parts.cells.get(cell).map_or(0, |cell| cell.units())
+        self.parts.cells.get(cell).map_or(0, |cell| cell.output())
     }
 }
 
 /// Masks the steps whose values all equal `mask_value`, and sets them to zero, as Keras's Masking does.
-fn masking(mask_value: f32, mut view: View, input: Input<'_>) -> Result<View> {
+fn masking(position: usize, mask_value: f32, mut view: View, input: Input<'_>) -> Result<View> {
+    view.mask_number = position + 1;
     if let Input::Values(values) = input {
         let masked = Sequences::from(values).with_mask_value(mask_value)?;
         let mask = masked.mask().map(|mask| mask.view().to_owned());

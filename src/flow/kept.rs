@@ -1,18 +1,16 @@
 //! The flows of the last runs, kept for the next run of the same batch.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Input};
 use crate::error::Result;
-use crate::model::parts::{Operation, Parts};
-
-/// How many flows are kept.
-const FLOWS: usize = 4;
+use crate::model::plan::{Operation, Plan};
+use crate::recent::{Recent, Sized};
 
 /// Lists of more bytes are not kept: they are made again, which next to a run of so many steps costs little. A step takes 17
-/// bytes in a model of one LSTM, 33 in one of a `Bidirectional`, and 8 more for each further LSTM.
+/// bytes in a model of one LSTM, 33 in one of a `Bidirectional`, and 4 more for each further LSTM.
 const LARGEST: usize = 16 << 20;
 
 /// The flows of the runs of one model.
@@ -24,8 +22,7 @@ const LARGEST: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Flows {
     looks_at_values: bool,
-    /// The latest at the end.
-    kept: Mutex<Vec<Arc<Kept>>>,
+    recent: Recent<Arc<Kept>>,
 }
 
 /// A flow and what it was made from.
@@ -55,79 +52,49 @@ impl Kept {
 fn tokens_of(input: Input<'_>) -> Option<ArrayView2<'_, i32>> {
     match input {
         Input::Tokens(tokens) => Some(tokens),
-        Input::Values(_) | Input::Full { .. } => None,
+        Input::Values(_) => None,
     }
 }
 
 impl Flows {
-    pub(crate) fn new(parts: &Parts) -> Self {
+    pub(crate) fn new(parts: &Plan) -> Self {
         let masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
         Self {
             looks_at_values: parts.operations.iter().any(masking),
-            // room for one more than are kept, so that keeping one allocates nothing
-            kept: Mutex::new(Vec::with_capacity(FLOWS + 1)),
+            recent: Recent::default(),
         }
     }
 
     /// The flow of a batch: one that is kept, else a new one. Nothing is compared or made while others are locked out.
-    pub(crate) fn flow(
-        &self,
-        parts: &Parts,
-        input: Input<'_>,
-        mask: Option<ArrayView2<'_, bool>>,
-    ) -> Result<Arc<Flow>> {
+    pub(crate) fn flow(&self, parts: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
         if self.looks_at_values {
             return Ok(Arc::new(Flow::new(parts, input, mask)?));
         }
-        if let Some(kept) = self
-            .candidates()
-            .into_iter()
-            .flatten()
-            .find(|kept| kept.is_for(input, mask))
-        {
-            self.keep(&kept);
-            return Ok(Arc::clone(&kept.flow));
+        let size = input.size();
+        let candidates = self.recent.all();
+        if let Some(found) = candidates.iter().flatten().find(|kept| kept.is_for(input, mask)) {
+            // it is the latest now, unless another thread has taken it for the same reason
+            if let Some(taken) = self.recent.take_if(|kept| Arc::ptr_eq(kept, found)) {
+                self.recent.keep(taken, size);
+            }
+            return Ok(Arc::clone(&found.flow));
         }
         let flow = Arc::new(Flow::new(parts, input, mask)?);
         let kept = Kept {
-            size: input.size(),
+            size,
             mask: mask.map(|mask| mask.to_owned()),
             tokens: tokens_of(input).map(|tokens| tokens.to_owned()),
             flow: Arc::clone(&flow),
         };
         if kept.bytes() <= LARGEST {
-            self.keep(&Arc::new(kept));
+            self.recent.keep(Sized::new(size, Arc::new(kept)), size);
         }
         Ok(flow)
     }
 
-    /// What is kept, the latest first.
-    fn candidates(&self) -> [Option<Arc<Kept>>; FLOWS] {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut candidates = [const { None }; FLOWS];
-        for (candidate, kept) in candidates.iter_mut().zip(kept.iter().rev()) {
-            *candidate = Some(Arc::clone(kept));
-        }
-        candidates
-    }
-
-    /// Puts one at the end of those that are kept, and gives up the one that was used longest ago.
-    fn keep(&self, latest: &Arc<Kept>) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|kept| !Arc::ptr_eq(kept, latest));
-        kept.push(Arc::clone(latest));
-        let surplus = kept.len().saturating_sub(FLOWS).min(1); // there is never more than one
-        let given_up = kept.drain(..surplus).next();
-        drop(kept);
-        drop(given_up); // large lists are freed after the lock
-    }
-
     /// Gives the memory of all of them back.
     pub(crate) fn clear(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let given_up = std::mem::replace(&mut *kept, Vec::with_capacity(FLOWS + 1));
-        drop(kept);
-        drop(given_up);
+        self.recent.clear();
     }
 }
 
@@ -146,11 +113,11 @@ mod tests {
     #[test]
     fn a_flow_belongs_to_size_mask_and_tokens() {
         let model = Model::builder().add(Lstm::new(2, 3)).build().unwrap();
-        let flows = Flows::new(model.parts());
+        let flows = Flows::new(model.plan());
         let values = Array3::zeros((2, 3, 2));
         let flow = |mask: Option<&Array2<bool>>| {
             let mask = mask.map(|mask| mask.view());
-            flows.flow(model.parts(), Input::Values(values.view()), mask).unwrap()
+            flows.flow(model.plan(), Input::Values(values.view()), mask).unwrap()
         };
         let [all, some] = [[true; 3], [true, false, true]].map(|last| array![[true; 3], last]);
         let made = [flow(None), flow(Some(&all)), flow(Some(&some))];
@@ -160,7 +127,7 @@ mod tests {
             }
         }
         let longer = Array3::zeros((2, 4, 2));
-        let longer = flows.flow(model.parts(), Input::Values(longer.view()), None).unwrap();
+        let longer = flows.flow(model.plan(), Input::Values(longer.view()), None).unwrap();
         assert_eq!((longer.batch, longer.stages[0].rows()), (2, 8));
         flows.clear();
         assert!(!Arc::ptr_eq(&flow(None), &made[0]));
@@ -169,10 +136,10 @@ mod tests {
             .add(Embedding::new(9, 2).mask_zero(true))
             .add(Lstm::new(2, 3));
         let model = model.build().unwrap();
-        let flows = Flows::new(model.parts());
+        let flows = Flows::new(model.plan());
         let [first, again, other] = [[1, 0], [1, 0], [1, 2]].map(|tokens| {
             let tokens = array![tokens];
-            flows.flow(model.parts(), Input::Tokens(tokens.view()), None).unwrap()
+            flows.flow(model.plan(), Input::Tokens(tokens.view()), None).unwrap()
         });
         assert!(Arc::ptr_eq(&first, &again) && !Arc::ptr_eq(&first, &other));
     }
@@ -184,9 +151,9 @@ mod tests {
             .add(Lstm::new(1, 3))
             .build()
             .unwrap();
-        let flows = Flows::new(model.parts());
+        let flows = Flows::new(model.plan());
         let rows = [array![[[1.0], [0.0]]], array![[[1.0], [2.0]]]].map(|values| {
-            let flow = flows.flow(model.parts(), Input::Values(values.view()), None).unwrap();
+            let flow = flows.flow(model.plan(), Input::Values(values.view()), None).unwrap();
             flow.stages[0].rows()
         });
         assert_eq!(rows, [1, 2]);
@@ -198,18 +165,18 @@ mod tests {
         let lstm = || Lstm::new(1, 1).return_sequences(true);
         let models = [
             (Model::builder().add(lstm()), 17),
-            (Model::builder().add(lstm()).add(lstm()), 25),
+            (Model::builder().add(lstm()).add(lstm()), 21),
             (Model::builder().add(Bidirectional::new(lstm())), 33),
         ];
         for (model, bytes) in models {
             let model = model.build().unwrap();
-            let flows = Flows::new(model.parts());
+            let flows = Flows::new(model.plan());
             for (time_steps, kept) in [(1000, true), (LARGEST / bytes / 2 + 1, false)] {
                 let values = Array3::zeros((2, time_steps, 1));
                 let mask = Array2::from_elem((2, time_steps), true);
                 let flow = || {
                     flows
-                        .flow(model.parts(), Input::Values(values.view()), Some(mask.view()))
+                        .flow(model.plan(), Input::Values(values.view()), Some(mask.view()))
                         .unwrap()
                 };
                 assert_eq!(

@@ -9,14 +9,17 @@
 mod build;
 mod kept;
 mod recurrent;
+pub(crate) mod size;
 
 use std::sync::Arc;
 
 use ndarray::{ArrayD, ArrayView2, ArrayView3};
 
+use crate::error::{Error, Result};
 use crate::layer::bidirectional::MergeMode;
+use crate::output::Timing;
 use crate::schedule::Schedule;
-use crate::state::{State, Timing};
+use crate::state::State;
 
 pub(crate) use kept::Flows;
 
@@ -61,12 +64,25 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// The first list of rows that it reads.
+    pub(crate) fn input(&self) -> &Gather {
+        match self {
+            Self::Recurrent { input, .. } | Self::Dense { input, .. } => input,
+            Self::Merge { forward, .. } => forward,
+        }
+    }
+
+    /// The schedule by which it runs, of a recurrent stage.
+    pub(crate) fn schedule(&self) -> Option<&Schedule> {
+        match self {
+            Self::Recurrent { schedule, .. } => Some(schedule),
+            Self::Dense { .. } | Self::Merge { .. } => None,
+        }
+    }
+
     /// The number of rows that it makes.
     pub(crate) fn rows(&self) -> usize {
-        match self {
-            Self::Recurrent { input, .. } | Self::Dense { input, .. } => input.index.len(),
-            Self::Merge { forward, .. } => forward.index.len(),
-        }
+        self.input().index.len()
     }
 }
 
@@ -88,29 +104,35 @@ pub(crate) struct Flow {
     pub(crate) input_steps: Vec<u32>,
     /// One output, or two (forward, backward).
     pub(crate) outputs: Vec<Placed>,
-    /// The stage that runs each cell.
-    pub(crate) cell_stages: Vec<usize>,
+    /// One schedule for each mask by which recurrent stages run: all of them with this mask have its order, lengths and steps.
+    pub(crate) schedules: Vec<Arc<Schedule>>,
 }
 
 impl Flow {
-    /// The schedule of a cell.
-    pub(crate) fn schedule(&self, cell: usize) -> Option<&Schedule> {
-        match self.stages.get(*self.cell_stages.get(cell)?)? {
-            Stage::Recurrent { schedule, .. } => Some(schedule),
-            _ => None,
-        }
+    /// The stage of this number.
+    pub(crate) fn stage(&self, number: usize) -> Result<&Stage> {
+        self.stages
+            .get(number)
+            .ok_or_else(|| Error::defect("a stage of the flow"))
     }
 
-    /// The bytes of its lists. A schedule that two stages share is counted twice.
+    /// The bytes of its lists. A schedule that several stages share is counted once.
     pub(crate) fn bytes(&self) -> usize {
-        let of_stage = |stage: &Stage| match stage {
+        let mut counted: Vec<*const Schedule> = Vec::new();
+        let mut of_stage = |stage: &Stage| match stage {
             Stage::Recurrent { schedule, input, .. } => {
-                2 * schedule.batch() + schedule.steps() + 1 + schedule.rows() + input.index.len()
+                let address = Arc::as_ptr(schedule);
+                let entries = match counted.contains(&address) {
+                    true => 0,
+                    false => 2 * schedule.batch() + schedule.steps() + 1 + schedule.rows(),
+                };
+                counted.push(address);
+                entries + input.index.len()
             }
             Stage::Dense { input, .. } => input.index.len(),
             Stage::Merge { forward, backward, .. } => forward.index.len() + backward.index.len(),
         };
-        let stages: usize = self.stages.iter().map(of_stage).sum();
+        let stages: usize = self.stages.iter().map(&mut of_stage).sum();
         let outputs: usize = self.outputs.iter().map(|placed| placed.gather.index.len()).sum();
         (stages + outputs + self.input_steps.len()) * size_of::<u32>()
     }
@@ -134,8 +156,6 @@ pub(crate) enum Input<'a> {
     Values(ArrayView3<'a, f32>),
     /// Tokens, (batch, time_steps).
     Tokens(ArrayView2<'a, i32>),
-    /// Any batch of this size whose steps all count: the most that a workspace has to hold.
-    Full { batch: usize, time_steps: usize },
 }
 
 impl Input<'_> {
@@ -144,7 +164,6 @@ impl Input<'_> {
         match self {
             Self::Values(values) => (values.dim().0, values.dim().1),
             Self::Tokens(tokens) => tokens.dim(),
-            Self::Full { batch, time_steps } => (*batch, *time_steps),
         }
     }
 }

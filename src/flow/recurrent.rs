@@ -6,12 +6,12 @@ use super::build::{Builder, View};
 use super::{Gather, NONE, Source, Stage};
 use crate::error::Result;
 use crate::layer::bidirectional::MergeMode;
-use crate::layer::lstm::LstmOptions;
+use crate::layer::recurrent::RecurrentOptions;
 use crate::schedule::{Direction, Schedule};
 
 impl Builder<'_> {
     /// Cells that run one behind the other under one schedule.
-    pub(super) fn recurrent(&mut self, cells: &[usize], options: &LstmOptions, view: View) -> Result<View> {
+    pub(super) fn recurrent(&mut self, cells: &[usize], options: &RecurrentOptions, view: View) -> Result<View> {
         let direction = if options.go_backwards {
             Direction::Backward
         } else {
@@ -35,6 +35,7 @@ impl Builder<'_> {
                 width,
                 sequences: true,
                 mask: view.mask,
+                mask_number: view.mask_number,
             }
         } else {
             View {
@@ -42,6 +43,7 @@ impl Builder<'_> {
                 width,
                 sequences: false,
                 mask: None,
+                mask_number: view.mask_number,
             }
         })
     }
@@ -72,6 +74,7 @@ impl Builder<'_> {
         };
         let gathers = [order(self, first_order), order(self, second_order)];
         let widths = [self.units(forward), self.units(backward)];
+        let mask_number = view.mask_number;
         let mask = view.mask.filter(|_| return_sequences);
         if merge == MergeMode::Separate {
             let views = gathers.into_iter().zip(widths);
@@ -81,6 +84,7 @@ impl Builder<'_> {
                     width,
                     sequences: return_sequences,
                     mask: mask.clone(),
+                    mask_number,
                 })
                 .collect());
         }
@@ -120,6 +124,7 @@ impl Builder<'_> {
             width,
             sequences: return_sequences,
             mask,
+            mask_number,
         }])
     }
 
@@ -137,9 +142,21 @@ impl Builder<'_> {
         Ok((schedule, order))
     }
 
-    fn schedule(&self, view: &View, direction: Direction) -> Result<Arc<Schedule>> {
+    /// The schedule of a view. Layers that see the same mask share one, so it is sorted once.
+    fn schedule(&mut self, view: &View, direction: Direction) -> Result<Arc<Schedule>> {
+        let of_mask = |made: &&(usize, Direction, Arc<Schedule>)| made.0 == view.mask_number;
+        let made = self.made.iter().filter(of_mask);
+        if let Some((_, _, schedule)) = made.clone().find(|made| made.1 == direction) {
+            return Ok(Arc::clone(schedule));
+        }
+        let is_new = made.count() == 0;
         let mask = view.mask.as_ref().map(|mask| mask.view());
-        Ok(Arc::new(Schedule::new(mask, self.batch, self.time_steps, direction)?))
+        let schedule = Arc::new(Schedule::new(mask, self.batch, self.time_steps, direction)?);
+        if is_new {
+            self.flow.schedules.push(Arc::clone(&schedule));
+        }
+        self.made.push((view.mask_number, direction, Arc::clone(&schedule)));
+        Ok(schedule)
     }
 
     /// The rows of the input of a schedule.
@@ -206,17 +223,11 @@ impl Builder<'_> {
 
     fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
         let units = self.units(cell);
-        let stage = self.push(
-            Stage::Recurrent {
-                cell,
-                schedule: Arc::clone(schedule),
-                input,
-            },
-            units,
-        );
-        if let Some(entry) = self.flow.cell_stages.get_mut(cell) {
-            *entry = stage;
-        }
-        stage
+        let stage = Stage::Recurrent {
+            cell,
+            schedule: Arc::clone(schedule),
+            input,
+        };
+        self.push(stage, units)
     }
 }

@@ -1,44 +1,87 @@
-//! A list of what the GPU is to do, made first and recorded then.
+//! What the GPU is to do, as a list: made first, encoded then.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytemuck::Pod;
 
-use super::device::Gpu;
-use super::shader::Pipeline;
-use super::timer::Timer;
 use crate::error::{Error, Result};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::timer::Timer;
+use crate::gpu::shader::Pipeline;
 
-enum Command<'a> {
+#[derive(Debug)]
+enum Command {
     Dispatch {
-        pipeline: &'a Pipeline,
-        bind_group: &'a wgpu::BindGroup,
+        /// Their numbers in the lists of `Commands`.
+        pipeline: usize,
+        bind_group: usize,
         /// Where its parameters begin, and how many bytes they have.
         params: (u32, u32),
         workgroups: [u32; 3],
     },
     Copy {
-        source: &'a wgpu::Buffer,
+        source: wgpu::Buffer,
         source_start: u64,
-        target: &'a wgpu::Buffer,
+        target: wgpu::Buffer,
         target_start: u64,
         bytes: u64,
     },
     Clear {
-        target: &'a wgpu::Buffer,
+        target: wgpu::Buffer,
+        start: u64,
         bytes: u64,
     },
 }
 
-/// What the GPU is to do, in order.
-pub(crate) struct Commands<'a> {
-    list: Vec<Command<'a>>,
+/// Copies and clears. Between two dispatches they end a pass, which is dear.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    list: Vec<Command>,
+}
+
+impl Copies {
+    /// Copies bytes from one buffer to another.
+    pub(crate) fn copy(&mut self, source: &wgpu::Buffer, bytes: Range<u64>, target: &wgpu::Buffer, start: u64) {
+        if bytes.end > bytes.start {
+            self.list.push(Command::Copy {
+                source: source.clone(),
+                source_start: bytes.start,
+                target: target.clone(),
+                target_start: start,
+                bytes: bytes.end - bytes.start,
+            });
+        }
+    }
+
+    /// Sets bytes of a buffer to zero.
+    pub(crate) fn clear(&mut self, target: &wgpu::Buffer, bytes: Range<u64>) {
+        if bytes.end > bytes.start {
+            self.list.push(Command::Clear {
+                target: target.clone(),
+                start: bytes.start,
+                bytes: bytes.end - bytes.start,
+            });
+        }
+    }
+}
+
+/// What the GPU is to do, in order. It holds what it names, so it can be kept and be encoded later.
+#[derive(Debug)]
+pub(crate) struct Commands {
+    /// Done before all else, and behind all else.
+    pub(crate) first: Copies,
+    pub(crate) last: Copies,
+    pub(crate) list: Copies,
+    pipelines: Vec<Arc<Pipeline>>,
+    bind_groups: Vec<wgpu::BindGroup>,
     params: Vec<u8>,
     /// Each dispatch has a record of its own, so many bytes apart.
     record: usize,
-    capacity: u64,
     most_workgroups: u32,
     immediates: bool,
+    /// The rows that the recurrent steps run.
+    pub(crate) rows_run: usize,
 }
 
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
@@ -49,16 +92,28 @@ pub(crate) fn record_bytes(gpu: &Gpu) -> u64 {
     u64::from(gpu.limits().min_uniform_buffer_offset_alignment).max(64)
 }
 
-impl<'a> Commands<'a> {
-    /// An empty list whose parameters go to a buffer of `capacity` bytes, or into the commands themselves.
-    pub(crate) fn new(gpu: &Gpu, capacity: u64) -> Self {
+/// The number of a thing at the end of a list, put there unless it is there already.
+fn number_of<T: Clone>(list: &mut Vec<T>, thing: &T, same: impl Fn(&T, &T) -> bool) -> usize {
+    if !list.last().is_some_and(|last| same(last, thing)) {
+        list.push(thing.clone());
+    }
+    list.len() - 1
+}
+
+impl Commands {
+    /// An empty list.
+    pub(crate) fn new(gpu: &Gpu) -> Self {
         Self {
-            list: Vec::new(),
+            first: Copies::default(),
+            last: Copies::default(),
+            list: Copies::default(),
+            pipelines: Vec::new(),
+            bind_groups: Vec::new(),
             params: Vec::new(),
             record: record_bytes(gpu) as usize,
-            capacity,
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
             immediates: gpu.has_immediates(),
+            rows_run: 0,
         }
     }
 
@@ -66,8 +121,8 @@ impl<'a> Commands<'a> {
     /// shader folds them again.
     pub(crate) fn dispatch<P: Pod>(
         &mut self,
-        pipeline: &'a Pipeline,
-        bind_group: &'a wgpu::BindGroup,
+        pipeline: &Arc<Pipeline>,
+        bind_group: &wgpu::BindGroup,
         params: P,
         workgroups: Workgroups,
     ) {
@@ -76,60 +131,38 @@ impl<'a> Commands<'a> {
         if !self.immediates {
             self.params.resize(start + self.record, 0);
         }
-        self.list.push(Command::Dispatch {
-            pipeline,
-            bind_group,
+        self.list.list.push(Command::Dispatch {
+            pipeline: number_of(&mut self.pipelines, pipeline, Arc::ptr_eq),
+            bind_group: number_of(&mut self.bind_groups, bind_group, |one, other| one == other),
             params: (start as u32, size_of::<P>() as u32),
             workgroups: workgroups.spread(self.most_workgroups),
         });
     }
 
-    /// Copies bytes from one buffer to another.
-    pub(crate) fn copy(&mut self, source: &'a wgpu::Buffer, bytes: Range<u64>, target: &'a wgpu::Buffer, start: u64) {
-        if bytes.end > bytes.start {
-            self.list.push(Command::Copy {
-                source,
-                source_start: bytes.start,
-                target,
-                target_start: start,
-                bytes: bytes.end - bytes.start,
-            });
+    /// Uploads the parameters to a buffer of this recording alone, where they do not travel within the commands.
+    pub(crate) fn upload(&self, gpu: &Gpu, params: &wgpu::Buffer) -> Result<()> {
+        if self.immediates || self.params.is_empty() {
+            return Ok(());
         }
+        if self.params.len() as u64 > params.size() {
+            return Err(Error::defect("the number of dispatches"));
+        }
+        gpu.queue().write_buffer(params, 0, &self.params);
+        Ok(())
     }
 
-    /// Sets the first bytes of a buffer to zero.
-    pub(crate) fn clear(&mut self, target: &'a wgpu::Buffer, bytes: u64) {
-        if bytes > 0 {
-            self.list.push(Command::Clear { target, bytes });
-        }
-    }
-
-    /// Uploads the parameters and records everything, with time stamps before the first dispatch and behind the last one if
-    /// there is a timer. Submits nothing.
-    pub(crate) fn record(
-        &self,
-        gpu: &Gpu,
-        params: &wgpu::Buffer,
-        timer: Option<&Timer>,
-        encoder: &mut wgpu::CommandEncoder,
-    ) -> Result<()> {
-        if !self.immediates {
-            if self.params.len() as u64 > self.capacity {
-                return Err(Error::defect("the number of dispatches"));
-            }
-            gpu.queue().write_buffer(params, 0, &self.params);
-        }
+    /// Encodes everything, with time stamps before the first dispatch and behind the last one if there is a timer. It
+    /// uploads nothing, waits for nothing and submits nothing.
+    pub(crate) fn encode(&self, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
         // as many dispatches as there are in a row share a pass: passes are dear
-        let runs: Vec<&[Command<'a>]> = self
-            .list
-            .chunk_by(|one, next| one.is_dispatch() && next.is_dispatch())
-            .collect();
-        let mut passes = runs
-            .iter()
+        let lists = [&self.first, &self.list, &self.last];
+        let same_pass = |one: &Command, next: &Command| one.is_dispatch() && next.is_dispatch();
+        let runs = || lists.into_iter().flat_map(|copies| copies.list.chunk_by(same_pass));
+        let mut passes = runs()
             .filter(|run| run.first().is_some_and(Command::is_dispatch))
             .count();
         let mut first = true;
-        for run in runs {
+        for run in runs() {
             match run {
                 [
                     Command::Copy {
@@ -140,7 +173,7 @@ impl<'a> Commands<'a> {
                         bytes,
                     },
                 ] => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
-                [Command::Clear { target, bytes }] => encoder.clear_buffer(target, 0, Some(*bytes)),
+                [Command::Clear { target, start, bytes }] => encoder.clear_buffer(target, *start, Some(*bytes)),
                 dispatches => {
                     passes -= 1;
                     let descriptor = wgpu::ComputePassDescriptor {
@@ -155,12 +188,10 @@ impl<'a> Commands<'a> {
         if let Some(timer) = timer {
             timer.resolve(encoder, !first);
         }
-        Ok(())
     }
 
-    fn pass(&self, dispatches: &[Command<'a>], pass: &mut wgpu::ComputePass<'_>) {
-        let mut current: Option<&Pipeline> = None;
-        let mut bound: Option<&wgpu::BindGroup> = None;
+    fn pass(&self, dispatches: &[Command], pass: &mut wgpu::ComputePass<'_>) {
+        let (mut current, mut bound) = (None, None);
         for dispatch in dispatches {
             let Command::Dispatch {
                 pipeline,
@@ -171,28 +202,29 @@ impl<'a> Commands<'a> {
             else {
                 continue;
             };
-            if !current.is_some_and(|current| std::ptr::eq(current, pipeline)) {
+            if let Some(pipeline) = self.pipelines.get(pipeline).filter(|_| current != Some(pipeline)) {
                 pass.set_pipeline(&pipeline.pipeline);
-                current = Some(pipeline);
             }
+            current = Some(pipeline);
+            let group = self.bind_groups.get(bind_group);
             match self.immediates {
                 true => {
-                    if !bound.is_some_and(|bound| std::ptr::eq(bound, bind_group)) {
-                        pass.set_bind_group(0, bind_group, &[]);
+                    if bound != Some(bind_group) {
+                        pass.set_bind_group(0, group, &[]);
                         bound = Some(bind_group);
                     }
                     let start = start as usize;
                     let params = self.params.get(start..start + bytes as usize);
                     pass.set_immediates(0, params.unwrap_or_default());
                 }
-                false => pass.set_bind_group(0, bind_group, &[start]),
+                false => pass.set_bind_group(0, group, &[start]),
             }
             pass.dispatch_workgroups(x, y, z);
         }
     }
 }
 
-impl Command<'_> {
+impl Command {
     fn is_dispatch(&self) -> bool {
         matches!(self, Self::Dispatch { .. })
     }

@@ -1,13 +1,12 @@
 //! How a batch would be run, in words.
 
-use super::GpuModel;
-use super::choice::{Asked, choose};
-use super::recurrence::{Recurrence, difference};
-use super::sizes::{RecurrentSize, StageSize};
-use super::workspace::missing;
 use crate::error::Result;
-use crate::flow::{Flow, Input};
-use crate::model::parts::Operation;
+use crate::gpu::model::GpuModel;
+use crate::gpu::stage::recurrence::Pieces;
+use crate::gpu::strategy::choice::{Asked, choose};
+use crate::gpu::strategy::recurrence::{Recurrence, difference};
+use crate::gpu::strategy::tuned::Tuned;
+use crate::model::plan::Operation;
 use crate::settings::{Precision, Strategy};
 
 /// A recurrence as messages name it.
@@ -15,8 +14,6 @@ pub(crate) struct Named<'a> {
     /// Which layer of the model it is, and its sizes.
     pub(crate) name: String,
     pub(crate) recurrence: &'a Recurrence,
-    /// Its first cell.
-    pub(crate) cell: usize,
     /// What there is to say of its directions.
     directions: Option<String>,
 }
@@ -27,17 +24,12 @@ impl GpuModel {
         let mut named = Vec::with_capacity(self.weights.recurrences.len());
         for (layer, operation) in self.parts.operations.iter().enumerate() {
             let mut push = |cell: usize, what: &str, directions: Option<String>| {
-                let sizes = self
-                    .parts
-                    .cells
-                    .get(cell)
-                    .map_or((0, 0), |cell| (cell.features(), cell.units()));
-                let place = self.weights.places.get(cell);
-                let recurrence = place.and_then(|place| self.weights.recurrences.get(place.recurrence));
+                let sizes = self.parts.cells.get(cell);
+                let (features, units) = sizes.map_or((0, 0), |cell| (cell.features(), cell.units()));
+                let recurrence = self.weights.recurrence(cell);
                 named.extend(recurrence.map(|recurrence| Named {
-                    name: format!("layer {layer} ({what}, {} features, {} units)", sizes.0, sizes.1),
+                    name: format!("layer {layer} ({what}, {features} features, {units} units)"),
                     recurrence,
-                    cell,
                     directions,
                 }));
             };
@@ -76,25 +68,17 @@ impl GpuModel {
     /// How a batch of (batch, time_steps) is run if nothing of it is masked: lines for people, and the strategy of each
     /// recurrence.
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Result<(Vec<String>, Vec<Strategy>)> {
-        let sizes = self.sizes(batch, time_steps)?;
-        let flow = Flow::new(&self.parts, Input::Full { batch, time_steps }, None)?;
+        let sizes = self.sizes((batch, time_steps))?;
         let mut lines = self.machine();
         lines.push(format!(
             "memory: {} bytes of buffers besides the weights",
             sizes.total()
         ));
         let mut strategies = Vec::new();
-        for named in self.named() {
-            let schedule = flow.schedule(named.cell).ok_or_else(missing)?;
-            let stage = flow
-                .cell_stages
-                .get(named.cell)
-                .and_then(|&stage| sizes.stages.get(stage));
-            let Some(StageSize::Recurrent(size)) = stage else {
-                return Err(missing());
-            };
-            let (positions, steps) = (schedule.active(0), schedule.steps());
-            let choice = choose(&self.gpu, named.recurrence, self.asked, (positions, steps));
+        let pieces = sizes.stages.iter().filter_map(|stage| stage.pieces());
+        for (named, pieces) in self.named().into_iter().zip(pieces) {
+            let size = (pieces.positions, pieces.steps);
+            let choice = choose(&self.gpu, named.recurrence, self.asked, size);
             strategies.push(choice.strategy);
             lines.push(format!(
                 "{}: strategy {}, for {}",
@@ -102,10 +86,7 @@ impl GpuModel {
             ));
             lines.extend(refused(named.recurrence, self.asked).map(|line| format!("  {line}")));
             lines.extend(named.directions.iter().map(|line| format!("  {line}")));
-            lines.push(format!(
-                "  {}",
-                cut(named.recurrence, choice.strategy, size, positions, steps)
-            ));
+            lines.push(format!("  {}", cut(named.recurrence, choice.strategy, pieces)));
         }
         Ok((lines, strategies))
     }
@@ -130,7 +111,7 @@ impl GpuModel {
         let asked = asked.map_or("nothing".to_owned(), |(strategy, by)| {
             format!("the strategy {strategy}, by {by}")
         });
-        let tuned = match self.gpu.tuned().count() {
+        let tuned = match self.gpu.shared::<Tuned>().count() {
             0 => "nothing".to_owned(),
             1 => "one answer is known on this GPU".to_owned(),
             count => format!("{count} answers are known on this GPU"),
@@ -167,29 +148,31 @@ fn refused(recurrence: &Recurrence, asked: Asked) -> Option<String> {
 }
 
 /// How the tensors of a recurrence are cut.
-fn cut(recurrence: &Recurrence, strategy: Strategy, size: &RecurrentSize, positions: usize, steps: usize) -> String {
+fn cut(recurrence: &Recurrence, strategy: Strategy, pieces: &Pieces) -> String {
     let count = |number: usize, [one, many]: [&str; 2]| format!("{number} {}", if number == 1 { one } else { many });
-    let segments = steps.div_ceil(size.segment_steps);
-    let mut chunks = 0;
-    let mut launches = 0;
-    for segment in 0..segments {
-        let mut left = steps
-            .saturating_sub(segment * size.segment_steps)
-            .min(size.segment_steps);
-        // all chunks of a segment but its last one are alike
-        let whole = left / size.chunk_steps;
-        chunks += left.div_ceil(size.chunk_steps);
-        launches += whole * recurrence.launches(strategy, positions, size.chunk_steps);
-        left -= whole * size.chunk_steps;
-        launches += recurrence.launches(strategy, positions, left);
-    }
+    let Pieces {
+        segment_steps,
+        chunk_steps,
+        steps,
+        positions,
+    } = *pieces;
+    let segments = steps.div_ceil(segment_steps);
+    // all segments but the last one are alike, and so are all chunks of a segment but its last one
+    let of_segment = |steps: usize| {
+        let whole = steps / chunk_steps * recurrence.launches(strategy, positions, chunk_steps);
+        let rest = recurrence.launches(strategy, positions, steps % chunk_steps);
+        (steps.div_ceil(chunk_steps), whole + rest)
+    };
+    let (chunks, launches) = of_segment(segment_steps);
+    let (last_chunks, last_launches) = of_segment(steps % segment_steps);
+    let whole = steps / segment_steps;
     format!(
         "{} of {} in {}, projected in {} of at most {}, {}",
         count(steps, ["step", "steps"]),
         count(positions, ["sequence", "sequences"]),
         count(segments, ["segment", "segments"]),
-        count(chunks, ["chunk", "chunks"]),
-        count(size.chunk_steps, ["step", "steps"]),
-        count(launches, ["dispatch", "dispatches"]),
+        count(whole * chunks + last_chunks, ["chunk", "chunks"]),
+        count(chunk_steps, ["step", "steps"]),
+        count(whole * launches + last_launches, ["dispatch", "dispatches"]),
     )
 }

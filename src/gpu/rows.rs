@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use super::buffer::{Use, buffer_bytes};
-use super::device::Gpu;
+use crate::flow::Stage;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::schedule::Schedule;
 
 /// The bytes of one value.
 pub(crate) const VALUE: u64 = size_of::<f32>() as u64;
@@ -16,62 +18,78 @@ pub(crate) fn padded(width: usize) -> usize {
 /// How rows lie in buffers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RowsSize {
-    /// Values from one row to the next.
+    /// The values of a row.
+    pub(crate) width: usize,
+    /// Values from one row to the next; those past the width are zero, or nobody reads them.
     pub(crate) stride: usize,
-    /// Where the first row is in each buffer. Before it lie the states that a step reads before there is a row, and the
-    /// blocks of the directions before this one.
-    pub(crate) head: usize,
-    /// Where the states before the first row begin.
-    pub(crate) block: usize,
-    /// The directions whose blocks share the buffers; none if the buffers are those of another stage.
-    pub(crate) directions: usize,
-    /// The most rows that a buffer holds, besides the head.
-    pub(crate) most: usize,
+    /// The rows that a buffer holds, at most.
+    pub(crate) rows_of_buffer: usize,
     /// The number of buffers; at least one.
     pub(crate) buffers: usize,
     /// The rows of the last buffer.
-    pub(crate) rest: usize,
+    pub(crate) rows_of_last: usize,
+    /// What the rows of a recurrence have besides.
+    pub(crate) recurrent: Option<RecurrentRows>,
+}
+
+/// The rows of one direction of a recurrence: a buffer holds those of so many steps. Each direction has a part of each
+/// buffer, which begins with room for the states before the first of these steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecurrentRows {
+    /// The sequences that there is room for.
+    pub(crate) batch: usize,
+    /// The steps of a buffer.
+    pub(crate) segment_steps: usize,
+    /// Which of the directions this is, and how many share the buffers.
+    pub(crate) direction: usize,
+    pub(crate) directions: usize,
 }
 
 impl RowsSize {
-    /// `rows` rows cut so that no buffer has more than `most` of them.
-    pub(crate) fn new(stride: usize, head: usize, rows: usize, most: usize) -> Self {
-        let most = most.clamp(1, rows.max(1));
-        let buffers = rows.div_ceil(most).max(1);
+    /// `rows` rows in as few buffers of at most `limit` bytes as there can be.
+    pub(crate) fn new(width: usize, stride: usize, rows: usize, limit: u64) -> Self {
+        let most = limit / (stride.max(1) as u64 * VALUE);
+        Self::cut(width, stride, rows, most.min(u64::from(u32::MAX)) as usize)
+    }
+
+    /// `rows` rows of which a buffer holds so many.
+    pub(crate) fn cut(width: usize, stride: usize, rows: usize, rows_of_buffer: usize) -> Self {
+        let rows_of_buffer = rows_of_buffer.clamp(1, rows.max(1));
+        let buffers = rows.div_ceil(rows_of_buffer).max(1);
         Self {
+            width,
             stride,
-            head,
-            block: 0,
-            directions: 1,
-            most,
+            rows_of_buffer,
             buffers,
-            rest: rows.saturating_sub((buffers - 1) * most),
+            rows_of_last: rows.saturating_sub((buffers - 1) * rows_of_buffer),
+            recurrent: None,
         }
     }
 
-    /// The same rows of one of several directions that share their buffers. The first one makes them.
-    pub(crate) fn of_direction(mut self, direction: usize, directions: usize) -> Self {
-        self.block = direction * self.pitch();
-        self.head += self.block;
-        self.directions = if direction == 0 { directions } else { 0 };
-        self
+    /// The row of each buffer at which the states before its first row begin; of other rows, at which the rows begin.
+    pub(crate) fn states_row(&self) -> usize {
+        self.recurrent.map_or(0, |recurrent| recurrent.direction * self.pitch())
+    }
+
+    /// The row of each buffer at which its rows begin.
+    pub(crate) fn first_row(&self) -> usize {
+        self.states_row() + self.recurrent.map_or(0, |recurrent| recurrent.batch)
     }
 
     /// The rows from one direction to the next.
     pub(crate) fn pitch(&self) -> usize {
-        self.head - self.block + self.most
+        self.rows_of_buffer + self.recurrent.map_or(0, |recurrent| recurrent.batch)
     }
 
-    /// The bytes of each buffer that it makes.
+    /// The bytes of each buffer, all directions together.
     pub(crate) fn bytes(&self) -> impl Iterator<Item = u64> {
-        let made = if self.directions == 0 { 0 } else { self.buffers };
-        (0..made).map(|buffer| {
-            let rows = if buffer + 1 == self.buffers {
-                self.rest
-            } else {
-                self.most
+        let of_last = |recurrent: RecurrentRows| (recurrent.directions - 1) * self.pitch() + recurrent.batch;
+        let before = self.recurrent.map_or(0, of_last);
+        (0..self.buffers).map(move |buffer| {
+            let rows = match buffer + 1 == self.buffers {
+                true => self.rows_of_last,
+                false => self.rows_of_buffer,
             };
-            let before = (self.directions - 1) * self.pitch() + self.head;
             buffer_bytes((before + rows) as u64 * self.row_bytes())
         })
     }
@@ -81,16 +99,42 @@ impl RowsSize {
         self.stride as u64 * VALUE
     }
 
-    /// Which rows each buffer holds, if it holds as many as it can.
-    pub(crate) fn full_cut(&self, rows: usize) -> Vec<Range<usize>> {
+    /// Which rows each buffer holds, if there are so many and all of a buffer's are filled before the next one.
+    pub(crate) fn held(&self, rows: usize) -> Vec<Range<usize>> {
+        let each = self.rows_of_buffer;
         (0..self.buffers)
-            .map(|buffer| (buffer * self.most).min(rows)..((buffer + 1) * self.most).min(rows))
+            .map(|buffer| (buffer * each).min(rows)..((buffer + 1) * each).min(rows))
             .collect()
+    }
+
+    /// Which of the rows that a stage makes in a run each buffer holds.
+    pub(crate) fn held_of(&self, stage: &Stage) -> Vec<Range<usize>> {
+        let (Some(recurrent), Some(schedule)) = (self.recurrent, stage.schedule()) else {
+            return self.held(stage.rows());
+        };
+        let segments = segments(schedule, recurrent.segment_steps);
+        let mut held: Vec<_> = segments.map(|steps| rows_of(schedule, &steps)).collect();
+        // without a single valid step there is still a buffer, from which rows that are none are read
+        held.resize(self.buffers, 0..0);
+        held
     }
 }
 
+/// The steps whose rows lie in each buffer.
+pub(crate) fn segments(schedule: &Schedule, segment_steps: usize) -> impl Iterator<Item = Range<usize>> {
+    let steps = schedule.steps();
+    let segment = move |number: usize| number * segment_steps..((number + 1) * segment_steps).min(steps);
+    (0..steps.div_ceil(segment_steps)).map(segment)
+}
+
+/// The rows of some steps.
+pub(crate) fn rows_of(schedule: &Schedule, steps: &Range<usize>) -> Range<usize> {
+    let start = |step| schedule.rows_of(step).start;
+    start(steps.start)..start(steps.end)
+}
+
 /// Rows in their buffers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rows {
     pub(crate) size: RowsSize,
     pub(crate) buffers: Vec<wgpu::Buffer>,
@@ -98,13 +142,10 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn make(gpu: &Gpu, label: &str, size: &RowsSize, purpose: Use) -> Self {
-        let buffers = size
-            .bytes()
-            .map(|bytes| gpu.make_buffer(label, bytes, purpose))
-            .collect();
+        let buffers = size.bytes().map(|bytes| gpu.make_buffer(label, bytes, purpose));
         Self {
+            buffers: buffers.collect(),
             size: size.clone(),
-            buffers,
         }
     }
 }

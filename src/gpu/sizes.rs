@@ -1,84 +1,65 @@
 //! How large every buffer of a workspace is: worked out once, for making them and for saying how much they take.
 
-use super::commands::record_bytes;
-use super::device::Gpu;
-use super::gather::index_bytes;
-use super::recurrence::{Place, Recurrence};
-use super::rows::{RowsSize, VALUE, padded};
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Gather, Input, Source, Stage};
-use crate::model::parts::Parts;
+use crate::flow::Source;
+use crate::flow::size::FlowSize;
+use crate::gpu::commands::record_bytes;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::buffer_bytes;
+use crate::gpu::rows::{RowsSize, VALUE, padded};
+use crate::gpu::stage::gather::index_bytes;
+use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::stage::recurrence::{GATE_BYTES, ScheduleLists};
+use crate::gpu::stage::{Scratch, Sizer, StageSize};
+use crate::gpu::strategy::team::TeamBuffers;
+use crate::model::plan::Plan;
 
-/// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
-/// the GPU's cache, and need not be there for the whole sequence.
-const PROJECTED_BYTES: u64 = 64 << 20;
-
-/// The four gates of a unit as one vec4.
-const GATE_BYTES: u64 = 16;
-
-/// A recurrent stage is cut over time: its rows into segments of a buffer each, a segment into chunks whose projected
-/// rows fit the scratch.
-#[derive(Clone, Debug)]
-pub(crate) struct RecurrentSize {
-    pub(crate) rows: RowsSize,
-    pub(crate) segment_steps: usize,
-    pub(crate) chunk_steps: usize,
+/// What a workspace keeps until the end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The rows of a stage until the last stage that reads them; then another stage takes their buffers.
+    Nothing,
+    /// The rows of every stage, as training needs them.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nothing trains yet; the tests compare both"))]
+    All,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) enum StageSize {
-    Recurrent(RecurrentSize),
-    /// Rows that are made buffer by buffer.
-    Rows(RowsSize),
-}
-
-impl StageSize {
-    pub(crate) fn rows(&self) -> &RowsSize {
-        match self {
-            Self::Recurrent(size) => &size.rows,
-            Self::Rows(rows) => rows,
-        }
-    }
+/// The buffers of rows that the stages of a run use, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// The bytes of each buffer.
+    pub(crate) bytes: Vec<u64>,
+    /// For each stage of the flow its buffers, by their numbers.
+    pub(crate) of_stage: Vec<Vec<usize>>,
+    /// Whether no earlier stage has used them.
+    pub(crate) fresh: Vec<bool>,
 }
 
 /// The sizes of a workspace.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Sizes {
     pub(crate) batch: usize,
     pub(crate) input: RowsSize,
-    pub(crate) stages: Vec<StageSize>,
-    pub(crate) outputs: Vec<RowsSize>,
-    /// Scratch for gathered and for projected rows.
-    pub(crate) gathered: u64,
-    pub(crate) projected: u64,
-    /// For each stage the entries of its lists of rows, at most.
-    pub(crate) entries: Vec<Vec<usize>>,
-    pub(crate) output_entries: Vec<usize>,
-    /// For each cell the values of its state, (batch, padded units).
-    pub(crate) states: Vec<usize>,
-    /// The bytes of the list of steps of a recurrence.
-    pub(crate) starts: u64,
-    /// For each recurrence the bytes of c.
-    pub(crate) cell_states: Vec<u64>,
-    /// What the workgroups of teams hand each other, if there are teams.
-    pub(crate) exchange: Option<u64>,
+    /// For each stage of the flow its rows.
+    pub(crate) rows: Vec<RowsSize>,
+    pub(crate) shared: Shared,
+    pub(crate) stages: Vec<Box<dyn StageSize>>,
+    pub(crate) scratch: Scratch,
+    /// For each schedule its steps.
+    pub(crate) schedules: Vec<usize>,
     pub(crate) params: u64,
-}
-
-/// What sizes are measured of: a model, how its cells run, and its embeddings.
-#[derive(Clone, Copy)]
-pub(crate) struct Measured<'a> {
-    pub(crate) parts: &'a Parts,
-    pub(crate) places: &'a [Place],
-    pub(crate) recurrences: &'a [Recurrence],
-    pub(crate) tables: &'a [RowsSize],
 }
 
 impl Sizes {
     /// The sizes for batches of (batch, time_steps), whatever their mask.
-    pub(crate) fn new(gpu: &Gpu, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<Self> {
-        check_uncut(gpu.largest_binding(), model, batch, time_steps)?;
-        let measure = |time_steps| Self::measure(gpu, model, batch, time_steps);
+    pub(crate) fn new(
+        gpu: &Gpu,
+        (parts, prepared): (&Plan, &Prepared),
+        (batch, time_steps): (usize, usize),
+        keep: Keep,
+    ) -> Result<Self> {
+        check_uncut(gpu.largest_binding(), parts, prepared, batch, time_steps)?;
+        let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(parts, batch, time_steps), keep);
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));
         if sizes.params <= limit {
@@ -104,158 +85,127 @@ impl Sizes {
         })
     }
 
-    fn measure(gpu: &Gpu, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<Self> {
-        let Measured {
-            parts,
-            places,
-            recurrences,
-            tables,
-        } = model;
-        let flow = Flow::new(parts, Input::Full { batch, time_steps }, None)?;
-        let builder = Builder {
-            limit: gpu.largest_binding(),
-            batch,
-            time_steps,
-        };
-        let features = padded(parts.features.unwrap_or(0));
-        let input = builder.rows(features, flow.input_steps.len());
-        let mut sizes = Self {
-            batch,
-            input,
+    fn measure(gpu: &Gpu, prepared: &Prepared, flow: FlowSize, keep: Keep) -> Result<Self> {
+        let limit = gpu.largest_binding();
+        let features = flow.features;
+        let input = RowsSize::new(features, padded(features), flow.input_rows, limit);
+        let sizer = Sizer {
+            limit,
+            prepared,
+            flow: &flow,
+            input: input.clone(),
             stages: Vec::new(),
-            outputs: Vec::new(),
-            gathered: 0,
-            projected: 0,
-            entries: Vec::new(),
-            output_entries: Vec::new(),
-            states: Vec::new(),
-            starts: 0,
-            cell_states: Vec::new(),
-            exchange: None,
-            params: 0,
         };
-        let mut dispatches = 0;
-        for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
-            let sources = |gather: &Gather| match gather.source {
-                Source::Input => sizes.input.buffers,
-                Source::Table(table) => tables.get(table).map_or(1, |size| size.buffers),
-                Source::Stage(stage) => sizes.stages.get(stage).map_or(1, |size| size.rows().buffers),
-            };
-            let (size, entries, parts_of_stage) = match stage {
-                Stage::Recurrent { cell, input, .. } => {
-                    let features = parts.cells.get(*cell).map_or(0, |cell| cell.features());
-                    let place = *places
-                        .get(*cell)
-                        .ok_or_else(|| Error::defect("the cells of the model"))?;
-                    let size = builder.recurrent(features, width, place);
-                    let chunk_rows = (size.chunk_steps * batch) as u64;
-                    let projected = place.directions as u64 * chunk_rows * width as u64 * GATE_BYTES;
-                    sizes.gathered = sizes.gathered.max(chunk_rows * padded(features) as u64 * VALUE);
-                    sizes.projected = sizes.projected.max(projected);
-                    let steps = if batch == 0 { 0 } else { time_steps };
-                    let chunks = size.rows.buffers + steps.div_ceil(size.chunk_steps);
-                    let team = recurrences.get(place.recurrence).and_then(|one| one.team.as_ref().ok());
-                    let launches = team.map_or(0, |team| chunks * team.dispatches(batch, size.chunk_steps));
-                    let exchange = team.map(|team| team.exchange_bytes(batch, time_steps));
-                    sizes.exchange = sizes.exchange.max(exchange);
-                    let dispatches = steps.max(launches) + chunks * (1 + sources(input)) + size.rows.buffers;
-                    (StageSize::Recurrent(size), vec![input.index.len()], dispatches)
-                }
-                Stage::Dense { dense, input } => {
-                    let features = parts.denses.get(*dense).map_or(0, |part| part.weights.kernel.nrows());
-                    let widest = padded(features).max(padded(width));
-                    let rows = builder.rows(widest, stage.rows());
-                    let size = RowsSize {
-                        stride: padded(width),
-                        ..rows
-                    };
-                    sizes.gathered = sizes.gathered.max(size.most as u64 * padded(features) as u64 * VALUE);
-                    let dispatches = size.buffers * (2 + sources(input));
-                    (StageSize::Rows(size), vec![input.index.len()], dispatches)
-                }
-                Stage::Merge { forward, backward, .. } => {
-                    let size = builder.rows(padded(width), stage.rows());
-                    let dispatches = size.buffers * (sources(forward) + sources(backward));
-                    (
-                        StageSize::Rows(size),
-                        vec![forward.index.len(), backward.index.len()],
-                        dispatches,
-                    )
-                }
-            };
-            sizes.stages.push(size);
-            sizes.entries.push(entries);
-            dispatches += parts_of_stage;
-        }
-        for placed in &flow.outputs {
-            let width = placed.shape.last().copied().unwrap_or(0);
-            let size = builder.rows(width, placed.gather.index.len());
-            let sources = sizes
-                .stages
-                .iter()
-                .map(|size| size.rows().buffers)
-                .chain(tables.iter().map(|t| t.buffers));
-            dispatches += size.buffers * sources.max().unwrap_or(1);
-            sizes.output_entries.push(placed.gather.index.len());
-            sizes.outputs.push(size);
-        }
-        sizes.states = parts.cells.iter().map(|cell| batch * padded(cell.units())).collect();
-        sizes.starts = index_bytes(time_steps + 1);
-        let first = places
+        let (stages, rows) = sizer.sizes()?;
+        let dispatches: usize = stages.iter().map(|stage| stage.dispatches()).sum();
+        let scratch = stages.iter().map(|stage| stage.scratch());
+        Ok(Self {
+            batch: flow.batch,
+            input,
+            shared: Shared::new(&stages, keep),
+            scratch: scratch.fold(Scratch::default(), Scratch::max),
+            rows,
+            stages,
+            schedules: flow.schedules,
+            params: dispatches as u64 * record_bytes(gpu),
+        })
+    }
+
+    /// The bytes of all buffers that a workspace makes.
+    pub(crate) fn total(&self) -> u64 {
+        let schedules = self
+            .schedules
             .iter()
-            .zip(&sizes.states)
-            .filter(|(place, _)| place.direction == 0);
-        sizes.cell_states = first
-            .map(|(place, &values)| (place.directions * values) as u64 * VALUE)
-            .collect();
-        sizes.params = dispatches as u64 * record_bytes(gpu);
-        Ok(sizes)
+            .map(|&steps| ScheduleLists::bytes(self.batch, steps));
+        [
+            self.input.bytes().sum(),
+            self.shared.bytes.iter().sum(),
+            self.stages.iter().map(|stage| stage.bytes()).sum(),
+            schedules.sum(),
+            buffer_bytes(self.scratch.gathered),
+            buffer_bytes(self.scratch.projected),
+            self.scratch.exchange.map_or(0, TeamBuffers::bytes),
+            buffer_bytes(self.params),
+        ]
+        .iter()
+        .sum()
     }
 }
 
-struct Builder {
-    limit: u64,
-    batch: usize,
-    time_steps: usize,
+impl Shared {
+    /// Gives each stage the buffers of stages that nobody reads any more, and new ones where there are none.
+    ///
+    /// What stands behind the width of a row has to stay zero, so rows with such a rest only follow rows of the same make.
+    fn new(stages: &[Box<dyn StageSize>], keep: Keep) -> Self {
+        let last_reader = last_readers(stages);
+        let mut shared = Self::default();
+        // for each buffer what rows it may hold, and the stage after which it is free
+        let mut uses: Vec<(Option<(usize, bool)>, usize)> = Vec::new();
+        for (number, stage) in stages.iter().enumerate() {
+            let Some(rows) = stage.rows().first() else { continue };
+            let is_recurrent = rows.recurrent.is_some();
+            let make = (rows.width != rows.stride).then_some((rows.width, is_recurrent));
+            let first = shared.of_stage.len();
+            let readers = last_reader.get(first..first + stage.rows().len());
+            let until = readers
+                .and_then(|readers| readers.iter().max())
+                .map_or(number, |&last| last.max(number));
+            let (mut taken, mut is_fresh) = (Vec::new(), true);
+            for bytes in rows.bytes() {
+                let free = |&at: &usize| {
+                    keep == Keep::Nothing && uses.get(at).is_some_and(|&(of, last)| of == make && last < number)
+                };
+                let free = (0..uses.len()).filter(free);
+                // the smallest that holds it, else the largest, which grows
+                let size = |&at: &usize| shared.bytes.get(at).copied().unwrap_or(0);
+                let best = free.min_by_key(|at| (size(at) < bytes, size(at).abs_diff(bytes)));
+                let at = best.unwrap_or(uses.len());
+                is_fresh &= best.is_none();
+                match (uses.get_mut(at), shared.bytes.get_mut(at)) {
+                    (Some(used), Some(size)) => {
+                        *used = (make, until);
+                        *size = bytes.max(*size);
+                    }
+                    _ => {
+                        uses.push((make, until));
+                        shared.bytes.push(bytes);
+                    }
+                }
+                taken.push(at);
+            }
+            for _ in stage.rows() {
+                shared.of_stage.push(taken.clone());
+                shared.fresh.push(is_fresh);
+            }
+        }
+        shared
+    }
 }
 
-impl Builder {
-    /// `rows` rows in as few buffers as there can be.
-    fn rows(&self, stride: usize, rows: usize) -> RowsSize {
-        let most = self.limit / (stride.max(1) as u64 * VALUE);
-        RowsSize::new(stride, 0, rows, most.min(u64::from(u32::MAX)) as usize)
-    }
-
-    fn recurrent(&self, features: usize, units: usize, place: Place) -> RecurrentSize {
-        let directions = place.directions as u64;
-        let batch = self.batch.max(1) as u64;
-        let row = directions * padded(units) as u64 * VALUE;
-        let projected = directions * units as u64 * GATE_BYTES;
-        let gathered = padded(features) as u64 * VALUE;
-        let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch)).max(1) as usize;
-        let time_steps = self.time_steps.max(1);
-        let segment_steps = (most_steps(row, self.limit) - 1).clamp(1, time_steps);
-        let chunk_steps = most_steps(projected, self.limit.min(PROJECTED_BYTES))
-            .min(most_steps(gathered, self.limit))
-            .min(segment_steps);
-        let rows = self.batch * self.time_steps;
-        let rows = RowsSize::new(padded(units), self.batch, rows, self.batch.max(1) * segment_steps);
-        RecurrentSize {
-            rows: rows.of_direction(place.direction, place.directions),
-            segment_steps,
-            chunk_steps,
+/// For each stage of the flow the last stage that reads it.
+fn last_readers(stages: &[Box<dyn StageSize>]) -> Vec<usize> {
+    let rows = stages.iter().map(|stage| stage.rows().len()).sum();
+    let mut last = vec![0; rows];
+    for (number, stage) in stages.iter().enumerate() {
+        for source in stage.sources() {
+            if let Source::Stage(read) = source
+                && let Some(last) = last.get_mut(read)
+            {
+                *last = number;
+            }
         }
     }
+    last
 }
 
 const PIECES_OF_TIME: &str = "time steps at once would fit: run the sequences piece by piece with `run_from`";
 
 /// What cannot be cut over time has to fit a binding: the list of steps, and one time step of the batch. Looked at before
 /// anything is made that is as large as the batch.
-fn check_uncut(limit: u64, model: Measured<'_>, batch: usize, time_steps: usize) -> Result<()> {
+fn check_uncut(limit: u64, parts: &Plan, prepared: &Prepared, batch: usize, time_steps: usize) -> Result<()> {
     // the smallest segment is one step: the states before it, and the rows that it makes
-    let steps = model.parts.cells.iter().zip(model.places).map(|(cell, place)| {
-        let directions = place.directions as u64;
+    let steps = parts.cells.iter().enumerate().map(|(number, cell)| {
+        let directions = prepared.directions(number) as u64;
         let row = directions * padded(cell.units()) as u64 * VALUE;
         let gathered = padded(cell.features()) as u64 * VALUE;
         (directions * cell.units() as u64 * GATE_BYTES)

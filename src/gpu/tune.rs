@@ -1,24 +1,21 @@
 //! Measures the strategies of each recurrence, and remembers the fastest.
 
 use std::ops::Range;
-use std::sync::Weak;
 use std::time::Duration;
 
-use super::GpuModel;
-use super::commands::Commands;
-use super::explain::Named;
-use super::recurrence::{Recurrence, RecurrenceGroups, Stretch};
-use super::recurrent_team::TeamBuffers;
-use super::run::now;
-use super::sizes::RecurrentSize;
-use super::timer::{self, Timer};
-use super::tuned::Key;
-use super::workspace::{StageKind, Workspace, missing};
 use crate::error::Result;
-use crate::flow::{Flow, Input};
-use crate::schedule::Schedule;
+use crate::gpu::commands::Commands;
+use crate::gpu::device::mapped;
+use crate::gpu::device::timer::{self, Timer};
+use crate::gpu::explain::Named;
+use crate::gpu::model::GpuModel;
+use crate::gpu::recording::now;
+use crate::gpu::stage::recurrence::{Pieces, RecurrenceStage};
+use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
+use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::strategy::tuned::{Key, Tuned};
+use crate::gpu::workspace::Workspace;
 use crate::settings::Strategy;
-use crate::state::State;
 use crate::tuning::{Candidate, TunedLayer, Tuning};
 
 /// The steps of the first launches, which make shaders ready and show how fast a step is.
@@ -31,12 +28,15 @@ const LAUNCH: f64 = 0.05;
 const ROUNDS: usize = 5;
 const PATIENCE: f64 = 2.0;
 
-/// What is measured: a recurrence over the buffers of a workspace.
+/// What is measured: a recurrence over the buffers of a workspace, for a batch without a mask.
 struct Bench<'a> {
     recurrence: &'a Recurrence,
+    stage: &'a RecurrenceStage,
     groups: &'a RecurrenceGroups,
-    schedule: &'a Schedule,
-    size: &'a RecurrentSize,
+    /// The row at which each step begins, and the steps of each sequence.
+    starts: Vec<u32>,
+    lengths: Vec<u32>,
+    pieces: Pieces,
     workspace: &'a Workspace,
     timer: Option<&'a Timer>,
 }
@@ -63,30 +63,21 @@ impl GpuModel {
     /// Measures every strategy that a recurrence can be run by, over whatever the buffers hold, and remembers the fastest, in the tuning file too
     /// if one is named.
     pub(crate) async fn tune(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
-        let mut workspace = self.workspace(batch, time_steps).await?;
-        let flow = Flow::new(&self.parts, Input::Full { batch, time_steps }, None)?;
+        let size = (batch, time_steps);
+        let sizes = self.sizes(size)?;
+        let mut workspace = self.workspace(size).await?;
+        let buffers = &mut workspace.value;
+        buffers.forget_lists(); // those of the steps will be those of a batch without a mask
         let timer = Timer::make(&self.gpu);
-        self.gpu
-            .guarded("preparing to tune", || {
-                let states: Vec<State> = self
-                    .parts
-                    .cells
-                    .iter()
-                    .map(|cell| State::zeros(batch, cell.units()))
-                    .collect();
-                self.upload_lists(&workspace, &flow)?;
-                self.upload_values(&workspace, &flow, Input::Full { batch, time_steps }, &states)
-            })
-            .await?;
         let mut layers: Vec<TunedLayer> = Vec::new();
         let mut answers: Vec<(Key, Strategy)> = Vec::new();
-        for named in self.named() {
-            let schedule = flow.schedule(named.cell).ok_or_else(missing)?;
-            if schedule.rows() == 0 {
+        let pieces = sizes.stages.iter().filter_map(|stage| stage.pieces());
+        for ((named, stage), &pieces) in self.named().into_iter().zip(buffers.recurrences()).zip(pieces) {
+            let Pieces { positions, steps, .. } = pieces;
+            if positions == 0 {
                 break; // then nothing of the batch is run
             }
-            let size = (schedule.active(0), schedule.steps());
-            let key = Key::new(named.recurrence, self.asked.precision, size);
+            let key = Key::new(named.recurrence, self.asked.precision, (positions, steps));
             // layers of the same kind are measured once
             let known = answers.iter().position(|(known, _)| *known == key);
             let known = known.and_then(|known| layers.get(known)).cloned();
@@ -96,26 +87,38 @@ impl GpuModel {
                     ..known
                 },
                 None => {
-                    self.tune_layer(&workspace, timer.as_ref(), &flow, schedule, named)
-                        .await?
+                    let bench = Bench {
+                        recurrence: named.recurrence,
+                        stage,
+                        groups: stage.groups()?,
+                        starts: (0..=steps).map(|step| (step * positions) as u32).collect(),
+                        lengths: vec![steps as u32; positions],
+                        pieces,
+                        workspace: buffers,
+                        timer: timer.as_ref(),
+                    };
+                    self.tune_layer(bench, named).await?
                 }
             };
             answers.push((key, layer.fastest));
             layers.push(layer);
         }
-        workspace.lists_of = Weak::new(); // the lists are those of another flow now
-        self.keep_workspace(workspace);
+        self.keep_workspace(workspace, size);
         // a choice of one is none, and without a clock nothing was measured
         let mut measured: Vec<(Key, Strategy)> = Vec::new();
         for ((key, strategy), layer) in answers.into_iter().zip(&layers) {
             if !layer.candidates.is_empty() && !measured.iter().any(|(known, _)| *known == key) {
-                self.gpu.tuned().remember(key.clone(), strategy);
+                self.gpu.shared::<Tuned>().remember(key.clone(), strategy);
                 measured.push((key, strategy));
             }
         }
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = self.settings.wanted_tuning_file().filter(|_| !measured.is_empty()) {
-            super::tuning_file::write(path, &super::tuned::gpu_fields(self.gpu.info()), &measured)?;
+            crate::gpu::strategy::tuning_file::write(
+                path,
+                &crate::gpu::strategy::tuned::gpu_fields(self.gpu.info()),
+                &measured,
+            )?;
         }
         let asked = self.asked.strategy.map(|(strategy, by)| {
             format!("{by} asks for the strategy {strategy}, which is taken whatever was measured")
@@ -126,29 +129,12 @@ impl GpuModel {
         Ok(Tuning::new(layers, nothing.or(asked)))
     }
 
-    async fn tune_layer(
-        &self,
-        workspace: &Workspace,
-        timer: Option<&Timer>,
-        flow: &Flow,
-        schedule: &Schedule,
-        named: Named<'_>,
-    ) -> Result<TunedLayer> {
-        let stage = flow
-            .cell_stages
-            .get(named.cell)
-            .and_then(|&stage| workspace.stages.get(stage));
-        let Some(StageKind::Recurrent { size, groups, .. }) = stage.map(|stage| &stage.kind) else {
-            return Err(missing());
+    async fn tune_layer(&self, bench: Bench<'_>, named: Named<'_>) -> Result<TunedLayer> {
+        let upload = || {
+            bench.stage.upload_starts(&self.gpu, &bench.starts);
+            Ok(())
         };
-        let bench = Bench {
-            recurrence: named.recurrence,
-            groups: groups.first().ok_or_else(missing)?,
-            schedule,
-            size,
-            workspace,
-            timer,
-        };
+        self.gpu.guarded("preparing to tune", upload).await?;
         let can = |strategy: &Strategy| named.recurrence.can(*strategy).is_ok();
         let strategies: Vec<Strategy> = Strategy::ALL.iter().copied().filter(can).collect();
         let steps = match strategies.len() {
@@ -198,7 +184,7 @@ impl GpuModel {
 
     /// Makes the strategies ready, and gives the steps that are long enough to be measured by the slowest of them.
     async fn worthy_steps(&self, bench: &Bench<'_>, strategies: &[Strategy]) -> Result<usize> {
-        let all = bench.schedule.steps().min(bench.size.segment_steps);
+        let all = bench.pieces.steps.min(bench.stage.pieces.segment_steps);
         let first = all.min(WARM_UP_STEPS);
         let mut slowest = 0.0_f64;
         for &strategy in strategies {
@@ -215,13 +201,15 @@ impl GpuModel {
     async fn measure(&self, bench: &Bench<'_>, strategy: Strategy, steps: usize) -> Result<Seconds> {
         let mut start = None;
         let work = || {
-            let mut commands = Commands::new(&self.gpu, bench.workspace.params_bytes);
+            let mut commands = Commands::new(&self.gpu);
             if let Some(team) = &bench.workspace.team {
-                commands.clear(&team.control, TeamBuffers::READ_BYTES);
+                commands.first.clear(&team.control, 0..TeamBuffers::READ_BYTES);
             }
             bench.record(&mut commands, strategy, 0..steps);
             if let Some(team) = &bench.workspace.team {
-                commands.copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
+                commands
+                    .last
+                    .copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
             }
             let mut encoder = self
                 .gpu
@@ -229,7 +217,8 @@ impl GpuModel {
                 .create_command_encoder(&wgpu::CommandEncoderDescriptor {
                     label: Some("cellstate.tune"),
                 });
-            commands.record(&self.gpu, &bench.workspace.params, bench.timer, &mut encoder)?;
+            commands.upload(&self.gpu, &bench.workspace.params)?;
+            commands.encode(bench.timer, &mut encoder);
             start = now();
             Ok(self.gpu.queue().submit([encoder.finish()]))
         };
@@ -238,7 +227,7 @@ impl GpuModel {
         let stamps = bench.timer.map(|timer| (&timer.staging, timer::BYTES));
         let control = team.map(|team| (&team.staging, TeamBuffers::READ_BYTES));
         let wanted: Vec<_> = stamps.into_iter().chain(control).collect();
-        let mut read = self.map(&wanted, submission).await?;
+        let mut read = mapped::read::<f32>(&self.gpu, &wanted, Some(submission)).await?;
         let aborted = control
             .and_then(|_| read.pop())
             .is_some_and(|words| words.iter().any(|word| word.to_bits() != 0));
@@ -252,20 +241,14 @@ impl GpuModel {
     }
 }
 
-impl<'a> Bench<'a> {
+impl Bench<'_> {
     /// The recurrence alone, as a run does it: what is projected is what the buffers hold.
-    fn record(&self, commands: &mut Commands<'a>, strategy: Strategy, steps: Range<usize>) {
-        let chunk_steps = self.size.chunk_steps;
+    fn record(&self, commands: &mut Commands, strategy: Strategy, steps: Range<usize>) {
+        let chunk_steps = self.stage.pieces.chunk_steps;
         for first in steps.clone().step_by(chunk_steps) {
-            let stretch = Stretch {
-                schedule: self.schedule,
-                steps: first..(first + chunk_steps).min(steps.end),
-                segment_step: 0,
-                size: self.size,
-                batch: self.workspace.batch,
-                projected_pitch: chunk_steps * self.workspace.batch,
-            };
-            self.recurrence.record(commands, self.groups, &stretch, strategy);
+            let steps = first..(first + chunk_steps).min(steps.end);
+            let chunk = self.stage.chunk(&self.starts, &self.lengths, steps);
+            self.recurrence.record(commands, self.groups, &chunk, strategy);
         }
     }
 }

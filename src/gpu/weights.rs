@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::buffer::Use;
-use super::device::Gpu;
-use super::recurrence::is_rowwise;
-use crate::layer::half::{from_half_bits, half_bits};
-use crate::layer::weights::LstmWeights;
-use crate::model::parts::Cell;
+use ndarray::ArrayView1;
+
+use crate::cell::CellWeights;
+pub(crate) use crate::cell::lstm::GATES;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
+use crate::half_precision::{from_half_bits, half_bits};
+use crate::model::plan::PlannedCell as Cell;
 use crate::settings::Precision;
 
 /// What halves are stored times: with it the smallest half, 2⁻²⁴, is a normal one, which no GPU takes for zero.
@@ -30,8 +32,8 @@ impl Form {
     /// The WGSL that shaders read weights by: the type `Weights` and the function `unpacked`.
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::Full => include_str!("../../shaders/weights_full.wgsl"),
-            Self::Half => include_str!("../../shaders/weights_half.wgsl"),
+            Self::Full => include_str!("../../shaders/shared/weights_full.wgsl"),
+            Self::Half => include_str!("../../shaders/shared/weights_half.wgsl"),
         }
     }
 
@@ -67,6 +69,16 @@ impl Gpu {
     }
 }
 
+/// Whether an activation needs all units of a row at once.
+pub(crate) fn is_rowwise(cell: &Cell) -> bool {
+    cell.activation().is_rowwise() || cell.recurrent_activation().is_rowwise()
+}
+
+/// The gates of each unit side by side: from a row of 4·units columns, gate by gate, to units times i f g o.
+pub(crate) fn gates_of(row: ArrayView1<'_, f32>, units: usize) -> impl Iterator<Item = [f32; GATES]> {
+    (0..units).map(move |unit| std::array::from_fn(|gate| row.get(gate * units + unit).copied().unwrap_or(0.0)))
+}
+
 /// The cells of a recurrence with the weights that they run with, and the form that these are kept in: one for all, for
 /// they share a buffer.
 pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) -> (Vec<Cow<'a, Cell>>, Form) {
@@ -77,7 +89,10 @@ pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) 
     let cells: Vec<Cow<'a, Cell>> = cells
         .iter()
         .map(|&cell| match rounded(cell) {
-            Some(weights) => Cow::Owned(Cell { weights, ..*cell }),
+            Some(weights) => Cow::Owned(Cell {
+                weights,
+                cell: cell.cell.clone(),
+            }),
             None => Cow::Borrowed(cell),
         })
         .collect();
@@ -91,7 +106,7 @@ pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) 
 }
 
 /// Whether no weight leaves the range of halves when it is stored.
-fn scales(weights: &LstmWeights) -> bool {
+fn scales(weights: &CellWeights) -> bool {
     let mut all = weights.kernel.iter().chain(&weights.recurrent_kernel);
     all.all(|weight| from_half_bits(half_bits(weight * SCALE)).is_finite())
 }

@@ -1,6 +1,6 @@
 //! The Bidirectional wrapper.
 
-use super::lstm::Lstm;
+use super::recurrent::Recurrent;
 use crate::error::{Error, Result};
 
 /// How the outputs of the two directions become one: `merge_mode` of `keras.layers.Bidirectional` (Keras 3.15).
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum MergeMode {
     /// Side by side, forward first: (…, forward units + backward units). The default.
     #[default]
@@ -31,7 +32,7 @@ pub enum MergeMode {
     Separate,
 }
 
-/// Two LSTMs over the same input, one in each direction of time, as `keras.layers.Bidirectional` (Keras 3.15; Schuster
+/// Two recurrent layers over the same input, one in each direction of time, as `keras.layers.Bidirectional` (Keras 3.15; Schuster
 /// and Paliwal 1997).
 ///
 /// The backward layer starts at each sequence's last valid step; its output is turned round to the order of the input
@@ -49,8 +50,8 @@ pub enum MergeMode {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bidirectional {
-    forward: Lstm,
-    backward: Lstm,
+    forward: Recurrent,
+    backward: Recurrent,
     /// Whether the backward layer is one of its own, or only drawn anew from the forward one.
     own_backward: bool,
     merge_mode: MergeMode,
@@ -63,11 +64,12 @@ impl Bidirectional {
     /// ```
     /// # use cellstate::{Bidirectional, Lstm, Model};
     /// let layer = Bidirectional::new(Lstm::new(3, 8));
-    /// assert_eq!(Model::builder().add(layer).build()?.parameters(), 2 * Lstm::new(3, 8).parameters());
+    /// assert_eq!(Model::builder().add(layer).build()?.parameters().count(), 2 * Lstm::new(3, 8).parameter_count());
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
-    pub fn new(layer: Lstm) -> Self {
+    pub fn new(layer: impl Into<Recurrent>) -> Self {
+        let layer = layer.into();
         Self {
             backward: layer.clone(),
             forward: layer,
@@ -78,7 +80,8 @@ impl Bidirectional {
 
     /// The layer for the backward direction, with options and weights of its own (without `go_backwards`: the wrapper
     /// turns it round). It must agree with the forward one in `features`, `return_sequences` and `return_state`, and in
-    /// `units` unless the merge mode is [`MergeMode::Concat`] or [`MergeMode::Separate`].
+    /// width of the output unless the merge mode is [`MergeMode::Concat`] or [`MergeMode::Separate`]; cell, activations and
+    /// everything else may differ.
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
@@ -89,8 +92,8 @@ impl Bidirectional {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
-    pub fn backward_layer(mut self, layer: Lstm) -> Self {
-        self.backward = layer;
+    pub fn backward_layer(mut self, layer: impl Into<Recurrent>) -> Self {
+        self.backward = layer.into();
         self.own_backward = true;
         self
     }
@@ -113,10 +116,10 @@ impl Bidirectional {
     /// ```
     /// # use cellstate::{Bidirectional, Lstm};
     /// let layer = Bidirectional::new(Lstm::new(3, 8)).backward_layer(Lstm::new(3, 5));
-    /// assert_eq!(layer.forward(), &Lstm::new(3, 8));
+    /// assert_eq!(layer.forward(), &Lstm::new(3, 8).into());
     /// ```
     #[must_use]
-    pub fn forward(&self) -> &Lstm {
+    pub fn forward(&self) -> &Recurrent {
         &self.forward
     }
 
@@ -125,10 +128,10 @@ impl Bidirectional {
     /// ```
     /// # use cellstate::{Bidirectional, Lstm};
     /// let layer = Bidirectional::new(Lstm::new(3, 8)).backward_layer(Lstm::new(3, 5));
-    /// assert_eq!(layer.backward(), &Lstm::new(3, 5));
+    /// assert_eq!(layer.backward(), &Lstm::new(3, 5).into());
     /// ```
     #[must_use]
-    pub fn backward(&self) -> &Lstm {
+    pub fn backward(&self) -> &Recurrent {
         &self.backward
     }
 
@@ -146,8 +149,8 @@ impl Bidirectional {
     /// The width of the merged output.
     pub(crate) fn width(&self) -> usize {
         match self.merge_mode {
-            MergeMode::Concat => self.forward.units().saturating_add(self.backward.units()),
-            _ => self.forward.units(),
+            MergeMode::Concat => self.forward.output_width().saturating_add(self.backward.output_width()),
+            _ => self.forward.output_width(),
         }
     }
 
@@ -162,7 +165,7 @@ impl Bidirectional {
                 instead: "leave it out: the wrapper runs one copy in each direction".to_owned(),
             });
         }
-        if !self.own_backward && self.forward.has_given_weights() {
+        if !self.own_backward && self.forward.weights.is_some() {
             return Err(Error::Unsupported {
                 layer: "Bidirectional".to_owned(),
                 option: "trained weights for the forward direction alone".to_owned(),
@@ -172,7 +175,12 @@ impl Bidirectional {
         let merged = !matches!(self.merge_mode, MergeMode::Concat | MergeMode::Separate);
         let pairs = [
             ("features", true, self.forward.features(), self.backward.features()),
-            ("units", merged, self.forward.units(), self.backward.units()),
+            (
+                "units",
+                merged,
+                self.forward.output_width(),
+                self.backward.output_width(),
+            ),
             (
                 "return_sequences",
                 true,

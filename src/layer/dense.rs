@@ -2,10 +2,11 @@
 
 use ndarray::{Array1, Array2};
 
-use super::check_size;
 use super::initializer::Initializer;
-use super::weights::{DenseWeights, check_tensor, reconcile_bias};
+use super::size::check_size;
+use super::weights::{DenseWeights, reconcile_bias};
 use crate::activation::Activation;
+use crate::cell::check_tensor;
 use crate::error::Result;
 
 /// `activation(x·kernel + bias)` on the last axis, as `keras.layers.Dense` (Keras 3.15).
@@ -232,11 +233,11 @@ impl Dense {
     ///
     /// ```
     /// # use cellstate::Dense;
-    /// assert_eq!(Dense::new(16, 5).parameters(), 5 * (16 + 1));
-    /// assert_eq!(Dense::new(16, 5).use_bias(false).parameters(), 5 * 16);
+    /// assert_eq!(Dense::new(16, 5).parameter_count(), 5 * (16 + 1));
+    /// assert_eq!(Dense::new(16, 5).use_bias(false).parameter_count(), 5 * 16);
     /// ```
     #[must_use]
-    pub fn parameters(&self) -> usize {
+    pub fn parameter_count(&self) -> usize {
         self.units
             .saturating_mul(self.features.saturating_add(usize::from(self.use_bias)))
     }

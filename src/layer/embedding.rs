@@ -2,9 +2,9 @@
 
 use ndarray::Array2;
 
-use super::check_size;
 use super::initializer::Initializer;
-use super::weights::check_tensor;
+use super::size::check_size;
+use crate::cell::check_tensor;
 use crate::error::Result;
 
 /// A row of numbers for each token, as `keras.layers.Embedding` (Keras 3.15).
@@ -197,10 +197,10 @@ impl Embedding {
     /// The number of trained values: `input_dim · output_dim`.
     ///
     /// ```
-    /// assert_eq!(cellstate::Embedding::new(1000, 16).parameters(), 1000 * 16);
+    /// assert_eq!(cellstate::Embedding::new(1000, 16).parameter_count(), 1000 * 16);
     /// ```
     #[must_use]
-    pub fn parameters(&self) -> usize {
+    pub fn parameter_count(&self) -> usize {
         self.input_dim.saturating_mul(self.output_dim)
     }
 }

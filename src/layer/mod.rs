@@ -1,23 +1,25 @@
 //! The layers: what is computed. Each is a value with Keras's options; a [`Model`](crate::Model) is a chain of them.
 
-pub mod bidirectional;
-pub mod dense;
-pub mod embedding;
-pub(crate) mod half;
-pub mod initializer;
-pub mod lstm;
-pub mod masking;
-pub mod stacked;
-pub mod weights;
+pub(crate) mod bidirectional;
+mod builder;
+pub(crate) mod dense;
+pub(crate) mod embedding;
+pub(crate) mod gru;
+pub(crate) mod initializer;
+pub(crate) mod lstm;
+pub(crate) mod masking;
+pub(crate) mod recurrent;
+pub(crate) mod simple_rnn;
+mod size;
+pub(crate) mod stacked;
+pub(crate) mod weights;
 
 use bidirectional::Bidirectional;
 use dense::Dense;
 use embedding::Embedding;
-use lstm::Lstm;
 use masking::Masking;
+use recurrent::Recurrent;
 use stacked::StackedRnnCells;
-
-use crate::error::{Error, Result};
 
 /// One layer of a [`Model`](crate::Model). Each kind becomes one with [`From`], so that
 /// [`ModelBuilder::add`](crate::ModelBuilder::add) takes them as they are.
@@ -26,7 +28,7 @@ use crate::error::{Error, Result};
 /// # use cellstate::{Dense, Layer, Lstm, Model};
 /// let layers: Vec<Layer> = vec![Lstm::new(2, 8).into(), Dense::new(8, 1).into()];
 /// let model = layers.into_iter().fold(Model::builder(), |builder, layer| builder.add(layer)).build()?;
-/// assert!(matches!(model.layers(), [Layer::Lstm(_), Layer::Dense(_)]));
+/// assert!(matches!(model.layers(), [Layer::Recurrent(_), Layer::Dense(_)]));
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -40,11 +42,11 @@ pub enum Layer {
     Masking(Masking),
     /// A row of a table for each token.
     Embedding(Embedding),
-    /// Long short-term memory.
-    Lstm(Lstm),
-    /// Two LSTMs, one in each direction of time.
+    /// An LSTM, a GRU or a SimpleRNN.
+    Recurrent(Recurrent),
+    /// Two recurrent layers, one in each direction of time.
     Bidirectional(Bidirectional),
-    /// Several LSTM cells that run as one layer.
+    /// Several cells that run as one layer.
     StackedRnnCells(StackedRnnCells),
     /// A matrix product, a bias and an activation on every step.
     Dense(Dense),
@@ -62,7 +64,7 @@ impl Layer {
         match self {
             Self::Masking(_) => "Masking",
             Self::Embedding(_) => "Embedding",
-            Self::Lstm(_) => "LSTM",
+            Self::Recurrent(layer) => layer.class(),
             Self::Bidirectional(_) => "Bidirectional",
             Self::StackedRnnCells(_) => "RNN(StackedRNNCells)",
             Self::Dense(_) => "Dense",
@@ -74,23 +76,23 @@ impl Layer {
     /// ```
     /// # use cellstate::{Bidirectional, Layer, Lstm};
     /// let layer = Layer::from(Bidirectional::new(Lstm::new(2, 8)));
-    /// assert_eq!(layer.parameters(), 2 * Lstm::new(2, 8).parameters());
+    /// assert_eq!(layer.parameter_count(), 2 * Lstm::new(2, 8).parameter_count());
     /// ```
     #[must_use]
-    pub fn parameters(&self) -> usize {
+    pub fn parameter_count(&self) -> usize {
         match self {
             Self::Masking(_) => 0,
-            Self::Embedding(layer) => layer.parameters(),
-            Self::Lstm(layer) => layer.parameters(),
+            Self::Embedding(layer) => layer.parameter_count(),
+            Self::Recurrent(layer) => layer.parameter_count(),
             Self::Bidirectional(layer) => layer
                 .forward()
-                .parameters()
-                .saturating_add(layer.backward().parameters()),
+                .parameter_count()
+                .saturating_add(layer.backward().parameter_count()),
             Self::StackedRnnCells(layer) => layer
                 .cells()
                 .iter()
-                .fold(0, |sum, cell| sum.saturating_add(cell.parameters())),
-            Self::Dense(layer) => layer.parameters(),
+                .fold(0, |sum, cell| sum.saturating_add(cell.parameter_count())),
+            Self::Dense(layer) => layer.parameter_count(),
         }
     }
 }
@@ -105,18 +107,4 @@ macro_rules! layer_from {
     )*};
 }
 
-layer_from!(Masking, Embedding, Lstm, Bidirectional, StackedRnnCells, Dense);
-
-/// A size of a layer has to be at least one and small enough for the GPU's 32-bit numbers.
-pub(crate) fn check_size(argument: &str, value: usize) -> Result<()> {
-    const LARGEST: usize = 1 << 23;
-    if (1..=LARGEST).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::Value {
-        argument: argument.to_owned(),
-        expected: format!("a number from 1 to {LARGEST}"),
-        found: value.to_string(),
-        repair: "give the layer its real size".to_owned(),
-    })
-}
+layer_from!(Masking, Embedding, Recurrent, Bidirectional, StackedRnnCells, Dense);

@@ -1,12 +1,12 @@
-//! Several LSTM cells as one layer.
+//! Several cells as one layer.
 
-use super::lstm::{Lstm, LstmOptions};
+use super::recurrent::{Recurrent, RecurrentOptions};
 use crate::error::{Error, Result};
 
-/// Several LSTM cells that run one behind the other in every time step, as `keras.layers.RNN([LSTMCell, LSTMCell, …])`
+/// Several cells that run one behind the other in every time step, as `keras.layers.RNN([LSTMCell, LSTMCell, …])`
 /// (`StackedRNNCells`, Keras 3.15).
 ///
-/// Of each [`Lstm`] only what a cell has is used: sizes, activations, weights. What concerns the whole sequence is said
+/// Of each recurrent layer only what a cell has is used: sizes, activations, weights. What concerns the whole sequence is said
 /// to the stack; said to a cell it is refused when the model is built. The output is the last cell's. A masked step leaves
 /// the states of all cells alone.
 ///
@@ -22,11 +22,8 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct StackedRnnCells {
-    cells: Vec<Lstm>,
-    return_sequences: bool,
-    return_state: bool,
-    go_backwards: bool,
-    zero_output_for_mask: bool,
+    cells: Vec<Recurrent>,
+    options: RecurrentOptions,
 }
 
 impl StackedRnnCells {
@@ -38,17 +35,14 @@ impl StackedRnnCells {
     /// assert_eq!(StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).cells().len(), 2);
     /// ```
     #[must_use]
-    pub fn new(cells: impl IntoIterator<Item = Lstm>) -> Self {
+    pub fn new<C: Into<Recurrent>>(cells: impl IntoIterator<Item = C>) -> Self {
         Self {
-            cells: cells.into_iter().collect(),
-            return_sequences: false,
-            return_state: false,
-            go_backwards: false,
-            zero_output_for_mask: false,
+            cells: cells.into_iter().map(Into::into).collect(),
+            options: RecurrentOptions::default(),
         }
     }
 
-    /// As [`Lstm::return_sequences`].
+    /// As [`Lstm::return_sequences`](crate::Lstm::return_sequences).
     ///
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
@@ -60,27 +54,27 @@ impl StackedRnnCells {
     /// ```
     #[must_use]
     pub fn return_sequences(mut self, return_sequences: bool) -> Self {
-        self.return_sequences = return_sequences;
+        self.options.return_sequences = return_sequences;
         self
     }
 
-    /// As [`Lstm::return_state`]; there is one state for each cell.
+    /// As [`Lstm::return_state`](crate::Lstm::return_state); there is one state for each cell.
     ///
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
     /// # use ndarray::Array3;
     /// let layer = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).return_state(true);
     /// let output = layer.on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((2, 6, 3))))?;
-    /// assert_eq!((output.states()[0].cell.dim(), output.states()[1].cell.dim()), ((2, 8), (2, 4)));
+    /// assert_eq!((output.states()[0].hidden().dim(), output.states()[1].hidden().dim()), ((2, 8), (2, 4)));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
     pub fn return_state(mut self, return_state: bool) -> Self {
-        self.return_state = return_state;
+        self.options.return_state = return_state;
         self
     }
 
-    /// As [`Lstm::go_backwards`].
+    /// As [`Lstm::go_backwards`](crate::Lstm::go_backwards).
     ///
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
@@ -94,11 +88,11 @@ impl StackedRnnCells {
     /// ```
     #[must_use]
     pub fn go_backwards(mut self, go_backwards: bool) -> Self {
-        self.go_backwards = go_backwards;
+        self.options.go_backwards = go_backwards;
         self
     }
 
-    /// As [`Lstm::zero_output_for_mask`].
+    /// As [`Lstm::zero_output_for_mask`](crate::Lstm::zero_output_for_mask).
     ///
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences, StackedRnnCells};
@@ -111,7 +105,7 @@ impl StackedRnnCells {
     /// ```
     #[must_use]
     pub fn zero_output_for_mask(mut self, zero_output_for_mask: bool) -> Self {
-        self.zero_output_for_mask = zero_output_for_mask;
+        self.options.zero_output_for_mask = zero_output_for_mask;
         self
     }
 
@@ -120,76 +114,63 @@ impl StackedRnnCells {
     /// ```
     /// # use cellstate::{Lstm, StackedRnnCells};
     /// let stack = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]);
-    /// assert_eq!(stack.cells(), [Lstm::new(3, 8), Lstm::new(8, 4)]);
+    /// assert_eq!(stack.cells(), [Lstm::new(3, 8).into(), Lstm::new(8, 4).into()]);
     /// ```
     #[must_use]
-    pub fn cells(&self) -> &[Lstm] {
+    pub fn cells(&self) -> &[Recurrent] {
         &self.cells
     }
 
-    /// The options of the whole, with the activations of the last cell.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Value`] if there is no cell.
+    /// What the stack was told to do with a sequence.
     ///
     /// ```
     /// # use cellstate::{Lstm, StackedRnnCells};
     /// let stack = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).return_sequences(true);
-    /// assert!(stack.options()?.return_sequences);
-    /// assert!(StackedRnnCells::new([]).options().is_err());
-    /// # Ok::<(), cellstate::Error>(())
+    /// assert!(stack.options().return_sequences);
     /// ```
-    pub fn options(&self) -> Result<LstmOptions> {
-        let last = self.cells.last().ok_or_else(|| Error::Value {
-            argument: "cells of StackedRnnCells".to_owned(),
-            expected: "at least one cell".to_owned(),
-            found: "none".to_owned(),
-            repair: "pass the cells: `StackedRnnCells::new([Lstm::new(…), …])`".to_owned(),
-        })?;
-        Ok(LstmOptions {
-            return_sequences: self.return_sequences,
-            return_state: self.return_state,
-            go_backwards: self.go_backwards,
-            zero_output_for_mask: self.zero_output_for_mask,
-            ..last.options()
-        })
+    #[must_use]
+    pub fn options(&self) -> RecurrentOptions {
+        self.options
     }
 
-    /// The units of the last cell, which are those of the output.
-    pub(crate) fn units(&self) -> usize {
-        self.cells.last().map_or(0, Lstm::units)
+    /// The features of the input: those of the first cell.
+    pub(crate) fn features(&self) -> usize {
+        self.cells.first().map_or(0, Recurrent::features)
+    }
+
+    /// The width of the output: that of the last cell.
+    pub(crate) fn output_width(&self) -> usize {
+        self.cells.last().map_or(0, Recurrent::output_width)
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        self.options()?;
+        if self.cells.is_empty() {
+            return Err(Error::Value {
+                argument: "cells of StackedRnnCells".to_owned(),
+                expected: "at least one cell".to_owned(),
+                found: "none".to_owned(),
+                repair: "pass the cells: `StackedRnnCells::new([Lstm::new(…), …])`".to_owned(),
+            });
+        }
         for (number, cell) in self.cells.iter().enumerate() {
             cell.check()?;
-            let options = cell.options();
-            let said = [
-                ("return_sequences", options.return_sequences),
-                ("return_state", options.return_state),
-                ("go_backwards", options.go_backwards),
-                ("zero_output_for_mask", options.zero_output_for_mask),
-            ];
-            if let Some((option, _)) = said.iter().find(|(_, set)| *set) {
-                return Err(Error::Unsupported {
-                    layer: format!("cell {number} of StackedRnnCells"),
-                    option: format!("{option}(true) on a cell"),
-                    instead: format!("call `{option}(true)` on the StackedRnnCells itself"),
-                });
-            }
+            cell.check_says_nothing("StackedRnnCells", number)?;
         }
         for (number, pair) in self.cells.windows(2).enumerate() {
             if let [before, after] = pair
-                && before.units() != after.features()
+                && before.output_width() != after.features()
             {
                 return Err(Error::Features {
                     layer: format!("cell {} of StackedRnnCells", number + 1),
                     expected: after.features(),
-                    found: before.units(),
+                    found: before.output_width(),
                     shape: Vec::new(),
-                    repair: format!("make it `Lstm::new({}, {})`", before.units(), after.units()),
+                    repair: format!(
+                        "make it `{}::new({}, {})`",
+                        after.cell.layer(),
+                        before.output_width(),
+                        after.units()
+                    ),
                 });
             }
         }

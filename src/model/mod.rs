@@ -1,14 +1,19 @@
 //! Models: checked chains of layers.
 
-pub(crate) mod parts;
+mod check;
+pub(crate) mod plan;
 mod summary;
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use ndarray::ArrayD;
+
+use crate::cell::check_tensor;
+use crate::error::Result;
 use crate::layer::Layer;
-use crate::layer::bidirectional::MergeMode;
-use parts::Parts;
+use crate::parameters::Parameters;
+use check::check_chain;
+use plan::{Plan, parameters_of};
 
 /// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
@@ -24,14 +29,15 @@ use parts::Parts;
 ///     .add(Lstm::new(32, 16))
 ///     .add(Dense::new(16, 1))
 ///     .build()?;
-/// assert_eq!(model.parameters(), 4 * 32 * (2 + 32 + 1) + 4 * 16 * (32 + 16 + 1) + 17);
+/// assert_eq!(model.parameters().count(), 4 * 32 * (2 + 32 + 1) + 4 * 16 * (32 + 16 + 1) + 17);
 /// println!("{model}");
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Model {
     layers: Vec<Layer>,
-    parts: Arc<Parts>,
+    parameters: Parameters,
+    plan: Arc<Plan>,
 }
 
 impl Model {
@@ -46,7 +52,8 @@ impl Model {
         ModelBuilder { layers: Vec::new() }
     }
 
-    /// The layers, the one nearest to the input first.
+    /// The layers as they were added, the one nearest to the input first. The weights that run are those of
+    /// [`parameters`](Self::parameters).
     ///
     /// ```
     /// # use cellstate::{Dense, Lstm, Model};
@@ -69,26 +76,52 @@ impl Model {
     /// ```
     #[must_use]
     pub fn features(&self) -> Option<usize> {
-        self.parts.features
+        self.plan.features
     }
 
-    /// The number of trained values of all layers, Keras's `count_params()`.
+    /// All weights by name, those that were given and those that were drawn.
     ///
     /// ```
     /// # use cellstate::{Dense, Lstm, Model};
     /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
-    /// assert_eq!(model.parameters(), 4 * 8 * (2 + 8 + 1) + (8 + 1));
+    /// let paths: Vec<&str> = model.parameters().iter().map(|parameter| parameter.path()).collect();
+    /// assert_eq!(paths, ["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias", "dense/kernel", "dense/bias"]);
+    /// assert_eq!(model.parameters().count(), 4 * 8 * (2 + 8 + 1) + (8 + 1));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
-    pub fn parameters(&self) -> usize {
-        self.layers
-            .iter()
-            .fold(0, |sum, layer| sum.saturating_add(layer.parameters()))
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
-    pub(crate) fn parts(&self) -> &Arc<Parts> {
-        &self.parts
+    /// Puts other values in the place of a weight's. Runners that were made before keep the old ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if there is no weight with this path, [`Error::Size`] for another shape,
+    /// [`Error::NotFinite`] for NaN or infinity; then nothing is changed.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Device, Model, Sequences};
+    /// # use ndarray::array;
+    /// let mut model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// model.replace_parameter("dense/kernel", array![[2.0], [3.0]].into_dyn())?;
+    /// let output = model.on(&Device::cpu())?.run(&Sequences::from(array![[[10.0, 1.0]]]))?;
+    /// assert_eq!(output.last(), array![[10.0 * 2.0 + 1.0 * 3.0]]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn replace_parameter(&mut self, path: &str, values: ArrayD<f32>) -> Result<()> {
+        let shape = self.parameters.get(path)?.values().shape().to_vec();
+        check_tensor(path, &values.view(), &shape, "the shape of the weight")?;
+        let mut parameters = self.parameters.clone(); // shares all values
+        parameters.replace(path, values.into_shared())?;
+        self.plan = Arc::new(Plan::new(&self.layers, &parameters)?);
+        self.parameters = parameters;
+        Ok(())
+    }
+
+    pub(crate) fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 }
 
@@ -116,7 +149,7 @@ impl ModelBuilder {
     /// ```
     /// # use cellstate::{Dense, Layer, Lstm, Model};
     /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
-    /// assert!(matches!(model.layers(), [Layer::Lstm(_), Layer::Dense(_)]));
+    /// assert!(matches!(model.layers(), [Layer::Recurrent(_), Layer::Dense(_)]));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[allow(clippy::should_implement_trait, reason = "the name is Keras's `model.add`")]
@@ -142,181 +175,12 @@ impl ModelBuilder {
     /// ```
     pub fn build(self) -> Result<Model> {
         check_chain(&self.layers)?;
-        let parts = Arc::new(Parts::new(&self.layers)?);
+        let parameters = parameters_of(&self.layers)?;
+        let plan = Arc::new(Plan::new(&self.layers, &parameters)?);
         Ok(Model {
             layers: self.layers,
-            parts,
+            parameters,
+            plan,
         })
-    }
-}
-
-/// What a layer finds before it.
-#[derive(Clone, Copy, PartialEq)]
-enum Before {
-    /// Nothing yet: the first layer says what the input is.
-    Input,
-    /// A value at every time step.
-    Sequences(usize),
-    /// One value for each sequence.
-    Last(usize),
-    /// The two outputs of a `Bidirectional` that are not merged.
-    Separate,
-}
-
-fn check_chain(layers: &[Layer]) -> Result<()> {
-    if layers.is_empty() {
-        return Err(Error::Value {
-            argument: "layers of the Model".to_owned(),
-            expected: "at least one layer".to_owned(),
-            found: "none".to_owned(),
-            repair: "add one: `Model::builder().add(Lstm::new(features, units))`".to_owned(),
-        });
-    }
-    let mut before = Before::Input;
-    for (position, layer) in layers.iter().enumerate() {
-        let checker = Checker {
-            position,
-            layer,
-            last: position + 1 == layers.len(),
-        };
-        before = checker.check(before)?;
-    }
-    if layers.iter().all(|layer| matches!(layer, Layer::Masking(_))) {
-        return Err(Error::Value {
-            argument: "layers of the Model".to_owned(),
-            expected: "a layer that computes".to_owned(),
-            found: "Masking alone".to_owned(),
-            repair: "add one behind it: `.add(Lstm::new(features, units))`".to_owned(),
-        });
-    }
-    Ok(())
-}
-
-struct Checker<'a> {
-    position: usize,
-    layer: &'a Layer,
-    last: bool,
-}
-
-impl Checker<'_> {
-    fn check(&self, before: Before) -> Result<Before> {
-        if before == Before::Separate {
-            return Err(self.chain(
-                "one value at every step",
-                "the two outputs of a Bidirectional with MergeMode::Separate",
-                "merge them (MergeMode::Concat), or make the Bidirectional the last layer",
-            ));
-        }
-        match self.layer {
-            Layer::Masking(masking) => {
-                if masking.mask_value().is_nan() {
-                    return Err(Error::Value {
-                        argument: "mask_value of the Masking layer".to_owned(),
-                        expected: "a number".to_owned(),
-                        found: "NaN, which equals nothing, so no step would be masked".to_owned(),
-                        repair: "call `Sequences::mask_missing` to mask steps with NaN".to_owned(),
-                    });
-                }
-                self.first(before, "put it first, or give the mask with `Sequences::with_mask`")?;
-                Ok(Before::Input)
-            }
-            Layer::Embedding(embedding) => {
-                embedding.check()?;
-                if self.position != 0 {
-                    return Err(self.chain(
-                        "tokens, straight from the input",
-                        "another layer",
-                        "put the Embedding first; its `mask_zero(true)` masks token 0",
-                    ));
-                }
-                Ok(Before::Sequences(embedding.output_dim()))
-            }
-            Layer::Dense(dense) => {
-                dense.check()?;
-                self.features(before, dense.features())?;
-                Ok(match before {
-                    Before::Last(_) => Before::Last(dense.units()),
-                    _ => Before::Sequences(dense.units()),
-                })
-            }
-            Layer::Lstm(lstm) => {
-                lstm.check()?;
-                let options = lstm.options();
-                self.recurrent(before, lstm.features(), options.return_state)?;
-                Ok(after(options.return_sequences, lstm.units()))
-            }
-            Layer::StackedRnnCells(stack) => {
-                stack.check()?;
-                let options = stack.options()?;
-                let features = stack.cells().first().map_or(0, |cell| cell.features());
-                self.recurrent(before, features, options.return_state)?;
-                Ok(after(options.return_sequences, stack.units()))
-            }
-            Layer::Bidirectional(layer) => {
-                layer.check()?;
-                let options = layer.forward().options();
-                self.recurrent(before, layer.forward().features(), options.return_state)?;
-                Ok(match layer.merge() {
-                    MergeMode::Separate => Before::Separate,
-                    _ => after(options.return_sequences, layer.width()),
-                })
-            }
-        }
-    }
-
-    fn first(&self, before: Before, repair: &str) -> Result<()> {
-        if before == Before::Input && self.position == 0 {
-            return Ok(());
-        }
-        Err(self.chain("the input itself", "another layer", repair))
-    }
-
-    fn recurrent(&self, before: Before, features: usize, return_state: bool) -> Result<()> {
-        if let Before::Last(_) = before {
-            return Err(self.chain(
-                "a value at every time step (batch, time_steps, features)",
-                "only the last output (batch, units)",
-                "call `return_sequences(true)` on the recurrent layer before it",
-            ));
-        }
-        if return_state && !self.last {
-            return Err(Error::Unsupported {
-                layer: format!("layer {} ({})", self.position, self.layer.class()),
-                option: "return_state(true) on a layer that is not the last".to_owned(),
-                instead: "`run_from` gives the states of all layers".to_owned(),
-            });
-        }
-        self.features(before, features)
-    }
-
-    fn features(&self, before: Before, expected: usize) -> Result<()> {
-        match before {
-            Before::Sequences(found) | Before::Last(found) if found != expected => Err(Error::Features {
-                layer: format!("layer {} ({})", self.position, self.layer.class()),
-                expected,
-                found,
-                shape: Vec::new(),
-                repair: format!("make it take {found} features, or give the layer before it {expected} units"),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn chain(&self, expected: &str, found: &str, repair: &str) -> Error {
-        Error::Chain {
-            position: self.position,
-            layer: self.layer.class().to_owned(),
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-            repair: repair.to_owned(),
-        }
-    }
-}
-
-fn after(return_sequences: bool, units: usize) -> Before {
-    if return_sequences {
-        Before::Sequences(units)
-    } else {
-        Before::Last(units)
     }
 }

@@ -14,7 +14,7 @@ impl fmt::Display for Model {
             .iter()
             .map(|layer| {
                 let shape = shape_after(layer, &mut sequences, self.features());
-                [layer.class().to_owned(), shape, layer.parameters().to_string()]
+                [layer.class().to_owned(), shape, layer.parameter_count().to_string()]
             })
             .collect();
         let head = ["layer", "output", "parameters"].map(str::to_owned);
@@ -37,15 +37,19 @@ impl fmt::Display for Model {
             Some(features) => format!("(batch, time_steps, {features})"),
             None => "tokens (batch, time_steps)".to_owned(),
         };
-        write!(formatter, "input {input}, {} parameters in all", self.parameters())
+        write!(
+            formatter,
+            "input {input}, {} parameters in all",
+            self.parameters().count()
+        )
     }
 }
 
 fn shape_after(layer: &Layer, sequences: &mut bool, features: Option<usize>) -> String {
     let recurrent = match layer {
-        Layer::Lstm(lstm) => Some(lstm.options().return_sequences),
+        Layer::Recurrent(layer) => Some(layer.options().return_sequences),
         Layer::Bidirectional(layer) => Some(layer.forward().options().return_sequences),
-        Layer::StackedRnnCells(stack) => stack.options().ok().map(|options| options.return_sequences),
+        Layer::StackedRnnCells(stack) => Some(stack.options().return_sequences),
         Layer::Masking(_) | Layer::Embedding(_) | Layer::Dense(_) => None,
     };
     *sequences = recurrent.unwrap_or(*sequences);
@@ -60,13 +64,13 @@ fn shape_after(layer: &Layer, sequences: &mut bool, features: Option<usize>) -> 
         Layer::Masking(_) => shape(features.unwrap_or(0)),
         Layer::Embedding(embedding) => shape(embedding.output_dim()),
         Layer::Dense(dense) => shape(dense.units()),
-        Layer::Lstm(lstm) => shape(lstm.units()),
-        Layer::StackedRnnCells(stack) => shape(stack.units()),
+        Layer::Recurrent(layer) => shape(layer.output_width()),
+        Layer::StackedRnnCells(stack) => shape(stack.output_width()),
         Layer::Bidirectional(layer) if layer.merge() == MergeMode::Separate => {
             format!(
                 "{} and {}",
-                shape(layer.forward().units()),
-                shape(layer.backward().units())
+                shape(layer.forward().output_width()),
+                shape(layer.backward().output_width())
             )
         }
         Layer::Bidirectional(layer) => shape(layer.width()),

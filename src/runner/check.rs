@@ -9,10 +9,10 @@ use crate::state::State;
 impl Runner {
     /// What the model reads of a batch, if it is the kind and the features that it takes.
     pub(super) fn check_input<'a>(&self, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
-        match (self.parts.features, sequences.values(), sequences.tokens()) {
+        match (self.plan.features, sequences.values(), sequences.tokens()) {
             (None, _, Some(tokens)) => Ok(Input::Tokens(tokens)),
             (None, _, None) => Err(Error::InputKind {
-                layer: self.parts.reader.clone(),
+                layer: self.plan.reader.clone(),
                 expected: "tokens (batch, time_steps) of i32",
                 found: "numbers (batch, time_steps, features) of f32",
                 repair: "pass an Array2<i32> of token numbers".to_owned(),
@@ -31,7 +31,7 @@ impl Runner {
                 };
                 let shape = values.shape().to_vec();
                 Err(Error::Features {
-                    layer: self.parts.reader.clone(),
+                    layer: self.plan.reader.clone(),
                     expected,
                     found,
                     shape,
@@ -39,7 +39,7 @@ impl Runner {
                 })
             }
             (Some(features), None, _) => Err(Error::InputKind {
-                layer: self.parts.reader.clone(),
+                layer: self.plan.reader.clone(),
                 expected: "numbers (batch, time_steps, features) of f32",
                 found: "tokens (batch, time_steps) of i32",
                 repair: format!(
@@ -52,29 +52,38 @@ impl Runner {
 
     /// Whether the states are those of this model, for this batch.
     pub(super) fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
-        let repair = || format!("begin with `runner.zero_state({batch})`");
-        if states.len() != self.parts.cells.len() {
+        let repair = || {
+            format!(
+                "begin with `runner.zero_state({batch})`, or make them fit: `states.select(&rows)` takes some sequences, \
+                 `States::concat(&[&states, &others])` joins batches"
+            )
+        };
+        if states.len() != self.plan.cells.len() {
             return Err(Error::Size {
                 argument: "states".to_owned(),
                 expected: format!(
-                    "one state for each of the {} LSTMs of the model",
-                    self.parts.cells.len()
+                    "one state for each of the {} recurrent layers of the model",
+                    self.plan.cells.len()
                 ),
                 found: format!("{} states", states.len()),
-                repair: repair(),
+                repair: format!(
+                    "begin with `runner.zero_state({batch})`; where that gives none, `runner.try_zero_state({batch})` says why"
+                ),
             });
         }
-        for (number, (state, cell)) in states.iter().zip(&self.parts.cells).enumerate() {
-            let wanted = (batch, cell.units());
-            for (name, part) in [("hidden", &state.hidden), ("cell", &state.cell)] {
-                if part.dim() != wanted {
-                    return Err(Error::Size {
-                        argument: format!("states[{number}].{name}"),
-                        expected: format!("shape (batch, units) = {wanted:?}"),
-                        found: format!("shape {:?}", part.dim()),
-                        repair: repair(),
-                    });
-                }
+        for (number, (state, planned)) in states.iter().zip(&self.plan.cells).enumerate() {
+            let wanted: Vec<[usize; 2]> = planned.cell.state_widths().map(|width| [batch, width]).collect();
+            let found: Vec<&[usize]> = state.arrays().map(|array| array.shape()).collect();
+            if found != wanted {
+                return Err(Error::Size {
+                    argument: format!("states[{number}]"),
+                    expected: format!(
+                        "arrays (batch, units) of shapes {wanted:?} for the {}",
+                        planned.cell.class()
+                    ),
+                    found: format!("shapes {found:?}"),
+                    repair: repair(),
+                });
             }
         }
         Ok(())

@@ -6,22 +6,21 @@ use crate::schedule::check_steps;
 use crate::state::{State, States};
 
 impl Runner {
-    /// The state in which a batch begins: zeros, one [`State`] (batch, units) for each LSTM, in the order of [`States`].
+    /// The state in which a batch begins: zeros, one [`State`] for each recurrent layer, in the order of [`States`].
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Device, Lstm};
     /// let states = Bidirectional::new(Lstm::new(2, 8)).on(&Device::cpu())?.zero_state(3);
     /// assert_eq!(states.len(), 2); // forward, backward
-    /// assert_eq!(states[1].cell.dim(), (3, 8));
+    /// assert_eq!(states[1].hidden().dim(), (3, 8));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     ///
-    /// It takes 8 bytes for each sequence and unit, and as with a `Vec` it is the end of the program if there is no such
-    /// memory: where `batch` comes from outside, call [`Runner::try_zero_state`].
+    /// It takes 8 bytes for each sequence and unit of an LSTM, 4 for others. Where there is no such memory it gives no states at
+    /// all, which [`Runner::run_from`] refuses: where `batch` comes from outside, call [`Runner::try_zero_state`].
     #[must_use]
     pub fn zero_state(&self, batch: usize) -> States {
-        let cells = self.parts.cells.iter();
-        States::new(cells.map(|cell| State::zeros(batch, cell.units())).collect())
+        self.try_zero_state(batch).unwrap_or_else(|_| States::new(Vec::new()))
     }
 
     /// As [`Runner::zero_state`], for a number of sequences that nobody has checked.
@@ -40,8 +39,10 @@ impl Runner {
     /// ```
     pub fn try_zero_state(&self, batch: usize) -> Result<States> {
         check_steps(batch, 1)?;
-        let cells = self.parts.cells.iter();
-        let states: Result<_> = cells.map(|cell| State::try_zeros(batch, cell.units())).collect();
+        let cells = self.plan.cells.iter();
+        let states: Result<_> = cells
+            .map(|cell| State::zeros(batch, cell.cell.state_widths()))
+            .collect();
         Ok(States::new(states?))
     }
 

@@ -28,6 +28,7 @@ mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
 mod team;
+mod threads;
 mod tuning;
 #[path = "../support/zoo.rs"]
 mod zoo;

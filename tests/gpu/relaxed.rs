@@ -7,7 +7,7 @@ use cellstate::{
 use half::f16;
 use ndarray::{Array2, Array3, ArrayD};
 
-use super::adapters::{adapters, floor, open};
+use super::adapters::{adapters, floor, open, open_alone};
 use super::devices;
 use super::support::{
     judge::{assert_close, assert_same_bits},
@@ -30,35 +30,27 @@ fn gpus() -> Vec<Device> {
 
 fn weights(random: &mut Random, features: usize, units: usize) -> LstmWeights {
     let spec = random.cell(features, units);
-    LstmWeights {
-        kernel: spec.kernel,
-        recurrent_kernel: spec.recurrent_kernel,
-        bias: spec.bias,
-    }
+    let bias = spec.bias.map(|bias| bias.row(0).to_owned());
+    LstmWeights::new(spec.kernel, spec.recurrent_kernel, bias)
 }
 
 fn rounded(weights: &LstmWeights) -> LstmWeights {
     let round = |weights: &Array2<f32>| weights.mapv(|weight| f16::from_f32(weight).to_f32());
-    LstmWeights {
-        kernel: round(&weights.kernel),
-        recurrent_kernel: round(&weights.recurrent_kernel),
-        bias: weights.bias.clone(),
-    }
+    LstmWeights::new(
+        round(&weights.kernel),
+        round(&weights.recurrent_kernel),
+        weights.bias.clone(),
+    )
 }
 
 /// What the weights of one direction or two are put into.
 type Wrap = dyn Fn(&[LstmWeights]) -> Layer;
 
 fn lstm(weights: &LstmWeights) -> Lstm {
-    let LstmWeights {
-        kernel,
-        recurrent_kernel,
-        bias,
-    } = weights.clone();
-    Lstm::new(kernel.nrows(), recurrent_kernel.nrows())
+    Lstm::new(weights.kernel.nrows(), weights.recurrent_kernel.nrows())
         .return_sequences(true)
         .return_state(true)
-        .with_weights(kernel, recurrent_kernel, bias)
+        .with(weights.clone())
         .unwrap()
 }
 
@@ -97,14 +89,14 @@ impl Case {
     fn run(&self, runner: &Runner) -> Vec<ArrayD<f32>> {
         let mut states = runner.zero_state(self.sequences.batch());
         for (place, (hidden, cell)) in self.initial.iter().enumerate() {
-            states[place].hidden.assign(hidden);
-            states[place].cell.assign(cell);
+            states[place].hidden_mut().assign(hidden);
+            states[place].cell_mut().unwrap().assign(cell);
         }
         let output = runner.run_from(&self.sequences, &mut states).unwrap();
         let mut all = vec![output.values().to_owned()];
         for place in 0..self.initial.len() {
-            all.push(states[place].hidden.clone().into_dyn());
-            all.push(states[place].cell.clone().into_dyn());
+            all.push(states[place].hidden().to_owned().into_dyn());
+            all.push(states[place].cell().unwrap().to_owned().into_dyn());
         }
         all
     }
@@ -211,14 +203,16 @@ fn weights_at_the_ends_of_half_precision() {
             }
         });
         let cases: Vec<Case> = cases.collect();
-        for device in gpus() {
+        for adapter in adapters() {
+            let opened = open_alone(&adapter);
+            let device = &opened.device;
             for strategy in STRATEGIES {
-                let bytes = || device.gpu().unwrap().counters().bytes();
+                let bytes = || opened.gpu.counters().bytes();
                 let settings = Settings::new().strategy(strategy);
                 let before = bytes();
-                let full = on(&device, layer(&same), &settings).unwrap();
+                let full = on(device, layer(&same), &settings).unwrap();
                 let between = bytes();
-                let relaxed = on(&device, layer(&special), &settings.precision(Precision::Relaxed)).unwrap();
+                let relaxed = on(device, layer(&special), &settings.precision(Precision::Relaxed)).unwrap();
                 let smaller = bytes() - between < between - before;
                 assert!(halves || !smaller, "{largest} in halves");
                 for (case, end) in cases.iter().zip(&ends) {
@@ -309,11 +303,11 @@ fn the_error_of_relaxed_precision() {
         for units in [64, 128, 256, 512] {
             let mut random = Random::new(units as u64);
             let (features, limit) = (units / 2, 1.0 / (units as f32).sqrt());
-            let weights = LstmWeights {
-                kernel: random.array2((features, 4 * units), limit),
-                recurrent_kernel: random.array2((units, 4 * units), limit),
-                bias: Some(random.array1(4 * units, limit)),
-            };
+            let weights = LstmWeights::new(
+                random.array2((features, 4 * units), limit),
+                random.array2((units, 4 * units), limit),
+                Some(random.array1(4 * units, limit)),
+            );
             let sequences = Sequences::from(random.array3((2, time_steps, features), 1.0));
             let [full, relaxed] = [Precision::Full, Precision::Relaxed].map(|precision| {
                 let runner = on(

@@ -30,11 +30,11 @@ fn rows_run_counts_the_valid_steps_of_every_direction() {
     let random = &mut Random::new(1);
     let mask = Array2::from_shape_fn((3, 10), |(row, step)| step < [10, 4, 0][row]);
     let input = random.array3((3, 10, 3), 1.0);
-    let lstm = LayerSpec::Lstm {
+    let lstm = LayerSpec::Recurrent {
         cell: random.cell(3, 5),
         options: OPTIONS,
     };
-    let next = LayerSpec::Lstm {
+    let next = LayerSpec::Recurrent {
         cell: random.cell(5, 4),
         options: OPTIONS,
     };
@@ -101,16 +101,16 @@ fn nan_in_a_valid_step_stays_in_its_sequence() {
     let first = random.cell(3, 5);
     let second = random.cell(5, 4);
     let layers = [
-        vec![LayerSpec::Lstm {
+        vec![LayerSpec::Recurrent {
             cell: first.clone(),
             options: OPTIONS,
         }],
         vec![
-            LayerSpec::Lstm {
+            LayerSpec::Recurrent {
                 cell: first.clone(),
                 options: OPTIONS,
             },
-            LayerSpec::Lstm {
+            LayerSpec::Recurrent {
                 cell: second.clone(),
                 options: OPTIONS,
             },
@@ -223,7 +223,7 @@ fn every_activation_passes_nan() {
 #[test]
 fn infinity_in_a_valid_step_saturates_the_gates() {
     let random = &mut Random::new(6);
-    let layers = [LayerSpec::Lstm {
+    let layers = [LayerSpec::Recurrent {
         cell: random.cell(1, 5),
         options: OPTIONS,
     }];
@@ -244,7 +244,7 @@ fn infinity_in_a_valid_step_saturates_the_gates() {
 #[test]
 fn more_than_65536_passes_of_units_and_time_steps() {
     let random = &mut Random::new(8);
-    let layers = [LayerSpec::Lstm {
+    let layers = [LayerSpec::Recurrent {
         cell: random.cell(2, 300),
         options: OPTIONS,
     }];

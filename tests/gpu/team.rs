@@ -4,7 +4,7 @@
 use cellstate::{Bidirectional, Device, Error, Gpu, Lstm, Model, Sequences, Settings, Strategy};
 use ndarray::Array3;
 
-use super::devices;
+use super::{adapters as own, devices};
 
 /// (features, units, batch, time_steps): units that no two workgroups share evenly, positions past a tile, and more steps and
 /// tiles than a launch has.
@@ -64,8 +64,8 @@ fn teams_give_the_numbers_of_the_cpu() {
                 for batch_of in [full.clone(), full.clone().with_lengths(&lengths).unwrap()] {
                     let mut states = cpu.zero_state(batch);
                     for (number, state) in states.iter_mut().enumerate() {
-                        state.hidden.fill(0.25);
-                        state.cell.fill(0.5 - number as f32);
+                        state.hidden_mut().fill(0.25);
+                        state.cell_mut().unwrap().fill(0.5 - number as f32);
                     }
                     let mut on_cpu = states.clone();
                     let got = teams.run_from(&batch_of, &mut states).unwrap();
@@ -81,11 +81,18 @@ fn teams_give_the_numbers_of_the_cpu() {
                     assert_eq!(wrong, 0, "{name}: outputs");
                     for (got, want) in states.iter().zip(on_cpu.iter()) {
                         assert!(
-                            !got.hidden.iter().zip(&want.hidden).any(|(&got, &want)| far(got, want)),
+                            !got.hidden()
+                                .iter()
+                                .zip(want.hidden())
+                                .any(|(&got, &want)| far(got, want)),
                             "{name}: h"
                         );
                         assert!(
-                            !got.cell.iter().zip(&want.cell).any(|(&got, &want)| far(got, want)),
+                            !got.cell()
+                                .unwrap()
+                                .iter()
+                                .zip(want.cell().unwrap())
+                                .any(|(&got, &want)| far(got, want)),
                             "{name}: c"
                         );
                     }
@@ -128,9 +135,10 @@ fn teams_get_to_the_end() {
 /// What teams need on the GPU is told beforehand, and made once.
 #[test]
 fn teams_take_the_memory_that_is_told() {
-    for (device, _) in adapters() {
+    for adapter in own::adapters() {
+        let opened = own::open_alone(&adapter);
         for model in models(3, 70) {
-            let Ok(runner) = model.on_with(&device, &Settings::new().strategy(Strategy::Team)) else {
+            let Ok(runner) = model.on_with(&opened.device, &Settings::new().strategy(Strategy::Team)) else {
                 continue;
             };
             let counters = runner.gpu().unwrap().counters();

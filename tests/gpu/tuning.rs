@@ -1,12 +1,12 @@
 //! What is measured is used, shared and kept; a tuning file may hold anything.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use cellstate::{Bidirectional, Device, Error, Lstm, Model, Runner, Settings, Strategy};
 
-use super::adapters::{adapters, floor, open};
-use super::devices::devices;
+use super::adapters::{Opened, adapters, floor, open, open_alone};
 use super::zoo::{check, kinds};
 
 /// A new, empty folder for one test.
@@ -29,16 +29,35 @@ fn strategies(runner: &Runner, batch: usize, time_steps: usize) -> Vec<Strategy>
     runner.explain(batch, time_steps).unwrap().strategies().to_vec()
 }
 
-/// The names of the adapters; each call of `Device::named` opens a device that knows nothing yet.
-fn names() -> Vec<String> {
-    devices().iter().skip(1).map(Device::name).collect()
+/// A runner on a device of its own, which knows nothing yet.
+struct Fresh {
+    runner: Runner,
+    _opened: Opened,
+}
+
+impl Deref for Fresh {
+    type Target = Runner;
+
+    fn deref(&self) -> &Runner {
+        &self.runner
+    }
+}
+
+fn fresh(adapter: &wgpu::Adapter, model: &Model, settings: &Settings) -> cellstate::Result<Fresh> {
+    let opened = open_alone(adapter);
+    let runner = model.on_with(&opened.device, settings)?;
+    Ok(Fresh {
+        runner,
+        _opened: opened,
+    })
 }
 
 #[test]
 fn the_fastest_is_used_by_all_runners_on_the_gpu() {
-    for name in names() {
-        let device = Device::named(&name).unwrap();
-        let runner = model().on(&device).unwrap();
+    for adapter in adapters() {
+        let opened = open_alone(&adapter);
+        let device = &opened.device;
+        let runner = model().on(device).unwrap();
         let before = runner.explain(5, 30).unwrap();
         assert!(before.to_string().contains("tuned: nothing"), "{before}");
         let tuning = runner.tune(5, 30).unwrap();
@@ -51,7 +70,7 @@ fn the_fastest_is_used_by_all_runners_on_the_gpu() {
             assert_eq!(least.strategy, layer.fastest, "{tuning}");
             assert!(!least.step.is_zero(), "{tuning}");
         }
-        for runner in [&runner, &model().on(&device).unwrap()] {
+        for runner in [&runner, &model().on(device).unwrap()] {
             let after = runner.explain(8, 32).unwrap(); // the same powers of two
             assert_eq!(after.strategies(), fastest, "{after}");
             assert_eq!(
@@ -64,14 +83,14 @@ fn the_fastest_is_used_by_all_runners_on_the_gpu() {
         }
         // what is asked for by name stands before it
         for strategy in [Strategy::Step, Strategy::Solo] {
-            let asked = model().on_with(&device, &Settings::new().strategy(strategy)).unwrap();
+            let asked = model().on_with(device, &Settings::new().strategy(strategy)).unwrap();
             assert_eq!(strategies(&asked, 5, 30), [strategy; 3]);
             let tuning = asked.tune(5, 30).unwrap().to_string();
             assert!(tuning.contains("Settings::strategy asks for"), "{tuning}");
             assert_eq!(strategies(&asked, 5, 30), [strategy; 3]);
         }
-        let fresh = model().on(&Device::named(&name).unwrap()).unwrap();
-        assert!(fresh.explain(5, 30).unwrap().to_string().contains("tuned: nothing"));
+        let other = fresh(&adapter, &model(), &Settings::new()).unwrap();
+        assert!(other.explain(5, 30).unwrap().to_string().contains("tuned: nothing"));
     }
 }
 
@@ -108,8 +127,8 @@ fn answers_survive_in_a_file() {
     let folder = folder("answers");
     let path = folder.join("tuning");
     let settings = Settings::new().tuning_file(&path);
-    for name in names() {
-        let new = || model().on_with(&Device::named(&name).unwrap(), &settings).unwrap();
+    for adapter in adapters() {
+        let new = || fresh(&adapter, &model(), &settings).unwrap();
         let runner = new();
         assert!(!path.exists(), "only a tuning writes");
         runner.tune(5, 30).unwrap();
@@ -171,21 +190,16 @@ fn what_cannot_be_done_is_not_done() {
     let folder = folder("impossible");
     let path = folder.join("tuning");
     let settings = Settings::new().tuning_file(&path);
-    for name in names() {
+    for adapter in adapters() {
         let softmax = Lstm::new(3, 8).activation(cellstate::Activation::Softmax);
         let model = Model::builder().add(softmax).build().unwrap();
-        Lstm::new(3, 8).on(&Device::named(&name).unwrap()).unwrap();
         let tuned = Model::builder().add(Lstm::new(3, 8)).build().unwrap();
-        tuned
-            .on_with(&Device::named(&name).unwrap(), &settings)
-            .unwrap()
-            .tune(4, 4)
-            .unwrap();
+        fresh(&adapter, &tuned, &settings).unwrap().tune(4, 4).unwrap();
         let text = fs::read_to_string(&path).unwrap();
         let line = text.lines().last().unwrap().rsplit_once(" | ").unwrap().0.to_owned();
         for strategy in [Strategy::Solo, Strategy::Team] {
             fs::write(&path, format!("{line} | {strategy}\n")).unwrap();
-            let runner = model.on_with(&Device::named(&name).unwrap(), &settings).unwrap();
+            let runner = fresh(&adapter, &model, &settings).unwrap();
             let explained = runner.explain(4, 4).unwrap();
             assert_eq!(explained.strategies(), [Strategy::Step], "{explained}");
             let tuning = runner.tune(4, 4).unwrap();
@@ -200,8 +214,8 @@ fn what_cannot_be_done_is_not_done() {
 fn a_hostile_file_is_no_panic() {
     let folder = folder("hostile");
     let path = folder.join("tuning");
-    for name in names() {
-        let on = |path: &Path| model().on_with(&Device::named(&name).unwrap(), &Settings::new().tuning_file(path));
+    for adapter in adapters() {
+        let on = |path: &Path| fresh(&adapter, &model(), &Settings::new().tuning_file(path));
         let refused = |result: cellstate::Result<()>, path: &Path| {
             let error = result.unwrap_err();
             let text = error.to_string();

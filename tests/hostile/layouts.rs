@@ -1,6 +1,6 @@
 //! Arrays that do not lie in memory row by row give what their copies give.
 
-use cellstate::{Dense, Embedding, Lstm, Model, Runner, Sequences, States};
+use cellstate::{Dense, Embedding, Lstm, Model, Runner, Sequences, State, States};
 use ndarray::{Array, Array1, Array2, Array3, Dimension, ShapeBuilder, Slice};
 
 use super::devices::devices;
@@ -36,9 +36,12 @@ fn laid_out<A: Copy + Default, D: Dimension>(array: &Array<A, D>, (_, step, firs
 /// What the layouts must not change: the outputs and the final states.
 fn ran(runner: &Runner, sequences: &Sequences<'_>, mut states: States) -> Vec<ndarray::ArrayD<f32>> {
     let output = runner.run_from(sequences, &mut states).unwrap();
-    let states = states
-        .iter()
-        .flat_map(|state| [state.hidden.clone().into_dyn(), state.cell.clone().into_dyn()]);
+    let states = states.iter().flat_map(|state| {
+        [
+            state.hidden().to_owned().into_dyn(),
+            state.cell().unwrap().to_owned().into_dyn(),
+        ]
+    });
     std::iter::once(output.values().to_owned()).chain(states).collect()
 }
 
@@ -93,8 +96,7 @@ fn the_layout_of_inputs_weights_masks_and_states_changes_nothing() {
     let state = random.state(6, 5);
     let states = |runner: &Runner, layout: Layout| {
         let mut states = runner.zero_state(6);
-        states[0].hidden = laid_out(&state.0, layout);
-        states[0].cell = laid_out(&state.1, layout);
+        states[0] = State::with_cell(laid_out(&state.0, layout), laid_out(&state.1, layout)).unwrap();
         states
     };
     for device in devices() {

@@ -75,6 +75,10 @@ fn inputs_of_the_wrong_shape_or_kind() {
     }
 }
 
+fn with_cell(hidden: (usize, usize), cell: (usize, usize)) -> State {
+    State::with_cell(Array2::zeros(hidden), Array2::zeros(cell)).unwrap()
+}
+
 /// States other than those of `runner` for a batch of 2, each with what is wrong with it.
 fn wrong_states(runner: &Runner) -> Vec<(&'static str, States)> {
     let cpu = Device::cpu();
@@ -84,34 +88,28 @@ fn wrong_states(runner: &Runner) -> Vec<(&'static str, States)> {
         states
     };
     vec![
-        ("states[0].hidden", runner.zero_state(0)),
-        ("states[0].hidden", runner.zero_state(1)),
-        ("states[0].hidden", runner.zero_state(3)),
+        ("states[0]", runner.zero_state(0)),
+        ("states[0]", runner.zero_state(1)),
+        ("states[0]", runner.zero_state(3)),
         (
-            "one state for each of the 2 LSTMs",
+            "one state for each of the 2 recurrent layers",
             Lstm::new(3, 4).on(&cpu).unwrap().zero_state(2),
         ),
         (
-            "one state for each of the 2 LSTMs",
+            "one state for each of the 2 recurrent layers",
             Embedding::new(3, 4).on(&cpu).unwrap().zero_state(2),
         ),
         (
-            "states[0].hidden",
+            "states[0]",
             Bidirectional::new(Lstm::new(3, 5)).on(&cpu).unwrap().zero_state(2),
         ),
+        ("states[1]", edited(&|states| states[1] = with_cell((2, 5), (2, 4)))),
+        ("states[1]", edited(&|states| states[1] = with_cell((5, 2), (5, 2)))),
         (
-            "states[1].cell",
-            edited(&|states| states[1].cell = Array2::zeros((2, 4))),
+            "states[0]",
+            edited(&|states| states[0] = State::new(states[0].hidden().to_owned())),
         ),
-        (
-            "states[1].hidden",
-            edited(&|states| states[1].hidden = Array2::zeros((5, 2))),
-        ),
-        (
-            "states[0].cell",
-            edited(&|states| states[0].cell = Array2::zeros((0, 0))),
-        ),
-        ("states[0].hidden", edited(&|states| states.swap(0, 1))),
+        ("states[0]", edited(&|states| states.swap(0, 1))),
     ]
 }
 
@@ -178,14 +176,11 @@ fn rows_of_states_that_are_not_there() {
         );
         refused!(states[0].reset_row(row), Error::Value { .. }, "below the batch of 2");
     }
-    // a state whose halves do not fit
-    let mut odd = State {
-        hidden: Array2::ones((3, 2)),
-        cell: Array2::ones((1, 2)),
-    };
-    refused!(odd.reset_row(1), Error::Value { .. }, "below the batch of 1");
-    odd.reset_row(0).unwrap();
-    states[1] = odd;
+    // halves that do not fit each other are no state
+    let odd = State::with_cell(Array2::ones((3, 2)), Array2::ones((1, 2)));
+    refused!(odd, Error::Size { .. }, "for the batch of 3", "the same sequences");
+    // a state of a smaller batch than the others
+    states[1] = with_cell((1, 2), (1, 2));
     let with_odd = states.clone();
     refused!(states.reset_row(1), Error::Value { .. }, "below the batch of 1");
     assert_eq!(states, with_odd, "one state was reset, another not");
@@ -195,9 +190,9 @@ fn rows_of_states_that_are_not_there() {
     assert!(
         states
             .iter()
-            .all(|state| state.hidden.row(0).iter().all(|&value| value == 0.0))
+            .all(|state| state.hidden().row(0).iter().all(|&value| value == 0.0))
     );
-    assert_eq!(states[1].hidden.row(1), before[1].hidden.row(1));
+    assert_eq!(states[1].hidden().row(1), before[1].hidden().row(1));
     states.reset();
     assert_eq!(states, runner.zero_state(2));
     assert!(runner.zero_state(0).reset_row_is_refused());
@@ -235,8 +230,8 @@ fn nan_in_a_state() {
         let runner = model().on(&device).unwrap();
         let clean = runner.run(&numbers(3, 4, 3)).unwrap().last();
         for spoil in [
-            |state: &mut State| state.hidden[[1, 0]] = f32::NAN,
-            |state: &mut State| state.cell.row_mut(1).fill(f32::NAN),
+            |state: &mut State| state.hidden_mut()[[1, 0]] = f32::NAN,
+            |state: &mut State| state.cell_mut().unwrap().row_mut(1).fill(f32::NAN),
         ] {
             let mut states = runner.zero_state(3);
             spoil(&mut states[0]);
@@ -251,7 +246,7 @@ fn nan_in_a_state() {
                 assert!(
                     states
                         .iter()
-                        .all(|state| state.cell.row(row).iter().all(|value| value.is_finite()))
+                        .all(|state| state.cell().unwrap().row(row).iter().all(|value| value.is_finite()))
                 );
             }
         }

@@ -21,7 +21,6 @@ fn every_public_type_is_send_sync_and_debug() {
     shared::<Dense>();
     shared::<DenseWeights>();
     shared::<Device>();
-    shared::<Direction>();
     shared::<Embedding>();
     shared::<Error>();
     shared::<Gpu>();
@@ -38,7 +37,11 @@ fn every_public_type_is_send_sync_and_debug() {
     shared::<Output>();
     shared::<Padding>();
     shared::<Runner>();
-    shared::<Schedule>();
+    shared::<Recurrent>();
+    shared::<Gru>();
+    shared::<SimpleRnn>();
+    shared::<Parameters>();
+    shared::<Parameter>();
     shared::<Sequences<'static>>();
     shared::<Side>();
     shared::<StackedRnnCells>();

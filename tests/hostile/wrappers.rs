@@ -257,7 +257,7 @@ fn bidirectional_layers_that_disagree() {
 fn stacked_cells_that_do_not_stack() {
     let cpu = Device::cpu();
     refused!(
-        StackedRnnCells::new([]).on(&cpu),
+        StackedRnnCells::new::<Lstm>([]).on(&cpu),
         Error::Value { .. },
         "at least one cell",
         "StackedRnnCells::new(["

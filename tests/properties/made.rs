@@ -75,7 +75,7 @@ pub(crate) fn make(sizes: Sizes, kind: Layers) -> Made {
     let mut random = Random::new(seed);
     let layers = random_layers(&mut random, features, units, kind);
     let cells = layers.iter().flat_map(LayerSpec::cells);
-    let initial = cells.map(|cell| random.state(batch, cell.units())).collect();
+    let initial = cells.map(|cell| random.state_of(batch, cell)).collect();
     let input = random.array3((batch, time_steps, features), 1.0);
     let mask = pattern.mask(batch, time_steps, &mut random);
     Made {
@@ -140,7 +140,7 @@ fn random_layers(random: &mut Random, features: usize, units: usize, kind: Layer
             _ => {
                 let cell = cell(random, width, units);
                 width = units;
-                LayerSpec::Lstm { cell, options }
+                LayerSpec::Recurrent { cell, options }
             }
         });
     }
@@ -155,7 +155,7 @@ fn random_layers(random: &mut Random, features: usize, units: usize, kind: Layer
     if !separate && kind != Layers::Padded && random.below(3) == 0 {
         match layers.last_mut() {
             Some(
-                LayerSpec::Lstm { options, .. }
+                LayerSpec::Recurrent { options, .. }
                 | LayerSpec::StackedCells { options, .. }
                 | LayerSpec::Bidirectional { options, .. },
             ) => options.return_state = false,

@@ -51,11 +51,7 @@ fn every_case(layers: Layers, property: impl Fn(&Made, &OnDevice, &Device)) {
 #[test]
 fn every_device_agrees_with_the_reference() {
     every_case(Layers::Any, |made, runner, device| {
-        let wide = |(hidden, cell): &StatePair| State {
-            hidden: hidden.mapv(f64::from),
-            cell: cell.mapv(f64::from),
-        };
-        let mut states: Vec<State> = made.initial.iter().map(wide).collect();
+        let mut states: Vec<State> = made.initial.iter().map(State::wide).collect();
         let output = reference::run(
             &made.layers,
             &made.input(),
@@ -66,10 +62,7 @@ fn every_device_agrees_with_the_reference() {
         let want = Ran {
             values: to_f32(&output.values),
             backward: output.backward.as_ref().map(to_f32),
-            states: states
-                .iter()
-                .map(|state| (to_f32(&state.hidden), to_f32(&state.cell)))
-                .collect(),
+            states: states.iter().map(State::narrow).collect(),
             rows_run: 0,
         };
         assert_ran_close(&device.name(), &made.ran(runner), &want);
@@ -187,10 +180,7 @@ fn chunks_are_the_whole() {
             let chunked = Ran {
                 values,
                 backward: None,
-                states: states
-                    .iter()
-                    .map(|state| (state.hidden.clone(), state.cell.clone()))
-                    .collect(),
+                states: states.iter().map(models::pair).collect(),
                 rows_run: 0,
             };
             assert_ran_close(&format!("{}, cut at {cut}", device.name()), &chunked, &whole);
@@ -206,14 +196,15 @@ fn reversed_twice_is_forward() {
             layers: made.layers[..1].to_vec(),
             ..made.clone()
         };
-        let (LayerSpec::Lstm { options, .. } | LayerSpec::StackedCells { options, .. }) = &mut forward.layers[0] else {
+        let (LayerSpec::Recurrent { options, .. } | LayerSpec::StackedCells { options, .. }) = &mut forward.layers[0]
+        else {
             panic!("the first layer is a recurrent one");
         };
         options.return_state = true;
         let forward_runner = OnDevice::new(&forward.layers, device).unwrap();
         let steps: Vec<usize> = (0..forward.input.len_of(Axis(1))).rev().collect();
         let mut reversed = forward.steps(&steps);
-        let (LayerSpec::Lstm { options, .. } | LayerSpec::StackedCells { options, .. }) = &mut reversed.layers[0]
+        let (LayerSpec::Recurrent { options, .. } | LayerSpec::StackedCells { options, .. }) = &mut reversed.layers[0]
         else {
             panic!("the first layer is a recurrent one");
         };

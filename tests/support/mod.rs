@@ -4,13 +4,19 @@
 //! `models.rs` and `zoo.rs`, which the tests that need it include by path.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod cells;
 pub(crate) mod golden;
 pub(crate) mod initial_weights;
 pub(crate) mod judge;
+pub(crate) mod keras;
 pub(crate) mod layers;
 pub(crate) mod masks;
+pub(crate) mod mutant;
+pub(crate) mod onnx;
 pub(crate) mod play;
 pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod reference_activation;
 pub(crate) mod reference_cell;
+pub(crate) mod torch;
+pub(crate) mod translation;

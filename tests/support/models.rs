@@ -2,7 +2,7 @@
 
 use cellstate::{
     Activation, Bidirectional, Dense, Device, Embedding, Lstm, Masking, MergeMode, Model, Output, Runner, Sequences,
-    Settings, StackedRnnCells, States,
+    Settings, StackedRnnCells, State, States,
 };
 use ndarray::{Array2, ArrayD};
 
@@ -18,7 +18,7 @@ pub(crate) fn model(layers: &[LayerSpec]) -> cellstate::Result<Model> {
     let mut builder = Model::builder();
     for layer in layers {
         builder = match layer {
-            LayerSpec::Lstm { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
+            LayerSpec::Recurrent { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
             LayerSpec::StackedCells { cells, options } => {
                 let cells = cells.iter().map(lstm).collect::<cellstate::Result<Vec<_>>>()?;
                 builder.add(
@@ -69,7 +69,11 @@ fn lstm(cell: &CellSpec) -> cellstate::Result<Lstm> {
     Lstm::new(cell.features(), cell.units())
         .activation(Activation::from_name(&cell.activation)?)
         .recurrent_activation(Activation::from_name(&cell.recurrent_activation)?)
-        .with_weights(cell.kernel.clone(), cell.recurrent_kernel.clone(), cell.bias.clone())
+        .with_weights(
+            cell.kernel.clone(),
+            cell.recurrent_kernel.clone(),
+            cell.bias.as_ref().map(|bias| bias.row(0).to_owned()),
+        )
 }
 
 fn with_options(lstm: Lstm, options: RecurrentOptions) -> Lstm {
@@ -88,6 +92,20 @@ pub(crate) fn sequences<'a>(input: &'a Input, mask: Option<&Array2<bool>>) -> ce
     match mask {
         Some(mask) => sequences.with_mask(mask.clone()),
         None => Ok(sequences),
+    }
+}
+
+/// Hidden and cell of a state of the library; a state without a cell state has an empty one.
+pub(crate) fn pair(state: &State) -> StatePair {
+    let cell = state.cell().map(|cell| cell.to_owned());
+    (state.hidden().to_owned(), cell.unwrap_or_default())
+}
+
+/// Sets a state of the library.
+pub(crate) fn set(state: &mut State, hidden: &Array2<f32>, cell: &Array2<f32>) {
+    state.hidden_mut().assign(hidden);
+    if let Some(mut own) = state.cell_mut() {
+        own.assign(cell);
     }
 }
 
@@ -128,8 +146,7 @@ impl OnDevice {
     pub(crate) fn states(&self, batch: usize, initial: &[StatePair]) -> States {
         let mut states = self.runner.zero_state(batch);
         for (state, (hidden, cell)) in states.iter_mut().zip(initial) {
-            state.hidden = hidden.clone();
-            state.cell = cell.clone();
+            set(state, hidden, cell);
         }
         states
     }
@@ -151,16 +168,14 @@ impl OnDevice {
             return Err(format!("run by {}, asked of {}", output.device(), self.device));
         }
         let returned = output.states();
-        let same = |one: &Array2<f32>, other: &Array2<f32>| {
-            one.shape() == other.shape()
-                && one
-                    .iter()
-                    .zip(other)
-                    .all(|(one, other)| one.to_bits() == other.to_bits())
+        let same = |one: &State, other: &State| {
+            let (one, other) = (pair(one), pair(other));
+            let bits = |array: &Array2<f32>| array.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            one.0.shape() == other.0.shape() && bits(&one.0) == bits(&other.0) && bits(&one.1) == bits(&other.1)
         };
         let last = states.iter().rev().zip(returned.iter().rev());
         for (state, returned) in last {
-            if !same(&state.hidden, &returned.hidden) || !same(&state.cell, &returned.cell) {
+            if !same(state, returned) {
                 return Err("the states given back are not those of the output".to_owned());
             }
         }
@@ -185,10 +200,7 @@ impl OnDevice {
             Ok(output) => Ran {
                 values: output.values().to_owned(),
                 backward: output.backward().map(|values| values.to_owned()),
-                states: states
-                    .iter()
-                    .map(|state| (state.hidden.clone(), state.cell.clone()))
-                    .collect(),
+                states: states.iter().map(pair).collect(),
                 rows_run: output.rows_run(),
             },
             Err(error) => panic!("{}: {error}", self.device),
@@ -246,12 +258,16 @@ impl Library {
         stateful: bool,
     ) -> Result<Self, String> {
         let on_device = OnDevice::new(layers, device).map_err(|error| error.to_string())?;
-        Ok(Self {
+        Ok(Self::of(on_device, initial, stateful))
+    }
+
+    pub(crate) fn of(on_device: OnDevice, initial: Vec<StatePair>, stateful: bool) -> Self {
+        Self {
             on_device,
             initial,
             stateful,
             states: None,
-        })
+        }
     }
 }
 
@@ -268,11 +284,7 @@ impl Subject for Library {
         Ok(Outputs {
             values: output.values().to_owned(),
             backward: output.backward().map(|values| values.to_owned()),
-            states: output
-                .states()
-                .iter()
-                .map(|state| (state.hidden.clone(), state.cell.clone()))
-                .collect(),
+            states: output.states().iter().map(pair).collect(),
         })
     }
 

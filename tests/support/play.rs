@@ -16,7 +16,7 @@ use super::{
 pub(crate) struct Outputs {
     pub(crate) values: ArrayD<f32>,
     pub(crate) backward: Option<ArrayD<f32>>,
-    /// Hidden and cell of each state of the last layer, in order.
+    /// Hidden and cell of each state of the last layers, in order; all there are, or only those of the last layer.
     pub(crate) states: Vec<StatePair>,
 }
 
@@ -78,9 +78,7 @@ fn judge(case: &Case, chain: &Chain, call: &Call, outputs: Outputs) -> Result<Cl
 
 /// Gives the outputs the names of the case.
 fn named(chain: &Chain, outputs: Outputs) -> Result<BTreeMap<String, ArrayD<f32>>, String> {
-    let (Some(last), Some(prefix)) = (chain.layers.last(), chain.prefixes.last()) else {
-        return Err("the case has no layers".to_owned());
-    };
+    let cells = chain.cells();
     let mut named = BTreeMap::new();
     match outputs.backward {
         None => {
@@ -91,9 +89,11 @@ fn named(chain: &Chain, outputs: Outputs) -> Result<BTreeMap<String, ArrayD<f32>
             named.insert("backward.y".to_owned(), backward);
         }
     }
-    for (inner, (hidden, cell)) in last.state_prefixes().iter().zip(outputs.states) {
-        named.insert(format!("{prefix}{inner}h_n"), hidden.into_dyn());
-        named.insert(format!("{prefix}{inner}c_n"), cell.into_dyn());
+    for ((prefix, cell), (hidden, cell_state)) in cells.iter().rev().zip(outputs.states.into_iter().rev()) {
+        named.insert(format!("{prefix}h_n"), hidden.into_dyn());
+        if cell.cell_state() > 0 {
+            named.insert(format!("{prefix}c_n"), cell_state.into_dyn());
+        }
     }
     Ok(named)
 }
@@ -125,22 +125,19 @@ impl Subject for Reference<'_> {
         let cells: Vec<_> = layers.iter().flat_map(|layer| layer.cells()).collect();
         let states = self.states.get_or_insert_with(|| {
             let batch = call.input.batch();
-            let zero = |cell: &&CellSpec| State::zero(batch, cell.units());
+            let zero = |cell: &&CellSpec| State::zero(batch, cell);
             let mut states: Vec<State> = cells.iter().map(zero).collect();
-            for (state, (hidden, cell)) in states.iter_mut().zip(&self.initial) {
-                state.hidden = hidden.mapv(f64::from);
-                state.cell = cell.mapv(f64::from);
+            for (state, initial) in states.iter_mut().zip(&self.initial) {
+                *state = State::wide(initial);
             }
             states
         });
         let mask = call.mask.as_ref();
         let output = reference::run(layers, &call.input, mask, states, self.mutant);
-        let last = layers.last().map_or(0, |layer| layer.cells().len());
-        let narrow = |state: &State| (to_f32(&state.hidden), to_f32(&state.cell));
         Ok(Outputs {
             values: to_f32(&output.values),
             backward: output.backward.as_ref().map(to_f32),
-            states: states.iter().skip(cells.len() - last).map(narrow).collect(),
+            states: states.iter().map(State::narrow).collect(),
         })
     }
 

@@ -37,10 +37,11 @@ pub(crate) fn recurrent(
 ) -> Array3<f64> {
     let (batch, time_steps, features) = inputs.dim();
     let last = cells.len() - 1;
-    let units = cells[last].units();
+    let units = states[last].hidden.ncols();
     if mutant == Mutant::InitialStateIgnored {
-        for (state, cell) in states.iter_mut().zip(cells) {
-            *state = State::zero(batch, cell.units());
+        for state in states.iter_mut() {
+            state.hidden.fill(0.0);
+            state.cell.fill(0.0);
         }
     }
     let time_step = |step: usize| match options.go_backwards {
@@ -231,7 +232,7 @@ pub(crate) fn run(
         states = rest;
         let cells: Vec<Cell> = layer.cells().iter().map(|spec| Cell::new(spec, mutant)).collect();
         match layer {
-            LayerSpec::Lstm { options, .. } | LayerSpec::StackedCells { options, .. } => {
+            LayerSpec::Recurrent { options, .. } | LayerSpec::StackedCells { options, .. } => {
                 let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
                 let outputs = recurrent(inputs, mask.as_ref(), &cells, *options, own, mutant);
                 values = returned(outputs, options.return_sequences);

@@ -1,6 +1,7 @@
-//! Keras 3's activations in f64, each as its formula.
+//! The activations of Keras 3 and of ONNX in f64, each as its formula.
 
-/// Applies the activation to one row (softmax and log_softmax look at the whole row, the others at each element).
+/// Applies the activation to one row (softmax and log_softmax look at the whole row, the others at each element). A name of
+/// ONNX has its alpha and beta behind it, as in `HardSigmoid(0.25, 0.4)`.
 pub(crate) fn activate(name: &str, row: &mut [f64]) {
     match name {
         // e^(x - max) / sum of e^(x - max)
@@ -16,7 +17,17 @@ pub(crate) fn activate(name: &str, row: &mut [f64]) {
             let sum: f64 = row.iter().map(|x| (x - largest).exp()).sum();
             row.iter_mut().for_each(|x| *x = *x - largest - sum.ln());
         }
-        _ => row.iter_mut().for_each(|x| *x = elementwise(name, *x)),
+        _ => match name.split_once('(') {
+            None => row.iter_mut().for_each(|x| *x = elementwise(name, *x)),
+            Some((name, numbers)) => {
+                let numbers: Vec<f64> = numbers
+                    .trim_end_matches(')')
+                    .split(", ")
+                    .map(|number| number.parse().expect("a number"))
+                    .collect();
+                row.iter_mut().for_each(|x| *x = of_onnx(name, *x, &numbers));
+            }
+        },
     }
 }
 
@@ -27,6 +38,25 @@ fn sigmoid(x: f64) -> f64 {
 /// ln(1 + e^x), without overflow.
 fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// The functions of ONNX that have an alpha, and perhaps a beta.
+fn of_onnx(name: &str, x: f64, numbers: &[f64]) -> f64 {
+    match (name, numbers) {
+        ("Affine", &[alpha, beta]) => alpha * x + beta,
+        ("ScaledTanh", &[alpha, beta]) => alpha * (beta * x).tanh(),
+        ("HardSigmoid", &[alpha, beta]) => (alpha * x + beta).clamp(0.0, 1.0),
+        ("LeakyRelu", &[alpha]) => x.max(0.0) + alpha * x.min(0.0),
+        ("ThresholdedRelu", &[alpha]) => {
+            if x > alpha {
+                x
+            } else {
+                0.0
+            }
+        }
+        ("Elu", &[alpha]) => x.max(0.0) + alpha * x.min(0.0).exp_m1(),
+        _ => panic!("the reference has no activation {name} of {numbers:?}"),
+    }
 }
 
 fn elementwise(name: &str, x: f64) -> f64 {

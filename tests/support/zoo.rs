@@ -43,7 +43,7 @@ const LAST: RecurrentOptions = RecurrentOptions {
 /// One model of every kind, for inputs of `features` and with layers of about `units`.
 pub(crate) fn kinds(features: usize, units: usize) -> Vec<Kind> {
     let random = &mut Random::new(7);
-    let lstm = |random: &mut Random, features, units, options| LayerSpec::Lstm {
+    let lstm = |random: &mut Random, features, units, options| LayerSpec::Recurrent {
         cell: random.cell(features, units),
         options,
     };
@@ -120,7 +120,7 @@ pub(crate) fn kinds(features: usize, units: usize) -> Vec<Kind> {
     kinds.push(kind(
         "LSTM with softmax",
         features,
-        vec![LayerSpec::Lstm {
+        vec![LayerSpec::Recurrent {
             cell: softmax,
             options: SEQUENCES,
         }],
@@ -191,7 +191,7 @@ impl Kind {
         let hole = |random: &mut Random| random.below(3) > 0;
         let mask = (seed > 0).then(|| Array2::from_shape_simple_fn((batch, time_steps), || hole(random)));
         let cells = self.layers.iter().flat_map(LayerSpec::cells);
-        let initial = cells.map(|cell| random.state(batch, cell.units())).collect();
+        let initial = cells.map(|cell| random.state_of(batch, cell)).collect();
         Batch { input, mask, initial }
     }
 

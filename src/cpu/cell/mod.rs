@@ -1,13 +1,22 @@
 //! What a cell computes: its weights as panels, and how a unit is finished from its lanes.
 
-pub(crate) mod lstm;
+mod gru;
+mod lstm;
+mod simple_rnn;
 pub(crate) mod storage;
 
+use super::memory::buffer::Lines;
 use super::product::panels::{Format, Panels, Shape};
 use super::product::simd::Simd;
-use crate::layer::weights::GATES;
-use crate::model::parts::Cell;
+use crate::activation::Activation;
+use crate::cell::{self, Cell};
+use crate::model::plan::PlannedCell;
+use gru::Gru;
 use lstm::Lstm;
+use simple_rnn::SimpleRnn;
+
+/// The parameters of a unit that a rule reads: peepholes i f o, and one that is free.
+const PARAMETERS: usize = 4;
 
 /// The weights of one cell as panels, and its rule.
 #[derive(Debug)]
@@ -15,31 +24,49 @@ pub(crate) struct Weights {
     pub(crate) units: usize,
     /// The sums of a unit.
     pub(crate) lanes: usize,
+    pub(crate) has_cell_state: bool,
     pub(crate) kernel: Panels,
     pub(crate) recurrent_kernel: Panels,
     /// Panels of depth 1; zeros where there is no bias.
     pub(crate) bias: Panels,
+    /// Panels of depth 1 with a lane for each parameter; empty where the rule reads none.
+    pub(crate) parameters: Panels,
     rule: AnyRule,
 }
 
-#[derive(Debug)]
-enum AnyRule {
+/// The rule of one cell.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AnyRule {
     Lstm(Lstm),
+    Gru(Gru),
+    SimpleRnn(SimpleRnn),
 }
 
-/// How the units of one panel are finished from their lanes.
+/// How units are finished from their lanes. They are those of one row and one panel, and S::WIDTH in number, or all units of a
+/// row.
 pub(crate) trait Rule {
+    /// With the activations that are usual, by vectors; with others by [`Rule::finish_by_activation`].
     fn finish<S: Simd>(&self, simd: S, units: Units<'_>);
+
+    /// With any activations, for any number of units.
+    fn finish_by_activation(&self, units: Units<'_>);
+
+    /// r * h into `product`, for a rule whose lanes multiply this.
+    fn reset(&self, _lanes: &[f32], _hidden: &[f32], _product: &mut [f32]) {}
 }
 
-/// The units of one row and one panel.
+/// Some units of one row.
 #[derive(Debug)]
 pub(crate) struct Units<'a> {
     /// The sums, `[lane][unit]`; the rule may write there.
     pub(crate) lanes: &'a mut [f32],
-    /// The state beside h, which becomes the one after the step.
-    pub(crate) state: &'a mut [f32],
-    /// h after the step.
+    /// `[parameter][unit]`.
+    pub(crate) parameters: &'a [f32],
+    /// h before the step; may have too few numbers in the last panel.
+    pub(crate) hidden: &'a [f32],
+    /// The cell state, which becomes that after the step; empty for a cell without one.
+    pub(crate) cell_state: &'a mut [f32],
+    /// h after the step; may have too few numbers in the last panel.
     pub(crate) next: &'a mut [f32],
 }
 
@@ -48,41 +75,54 @@ pub(crate) trait WithRule {
     fn run<R: Rule, const L: usize>(self, rule: &R);
 }
 
+impl AnyRule {
+    pub(crate) fn new(cell: &Cell) -> Self {
+        match cell.rule {
+            cell::Rule::Lstm(options) => Self::Lstm(Lstm(options)),
+            cell::Rule::Gru(options) => Self::Gru(Gru(options)),
+            cell::Rule::SimpleRnn(options) => Self::SimpleRnn(SimpleRnn(options)),
+        }
+    }
+
+    pub(crate) fn with(&self, work: impl WithRule) {
+        match self {
+            Self::Lstm(rule) => work.run::<_, 4>(rule),
+            Self::Gru(rule) => work.run::<_, 4>(rule),
+            Self::SimpleRnn(rule) => work.run::<_, 1>(rule),
+        }
+    }
+}
+
 impl Weights {
     /// `width` is how many numbers a vector has.
-    pub(crate) fn new(cell: &Cell, width: usize, format: Format) -> Self {
-        let units = cell.units();
-        let shape = |depth| Shape {
+    pub(crate) fn new(planned: &PlannedCell, width: usize, format: Format) -> Self {
+        let PlannedCell { cell, weights } = planned;
+        let lanes = cell.lanes().len();
+        let shape = |depth, lanes| Shape {
             depth,
-            lanes: GATES,
-            units,
+            lanes,
+            units: cell.units,
             width,
         };
-        let column = |lane: usize, unit: usize| lane * units + unit;
-        let (kernel, recurrent_kernel) = (&cell.weights.kernel, &cell.weights.recurrent_kernel);
-        let bias = |lane, unit| {
-            let bias = cell.weights.bias.as_ref();
-            bias.and_then(|bias| bias.get(column(lane, unit)))
-                .copied()
-                .unwrap_or(0.0)
-        };
-        let of = |weights: &ndarray::Array2<f32>, row, lane, unit| {
-            weights.get((row, column(lane, unit))).copied().unwrap_or(0.0)
-        };
+        let parameters = if cell.has_unit_parameters() { PARAMETERS } else { 0 };
         Self {
-            units,
-            lanes: GATES,
-            kernel: Panels::new(shape(cell.features()), format, |row, lane, unit| {
-                of(kernel, row, lane, unit)
+            units: cell.units,
+            lanes,
+            has_cell_state: cell.has_cell_state(),
+            kernel: Panels::new(shape(cell.features, lanes), format, |k, lane, unit| {
+                cell.kernel_lane(weights, k, lane, unit)
             }),
-            recurrent_kernel: Panels::new(shape(units), format, |row, lane, unit| {
-                of(recurrent_kernel, row, lane, unit)
+            recurrent_kernel: Panels::new(shape(cell.output, lanes), format, |k, lane, unit| {
+                cell.recurrent_lane(weights, k, lane, unit)
             }),
-            bias: Panels::new(shape(1), Format::Full, |_, lane, unit| bias(lane, unit)),
-            rule: AnyRule::Lstm(Lstm {
-                activation: cell.activation,
-                recurrent_activation: cell.recurrent_activation,
+            bias: Panels::new(shape(1, lanes), Format::Full, |_, lane, unit| {
+                cell.bias_lane(weights, lane, unit)
             }),
+            parameters: Panels::new(shape(1, parameters), Format::Full, |_, parameter, unit| {
+                let parameters = cell.unit_parameters(weights, unit);
+                parameters.get(parameter).copied().unwrap_or(0.0)
+            }),
+            rule: AnyRule::new(cell),
         }
     }
 
@@ -92,10 +132,32 @@ impl Weights {
     }
 
     /// Does something with the rule.
-    #[inline(always)]
     pub(crate) fn with_rule(&self, work: impl WithRule) {
-        match &self.rule {
-            AnyRule::Lstm(rule) => work.run::<_, 4>(rule),
+        self.rule.with(work);
+    }
+}
+
+/// The parameters of all units, `[parameter][unit]`.
+pub(crate) fn parameters_of(planned: &PlannedCell) -> Lines {
+    let PlannedCell { cell, weights } = planned;
+    if !cell.has_unit_parameters() {
+        return Lines::default();
+    }
+    let mut parameters = Lines::zeros(PARAMETERS * cell.units);
+    for (number, parameters) in parameters.chunks_exact_mut(cell.units.max(1)).enumerate() {
+        for (unit, parameter) in parameters.iter_mut().enumerate() {
+            let values = cell.unit_parameters(weights, unit);
+            *parameter = values.get(number).copied().unwrap_or(0.0);
         }
     }
+    parameters
+}
+
+/// `values` become `activation(values)` of one row, each first cut off at `±clip`.
+fn activate(activation: Activation, clip: Option<f32>, values: &mut [f32]) {
+    if let Some(clip) = clip {
+        values.iter_mut().for_each(|value| *value = value.clamp(-clip, clip)); // NaN stays
+    }
+    let width = values.len();
+    activation.apply(values, width);
 }

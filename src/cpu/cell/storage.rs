@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::cpu::product::panels::Format;
 use crate::cpu::product::path::Path;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell;
 use crate::settings::Precision;
 
 /// From so many bytes of `recurrent_kernel` on, rounded weights are kept in halves. A smaller one comes from the first
@@ -29,7 +29,7 @@ pub(crate) enum Storage {
 
 impl Storage {
     /// How the weights of a cell are kept, and the cell with these weights.
-    pub(crate) fn choose(cell: &Cell, path: Path, precision: Precision) -> (Cow<'_, Cell>, Self) {
+    pub(crate) fn choose(cell: &PlannedCell, path: Path, precision: Precision) -> (Cow<'_, PlannedCell>, Self) {
         let as_it_is = Cow::Borrowed(cell);
         let weights = match precision {
             Precision::Full => return (as_it_is, Self::Full),
@@ -45,7 +45,8 @@ impl Storage {
         } else {
             Self::Halves
         };
-        (Cow::Owned(Cell { weights, ..*cell }), storage)
+        let cell = cell.cell.clone();
+        (Cow::Owned(PlannedCell { cell, weights }), storage)
     }
 
     pub(crate) fn format(self) -> Format {

@@ -22,7 +22,7 @@ pub(crate) struct Workspace {
     pub(crate) input: Lines,
     /// What a row reads that is none.
     pub(crate) zeros: Lines,
-    /// The states of all cells.
+    /// The states of all cells: hidden, and the cell state, which is empty where there is none.
     pub(crate) states: Vec<Lines>,
     /// The rows of each stage.
     pub(crate) stages: Vec<StageRows>,
@@ -49,8 +49,8 @@ impl StageRows {
 /// What one thread needs during one stage.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    /// The state of its sequences beside h.
-    pub(crate) state: Lines,
+    /// The cell state of its sequences.
+    pub(crate) cell_state: Lines,
     pub(crate) projected: Lines,
     /// The rows of the input that are read together.
     pub(crate) inputs: Vec<u32>,

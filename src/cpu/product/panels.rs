@@ -2,7 +2,7 @@
 
 use super::simd::Simd;
 use crate::cpu::memory::buffer::Lines;
-use crate::layer::half::half_bits;
+use crate::half_precision::half_bits;
 
 /// Weights (depth, lanes of each unit) as panels: `[panel][depth][lane][unit]`, where a panel holds as many units as a vector
 /// has numbers, the last one filled up with zeros. So a tile of the product has all lanes of its units in registers, and reads

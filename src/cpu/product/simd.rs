@@ -10,7 +10,7 @@ use std::arch::aarch64::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
-use crate::layer::half::from_half_bits;
+use crate::half_precision::from_half_bits;
 
 /// The most lanes of a unit: the vectors of one row that a tile of a product holds.
 pub(crate) const MOST_LANES: usize = 4;

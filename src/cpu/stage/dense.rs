@@ -8,7 +8,7 @@ use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::path::Path;
 use crate::cpu::product::simd::{Simd, Work};
 use crate::cpu::threads::pool;
-use crate::model::parts::DensePart;
+use crate::model::plan::PlannedDense;
 
 /// The rows that one task computes: with them the columns of a panel are read from memory once.
 const ROWS_PER_TASK: usize = 48;
@@ -36,7 +36,7 @@ pub(crate) struct Dense {
 }
 
 impl Dense {
-    pub(crate) fn new(part: &DensePart, path: Path) -> Self {
+    pub(crate) fn new(part: &PlannedDense, path: Path) -> Self {
         let kernel = &part.weights.kernel;
         let (depth, units) = kernel.dim();
         let (numbers, _) = path.tile();
@@ -241,7 +241,7 @@ mod tests {
             ] {
                 let kernel = Array2::from_shape_fn((depth, units), |(k, unit)| number(k, unit));
                 let bias = Array1::from_shape_fn(units, |unit| number(unit, 7));
-                let part = DensePart {
+                let part = PlannedDense {
                     weights: DenseWeights {
                         kernel: kernel.clone(),
                         bias: Some(bias.clone()),

@@ -14,7 +14,7 @@ use crate::cpu::product::path::Path;
 use crate::cpu::threads::crew::Crew;
 use crate::cpu::threads::exchange::BLOCK;
 use crate::cpu::threads::hand::Hand;
-use crate::cpu::threads::plan::Plan;
+use crate::cpu::threads::split::Split;
 use crate::error::Result;
 use crate::schedule::Schedule;
 
@@ -24,16 +24,16 @@ pub(super) struct Panelled<'a> {
     pub(super) path: Path,
     pub(super) weights: &'a Weights,
     pub(super) work: Work<'a>,
-    pub(super) plan: Plan,
+    pub(super) split: Split,
 }
 
-/// h and the state beside it, (batch, units) each: the second one is changed.
-pub(super) type Begin<'a> = (&'a [f32], &'a mut [f32]);
+/// h and the cell state, (batch, units) each: the second one is changed.
+pub(super) type Before<'a> = (&'a [f32], &'a mut [f32]);
 
 impl Panelled<'_> {
     /// Runs all steps, with one `scratch` for each member of each hand. Gives how many rows were run.
-    pub(super) fn run(self, states: Begin<'_>, scratch: &mut [Scratch], rows: &mut StageRows) -> Result<usize> {
-        match self.plan.members {
+    pub(super) fn run(self, states: Before<'_>, scratch: &mut [Scratch], rows: &mut StageRows) -> Result<usize> {
+        match self.split.members {
             1 => self.by_hands(states, scratch, rows),
             _ => self.by_crews(states, scratch, rows),
         }
@@ -43,7 +43,7 @@ impl Panelled<'_> {
         Hand {
             schedule: self.work.schedule,
             first,
-            hands: self.plan.hands,
+            hands: self.split.hands,
         }
     }
 
@@ -60,7 +60,7 @@ impl Panelled<'_> {
 
     /// The panels of a member of a crew: as many as fill whole blocks of what the members exchange.
     fn panels(&self, member: usize) -> Range<usize> {
-        let (width, members) = (self.path.tile().0, self.plan.members);
+        let (width, members) = (self.path.tile().0, self.split.members);
         let (panels, block) = (self.weights.units.div_ceil(width), (BLOCK / width).max(1));
         let blocks = panels.div_ceil(block);
         let first = |member: usize| (member * blocks / members * block).min(panels);
@@ -68,38 +68,48 @@ impl Panelled<'_> {
     }
 
     /// Each thread runs the sequences of a hand.
-    fn by_hands(self, (hidden, beside): Begin<'_>, scratch: &mut [Scratch], rows: &mut StageRows) -> Result<usize> {
-        place(self.work.schedule, self.plan.hands, &mut rows.places)?;
+    fn by_hands(
+        self,
+        (hidden, cell_state): Before<'_>,
+        scratch: &mut [Scratch],
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        place(self.work.schedule, self.split.hands, &mut rows.places)?;
         let block = |hand| self.part(hand, 0).outputs();
-        let mut blocks = rows.values.resize((0..self.plan.hands).map(block).sum())?;
+        let mut blocks = rows.values.resize((0..self.split.hands).map(block).sum())?;
         let mut shares = Vec::new();
-        reserve(&mut shares, self.plan.hands)?;
+        reserve(&mut shares, self.split.hands)?;
         for (hand, scratch) in scratch.iter_mut().enumerate() {
             let part = self.part(hand, 0);
             part.prepare(scratch)?;
             let (outputs, rest) = blocks.split_at_mut(part.outputs().min(blocks.len()));
             blocks = rest;
             let memory = Memory {
-                state: &mut scratch.state,
+                cell_state: &mut scratch.cell_state,
                 projected: &mut scratch.projected,
                 inputs: &mut scratch.inputs,
                 outputs,
             };
-            shares.push(PanelShare::new(part, memory, [hidden, beside]));
+            shares.push(PanelShare::new(part, memory, (hidden, cell_state)));
         }
-        let rows_run = match self.plan.hands {
+        let rows_run = match self.split.hands {
             1 => shares.into_iter().map(PanelShare::run_alone).sum(),
             _ => shares.into_par_iter().with_max_len(1).map(PanelShare::run_alone).sum(),
         };
         for (hand, scratch) in scratch.iter().enumerate() {
-            self.part(hand, 0).finish(&scratch.state, beside);
+            self.part(hand, 0).finish(&scratch.cell_state, cell_state);
         }
         Ok(rows_run)
     }
 
     /// A crew of threads runs the sequences of each hand.
-    fn by_crews(self, (hidden, beside): Begin<'_>, scratch: &mut [Scratch], rows: &mut StageRows) -> Result<usize> {
-        let Plan { hands, members } = self.plan;
+    fn by_crews(
+        self,
+        (hidden, cell_state): Before<'_>,
+        scratch: &mut [Scratch],
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        let Split { hands, members } = self.split;
         rows.values.resize(self.work.schedule.rows() * self.weights.units)?;
         let (mut crews, mut rooms) = (Vec::new(), Vec::new());
         reserve(&mut crews, hands)?;
@@ -114,12 +124,12 @@ impl Panelled<'_> {
                 let room = Crew::<PanelShare<'_>>::room(part.hand.active(0), self.weights.units);
                 rooms.push((hand, member, scratch.hidden.resize(room)?));
                 let memory = Memory {
-                    state: &mut scratch.state,
+                    cell_state: &mut scratch.cell_state,
                     projected: &mut scratch.projected,
                     inputs: &mut scratch.inputs,
                     outputs: &mut scratch.outputs,
                 };
-                shares.push(Mutex::new(PanelShare::new(part, memory, [hidden, beside])));
+                shares.push(Mutex::new(PanelShare::new(part, memory, (hidden, cell_state))));
             }
             crews.push(Crew::new(self.hand(hand), self.weights.units, hidden, shares)?);
         }
@@ -138,7 +148,7 @@ impl Panelled<'_> {
         }
         for (hand, scratch) in scratch.chunks(members).enumerate() {
             for (member, scratch) in scratch.iter().enumerate() {
-                self.part(hand, member).finish(&scratch.state, beside);
+                self.part(hand, member).finish(&scratch.cell_state, cell_state);
             }
         }
         Ok(rows_run)

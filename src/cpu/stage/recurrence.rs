@@ -7,10 +7,10 @@ use crate::cpu::cell::Weights;
 use crate::cpu::cell::storage::Storage;
 use crate::cpu::memory::workspace::{Scratch, StageRows};
 use crate::cpu::product::path::Path;
-use crate::cpu::threads::plan::{Plan, Sizes};
 use crate::cpu::threads::pool;
+use crate::cpu::threads::split::{Sizes, Split};
 use crate::error::Result;
-use crate::model::parts::Cell;
+use crate::model::plan::PlannedCell;
 use crate::schedule::Schedule;
 use crate::settings::Precision;
 
@@ -18,8 +18,12 @@ use crate::settings::Precision;
 #[derive(Debug)]
 pub(crate) struct Recurrence {
     path: Path,
-    units: usize,
+    class: &'static str,
     features: usize,
+    units: usize,
+    /// The width of h.
+    output: usize,
+    lanes: usize,
     prepared: Prepared,
     storage: Storage,
 }
@@ -27,8 +31,8 @@ pub(crate) struct Recurrence {
 #[derive(Debug)]
 enum Prepared {
     Panels(Box<Weights>),
-    /// An activation that needs all units of a row at once.
-    Rowwise(Box<Rowwise>),
+    /// Why the units of a panel cannot be finished by themselves.
+    Rowwise(Box<Rowwise>, &'static str),
 }
 
 /// What a recurrence runs over.
@@ -38,28 +42,36 @@ pub(crate) struct Work<'a> {
     pub(crate) gathered: Gathered<'a>,
 }
 
-/// h and the state beside it of each sequence, (batch, units) each.
+/// h, (batch, output), and the cell state, (batch, units), of each sequence; the latter empty for a cell without one.
 #[derive(Debug)]
 pub(crate) struct States<'a> {
     pub(crate) hidden: &'a mut [f32],
-    pub(crate) beside: &'a mut [f32],
+    pub(crate) cell_state: &'a mut [f32],
 }
 
 impl Recurrence {
-    pub(crate) fn new(cell: &Cell, path: Path, precision: Precision) -> Self {
-        let (cell, storage) = Storage::choose(cell, path, precision);
-        let prepared = if cell.activation.is_rowwise() || cell.recurrent_activation.is_rowwise() {
-            Prepared::Rowwise(Box::new(Rowwise::new(cell.as_ref().clone())))
-        } else {
-            Prepared::Panels(Box::new(Weights::new(&cell, path.tile().0, storage.format())))
+    pub(crate) fn new(planned: &PlannedCell, path: Path, precision: Precision) -> Self {
+        let (planned, storage) = Storage::choose(planned, path, precision);
+        let cell = &planned.cell;
+        let prepared = match cell.obstacle() {
+            Some(obstacle) => Prepared::Rowwise(Box::new(Rowwise::new(&planned)), obstacle),
+            None => Prepared::Panels(Box::new(Weights::new(&planned, path.tile().0, storage.format()))),
         };
         Self {
             path,
-            units: cell.units(),
-            features: cell.features(),
+            class: cell.class(),
+            features: cell.features,
+            units: cell.units,
+            output: cell.output,
+            lanes: cell.lanes().len(),
             prepared,
             storage,
         }
+    }
+
+    /// The name of the layer class of the cell.
+    pub(crate) fn class(&self) -> &'static str {
+        self.class
     }
 
     /// Runs a schedule from the states and leaves the final ones there. h of every row goes to `rows`. Gives how many rows were
@@ -80,11 +92,11 @@ impl Recurrence {
             rows.values.resize(0)?;
             return Ok(0);
         }
-        let States { hidden, beside } = states;
+        let States { hidden, cell_state } = states;
         let rows_run = match &self.prepared {
             Prepared::Panels(weights) => {
-                let plan = self.plan(work.schedule.active(0), work.schedule.rows());
-                let count = plan.hands * plan.members;
+                let split = self.split(work.schedule.active(0), work.schedule.rows());
+                let count = split.hands * split.members;
                 if scratch.len() < count {
                     scratch.resize_with(count, Scratch::default);
                 }
@@ -93,16 +105,16 @@ impl Recurrence {
                     path: self.path,
                     weights,
                     work,
-                    plan,
+                    split,
                 };
-                run.run((&*hidden, &mut *beside), scratch, rows)?
+                run.run((&*hidden, &mut *cell_state), scratch, rows)?
             }
-            Prepared::Rowwise(cell) => cell.run(work, (&*hidden, &mut *beside), rows)?,
+            Prepared::Rowwise(cell, _) => cell.run(work, (&*hidden, &mut *cell_state), rows)?,
         };
-        let source = Source::of_stage(rows, self.units, &[]);
+        let source = Source::of_stage(rows, self.output, &[]);
         for (position, &sequence) in work.schedule.order().iter().enumerate() {
             let sequence = sequence as usize;
-            let to = hidden.get_mut(sequence * self.units..(sequence + 1) * self.units);
+            let to = hidden.get_mut(sequence * self.output..(sequence + 1) * self.output);
             if let (Some(row), Some(to)) = (work.schedule.last_row(position), to) {
                 to.iter_mut()
                     .zip(source.row(row as u32))
@@ -113,15 +125,16 @@ impl Recurrence {
     }
 
     /// How a run of `rows` valid steps of `batch` sequences is split.
-    fn plan(&self, batch: usize, rows: usize) -> Plan {
+    fn split(&self, batch: usize, rows: usize) -> Split {
         let (_, tile_rows) = self.path.tile();
-        Plan::new(
+        Split::new(
             pool::count,
             Sizes {
                 batch,
                 rows,
                 features: self.features,
                 units: self.units,
+                lanes: self.lanes,
                 tile_rows,
             },
         )
@@ -131,9 +144,9 @@ impl Recurrence {
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> String {
         let (_, tile_rows) = self.path.tile();
         let work = match self.prepared {
-            Prepared::Rowwise(_) => "an activation over all units of a row: one product of arrays a step".to_owned(),
+            Prepared::Rowwise(_, obstacle) => format!("{obstacle}: products of arrays, a step at a time"),
             Prepared::Panels(_) => self
-                .plan(batch, batch.saturating_mul(time_steps))
+                .split(batch, batch.saturating_mul(time_steps))
                 .explain(batch, tile_rows),
         };
         format!(
@@ -144,3 +157,8 @@ impl Recurrence {
         )
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#[path = "recurrence_tests.rs"]
+mod tests;

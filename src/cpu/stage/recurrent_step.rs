@@ -35,8 +35,8 @@ pub(super) struct Step<'a> {
     pub(super) input: Input<'a>,
     /// h before the step, of all units.
     pub(super) hidden: Rows<'a>,
-    /// The state beside h, `[row][panel][unit]`.
-    pub(super) state: &'a mut [f32],
+    /// The cell state, `[row][panel][unit]`; empty for a cell without one.
+    pub(super) cell_state: &'a mut [f32],
     /// h after the step, (rows, units of the panels).
     pub(super) next: &'a mut [f32],
     /// The units of the panels.
@@ -60,11 +60,20 @@ impl Step<'_> {
                 self.multiply::<S, W, L>(simd, place, first..first + rows, &mut sums);
                 let sums = sums.chunks_exact_mut(L * S::WIDTH).take(rows);
                 for (row, lanes) in (first..first + rows).zip(sums) {
-                    let state = (row * count + place) * S::WIDTH;
+                    let (cell_state, panel) = ((row * count + place) * S::WIDTH, self.panels.start + place);
                     let next = self.next.get_mut(row * self.columns..(row + 1) * self.columns);
                     let units = Units {
                         lanes,
-                        state: self.state.get_mut(state..state + S::WIDTH).unwrap_or_default(),
+                        parameters: self.weights.parameters.panel(panel),
+                        hidden: self
+                            .hidden
+                            .row(row, self.weights.units)
+                            .get(panel * S::WIDTH..)
+                            .unwrap_or_default(),
+                        cell_state: self
+                            .cell_state
+                            .get_mut(cell_state..cell_state + S::WIDTH)
+                            .unwrap_or_default(),
                         next: next
                             .and_then(|next| next.get_mut(place * S::WIDTH..))
                             .unwrap_or_default(),

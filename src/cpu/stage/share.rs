@@ -30,7 +30,7 @@ pub(super) struct Part<'a> {
 /// Where a share computes.
 #[derive(Debug)]
 pub(super) struct Memory<'a> {
-    pub(super) state: &'a mut [f32],
+    pub(super) cell_state: &'a mut [f32],
     pub(super) projected: &'a mut [f32],
     pub(super) inputs: &'a mut Vec<u32>,
     pub(super) outputs: &'a mut [f32],
@@ -42,8 +42,8 @@ pub(super) struct PanelShare<'a> {
     part: Part<'a>,
     /// The step that comes next.
     step: usize,
-    /// The state beside h, `[position][panel][unit]`.
-    state: &'a mut [f32],
+    /// The cell state, `[position][panel][unit]`; empty for a cell without one.
+    cell_state: &'a mut [f32],
     /// `[row][panel][lane][unit]` of the steps before `projected_until`, of which the rows before `projected_row` are done.
     projected: &'a mut [f32],
     projected_until: usize,
@@ -68,9 +68,14 @@ impl Part<'_> {
         (self.panels.start * self.width()).min(units)..(self.panels.end * self.width()).min(units)
     }
 
-    /// The length of a row of the state: whole panels.
-    fn row(&self) -> usize {
+    /// The numbers of its units with those that fill the last panel up.
+    fn filled(&self) -> usize {
         self.panels.len() * self.width()
+    }
+
+    /// The length of a row of the cell state.
+    fn cell_state(&self) -> usize {
+        if self.weights.has_cell_state { self.filled() } else { 0 }
     }
 
     /// The place of the units in an array (batch, units).
@@ -83,8 +88,8 @@ impl Part<'_> {
     pub(super) fn prepare(&self, scratch: &mut Scratch) -> Result<()> {
         let positions = self.hand.active(0);
         let most = positions.max(PROJECTED_ROWS);
-        scratch.state.resize(positions * self.row())?;
-        scratch.projected.resize(most * self.row() * self.weights.lanes)?;
+        scratch.cell_state.resize(positions * self.cell_state())?;
+        scratch.projected.resize(most * self.filled() * self.weights.lanes)?;
         scratch.inputs.clear();
         reserve(&mut scratch.inputs, most)
     }
@@ -94,39 +99,45 @@ impl Part<'_> {
         (self.hand.active(0) + self.hand.rows()) * self.units().len()
     }
 
-    /// Puts the state beside h of each sequence after the last step into (batch, units).
-    pub(super) fn finish(&self, state: &[f32], beside: &mut [f32]) {
-        for (row, sequence) in state.chunks_exact(self.row().max(1)).zip(self.hand.sequences()) {
-            let to = beside.get_mut(self.of_sequence(sequence)).unwrap_or_default();
+    /// Puts the cell state of each sequence after the last step into (batch, units).
+    pub(super) fn finish(&self, from: &[f32], cell_state: &mut [f32]) {
+        for (row, sequence) in from.chunks_exact(self.cell_state().max(1)).zip(self.hand.sequences()) {
+            let to = cell_state.get_mut(self.of_sequence(sequence)).unwrap_or_default();
             to.iter_mut().zip(row).for_each(|(to, &from)| *to = from);
+        }
+    }
+
+    /// Puts h and the cell state of each sequence before the first step, (batch, units) each, to where a share has them.
+    fn begin(&self, (hidden, cell_state): (&[f32], &[f32]), memory: &mut Memory<'_>) {
+        let outputs = memory.outputs.chunks_exact_mut(self.units().len().max(1));
+        for (to, sequence) in outputs.zip(self.hand.sequences()).take(self.hand.active(0)) {
+            let from = hidden.get(self.of_sequence(sequence)).unwrap_or_default();
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        }
+        let cell_states = memory.cell_state.chunks_exact_mut(self.cell_state().max(1));
+        for (to, sequence) in cell_states.zip(self.hand.sequences()) {
+            to.fill(0.0);
+            let from = cell_state.get(self.of_sequence(sequence)).unwrap_or_default();
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
         }
     }
 }
 
 impl<'a> PanelShare<'a> {
-    /// A share over the memory that [`Part::prepare`] has made. `hidden` and `beside` are the states of each sequence of the
-    /// batch before the first step, (batch, units) each.
-    pub(super) fn new(part: Part<'a>, memory: Memory<'a>, [hidden, beside]: [&[f32]; 2]) -> Self {
+    /// A share over the memory that [`Part::prepare`] has made, from h and the cell state of each sequence of the batch,
+    /// (batch, units) each.
+    pub(super) fn new(part: Part<'a>, mut memory: Memory<'a>, before: (&[f32], &[f32])) -> Self {
+        part.begin(before, &mut memory);
         let Memory {
-            state,
+            cell_state,
             projected,
             inputs,
             outputs,
         } = memory;
-        let rows = state.chunks_exact_mut(part.row().max(1));
-        let rows = rows.zip(outputs.chunks_exact_mut(part.units().len().max(1)));
-        for ((state, output), sequence) in rows.zip(part.hand.sequences()) {
-            state.fill(0.0);
-            let of_sequence = part.of_sequence(sequence);
-            let from = beside.get(of_sequence.clone()).unwrap_or_default();
-            state.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-            let from = hidden.get(of_sequence).unwrap_or_default();
-            output.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-        }
         Self {
             part,
             step: 0,
-            state,
+            cell_state,
             projected,
             projected_until: 0,
             projected_row: 0,
@@ -180,7 +191,7 @@ impl<'a> PanelShare<'a> {
         let input = if active >= path.tile().1 {
             Input::Rows(self.part.gathered.source, self.inputs)
         } else {
-            let begin = self.projected_row * self.part.row() * weights.lanes;
+            let begin = self.projected_row * self.part.filled() * weights.lanes;
             self.projected_row += active;
             Input::Projected(self.projected.get(begin..).unwrap_or_default())
         };
@@ -195,7 +206,7 @@ impl<'a> PanelShare<'a> {
             rows: active,
             input,
             hidden: hidden.unwrap_or(own),
-            state: self.state,
+            cell_state: self.cell_state,
             next: after,
             columns,
         };

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// of a share are whole blocks.
 pub(crate) const BLOCK: usize = 16;
 
-/// Where the machine has no such word, [`Plan`](super::plan::Plan) makes no crews, and this is only right, not fast.
+/// Where the machine has no such word, [`Split`](super::split::Split) makes no crews, and this is only right, not fast.
 #[cfg(not(target_has_atomic = "64"))]
 #[derive(Debug)]
 struct Word(std::sync::Mutex<u64>);

@@ -3,5 +3,5 @@
 pub(crate) mod crew;
 pub(crate) mod exchange;
 pub(crate) mod hand;
-pub(crate) mod plan;
 pub(crate) mod pool;
+pub(crate) mod split;

@@ -1,123 +1,191 @@
-//! The weights of an LSTM layer: given, or drawn from its seed.
+//! The weights of an LSTM, and those of other frameworks made into them.
 
-use ndarray::{Array1, Array2, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
-use super::Lstm;
+use crate::cell::lstm::GATES;
+use crate::cell::{CellWeights, check_tensor, gates};
 use crate::error::Result;
-use crate::layer::weights::{FORGET_GATE, GATES, LstmWeights, check_tensor, reconcile_bias};
+use crate::layer::weights::{Foreign, ONNX_NAMES, PYTORCH_NAMES, first_row, one_row, onnx_biases};
 
-impl Lstm {
-    /// Takes trained weights, as Keras's `layer.get_weights()` gives them: `kernel` (features, 4·units),
-    /// `recurrent_kernel` (units, 4·units) and `bias` (4·units), gates in the order i f g o. `None` for the bias sets
-    /// `use_bias(false)`, a bias sets `use_bias(true)`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Size`](crate::Error::Size) for a wrong shape, [`Error::NotFinite`](crate::Error::NotFinite) for NaN or
-    /// infinity, [`Error::Value`](crate::Error::Value) if a size of the layer is 0 or beyond 2²³.
+/// The weights of one LSTM, gates in the order i f g o, which is Keras's and PyTorch's.
+///
+/// Keras's `layer.get_weights()` has kernel, recurrent kernel and bias as they are here; those of PyTorch and ONNX are converted
+/// by [`from_pytorch`](Self::from_pytorch) and [`from_onnx`](Self::from_onnx).
+///
+/// ```
+/// use cellstate::{Lstm, LstmWeights};
+///
+/// let trained: LstmWeights = Lstm::new(2, 8).seed(7).weights()?;
+/// let LstmWeights { kernel, recurrent_kernel, bias, .. } = trained.clone();
+/// assert_eq!(Lstm::new(2, 8).with_weights(kernel, recurrent_kernel, bias)?.weights()?, trained);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LstmWeights {
+    /// From the input to the gates, (features, 4·units).
+    pub kernel: Array2<f32>,
+    /// From the hidden state to the gates, (units, 4·units), or (projection, 4·units).
+    pub recurrent_kernel: Array2<f32>,
+    /// Added to the gates, (4·units); absent with `use_bias(false)`.
+    pub bias: Option<Array1<f32>>,
+    /// From the cell state to the gates i f o, (3, units); for [`Lstm::peepholes`].
+    pub peepholes: Option<Array2<f32>>,
+    /// From the units to the hidden state, (units, projection); for [`Lstm::projection`].
+    pub projection: Option<Array2<f32>>,
+}
+
+impl LstmWeights {
+    /// Weights as Keras keeps them. Nothing is checked until a layer takes them.
     ///
     /// ```
-    /// use cellstate::Lstm;
-    /// use ndarray::{Array1, Array2};
-    ///
-    /// let lstm = Lstm::new(2, 8).with_weights(
-    ///     Array2::from_elem((2, 32), 0.1),
-    ///     Array2::from_elem((8, 32), 0.01),
-    ///     Some(Array1::zeros(32)),
-    /// )?;
-    /// assert_eq!(lstm.parameters(), 2 * 32 + 8 * 32 + 32);
-    /// # Ok::<(), cellstate::Error>(())
+    /// # use cellstate::{Lstm, LstmWeights};
+    /// # use ndarray::Array2;
+    /// let weights = LstmWeights::new(Array2::zeros((2, 32)), Array2::zeros((8, 32)), None);
+    /// assert!(Lstm::new(2, 8).with(weights).is_ok());
     /// ```
-    pub fn with_weights(
-        mut self,
-        kernel: Array2<f32>,
-        recurrent_kernel: Array2<f32>,
-        bias: Option<Array1<f32>>,
-    ) -> Result<Self> {
-        self.check()?;
-        let columns = GATES * self.units;
-        check_tensor(
-            "kernel of the LSTM",
-            &kernel.view(),
-            &[self.features, columns],
-            "(features, 4·units)",
-        )?;
-        check_tensor(
-            "recurrent_kernel of the LSTM",
-            &recurrent_kernel.view(),
-            &[self.units, columns],
-            "(units, 4·units)",
-        )?;
-        if let Some(bias) = &bias {
-            check_tensor("bias of the LSTM", &bias.view(), &[columns], "(4·units)")?;
-        }
-        self.use_bias = bias.is_some();
-        self.weights = Some(LstmWeights {
+    #[must_use]
+    pub fn new(kernel: Array2<f32>, recurrent_kernel: Array2<f32>, bias: Option<Array1<f32>>) -> Self {
+        Self {
             kernel,
             recurrent_kernel,
             bias,
-        });
-        Ok(self)
+            peepholes: None,
+            projection: None,
+        }
     }
 
-    /// The weights: those given, else those drawn from the seed for a layer that stands alone.
+    /// The weights of one layer and direction of PyTorch's `nn.LSTM`: `weight_ih` (4·units, features), `weight_hh`
+    /// (4·units, units), and `bias_ih` and `bias_hh` (4·units), whose sum is the bias. With `proj_size` add
+    /// [`with_projection`](Self::with_projection).
     ///
     /// # Errors
     ///
-    /// [`Error::Value`](crate::Error::Value) if a size or an initialiser makes no sense, or if `use_bias(true)` came after
-    /// weights without a bias; [`Error::Size`](crate::Error::Size) if what is to be drawn does not fit into memory.
+    /// [`Error::Size`](crate::Error::Size) where the shapes do not fit each other,
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity.
     ///
     /// ```
-    /// # use cellstate::Lstm;
-    /// let weights = Lstm::new(2, 8).weights()?;
-    /// assert_eq!(weights.kernel.dim(), (2, 4 * 8));
-    /// assert_eq!(weights.recurrent_kernel.dim(), (8, 4 * 8));
+    /// # use cellstate::LstmWeights;
+    /// # use ndarray::{Array1, Array2};
+    /// let (w_ih, w_hh, bias) = (Array2::zeros((32, 2)), Array2::zeros((32, 8)), Array1::from_elem(32, 0.5));
+    /// let weights = LstmWeights::from_pytorch(w_ih.view(), w_hh.view(), Some(bias.view()), Some(bias.view()))?;
+    /// assert_eq!(weights.kernel.dim(), (2, 32));
+    /// assert_eq!(weights.bias, Some(Array1::from_elem(32, 1.0)));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn weights(&self) -> Result<LstmWeights> {
-        self.weights_at(0)
+    pub fn from_pytorch(
+        w_ih: ArrayView2<'_, f32>,
+        w_hh: ArrayView2<'_, f32>,
+        b_ih: Option<ArrayView1<'_, f32>>,
+        b_hh: Option<ArrayView1<'_, f32>>,
+    ) -> Result<Self> {
+        let converted = Foreign {
+            names: PYTORCH_NAMES,
+            order: gates::LSTM_PYTORCH,
+            kernel: w_ih,
+            recurrent_kernel: w_hh,
+            biases: [b_ih, b_hh],
+        }
+        .convert()?;
+        let bias = converted.bias();
+        Ok(Self::new(converted.kernel, converted.recurrent_kernel, bias))
     }
 
-    /// The weights of the layer at `place` in its model: each place draws numbers of its own from the seed.
-    pub(crate) fn weights_at(&self, place: usize) -> Result<LstmWeights> {
-        self.check()?;
-        let mut weights = match &self.weights {
-            Some(weights) => weights.clone(),
-            None => self.draw(place)?,
-        };
-        reconcile_bias(self.use_bias, &mut weights.bias)?;
+    /// The weights of one direction of ONNX's `LSTM`: `W` (4·units, features), `R` (4·units, units), `B` (8·units) and
+    /// the peepholes `P` (3·units), gates in ONNX's order i o f c. ONNX's tensors have an axis for the direction in front:
+    /// `w.index_axis(Axis(0), direction)`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`](crate::Error::Size) where the shapes do not fit each other,
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity.
+    ///
+    /// ```
+    /// # use cellstate::LstmWeights;
+    /// # use ndarray::{Array1, Array2, array};
+    /// let bias = array![1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]; // i o f c of W, and of R
+    /// let (w, r) = (Array2::zeros((4, 2)), Array2::zeros((4, 1)));
+    /// let weights = LstmWeights::from_onnx(w.view(), r.view(), Some(bias.view()), None)?;
+    /// assert_eq!(weights.bias, Some(array![1.0, 3.0, 4.0, 2.0])); // i f g o
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn from_onnx(
+        w: ArrayView2<'_, f32>,
+        r: ArrayView2<'_, f32>,
+        b: Option<ArrayView1<'_, f32>>,
+        p: Option<ArrayView1<'_, f32>>,
+    ) -> Result<Self> {
+        let converted = Foreign {
+            names: ONNX_NAMES,
+            order: gates::LSTM_ONNX,
+            kernel: w,
+            recurrent_kernel: r,
+            biases: onnx_biases(b, w.nrows())?,
+        }
+        .convert()?;
+        let bias = converted.bias();
+        let mut weights = Self::new(converted.kernel, converted.recurrent_kernel, bias);
+        if let Some(p) = p {
+            let units = w.nrows() / GATES;
+            check_tensor("p (ONNX's P)", &p, &[3 * units], "(3·units)")?;
+            let row = gates::row_from(p, gates::PEEPHOLES_ONNX);
+            weights.peepholes = row.into_shape_with_order((3, units)).ok();
+        }
         Ok(weights)
     }
 
-    pub(crate) fn has_given_weights(&self) -> bool {
-        self.weights.is_some()
+    /// Adds peepholes, (3, units), in the order i f o.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, LstmWeights};
+    /// # use ndarray::Array2;
+    /// let weights = LstmWeights::new(Array2::zeros((2, 32)), Array2::zeros((8, 32)), None);
+    /// let weights = weights.with_peepholes(Array2::from_elem((3, 8), 0.1));
+    /// assert!(Lstm::new(2, 8).peepholes(true).with(weights).is_ok());
+    /// ```
+    #[must_use]
+    pub fn with_peepholes(mut self, peepholes: Array2<f32>) -> Self {
+        self.peepholes = Some(peepholes);
+        self
     }
 
-    /// Draws the weights of the layer at `place` in its model: kernel, recurrent kernel and bias each from a stream of
-    /// their own.
-    fn draw(&self, place: usize) -> Result<LstmWeights> {
-        let stream = (place as u64) << 2;
-        let columns = GATES * self.units;
-        let kernel = self
-            .kernel_initializer
-            .draw((self.features, columns), self.seed, stream)?;
-        let recurrent_kernel = self
-            .recurrent_initializer
-            .draw((self.units, columns), self.seed, stream + 1)?;
-        let mut bias = None;
-        if self.use_bias {
-            let mut drawn = self.bias_initializer.draw((1, columns), self.seed, stream + 2)?;
-            if self.unit_forget_bias {
-                drawn
-                    .slice_mut(s![.., FORGET_GATE * self.units..(FORGET_GATE + 1) * self.units])
-                    .fill(1.0);
-            }
-            bias = Some(drawn.row(0).to_owned());
+    /// Adds a projection, (units, width): the transpose of PyTorch's `weight_hr`.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, LstmWeights};
+    /// # use ndarray::Array2;
+    /// let weights = LstmWeights::new(Array2::zeros((2, 32)), Array2::zeros((5, 32)), None);
+    /// let weight_hr: Array2<f32> = Array2::zeros((5, 8));
+    /// let weights = weights.with_projection(weight_hr.reversed_axes());
+    /// assert!(Lstm::new(2, 8).projection(5).with(weights).is_ok());
+    /// ```
+    #[must_use]
+    pub fn with_projection(mut self, projection: Array2<f32>) -> Self {
+        self.projection = Some(projection);
+        self
+    }
+}
+
+impl From<LstmWeights> for CellWeights {
+    fn from(weights: LstmWeights) -> Self {
+        Self {
+            kernel: weights.kernel.into_shared(),
+            recurrent_kernel: weights.recurrent_kernel.into_shared(),
+            bias: weights.bias.map(one_row),
+            peepholes: weights.peepholes.map(Array2::into_shared),
+            projection: weights.projection.map(Array2::into_shared),
         }
-        Ok(LstmWeights {
-            kernel,
-            recurrent_kernel,
-            bias,
-        })
+    }
+}
+
+impl From<CellWeights> for LstmWeights {
+    fn from(weights: CellWeights) -> Self {
+        Self {
+            kernel: weights.kernel.into_owned(),
+            recurrent_kernel: weights.recurrent_kernel.into_owned(),
+            bias: weights.bias.as_ref().map(first_row),
+            peepholes: weights.peepholes.map(|peepholes| peepholes.into_owned()),
+            projection: weights.projection.map(|projection| projection.into_owned()),
+        }
     }
 }

@@ -1,0 +1,59 @@
+//! The orders in which frameworks keep the gates of a cell: the one place that states them.
+//!
+//! Here the gates stand in Keras's order, i f g o and z r n. An order below says, for each of these, where another framework
+//! keeps it.
+
+use ndarray::{Array, Array2, ArrayView, ArrayView1, ArrayView2, Axis, Dimension, RemoveAxis};
+
+/// PyTorch's LSTM: i f g o.
+pub(crate) const LSTM_PYTORCH: &[usize] = &[0, 1, 2, 3];
+/// ONNX's LSTM: i o f c.
+pub(crate) const LSTM_ONNX: &[usize] = &[0, 2, 3, 1];
+/// ONNX's peepholes: i o f. Here i f o.
+pub(crate) const PEEPHOLES_ONNX: &[usize] = &[0, 2, 1];
+/// PyTorch's GRU: r z n.
+pub(crate) const GRU_PYTORCH: &[usize] = &[1, 0, 2];
+/// ONNX's GRU: z r h.
+pub(crate) const GRU_ONNX: &[usize] = &[0, 1, 2];
+/// One gate.
+pub(crate) const SIMPLE_RNN: &[usize] = &[0];
+
+/// Blocks of rows in the order of this crate, from a tensor whose first axis has one block for each gate in another order.
+fn in_our_order<D: Dimension + RemoveAxis>(tensor: ArrayView<'_, f32, D>, order: &[usize]) -> Array<f32, D> {
+    let units = tensor.len_of(Axis(0)) / order.len().max(1);
+    let rows: Vec<usize> = order.iter().flat_map(|gate| gate * units..(gate + 1) * units).collect();
+    tensor.select(Axis(0), &rows)
+}
+
+/// (gates·units, n) with the gates in another order, as (n, gates·units) in ours: what PyTorch and ONNX call W or R.
+pub(crate) fn kernel_from(weights: ArrayView2<'_, f32>, order: &[usize]) -> Array2<f32> {
+    in_our_order(weights, order)
+        .reversed_axes()
+        .as_standard_layout()
+        .into_owned()
+}
+
+/// (gates·units) with the gates in another order, as one row in ours.
+pub(crate) fn row_from(values: ArrayView1<'_, f32>, order: &[usize]) -> Array2<f32> {
+    in_our_order(values, order).insert_axis(Axis(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn gates_come_into_our_order() {
+        let onnx = array![[1.0, 10.0], [2.0, 20.0], [3.0, 30.0], [4.0, 40.0]]; // i o f c
+        assert_eq!(
+            kernel_from(onnx.view(), LSTM_ONNX),
+            array![[1.0, 3.0, 4.0, 2.0], [10.0, 30.0, 40.0, 20.0]]
+        );
+        let pytorch = array![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // r r z z n n
+        assert_eq!(
+            row_from(pytorch.view(), GRU_PYTORCH),
+            array![[3.0, 4.0, 1.0, 2.0, 5.0, 6.0]]
+        );
+    }
+}

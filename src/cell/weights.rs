@@ -1,0 +1,189 @@
+//! The weights of a cell in their natural order, and by lane.
+
+use ndarray::{ArcArray2, ArrayView, Dimension};
+
+use super::Cell;
+use crate::error::{Error, Result};
+use crate::half_precision::rounded;
+
+/// The weights of a cell as its layer keeps them, gates in Keras's order. Cloning shares them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CellWeights {
+    /// From the input, (features, gates·units).
+    pub(crate) kernel: ArcArray2<f32>,
+    /// From the hidden state, (output, gates·units).
+    pub(crate) recurrent_kernel: ArcArray2<f32>,
+    /// (1, gates·units), or (2, gates·units): what is added to the input's product, and to the recurrent one.
+    pub(crate) bias: Option<ArcArray2<f32>>,
+    /// From the cell state to the gates i f o, (3, units).
+    pub(crate) peepholes: Option<ArcArray2<f32>>,
+    /// From the units to the hidden state, (units, output).
+    pub(crate) projection: Option<ArcArray2<f32>>,
+}
+
+impl CellWeights {
+    /// Checks shapes and values against the cell; `bias` may be absent.
+    pub(crate) fn check(&self, cell: &Cell) -> Result<()> {
+        let class = cell.class();
+        let columns = cell.gates() * cell.units;
+        let wide = match cell.gates() {
+            1 => "units".to_owned(),
+            gates => format!("{gates}·units"),
+        };
+        let high = if cell.has_projection() { "projection" } else { "units" };
+        let check = |name: &str, tensor: &ArcArray2<f32>, shape: [usize; 2], axes: &str| {
+            check_tensor(&format!("{name} of the {class}"), &tensor.view(), &shape, axes)
+        };
+        let features = format!("(features, {wide})");
+        check("kernel", &self.kernel, [cell.features, columns], &features)?;
+        let state = format!("({high}, {wide})");
+        check(
+            "recurrent_kernel",
+            &self.recurrent_kernel,
+            [cell.output, columns],
+            &state,
+        )?;
+        match &self.bias {
+            Some(bias) if bias.nrows() == 1 && cell.bias_rows() == 1 => {
+                let name = format!("bias of the {class}");
+                check_tensor(&name, &bias.row(0), &[columns], &format!("({wide})"))?;
+            }
+            Some(bias) => check("bias", bias, [cell.bias_rows(), columns], &format!("(2, {wide})"))?,
+            None => {}
+        }
+        let optional = [
+            (
+                "peepholes",
+                &self.peepholes,
+                cell.has_unit_parameters(),
+                [3, cell.units],
+                "(3, units)",
+            ),
+            (
+                "projection",
+                &self.projection,
+                cell.has_projection(),
+                [cell.units, cell.output],
+                "(units, projection)",
+            ),
+        ];
+        for (name, tensor, wanted, shape, axes) in optional {
+            match tensor {
+                Some(tensor) if wanted => check(name, tensor, shape, axes)?,
+                None if !wanted => {}
+                _ => {
+                    let said = |present| if present { "with" } else { "without" };
+                    return Err(Error::Value {
+                        argument: format!("weights of the {class}"),
+                        expected: format!("{} {name}, as the layer's options say", said(wanted)),
+                        found: format!("{} them", said(!wanted)),
+                        repair: format!("call `{name}` on the layer as the trained weights have it, or on the weights"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with `kernel`, `recurrent_kernel` and `projection` rounded to half-precision numbers; the rest stays as it is.
+    /// `None` if a weight is beyond their range.
+    pub(crate) fn rounded(&self) -> Option<Self> {
+        Some(Self {
+            kernel: rounded(&self.kernel)?,
+            recurrent_kernel: rounded(&self.recurrent_kernel)?,
+            projection: match &self.projection {
+                Some(projection) => Some(rounded(projection)?),
+                None => None,
+            },
+            ..self.clone()
+        })
+    }
+}
+
+impl Cell {
+    /// What lane `lane` of a unit takes of input `k`; zero where it takes nothing.
+    pub(crate) fn kernel_lane(&self, weights: &CellWeights, k: usize, lane: usize, unit: usize) -> f32 {
+        let gate = self.lanes().get(lane).and_then(|lane| lane.kernel);
+        self.column(&weights.kernel, k, gate, unit)
+    }
+
+    /// What lane `lane` of a unit takes of hidden value `k` (of r * h where the lane says so); zero where it takes nothing.
+    pub(crate) fn recurrent_lane(&self, weights: &CellWeights, k: usize, lane: usize, unit: usize) -> f32 {
+        let gate = self.lanes().get(lane).and_then(|lane| lane.recurrent);
+        self.column(&weights.recurrent_kernel, k, gate, unit)
+    }
+
+    /// What lane `lane` of a unit begins from: the bias of its gates, the recurrent one included.
+    pub(crate) fn bias_lane(&self, weights: &CellWeights, lane: usize, unit: usize) -> f32 {
+        let (Some(bias), Some(lane)) = (&weights.bias, self.lanes().get(lane)) else {
+            return 0.0;
+        };
+        let first = self.column(bias, 0, lane.kernel, unit);
+        match bias.nrows() {
+            2 => first + self.column(bias, 1, lane.recurrent, unit),
+            _ => first,
+        }
+    }
+
+    /// The weights of a unit that are no part of a product: its peepholes i f o, and 0.
+    pub(crate) fn unit_parameters(&self, weights: &CellWeights, unit: usize) -> [f32; 4] {
+        std::array::from_fn(|gate| {
+            let peepholes = weights.peepholes.as_ref();
+            peepholes
+                .and_then(|peepholes| peepholes.get((gate, unit)))
+                .copied()
+                .unwrap_or(0.0)
+        })
+    }
+
+    fn column(&self, tensor: &ArcArray2<f32>, row: usize, gate: Option<usize>, unit: usize) -> f32 {
+        let value = gate.and_then(|gate| tensor.get((row, gate * self.units + unit)));
+        value.copied().unwrap_or(0.0)
+    }
+}
+/// Checks the shape and that every value is finite.
+pub(crate) fn check_tensor<D: Dimension>(
+    name: &str,
+    tensor: &ArrayView<'_, f32, D>,
+    shape: &[usize],
+    axes: &str,
+) -> Result<()> {
+    if tensor.shape() != shape {
+        let transposed: Vec<usize> = tensor.shape().iter().rev().copied().collect();
+        let repair = if transposed == shape && shape.len() == 2 {
+            "the axes look swapped: pass its transpose, `.reversed_axes()` (PyTorch keeps weights transposed)"
+        } else {
+            "pass the array as Keras's `get_weights()` gives it"
+        };
+        return Err(Error::Size {
+            argument: name.to_owned(),
+            expected: format!("{axes} = {shape:?}"),
+            found: format!("shape {:?}", tensor.shape()),
+            repair: repair.to_owned(),
+        });
+    }
+    for (flat, value) in tensor.iter().enumerate() {
+        if !value.is_finite() {
+            return Err(Error::NotFinite {
+                tensor: name.to_owned(),
+                index: unflatten(flat, shape),
+                value: value.to_string(),
+                repair: "the training may have diverged; save the weights of an earlier epoch".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&length| {
+            let here = flat % length.max(1);
+            flat /= length.max(1);
+            here
+        })
+        .collect();
+    index.reverse();
+    index
+}

@@ -1,0 +1,244 @@
+//! How large the flows of a size can get: by formula, without a list.
+
+use super::Source;
+use crate::layer::bidirectional::MergeMode;
+use crate::model::plan::{Operation, Plan};
+
+/// The most that the flow of a batch of (batch, time_steps) has, whatever its mask and its tokens: what a batch without a mask
+/// has, whose tokens are all different. It is O(layers) to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FlowSize {
+    pub(crate) batch: usize,
+    /// The values of a row of the input.
+    pub(crate) features: usize,
+    /// The rows of the input that are read.
+    pub(crate) input_rows: usize,
+    pub(crate) stages: Vec<StageSize>,
+    pub(crate) outputs: Vec<OutputSize>,
+    /// For each schedule its steps. The recurrent stages that see the same mask have one.
+    pub(crate) schedules: Vec<usize>,
+}
+
+/// The most that a stage has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StageSize {
+    pub(crate) kind: StageKind,
+    pub(crate) rows: usize,
+    pub(crate) width: usize,
+}
+
+/// What a stage does, and where its rows come from. Each of its lists names one row for each row that the stage makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StageKind {
+    Recurrent {
+        cell: usize,
+        input: Source,
+        /// The number of its schedule. Its order, its lengths and its steps are those of all stages of this number.
+        schedule: usize,
+    },
+    Dense {
+        dense: usize,
+        input: Source,
+    },
+    Merge {
+        merge: MergeMode,
+        forward: Source,
+        backward: Source,
+    },
+}
+
+/// The most that an output of the model has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutputSize {
+    pub(crate) source: Source,
+    /// Entries of its list.
+    pub(crate) entries: usize,
+    pub(crate) width: usize,
+}
+
+/// The output of a layer as the next one sees it.
+#[derive(Clone, Copy, Debug)]
+struct View {
+    source: Source,
+    /// Entries of its list.
+    entries: usize,
+    /// How many different ones there are.
+    distinct: usize,
+    width: usize,
+    /// Which mask it has, by its number.
+    mask: usize,
+}
+
+struct Builder<'a> {
+    parts: &'a Plan,
+    batch: usize,
+    time_steps: usize,
+    /// For each schedule the number of its mask.
+    masks: Vec<usize>,
+    size: FlowSize,
+}
+
+impl FlowSize {
+    /// The caller has checked that a batch may have so many steps.
+    pub(crate) fn new(parts: &Plan, batch: usize, time_steps: usize) -> Self {
+        let steps = batch * time_steps;
+        let size = Self {
+            batch,
+            features: parts.features.unwrap_or(0),
+            input_rows: 0,
+            stages: Vec::new(),
+            outputs: Vec::new(),
+            schedules: Vec::new(),
+        };
+        let mut builder = Builder {
+            parts,
+            batch,
+            time_steps,
+            masks: Vec::new(),
+            size,
+        };
+        let input = View {
+            source: Source::Input,
+            entries: steps,
+            distinct: steps,
+            width: parts.features.unwrap_or(0),
+            mask: 0,
+        };
+        let mut views = vec![input];
+        for (number, operation) in parts.operations.iter().enumerate() {
+            // `Model` has seen to it that only the last operation makes two views
+            let Some(view) = views.pop() else { break };
+            builder.apply(number, operation, view, &mut views);
+        }
+        let mut size = builder.size;
+        let outputs = views.iter().map(|view| OutputSize {
+            source: view.source,
+            entries: view.entries,
+            width: view.width,
+        });
+        size.outputs.extend(outputs);
+        size.input_rows = size.most_input_rows();
+        size
+    }
+
+    fn most_input_rows(&self) -> usize {
+        let stages = self.stages.iter().map(|stage| match stage.kind {
+            StageKind::Recurrent { input, .. } | StageKind::Dense { input, .. } => (input, stage.rows),
+            StageKind::Merge { forward, .. } => (forward, stage.rows),
+        });
+        let outputs = self.outputs.iter().map(|output| (output.source, output.entries));
+        let read = stages.chain(outputs).filter(|(source, _)| *source == Source::Input);
+        read.map(|(_, rows)| rows).max().unwrap_or(0)
+    }
+}
+
+impl Builder<'_> {
+    /// Pushes the one view that an operation makes, or the two.
+    fn apply(&mut self, number: usize, operation: &Operation, view: View, views: &mut Vec<View>) {
+        let made = match operation {
+            Operation::Masking { .. } => View {
+                mask: number + 1,
+                ..view
+            },
+            Operation::Embedding { table, mask_zero } => {
+                let (input_dim, width) = self.parts.tables.get(*table).map_or((0, 0), |table| table.dim());
+                View {
+                    source: Source::Table(*table),
+                    // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
+                    distinct: view.entries.min(input_dim.saturating_add(1)),
+                    width,
+                    mask: if *mask_zero { number + 1 } else { view.mask },
+                    ..view
+                }
+            }
+            Operation::Dense { dense } => {
+                let weights = self.parts.denses.get(*dense).map(|part| &part.weights.kernel);
+                let width = weights.map_or(0, |kernel| kernel.ncols());
+                let kind = StageKind::Dense {
+                    dense: *dense,
+                    input: view.source,
+                };
+                self.push(kind, view.distinct, width, view)
+            }
+            Operation::Recurrent { cells, options } => {
+                let mut made = view;
+                for &cell in cells {
+                    made = self.cell(cell, made);
+                }
+                self.shown(made, options.return_sequences)
+            }
+            Operation::Bidirectional {
+                forward,
+                backward,
+                merge,
+                options,
+            } => {
+                let sides = [*forward, *backward].map(|cell| self.cell(cell, view));
+                let [first, second] = sides.map(|side| self.shown(side, options.return_sequences));
+                if *merge == MergeMode::Separate {
+                    views.extend([first, second]);
+                    return;
+                }
+                let width = match merge {
+                    MergeMode::Concat => first.width + second.width,
+                    _ => first.width,
+                };
+                let kind = StageKind::Merge {
+                    merge: *merge,
+                    forward: first.source,
+                    backward: second.source,
+                };
+                // a row for each sequence, even if it has no steps
+                let distinct = first.entries;
+                self.push(kind, distinct, width, View { distinct, ..first })
+            }
+        };
+        views.push(made);
+    }
+
+    /// A cell that runs over all steps of a view, and its rows at all steps.
+    fn cell(&mut self, cell: usize, view: View) -> View {
+        let known = self.masks.iter().position(|&mask| mask == view.mask);
+        let schedule = known.unwrap_or_else(|| {
+            self.masks.push(view.mask);
+            self.size
+                .schedules
+                .push(if self.batch == 0 { 0 } else { self.time_steps });
+            self.masks.len() - 1
+        });
+        let kind = StageKind::Recurrent {
+            cell,
+            input: view.source,
+            schedule,
+        };
+        let rows = self.batch * self.time_steps;
+        let units = self.parts.cells.get(cell).map_or(0, |cell| cell.units());
+        self.push(kind, rows, units, View { distinct: rows, ..view })
+    }
+
+    /// What a layer shows of its rows: all steps, or the last one of each sequence.
+    fn shown(&self, rows: View, return_sequences: bool) -> View {
+        match return_sequences {
+            true => rows,
+            false => View {
+                entries: self.batch,
+                // without steps all of them show the row that is none
+                distinct: if self.time_steps == 0 {
+                    self.batch.min(1)
+                } else {
+                    self.batch
+                },
+                ..rows
+            },
+        }
+    }
+
+    fn push(&mut self, kind: StageKind, rows: usize, width: usize, view: View) -> View {
+        self.size.stages.push(StageSize { kind, rows, width });
+        View {
+            source: Source::Stage(self.size.stages.len() - 1),
+            width,
+            ..view
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! A GPU: the adapter's, or the application's own.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::attached::Attached;
+use super::buffer::Counters;
+use super::turn;
+use crate::error::{Error, Result};
+
+/// A GPU to run models on: a `wgpu` device and its queue.
+///
+/// [`Device::named`](crate::Device::named) and [`Device::auto`](crate::Device::auto) open one of their own on each adapter,
+/// once in a process: all calls give the same one, with its pipelines, its [counters](Gpu::counters) and what
+/// [`Runner::tune`](crate::Runner::tune) has measured on it. It stays open to the end of the process, because some drivers
+/// crash when devices are closed and opened on several threads; a lost one is replaced by the next call.
+/// [`Gpu::from_wgpu`] takes the application's, and so gives a device of one's own. Cloning is cheap and shares all of it.
+///
+/// ```no_run
+/// use cellstate::{Device, Lstm};
+///
+/// let device = Device::named("nvidia")?;
+/// if let Some(gpu) = device.gpu() {
+///     println!("{}: {:?}", gpu.name(), gpu.info().device_type);
+/// }
+/// let runner = Lstm::new(2, 64).on(&device)?;
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    features: wgpu::Features,
+    downlevel: wgpu::DownlevelFlags,
+    counters: Counters,
+    attached: Attached,
+    /// What the driver said outside of any call of ours; only for a device of our own.
+    failure: Arc<Mutex<Failure>>,
+}
+
+/// The most bytes that the parameters of a shader have.
+pub(crate) const MOST_PARAMS: u32 = 64;
+
+/// What went wrong outside of any call of ours.
+#[derive(Debug, Default)]
+pub(super) struct Failure {
+    /// The device is lost, for good.
+    pub(super) lost: Option<String>,
+    /// Something else, which the next call reports, once.
+    pub(super) message: Option<String>,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
+    let name = if info.name.is_empty() { "GPU" } else { &info.name };
+    format!("{name} ({:?})", info.backend)
+}
+
+impl Gpu {
+    /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
+    /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that make a runner
+    /// which may run [`Strategy::Team`](crate::Strategy::Team): they try once how many workgroups run at the same time.
+    ///
+    /// An application that opens or closes devices while other threads use this crate does so by [`Gpu::in_turn`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] if the device was opened with fewer than 4 storage buffers for a shader, 256 invocations or
+    /// 16 KiB of workgroup memory for a workgroup: `wgpu::Limits::default()` is enough.
+    ///
+    /// ```no_run
+    /// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
+    /// use cellstate::{Gpu, Lstm};
+    ///
+    /// let gpu = Gpu::from_wgpu(&adapter, &device, &queue)?;
+    /// let runner = Lstm::new(2, 64).on(&gpu.into())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: &wgpu::Device, queue: &wgpu::Queue) -> Result<Self> {
+        Self::new(adapter, device.clone(), queue.clone(), Arc::default())
+    }
+
+    /// Does `work` while this crate opens and closes no device and makes no pipeline on another thread, nor another thread is in
+    /// a call of this function.
+    ///
+    /// NVIDIA's driver crashes or hangs where one thread makes a `wgpu::Instance`, opens a device or closes one while another
+    /// thread does, or makes a pipeline. This crate keeps from it by itself; an application with devices of its own and several
+    /// threads makes, opens and closes them in here. `work` may call this crate, and should wait for no other thread: that one
+    /// may be waiting for its turn.
+    ///
+    /// ```no_run
+    /// # fn example(adapter: wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {
+    /// use cellstate::{Gpu, Lstm};
+    ///
+    /// let opened = Gpu::in_turn(|| pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())));
+    /// let (device, queue) = opened?;
+    /// let runner = Lstm::new(2, 64).on(&Gpu::from_wgpu(&adapter, &device, &queue)?.into())?;
+    /// drop(runner);
+    /// Gpu::in_turn(|| drop((device, queue)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn in_turn<T>(work: impl FnOnce() -> T) -> T {
+        turn::in_turn(work)
+    }
+
+    pub(super) fn new(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        failure: Arc<Mutex<Failure>>,
+    ) -> Result<Self> {
+        let info = adapter.get_info();
+        let limits = device.limits();
+        let floor = [
+            (
+                "storage buffers of a shader",
+                limits.max_storage_buffers_per_shader_stage,
+                4,
+            ),
+            (
+                "invocations of a workgroup",
+                limits.max_compute_invocations_per_workgroup,
+                256,
+            ),
+            (
+                "invocations of a workgroup along x",
+                limits.max_compute_workgroup_size_x,
+                256,
+            ),
+            (
+                "bytes of workgroup memory",
+                limits.max_compute_workgroup_storage_size,
+                16 << 10,
+            ),
+            (
+                "dynamic uniform buffers",
+                limits.max_dynamic_uniform_buffers_per_pipeline_layout,
+                1,
+            ),
+            (
+                "workgroups of a dispatch along one axis",
+                limits.max_compute_workgroups_per_dimension,
+                65_535,
+            ),
+        ];
+        for (what, found, needed) in floor {
+            if found < needed {
+                return Err(Error::TooLarge {
+                    what: format!("a shader of cellstate on {}", name(&info)),
+                    needed: needed.into(),
+                    limit: found.into(),
+                    limit_name: what,
+                    repair: "open the device with `wgpu::Limits::default()` or more".to_owned(),
+                });
+            }
+        }
+        let inner = Inner {
+            features: device.features(),
+            downlevel: adapter.get_downlevel_capabilities().flags,
+            device,
+            queue,
+            info,
+            limits,
+            counters: Counters::default(),
+            attached: Attached::default(),
+            failure,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The adapter's name and the API, as `llvmpipe (LLVM 19.1.7, 256 bits) (Vulkan)`.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// let device = Device::named("llvmpipe")?;
+    /// assert!(device.gpu().is_some_and(|gpu| gpu.name().ends_with("(Vulkan)")));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(&self) -> String {
+        name(&self.inner.info)
+    }
+
+    /// What `wgpu` says of the adapter: its kind, its driver, its API.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// if let Some(gpu) = Device::auto().gpu() {
+    ///     println!("driver: {} {}", gpu.info().driver, gpu.info().driver_info);
+    /// }
+    /// ```
+    #[must_use]
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.inner.info
+    }
+
+    /// The `wgpu` device: the application's own after [`Gpu::from_wgpu`], else the one opened by this crate.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// if let Some(gpu) = Device::auto().gpu() {
+    ///     println!("largest buffer: {} bytes", gpu.device().limits().max_buffer_size);
+    /// }
+    /// ```
+    #[must_use]
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The queue of that device, on which runs are submitted.
+    ///
+    /// ```no_run
+    /// # use cellstate::Device;
+    /// if let Some(gpu) = Device::auto().gpu() {
+    ///     gpu.queue().on_submitted_work_done(|| println!("the GPU is idle"));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// How many buffers, pipelines and bind groups have been made on this device by this crate, and the bytes of the
+    /// buffers; shared by all clones of this `Gpu` and the runners on them.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Lstm};
+    /// let runner = Lstm::new(2, 64).on(&Device::auto())?;
+    /// if let Some(gpu) = runner.gpu() {
+    ///     println!("{} buffers, {} bytes", gpu.counters().buffers(), gpu.counters().bytes());
+    /// }
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.inner.counters
+    }
+
+    /// The value of a type that belongs to this GPU, made when it is asked for the first time: what other floors keep on a
+    /// GPU. Its `default` asks for no other.
+    pub(crate) fn shared<T: Default + wgpu::WasmNotSendSync + 'static>(&self) -> Arc<T> {
+        self.inner.attached.of()
+    }
+
+    /// Whether the device is known to be lost or destroyed, for good.
+    pub(super) fn is_known_as_lost(&self) -> bool {
+        lock(&self.inner.failure).lost.is_some()
+    }
+
+    /// The same, after asking. May call what others wait for, so no lock is held meanwhile.
+    pub(super) fn is_lost(&self) -> bool {
+        // that it was destroyed is only told once the GPU has finished and somebody asks; an error is told by the callback
+        drop(self.inner.device.poll(wgpu::PollType::Poll));
+        self.is_known_as_lost()
+    }
+
+    /// Whether anybody has this GPU besides the one who asks.
+    pub(super) fn is_used(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
+    /// The most bytes that one buffer may have and be bound as a whole. Shaders count values by u32 and some drivers offer
+    /// more than that can count.
+    pub(crate) fn largest_binding(&self) -> u64 {
+        let limits = &self.inner.limits;
+        limits
+            .max_storage_buffer_binding_size
+            .min(limits.max_buffer_size)
+            .min(1 << 31)
+            & !255
+    }
+
+    /// How many passes of its loops one invocation of a shader may make, all loops added up.
+    ///
+    /// Mesa 22's software adapter leaves every loop after 65,535 passes without a word.
+    pub(crate) fn most_passes(&self) -> usize {
+        let info = &self.inner.info;
+        let cuts_loops = info.driver == "llvmpipe" && info.driver_info.starts_with("Mesa 22.");
+        if cuts_loops { 60_000 } else { usize::MAX }
+    }
+
+    /// Whether parameters travel within the commands. Browsers have no such thing, and there they are in a uniform.
+    pub(crate) fn has_immediates(&self) -> bool {
+        let offered = self.inner.features.contains(wgpu::Features::IMMEDIATES);
+        offered
+            && self.inner.limits.max_immediate_size >= MOST_PARAMS
+            && self.inner.info.backend != wgpu::Backend::BrowserWebGpu
+    }
+
+    pub(crate) fn has_timestamps(&self) -> bool {
+        self.inner.features.contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Whether shaders can unpack half-precision numbers. All of WebGPU can, but not every software adapter.
+    pub(crate) fn has_halves(&self) -> bool {
+        self.inner.downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32)
+    }
+
+    pub(crate) fn limits(&self) -> &wgpu::Limits {
+        &self.inner.limits
+    }
+
+    pub(crate) fn failed(&self, doing: &'static str, message: impl Into<String>) -> Error {
+        Error::Gpu {
+            doing,
+            adapter: self.name(),
+            message: message.into(),
+        }
+    }
+
+    /// Calls `work` and gives what the driver found wrong with it as an error, so that nothing reaches the handler of the
+    /// device, which may be the application's.
+    pub(crate) async fn guarded<T>(&self, doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (result, errors) = {
+            let filters = [
+                wgpu::ErrorFilter::Internal,
+                wgpu::ErrorFilter::Validation,
+                wgpu::ErrorFilter::OutOfMemory,
+            ];
+            let [internal, validation, memory] = filters.map(|filter| self.inner.device.push_error_scope(filter));
+            let result = work();
+            // scopes are a stack: the last one is popped first
+            let memory = memory.pop();
+            let validation = validation.pop();
+            (result, (memory, validation, internal.pop()))
+        };
+        let (memory, validation, internal) = errors;
+        if let Some(error) = [memory.await, validation.await, internal.await]
+            .into_iter()
+            .flatten()
+            .next()
+        {
+            return Err(self.failed(doing, error.to_string()));
+        }
+        let mut failure = lock(&self.inner.failure);
+        let noted = failure.lost.clone().or_else(|| failure.message.take());
+        drop(failure);
+        match noted {
+            Some(message) => Err(self.failed(doing, message)),
+            None => result,
+        }
+    }
+}

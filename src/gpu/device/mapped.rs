@@ -1,0 +1,92 @@
+//! Waiting for the driver to let the host read a buffer.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytemuck::Pod;
+
+use super::Gpu;
+use crate::error::Result;
+
+/// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
+/// behind it is not waited for.
+#[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
+pub(crate) async fn read<T: Pod>(
+    gpu: &Gpu,
+    wanted: &[(&wgpu::Buffer, u64)],
+    submission: Option<wgpu::SubmissionIndex>,
+) -> Result<Vec<Vec<T>>> {
+    let failed = |message: String| gpu.failed("reading back", message);
+    let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
+    let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
+    #[cfg(not(target_arch = "wasm32"))]
+    gpu.device()
+        .poll(wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        })
+        .map_err(|error| failed(error.to_string()))?;
+    let mut read = Vec::with_capacity(wanted.len());
+    for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
+        let Some(mapped) = mapped else {
+            read.push(Vec::new());
+            continue;
+        };
+        // another thread that waits on the device may have been given the answer, and is about to pass it on
+        mapped.await.map_err(|error| failed(error.to_string()))?;
+        let view = buffer
+            .slice(..bytes)
+            .get_mapped_range()
+            .map_err(|error| failed(error.to_string()))?;
+        read.push(bytemuck::pod_collect_to_vec(&view[..]));
+        drop(view);
+        buffer.unmap();
+    }
+    Ok(read)
+}
+
+type Answer = std::result::Result<(), wgpu::BufferAsyncError>;
+
+#[derive(Debug, Default)]
+struct Shared {
+    answer: Option<Answer>,
+    waker: Option<Waker>,
+}
+
+/// The wish to read a buffer, which the driver grants once the GPU is done with it.
+#[derive(Debug, Default)]
+pub(crate) struct Mapped {
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Mapped {
+    /// Asks for the first `bytes` of a buffer.
+    pub(crate) fn request(buffer: &wgpu::Buffer, bytes: u64) -> Self {
+        let mapped = Self::default();
+        let shared = Arc::clone(&mapped.shared);
+        buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |answer| {
+            let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.answer = Some(answer);
+            if let Some(waker) = shared.waker.take() {
+                waker.wake();
+            }
+        });
+        mapped
+    }
+}
+
+impl Future for Mapped {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        match shared.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                shared.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

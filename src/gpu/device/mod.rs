@@ -1,0 +1,12 @@
+//! The device: adapters, the opened GPU, its buffers, its time stamps. It knows no shader and no model.
+
+pub(crate) mod adapter;
+mod attached;
+pub(crate) mod buffer;
+mod gpu;
+pub(crate) mod mapped;
+mod module;
+pub(crate) mod timer;
+pub(crate) mod turn;
+
+pub use gpu::Gpu;

@@ -1,0 +1,30 @@
+//! Shader modules: the only unsafe code of the GPU path.
+#![allow(
+    unsafe_code,
+    reason = "wgpu compiles a shader without its run-time checks only for those who vouch for it"
+)]
+
+use crate::gpu::device::Gpu;
+
+/// The environment variable that brings the run-time checks back: `CELLSTATE_CHECKS=1`.
+const CHECKS_VARIABLE: &str = "CELLSTATE_CHECKS";
+
+impl Gpu {
+    /// Compiles a shader of this crate. Debug builds keep the run-time checks, release builds leave them out.
+    pub(crate) fn make_module(&self, label: Option<&str>, text: String) -> wgpu::ShaderModule {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label,
+            source: wgpu::ShaderSource::Wgsl(text.into()),
+        };
+        let checked = cfg!(debug_assertions) || std::env::var_os(CHECKS_VARIABLE).is_some_and(|value| value == "1");
+        if checked {
+            return self.device().create_shader_module(descriptor);
+        }
+        // SAFETY: the texts are those of `shaders/`. Every index is bounded by sizes that the host has checked against the
+        // buffers it made, every loop ends by a count, and the tests run all of them with the checks as well.
+        unsafe {
+            self.device()
+                .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        }
+    }
+}

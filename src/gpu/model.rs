@@ -1,0 +1,113 @@
+//! A model with its weights on a GPU, ready to run.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::timer::Timer;
+use crate::gpu::sizes::{Keep, Sizes};
+use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::strategy::choice::{self, Asked};
+use crate::gpu::strategy::team;
+use crate::gpu::strategy::tuned::Tuned;
+use crate::gpu::workspace::Workspace;
+use crate::model::plan::Plan;
+use crate::recent::{Recent, Sized};
+use crate::settings::Settings;
+
+/// A model with its weights on a GPU, ready to run.
+#[derive(Debug)]
+pub(crate) struct GpuModel {
+    pub(crate) gpu: Gpu,
+    pub(crate) parts: Arc<Plan>,
+    pub(crate) weights: Prepared,
+    pub(crate) settings: Settings,
+    pub(crate) asked: Asked,
+    /// The workspaces of the last runs.
+    workspaces: Recent<Workspace>,
+}
+
+impl GpuModel {
+    /// Uploads the weights and makes the pipelines.
+    pub(crate) async fn new(gpu: Gpu, parts: Arc<Plan>, settings: &Settings) -> Result<Self> {
+        parts.cells.iter().try_for_each(|cell| cell.check_is_run())?;
+        let asked = Asked::new(settings)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(path) = settings.wanted_tuning_file() {
+            let text = crate::gpu::strategy::tuning_file::read(path)?;
+            gpu.shared::<Tuned>()
+                .read(&crate::gpu::strategy::tuned::gpu_fields(gpu.info()), &text);
+        }
+        let wants_team = choice::wants_team(&gpu, settings, asked);
+        let known = gpu.known_pipelines();
+        let make = || {
+            let weights = Prepared::make(&gpu, &parts, settings.wanted_precision(), wants_team)?;
+            choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
+            Ok(weights)
+        };
+        let made = match Self::probe(&gpu, &parts, wants_team).await {
+            Ok(()) => gpu.guarded("uploading the weights", make).await,
+            Err(error) => Err(error),
+        };
+        if made.is_err() {
+            gpu.forget_pipelines_but(&known);
+        }
+        Ok(Self {
+            weights: made?,
+            gpu,
+            parts,
+            asked,
+            settings: settings.clone(),
+            workspaces: Recent::default(),
+        })
+    }
+
+    /// Finds out what a strategy has to know of the GPU before it can be made.
+    async fn probe(gpu: &Gpu, parts: &Plan, wants_team: bool) -> Result<()> {
+        match wants_team {
+            true => team::probe(gpu, &parts.cells).await,
+            false => Ok(()),
+        }
+    }
+
+    /// The sizes of a workspace for batches of (batch, time_steps).
+    pub(crate) fn sizes(&self, size: (usize, usize)) -> Result<Sizes> {
+        Sizes::new(&self.gpu, (&self.parts, &self.weights), size, Keep::Nothing)
+    }
+
+    /// The bytes of GPU memory that batches of a size take, besides the weights.
+    pub(crate) fn memory(&self, batch: usize, time_steps: usize) -> Result<u64> {
+        let timer = match self.settings.is_timed() {
+            true => Timer::memory(&self.gpu),
+            false => 0,
+        };
+        Ok(self.sizes((batch, time_steps))?.total() + timer)
+    }
+
+    /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
+    pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<Sized<Workspace>> {
+        if let Some(workspace) = self.workspaces.take(size) {
+            return Ok(workspace);
+        }
+        let make = || {
+            let sizes = self.sizes(size)?;
+            Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
+        };
+        let doing = "making the buffers";
+        let made = match self.gpu.guarded(doing, make).await {
+            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.gpu.guarded(doing, make).await,
+            made => made,
+        };
+        Ok(Sized::new(size, made?))
+    }
+
+    /// Keeps a workspace after a run of a batch of this size.
+    pub(crate) fn keep_workspace(&self, workspace: Sized<Workspace>, ran: (usize, usize)) {
+        self.workspaces.keep(workspace, ran);
+    }
+
+    /// Gives the memory of all kept workspaces back; whether there were any.
+    pub(crate) fn drop_workspaces(&self) -> bool {
+        self.workspaces.clear()
+    }
+}

@@ -1,0 +1,152 @@
+//! A recording: what a run needs on the GPU, staged; then encoded into any encoder; then collected.
+//!
+//! *Staging* takes a workspace, uploads lists, input, states and parameters into its buffers, and makes the list of commands.
+//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. *Collecting* reads back,
+//! once what was encoded has run. A recording has its workspace for itself from the first to the last, so several recordings of
+//! a model may be encoded into one encoder, and each gives what it would have given alone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::flow::{Flow, Input, Ran};
+use crate::gpu::commands::Commands;
+use crate::gpu::device::mapped;
+use crate::gpu::device::timer::{self, Timer};
+use crate::gpu::model::GpuModel;
+use crate::gpu::stage::defect;
+use crate::gpu::strategy::choice::Asked;
+use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::upload::upload_input;
+use crate::gpu::workspace::Workspace;
+use crate::output::Timing;
+use crate::recent::Sized;
+use crate::state::State;
+
+/// The time, which a browser's wasm cannot be asked for: there the standard library panics.
+pub(crate) fn now() -> Option<Instant> {
+    cfg!(not(target_arch = "wasm32")).then(Instant::now)
+}
+
+/// A batch to run: its flow, what it reads, and the states from which the cells begin, or zeros.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a, 'input> {
+    pub(crate) flow: &'a Arc<Flow>,
+    pub(crate) input: Input<'input>,
+    pub(crate) states: Option<&'a [State]>,
+    /// Whether the host reads the final states.
+    pub(crate) wants_states: bool,
+}
+
+/// A staged run. Dropping it gives up its workspace, which may still be in use by what was encoded.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    workspace: Sized<Workspace>,
+    commands: Commands,
+    staging: Option<Duration>,
+}
+
+impl GpuModel {
+    /// Uploads into a workspace and makes the list of commands.
+    pub(crate) fn stage(
+        &self,
+        mut workspace: Sized<Workspace>,
+        batch: Batch<'_, '_>,
+        asked: Asked,
+    ) -> Result<Recording> {
+        let buffers = &mut workspace.value;
+        buffers.upload_lists(&self.gpu, batch.flow)?;
+        if let Input::Values(values) = batch.input {
+            upload_input(&self.gpu, &buffers.input, batch.flow, values)?;
+        }
+        if let Some(states) = batch.states {
+            for stage in &buffers.stages {
+                stage.upload_states(&self.gpu, batch.flow, states)?;
+            }
+        }
+        let start = self.settings.is_timed().then(now).flatten();
+        let wants = (batch.states.is_some(), batch.wants_states);
+        let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
+        let mut commands = Commands::new(&self.gpu);
+        if let Some(team) = &buffers.team {
+            commands.first.clear(&team.control, 0..TeamBuffers::READ_BYTES);
+            commands
+                .last
+                .copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
+        }
+        for stage in &buffers.stages {
+            stage.record(&run, &mut commands)?;
+        }
+        commands.upload(&self.gpu, &buffers.params)?;
+        Ok(Recording {
+            staging: start.map(|start| start.elapsed()),
+            commands,
+            workspace,
+        })
+    }
+
+    /// What a run gives, once it has run; `None` if a team has waited in vain. Without a submission to wait for, the caller
+    /// has seen to it that it has run.
+    pub(crate) async fn collect(
+        &self,
+        recording: &Recording,
+        batch: Batch<'_, '_>,
+        submission: Option<wgpu::SubmissionIndex>,
+    ) -> Result<Option<Ran>> {
+        let workspace = &recording.workspace.value;
+        let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
+        for stage in &workspace.stages {
+            wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
+        }
+        wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
+        let team = workspace.team.iter();
+        wanted.extend(team.map(|team| (&team.staging, TeamBuffers::READ_BYTES)));
+        let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
+        let abort_word = workspace.team.as_ref().and_then(|_| read.pop());
+        if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
+            return Ok(None);
+        }
+        let stamps = workspace.timer.as_ref().and_then(|_| read.pop());
+        let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, bytemuck::cast_slice(&stamps)));
+        let states = match (batch.wants_states, batch.states) {
+            (false, _) => Vec::new(),
+            (true, Some(states)) => states.to_vec(),
+            (true, None) => {
+                let cells = self.parts.cells.iter();
+                let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
+                zeros.collect::<Result<_>>()?
+            }
+        };
+        let mut ran = Ran {
+            outputs: Vec::with_capacity(batch.flow.outputs.len()),
+            states,
+            rows_run: recording.commands.rows_run,
+            timing: recording.staging.map(|recording| Timing {
+                recording,
+                // some drivers offer time stamps and leave them at zero
+                gpu: seconds.filter(|&seconds| seconds > 0.0).map(Duration::from_secs_f64),
+            }),
+        };
+        let mut read = read.into_iter();
+        for stage in &workspace.stages {
+            stage.take(batch.flow, &mut read, &mut ran)?;
+        }
+        match read.next() {
+            None => Ok(Some(ran)),
+            Some(_) => Err(defect()),
+        }
+    }
+}
+
+impl Recording {
+    /// Writes the run down. It uploads nothing, waits for nothing and submits nothing. What is written down may be submitted
+    /// once: the run leaves its states where it began.
+    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.commands.encode(self.workspace.value.timer.as_ref(), encoder);
+    }
+
+    /// Its workspace, for the next recording: only when what was encoded has run.
+    pub(crate) fn into_workspace(self) -> Sized<Workspace> {
+        self.workspace
+    }
+}

@@ -1,0 +1,245 @@
+//! Shaders: source, bindings and constants, and the pipelines made from them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::gpu::device::Gpu;
+use crate::gpu::device::turn::in_turn;
+#[cfg(test)]
+use crate::gpu::stage::{gather, input_projection, softmax};
+#[cfg(test)]
+use crate::gpu::strategy::{residency, solo, step, team};
+use crate::gpu::weights::Form;
+
+/// What all shaders share.
+const SHARED: &str = concat!(
+    include_str!("../../../shaders/shared/types.wgsl"),
+    include_str!("../../../shaders/shared/formulas.wgsl"),
+    include_str!("../../../shaders/shared/activations.wgsl"),
+    include_str!("../../../shaders/cell/lstm.wgsl")
+);
+
+/// A storage buffer that a shader binds, from binding 1 on in the order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub(crate) name: &'static str,
+    pub(crate) writes: bool,
+}
+
+/// Reads `name`.
+pub(crate) const fn reads(name: &'static str) -> Binding {
+    Binding { name, writes: false }
+}
+
+/// Reads and writes `name`.
+pub(crate) const fn writes(name: &'static str) -> Binding {
+    Binding { name, writes: true }
+}
+
+/// A GPU program: its own file, what it binds, and the constants that a pipeline sets.
+#[derive(Debug)]
+pub(crate) struct Shader {
+    pub(crate) name: &'static str,
+    pub(crate) source: &'static str,
+    /// The struct of the uniform at binding 0, and its bytes.
+    pub(crate) params: (&'static str, usize),
+    pub(crate) bindings: &'static [Binding],
+    pub(crate) constants: &'static [&'static str],
+}
+
+/// Every shader there is, for the tests.
+#[cfg(test)]
+pub(crate) const ALL: [&Shader; 8] = [
+    &gather::SHADER,
+    &input_projection::SHADER,
+    &softmax::SHADER,
+    &step::SHADER,
+    &step::ROWWISE,
+    &solo::SHADER,
+    &team::SHADER,
+    &residency::SHADER,
+];
+
+/// How a shader declares its parameters, and how where they are immediates.
+const UNIFORM: &str = "@group(0) @binding(0) var<uniform> params";
+const IMMEDIATE: &str = "var<immediate> params";
+
+impl Shader {
+    /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates; and with the constants that are no
+    /// overrides because an array is as long, `const NAME: u32 = …`, set in the text. Weights are read in the form given.
+    pub(crate) fn text(&self, immediates: bool, form: Form, constants: &[u32]) -> String {
+        let mut text = format!("{SHARED}{}{}", form.text(), self.source);
+        if immediates {
+            text = text.replace(UNIFORM, IMMEDIATE);
+        }
+        for (name, value) in self.constants.iter().zip(constants) {
+            let declared = format!("const {name}: u32 = ");
+            if let Some((before, after)) = text.split_once(&declared) {
+                let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+                text = format!("{before}{declared}{value}{after}");
+            }
+        }
+        text
+    }
+
+    /// Whether a constant is set by the pipeline, and not in the text.
+    fn is_override(&self, constant: &str) -> bool {
+        self.source.contains(&format!("override {constant}: u32;"))
+    }
+}
+
+/// A pipeline with the layout of its bind group.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) pipeline: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+    pub(crate) params_bytes: u64,
+}
+
+/// A shader's name, the form of the weights it reads, and its constants.
+pub(crate) type Key = (&'static str, Form, Vec<u32>);
+
+/// The pipelines of a device, each made once.
+#[derive(Debug, Default)]
+pub(crate) struct Pipelines {
+    made: Mutex<Made>,
+}
+
+type Made = HashMap<Key, Arc<Pipeline>>;
+
+impl Pipelines {
+    fn lock(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Gpu {
+    /// The pipeline of a shader with its constants, in the order of `Shader::constants`.
+    pub(crate) fn pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Arc<Pipeline> {
+        self.pipeline_for(shader, Form::Full, constants)
+    }
+
+    /// The same for weights in a form.
+    pub(crate) fn pipeline_for(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Arc<Pipeline> {
+        let pipelines = self.shared::<Pipelines>();
+        let key = (shader.name, form, constants.to_vec());
+        let known = pipelines.lock().get(&key).map(Arc::clone);
+        known.unwrap_or_else(|| {
+            // the turn first, the lock second: who has the turn may be making a runner
+            in_turn(|| {
+                let mut made = pipelines.lock();
+                let make = || Arc::new(self.make_pipeline(shader, form, constants));
+                Arc::clone(made.entry(key).or_insert_with(make))
+            })
+        })
+    }
+
+    /// Which pipelines there are.
+    pub(crate) fn known_pipelines(&self) -> Vec<Key> {
+        self.shared::<Pipelines>().lock().keys().cloned().collect()
+    }
+
+    /// Forgets all other pipelines, so that one whose making failed is not used by the next runner.
+    pub(crate) fn forget_pipelines_but(&self, known: &[Key]) {
+        self.shared::<Pipelines>().lock().retain(|key, _| known.contains(key));
+    }
+
+    /// A bind group of a pipeline: the parameters (one record, moved by a dynamic offset) unless they are immediates, then
+    /// storage buffers.
+    pub(crate) fn make_bind_group(
+        &self,
+        label: &str,
+        pipeline: &Pipeline,
+        params: &wgpu::Buffer,
+        storage: &[&wgpu::Buffer],
+    ) -> wgpu::BindGroup {
+        let record = wgpu::BufferBinding {
+            buffer: params,
+            offset: 0,
+            size: std::num::NonZeroU64::new(pipeline.params_bytes),
+        };
+        let first = (!self.has_immediates()).then_some(wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(record),
+        });
+        let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
+        });
+        let entries: Vec<_> = first.into_iter().chain(rest).collect();
+        self.bind(label, &pipeline.layout, &entries)
+    }
+
+    fn make_pipeline(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Pipeline {
+        let device = self.device();
+        let params_bytes = shader.params.1 as u64;
+        let entry = |binding, ty, dynamic, size| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: dynamic,
+                min_binding_size: size,
+            },
+            count: None,
+        };
+        let params = entry(
+            0,
+            wgpu::BufferBindingType::Uniform,
+            true,
+            std::num::NonZeroU64::new(params_bytes),
+        );
+        let storage = shader.bindings.iter().zip(1..).map(|(binding, number)| {
+            entry(
+                number,
+                wgpu::BufferBindingType::Storage {
+                    read_only: !binding.writes,
+                },
+                false,
+                None,
+            )
+        });
+        let immediates = self.has_immediates();
+        let entries: Vec<_> = (!immediates).then_some(params).into_iter().chain(storage).collect();
+        let label = format!("cellstate.{}", shader.name);
+        let label = Some(label.as_str());
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label,
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: if immediates { shader.params.1 as u32 } else { 0 },
+        });
+        let module = self.make_module(label, shader.text(immediates, form, constants));
+        let values: Vec<(&str, f64)> = shader
+            .constants
+            .iter()
+            .copied()
+            .zip(constants.iter().map(|&value| f64::from(value)))
+            .filter(|(name, _)| shader.is_override(name))
+            .collect();
+        self.counters().count_pipeline();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &values,
+                // every shader writes workgroup memory before it reads it, and filling it is dear in some compilers
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        Pipeline {
+            pipeline,
+            layout,
+            params_bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! The stages: one file a stage, which has its size, its buffers and bind groups, what it uploads and what it records.
+//!
+//! A stage is first a [`StageSize`], worked out by formulas; that makes the [`Stage`] of a workspace; and the stage records
+//! any number of runs. The recurrence is one stage for both directions of a layer, where one shader can run both.
+
+pub(crate) mod dense;
+pub(crate) mod gather;
+pub(crate) mod input_projection;
+pub(crate) mod merge;
+pub(crate) mod place;
+pub(crate) mod prepared;
+pub(crate) mod recurrence;
+pub(crate) mod softmax;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::flow::size::{FlowSize, StageKind};
+use crate::flow::{Flow, Ran, Source};
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::strategy::choice::Asked;
+use crate::gpu::strategy::team::TeamBuffers;
+use crate::state::State;
+use dense::DenseSize;
+use merge::MergeSize;
+use place::PlaceSize;
+use prepared::Prepared;
+use recurrence::{Pieces, RecurrenceSize, RecurrenceStage, ScheduleLists};
+
+/// What a stage takes in a workspace.
+pub(crate) trait StageSize: Debug {
+    /// The rows that it makes, for each stage of the flow that it runs. They share the buffers of the first of them.
+    fn rows(&self) -> &[RowsSize];
+
+    /// What it reads.
+    fn sources(&self) -> Vec<Source>;
+
+    /// The bytes of the buffers that it makes besides those of its rows.
+    fn bytes(&self) -> u64;
+
+    /// The bytes of what it shares with the other stages.
+    fn scratch(&self) -> Scratch;
+
+    /// The dispatches that it records, at most.
+    fn dispatches(&self) -> usize;
+
+    /// Makes its buffers and bind groups.
+    fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>>;
+
+    /// How a recurrence is cut over time.
+    fn pieces(&self) -> Option<&Pieces> {
+        None
+    }
+}
+
+/// The bytes of what all stages share, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scratch {
+    /// Gathered rows,
+    pub(crate) gathered: u64,
+    /// projected rows,
+    pub(crate) projected: u64,
+    /// and what the workgroups of teams hand each other, if there are teams.
+    pub(crate) exchange: Option<u64>,
+}
+
+impl Scratch {
+    /// What serves both.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            gathered: self.gathered.max(other.gathered),
+            projected: self.projected.max(other.projected),
+            exchange: self.exchange.max(other.exchange),
+        }
+    }
+}
+
+/// A stage in a workspace. Its runs differ in masks and lengths, and so in their flows.
+pub(crate) trait Stage: Debug + Send + Sync {
+    /// Uploads what a flow says: which rows are read.
+    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()>;
+
+    /// Uploads the states from which cells begin, one for each cell of the model.
+    fn upload_states(&self, _gpu: &Gpu, _flow: &Flow, _states: &[State]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Records a run.
+    fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()>;
+
+    /// What the host reads after a run.
+    fn wanted(&self, _flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes what was read, in the order of [`wanted`](Self::wanted).
+    fn take(&self, _flow: &Flow, _read: &mut dyn Iterator<Item = Vec<f32>>, _ran: &mut Ran) -> Result<()> {
+        Ok(())
+    }
+
+    fn as_recurrence(&self) -> Option<&RecurrenceStage> {
+        None
+    }
+}
+
+/// What stages are measured by: the flow, what their weights are, and the rows that the stages before them make.
+pub(crate) struct Sizer<'a> {
+    /// The most bytes of a binding.
+    pub(crate) limit: u64,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) flow: &'a FlowSize,
+    pub(crate) input: RowsSize,
+    /// For each stage of the flow so far.
+    pub(crate) stages: Vec<RowsSize>,
+}
+
+impl Sizer<'_> {
+    /// The sizes of all stages, in order: the list of the stages that there are.
+    pub(crate) fn sizes(mut self) -> Result<(Vec<Box<dyn StageSize>>, Vec<RowsSize>)> {
+        let mut sizes: Vec<Box<dyn StageSize>> = Vec::new();
+        while let Some(stage) = self.flow.stages.get(self.stages.len()) {
+            let size: Box<dyn StageSize> = match stage.kind {
+                StageKind::Recurrent { cell, schedule, .. } => {
+                    Box::new(RecurrenceSize::new(&self, stage, cell, schedule)?)
+                }
+                StageKind::Dense { dense, input } => Box::new(DenseSize::new(&self, stage, dense, input)?),
+                StageKind::Merge {
+                    merge,
+                    forward,
+                    backward,
+                } => Box::new(MergeSize::new(&self, stage, merge, [forward, backward])?),
+            };
+            self.stages.extend_from_slice(size.rows());
+            sizes.push(size);
+        }
+        for number in 0..self.flow.outputs.len() {
+            sizes.push(Box::new(PlaceSize::new(&self, number)?));
+        }
+        Ok((sizes, self.stages))
+    }
+
+    /// How the rows of a source lie.
+    pub(crate) fn source(&self, source: Source) -> Result<&RowsSize> {
+        match source {
+            Source::Input => Some(&self.input),
+            Source::Table(table) => self.prepared.tables.get(table).map(|table| &table.size),
+            Source::Stage(stage) => self.stages.get(stage),
+        }
+        .ok_or_else(defect)
+    }
+}
+
+/// What stages are made with.
+pub(crate) struct Maker<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) prepared: &'a Prepared,
+    /// The parameters of the dispatches of a workspace.
+    pub(crate) params: &'a wgpu::Buffer,
+    pub(crate) input: &'a Rows,
+    /// For each stage of the flow its rows, and whether no earlier stage of a run has used their buffers.
+    pub(crate) rows: &'a [Rows],
+    pub(crate) fresh: &'a [bool],
+    pub(crate) schedules: &'a [ScheduleLists],
+    pub(crate) gathered: &'a wgpu::Buffer,
+    pub(crate) projected: &'a wgpu::Buffer,
+    pub(crate) team: Option<&'a TeamBuffers>,
+}
+
+impl Maker<'_> {
+    /// The rows of a source.
+    pub(crate) fn source(&self, source: Source) -> Result<&Rows> {
+        match source {
+            Source::Input => Some(self.input),
+            Source::Table(table) => self.prepared.tables.get(table),
+            Source::Stage(stage) => self.rows.get(stage),
+        }
+        .ok_or_else(defect)
+    }
+}
+
+/// One run, as its stages see it.
+pub(crate) struct Run<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) flow: &'a Flow,
+    pub(crate) asked: Asked,
+    /// Whether the cells begin from states that are uploaded, and not from zeros.
+    pub(crate) has_states: bool,
+    /// Whether the host reads the final states.
+    pub(crate) wants_states: bool,
+    /// Which rows each buffer of the input, of each table and of each stage holds in this run.
+    pub(crate) input: Vec<Range<usize>>,
+    pub(crate) tables: Vec<Vec<Range<usize>>>,
+    pub(crate) stages: Vec<Vec<Range<usize>>>,
+}
+
+impl Run<'_> {
+    /// Which rows each buffer of a source holds in this run.
+    pub(crate) fn held(&self, source: Source) -> Result<&[Range<usize>]> {
+        match source {
+            Source::Input => Some(&self.input),
+            Source::Table(table) => self.tables.get(table),
+            Source::Stage(stage) => self.stages.get(stage),
+        }
+        .map(Vec::as_slice)
+        .ok_or_else(defect)
+    }
+}
+
+/// Cannot happen: the sizes, the flow and the weights come from the same model.
+pub(crate) fn defect() -> Error {
+    Error::defect("the flow of the model")
+}

@@ -1,0 +1,123 @@
+//! `place`: the rows of an output of the model go to their (batch, time step), by `gather`, and from there to the host.
+
+use ndarray::{ArrayD, IxDyn};
+
+use crate::error::Result;
+use crate::flow::size::OutputSize;
+use crate::flow::{Flow, Placed, Ran, Source};
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes};
+use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+
+/// What an output takes.
+#[derive(Debug)]
+pub(crate) struct PlaceSize {
+    /// Its number among the outputs.
+    number: usize,
+    output: OutputSize,
+    rows: RowsSize,
+    source_buffers: usize,
+}
+
+/// An output in the shape that the caller gets, and the buffers that the host reads.
+#[derive(Debug)]
+pub(crate) struct Place {
+    number: usize,
+    rows: Rows,
+    gather: GatherBuffers,
+    staging: Rows,
+}
+
+impl PlaceSize {
+    pub(crate) fn new(sizer: &Sizer<'_>, number: usize) -> Result<Self> {
+        let output = *sizer.flow.outputs.get(number).ok_or_else(defect)?;
+        Ok(Self {
+            number,
+            output,
+            rows: RowsSize::new(output.width, output.width, output.entries, sizer.limit),
+            source_buffers: sizer.source(output.source)?.buffers,
+        })
+    }
+}
+
+impl StageSize for PlaceSize {
+    fn rows(&self) -> &[RowsSize] {
+        &[] // none that another stage reads
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        vec![self.output.source]
+    }
+
+    fn bytes(&self) -> u64 {
+        2 * self.rows.bytes().sum::<u64>() + buffer_bytes(index_bytes(self.output.entries))
+    }
+
+    fn scratch(&self) -> Scratch {
+        Scratch::default()
+    }
+
+    fn dispatches(&self) -> usize {
+        self.rows.buffers * self.source_buffers
+    }
+
+    fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
+        let rows = Rows::make(maker.gpu, "cellstate.output", &self.rows, Use::Storage);
+        let source = maker.source(self.output.source)?;
+        Ok(Box::new(Place {
+            number: self.number,
+            gather: GatherBuffers::make(maker, "place", self.output.entries, source, &rows.buffers),
+            rows,
+            staging: Rows::make(maker.gpu, "cellstate.output.staging", &self.rows, Use::Readback),
+        }))
+    }
+}
+
+impl Place {
+    fn placed<'a>(&self, flow: &'a Flow) -> Result<&'a Placed> {
+        flow.outputs.get(self.number).ok_or_else(defect)
+    }
+}
+
+impl Stage for Place {
+    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
+        self.gather.upload(gpu, &self.placed(flow)?.gather);
+        Ok(())
+    }
+
+    fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        let gather = &self.placed(run.flow)?.gather;
+        let held = run.held(gather.source)?;
+        let size = &self.rows.size;
+        let copies = self.rows.buffers.iter().zip(&self.staging.buffers);
+        let filled = size.held(gather.index.len()).into_iter().zip(copies);
+        for (number, (rows, (made, staging))) in filled.enumerate() {
+            let bytes = rows.len() as u64 * size.row_bytes();
+            let target = Target::rows(size.width, size.stride);
+            self.gather.record(commands, rows, held, number, target);
+            commands.last.copy(made, 0..bytes, staging, 0);
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+        let size = &self.staging.size;
+        let held = size.held(self.placed(flow)?.gather.index.len());
+        let bytes = held.into_iter().map(|rows| rows.len() as u64 * size.row_bytes());
+        Ok(self.staging.buffers.iter().zip(bytes).collect())
+    }
+
+    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Vec<f32>>, ran: &mut Ran) -> Result<()> {
+        let shape = &self.placed(flow)?.shape;
+        let mut all: Vec<f32> = Vec::with_capacity(shape.iter().product());
+        for values in read.take(self.staging.buffers.len()) {
+            all.extend(values);
+        }
+        ran.outputs
+            .push(ArrayD::from_shape_vec(IxDyn(shape), all).map_err(|_| defect())?);
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! The weights of a model on the GPU, in the forms that its stages read, with their pipelines.
+
+use std::sync::Arc;
+
+use crate::activation::Activation;
+use crate::error::{Error, Result};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::rows::{Rows, RowsSize, padded};
+use crate::gpu::stage::gather;
+use crate::gpu::stage::input_projection::{self, Projection};
+use crate::gpu::strategy::recurrence::{Recurrence, together};
+use crate::gpu::strategy::step;
+use crate::gpu::weights::{self, Form, is_rowwise};
+use crate::gpu::weights::{GATES, gates_of};
+use crate::model::plan::{Plan, PlannedCell as Cell, PlannedDense};
+use crate::settings::Precision;
+
+/// The weights of a model on the GPU.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The `kernel` of each cell.
+    pub(crate) projections: Vec<Arc<Projection>>,
+    /// The cells that run together, and their recurrent kernels.
+    together: Vec<Vec<usize>>,
+    pub(crate) recurrences: Vec<Arc<Recurrence>>,
+    pub(crate) denses: Vec<Arc<Projection>>,
+    /// The embeddings, and how many rows each has.
+    pub(crate) tables: Vec<Rows>,
+    pub(crate) table_rows: Vec<usize>,
+}
+
+impl Prepared {
+    /// Uploads the weights and makes the pipelines.
+    pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wants_team: bool) -> Result<Self> {
+        gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
+        let together = together(parts);
+        let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
+        for cells in &together {
+            let cells: Vec<&Cell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
+            let (cells, form) = weights::prepared(gpu, &cells, precision);
+            let cells: Vec<&Cell> = cells.iter().map(AsRef::as_ref).collect();
+            for cell in &cells {
+                projections.push(Arc::new(cell_projection(gpu, form, cell, cells.len())?));
+            }
+            recurrences.push(Arc::new(Recurrence::make(gpu, "lstm", form, &cells, wants_team)));
+        }
+        let denses = parts.denses.iter();
+        let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
+        Ok(Self {
+            projections,
+            together,
+            recurrences,
+            denses: denses.collect::<Result<_>>()?,
+            tables: tables(gpu, parts)?,
+            table_rows: parts.tables.iter().map(|table| table.nrows()).collect(),
+        })
+    }
+
+    /// How many cells run together with this one, itself included.
+    pub(crate) fn directions(&self, cell: usize) -> usize {
+        let cells = self.together.iter().find(|cells| cells.contains(&cell));
+        cells.map_or(1, Vec::len)
+    }
+
+    /// The recurrence whose first cell this is.
+    pub(crate) fn recurrence(&self, cell: usize) -> Option<&Arc<Recurrence>> {
+        let number = self.together.iter().position(|cells| cells.first() == Some(&cell));
+        number.and_then(|number| self.recurrences.get(number))
+    }
+}
+
+/// The embeddings, row by row.
+fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
+    let mut tables = Vec::with_capacity(parts.tables.len());
+    for table in &parts.tables {
+        let (rows, width) = table.dim();
+        let size = RowsSize::new(width, padded(width), rows, gpu.largest_binding());
+        check_weight(gpu, "row of the embeddings", size.row_bytes())?;
+        let made = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
+        for (buffer, held) in made.buffers.iter().zip(size.held(rows)) {
+            let mut packed = vec![0.0_f32; held.len() * size.stride];
+            for (packed, row) in packed
+                .chunks_exact_mut(size.stride)
+                .zip(table.outer_iter().skip(held.start))
+            {
+                packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+            }
+            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
+        }
+        tables.push(made);
+    }
+    Ok(tables)
+}
+
+fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Result<Projection> {
+    let (features, units) = (cell.features(), cell.units());
+    check_weight(gpu, "kernel", form.bytes(padded(features) * units * GATES))?;
+    check_weight(gpu, "recurrent_kernel", form.bytes(directions * units * units * GATES))?;
+    let step_passes = match is_rowwise(cell) {
+        true => units.div_ceil(step::ROWWISE_UNITS) * (units + 4),
+        false => units * (1 + step::HEIGHTS[0]),
+    };
+    let layer = format!("LSTM with {features} features and {units} units");
+    check_passes(gpu, layer, step_passes.max(input_projection::passes(features)))?;
+    let weights = &cell.weights;
+    let kernel: Vec<[f32; GATES]> = weights
+        .kernel
+        .outer_iter()
+        .flat_map(|row| gates_of(row, units))
+        .collect();
+    let bias: Vec<[f32; GATES]> = weights
+        .bias
+        .as_ref()
+        .map_or_else(Vec::new, |bias| gates_of(bias.row(0), units).collect());
+    Ok(Projection::make(
+        gpu,
+        "lstm",
+        form,
+        (features, units, units * GATES),
+        |k, unit| kernel.get(k * units + unit).copied().unwrap_or_default(),
+        |unit| bias.get(unit).copied().unwrap_or_default(),
+        Activation::Linear,
+    ))
+}
+
+fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
+    let (features, units) = part.weights.kernel.dim();
+    check_weight(
+        gpu,
+        "kernel of the Dense layer",
+        Form::Full.bytes(padded(features) * padded(units)),
+    )?;
+    let layer = format!("Dense layer with {features} features");
+    check_passes(gpu, layer, input_projection::passes(features))?;
+    let kernel = &part.weights.kernel;
+    let bias = part.weights.bias.as_ref();
+    Ok(Projection::make(
+        gpu,
+        "dense",
+        Form::Full,
+        (features, padded(units) / 4, units),
+        |k, column| std::array::from_fn(|lane| kernel.get((k, column * 4 + lane)).copied().unwrap_or(0.0)),
+        |column| {
+            std::array::from_fn(|lane| {
+                bias.and_then(|bias| bias.get(column * 4 + lane))
+                    .copied()
+                    .unwrap_or(0.0)
+            })
+        },
+        part.activation,
+    ))
+}
+
+/// A shader may make so many passes of its loops.
+fn check_passes(gpu: &Gpu, layer: String, passes: usize) -> Result<()> {
+    if passes <= gpu.most_passes() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        layer,
+        option: format!(
+            "a sum of so many values on {}, which leaves long loops without a word",
+            gpu.name()
+        ),
+        instead: "install Mesa 25 or later, or run on Device::cpu()".to_owned(),
+    })
+}
+
+/// A weight has to fit one binding.
+fn check_weight(gpu: &Gpu, what: &str, needed: u64) -> Result<()> {
+    let limit = gpu.largest_binding();
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: format!("the {what} on {}", gpu.name()),
+        needed,
+        limit,
+        limit_name: "bytes, max_storage_buffer_binding_size",
+        repair: "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
+    })
+}

@@ -1,0 +1,505 @@
+//! The recurrence: the cells that run together, from their projected rows to their final states, by one of the strategies.
+//!
+//! Its rows are cut over time twice: into *segments*, whose rows lie in one buffer, and these into *chunks*, whose rows are
+//! projected at once.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::ArrayView2;
+
+use crate::error::Result;
+use crate::flow::size::{StageKind, StageSize as FlowStageSize};
+use crate::flow::{Flow, Gather, NONE, Ran, Source, Stage as FlowStage};
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::rows::{RecurrentRows, Rows, RowsSize, VALUE, padded, rows_of, segments};
+use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes, make_list, upload_list};
+use crate::gpu::stage::input_projection::{ProjectedInput, ProjectedTo};
+use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+use crate::gpu::strategy::choice::choose;
+use crate::gpu::strategy::recurrence::{Chunk, Recurrence, RecurrenceGroups};
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
+/// the GPU's cache, and need not be there for the whole sequence.
+const PROJECTED_BYTES: u64 = 64 << 20;
+
+/// The four gates of a unit as one vec4.
+pub(crate) const GATE_BYTES: u64 = 16;
+
+/// How a recurrence is cut over time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pieces {
+    /// The steps of a segment and of a chunk, at most.
+    pub(crate) segment_steps: usize,
+    pub(crate) chunk_steps: usize,
+    /// The steps of a batch without a mask, and the sequences that run them.
+    pub(crate) steps: usize,
+    pub(crate) positions: usize,
+}
+
+impl Pieces {
+    fn of(sizer: &Sizer<'_>, steps: usize, [features, units, directions]: [usize; 3]) -> Self {
+        let batch = sizer.flow.batch.max(1) as u64;
+        let row = (directions * padded(units)) as u64 * VALUE;
+        let projected = (directions * units) as u64 * GATE_BYTES;
+        let gathered = padded(features) as u64 * VALUE;
+        let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch).max(1)).max(1) as usize;
+        let segment_steps = (most_steps(row, sizer.limit) - 1).clamp(1, steps.max(1));
+        let chunk_steps = most_steps(projected, sizer.limit.min(PROJECTED_BYTES))
+            .min(most_steps(gathered, sizer.limit))
+            .min(segment_steps);
+        Self {
+            segment_steps,
+            chunk_steps,
+            steps,
+            positions: if steps == 0 { 0 } else { sizer.flow.batch },
+        }
+    }
+}
+
+/// The lists of a schedule, which all recurrences that run by it share.
+#[derive(Debug)]
+pub(crate) struct ScheduleLists {
+    /// For each step the row of position 0, and one more for the end.
+    starts: wgpu::Buffer,
+    /// For each sequence the row after which it is finished.
+    last_rows: wgpu::Buffer,
+}
+
+impl ScheduleLists {
+    pub(crate) fn make(gpu: &Gpu, batch: usize, steps: usize) -> Self {
+        Self {
+            starts: make_list(gpu, "starts", steps + 1),
+            last_rows: make_list(gpu, "last_rows", batch),
+        }
+    }
+
+    /// The bytes of both.
+    pub(crate) fn bytes(batch: usize, steps: usize) -> u64 {
+        buffer_bytes(index_bytes(steps + 1)) + buffer_bytes(index_bytes(batch))
+    }
+
+    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) {
+        upload_list(gpu, &self.starts, schedule.offsets());
+        upload_list(gpu, &self.last_rows, &last_rows(schedule));
+    }
+}
+
+/// What a recurrence takes.
+#[derive(Debug)]
+pub(crate) struct RecurrenceSize {
+    /// The number of its first stage in the flow; the other direction is the next one.
+    number: usize,
+    schedule: usize,
+    batch: usize,
+    /// For each direction its rows, its cell and what it reads.
+    rows: Vec<RowsSize>,
+    directions: Vec<(usize, Source)>,
+    entries: usize,
+    features: usize,
+    source_buffers: usize,
+    units: usize,
+    pieces: Pieces,
+    recurrence: Arc<Recurrence>,
+}
+
+impl RecurrenceSize {
+    /// The recurrence whose first cell this is.
+    pub(crate) fn new(sizer: &Sizer<'_>, stage: &FlowStageSize, cell: usize, schedule: usize) -> Result<Self> {
+        let number = sizer.stages.len();
+        let recurrence = Arc::clone(sizer.prepared.recurrence(cell).ok_or_else(defect)?);
+        let stages = sizer.flow.stages.get(number..number + recurrence.directions);
+        let stages = stages.ok_or_else(defect)?;
+        let (mut directions, mut units, mut features, mut source_buffers) = (Vec::new(), 0, 0, 0);
+        for stage in stages {
+            let StageKind::Recurrent { cell, input, .. } = stage.kind else {
+                return Err(defect());
+            };
+            let source = sizer.source(input)?;
+            (units, features) = (stage.width, features.max(source.width));
+            source_buffers += source.buffers;
+            directions.push((cell, input));
+        }
+        let batch = sizer.flow.batch;
+        let steps = sizer.flow.schedules.get(schedule).copied().ok_or_else(defect)?;
+        let pieces = Pieces::of(sizer, steps, [features, units, directions.len()]);
+        let rows = |direction| RowsSize {
+            recurrent: Some(RecurrentRows {
+                batch,
+                segment_steps: pieces.segment_steps,
+                direction,
+                directions: directions.len(),
+            }),
+            ..RowsSize::cut(units, padded(units), stage.rows, batch.max(1) * pieces.segment_steps)
+        };
+        Ok(Self {
+            number,
+            schedule,
+            batch,
+            rows: (0..directions.len()).map(rows).collect(),
+            directions,
+            entries: stage.rows,
+            features,
+            source_buffers,
+            units,
+            pieces,
+            recurrence,
+        })
+    }
+
+    /// The buffers that the rows of all directions share.
+    fn buffers(&self) -> usize {
+        self.rows.first().map_or(0, |rows| rows.buffers)
+    }
+
+    /// The bytes of h or c of one direction.
+    fn state_bytes(&self) -> u64 {
+        (self.batch * padded(self.units)) as u64 * VALUE
+    }
+
+    fn direction(&self, maker: &Maker<'_>, direction: usize, cell_state: &wgpu::Buffer) -> Result<DirectionBuffers> {
+        let gpu = maker.gpu;
+        let rows = maker.source(Source::Stage(self.number + direction))?.clone();
+        let &(cell, input) = self.directions.get(direction).ok_or_else(defect)?;
+        let source = maker.source(input)?;
+        let weights = maker.prepared.projections.get(cell).ok_or_else(defect)?;
+        let projected = std::slice::from_ref(maker.projected);
+        let hidden = gpu.make_buffer("cellstate.state", self.state_bytes(), Use::Storage);
+        let lists = maker.schedules.get(self.schedule).ok_or_else(defect)?;
+        let target = std::slice::from_ref(&hidden);
+        Ok(DirectionBuffers {
+            cell,
+            input: ProjectedInput::make(maker, "input_projection", weights, (source, self.entries), projected),
+            finals: GatherBuffers::by(maker, "final_hidden", lists.last_rows.clone(), &rows, target),
+            rows,
+            staging: gpu.make_buffer("cellstate.state.staging", 2 * self.state_bytes(), Use::Readback),
+            hidden,
+            cell_state: cell_state.clone(),
+            cell_start: direction as u64 * self.state_bytes(),
+        })
+    }
+}
+
+impl StageSize for RecurrenceSize {
+    fn rows(&self) -> &[RowsSize] {
+        &self.rows
+    }
+
+    fn sources(&self) -> Vec<Source> {
+        self.directions.iter().map(|&(_, input)| input).collect()
+    }
+
+    fn bytes(&self) -> u64 {
+        let directions = self.directions.len() as u64;
+        let list = buffer_bytes(index_bytes(self.entries));
+        let state = buffer_bytes(self.state_bytes()) + buffer_bytes(2 * self.state_bytes());
+        directions * (list + state) + buffer_bytes(directions * self.state_bytes())
+    }
+
+    fn scratch(&self) -> Scratch {
+        let chunk_rows = (self.pieces.chunk_steps * self.batch) as u64;
+        let team = self.recurrence.team.as_ref().ok();
+        Scratch {
+            gathered: chunk_rows * padded(self.features) as u64 * VALUE,
+            projected: self.directions.len() as u64 * chunk_rows * self.units as u64 * GATE_BYTES,
+            exchange: team.map(|team| team.exchange_bytes(self.batch, self.pieces.steps)),
+        }
+    }
+
+    fn dispatches(&self) -> usize {
+        let Pieces { steps, chunk_steps, .. } = self.pieces;
+        let chunks = self.buffers() + steps.div_ceil(chunk_steps);
+        let team = self.recurrence.team.as_ref().ok();
+        let launches = team.map_or(0, |team| chunks * team.dispatches(self.batch, chunk_steps));
+        // each direction is gathered, projected, and its final h gathered
+        let others = chunks * (self.directions.len() + self.source_buffers) + self.directions.len() * self.buffers();
+        steps.max(launches) + others
+    }
+
+    fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
+        let bytes = self.directions.len() as u64 * self.state_bytes();
+        let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
+        let directions: Vec<DirectionBuffers> = (0..self.directions.len())
+            .map(|direction| self.direction(maker, direction, &cell_state))
+            .collect::<Result<_>>()?;
+        let starts = &maker.schedules.get(self.schedule).ok_or_else(defect)?.starts;
+        let group = |hidden| {
+            let buffers = [maker.projected, hidden, &cell_state, starts];
+            self.recurrence.groups(maker.gpu, maker.params, buffers, maker.team)
+        };
+        let rows = &directions.first().ok_or_else(defect)?.rows;
+        Ok(Box::new(RecurrenceStage {
+            number: self.number,
+            batch: self.batch,
+            pieces: self.pieces,
+            is_fresh: maker.fresh.get(self.number).copied().unwrap_or(false),
+            groups: rows.buffers.iter().map(group).collect(),
+            directions,
+            recurrence: Arc::clone(&self.recurrence),
+            starts: starts.clone(),
+        }))
+    }
+
+    fn pieces(&self) -> Option<&Pieces> {
+        Some(&self.pieces)
+    }
+}
+
+/// A recurrence.
+#[derive(Debug)]
+pub(crate) struct RecurrenceStage {
+    number: usize,
+    batch: usize,
+    pub(crate) pieces: Pieces,
+    /// Whether no earlier stage of a run has used the buffers of its rows.
+    is_fresh: bool,
+    directions: Vec<DirectionBuffers>,
+    recurrence: Arc<Recurrence>,
+    /// One for each buffer of the rows.
+    groups: Vec<RecurrenceGroups>,
+    /// For each step the row of position 0, and one more for the end.
+    starts: wgpu::Buffer,
+}
+
+/// The buffers of one direction.
+#[derive(Debug)]
+struct DirectionBuffers {
+    cell: usize,
+    input: ProjectedInput,
+    rows: Rows,
+    /// h before the first step, by position of the schedule; in the end the final h, by sequence. (batch, padded units)
+    hidden: wgpu::Buffer,
+    finals: GatherBuffers,
+    /// c by position of the schedule, (batch, padded units); from byte `cell_start` on.
+    cell_state: wgpu::Buffer,
+    cell_start: u64,
+    /// What the host reads: the final h, then the final c.
+    staging: wgpu::Buffer,
+}
+
+impl DirectionBuffers {
+    /// The bytes of h or c of so many sequences.
+    fn state_bytes(&self, batch: usize) -> u64 {
+        batch as u64 * self.rows.size.row_bytes()
+    }
+
+    /// The states before the first step: those that were uploaded, or zeros.
+    fn begin(&self, commands: &mut Commands, batch: usize, has_states: bool, is_fresh: bool) -> Result<()> {
+        let bytes = self.state_bytes(batch);
+        let rows = self.rows.buffers.first().ok_or_else(defect)?;
+        let start = self.rows.size.states_row() as u64 * self.rows.size.row_bytes();
+        if !has_states {
+            commands
+                .first
+                .clear(&self.cell_state, self.cell_start..self.cell_start + bytes);
+        }
+        // what stands before all dispatches ends no pass
+        let copies = if is_fresh {
+            &mut commands.first
+        } else {
+            &mut commands.list
+        };
+        match has_states {
+            true => copies.copy(&self.hidden, 0..bytes, rows, start),
+            false => copies.clear(rows, start..start + bytes),
+        }
+        Ok(())
+    }
+
+    /// Copies h of the last step of the segment before to where the one from `step` on begins.
+    fn carry_hidden(&self, commands: &mut Commands, segment: usize, schedule: &Schedule, step: usize) -> Result<()> {
+        let (Some(before), Some(recurrent)) = (segment.checked_sub(1), self.rows.size.recurrent) else {
+            return Ok(()); // the first segment begins with the initial state
+        };
+        let buffer = |number| self.rows.buffers.get(number).ok_or_else(defect);
+        let size = &self.rows.size;
+        let start = |step| schedule.rows_of(step).start;
+        let row = size.first_row() + start(step - 1) - start(step - recurrent.segment_steps);
+        let bytes = |row: usize| row as u64 * size.row_bytes();
+        let wanted = bytes(row)..bytes(row + schedule.active(step));
+        let target = buffer(segment)?;
+        commands
+            .list
+            .copy(buffer(before)?, wanted, target, bytes(size.states_row()));
+        Ok(())
+    }
+
+    /// Copies the final h, by sequence, and the final c, by position, to where the host reads them.
+    fn end(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>]) {
+        let size = &self.rows.size;
+        let bytes = self.state_bytes(batch);
+        self.finals
+            .record(commands, 0..batch, held, 0, Target::rows(size.width, size.stride));
+        commands.last.copy(&self.hidden, 0..bytes, &self.staging, 0);
+        let cell = self.cell_start..self.cell_start + bytes;
+        commands.last.copy(&self.cell_state, cell, &self.staging, bytes);
+    }
+}
+
+impl RecurrenceStage {
+    /// What the strategies are told of some steps of a schedule.
+    pub(crate) fn chunk<'a>(&self, starts: &'a [u32], lengths: &'a [u32], steps: Range<usize>) -> Chunk<'a> {
+        let size = self.directions.first().map(|first| &first.rows.size);
+        Chunk {
+            starts,
+            lengths,
+            segment_step: steps.start / self.pieces.segment_steps * self.pieces.segment_steps,
+            steps,
+            batch: self.batch,
+            hidden_pitch: size.map_or(0, RowsSize::pitch),
+            projected_pitch: self.pieces.chunk_steps * self.batch,
+        }
+    }
+
+    /// Uploads where the steps of a batch without a mask begin, for a tuning.
+    pub(crate) fn upload_starts(&self, gpu: &Gpu, starts: &[u32]) {
+        upload_list(gpu, &self.starts, starts);
+    }
+
+    /// The bind groups of the first segment.
+    pub(crate) fn groups(&self) -> Result<&RecurrenceGroups> {
+        self.groups.first().ok_or_else(defect)
+    }
+
+    /// For each direction its buffers, its schedule and its list in a run.
+    fn in_run<'a>(&'a self, flow: &'a Flow) -> Result<Vec<(&'a DirectionBuffers, &'a Schedule, &'a Gather)>> {
+        let number = |(direction, buffers)| match flow.stage(self.number + direction)? {
+            FlowStage::Recurrent { schedule, input, .. } => Ok((buffers, &**schedule, input)),
+            FlowStage::Dense { .. } | FlowStage::Merge { .. } => Err(defect()),
+        };
+        self.directions.iter().enumerate().map(number).collect()
+    }
+}
+
+impl Stage for RecurrenceStage {
+    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
+        for (buffers, _, input) in self.in_run(flow)? {
+            buffers.input.upload(gpu, input);
+        }
+        Ok(())
+    }
+
+    fn upload_states(&self, gpu: &Gpu, flow: &Flow, states: &[State]) -> Result<()> {
+        for (buffers, schedule, _) in self.in_run(flow)? {
+            let state = states.get(buffers.cell).ok_or_else(defect)?;
+            let write = |buffer: &wgpu::Buffer, start, values: ArrayView2<'_, f32>| {
+                let packed = by_position(schedule, values);
+                gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
+            };
+            write(&buffers.hidden, 0, state.hidden());
+            write(
+                &buffers.cell_state,
+                buffers.cell_start,
+                state.cell().ok_or_else(defect)?,
+            );
+        }
+        Ok(())
+    }
+
+    fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        let directions = self.in_run(run.flow)?;
+        // the directions differ in the order of time, and in nothing else that their schedules say
+        let &(_, schedule, _) = directions.first().ok_or_else(defect)?;
+        for (buffers, _, _) in &directions {
+            buffers.begin(commands, run.flow.batch, run.has_states, self.is_fresh)?;
+        }
+        let size = (schedule.active(0), schedule.steps());
+        let strategy = choose(run.gpu, &self.recurrence, run.asked, size).strategy;
+        for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
+            let groups = self.groups.get(segment).ok_or_else(defect)?;
+            for (buffers, _, _) in &directions {
+                buffers.carry_hidden(commands, segment, schedule, steps.start)?;
+            }
+            for first in steps.clone().step_by(self.pieces.chunk_steps) {
+                let steps = first..(first + self.pieces.chunk_steps).min(steps.end);
+                let chunk = self.chunk(schedule.offsets(), schedule.lengths(), steps.clone());
+                for (number, (buffers, schedule, input)) in directions.iter().enumerate() {
+                    let to = ProjectedTo {
+                        buffer: 0,
+                        row: number * chunk.projected_pitch,
+                    };
+                    let rows = rows_of(schedule, &steps);
+                    buffers.input.record(run, commands, (input, rows), to)?;
+                }
+                self.recurrence.record(commands, groups, &chunk, strategy);
+                commands.rows_run += directions.len() * chunk.rows().len();
+            }
+        }
+        if run.wants_states {
+            for (direction, (buffers, _, _)) in directions.iter().enumerate() {
+                let held = run.held(Source::Stage(self.number + direction))?;
+                buffers.end(commands, run.flow.batch, held);
+            }
+        }
+        Ok(())
+    }
+
+    fn wanted(&self, flow: &Flow, wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+        let wanted = self.directions.iter().filter(|_| wants_states);
+        Ok(wanted
+            .map(|buffers| (&buffers.staging, 2 * buffers.state_bytes(flow.batch)))
+            .collect())
+    }
+
+    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Vec<f32>>, ran: &mut Ran) -> Result<()> {
+        for (buffers, schedule, _) in self.in_run(flow)? {
+            // without a place to put it, nobody wanted it and nothing was read
+            if let Some(state) = ran.states.get_mut(buffers.cell) {
+                read_state(&read.next().ok_or_else(defect)?, schedule, state);
+            }
+        }
+        Ok(())
+    }
+
+    fn as_recurrence(&self) -> Option<&RecurrenceStage> {
+        Some(self)
+    }
+}
+
+/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
+fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
+    let stride = padded(state.ncols());
+    let mut packed = vec![0.0; schedule.batch() * stride];
+    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
+        let row = state.row(sequence as usize);
+        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+    }
+    packed
+}
+
+/// For each sequence the row after which it is finished.
+fn last_rows(schedule: &Schedule) -> Vec<u32> {
+    let mut rows = vec![NONE; schedule.batch()];
+    for (position, &sequence) in schedule.order().iter().enumerate() {
+        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
+            *entry = row as u32;
+        }
+    }
+    rows
+}
+
+/// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
+/// keeps the state that it had.
+fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
+    let stride = padded(state.hidden().ncols()).max(1);
+    let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
+    let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
+    let positions = schedule
+        .order()
+        .iter()
+        .zip(schedule.lengths())
+        .zip(cell_state.chunks_exact(stride));
+    for ((&sequence, &length), cell_state) in positions {
+        let sequence = sequence as usize;
+        if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
+            for (array, values) in state.arrays_mut().zip([*hidden, cell_state]) {
+                let row = array.row_mut(sequence).into_iter().zip(values);
+                row.for_each(|(value, &new)| *value = new);
+            }
+        }
+    }
+}

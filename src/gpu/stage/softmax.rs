@@ -1,0 +1,41 @@
+//! `softmax`: softmax or log_softmax over each projected row, in place.
+
+use std::sync::Arc;
+
+use crate::activation::Activation;
+use crate::gpu::commands::{Commands, Workgroups};
+use crate::gpu::device::Gpu;
+use crate::gpu::shader::{Pipeline, Shader, writes};
+use crate::gpu::stage::input_projection::Params;
+
+pub(crate) const SHADER: Shader = Shader {
+    name: "softmax",
+    source: include_str!("../../../shaders/softmax.wgsl"),
+    params: ("Projection", size_of::<Params>()),
+    bindings: &[writes("projected")],
+    constants: &["ACTIVATION"],
+};
+
+/// An activation over rows.
+#[derive(Debug)]
+pub(crate) struct Softmax {
+    pipeline: Arc<Pipeline>,
+}
+
+impl Softmax {
+    /// `None` for an activation that is no matter of a whole row.
+    pub(crate) fn make(gpu: &Gpu, activation: Activation) -> Option<Self> {
+        let pipeline = || gpu.pipeline(&SHADER, &[activation.code()]);
+        activation.is_rowwise().then(|| Self { pipeline: pipeline() })
+    }
+
+    pub(crate) fn group(&self, gpu: &Gpu, label: &str, params: &wgpu::Buffer, rows: &wgpu::Buffer) -> wgpu::BindGroup {
+        gpu.make_bind_group(label, &self.pipeline, params, &[rows])
+    }
+
+    /// Over the rows that have been projected.
+    pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, projected: Params) {
+        let workgroups = Workgroups::Flat(projected.rows());
+        commands.dispatch(&self.pipeline, group, projected, workgroups);
+    }
+}

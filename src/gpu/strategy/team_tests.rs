@@ -1,0 +1,221 @@
+//! Teams: what happens when a workgroup does not come, how many run at the same time, and that a workspace has room for every
+//! launch. That teams give the right numbers is tested with the other strategies, and in tests/gpu/team.rs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+use ndarray::Array3;
+
+use super::*;
+use crate::flow::{Flow, Input, Ran};
+use crate::gpu::GpuModel;
+use crate::gpu::device::adapter::Adapter;
+use crate::gpu::recording::Batch;
+use crate::gpu::strategy::recurrence::Recurrence;
+use crate::layer::bidirectional::Bidirectional;
+use crate::layer::lstm::Lstm;
+use crate::model::Model;
+use crate::settings::{Settings, Strategy};
+
+/// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
+/// counted.
+fn adapters() -> Vec<Gpu> {
+    let open = |adapter: &Adapter| pollster::block_on(adapter.open_another()).unwrap();
+    let mut gpus: Vec<Gpu> = pollster::block_on(Adapter::all()).iter().map(open).collect();
+    gpus.retain(|gpu| match Spin::of(gpu) {
+        Ok(_) => true,
+        Err(why) => {
+            println!("skipped: {}: {why}", gpu.name());
+            false
+        }
+    });
+    gpus
+}
+
+fn model(units: usize) -> Model {
+    let lstm = Lstm::new(3, units).return_sequences(true).seed(5);
+    Model::builder().add(Bidirectional::new(lstm)).build().unwrap()
+}
+
+fn on(gpu: &Gpu, model: &Model, strategy: Strategy) -> GpuModel {
+    let settings = Settings::new().strategy(strategy);
+    pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), &settings)).unwrap()
+}
+
+fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
+    let values = Array3::from_shape_fn((batch, time_steps, 3), |(a, b, c)| {
+        ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
+    });
+    let input = Input::Values(values.view());
+    let flow = Arc::new(Flow::new(&gpu.parts, input, None).unwrap());
+    let batch = Batch {
+        flow: &flow,
+        input,
+        states: None,
+        wants_states: true,
+    };
+    pollster::block_on(gpu.run(batch)).unwrap()
+}
+
+/// The strategy of a recurrence, which nothing has taken yet.
+fn team_of(recurrence: &mut Arc<Recurrence>) -> &mut RecurrentTeam {
+    Arc::get_mut(recurrence).unwrap().team.as_mut().unwrap()
+}
+
+/// A workgroup that never comes: the run is given up, made again by steps, and nothing of the first attempt is given out.
+#[test]
+fn a_run_whose_team_is_not_complete_is_run_again() {
+    for gpu in adapters() {
+        let model = model(21);
+        let want = run(&on(&gpu, &model, Strategy::Step), 9, 40);
+        assert_eq!(gpu.counters().aborted_teams(), 0);
+        let mut teams = on(&gpu, &model, Strategy::Team);
+        for recurrence in &mut teams.weights.recurrences {
+            let team = team_of(recurrence);
+            team.missing = 1;
+            team.most_polls = 1000;
+        }
+        for aborted in 1..3 {
+            let got = run(&teams, 9, 40);
+            assert_eq!(gpu.counters().aborted_teams(), aborted);
+            assert_eq!(got.rows_run, want.rows_run);
+            assert!(got.outputs == want.outputs, "the replay has the bits of step");
+            for (got, want) in got.states.iter().zip(&want.states) {
+                assert!(got == want);
+            }
+        }
+    }
+}
+
+/// As on a GPU, where the invocations of a unit share its sum and a tile serves before and after the step.
+#[test]
+fn a_sum_in_parts_is_the_same() {
+    for gpu in adapters() {
+        for (units, batch, parts) in [(21, 9, 3), (21, 1, 2), (40, 3, 8), (7, 2, 2)] {
+            let model = model(units);
+            let want = run(&on(&gpu, &model, Strategy::Step), batch, 30);
+            let mut teams = on(&gpu, &model, Strategy::Team);
+            let slice = units.div_ceil(2);
+            let shape = Shape {
+                members: 2,
+                slice,
+                width: slice.next_multiple_of(8),
+                parts,
+                weights: units.div_ceil(parts).next_multiple_of(4),
+            };
+            let cells: Vec<&Cell> = model.plan().cells.iter().collect();
+            let made = RecurrentTeam::of_shape(&gpu, Form::Full, &cells, Spin::of(&gpu).unwrap(), shape);
+            *team_of(&mut teams.weights.recurrences[0]) = made.unwrap();
+            let is_through = (0..5).any(|_| {
+                let before = gpu.counters().aborted_teams();
+                let got = run(&teams, batch, 30);
+                for (got, want) in got.outputs.iter().zip(&want.outputs) {
+                    let far = got.iter().zip(want).any(|(got, want)| (got - want).abs() > 1e-5);
+                    assert!(!far, "{units} units in {parts} parts");
+                }
+                gpu.counters().aborted_teams() == before
+            });
+            assert!(is_through, "{units} units in {parts} parts");
+        }
+    }
+}
+
+/// Waiting ends even if all workgroups but few wait for such that cannot start, because there are too many of them.
+#[test]
+fn teams_larger_than_the_gpu_end() {
+    for gpu in adapters()
+        .iter()
+        .filter(|gpu| Spin::of(gpu).is_ok_and(|spin| spin.in_software))
+    {
+        let model = model(64);
+        let want = run(&on(gpu, &model, Strategy::Step), 2, 20);
+        let mut teams = on(gpu, &model, Strategy::Team);
+        let team = team_of(&mut teams.weights.recurrences[0]);
+        // the same make, but of 8 workgroups; the machine may have as many threads
+        team.shape = Shape {
+            members: 8,
+            slice: 8,
+            ..team.shape
+        };
+        team.most_polls = 1000;
+        let got = run(&teams, 2, 20);
+        for (got, want) in got.outputs.iter().zip(&want.outputs) {
+            assert!(got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-5));
+        }
+    }
+}
+
+#[test]
+fn the_probe_counts_who_came() {
+    for gpu in adapters() {
+        let spin = Spin::of(&gpu).unwrap();
+        let shape = Shape::of(64, spin.most_members, 256, spin.in_software).unwrap();
+        let count = |workgroups| {
+            pollster::block_on(residency::resident(&gpu, shape, 1, (workgroups, 2000)))
+                .unwrap()
+                .unwrap()
+        };
+        assert_eq!(count(1), 1);
+        let came = count(200);
+        println!("{}: {came} of 200 workgroups ran at the same time", gpu.name());
+        assert!((1..=200).contains(&came));
+        if spin.in_software {
+            let threads = std::thread::available_parallelism().unwrap().get();
+            assert!(came <= threads.max(16), "{came} workgroups, {threads} threads");
+        }
+    }
+}
+
+/// In every workspace each batch that it may hold has room, whatever its mask: for its words and its dispatches.
+#[test]
+fn a_workspace_has_room_for_every_launch() {
+    for gpu in adapters() {
+        for units in [1, 21, 130] {
+            for most_teams in [1, 3] {
+                let made = on(&gpu, &model(units), Strategy::Team);
+                let mut made = made.weights.recurrences;
+                let team = team_of(&mut made[0]);
+                team.most_teams = most_teams;
+                for batch in [1, 2, 3, 8, 9, 33] {
+                    let launch = team.launch(batch);
+                    for active in 1..=batch {
+                        let teams = team.teams(active);
+                        let words = teams.min(launch.teams) * team.rows(active) * units;
+                        assert!(words <= launch.step_words, "{active} of {batch}");
+                        assert!(teams.div_ceil(launch.teams) <= team.teams(batch).div_ceil(launch.teams));
+                        assert!(team.rows(active) * teams >= active * team.directions);
+                    }
+                    assert!(team.exchange_bytes(batch, 100_000) <= 4 * EXCHANGE as u64);
+                }
+            }
+        }
+    }
+}
+
+/// On a GPU the weights of a workgroup fit its registers, and the members of a team have all the units.
+#[test]
+fn shapes() {
+    for units in [1, 3, 64, 65, 96, 128, 200, 256, 512, 1000] {
+        let shape = Shape::of(units, 128, 1024, false).unwrap();
+        assert!(
+            shape.width * shape.parts <= INVOCATIONS && shape.weights <= WEIGHTS,
+            "{shape:?}"
+        );
+        assert!(
+            shape.slice <= shape.width && shape.parts * shape.weights >= units,
+            "{shape:?}"
+        );
+        assert!(
+            shape.slice * shape.members >= units && shape.slice * (shape.members - 1) < units,
+            "{shape:?}"
+        );
+    }
+    assert_eq!(Shape::of(256, 128, 256, false).unwrap().members, 8);
+    assert_eq!(Shape::of(512, 128, 256, false).unwrap().members, 32);
+    assert_eq!(Shape::of(512, 31, 256, false), None);
+    assert_eq!(Shape::of(512, 2, 256, true).unwrap().weights, 512);
+    assert_eq!(Shape::of(513, 2, 256, true), None);
+}

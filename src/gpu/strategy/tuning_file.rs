@@ -1,0 +1,176 @@
+//! The file in which the answers of `Runner::tune` are kept.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+use crate::gpu::strategy::tuned::{self, Key, SEPARATOR};
+use crate::settings::Strategy;
+
+/// A file that is longer was not written by this crate.
+const LONGEST: u64 = 16 << 20;
+
+/// The first line of a new file.
+const HEAD: &str = "# written by cellstate's Runner::tune: crate | adapter | vendor | device | driver | API | precision | \
+                    units | directions | sequences, up to | time steps, up to | the fastest strategy\n";
+
+/// What a file says; nothing if there is none.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let attempt = || {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut text = Vec::new();
+        File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
+        match text.len() as u64 <= LONGEST {
+            true => Ok(text),
+            false => Err(io::Error::other(format!("it is longer than {LONGEST} bytes"))),
+        }
+    };
+    match attempt() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| failed("a file that can be read, or none yet", path, &error)),
+    }
+}
+
+/// Puts answers into a file: they take the place of those to the same questions, and every other line stays as it is. The
+/// new text is written beside it and then renamed, so that nobody ever reads half a file. Of two processes that write at the
+/// same time the later one may forget what the earlier one has added.
+pub(crate) fn write(path: &Path, gpu: &str, answers: &[(Key, Strategy)]) -> Result<()> {
+    let old = read(path)?;
+    let starts: Vec<String> = answers
+        .iter()
+        .map(|(key, _)| format!("{}{SEPARATOR}", tuned::line_start(gpu, key)))
+        .collect();
+    let answered = |line: &&[u8]| starts.iter().any(|start| line.starts_with(start.as_bytes()));
+    let mut text = if old.is_empty() {
+        HEAD.as_bytes().to_vec()
+    } else {
+        Vec::new()
+    };
+    let kept = tuned::lines(&old).filter(|line| !line.is_empty() && !answered(line));
+    for line in kept {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    for (key, strategy) in answers {
+        text.extend_from_slice(tuned::line(gpu, key, *strategy).as_bytes());
+        text.push(b'\n');
+    }
+    let fitting = match text.len() as u64 <= LONGEST {
+        true => replace(path, &text),
+        // nothing that `read` would refuse, and with it every model that is given the file
+        false => Err(io::Error::other(format!("it would be longer than {LONGEST} bytes"))),
+    };
+    fitting.map_err(|error| failed("a file that can be written", path, &error))
+}
+
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    // a link stays one
+    let target = match fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == ErrorKind::NotFound => end_of_links(path),
+        Err(error) => return Err(error),
+    };
+    if fs::metadata(&target).is_ok_and(|found| found.permissions().readonly()) {
+        return Err(ErrorKind::PermissionDenied.into()); // a rename would not ask
+    }
+    let beside = beside(&target)?;
+    let written = File::create_new(&beside)
+        .and_then(|mut file| file.write_all(text))
+        .and_then(|()| fs::rename(&beside, &target));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside); // the first error is the one to report
+    }
+    written
+}
+
+/// Where links lead to whose end does not exist yet; there is no loop of them.
+fn end_of_links(path: &Path) -> PathBuf {
+    const MOST_LINKS: usize = 64;
+    let next = |link: &PathBuf| {
+        let next = fs::read_link(link).ok()?;
+        Some(link.parent().map_or_else(|| next.clone(), |folder| folder.join(&next)))
+    };
+    let links = std::iter::successors(Some(path.to_owned()), next);
+    links.take(MOST_LINKS).last().unwrap_or_else(|| path.to_owned())
+}
+
+/// A name in the same folder that nobody else takes.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let mut new = name.to_owned();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    new.push(format!(".{}-{number}.new", std::process::id()));
+    Ok(path.with_file_name(new))
+}
+
+fn failed(expected: &str, path: &Path, error: &io::Error) -> Error {
+    Error::Value {
+        argument: "tuning_file".to_owned(),
+        expected: expected.to_owned(),
+        found: format!("{}: {error}", path.display()),
+        repair: "name another file in Settings::tuning_file, or none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_the_same_questions_is_replaced() {
+        let folder = std::env::temp_dir().join(format!("cellstate-tuning-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("tuning");
+        let old = b"# mine\r\n\xff\xfe\nGPU | a | step\nGPU | ab | step\nother | a | step";
+        fs::write(&path, old).unwrap();
+        let key = |text: &str| tuned::tests_key(text);
+        write(&path, "GPU", &[(key("a"), Strategy::Solo), (key("b"), Strategy::Step)]).unwrap();
+        let want = b"# mine\n\xff\xfe\nGPU | ab | step\nother | a | step\nGPU | a | solo\nGPU | b | step\n";
+        assert_eq!(read(&path).unwrap(), want);
+        let names: Vec<_> = fs::read_dir(&folder).unwrap().collect();
+        assert_eq!(names.len(), 1, "{names:?}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let folder = std::env::temp_dir().join(format!("cellstate-tuning-long-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("tuning");
+        let old = vec![b'x'; LONGEST as usize];
+        fs::write(&path, &old).unwrap();
+        let error = write(&path, "GPU", &[(tuned::tests_key("a"), Strategy::Solo)]).unwrap_err();
+        assert!(error.to_string().contains("it would be longer than"), "{error}");
+        assert!(read(&path).unwrap() == old, "the file has changed");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_one_though_its_end_is_not_there_yet() {
+        let folder = std::env::temp_dir().join(format!("cellstate-tuning-link-{}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        fs::create_dir_all(folder.join("elsewhere")).unwrap();
+        let [first, second, lost] = ["first", "second", "lost"].map(|name| folder.join(name));
+        let link = std::os::unix::fs::symlink::<&str, &Path>;
+        link("second", &first).unwrap();
+        link("elsewhere/tuning", &second).unwrap();
+        link("nowhere/tuning", &lost).unwrap();
+        let answers = [(tuned::tests_key("a"), Strategy::Solo)];
+        write(&first, "GPU", &answers).unwrap();
+        let error = write(&lost, "GPU", &answers).unwrap_err();
+        assert!(error.to_string().contains("a file that can be written"), "{error}");
+        for path in [&first, &second, &lost] {
+            assert!(fs::symlink_metadata(path).unwrap().is_symlink(), "{}", path.display());
+        }
+        let written = read(&first).unwrap();
+        assert!(written.ends_with(b"GPU | a | solo\n"), "{written:?}");
+        assert_eq!(fs::read(folder.join("elsewhere/tuning")).unwrap(), written);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

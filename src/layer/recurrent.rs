@@ -1,0 +1,265 @@
+//! What all recurrent layers have in common: the options of the sequence, and how weights are drawn.
+
+use ndarray::{ArcArray2, s};
+
+use super::initializer::Initializer;
+use super::size::check_size;
+use crate::cell::{Cell, CellWeights, Rule};
+use crate::error::{Error, Result};
+use crate::parameters::{Parameters, Role};
+
+/// What a recurrent layer does with a sequence, whatever its cell computes: the options that `keras.layers.LSTM`, `GRU`,
+/// `SimpleRNN` and `RNN` (Keras 3.15) share.
+///
+/// ```
+/// # use cellstate::Lstm;
+/// let options = Lstm::new(2, 8).go_backwards(true).options();
+/// assert!(options.go_backwards && !options.return_sequences);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecurrentOptions {
+    /// Whether every output is returned.
+    pub return_sequences: bool,
+    /// Whether the final state is returned.
+    pub return_state: bool,
+    /// Whether time runs backwards.
+    pub go_backwards: bool,
+    /// Whether masked steps give zero.
+    pub zero_output_for_mask: bool,
+}
+
+impl RecurrentOptions {
+    /// The options that are set, by name.
+    pub(crate) fn set(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let named = [
+            ("return_sequences", self.return_sequences),
+            ("return_state", self.return_state),
+            ("go_backwards", self.go_backwards),
+            ("zero_output_for_mask", self.zero_output_for_mask),
+        ];
+        named.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
+    }
+}
+
+/// How the weights of a recurrent layer are drawn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Drawing {
+    pub(crate) kernel: Initializer,
+    pub(crate) recurrent_kernel: Initializer,
+    pub(crate) bias: Initializer,
+    /// The gate whose bias begins at one, whatever the initialiser says (`unit_forget_bias`).
+    pub(crate) gate_of_ones: Option<usize>,
+    pub(crate) seed: u64,
+}
+
+/// Any recurrent layer: what a [`Bidirectional`](crate::Bidirectional), [`StackedRnnCells`](crate::StackedRnnCells) or a
+/// [`Model`](crate::Model) holds. [`Lstm`](crate::Lstm), [`Gru`](crate::Gru) and [`SimpleRnn`](crate::SimpleRnn) become one by
+/// [`From`]; they are how one is made.
+///
+/// ```
+/// use cellstate::{Gru, Lstm, Recurrent};
+///
+/// let layers: [Recurrent; 2] = [Lstm::new(2, 8).into(), Gru::new(8, 4).into()];
+/// assert_eq!(layers.map(|layer| (layer.class(), layer.features(), layer.units())), [("LSTM", 2, 8), ("GRU", 8, 4)]);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recurrent {
+    pub(crate) cell: Cell,
+    pub(crate) options: RecurrentOptions,
+    pub(crate) use_bias: bool,
+    pub(crate) drawing: Drawing,
+    pub(crate) weights: Option<CellWeights>,
+}
+
+impl Recurrent {
+    /// A layer with Keras's defaults but for the rule.
+    pub(crate) fn new(rule: Rule, features: usize, units: usize) -> Self {
+        Self {
+            cell: Cell {
+                rule,
+                features,
+                units,
+                output: units,
+            },
+            options: RecurrentOptions::default(),
+            use_bias: true,
+            drawing: Drawing {
+                kernel: Initializer::GlorotUniform,
+                recurrent_kernel: Initializer::Orthogonal { gain: 1.0 },
+                bias: Initializer::Zeros,
+                gate_of_ones: None,
+                seed: 0,
+            },
+            weights: None,
+        }
+    }
+
+    /// The layer's class, by its name in Keras 3.15.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8)).class(), "LSTM");
+    /// ```
+    #[must_use]
+    pub fn class(&self) -> &'static str {
+        self.cell.class()
+    }
+
+    /// The number of features of the input.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8)).features(), 2);
+    /// ```
+    #[must_use]
+    pub fn features(&self) -> usize {
+        self.cell.features
+    }
+
+    /// The number of units.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8)).units(), 8);
+    /// ```
+    #[must_use]
+    pub fn units(&self) -> usize {
+        self.cell.units
+    }
+
+    /// The width of the hidden state, which is the output: the units, or an LSTM's projection.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8).projection(5)).output_width(), 5);
+    /// ```
+    #[must_use]
+    pub fn output_width(&self) -> usize {
+        self.cell.output
+    }
+
+    /// What the layer does with a sequence.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert!(Recurrent::from(Lstm::new(2, 8).return_state(true)).options().return_state);
+    /// ```
+    #[must_use]
+    pub fn options(&self) -> RecurrentOptions {
+        self.options
+    }
+
+    /// The number of trained values, Keras's `count_params()`.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8)).parameter_count(), 4 * 8 * (2 + 8 + 1));
+    /// ```
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        self.cell.parameter_count(self.use_bias)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let class = self.class();
+        check_size(&format!("features of the {class}"), self.cell.features)?;
+        check_size(&format!("units of the {class}"), self.cell.units)?;
+        self.cell.check()
+    }
+
+    /// Takes trained weights that have been checked against nothing yet.
+    pub(crate) fn take_weights(&mut self, weights: CellWeights) -> Result<()> {
+        self.check()?;
+        weights.check(&self.cell)?;
+        self.use_bias = weights.bias.is_some();
+        self.weights = Some(weights);
+        Ok(())
+    }
+
+    /// The weights of the layer at `place` in its model: those given, else drawn. Each place draws numbers of its own from the
+    /// seed.
+    pub(crate) fn weights_at(&self, place: usize) -> Result<CellWeights> {
+        self.check()?;
+        let mut weights = match &self.weights {
+            Some(weights) => weights.clone(),
+            None => self.draw(place)?,
+        };
+        // options may have been changed after the weights were given
+        weights.check(&self.cell)?;
+        if !self.use_bias {
+            weights.bias = None;
+        } else if weights.bias.is_none() {
+            return Err(super::weights::no_bias());
+        }
+        Ok(weights)
+    }
+
+    /// Draws kernel, recurrent kernel and bias, each from a stream of its own; peepholes begin at zero, so that the gates see no
+    /// cell state until they are trained, and a projection is drawn as a kernel.
+    fn draw(&self, place: usize) -> Result<CellWeights> {
+        let (cell, drawing) = (&self.cell, &self.drawing);
+        let stream = (place as u64) << 2;
+        let columns = cell.gates() * cell.units;
+        let draw = |initializer: &Initializer, shape, stream| -> Result<ArcArray2<f32>> {
+            Ok(initializer.draw(shape, drawing.seed, stream)?.into_shared())
+        };
+        let mut bias = None;
+        if self.use_bias {
+            let mut drawn = draw(&drawing.bias, (cell.bias_rows(), columns), stream + 2)?;
+            if let Some(gate) = drawing.gate_of_ones {
+                drawn
+                    .slice_mut(s![0, gate * cell.units..(gate + 1) * cell.units])
+                    .fill(1.0);
+            }
+            bias = Some(drawn);
+        }
+        let projection = match cell.has_projection() {
+            true => Some(draw(&drawing.kernel, (cell.units, cell.output), stream + 3)?),
+            false => None,
+        };
+        let peepholes = cell.has_unit_parameters();
+        Ok(CellWeights {
+            kernel: draw(&drawing.kernel, (cell.features, columns), stream)?,
+            recurrent_kernel: draw(&drawing.recurrent_kernel, (cell.output, columns), stream + 1)?,
+            bias,
+            peepholes: peepholes.then(|| ArcArray2::zeros((3, cell.units))),
+            projection,
+        })
+    }
+
+    /// Names the weights: `path/kernel` and so on.
+    pub(crate) fn push_parameters(&self, path: &str, weights: &CellWeights, parameters: &mut Parameters) {
+        let mut push = |role: Role, values: &ArcArray2<f32>| {
+            let values = match role {
+                Role::Bias if values.nrows() == 1 => values.row(0).to_owned().into_shared().into_dyn(),
+                _ => values.clone().into_dyn(),
+            };
+            parameters.push(format!("{path}/{role}"), role, values);
+        };
+        push(Role::Kernel, &weights.kernel);
+        push(Role::RecurrentKernel, &weights.recurrent_kernel);
+        let optional = [
+            (Role::Bias, &weights.bias),
+            (Role::Peepholes, &weights.peepholes),
+            (Role::Projection, &weights.projection),
+        ];
+        for (role, values) in optional {
+            if let Some(values) = values {
+                push(role, values);
+            }
+        }
+    }
+
+    /// An error if somebody has set an option of the sequence on a cell of a wrapper that decides it itself.
+    pub(crate) fn check_says_nothing(&self, wrapper: &str, number: usize) -> Result<()> {
+        match self.options.set().next() {
+            None => Ok(()),
+            Some(option) => Err(Error::Unsupported {
+                layer: format!("cell {number} of {wrapper}"),
+                option: format!("{option}(true) on a cell"),
+                instead: format!("call `{option}(true)` on the {wrapper} itself"),
+            }),
+        }
+    }
+}

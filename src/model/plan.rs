@@ -1,0 +1,349 @@
+//! A model as a plan: its operations in order, and the cells and weights they use, each by its number.
+
+use ndarray::{ArcArray2, Array1, Axis, Ix1, Ix2};
+
+use crate::activation::Activation;
+use crate::cell::{Cell, CellWeights, Rule};
+use crate::error::{Error, Result};
+use crate::layer::Layer;
+use crate::layer::bidirectional::MergeMode;
+use crate::layer::recurrent::{Recurrent, RecurrentOptions};
+use crate::layer::weights::DenseWeights;
+use crate::parameters::{Parameters, Role};
+
+/// A cell with its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedCell {
+    pub(crate) cell: Cell,
+    pub(crate) weights: CellWeights,
+}
+
+impl PlannedCell {
+    pub(crate) fn features(&self) -> usize {
+        self.cell.features
+    }
+
+    pub(crate) fn units(&self) -> usize {
+        self.cell.units
+    }
+
+    /// The width of the hidden state.
+    pub(crate) fn output(&self) -> usize {
+        self.cell.output
+    }
+
+    /// The bias of a cell that has one.
+    pub(crate) fn bias(&self) -> Option<Array1<f32>> {
+        self.weights.bias.as_ref().map(row)
+    }
+
+    /// The activations of a plain LSTM: of the candidate and the cell state, and of the gates.
+    pub(crate) fn plain_lstm(&self) -> Option<[Activation; 2]> {
+        match self.cell.rule {
+            Rule::Lstm(options)
+                if options.activation == options.output_activation
+                    && !options.peepholes
+                    && !options.input_forget
+                    && options.clip.is_none()
+                    && options.projection.is_none() =>
+            {
+                Some([options.activation, options.recurrent_activation])
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn activation(&self) -> Activation {
+        self.plain_lstm()
+            .map_or(Activation::Linear, |[activation, _]| activation)
+    }
+
+    pub(crate) fn recurrent_activation(&self) -> Activation {
+        self.plain_lstm()
+            .map_or(Activation::Linear, |[_, activation]| activation)
+    }
+
+    /// An error for a cell that is not run yet.
+    pub(crate) fn check_is_run(&self) -> Result<()> {
+        match self.plain_lstm() {
+            Some(_) => Ok(()),
+            None => Err(Error::Unsupported {
+                layer: self.cell.class().to_owned(),
+                option: "this cell, or one of its options,".to_owned(),
+                instead: "an LSTM with Keras's options is".to_owned(),
+            }),
+        }
+    }
+}
+
+/// A Dense layer with its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedDense {
+    pub(crate) weights: DenseWeights,
+    pub(crate) activation: Activation,
+}
+
+/// What a layer does, with its cells and weights by number.
+#[derive(Clone, Debug)]
+pub(crate) enum Operation {
+    Masking {
+        mask_value: f32,
+    },
+    Embedding {
+        table: usize,
+        mask_zero: bool,
+    },
+    /// The cells run one behind the other under one schedule.
+    Recurrent {
+        cells: Vec<usize>,
+        options: RecurrentOptions,
+    },
+    Bidirectional {
+        forward: usize,
+        backward: usize,
+        merge: MergeMode,
+        options: RecurrentOptions,
+    },
+    Dense {
+        dense: usize,
+    },
+}
+
+/// A model as a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The features of the input; `None` for tokens.
+    pub(crate) features: Option<usize>,
+    /// The layer that reads the input, as messages name it.
+    pub(crate) reader: String,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) cells: Vec<PlannedCell>,
+    pub(crate) denses: Vec<PlannedDense>,
+    /// Row by row in memory.
+    pub(crate) tables: Vec<ArcArray2<f32>>,
+    /// The cells whose final states `Output::states` has.
+    pub(crate) returned_states: Vec<usize>,
+}
+
+impl Plan {
+    /// The plan of a chain of layers that has been checked, with the weights by name.
+    pub(crate) fn new(layers: &[Layer], parameters: &Parameters) -> Result<Self> {
+        let mut plan = Self {
+            features: None,
+            reader: String::new(),
+            operations: Vec::new(),
+            cells: Vec::new(),
+            denses: Vec::new(),
+            tables: Vec::new(),
+            returned_states: Vec::new(),
+        };
+        for (layer, path) in layers.iter().zip(paths(layers)) {
+            plan.push(layer, &path, parameters)?;
+        }
+        let reader = layers
+            .iter()
+            .enumerate()
+            .find(|(_, layer)| !matches!(layer, Layer::Masking(_)));
+        plan.reader = reader.map_or_else(String::new, |(position, layer)| {
+            format!("layer {position} ({})", layer.class())
+        });
+        plan.features = reader.and_then(|(_, layer)| match layer {
+            Layer::Masking(_) | Layer::Embedding(_) => None,
+            Layer::Recurrent(layer) => Some(layer.features()),
+            Layer::Bidirectional(layer) => Some(layer.forward().features()),
+            Layer::StackedRnnCells(stack) => Some(stack.features()),
+            Layer::Dense(dense) => Some(dense.features()),
+        });
+        Ok(plan)
+    }
+
+    /// The plan of layers whose weights are drawn.
+    #[cfg(test)]
+    pub(crate) fn drawn(layers: &[Layer]) -> Result<Self> {
+        Self::new(layers, &parameters_of(layers)?)
+    }
+
+    fn push(&mut self, layer: &Layer, path: &str, parameters: &Parameters) -> Result<()> {
+        let operation = match layer {
+            Layer::Masking(masking) => Operation::Masking {
+                mask_value: masking.mask_value(),
+            },
+            Layer::Embedding(embedding) => {
+                let table = matrix(parameters, path, Role::Embeddings)?;
+                self.tables.push(match table.is_standard_layout() {
+                    true => table,
+                    false => table.as_standard_layout().into_owned().into_shared(),
+                });
+                Operation::Embedding {
+                    table: self.tables.len() - 1,
+                    mask_zero: embedding.masks_zero(),
+                }
+            }
+            Layer::Recurrent(layer) => Operation::Recurrent {
+                cells: vec![self.cell(layer, path, parameters)?],
+                options: layer.options(),
+            },
+            Layer::StackedRnnCells(stack) => {
+                let cells = stack.cells().iter().zip(inner_paths(path));
+                let cells = cells.map(|(cell, path)| self.cell(cell, &path, parameters));
+                Operation::Recurrent {
+                    cells: cells.collect::<Result<Vec<_>>>()?,
+                    options: stack.options(),
+                }
+            }
+            Layer::Bidirectional(layer) => {
+                let [forward, backward] = direction_paths(path);
+                Operation::Bidirectional {
+                    forward: self.cell(layer.forward(), &forward, parameters)?,
+                    backward: self.cell(layer.backward(), &backward, parameters)?,
+                    merge: layer.merge(),
+                    options: layer.forward().options(),
+                }
+            }
+            Layer::Dense(dense) => {
+                let bias = optional(parameters, path, Role::Bias).map(|bias| row(&bias));
+                self.denses.push(PlannedDense {
+                    weights: DenseWeights {
+                        kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
+                        bias,
+                    },
+                    activation: dense.activation_kind().checked()?,
+                });
+                Operation::Dense {
+                    dense: self.denses.len() - 1,
+                }
+            }
+        };
+        self.returned_states = match &operation {
+            Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
+            Operation::Bidirectional {
+                forward,
+                backward,
+                options,
+                ..
+            } if options.return_state => {
+                vec![*forward, *backward]
+            }
+            _ => Vec::new(),
+        };
+        self.operations.push(operation);
+        Ok(())
+    }
+
+    fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
+        let weights = CellWeights {
+            kernel: matrix(parameters, path, Role::Kernel)?,
+            recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
+            bias: optional(parameters, path, Role::Bias),
+            peepholes: optional(parameters, path, Role::Peepholes),
+            projection: optional(parameters, path, Role::Projection),
+        };
+        weights.check(&layer.cell)?;
+        self.cells.push(PlannedCell {
+            cell: layer.cell.clone(),
+            weights,
+        });
+        Ok(self.cells.len() - 1)
+    }
+}
+
+/// The weights of a checked chain of layers, by name: those that were given, the others drawn.
+pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
+    let mut parameters = Parameters::default();
+    let mut place = 0; // of the set of weights, from which it is drawn
+    for (layer, path) in layers.iter().zip(paths(layers)) {
+        let mut push = |layer: &Recurrent, path: &str| -> Result<()> {
+            layer.push_parameters(path, &layer.weights_at(place)?, &mut parameters);
+            place += 1;
+            Ok(())
+        };
+        match layer {
+            Layer::Masking(_) => {}
+            Layer::Recurrent(layer) => push(layer, &path)?,
+            Layer::StackedRnnCells(stack) => {
+                for (cell, path) in stack.cells().iter().zip(inner_paths(&path)) {
+                    push(cell, &path)?;
+                }
+            }
+            Layer::Bidirectional(layer) => {
+                let [forward, backward] = direction_paths(&path);
+                push(layer.forward(), &forward)?;
+                push(layer.backward(), &backward)?;
+            }
+            Layer::Embedding(embedding) => {
+                let table = embedding.embeddings_at(place)?.into_shared().into_dyn();
+                parameters.push(format!("{path}/{}", Role::Embeddings), Role::Embeddings, table);
+                place += 1;
+            }
+            Layer::Dense(dense) => {
+                let weights = dense.weights_at(place)?;
+                let kernel = weights.kernel.into_shared().into_dyn();
+                parameters.push(format!("{path}/{}", Role::Kernel), Role::Kernel, kernel);
+                if let Some(bias) = weights.bias {
+                    let bias = bias.into_shared().into_dyn();
+                    parameters.push(format!("{path}/{}", Role::Bias), Role::Bias, bias);
+                }
+                place += 1;
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+/// The paths of the layers: the class in snake case, from the second of a class on with a number, as in Keras's weight files.
+pub(crate) fn paths(layers: &[Layer]) -> Vec<String> {
+    let names = layers.iter().map(|layer| snake_case(layer.class()));
+    let mut paths: Vec<String> = Vec::new();
+    let mut seen: Vec<String> = Vec::new();
+    for name in names {
+        let before = seen.iter().filter(|seen| **seen == name).count();
+        paths.push(match before {
+            0 => name.clone(),
+            number => format!("{name}_{number}"),
+        });
+        seen.push(name);
+    }
+    paths
+}
+
+/// `simple_rnn` for `SimpleRNN`, `rnn` for `RNN(StackedRNNCells)`: words begin at a capital behind a small letter.
+fn snake_case(class: &str) -> String {
+    let name = class.split('(').next().unwrap_or(class);
+    let mut snake = String::new();
+    let mut small_before = false;
+    for letter in name.chars() {
+        if letter.is_uppercase() && small_before {
+            snake.push('_');
+        }
+        small_before = letter.is_lowercase();
+        snake.extend(letter.to_lowercase());
+    }
+    snake
+}
+
+fn direction_paths(path: &str) -> [String; 2] {
+    ["forward_layer", "backward_layer"].map(|direction| format!("{path}/{direction}"))
+}
+
+fn inner_paths(path: &str) -> impl Iterator<Item = String> + '_ {
+    (0..).map(move |number: usize| format!("{path}/cells_{number}"))
+}
+
+fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f32>> {
+    let parameter = parameters.get(&format!("{path}/{role}"))?;
+    let values = parameter.shared().clone().into_dimensionality::<Ix2>();
+    values.map_err(|_| Error::defect("the shape of a parameter"))
+}
+
+/// A weight that a layer need not have, as a matrix; a bias of one row is kept without its first axis.
+fn optional(parameters: &Parameters, path: &str, role: Role) -> Option<ArcArray2<f32>> {
+    let values = parameters.get(&format!("{path}/{role}")).ok()?.shared().clone();
+    match values.ndim() {
+        1 => Some(values.into_dimensionality::<Ix1>().ok()?.insert_axis(Axis(0))),
+        _ => values.into_dimensionality::<Ix2>().ok(),
+    }
+}
+
+fn row(bias: &ArcArray2<f32>) -> Array1<f32> {
+    bias.row(0).to_owned()
+}

@@ -1,0 +1,150 @@
+//! Reads the cases of PyTorch: `nn.LSTM`, `nn.GRU`, `nn.RNN` and `nn.LSTMCell`, in the names and layouts of Keras.
+
+use ndarray::{Array2, Axis, stack};
+use serde_json::Value;
+
+use super::{
+    cells::{CellSpec, LstmOptions, Rule},
+    golden::Case,
+    layers::{Chain, LayerSpec, Merge, RecurrentOptions, Refusal},
+    translation::{Translation, chain, turned},
+};
+
+/// The options of a module, each of which must be known.
+struct Module<'a> {
+    case: &'a Case,
+    class: String,
+    bidirectional: bool,
+    batch_first: bool,
+    bias: bool,
+    layers: usize,
+    projected: bool,
+}
+
+pub(crate) fn playable(case: &Case) -> Result<(Case, Chain), Refusal> {
+    let module = Module::of(case)?;
+    let chain = chain(module.layers()?);
+    let mut translation = Translation::new(case);
+    let mut time_steps = 1;
+    for name in ["x", "y"] {
+        if !case.has(name) {
+            continue;
+        }
+        let mut values = case.f32(name)?.clone();
+        if module.class == "LSTMCell" {
+            values.insert_axis_inplace(Axis(1)); // (batch, features): one step
+        } else if values.ndim() == 2 {
+            values.insert_axis_inplace(Axis(0)); // (time_steps, features): one sequence
+        } else if !module.batch_first {
+            values.swap_axes(0, 1);
+        }
+        time_steps = values.shape()[1];
+        translation.put(name, name, values);
+    }
+    translation.put_lengths("lengths", time_steps)?;
+    translation.put_states(&chain, false)?;
+    Ok(translation.finish(chain)?)
+}
+
+impl<'a> Module<'a> {
+    fn of(case: &'a Case) -> Result<Self, Refusal> {
+        let mut options = match &case.header["module"] {
+            Value::Object(options) => options.clone(),
+            _ => return Err(Refusal::Cannot("the case has no `module`".to_owned())),
+        };
+        let class = options
+            .remove("class")
+            .and_then(|class| class.as_str().map(str::to_owned));
+        let flag = |value: Option<Value>| value.is_some_and(|value| value == true);
+        let number = |value: Option<Value>, absent| value.map_or(Some(absent), |value| value.as_u64());
+        let module = Self {
+            case,
+            class: class.ok_or("the module has no class".to_owned())?,
+            bidirectional: flag(options.remove("bidirectional")),
+            batch_first: flag(options.remove("batch_first")),
+            bias: flag(options.remove("bias")),
+            layers: number(options.remove("num_layers"), 1).ok_or("num_layers".to_owned())? as usize,
+            projected: number(options.remove("proj_size"), 0) != Some(0),
+        };
+        // sizes of the weights; and what does nothing outside of training
+        for known in ["input_size", "hidden_size", "dropout"] {
+            options.remove(known);
+        }
+        match options
+            .iter()
+            .find(|(name, value)| (name.as_str(), value.as_str()) != ("nonlinearity", Some("tanh")))
+        {
+            Some((option, value)) => Err(Refusal::Cannot(format!("{}: {option}={value}", module.class))),
+            None => Ok(module),
+        }
+    }
+
+    fn layers(&self) -> Result<Vec<LayerSpec>, Refusal> {
+        let mut layers = Vec::new();
+        for layer in 0..self.layers {
+            let options = RecurrentOptions {
+                return_sequences: self.class != "LSTMCell",
+                return_state: layer + 1 == self.layers,
+                go_backwards: false,
+                // what follows a packed sequence is 0
+                zero_output_for_mask: self.class != "LSTMCell",
+            };
+            let suffix = match self.class.as_str() {
+                "LSTMCell" => String::new(),
+                _ => format!("_l{layer}"),
+            };
+            let cell = self.cell(&suffix)?;
+            layers.push(match self.bidirectional {
+                false => LayerSpec::Recurrent { cell, options },
+                true => LayerSpec::Bidirectional {
+                    forward: cell,
+                    backward: self.cell(&format!("{suffix}_reverse"))?,
+                    options,
+                    merge: Merge::Concat,
+                },
+            });
+        }
+        Ok(layers)
+    }
+
+    fn cell(&self, suffix: &str) -> Result<CellSpec, Refusal> {
+        let weight = |name: &str| self.case.f32_2(&format!("{name}{suffix}"));
+        let mut lstm = LstmOptions::default();
+        if self.projected {
+            lstm.projection = Some(turned(&weight("weight_hr")?, &[0]));
+        }
+        // PyTorch's gates are i f g o and r z n.
+        let (rule, order): (Rule, &[usize]) = match self.class.as_str() {
+            "LSTM" | "LSTMCell" => (Rule::Lstm(lstm), &[0, 1, 2, 3]),
+            "GRU" => (Rule::Gru { reset_after: true }, &[1, 0, 2]),
+            "RNN" => (Rule::SimpleRnn, &[0]),
+            class => return Err(Refusal::Cannot(format!("module class {class}"))),
+        };
+        let bias = match self.bias {
+            true => {
+                let [input, recurrent] = ["bias_ih", "bias_hh"].map(|name| self.case.f32_1(&format!("{name}{suffix}")));
+                let rows = stack![Axis(0), input?, recurrent?];
+                Some(super::translation::regrouped(&rows, Axis(1), order))
+            }
+            false => None,
+        };
+        let recurrent_activation = if rule == Rule::SimpleRnn { "linear" } else { "sigmoid" };
+        Ok(CellSpec {
+            kernel: turned(&weight("weight_ih")?, order),
+            recurrent_kernel: turned(&weight("weight_hh")?, order),
+            bias: bias.map(|bias| folded(&rule, bias)),
+            activation: "tanh".to_owned(),
+            recurrent_activation: recurrent_activation.to_owned(),
+            clip: None,
+            rule,
+        })
+    }
+}
+
+/// Two rows of biases as one, where nothing stands between them.
+pub(crate) fn folded(rule: &Rule, bias: Array2<f32>) -> Array2<f32> {
+    match rule {
+        Rule::Gru { reset_after: true } => bias,
+        _ => bias.sum_axis(Axis(0)).insert_axis(Axis(0)),
+    }
+}
