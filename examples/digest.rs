@@ -29,7 +29,7 @@ use models::{Library, OnDevice};
 use ndarray::{Array2, ArrayD, Axis};
 use support::{
     golden::{self, Case, Input, Step},
-    layers::{Chain, LayerSpec, Merge, RecurrentOptions, StatePair},
+    layers::{Chain, LayerSpec, Merge, RecurrentOptions, StatePair, playable},
     masks::Pattern,
     play::Subject,
     random::Random,
@@ -144,11 +144,9 @@ fn golden(case: &Case, ways: &[Way]) {
     let name = format!("golden {}", case.name);
     match case.kind.as_str() {
         "forward" | "stateful" | "gradient" => {
-            let Ok(chain) = Chain::from_case(case) else {
-                return;
-            };
+            let (case, chain) = playable(case).unwrap();
             for way in ways {
-                line(&name, &way.name, played(case, &chain, way));
+                line(&name, &way.name, played(&case, &chain, way));
             }
         }
         "activations" => {
@@ -176,8 +174,7 @@ fn golden(case: &Case, ways: &[Way]) {
 }
 
 fn played(case: &Case, chain: &Chain, way: &Way) -> Result<Hash, String> {
-    let initial = chain.initial_states(case)?;
-    let mut library = Library::of(on(&chain.layers, way)?, initial, case.kind == "stateful");
+    let mut library = Library::of(on(&chain.layers, way)?, case, chain)?;
     let mut hash = Hash::new();
     for step in case.steps()? {
         match step {

@@ -1,5 +1,12 @@
 //! What can go wrong, and the call that repairs it.
 
+mod cause;
+mod message;
+
+use std::path::PathBuf;
+
+pub use cause::Cause;
+
 /// The result of every call of this crate that can fail.
 ///
 /// ```
@@ -15,7 +22,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Everything that can go wrong.
 ///
 /// A message has three parts: what was expected, what came, and what repairs it. The fields carry the same facts for
-/// programs that want to react.
+/// programs that want to react, and [`source`](std::error::Error::source) the error of the system or of the driver where there
+/// is one. [`Error::Defect`] alone is no fault of the caller.
 ///
 /// ```
 /// use cellstate::{Error, Sequences};
@@ -25,11 +33,10 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert!(matches!(error, Error::Rank { .. }));
 /// assert!(error.to_string().contains("insert_axis"));
 /// ```
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Error {
     /// An array with another number of axes than wanted.
-    #[error("{argument}: expected axes {axes}, got shape {shape:?} with {} axes; {repair}", shape.len())]
     Rank {
         /// The argument that is wrong.
         argument: String,
@@ -41,7 +48,6 @@ pub enum Error {
         repair: String,
     },
     /// The input has another number of features than the layer was made for.
-    #[error("{layer}: expected {expected} features, got {found}{}; {repair}", of_shape(shape))]
     Features {
         /// The layer that was given the input.
         layer: String,
@@ -55,7 +61,6 @@ pub enum Error {
         repair: String,
     },
     /// Tokens where numbers are wanted, or the reverse.
-    #[error("{layer}: expected {expected}, got {found}; {repair}")]
     InputKind {
         /// The layer that was given the input.
         layer: String,
@@ -67,7 +72,6 @@ pub enum Error {
         repair: String,
     },
     /// An array or list of the wrong size: a mask, lengths, a state, a weight.
-    #[error("{argument}: expected {expected}, got {found}; {repair}")]
     Size {
         /// The argument that is wrong.
         argument: String,
@@ -79,7 +83,6 @@ pub enum Error {
         repair: String,
     },
     /// A length that is longer than the padded time axis.
-    #[error("lengths[{sequence}]: expected at most {time_steps} (time_steps), got {length}; {repair}")]
     Length {
         /// The sequence with the wrong length.
         sequence: usize,
@@ -91,11 +94,6 @@ pub enum Error {
         repair: String,
     },
     /// A token that the embedding has no row for.
-    #[error(
-        "{layer}: expected tokens from 0 to {}, got {token} in sequence {sequence} at time step {time_step}; \
-         map unknown tokens to a row of their own, or make the embedding larger",
-        input_dim.saturating_sub(1)
-    )]
     Token {
         /// The layer that was given the token.
         layer: String,
@@ -109,7 +107,6 @@ pub enum Error {
         input_dim: usize,
     },
     /// NaN or infinity where a finite number is wanted.
-    #[error("{tensor} at {index:?}: expected a finite number, got {value}; {repair}")]
     NotFinite {
         /// The tensor that holds it.
         tensor: String,
@@ -121,7 +118,6 @@ pub enum Error {
         repair: String,
     },
     /// A value outside the range that makes sense.
-    #[error("{argument}: expected {expected}, got {found}; {repair}")]
     Value {
         /// The argument that is wrong.
         argument: String,
@@ -132,8 +128,20 @@ pub enum Error {
         /// What to do.
         repair: String,
     },
+    /// A file that cannot be read or written.
+    File {
+        /// The argument that names the file.
+        argument: &'static str,
+        /// What the file was to be.
+        expected: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said: what [`source`](std::error::Error::source) gives, a [`std::io::Error`].
+        cause: Cause,
+        /// What to do.
+        repair: String,
+    },
     /// An option that exists elsewhere and is not done here.
-    #[error("{layer}: {option} is not supported; {instead}")]
     Unsupported {
         /// The layer with the option.
         layer: String,
@@ -143,7 +151,6 @@ pub enum Error {
         instead: String,
     },
     /// Layers that do not fit together.
-    #[error("layer {position} ({layer}): expected {expected}, got {found}; {repair}")]
     Chain {
         /// The position of the layer in the model, from 0.
         position: usize,
@@ -157,7 +164,6 @@ pub enum Error {
         repair: String,
     },
     /// No such device.
-    #[error("expected {wanted}, got {}; {repair}", if available.is_empty() { "no GPU at all".to_owned() } else { format!("only {}", available.join(", ")) })]
     NoDevice {
         /// What was looked for.
         wanted: String,
@@ -167,7 +173,6 @@ pub enum Error {
         repair: String,
     },
     /// Something larger than the device can hold.
-    #[error("{what}: needs {needed}, the limit is {limit} ({limit_name}); {repair}")]
     TooLarge {
         /// What is too large.
         what: String,
@@ -181,7 +186,6 @@ pub enum Error {
         repair: String,
     },
     /// More main memory than there is, or than this computer can address.
-    #[error("{what}: shape {shape:?} needs {bytes} bytes of memory, more than can be had; {repair}")]
     Memory {
         /// What was to be allocated.
         what: &'static str,
@@ -193,10 +197,6 @@ pub enum Error {
         repair: String,
     },
     /// The GPU or its driver failed: out of memory, device lost, a validation error.
-    #[error(
-        "{doing}: expected the GPU {adapter} to do it, got: {message}; if memory ran out, Runner::gpu_memory says what a \
-         batch takes, else try Device::cpu() and a newer driver"
-    )]
     Gpu {
         /// What was being done.
         doing: &'static str,
@@ -204,25 +204,119 @@ pub enum Error {
         adapter: String,
         /// What the driver said.
         message: String,
+        /// The error that `wgpu` reported, where it reported one: what [`source`](std::error::Error::source) gives.
+        cause: Option<Cause>,
+    },
+    /// A mistake of this crate, not of the caller: please report it.
+    Defect {
+        /// What does not fit together inside the crate.
+        what: String,
     },
 }
 
 impl Error {
-    /// What cannot happen, for both sides were made from the same model: better an error than a panic.
+    /// A mistake of ours, where both sides were made from the same model: better an error than a panic.
     pub(crate) fn defect(what: &str) -> Self {
-        Self::Value {
-            argument: what.to_owned(),
-            expected: "to belong to this model".to_owned(),
-            found: "something else".to_owned(),
-            repair: "this is a defect of cellstate: please report it".to_owned(),
+        Self::Defect { what: what.to_owned() }
+    }
+}
+
+impl std::error::Error for Error {
+    /// The error of the system or of the driver behind this one: for [`Error::File`] a [`std::io::Error`], for
+    /// [`Error::Gpu`] what `wgpu` reported.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { cause, .. } => Some(cause.error()),
+            Self::Gpu { cause, .. } => cause.as_ref().map(Cause::error),
+            _ => None,
         }
     }
 }
 
-fn of_shape(shape: &[usize]) -> String {
-    if shape.is_empty() {
-        String::new()
-    } else {
-        format!(" (input shape {shape:?})")
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that finds no source has failed")]
+mod tests {
+    use std::error::Error as _;
+    use std::io;
+
+    use super::*;
+
+    fn of_file(kind: io::ErrorKind) -> Error {
+        Error::File {
+            argument: "tuning_file",
+            expected: "a file that can be read",
+            path: PathBuf::from("/nowhere/tuning"),
+            cause: Cause::new(io::Error::from(kind)),
+            repair: "name another file".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_source_is_the_error_of_the_system() {
+        let error = of_file(io::ErrorKind::PermissionDenied);
+        let source = error.source().unwrap().downcast_ref::<io::Error>().unwrap();
+        assert_eq!(source.kind(), io::ErrorKind::PermissionDenied);
+        let message = error.to_string();
+        for text in [
+            "a file that can be read",
+            "/nowhere/tuning",
+            &source.to_string(),
+            "name another file",
+        ] {
+            assert!(message.contains(text), "{text:?} is not in {message}");
+        }
+        assert_eq!(error, error.clone());
+        assert_ne!(error, of_file(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn the_source_is_the_error_of_the_driver() {
+        let gpu = |cause| Error::Gpu {
+            doing: "running",
+            adapter: "a GPU".to_owned(),
+            message: "lost".to_owned(),
+            cause,
+        };
+        let error = gpu(Cause::of_driver(io::Error::other("lost")));
+        assert!(error.source().unwrap().is::<io::Error>());
+        assert!(gpu(None).source().is_none());
+        assert_ne!(error, gpu(None));
+    }
+
+    #[test]
+    fn a_defect_is_no_argument_of_the_caller() {
+        let error = Error::defect("the shape of an output");
+        assert!(matches!(&error, Error::Defect { what } if what == "the shape of an output"));
+        let message = error.to_string();
+        assert!(
+            message.contains("defect of cellstate") && message.contains("please report it"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_negative_token_is_padding() {
+        let message = |token| {
+            let error = Error::Token {
+                layer: "Embedding".to_owned(),
+                sequence: 1,
+                time_step: 2,
+                token,
+                input_dim: 10,
+            };
+            error.to_string()
+        };
+        for token in [-1, i32::MIN] {
+            let message = message(token);
+            assert!(
+                message.contains("with_lengths") && message.contains("with_mask"),
+                "{message}"
+            );
+            assert!(
+                message.contains("from 0 to 9") && !message.contains("larger"),
+                "{message}"
+            );
+        }
+        assert!(message(10).contains("larger") && !message(10).contains("with_lengths"));
     }
 }

@@ -26,7 +26,7 @@ pub use cell::gru::GruOptions;
 pub use cell::lstm::LstmOptions;
 pub use cell::simple_rnn::SimpleRnnOptions;
 pub use device::Device;
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use gpu::device::Gpu;
 pub use gpu::device::buffer::Counters;
 pub use layer::Layer;

@@ -177,7 +177,7 @@ impl Output {
     }
 
     /// How many rows the recurrent layers ran: for each LSTM and direction the valid steps of all sequences. Padding is
-    /// not among them.
+    /// not among them. The CPU path counts them as it runs, the GPU path as it records the dispatches.
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};

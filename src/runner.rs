@@ -111,7 +111,8 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::on`]; [`Error::Unsupported`](crate::Error::Unsupported) if a layer or the GPU cannot do the strategy that
-    /// the settings name, [`Error::Value`](crate::Error::Value) if the machine has not the instructions that they name.
+    /// the settings name, or for a setting that is of the other kind of device; [`Error::Value`](crate::Error::Value) if the
+    /// machine has not the instructions that they name; [`Error::File`](crate::Error::File) if a tuning file cannot be read.
     ///
     /// ```
     /// # use cellstate::{Device, Instructions, Lstm, Model, Sequences, Settings};
@@ -134,6 +135,7 @@ impl Model {
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
         let plan = Arc::clone(self.plan());
         let name: Arc<str> = device.name().into();
+        settings.check_for(&name, device.gpu().is_some())?;
         let prepared = match device {
             Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&plan), settings, Arc::clone(&name))?),
             Device::Gpu(gpu) => {
@@ -220,8 +222,9 @@ impl Runner {
     /// [`Error::InputKind`](crate::Error::InputKind) for tokens where numbers are wanted or the reverse,
     /// [`Error::Features`](crate::Error::Features) for another number of features than the model's,
     /// [`Error::Token`](crate::Error::Token) for a token without a row,
-    /// [`Error::TooLarge`](crate::Error::TooLarge) for more than 2³¹ steps. On a GPU `TooLarge` also if the batch does not
-    /// fit, [`Error::Gpu`](crate::Error::Gpu) if the driver fails.
+    /// [`Error::TooLarge`](crate::Error::TooLarge) for more than 2³¹ steps, [`Error::Memory`](crate::Error::Memory) if what the
+    /// run needs does not fit into memory. On a GPU `TooLarge` also if the batch does not fit, [`Error::Gpu`](crate::Error::Gpu)
+    /// if the driver fails.
     ///
     /// ```
     /// # use cellstate::{Device, Error, Lstm, Sequences};
@@ -284,6 +287,9 @@ impl Runner {
     /// Runs a batch, from zeros where there are no states, and leaves the final states there.
     async fn run_states(&self, sequences: &Sequences<'_>, states: Option<&mut States>) -> Result<Output> {
         let input = self.check_input(sequences)?;
+        if let Prepared::Gpu(model) = &self.prepared {
+            model.check_size(input.size())?;
+        }
         let mask = sequences.mask().map(|mask| mask.view());
         let flow = self.flows.flow(&self.plan, input, mask)?;
         match &self.prepared {

@@ -1,10 +1,12 @@
 //! The order in which the valid steps of a batch are run.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use ndarray::ArrayView2;
 
 use crate::error::{Error, Result};
+use crate::memory::STEPS;
 
 /// The direction in which a layer walks through time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +46,8 @@ impl Schedule {
     ///
     /// # Errors
     ///
-    /// [`Error::Size`] if the mask has another shape, [`Error::TooLarge`] if the batch has more than 2³¹ steps.
+    /// [`Error::Size`] if the mask has another shape, [`Error::TooLarge`] if the batch has more than 2³¹ steps,
+    /// [`Error::Memory`] if the lists of its steps do not fit into memory.
     pub(crate) fn new(
         mask: Option<ArrayView2<'_, bool>>,
         batch: usize,
@@ -63,27 +66,19 @@ impl Schedule {
         let valid = |sequence: usize, time_step: usize| {
             mask.is_none_or(|mask| mask.get((sequence, time_step)).copied().unwrap_or(false))
         };
-        let counts: Vec<u32> = (0..batch)
-            .map(|sequence| (0..time_steps).filter(|&time_step| valid(sequence, time_step)).count() as u32)
-            .collect();
-        let mut sorted: Vec<(u32, u32)> = counts.iter().copied().zip(0..batch as u32).collect();
-        sorted.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
-        let lengths: Vec<u32> = sorted.iter().map(|&(count, _)| count).collect();
-        let order: Vec<u32> = sorted.iter().map(|&(_, sequence)| sequence).collect();
-
-        let steps = lengths.first().copied().unwrap_or(0) as usize;
-        let mut offsets = Vec::with_capacity(steps + 1);
-        offsets.push(0_u32);
-        let mut active = batch;
-        let mut row = 0_u32;
-        for step in 0..steps {
-            while active > 0 && lengths.get(active - 1).is_some_and(|&length| length as usize <= step) {
-                active -= 1;
-            }
-            row += active as u32;
-            offsets.push(row);
-        }
-        let mut sources = vec![0_u32; row as usize];
+        let count = |sequence| match mask {
+            Some(_) => (0..time_steps).filter(|&time_step| valid(sequence, time_step)).count() as u32,
+            None => time_steps as u32,
+        };
+        let mut sorted = STEPS.listed((0..batch).map(|sequence| (count(sequence), sequence as u32)))?;
+        // equal ones in their own order; a stable sort would allocate
+        sorted.sort_unstable_by_key(|&(count, sequence)| (Reverse(count), sequence));
+        let lengths = STEPS.listed(sorted.iter().map(|&(count, _)| count))?;
+        let order = STEPS.listed(sorted.iter().map(|&(_, sequence)| sequence))?;
+        drop(sorted);
+        let offsets = offsets(&lengths)?;
+        let rows = offsets.last().copied().unwrap_or(0) as usize;
+        let mut sources = STEPS.filled(rows, 0_u32)?;
         for (position, &sequence) in order.iter().enumerate() {
             let base = sequence as usize * time_steps;
             let in_order = (0..time_steps).map(|step| match direction {
@@ -176,6 +171,23 @@ impl Schedule {
         let offset = *self.offsets.get(length.checked_sub(1)?)? as usize;
         Some(offset + position)
     }
+}
+
+/// The first row of each step, and one more entry for the end; `lengths` fall.
+fn offsets(lengths: &[u32]) -> Result<Vec<u32>> {
+    let steps = lengths.first().copied().unwrap_or(0) as usize;
+    let mut offsets = STEPS.list(steps + 1)?;
+    offsets.push(0_u32);
+    let mut active = lengths.len();
+    let mut row = 0_u32;
+    for step in 0..steps {
+        while active > 0 && lengths.get(active - 1).is_some_and(|&length| length as usize <= step) {
+            active -= 1;
+        }
+        row += active as u32;
+        offsets.push(row);
+    }
+    Ok(offsets)
 }
 
 /// Row and step numbers are 32-bit, on the GPU too.

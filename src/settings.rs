@@ -4,9 +4,15 @@ mod names;
 
 use std::path::{Path, PathBuf};
 
+use crate::error::{Error, Result};
 pub use names::{Instructions, Strategy};
 
 /// How a model is run, for [`Model::on_with`](crate::Model::on_with). What is not set is chosen by the crate.
+///
+/// Some settings are of a GPU alone, others of the CPU path alone. `Model::on_with` refuses those of the other kind of device, so
+/// that nothing is accepted and ignored: a program that leaves the device to [`Device::auto`](crate::Device::auto) asks
+/// [`Device::gpu`](crate::Device::gpu) which one it got. The environment variables `CELLSTATE_STRATEGY` and `CELLSTATE_CPU` are
+/// wishes, and are taken only where they can be.
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Model, Precision, Settings};
@@ -50,7 +56,7 @@ impl Settings {
     }
 
     /// Runs every LSTM on a GPU by this strategy, instead of the one that is chosen for its size. `Model::on_with` refuses
-    /// a strategy that an LSTM of the model or the GPU cannot do. The CPU path has none of them and takes no notice. The
+    /// a strategy that an LSTM of the model or the GPU cannot do, and any on the CPU, whose path has none of them. The
     /// environment variable `CELLSTATE_STRATEGY` names one too, which is taken only where it can be.
     ///
     /// ```
@@ -65,7 +71,7 @@ impl Settings {
     }
 
     /// Runs the CPU path with these instructions, instead of the fastest that the machine has or those that the environment
-    /// variable `CELLSTATE_CPU` names. A GPU takes no notice.
+    /// variable `CELLSTATE_CPU` names. `Model::on_with` refuses it on a GPU.
     ///
     /// ```
     /// # use cellstate::{Instructions, Settings};
@@ -79,7 +85,7 @@ impl Settings {
     }
 
     /// Times every run on a GPU, for [`Output::timing`](crate::Output::timing). It costs two time stamps and a readback of 16
-    /// bytes a run. The CPU path takes no notice.
+    /// bytes a run. `Model::on_with` refuses it on the CPU.
     ///
     /// ```
     /// # use cellstate::Settings;
@@ -92,8 +98,8 @@ impl Settings {
     }
 
     /// Names a file in which the answers of [`Runner::tune`](crate::Runner::tune) are kept: `Model::on_with` reads it if it is
-    /// there, `tune` writes it. Without it nothing is ever read or written. The CPU path takes no notice, and in a browser there
-    /// are no files.
+    /// there, `tune` writes it. Without it nothing is ever read or written. `Model::on_with` refuses it on the CPU, where nothing
+    /// is tuned, and in a browser there are no files.
     ///
     /// It is text, an answer in a line, with ` | ` between the fields: `cellstate` and its version; the adapter's name; `vendor`
     /// and `device` with their numbers; the driver; the API; `full` or `relaxed`, the precision; `units`; `directions`;
@@ -165,6 +171,39 @@ impl Settings {
     #[must_use]
     pub fn wanted_instructions(&self) -> Option<Instructions> {
         self.instructions
+    }
+}
+
+impl Settings {
+    /// Whether everything that is set has a meaning on the device of this name.
+    pub(crate) fn check_for(&self, device: &str, is_gpu: bool) -> Result<()> {
+        let of_gpu = [
+            self.strategy.map(|strategy| format!("strategy({strategy})")),
+            self.timed.then(|| "timed(true)".to_owned()),
+            self.tuning_file
+                .as_ref()
+                .map(|path| format!("tuning_file({:?})", path.display().to_string())),
+        ];
+        let of_cpu = [self.instructions.map(|path| format!("instructions({path})"))];
+        let (wrong, instead) = match is_gpu {
+            true => (
+                of_cpu.into_iter().flatten().next(),
+                "instructions are those of the CPU path: leave the setting out, or run on Device::cpu()",
+            ),
+            false => (
+                of_gpu.into_iter().flatten().next(),
+                "the setting is for a GPU: leave it out, or name a GPU with Device::named (Device::auto gives the CPU where \
+                 there is no GPU)",
+            ),
+        };
+        match wrong {
+            None => Ok(()),
+            Some(setting) => Err(Error::Unsupported {
+                layer: "Settings".to_owned(),
+                option: format!("{setting} on {device}"),
+                instead: instead.to_owned(),
+            }),
+        }
     }
 }
 

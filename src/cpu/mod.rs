@@ -13,6 +13,7 @@ use ndarray::Array2;
 
 use crate::error::{Error, Result};
 use crate::flow::{self, Flow, Gather, Input, Stage};
+use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -221,9 +222,7 @@ impl CpuModel {
     /// The final states that belong to the output.
     fn returned(&self, finals: &[Lines], batch: usize) -> Result<Vec<State>> {
         let array = |numbers: &Lines, width| {
-            let mut copy = Vec::new();
-            reserve(&mut copy, numbers.len())?;
-            copy.extend_from_slice(numbers);
+            let copy = OUTPUT.listed(numbers.iter().copied())?;
             Array2::from_shape_vec((batch, width), copy).map_err(|_| Error::defect("the shape of a state"))
         };
         let mut returned = Vec::with_capacity(self.plan.returned_states.len());

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Gather, Input, NONE, Placed, Source, Stage};
 use crate::error::{Error, Result};
+use crate::memory::STEPS;
 use crate::model::plan::{Operation, Plan};
 use crate::schedule::{Direction, Schedule, check_steps};
 use crate::sequences::Sequences;
@@ -56,11 +57,11 @@ impl Flow {
         let mut views = vec![View {
             gather: Gather {
                 source: Source::Input,
-                index: (0..(batch * time_steps) as u32).collect(),
+                index: STEPS.listed((0..batch * time_steps).map(|step| step as u32))?,
             },
             width: parts.features.unwrap_or(0),
             sequences: true,
-            mask: mask.map(|mask| mask.to_owned()),
+            mask: mask.map(|mask| STEPS.copied(&mask)).transpose()?,
             mask_number: 0,
         }];
         for (position, operation) in parts.operations.iter().enumerate() {
@@ -79,15 +80,16 @@ impl Flow {
                 shape,
             });
         }
-        flow.number_input_rows(batch * time_steps);
+        flow.number_input_rows(batch * time_steps)?;
         flow.input_steps.shrink_to_fit(); // a flow is kept for later runs
         Ok(flow)
     }
 
     /// Leaves of the input only the rows that somebody reads, in the order of the first reading: what is not read is not
     /// uploaded, and the first layer finds its rows in the order of its schedule.
-    fn number_input_rows(&mut self, steps: usize) {
-        let mut numbers = vec![NONE; steps];
+    fn number_input_rows(&mut self, steps: usize) -> Result<()> {
+        let mut numbers = STEPS.filled(steps, NONE)?;
+        self.input_steps = STEPS.list(steps)?; // no step is listed twice
         let input_steps = &mut self.input_steps;
         let mut renumber = |gather: &mut Gather| {
             if gather.source != Source::Input {
@@ -113,6 +115,7 @@ impl Flow {
             }
         }
         self.outputs.iter_mut().for_each(|placed| renumber(&mut placed.gather));
+        Ok(())
     }
 }
 
@@ -123,7 +126,7 @@ impl Builder<'_> {
             Operation::Embedding { table, mask_zero } => {
                 vec![self.embedding(position, (*table, *mask_zero), view, input)?]
             }
-            Operation::Dense { dense } => vec![self.dense(position, *dense, view)],
+            Operation::Dense { dense } => vec![self.dense(position, *dense, view)?],
             Operation::Recurrent { cells, options } => vec![self.recurrent(cells, options, view)?],
             Operation::Bidirectional {
                 forward,
@@ -170,7 +173,7 @@ impl Builder<'_> {
                 if mask_zero {
                     // as in Keras this mask takes the place of the caller's; but what names no row stays padding
                     let rows = tokens.iter().zip(&view.gather.index);
-                    let counts = rows.map(|(&token, &row)| token != 0 && row != NONE).collect();
+                    let counts = STEPS.listed(rows.map(|(&token, &row)| token != 0 && row != NONE))?;
                     view.mask = Array2::from_shape_vec(tokens.dim(), counts).ok();
                     view.mask_number = position + 1;
                 }
@@ -182,18 +185,15 @@ impl Builder<'_> {
 
     /// A Dense layer runs over the distinct rows of its input. If a recurrent layer stands behind it, the steps which
     /// that layer will not read are left out; else every step is asked for, masked or not, as in Keras.
-    fn dense(&mut self, position: usize, dense: usize, view: View) -> View {
+    fn dense(&mut self, position: usize, dense: usize, view: View) -> Result<View> {
         let read_by_recurrent = self
             .parts
             .operations
             .iter()
             .skip(position + 1)
             .any(|operation| matches!(operation, Operation::Recurrent { .. } | Operation::Bidirectional { .. }));
-        let wanted: Option<Vec<bool>> = view
-            .mask
-            .as_ref()
-            .filter(|_| view.sequences && read_by_recurrent)
-            .map(|mask| mask.iter().copied().collect());
+        let wanted = view.mask.as_ref().filter(|_| view.sequences && read_by_recurrent);
+        let mut wanted = wanted.map(|mask| mask.iter());
         let highest = view
             .gather
             .index
@@ -201,11 +201,11 @@ impl Builder<'_> {
             .filter(|&&row| row != NONE)
             .max()
             .map_or(0, |&row| row as usize + 1);
-        let mut numbers = vec![NONE; highest + 1]; // the last entry is for NONE
-        let mut distinct = Vec::new();
-        let mut placed = Vec::with_capacity(view.gather.index.len());
-        for (step, &row) in view.gather.index.iter().enumerate() {
-            let masked = wanted.as_ref().is_some_and(|wanted| wanted.get(step) == Some(&false));
+        let mut numbers = STEPS.filled(highest + 1, NONE)?; // the last entry is for NONE
+        let mut distinct = STEPS.list(view.gather.index.len().min(highest + 1))?;
+        let mut placed = STEPS.list(view.gather.index.len())?;
+        for &row in &view.gather.index {
+            let masked = wanted.as_mut().is_some_and(|wanted| wanted.next() == Some(&false));
             let Some(number) = numbers.get_mut((row as usize).min(highest)).filter(|_| !masked) else {
                 placed.push(NONE);
                 continue;
@@ -221,19 +221,20 @@ impl Builder<'_> {
             .denses
             .get(dense)
             .map_or(0, |part| part.weights.kernel.ncols());
+        distinct.shrink_to_fit();
         let input = Gather {
             source: view.gather.source,
             index: distinct,
         };
         let stage = self.push(Stage::Dense { dense, input }, width);
-        View {
+        Ok(View {
             gather: Gather {
                 source: Source::Stage(stage),
                 index: placed,
             },
             width,
             ..view
-        }
+        })
     }
 
     pub(super) fn push(&mut self, stage: Stage, width: usize) -> usize {
@@ -252,7 +253,7 @@ fn masking(position: usize, mask_value: f32, mut view: View, input: Input<'_>) -
     view.mask_number = position + 1;
     if let Input::Values(values) = input {
         let masked = Sequences::from(values).with_mask_value(mask_value)?;
-        let mask = masked.mask().map(|mask| mask.view().to_owned());
+        let mask = masked.mask().map(|mask| STEPS.copied(&mask.view())).transpose()?;
         for (entry, &valid) in view.gather.index.iter_mut().zip(mask.iter().flatten()) {
             if !valid {
                 *entry = NONE;

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Flow, Input};
 use crate::error::Result;
+use crate::memory::STEPS;
 use crate::model::plan::{Operation, Plan};
 use crate::recent::{Recent, Sized};
 
@@ -41,12 +42,6 @@ impl Kept {
             && self.mask.as_ref().map(|kept| kept.view()) == mask
             && self.tokens.as_ref().map(|kept| kept.view()) == tokens
     }
-
-    fn bytes(&self) -> usize {
-        let mask = self.mask.as_ref().map_or(0, Array2::len);
-        let tokens = self.tokens.as_ref().map_or(0, Array2::len);
-        self.flow.bytes() + mask + tokens * size_of::<i32>()
-    }
 }
 
 fn tokens_of(input: Input<'_>) -> Option<ArrayView2<'_, i32>> {
@@ -80,14 +75,24 @@ impl Flows {
             return Ok(Arc::clone(&found.flow));
         }
         let flow = Arc::new(Flow::new(parts, input, mask)?);
-        let kept = Kept {
-            size,
-            mask: mask.map(|mask| mask.to_owned()),
-            tokens: tokens_of(input).map(|tokens| tokens.to_owned()),
-            flow: Arc::clone(&flow),
-        };
-        if kept.bytes() <= LARGEST {
-            self.recent.keep(Sized::new(size, Arc::new(kept)), size);
+        let tokens = tokens_of(input);
+        let bytes = [
+            mask.map_or(0, |mask| mask.len()),
+            tokens.map_or(0, |tokens| tokens.len() * size_of::<i32>()),
+        ];
+        if flow.bytes() + bytes.iter().sum::<usize>() <= LARGEST {
+            let copied = mask.map(|mask| STEPS.copied(&mask)).transpose();
+            // what does not fit into memory is not kept
+            if let (Ok(mask), Ok(tokens)) = (copied, tokens.map(|tokens| STEPS.copied(&tokens)).transpose()) {
+                let flow = Arc::clone(&flow);
+                let kept = Kept {
+                    size,
+                    mask,
+                    tokens,
+                    flow,
+                };
+                self.recent.keep(Sized::new(size, Arc::new(kept)), size);
+            }
         }
         Ok(flow)
     }

@@ -7,6 +7,7 @@ use super::{Gather, NONE, Source, Stage};
 use crate::error::Result;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::recurrent::RecurrentOptions;
+use crate::memory::STEPS;
 use crate::schedule::{Direction, Schedule};
 
 impl Builder<'_> {
@@ -20,15 +21,15 @@ impl Builder<'_> {
         let schedule = self.schedule(&view, direction)?;
         let width = cells.last().map_or(0, |&cell| self.units(cell));
         let mut stage = 0;
-        let mut from = self.compose(&view, &schedule);
+        let mut from = self.compose(&view, &schedule)?;
         for &cell in cells {
             stage = self.push_cell(cell, &schedule, from);
             from = Gather {
                 source: Source::Stage(stage),
-                index: (0..schedule.rows() as u32).collect(),
+                index: STEPS.listed((0..schedule.rows()).map(|row| row as u32))?,
             };
         }
-        let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view);
+        let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view)?;
         Ok(if options.return_sequences {
             View {
                 gather: order,
@@ -39,7 +40,7 @@ impl Builder<'_> {
             }
         } else {
             View {
-                gather: self.last_of(order),
+                gather: self.last_of(order)?,
                 width,
                 sequences: false,
                 mask: None,
@@ -67,23 +68,24 @@ impl Builder<'_> {
         }
         let order = |builder: &Self, gather| {
             if return_sequences {
-                gather
+                Ok(gather)
             } else {
                 builder.last_of(gather)
             }
         };
-        let gathers = [order(self, first_order), order(self, second_order)];
+        let gathers = [order(self, first_order)?, order(self, second_order)?];
         let widths = [self.units(forward), self.units(backward)];
         let mask_number = view.mask_number;
         let mask = view.mask.filter(|_| return_sequences);
         if merge == MergeMode::Separate {
+            // nothing stands behind two outputs that could want a mask
             let views = gathers.into_iter().zip(widths);
             return Ok(views
                 .map(|(gather, width)| View {
                     gather,
                     width,
                     sequences: return_sequences,
-                    mask: mask.clone(),
+                    mask: None,
                     mask_number,
                 })
                 .collect());
@@ -95,24 +97,18 @@ impl Builder<'_> {
             widths[0]
         };
         // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
-        let (rows, steps): (Vec<u32>, Vec<u32>) = if return_sequences {
-            let placed = forward_gather.index.clone();
-            (placed, first.sources().to_vec())
+        let (forward, backward, rows) = if return_sequences {
+            let forward = picked(&forward_gather, first.sources())?;
+            let backward = picked(&backward_gather, first.sources())?;
+            (forward, backward, forward_gather.index)
         } else {
-            let sequences: Vec<u32> = (0..self.batch as u32).collect();
-            (sequences.clone(), sequences)
-        };
-        let pick = |gather: &Gather| Gather {
-            source: gather.source,
-            index: steps
-                .iter()
-                .map(|&step| gather.index.get(step as usize).copied().unwrap_or(NONE))
-                .collect(),
+            let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
+            (forward_gather, backward_gather, sequences)
         };
         let stage = Stage::Merge {
             merge,
-            forward: pick(&forward_gather),
-            backward: pick(&backward_gather),
+            forward,
+            backward,
         };
         let stage = self.push(stage, width);
         let gather = Gather {
@@ -136,9 +132,9 @@ impl Builder<'_> {
         view: &View,
     ) -> Result<(Arc<Schedule>, Gather)> {
         let schedule = self.schedule(view, direction)?;
-        let input = self.compose(view, &schedule);
+        let input = self.compose(view, &schedule)?;
         let stage = self.push_cell(cell, &schedule, input);
-        let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view);
+        let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view)?;
         Ok((schedule, order))
     }
 
@@ -160,12 +156,8 @@ impl Builder<'_> {
     }
 
     /// The rows of the input of a schedule.
-    fn compose(&self, view: &View, schedule: &Schedule) -> Gather {
-        let row = |&step: &u32| view.gather.index.get(step as usize).copied().unwrap_or(NONE);
-        Gather {
-            source: view.gather.source,
-            index: schedule.sources().iter().map(row).collect(),
-        }
+    fn compose(&self, view: &View, schedule: &Schedule) -> Result<Gather> {
+        picked(&view.gather, schedule.sources())
     }
 
     /// Which row is the output at each step, in the order of processing: a masked step repeats the output before it, or
@@ -177,8 +169,8 @@ impl Builder<'_> {
         direction: Direction,
         zero_output_for_mask: bool,
         view: &View,
-    ) -> Gather {
-        let mut rows = vec![NONE; self.batch * self.time_steps];
+    ) -> Result<Gather> {
+        let mut rows = STEPS.filled(self.batch * self.time_steps, NONE)?;
         for (row, &step) in schedule.sources().iter().enumerate() {
             if let Some(entry) = rows.get_mut(step as usize) {
                 *entry = row as u32;
@@ -198,27 +190,24 @@ impl Builder<'_> {
                 }
             }
         }
-        Gather {
+        Ok(Gather {
             source: Source::Stage(stage),
             index: rows,
-        }
+        })
     }
 
     /// The last step of each sequence; nothing if there are no steps.
-    fn last_of(&self, order: Gather) -> Gather {
+    fn last_of(&self, order: Gather) -> Result<Gather> {
         let index = if self.time_steps == 0 {
-            vec![NONE; self.batch]
+            STEPS.filled(self.batch, NONE)?
         } else {
-            order
-                .index
-                .chunks(self.time_steps)
-                .filter_map(|sequence| sequence.last().copied())
-                .collect()
+            let sequences = order.index.chunks(self.time_steps);
+            STEPS.listed(sequences.map(|sequence| sequence.last().copied().unwrap_or(NONE)))?
         };
-        Gather {
+        Ok(Gather {
             source: order.source,
             index,
-        }
+        })
     }
 
     fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
@@ -230,4 +219,13 @@ impl Builder<'_> {
         };
         self.push(stage, units)
     }
+}
+
+/// The rows at these steps.
+fn picked(gather: &Gather, steps: &[u32]) -> Result<Gather> {
+    let row = |&step: &u32| gather.index.get(step as usize).copied().unwrap_or(NONE);
+    Ok(Gather {
+        source: gather.source,
+        index: STEPS.listed(steps.iter().map(row))?,
+    })
 }

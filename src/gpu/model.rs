@@ -84,6 +84,15 @@ impl GpuModel {
         Ok(self.sizes((batch, time_steps))?.total() + timer)
     }
 
+    /// Whether the GPU can run a batch of this size: asked before lists are made of its steps, where those are not small.
+    pub(crate) fn check_size(&self, (batch, time_steps): (usize, usize)) -> Result<()> {
+        const SMALL: usize = 1 << 16;
+        match batch.saturating_mul(time_steps) <= SMALL {
+            true => Ok(()),
+            false => self.sizes((batch, time_steps)).map(|_| ()),
+        }
+    }
+
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
     pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<Sized<Workspace>> {
         if let Some(workspace) = self.workspaces.take(size) {

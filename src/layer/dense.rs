@@ -193,10 +193,11 @@ impl Dense {
                 let kernel = self
                     .kernel_initializer
                     .draw((self.features, self.units), self.seed, stream)?;
-                let bias = self.bias_initializer.draw((1, self.units), self.seed, stream + 2)?;
+                let initializer = self.bias_initializer;
+                let bias = || initializer.draw_bias("Dense layer", &[self.units], self.seed, stream + 2);
                 DenseWeights {
                     kernel,
-                    bias: Some(bias.row(0).to_owned()),
+                    bias: self.use_bias.then(bias).transpose()?,
                 }
             }
         };

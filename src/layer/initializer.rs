@@ -5,7 +5,7 @@ mod draw;
 use std::fmt;
 use std::str::FromStr;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 use crate::error::{Error, Result};
 
@@ -19,6 +19,9 @@ use crate::error::{Error, Result};
 /// "Truncated" means that numbers further than two standard deviations from the mean are drawn again. The scaled ones
 /// (`GlorotNormal`, `HeNormal`, `LecunNormal`) divide by 0.8796, the standard deviation of what truncation leaves of the
 /// normal distribution, so that the deviation below is the true one; [`Initializer::TruncatedNormal`] does not.
+///
+/// A bias has one axis, and both its fans are its length, as in Keras. With `unit_forget_bias` an LSTM draws its bias in
+/// parts, as Keras's does: i (`units` numbers), then g and o together (twice as many).
 ///
 /// Parameters that make no sense (NaN, `min` above `max`, a negative deviation) are reported as [`Error::Value`] when
 /// the layer draws its weights.
@@ -43,7 +46,8 @@ pub enum Initializer {
     HeNormal,
     /// `lecun_uniform`: uniform in ±√(3 / `fan_in`).
     LecunUniform,
-    /// `lecun_normal`: truncated normal, deviation √(1 / `fan_in`).
+    /// `lecun_normal`, and Keras's `variance_scaling` with the parameters that its name alone stands for: truncated normal,
+    /// deviation √(1 / `fan_in`).
     LecunNormal,
     /// `random_uniform`: uniform from `min` to `max`; by name ±0.05.
     RandomUniform {
@@ -82,18 +86,22 @@ pub enum Initializer {
     Zeros,
     /// `ones`: 1 everywhere.
     Ones,
-    /// `constant`: one value everywhere; by name 0.
+    /// `constant`: one value everywhere. There is none by name, as in Keras, where the name alone is a `KeyError`.
     Constant(f32),
 }
 
-/// Keras's defaults, in the order of the enum, with the names that Keras 3.15 knows; the first is ours too.
+/// Keras's defaults, in the order of the enum, with the names that Keras 3.15 knows (`golden/initializer_names.json`); the first
+/// is ours too.
 const NAMED: &[(Initializer, &[&str])] = &[
     (Initializer::GlorotUniform, &["glorot_uniform", "GlorotUniform"]),
     (Initializer::GlorotNormal, &["glorot_normal", "GlorotNormal"]),
     (Initializer::HeUniform, &["he_uniform", "HeUniform"]),
     (Initializer::HeNormal, &["he_normal", "HeNormal"]),
     (Initializer::LecunUniform, &["lecun_uniform", "LecunUniform"]),
-    (Initializer::LecunNormal, &["lecun_normal", "LecunNormal"]),
+    (
+        Initializer::LecunNormal,
+        &["lecun_normal", "LecunNormal", "variance_scaling", "VarianceScaling"],
+    ),
     (
         Initializer::RandomUniform { min: -0.05, max: 0.05 },
         &["random_uniform", "RandomUniform", "uniform"],
@@ -114,17 +122,30 @@ const NAMED: &[(Initializer, &[&str])] = &[
     ),
     (
         Initializer::Orthogonal { gain: 1.0 },
-        &[
-            "orthogonal",
-            "Orthogonal",
-            "OrthogonalInitializer",
-            "orthogonal_initializer",
-        ],
+        &["orthogonal", "Orthogonal", "OrthogonalInitializer"],
     ),
-    (Initializer::Identity { gain: 1.0 }, &["identity", "Identity"]),
+    (
+        Initializer::Identity { gain: 1.0 },
+        &["identity", "Identity", "IdentityInitializer"],
+    ),
     (Initializer::Zeros, &["zeros", "Zeros", "zero"]),
     (Initializer::Ones, &["ones", "Ones", "one"]),
-    (Initializer::Constant(0.0), &["constant", "Constant"]),
+];
+
+/// The names of Keras 3.15 that no weight of ours can be drawn by, and what to do instead.
+const UNUSABLE: &[(&[&str], &str)] = &[
+    (
+        &["constant", "Constant"],
+        "the name alone has no value, and Keras 3.15 refuses it too: write Initializer::Constant(value)",
+    ),
+    (
+        &["initializer", "Initializer"],
+        "it is the class that all others are made from and draws nothing: name one of those",
+    ),
+    (
+        &["stft", "STFT", "STFTInitializer"],
+        "it fills the kernels of a convolution, which have three axes: for a weight of these layers name another one",
+    ),
 ];
 
 impl Initializer {
@@ -133,8 +154,8 @@ impl Initializer {
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for `variance_scaling`, which has no meaning without its parameters, and [`Error::Value`]
-    /// for any other name.
+    /// [`Error::Unsupported`] for a name of Keras that draws no weight of these layers (`constant` without its value,
+    /// `stft`, the base class), and [`Error::Value`] for any other name.
     ///
     /// ```
     /// use cellstate::Initializer;
@@ -185,10 +206,37 @@ impl Initializer {
     pub(crate) fn draw(&self, shape: (usize, usize), seed: u64, stream: u64) -> Result<Array2<f32>> {
         self.check()?;
         let values = draw::values(self, shape, seed, stream)?;
-        if let Some(&value) = values.iter().find(|value| !value.is_finite()) {
-            return Err(self.wrong("parameters", "small enough that f32 can hold what is drawn", value));
-        }
+        self.check_drawn(&values)?;
         Array2::from_shape_vec(shape, values).map_err(|_| self.wrong_shape(shape))
+    }
+
+    /// A bias of `layer`, whose parts have these lengths (more than one where Keras draws it part by part).
+    ///
+    /// # Errors
+    ///
+    /// As [`draw`](Self::draw), and [`Error::Value`] for the initialisers that need rows and columns: Keras 3.15 has a
+    /// `ValueError` there.
+    pub(crate) fn draw_bias(&self, layer: &str, parts: &[usize], seed: u64, stream: u64) -> Result<Array1<f32>> {
+        if matches!(self, Self::Orthogonal { .. } | Self::Identity { .. }) {
+            return Err(Error::Value {
+                argument: format!("bias_initializer of the {layer}"),
+                expected: "an initialiser for one axis".to_owned(),
+                found: format!("{self}, which needs rows and columns"),
+                repair: "use Initializer::Zeros (Keras's default), Ones, Constant, or one of the random ones"
+                    .to_owned(),
+            });
+        }
+        self.check()?;
+        let values = draw::bias_values(self, parts, seed, stream)?;
+        self.check_drawn(&values)?;
+        Ok(Array1::from_vec(values))
+    }
+
+    fn check_drawn(&self, values: &[f32]) -> Result<()> {
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(&value) => Err(self.wrong("parameters", "small enough that f32 can hold what is drawn", value)),
+            None => Ok(()),
+        }
     }
 
     /// Every parameter must be finite and in its range.
@@ -258,13 +306,11 @@ impl FromStr for Initializer {
 
 /// The error for a name that [`Initializer::from_name`] does not know.
 fn unknown(name: &str) -> Error {
-    if matches!(name, "variance_scaling" | "VarianceScaling") {
+    if let Some((_, instead)) = UNUSABLE.iter().find(|(names, _)| names.contains(&name)) {
         return Error::Unsupported {
             layer: "initializer".to_owned(),
             option: name.to_owned(),
-            instead: "use the one with these parameters: lecun (scale 1, fan_in), he (scale 2, fan_in) or glorot \
-                      (scale 1, fan_avg), _normal or _uniform"
-                .to_owned(),
+            instead: (*instead).to_owned(),
         };
     }
     let plain = |text: &str| text.replace(['_', '-', ' '], "").to_lowercase();

@@ -1,6 +1,6 @@
 //! What all recurrent layers have in common: the options of the sequence, and how weights are drawn.
 
-use ndarray::{ArcArray2, s};
+use ndarray::{ArcArray2, Axis, s};
 
 use super::initializer::Initializer;
 use super::size::check_size;
@@ -204,16 +204,7 @@ impl Recurrent {
         let draw = |initializer: &Initializer, shape, stream| -> Result<ArcArray2<f32>> {
             Ok(initializer.draw(shape, drawing.seed, stream)?.into_shared())
         };
-        let mut bias = None;
-        if self.use_bias {
-            let mut drawn = draw(&drawing.bias, (cell.bias_rows(), columns), stream + 2)?;
-            if let Some(gate) = drawing.gate_of_ones {
-                drawn
-                    .slice_mut(s![0, gate * cell.units..(gate + 1) * cell.units])
-                    .fill(1.0);
-            }
-            bias = Some(drawn);
-        }
+        let bias = self.use_bias.then(|| self.draw_bias(stream + 2)).transpose()?;
         let projection = match cell.has_projection() {
             true => Some(draw(&drawing.kernel, (cell.units, cell.output), stream + 3)?),
             false => None,
@@ -226,6 +217,36 @@ impl Recurrent {
             peepholes: peepholes.then(|| ArcArray2::zeros((3, cell.units))),
             projection,
         })
+    }
+
+    /// A bias of one axis is drawn as such. One of two rows, as that of a GRU with `reset_after`, is a matrix to its initialiser, in
+    /// Keras too.
+    fn draw_bias(&self, stream: u64) -> Result<ArcArray2<f32>> {
+        let (cell, drawing) = (&self.cell, &self.drawing);
+        let columns = cell.gates() * cell.units;
+        let ones = drawing
+            .gate_of_ones
+            .map(|gate| gate * cell.units..(gate + 1) * cell.units);
+        // around a gate of ones Keras draws the others apart, and their fans with them
+        let (whole, apart);
+        let parts: &[usize] = if let Some(ones) = &ones {
+            apart = [ones.start, cell.units, columns.saturating_sub(ones.end)];
+            &apart
+        } else {
+            whole = [columns];
+            &whole
+        };
+        let mut drawn = match cell.bias_rows() {
+            1 => {
+                let bias = drawing.bias.draw_bias(self.class(), parts, drawing.seed, stream)?;
+                bias.insert_axis(Axis(0))
+            }
+            rows => drawing.bias.draw((rows, columns), drawing.seed, stream)?,
+        };
+        if let Some(ones) = ones {
+            drawn.slice_mut(s![0, ones]).fill(1.0);
+        }
+        Ok(drawn.into_shared())
     }
 
     /// Names the weights: `path/kernel` and so on.

@@ -18,7 +18,7 @@ impl Runner {
     /// # Errors
     ///
     /// [`Error::TooLarge`](crate::Error::TooLarge) if no such batch can be run, [`Error::Gpu`](crate::Error::Gpu) if the driver
-    /// fails, [`Error::Value`](crate::Error::Value) if the tuning file cannot be written; the answers are taken all the same.
+    /// fails, [`Error::File`](crate::Error::File) if the tuning file cannot be written; the answers are taken all the same.
     ///
     /// ```no_run
     /// use cellstate::{Device, Lstm};

@@ -148,7 +148,13 @@ fn token_rank(shape: &[usize]) -> Error {
         ),
         _ => match remove_axes(shape, 2) {
             Some(repair) => format!("{repair}; {numbers}"),
-            None => format!("token ids have no features: choose one with index_axis(Axis(2), index); {numbers}"),
+            None => {
+                let shorter = join_first(shape, 2);
+                format!(
+                    "token ids have no features: choose one with index_axis(Axis(2), index), or, for sequences within \
+                     sequences (characters in words), make every inner one a sequence of its own with {shorter}; {numbers}"
+                )
+            }
         },
     };
     Error::Rank {
@@ -195,11 +201,25 @@ fn fold_axes(shape: &[usize]) -> String {
         .fold(1_usize, |product, &size| product.saturating_mul(size));
     let axis = shape.len().saturating_sub(1);
     let joined: Vec<String> = steps.iter().chain([&folded]).map(ToString::to_string).collect();
+    let shorter = join_first(shape, 3);
     format!(
-        "not enough axes of size 1 to drop: choose one entry of an axis, such as index_axis(Axis({axis}), index), or make all \
-         axes after the second features with to_shape(({}))",
+        "not enough axes of size 1 to drop: for sequences within sequences (characters in words, Keras's TimeDistributed) make \
+         every inner one a sequence of its own with {shorter}; to read all axes after the second as features call \
+         to_shape(({})); for one entry of an axis call, say, index_axis(Axis({axis}), index)",
         joined.join(", ")
     )
+}
+
+/// The call that makes one axis of the first ones, so that `wanted` are left.
+fn join_first(shape: &[usize], wanted: usize) -> String {
+    let (first, last) = shape
+        .split_at_checked((shape.len() + 1).saturating_sub(wanted))
+        .unwrap_or((shape, &[]));
+    let joined = first
+        .iter()
+        .fold(1_usize, |product, &size| product.saturating_mul(size));
+    let sizes: Vec<String> = std::iter::once(&joined).chain(last).map(ToString::to_string).collect();
+    format!("to_shape(({}))", sizes.join(", "))
 }
 
 #[cfg(test)]
@@ -217,6 +237,13 @@ mod tests {
                 .is_some_and(|text| { text.contains("remove_axis(Axis(4)).remove_axis(Axis(0)), giving [3, 4, 5]") })
         );
         assert_eq!(remove_axes(&[2, 3, 4, 1, 5], 3), None);
-        assert!(fold_axes(&[2, 3, 4, 5]).contains("to_shape((2, 3, 20))"));
+        let folded = fold_axes(&[2, 7, 5, 3]);
+        assert!(
+            folded.contains("TimeDistributed") && folded.contains("to_shape((14, 5, 3))"),
+            "{folded}"
+        );
+        assert!(folded.contains("to_shape((2, 7, 15))"), "{folded}");
+        assert_eq!(join_first(&[2, 3, 4, 5, 6], 3), "to_shape((24, 5, 6))");
+        assert_eq!(join_first(&[2, 7, 5], 2), "to_shape((14, 5))");
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array3, ArrayView1, ArrayView2, Axis, Dim, Slice};
 
 use super::{Mask, Sequences};
-use crate::memory;
+use crate::memory::{self, Purpose};
 use crate::{Error, Result};
 
 /// An end of a sequence.
@@ -138,6 +138,12 @@ impl Padding {
     }
 }
 
+/// The list of the sequences that become one batch.
+const SEQUENCES: Purpose = Purpose {
+    what: "the list of the sequences",
+    repair: "make smaller batches",
+};
+
 /// Batches made of sequences of different lengths.
 impl Sequences<'static> {
     /// One batch of sequences of different lengths, padded at the end, with the mask of their real steps.
@@ -196,7 +202,7 @@ impl Sequences<'static> {
     where
         I: IntoIterator<Item: Into<ArrayView2<'v, f32>>>,
     {
-        let sequences: Vec<ArrayView2<'v, f32>> = sequences.into_iter().map(Into::into).collect();
+        let sequences: Vec<ArrayView2<'v, f32>> = SEQUENCES.collected(sequences.into_iter().map(Into::into))?;
         let Some(features) = sequences.first().map(ArrayView2::ncols) else {
             return Err(Error::Size {
                 argument: "sequences".to_owned(),
@@ -246,10 +252,10 @@ impl Sequences<'static> {
             });
         }
         // A token is a step with one number.
-        let sequences: Vec<ArrayView2<'v, i32>> = sequences
+        let sequences = sequences
             .into_iter()
-            .map(|sequence| sequence.into().insert_axis(Axis(1)))
-            .collect();
+            .map(|sequence| sequence.into().insert_axis(Axis(1)));
+        let sequences: Vec<ArrayView2<'v, i32>> = SEQUENCES.collected(sequences)?;
         let (tokens, mask) = pad_views(&sequences, 1, padding, value)?;
         Ok(Self::from(tokens.remove_axis(Axis(2))).masked(mask))
     }

@@ -220,10 +220,15 @@ fn a_hostile_file_is_no_panic() {
             let error = result.unwrap_err();
             let text = error.to_string();
             assert!(
-                matches!(error, Error::Value { .. }) && text.contains("tuning_file"),
+                matches!(error, Error::File { .. }) && text.contains("tuning_file"),
                 "{text}"
             );
             assert!(text.contains(&path.display().to_string()), "{text}");
+            let source = std::error::Error::source(&error).expect("the error of the system");
+            assert!(
+                source.is::<std::io::Error>() && text.contains(&source.to_string()),
+                "{text}"
+            );
         };
         let start = {
             on(&path).unwrap().tune(2, 2).unwrap();

@@ -58,6 +58,13 @@ fn sizes_of_nothing_and_of_everything() {
     }
 }
 
+/// What an LSTM of 5 units says of a bias of this length.
+fn given_message(length: usize) -> String {
+    let (kernel, recurrent_kernel) = (Array2::zeros((3, 20)), Array2::zeros((5, 20)));
+    let given = Lstm::new(3, 5).with_weights(kernel, recurrent_kernel, Some(Array1::zeros(length)));
+    given.unwrap_err().to_string()
+}
+
 #[test]
 fn weights_of_another_shape() {
     let lstm = Lstm::new(3, 5);
@@ -92,6 +99,8 @@ fn weights_of_another_shape() {
             .clone()
             .with_weights(kernel(), recurrent(), Some(Array1::zeros(length)));
         refused!(given, Error::Size { .. }, "bias", "(4·units) = [20]");
+        let from_pytorch = given_message(length).contains("LstmWeights::from_pytorch(w_ih, w_hh, b_ih, b_hh)");
+        assert_eq!(from_pytorch, length == 40, "{length}"); // the two biases of PyTorch, one behind the other
     }
     let dense = Dense::new(3, 5);
     let transposed = dense.clone().with_weights(Array2::zeros((5, 3)), None);
@@ -251,12 +260,17 @@ fn initialisers_without_sense() {
             &what,
             &repair
         );
-        refused!(
-            lstm().bias_initializer(initializer).weights(),
-            Error::Value { .. },
-            &what,
-            &repair
-        );
+        if !matches!(
+            initializer,
+            Initializer::Orthogonal { .. } | Initializer::Identity { .. }
+        ) {
+            refused!(
+                lstm().bias_initializer(initializer).weights(),
+                Error::Value { .. },
+                &what,
+                &repair
+            );
+        }
         let dense = Dense::new(30, 50).kernel_initializer(initializer);
         refused!(Model::builder().add(dense).build(), Error::Value { .. }, &what, &repair);
         refused!(
@@ -272,4 +286,32 @@ fn initialisers_without_sense() {
     };
     let weights = Lstm::new(3, 5).kernel_initializer(widest).weights().unwrap();
     assert!(weights.kernel.iter().all(|value| value.is_finite()));
+}
+
+/// Keras has a `ValueError` there: a bias has no rows and columns.
+#[test]
+fn a_bias_has_one_axis() {
+    let cpu = Device::cpu();
+    for initializer in [
+        Initializer::Orthogonal { gain: 1.0 },
+        Initializer::Identity { gain: 1.0 },
+    ] {
+        let lstm = Lstm::new(3, 5).bias_initializer(initializer);
+        let what = "bias_initializer of the LSTM";
+        let repair = "Initializer::Zeros";
+        refused!(lstm.weights(), Error::Value { .. }, what, initializer.name(), repair);
+        refused!(lstm.on(&cpu), Error::Value { .. }, what, repair);
+        refused!(
+            lstm.clone().unit_forget_bias(false).weights(),
+            Error::Value { .. },
+            what
+        );
+        let dense = Dense::new(3, 5).bias_initializer(initializer);
+        let what = "bias_initializer of the Dense layer";
+        refused!(dense.weights(), Error::Value { .. }, what, repair);
+        refused!(dense.on(&cpu), Error::Value { .. }, what, repair);
+        // as in Keras: what has no bias draws none
+        assert_eq!(lstm.use_bias(false).weights().unwrap().bias, None);
+        assert_eq!(dense.use_bias(false).weights().unwrap().bias, None);
+    }
 }

@@ -12,10 +12,13 @@ mod devices;
 mod empty;
 mod layers;
 mod layouts;
+mod memory;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
+mod names;
 mod running;
+mod settings;
 mod sizes;
 #[path = "../support/mod.rs"]
 mod support;

@@ -91,6 +91,12 @@ fn the_wrong_axes_are_named_and_repaired() {
         &[2, 3, 4, 5],
         &["index_axis(Axis(3), index)", "to_shape((2, 3, 20))"],
     );
+    // characters in words
+    assert_rank(
+        four((2, 7, 5, 3)),
+        &[2, 7, 5, 3],
+        &["TimeDistributed", "to_shape((14, 5, 3))"],
+    );
     assert_rank(four((0, 3, 0, 5)), &[0, 3, 0, 5], &["to_shape((0, 3, 0))"]);
     let any = |shape: &[usize]| Sequences::try_from(ArrayD::<f32>::zeros(IxDyn(shape)));
     assert_rank(any(&[]), &[], &["0 axes"]);
@@ -114,7 +120,7 @@ fn the_wrong_axes_are_named_and_repaired() {
     assert_rank(
         Sequences::try_from(Array3::<i32>::zeros((2, 3, 4))),
         &[2, 3, 4],
-        &["index_axis(Axis(2), index)"],
+        &["index_axis(Axis(2), index)", "to_shape((6, 4))"],
     );
     assert_rank(Sequences::try_from(ArrayD::<i32>::zeros(IxDyn(&[]))), &[], &["0 axes"]);
 }

@@ -12,6 +12,7 @@ pub(crate) mod keras;
 pub(crate) mod layers;
 pub(crate) mod masks;
 pub(crate) mod mutant;
+pub(crate) mod not_yet;
 pub(crate) mod onnx;
 pub(crate) mod play;
 pub(crate) mod random;

@@ -1,87 +1,19 @@
 //! Builds the library's models from plain data, and runs them.
 
-use cellstate::{
-    Activation, Bidirectional, Dense, Device, Embedding, Lstm, Masking, MergeMode, Model, Output, Runner, Sequences,
-    Settings, StackedRnnCells, State, States,
-};
+#[path = "building.rs"]
+mod building;
+
+use cellstate::{Device, Output, Runner, Sequences, Settings, State, States};
 use ndarray::{Array2, ArrayD};
 
 use super::support::{
-    golden::{Call, Input},
+    golden::{Call, Case, Input},
     judge::{assert_close, assert_same_bits},
-    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},
+    layers::{Chain, LayerSpec, StatePair},
     play::{Outputs, Subject},
 };
 
-/// The library's model of a chain of layers.
-pub(crate) fn model(layers: &[LayerSpec]) -> cellstate::Result<Model> {
-    let mut builder = Model::builder();
-    for layer in layers {
-        builder = match layer {
-            LayerSpec::Recurrent { cell, options } => builder.add(with_options(lstm(cell)?, *options)),
-            LayerSpec::StackedCells { cells, options } => {
-                let cells = cells.iter().map(lstm).collect::<cellstate::Result<Vec<_>>>()?;
-                builder.add(
-                    StackedRnnCells::new(cells)
-                        .return_sequences(options.return_sequences)
-                        .return_state(options.return_state)
-                        .go_backwards(options.go_backwards)
-                        .zero_output_for_mask(options.zero_output_for_mask),
-                )
-            }
-            LayerSpec::Bidirectional {
-                forward,
-                backward,
-                options,
-                merge,
-            } => builder.add(
-                Bidirectional::new(with_options(lstm(forward)?, *options))
-                    .backward_layer(with_options(lstm(backward)?, *options))
-                    .merge_mode(match merge {
-                        Merge::Concat => MergeMode::Concat,
-                        Merge::Sum => MergeMode::Sum,
-                        Merge::Multiply => MergeMode::Multiply,
-                        Merge::Average => MergeMode::Average,
-                        Merge::Separate => MergeMode::Separate,
-                    }),
-            ),
-            LayerSpec::Masking { mask_value } => builder.add(Masking::new(*mask_value)),
-            LayerSpec::Embedding { embeddings, mask_zero } => builder.add(
-                Embedding::new(embeddings.nrows(), embeddings.ncols())
-                    .mask_zero(*mask_zero)
-                    .with_embeddings(embeddings.clone())?,
-            ),
-            LayerSpec::Dense {
-                kernel,
-                bias,
-                activation,
-            } => builder.add(
-                Dense::new(kernel.nrows(), kernel.ncols())
-                    .activation(Activation::from_name(activation)?)
-                    .with_weights(kernel.clone(), bias.clone())?,
-            ),
-        };
-    }
-    builder.build()
-}
-
-fn lstm(cell: &CellSpec) -> cellstate::Result<Lstm> {
-    Lstm::new(cell.features(), cell.units())
-        .activation(Activation::from_name(&cell.activation)?)
-        .recurrent_activation(Activation::from_name(&cell.recurrent_activation)?)
-        .with_weights(
-            cell.kernel.clone(),
-            cell.recurrent_kernel.clone(),
-            cell.bias.as_ref().map(|bias| bias.row(0).to_owned()),
-        )
-}
-
-fn with_options(lstm: Lstm, options: RecurrentOptions) -> Lstm {
-    lstm.return_sequences(options.return_sequences)
-        .return_state(options.return_state)
-        .go_backwards(options.go_backwards)
-        .zero_output_for_mask(options.zero_output_for_mask)
-}
+pub(crate) use building::model;
 
 /// The library's batch of an input and its mask.
 pub(crate) fn sequences<'a>(input: &'a Input, mask: Option<&Array2<bool>>) -> cellstate::Result<Sequences<'a>> {
@@ -95,10 +27,11 @@ pub(crate) fn sequences<'a>(input: &'a Input, mask: Option<&Array2<bool>>) -> ce
     }
 }
 
-/// Hidden and cell of a state of the library; a state without a cell state has an empty one.
+/// Hidden and cell of a state of the library; without a cell state, one without columns.
 pub(crate) fn pair(state: &State) -> StatePair {
     let cell = state.cell().map(|cell| cell.to_owned());
-    (state.hidden().to_owned(), cell.unwrap_or_default())
+    let none = || Array2::zeros((state.batch(), 0));
+    (state.hidden().to_owned(), cell.unwrap_or_else(none))
 }
 
 /// Sets a state of the library.
@@ -245,46 +178,47 @@ pub(crate) fn assert_ran_same_bits(name: &str, got: &Ran, want: &Ran) {
 pub(crate) struct Library {
     on_device: OnDevice,
     initial: Vec<StatePair>,
-    /// Whether a call begins where the one before it ended.
-    stateful: bool,
+    /// Whether states go in and come out, or are no matter of the caller's.
+    with_states: bool,
     states: Option<States>,
 }
 
 impl Library {
-    pub(crate) fn new(
-        layers: &[LayerSpec],
-        device: &Device,
-        initial: Vec<StatePair>,
-        stateful: bool,
-    ) -> Result<Self, String> {
-        let on_device = OnDevice::new(layers, device).map_err(|error| error.to_string())?;
-        Ok(Self::of(on_device, initial, stateful))
-    }
-
-    pub(crate) fn of(on_device: OnDevice, initial: Vec<StatePair>, stateful: bool) -> Self {
-        Self {
+    /// For a case that it will play.
+    pub(crate) fn of(on_device: OnDevice, case: &Case, chain: &Chain) -> Result<Self, String> {
+        let cells = chain.cells();
+        let last = chain.layers.last().map_or(0, |layer| layer.cells().len());
+        let inner = cells.iter().rev().skip(last);
+        let expects_inner = inner
+            .map(|(prefix, _)| format!("{prefix}h_n"))
+            .any(|name| case.has(&name));
+        let initial = chain.initial_states(case)?;
+        Ok(Self {
             on_device,
+            with_states: case.kind == "stateful" || !initial.is_empty() || expects_inner,
             initial,
-            stateful,
             states: None,
-        }
+        })
     }
 }
 
 impl Subject for Library {
     fn call(&mut self, call: &Call) -> Result<Outputs, String> {
         let mask = call.mask.as_ref();
-        let output = if self.stateful || !self.initial.is_empty() {
+        let (output, states) = if self.with_states {
             let begin = || self.on_device.states(call.input.batch(), &self.initial);
             let states = self.states.get_or_insert_with(begin);
-            self.on_device.run_from(&call.input, mask, states)?
+            let output = self.on_device.run_from(&call.input, mask, states)?;
+            (output, states.iter().map(pair).collect())
         } else {
-            self.on_device.run(&call.input, mask)?
+            let output = self.on_device.run(&call.input, mask)?;
+            let states = output.states().iter().map(pair).collect();
+            (output, states)
         };
         Ok(Outputs {
             values: output.values().to_owned(),
             backward: output.backward().map(|values| values.to_owned()),
-            states: output.states().iter().map(pair).collect(),
+            states,
         })
     }
 

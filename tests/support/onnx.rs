@@ -130,16 +130,27 @@ impl<'a> Node<'a> {
         }
         let [alphas, betas] = &mut numbers;
         let named = |name: &String| {
-            let mut alpha = |default: f32| alphas.next().unwrap_or(default);
-            let mut beta = |default: f32| betas.next().unwrap_or(default);
+            let needed = || Refusal::Cannot(format!("activation {name}: alpha and beta have no default"));
+            let mut alpha = || alphas.next();
+            let mut beta = || betas.next();
             Ok(match name.to_lowercase().as_str() {
                 plain @ ("tanh" | "sigmoid" | "relu" | "softplus" | "softsign") => plain.to_owned(),
-                "affine" => format!("Affine({}, {})", alpha(1.0), beta(0.0)),
-                "scaledtanh" => format!("ScaledTanh({}, {})", alpha(1.0), beta(1.0)),
-                "hardsigmoid" => format!("HardSigmoid({}, {})", alpha(0.2), beta(0.5)),
-                "leakyrelu" => format!("LeakyRelu({})", alpha(0.01)),
-                "thresholdedrelu" => format!("ThresholdedRelu({})", alpha(1.0)),
-                "elu" => format!("Elu({})", alpha(1.0)),
+                "hardsigmoid" => format!("HardSigmoid({}, {})", alpha().unwrap_or(0.2), beta().unwrap_or(0.5)),
+                "leakyrelu" => format!("LeakyRelu({})", alpha().unwrap_or(0.01)),
+                "elu" => format!("Elu({})", alpha().unwrap_or(1.0)),
+                "thresholdedrelu" => format!("ThresholdedRelu({})", alpha().ok_or_else(needed)?),
+                "affine" | "scaledtanh" => {
+                    let function = if name.eq_ignore_ascii_case("affine") {
+                        "Affine"
+                    } else {
+                        "ScaledTanh"
+                    };
+                    format!(
+                        "{function}({}, {})",
+                        alpha().ok_or_else(needed)?,
+                        beta().ok_or_else(needed)?
+                    )
+                }
                 _ => return Err(Refusal::Cannot(format!("activation {name}"))),
             })
         };

@@ -163,12 +163,12 @@ impl Cell {
     }
 
     /// x W + b
-    fn from_input(&self, x: &[f64]) -> Vec<f64> {
+    fn of_input(&self, x: &[f64]) -> Vec<f64> {
         product(x, &self.kernel, &self.bias)
     }
 
     /// h U + d
-    fn from_hidden(&self, hidden: &[f64]) -> Vec<f64> {
+    fn of_hidden(&self, hidden: &[f64]) -> Vec<f64> {
         product(hidden, &self.recurrent_kernel, &self.recurrent_bias)
     }
 
@@ -189,7 +189,7 @@ impl Cell {
     /// ```
     fn lstm(&self, x: &[f64], hidden: &[f64], cell: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let units = cell.len();
-        let z = sum(self.from_input(x), &self.from_hidden(hidden));
+        let z = sum(self.of_input(x), &self.of_hidden(hidden));
         let gate = |gate: usize, activation: &str, cell: Option<(usize, &[f64])>| {
             let mut z = z[gate * units..(gate + 1) * units].to_vec();
             if let Some((peephole, cell)) = cell {
@@ -237,8 +237,8 @@ impl Cell {
     /// ```
     fn gru(&self, x: &[f64], hidden: &[f64]) -> Vec<f64> {
         let units = hidden.len();
-        let of_input = self.from_input(x);
-        let of_hidden = self.from_hidden(hidden);
+        let of_input = self.of_input(x);
+        let of_hidden = self.of_hidden(hidden);
         let part = |values: &[f64], gate: usize| values[gate * units..(gate + 1) * units].to_vec();
         let gate = |gate: usize| {
             let z = sum(part(&of_input, gate), &part(&of_hidden, gate));
@@ -253,7 +253,7 @@ impl Cell {
         };
         let recurrent = match self.reset_after {
             true => times(&reset, &part(&of_hidden, 2)),
-            false => part(&self.from_hidden(&times(&reset, hidden)), 2),
+            false => part(&self.of_hidden(&times(&reset, hidden)), 2),
         };
         let candidate = self.activated(&self.activation, sum(part(&of_input, 2), &recurrent));
         let mut new_hidden = vec![0.0; units];
@@ -269,7 +269,7 @@ impl Cell {
 
     /// h' = a(x W + b + h U + d)
     fn simple_rnn(&self, x: &[f64], hidden: &[f64]) -> Vec<f64> {
-        self.activated(&self.activation, sum(self.from_input(x), &self.from_hidden(hidden)))
+        self.activated(&self.activation, sum(self.of_input(x), &self.of_hidden(hidden)))
     }
 }
 

@@ -4,7 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use bytemuck::{Pod, Zeroable, cast_slice, cast_slice_mut};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory::RUN;
 
 /// One line of the cache, and one vector of the widest kind: a load that crosses lines costs two.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -73,18 +74,14 @@ impl DerefMut for Lines {
 /// Room for `count` items in all, or an error where a push would abort the program.
 pub(crate) fn reserve<T>(list: &mut Vec<T>, count: usize) -> Result<()> {
     let further = count.saturating_sub(list.len());
-    list.try_reserve_exact(further).map_err(|_| Error::Memory {
-        what: "a run on the CPU",
-        shape: vec![count],
-        bytes: (count as u64).saturating_mul(size_of::<T>() as u64),
-        repair: "run fewer sequences at once, or the sequences piece by piece with `run_from`".to_owned(),
-    })
+    list.try_reserve_exact(further).map_err(|_| RUN.too_large::<T>(count))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     #[test]
     fn a_buffer_keeps_its_memory_and_is_refused_what_there_is_not() {

@@ -1,12 +1,13 @@
 //! `gather`: the rows that a stage reads, wherever they lie.
 
+use ndarray::Dim;
 use rayon::prelude::*;
 
-use crate::cpu::memory::buffer::reserve;
 use crate::cpu::memory::workspace::StageRows;
 use crate::cpu::threads::hand::Hand;
 use crate::error::Result;
 use crate::flow::NONE;
+use crate::memory::{self, OUTPUT};
 
 /// Rows of one width, one after another, read by their numbers.
 #[derive(Clone, Copy, Debug)]
@@ -80,16 +81,14 @@ impl<'a> Source<'a> {
         // for the first time, and the threads share that. Below, memory that was used before is not filled twice.
         const FRESH: usize = 4 << 20;
         let length = index.len().saturating_mul(self.width);
-        let mut rows = Vec::new();
-        reserve(&mut rows, length)?;
         if length < FRESH {
+            let mut rows = OUTPUT.list(length)?;
             index
                 .iter()
                 .for_each(|&number| rows.extend_from_slice(self.row(number)));
             return Ok(rows);
         }
-        drop(rows); // only `vec!` gives memory that the system has zeroed; there is enough of it, as was just seen
-        let mut rows = vec![0.0; length];
+        let (mut rows, _) = memory::zeros(OUTPUT.what, Dim([length]), OUTPUT.repair)?.into_raw_vec_and_offset();
         rows.par_chunks_mut(ROWS_PER_TASK * self.width)
             .zip(index.par_chunks(ROWS_PER_TASK))
             .for_each(|(rows, index)| {

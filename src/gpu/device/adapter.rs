@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::gpu::{Failure, Gpu, lock, name};
 use super::turn::finish_in_turn;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 /// The optional features that are used where they are, each with a path without.
 const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES.union(wgpu::Features::TIMESTAMP_QUERY);
@@ -183,10 +183,11 @@ impl Adapter {
     /// are.
     async fn request(&self) -> Result<Gpu> {
         let info = self.adapter.get_info();
-        let failed = |message: String| Error::Gpu {
+        let failed = |error: wgpu::RequestDeviceError| Error::Gpu {
             doing: "opening the device",
             adapter: name(&info),
-            message,
+            message: error.to_string(),
+            cause: Cause::of_driver(error),
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cellstate"),
@@ -194,16 +195,12 @@ impl Adapter {
             required_features: self.adapter.features() & USED_FEATURES,
             ..Default::default()
         };
-        let (device, queue) = self
-            .adapter
-            .request_device(&descriptor)
-            .await
-            .map_err(|error| failed(error.to_string()))?;
+        let (device, queue) = self.adapter.request_device(&descriptor).await.map_err(failed)?;
         let failure: Arc<Mutex<Failure>> = Arc::default();
         // without a handler of our own wgpu panics on what no error scope catches
         let uncaptured = Arc::clone(&failure);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&uncaptured).message = Some(error.to_string());
+            lock(&uncaptured).error = Some(error);
         }));
         let lost = Arc::clone(&failure);
         device.set_device_lost_callback(move |reason, message| {

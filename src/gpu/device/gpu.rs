@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::attached::Attached;
 use super::buffer::Counters;
 use super::turn;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 /// A GPU to run models on: a `wgpu` device and its queue.
 ///
@@ -53,7 +53,7 @@ pub(super) struct Failure {
     /// The device is lost, for good.
     pub(super) lost: Option<String>,
     /// Something else, which the next call reports, once.
-    pub(super) message: Option<String>,
+    pub(super) error: Option<wgpu::Error>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -316,6 +316,16 @@ impl Gpu {
             doing,
             adapter: self.name(),
             message: message.into(),
+            cause: None,
+        }
+    }
+
+    fn refused(&self, doing: &'static str, error: wgpu::Error) -> Error {
+        Error::Gpu {
+            doing,
+            adapter: self.name(),
+            message: error.to_string(),
+            cause: Cause::of_driver(error),
         }
     }
 
@@ -341,14 +351,15 @@ impl Gpu {
             .flatten()
             .next()
         {
-            return Err(self.failed(doing, error.to_string()));
+            return Err(self.refused(doing, error));
         }
         let mut failure = lock(&self.inner.failure);
-        let noted = failure.lost.clone().or_else(|| failure.message.take());
+        let (lost, error) = (failure.lost.clone(), failure.error.take());
         drop(failure);
-        match noted {
-            Some(message) => Err(self.failed(doing, message)),
-            None => result,
+        match (lost, error) {
+            (Some(message), _) => Err(self.failed(doing, message)),
+            (None, Some(error)) => Err(self.refused(doing, error)),
+            (None, None) => result,
         }
     }
 }

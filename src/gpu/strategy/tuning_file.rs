@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::gpu::strategy::tuned::{self, Key, SEPARATOR};
 use crate::settings::Strategy;
 
@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     };
     match attempt() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        read => read.map_err(|error| failed("a file that can be read, or none yet", path, &error)),
+        read => read.map_err(|error| failed("a file that can be read, or none yet", path, error)),
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn write(path: &Path, gpu: &str, answers: &[(Key, Strategy)]) -> Resu
         // nothing that `read` would refuse, and with it every model that is given the file
         false => Err(io::Error::other(format!("it would be longer than {LONGEST} bytes"))),
     };
-    fitting.map_err(|error| failed("a file that can be written", path, &error))
+    fitting.map_err(|error| failed("a file that can be written", path, error))
 }
 
 fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
@@ -108,11 +108,12 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(new))
 }
 
-fn failed(expected: &str, path: &Path, error: &io::Error) -> Error {
-    Error::Value {
-        argument: "tuning_file".to_owned(),
-        expected: expected.to_owned(),
-        found: format!("{}: {error}", path.display()),
+fn failed(expected: &'static str, path: &Path, error: io::Error) -> Error {
+    Error::File {
+        argument: "tuning_file",
+        expected,
+        path: path.to_owned(),
+        cause: Cause::new(error),
         repair: "name another file in Settings::tuning_file, or none".to_owned(),
     }
 }

@@ -19,26 +19,7 @@ pub(super) fn values(initializer: &Initializer, shape: (usize, usize), seed: u64
         .ok_or_else(|| initializer.wrong_shape(shape))?;
     let mut values: Vec<f32> = reserved(initializer, shape, count)?;
     let mut numbers = Numbers::new(seed, stream);
-    let (fan_in, fan_out) = (rows as f64, columns as f64);
     match *initializer {
-        Initializer::GlorotUniform => numbers.uniform(&mut values, count, (6.0 / (fan_in + fan_out)).sqrt()),
-        Initializer::HeUniform => numbers.uniform(&mut values, count, (6.0 / fan_in).sqrt()),
-        Initializer::LecunUniform => numbers.uniform(&mut values, count, (3.0 / fan_in).sqrt()),
-        Initializer::GlorotNormal => numbers.scaled_normal(&mut values, count, 2.0 / (fan_in + fan_out)),
-        Initializer::HeNormal => numbers.scaled_normal(&mut values, count, 2.0 / fan_in),
-        Initializer::LecunNormal => numbers.scaled_normal(&mut values, count, 1.0 / fan_in),
-        Initializer::RandomUniform { min, max } => {
-            let (low, width) = (f64::from(min), f64::from(max) - f64::from(min));
-            values.extend((0..count).map(|_| (low + width * numbers.unit()) as f32));
-        }
-        Initializer::RandomNormal { mean, deviation } => {
-            let (mean, deviation) = (f64::from(mean), f64::from(deviation));
-            values.extend((0..count).map(|_| (mean + deviation * numbers.normal()) as f32));
-        }
-        Initializer::TruncatedNormal { mean, deviation } => {
-            let (mean, deviation) = (f64::from(mean), f64::from(deviation));
-            values.extend((0..count).map(|_| (mean + deviation * numbers.truncated_normal()) as f32));
-        }
         Initializer::Orthogonal { gain } => {
             let mut vectors = reserved(initializer, shape, count)?;
             let length = rows.max(columns);
@@ -56,9 +37,19 @@ pub(super) fn values(initializer: &Initializer, shape: (usize, usize), seed: u64
         Initializer::Identity { gain } => {
             values.extend((0..count).map(|index| if index / columns == index % columns { gain } else { 0.0 }));
         }
-        Initializer::Zeros => values.resize(count, 0.0),
-        Initializer::Ones => values.resize(count, 1.0),
-        Initializer::Constant(value) => values.resize(count, value),
+        _ => numbers.fill(&mut values, count, initializer, (rows as f64, columns as f64)),
+    }
+    Ok(values)
+}
+
+/// The numbers of a bias whose parts have these lengths, one part after the other. The parameters have been checked, and the
+/// initialiser is one for a single axis. As in Keras `fan_in` and `fan_out` of a part are both its length.
+pub(super) fn bias_values(initializer: &Initializer, parts: &[usize], seed: u64, stream: u64) -> Result<Vec<f32>> {
+    let length = parts.iter().fold(0_usize, |sum, &part| sum.saturating_add(part));
+    let mut values: Vec<f32> = reserved(initializer, (1, length), length)?;
+    let mut numbers = Numbers::new(seed, stream);
+    for &part in parts {
+        numbers.fill(&mut values, part, initializer, (part as f64, part as f64));
     }
     Ok(values)
 }
@@ -120,6 +111,36 @@ impl Numbers {
             if number.abs() <= 2.0 {
                 return number;
             }
+        }
+    }
+
+    /// `count` numbers that do not depend on their place in a matrix: of every initialiser but the orthogonal and the
+    /// identity, which add nothing here.
+    fn fill(&mut self, values: &mut Vec<f32>, count: usize, initializer: &Initializer, fans: (f64, f64)) {
+        let (fan_in, fan_out) = fans;
+        match *initializer {
+            Initializer::GlorotUniform => self.uniform(values, count, (6.0 / (fan_in + fan_out)).sqrt()),
+            Initializer::HeUniform => self.uniform(values, count, (6.0 / fan_in).sqrt()),
+            Initializer::LecunUniform => self.uniform(values, count, (3.0 / fan_in).sqrt()),
+            Initializer::GlorotNormal => self.scaled_normal(values, count, 2.0 / (fan_in + fan_out)),
+            Initializer::HeNormal => self.scaled_normal(values, count, 2.0 / fan_in),
+            Initializer::LecunNormal => self.scaled_normal(values, count, 1.0 / fan_in),
+            Initializer::RandomUniform { min, max } => {
+                let (low, width) = (f64::from(min), f64::from(max) - f64::from(min));
+                values.extend((0..count).map(|_| (low + width * self.unit()) as f32));
+            }
+            Initializer::RandomNormal { mean, deviation } => {
+                let (mean, deviation) = (f64::from(mean), f64::from(deviation));
+                values.extend((0..count).map(|_| (mean + deviation * self.normal()) as f32));
+            }
+            Initializer::TruncatedNormal { mean, deviation } => {
+                let (mean, deviation) = (f64::from(mean), f64::from(deviation));
+                values.extend((0..count).map(|_| (mean + deviation * self.truncated_normal()) as f32));
+            }
+            Initializer::Zeros => values.extend(std::iter::repeat_n(0.0, count)),
+            Initializer::Ones => values.extend(std::iter::repeat_n(1.0, count)),
+            Initializer::Constant(value) => values.extend(std::iter::repeat_n(value, count)),
+            Initializer::Orthogonal { .. } | Initializer::Identity { .. } => {}
         }
     }
 

@@ -305,8 +305,9 @@ fn parameters_without_sense_are_errors() {
     );
 }
 
+/// That the names are those of Keras is tested in `tests/hostile/names.rs`.
 #[test]
-fn names_are_those_of_keras() {
+fn names_are_read_back() {
     for (initializer, names) in NAMED {
         assert_eq!(names.first().copied(), Some(initializer.name()));
         assert_eq!(initializer.to_string(), initializer.name());
@@ -314,17 +315,33 @@ fn names_are_those_of_keras() {
             assert_eq!(name.parse::<Initializer>().unwrap(), *initializer);
         }
     }
-    for (name, hint) in [
-        ("Glorot_Uniform", "write \"glorot_uniform\""),
-        ("xavier_uniform", "glorot"),
-        ("kaiming_normal", "called he"),
-        ("sparse", "one of glorot_uniform"),
+}
+
+/// Both fans of one axis are its length (`compute_fans` of Keras 3.15).
+#[test]
+fn the_fans_of_a_bias_are_its_length() {
+    for (initializer, limit) in [
+        (Initializer::GlorotUniform, 3.0_f64),
+        (Initializer::HeUniform, 6.0),
+        (Initializer::LecunUniform, 3.0),
     ] {
-        let error = Initializer::from_name(name).unwrap_err();
-        assert!(error.to_string().contains(hint), "{error}");
+        let parts = [400, 400, 800];
+        let drawn = initializer.draw_bias("LSTM", &parts, 5, 0).unwrap();
+        let mut start = 0;
+        for part in parts {
+            let limit = (limit / part as f64).sqrt();
+            let largest = drawn
+                .iter()
+                .skip(start)
+                .take(part)
+                .fold(0.0_f32, |most, &value| most.max(value.abs()));
+            assert!(
+                (0.97 * limit..=limit + 1e-7).contains(&f64::from(largest)),
+                "{initializer}: {largest} for {limit}"
+            );
+            start += part;
+        }
     }
-    assert!(matches!(
-        Initializer::from_name("variance_scaling"),
-        Err(Error::Unsupported { .. })
-    ));
+    let huge = Initializer::Ones.draw_bias("LSTM", &[usize::MAX, usize::MAX], 0, 0);
+    assert!(matches!(huge, Err(Error::Size { .. })));
 }
