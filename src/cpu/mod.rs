@@ -25,7 +25,8 @@ use stage::dense::Dense;
 use stage::gather::{Gathered, Source};
 use stage::merge::merge;
 use stage::place::place;
-use stage::recurrence::{Recurrence, States, Work};
+use stage::recurrence::{Recurrence, States};
+use stage::work::Work;
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The GRU: lanes z r n, and with `reset_after` one more for what h gives to n.
 
-use super::{Rule, Units, activate};
+use super::rule::{Rule, Units, activate};
 use crate::activation::Activation;
 use crate::cell::gru::GruOptions;
 use crate::cpu::product::activation::{sigmoid, tanh};

@@ -1,6 +1,6 @@
 //! The LSTM: lanes i f g o, and c beside h.
 
-use super::{Rule, Units, activate};
+use super::rule::{Rule, Units, activate};
 use crate::activation::Activation;
 use crate::cell::lstm::LstmOptions;
 use crate::cpu::product::activation::{sigmoid, tanh};

@@ -1,6 +1,6 @@
 //! The SimpleRNN: one lane.
 
-use super::{Rule, Units, activate};
+use super::rule::{Rule, Units, activate};
 use crate::activation::Activation;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cpu::product::activation::tanh;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::gather::Source;
-use crate::cpu::cell::{Rule, Weights, WithRule};
+use crate::cpu::cell::Weights;
+use crate::cpu::cell::rule::{Rule, WithRule};
 use crate::cpu::product::panels::{Format, Weight};
 use crate::cpu::product::path::Path;
 use crate::cpu::product::simd::{MOST_ROWS, Simd, Work};

@@ -10,3 +10,4 @@ pub(crate) mod recurrence;
 mod recurrent_step;
 mod rowwise_step;
 mod share;
+pub(crate) mod work;

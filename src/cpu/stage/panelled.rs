@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::recurrence::Work;
 use super::share::{Memory, PanelShare, Part};
+use super::work::{Before, Work, place_rows};
 use crate::cpu::cell::Weights;
 use crate::cpu::memory::buffer::reserve;
 use crate::cpu::memory::workspace::{Scratch, StageRows};
@@ -16,7 +16,6 @@ use crate::cpu::threads::exchange::BLOCK;
 use crate::cpu::threads::hand::Hand;
 use crate::cpu::threads::split::Split;
 use crate::error::Result;
-use crate::schedule::Schedule;
 
 /// A recurrence over its schedule, and how it is split.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +25,6 @@ pub(super) struct Panelled<'a> {
     pub(super) work: Work<'a>,
     pub(super) split: Split,
 }
-
-/// h and the cell state, (batch, units) each: the second one is changed.
-pub(super) type Before<'a> = (&'a [f32], &'a mut [f32]);
 
 impl Panelled<'_> {
     /// Runs all steps, with one `scratch` for each member of each hand. Gives how many rows were run.
@@ -74,7 +70,7 @@ impl Panelled<'_> {
         scratch: &mut [Scratch],
         rows: &mut StageRows,
     ) -> Result<usize> {
-        place(self.work.schedule, self.split.hands, &mut rows.places)?;
+        place_rows(self.work.schedule, self.split.hands, &mut rows.places)?;
         let block = |hand| self.part(hand, 0).outputs();
         let mut blocks = rows.values.resize((0..self.split.hands).map(block).sum())?;
         let mut shares = Vec::new();
@@ -165,23 +161,4 @@ impl Panelled<'_> {
             }
         }
     }
-}
-
-/// Where the rows of a schedule lie if each hand has a block: h before the first step, a row for each position, then its rows.
-pub(super) fn place(schedule: &Schedule, hands: usize, places: &mut Vec<u32>) -> Result<()> {
-    places.clear();
-    reserve(places, schedule.rows())?;
-    places.resize(schedule.rows(), 0);
-    let mut next = 0;
-    for first in 0..hands {
-        let hand = Hand { schedule, first, hands };
-        next += hand.active(0) as u32;
-        for row in (0..hand.steps()).flat_map(|step| hand.rows_of(step)) {
-            if let Some(place) = places.get_mut(row) {
-                *place = next;
-            }
-            next += 1;
-        }
-    }
-    Ok(())
 }

@@ -1,8 +1,9 @@
 //! `recurrence`: one cell over all steps of a schedule, the work split over threads.
 
-use super::gather::{Gathered, Source};
+use super::gather::Source;
 use super::panelled::Panelled;
 use super::rowwise_step::Rowwise;
+use super::work::Work;
 use crate::cpu::cell::Weights;
 use crate::cpu::cell::storage::Storage;
 use crate::cpu::memory::workspace::{Scratch, StageRows};
@@ -11,7 +12,6 @@ use crate::cpu::threads::pool;
 use crate::cpu::threads::split::{Sizes, Split};
 use crate::error::Result;
 use crate::model::plan::PlannedCell;
-use crate::schedule::Schedule;
 use crate::settings::Precision;
 
 /// One cell, ready to run.
@@ -35,13 +35,6 @@ enum Prepared {
     Rowwise(Box<Rowwise>, &'static str),
 }
 
-/// What a recurrence runs over.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Work<'a> {
-    pub(crate) schedule: &'a Schedule,
-    pub(crate) gathered: Gathered<'a>,
-}
-
 /// h, (batch, output), and the cell state, (batch, units), of each sequence; the latter empty for a cell without one.
 #[derive(Debug)]
 pub(crate) struct States<'a> {
@@ -54,7 +47,7 @@ impl Recurrence {
         let (planned, storage) = Storage::choose(planned, path, precision);
         let cell = &planned.cell;
         let prepared = match cell.obstacle() {
-            Some(obstacle) => Prepared::Rowwise(Box::new(Rowwise::new(&planned)), obstacle),
+            Some(obstacle) => Prepared::Rowwise(Box::new(Rowwise::new(&planned, path)), obstacle),
             None => Prepared::Panels(Box::new(Weights::new(&planned, path.tile().0, storage.format()))),
         };
         Self {
@@ -144,7 +137,7 @@ impl Recurrence {
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> String {
         let (_, tile_rows) = self.path.tile();
         let work = match self.prepared {
-            Prepared::Rowwise(_, obstacle) => format!("{obstacle}: products of arrays, a step at a time"),
+            Prepared::Rowwise(_, obstacle) => format!("{obstacle}: whole rows, a step at a time"),
             Prepared::Panels(_) => self
                 .split(batch, batch.saturating_mul(time_steps))
                 .explain(batch, tile_rows),

@@ -9,7 +9,8 @@ use crate::cell::gru::GruOptions;
 use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, CellWeights, Rule};
-use crate::schedule::Direction;
+use crate::cpu::stage::gather::Gathered;
+use crate::schedule::{Direction, Schedule};
 
 const FEATURES: usize = 5;
 const TIME_STEPS: usize = 4;

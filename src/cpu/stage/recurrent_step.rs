@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use super::gather::Source;
-use crate::cpu::cell::{Rule, Units, Weights, WithRule};
+use crate::cpu::cell::Weights;
+use crate::cpu::cell::rule::{Rule, Units, WithRule};
 use crate::cpu::product::panels::{Format, Weight};
 use crate::cpu::product::path::Path;
 use crate::cpu::product::simd::{MOST_LANES, MOST_ROWS, MOST_WIDTH, Simd, Work};

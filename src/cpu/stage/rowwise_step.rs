@@ -1,39 +1,40 @@
-//! `rowwise_step`: steps of a cell whose units cannot be finished by themselves, by plain products of arrays. This does
+//! `rowwise_step`: steps of a cell whose units cannot be finished by themselves, by products with all units of a row. This does
 //! everything: activations over all units (softmax, log_softmax), the reset state that is multiplied again, a projection.
 
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rayon::prelude::*;
 
 use super::gather::Gathered;
-use super::panelled::{Before, place};
-use super::recurrence::Work;
-use crate::cpu::cell::{AnyRule, Rule, Units, WithRule, parameters_of};
+use super::work::{Before, Work, place_rows};
+use crate::cpu::cell::rule::{Rule, Units, WithRule};
+use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::{Lines, reserve};
 use crate::cpu::memory::workspace::StageRows;
+use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
+use crate::cpu::product::path::Path;
 use crate::cpu::threads::hand::Hand;
 use crate::cpu::threads::pool;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::plan::PlannedCell;
 
-/// One cell by arrays: its weights by lane.
+/// One cell by rows: its weights by lane.
 #[derive(Debug)]
 pub(super) struct Rowwise {
+    path: Path,
     features: usize,
     units: usize,
     output: usize,
     lanes: usize,
     has_cell_state: bool,
     /// (features, lanes·units)
-    kernel: Array2<f32>,
+    kernel: Matrix,
     /// (output, lanes·units), without the lanes that multiply r * h
-    recurrent_kernel: Array2<f32>,
-    /// (1, lanes·units)
-    bias: Array2<f32>,
+    recurrent_kernel: Matrix,
+    /// (lanes·units)
+    bias: Vec<f32>,
     parameters: Lines,
     reset: Option<Reset>,
     /// (units, output)
-    projection: Option<Array2<f32>>,
+    projection: Option<Matrix>,
     rule: AnyRule,
 }
 
@@ -42,7 +43,7 @@ pub(super) struct Rowwise {
 struct Reset {
     lane: usize,
     /// (output, units)
-    kernel: Array2<f32>,
+    kernel: Matrix,
 }
 
 /// The sequences of a hand on their way from step to step.
@@ -64,34 +65,44 @@ struct HandRun<'a> {
 }
 
 impl Rowwise {
-    pub(super) fn new(planned: &PlannedCell) -> Self {
+    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
         let PlannedCell { cell, weights } = planned;
-        let (units, lanes) = (cell.units, cell.lanes().len());
+        let (features, units, output) = (cell.features, cell.units, cell.output);
+        let columns = cell.lanes().len() * units;
         let of_reset = cell.lanes().iter().position(|lane| lane.of_reset);
+        let lane = |column: usize| (column / units.max(1), column % units.max(1));
         let recurrent = |k, lane, unit| cell.recurrent_lane(weights, k, lane, unit);
-        let shape = |rows| (rows, lanes * units);
         Self {
-            features: cell.features,
+            path,
+            features,
             units,
-            output: cell.output,
-            lanes,
+            output,
+            lanes: cell.lanes().len(),
             has_cell_state: cell.has_cell_state(),
-            kernel: Array2::from_shape_fn(shape(cell.features), |(k, column)| {
-                cell.kernel_lane(weights, k, column / units, column % units)
+            kernel: Matrix::new(features, columns, path, |k, column| {
+                let (lane, unit) = lane(column);
+                cell.kernel_lane(weights, k, lane, unit)
             }),
-            recurrent_kernel: Array2::from_shape_fn(shape(cell.output), |(k, column)| match column / units {
-                lane if Some(lane) == of_reset => 0.0,
-                lane => recurrent(k, lane, column % units),
+            recurrent_kernel: Matrix::new(output, columns, path, |k, column| match lane(column) {
+                (lane, _) if Some(lane) == of_reset => 0.0,
+                (lane, unit) => recurrent(k, lane, unit),
             }),
-            bias: Array2::from_shape_fn(shape(1), |(_, column)| {
-                cell.bias_lane(weights, column / units, column % units)
-            }),
+            bias: (0..columns)
+                .map(|column| {
+                    let (lane, unit) = lane(column);
+                    cell.bias_lane(weights, lane, unit)
+                })
+                .collect(),
             parameters: parameters_of(planned),
             reset: of_reset.map(|lane| Reset {
                 lane,
-                kernel: Array2::from_shape_fn((cell.output, units), |(k, unit)| recurrent(k, lane, unit)),
+                kernel: Matrix::new(output, units, path, |k, unit| recurrent(k, lane, unit)),
             }),
-            projection: weights.projection.as_ref().map(|projection| projection.to_owned()),
+            projection: weights.projection.as_ref().map(|projection| {
+                Matrix::new(units, output, path, |unit, column| {
+                    projection.get((unit, column)).copied().unwrap_or(0.0)
+                })
+            }),
             rule: AnyRule::new(cell),
         }
     }
@@ -100,7 +111,7 @@ impl Rowwise {
     pub(super) fn run(&self, work: Work<'_>, (hidden, cell_state): Before<'_>, rows: &mut StageRows) -> Result<usize> {
         let schedule = work.schedule;
         let hands = pool::count().clamp(1, schedule.active(0).max(1));
-        place(schedule, hands, &mut rows.places)?;
+        place_rows(schedule, hands, &mut rows.places)?;
         let hand = |first| Hand { schedule, first, hands };
         let block = |first| (hand(first).active(0) + hand(first).rows()) * self.output;
         let mut blocks = rows.values.resize((0..hands).map(block).sum())?;
@@ -112,11 +123,8 @@ impl Rowwise {
             runs.push(self.begin(hand(first), work.gathered, outputs, (hidden, cell_state))?);
         }
         match hands {
-            1 => runs.iter_mut().try_for_each(|run| self.run_hand(run))?,
-            _ => runs
-                .par_iter_mut()
-                .with_max_len(1)
-                .try_for_each(|run| self.run_hand(run))?,
+            1 => runs.iter_mut().for_each(|run| self.run_hand(run)),
+            _ => runs.par_iter_mut().with_max_len(1).for_each(|run| self.run_hand(run)),
         }
         for run in &runs {
             let rows = run.cell_state.chunks_exact(self.units.max(1));
@@ -157,7 +165,7 @@ impl Rowwise {
         Ok(run)
     }
 
-    fn run_hand(&self, run: &mut HandRun<'_>) -> Result<()> {
+    fn run_hand(&self, run: &mut HandRun<'_>) {
         let (mut before, mut rest) = run.outputs.split_at_mut(run.hand.active(0) * self.output);
         for step in 0..run.hand.steps() {
             let active = run.hand.active(step);
@@ -179,16 +187,15 @@ impl Rowwise {
                 cell_state: &mut run.cell_state,
                 next: &mut *next,
             };
-            self.step(step)?;
+            self.step(step);
             run.rows_run += active;
             (before, rest) = (next, after);
         }
-        Ok(())
     }
 
     /// `lanes = bias + x·kernel + h·recurrent_kernel`, the lane of r * h by a product of its own; then the rule; then the
     /// projection.
-    fn step(&self, step: OneStep<'_>) -> Result<()> {
+    fn step(&self, step: OneStep<'_>) {
         let OneStep {
             active,
             inputs,
@@ -198,11 +205,9 @@ impl Rowwise {
             cell_state,
             next,
         } = step;
-        let mut sums = view_mut(lanes, active, self.lanes * self.units)?;
-        sums.assign(&self.bias);
-        general_mat_mul(1.0, &view(inputs, active, self.features)?, &self.kernel, 1.0, &mut sums);
-        let h = view(hidden, active, self.output)?;
-        general_mat_mul(1.0, &h, &self.recurrent_kernel, 1.0, &mut sums);
+        let stride = self.lanes * self.units;
+        self.add(&self.kernel, (inputs, self.features), Some(&self.bias), lanes, stride);
+        self.add(&self.recurrent_kernel, (hidden, self.output), None, lanes, stride);
         if let Some(reset) = &self.reset {
             let product = between.get_mut(..active * self.output).unwrap_or_default();
             self.rule.with(ResetRows {
@@ -211,10 +216,8 @@ impl Rowwise {
                 hidden,
                 product,
             });
-            let mut sums = view_mut(lanes, active, self.lanes * self.units)?;
-            let columns = reset.lane * self.units..(reset.lane + 1) * self.units;
-            let mut lane = sums.slice_mut(s![.., columns]);
-            general_mat_mul(1.0, &view(product, active, self.output)?, &reset.kernel, 1.0, &mut lane);
+            let lane = lanes.get_mut(reset.lane * self.units..).unwrap_or_default();
+            self.add(&reset.kernel, (product, self.output), None, lane, stride);
         }
         let mut finish = |next: &mut [f32]| {
             self.rule.with(FinishRows {
@@ -230,12 +233,30 @@ impl Rowwise {
             Some(projection) => {
                 let units = between.get_mut(..active * self.units).unwrap_or_default();
                 finish(&mut *units);
-                let mut h = view_mut(next, active, self.output)?;
-                h.fill(0.0);
-                general_mat_mul(1.0, &view(units, active, self.units)?, projection, 1.0, &mut h);
+                next.fill(0.0);
+                self.add(projection, (units, self.units), None, next, self.output);
             }
         }
-        Ok(())
+    }
+
+    /// `sums = bias + rows · matrix`, and without a bias `sums += rows · matrix`, for rows of a width.
+    fn add(
+        &self,
+        matrix: &Matrix,
+        (rows, width): (&[f32], usize),
+        bias: Option<&[f32]>,
+        sums: &mut [f32],
+        stride: usize,
+    ) {
+        for (task, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
+            let count = sums.len().div_ceil(stride.max(1));
+            let mut list: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
+            for (number, row) in list.iter_mut().take(count).enumerate() {
+                let begin = (task * ROWS_PER_TASK + number) * width;
+                *row = rows.get(begin..begin + width).unwrap_or_default();
+            }
+            matrix.multiply(self.path, list.get(..count).unwrap_or_default(), bias, sums, stride);
+        }
     }
 }
 
@@ -307,13 +328,4 @@ fn copy_rows(state: &[f32], width: usize, hand: &Hand<'_>, rows: &mut [f32]) {
         let from = state.get(sequence * width..(sequence + 1) * width).unwrap_or_default();
         row.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
     }
-}
-
-/// Numbers as rows of an array.
-fn view(values: &[f32], rows: usize, width: usize) -> Result<ArrayView2<'_, f32>> {
-    ArrayView2::from_shape((rows, width), values).map_err(|_| Error::defect("the rows of a step"))
-}
-
-fn view_mut(values: &mut [f32], rows: usize, width: usize) -> Result<ArrayViewMut2<'_, f32>> {
-    ArrayViewMut2::from_shape((rows, width), values).map_err(|_| Error::defect("the rows of a step"))
 }
