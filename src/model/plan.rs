@@ -35,11 +35,6 @@ impl PlannedCell {
         self.cell.output
     }
 
-    /// The bias of a cell that has one.
-    pub(crate) fn bias(&self) -> Option<Array1<f32>> {
-        self.weights.bias.as_ref().map(row)
-    }
-
     /// The activations of a plain LSTM: of the candidate and the cell state, and of the gates.
     pub(crate) fn plain_lstm(&self) -> Option<[Activation; 2]> {
         match self.cell.rule {

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::cpu::buffer::Buffers;
+use super::buffer::Lines;
+use crate::error::Result;
 
 /// How many sizes keep their workspaces, as on the GPU.
 const WORKSPACES: usize = 4;
@@ -11,16 +12,52 @@ const WORKSPACES: usize = 4;
 /// not hold its memory for ever.
 const SMALL_RUNS: usize = 16;
 
-/// The buffers of one run.
-#[derive(Debug)]
-pub(super) struct Workspace {
+/// The memory of one run. Each part keeps its size, so that the second run of a batch allocates nothing here.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
     batch: usize,
     time_steps: usize,
     small_runs: usize,
-    /// What is needed from the first stage to the last.
-    pub(super) whole_run: Buffers,
-    /// What one stage needs: the next one takes it again.
-    pub(super) stage: Buffers,
+    /// The input row by row, where the caller's does not lie so.
+    pub(crate) input: Lines,
+    /// What a row reads that is none.
+    pub(crate) zeros: Lines,
+    /// The states of all cells: hidden, and the cell state, which is empty where there is none.
+    pub(crate) states: Vec<Lines>,
+    /// The rows of each stage.
+    pub(crate) stages: Vec<StageRows>,
+    /// What the threads need during one stage: the next stage takes it again.
+    pub(crate) scratch: Vec<Scratch>,
+}
+
+/// The rows that a stage has made.
+#[derive(Debug, Default)]
+pub(crate) struct StageRows {
+    pub(crate) values: Lines,
+    /// Row r is row `places[r]` of `values`; without places it is row r.
+    pub(crate) places: Vec<u32>,
+}
+
+impl StageRows {
+    /// Room for rows that lie in order.
+    pub(crate) fn in_order(&mut self, length: usize) -> Result<&mut [f32]> {
+        self.places.clear();
+        self.values.resize(length)
+    }
+}
+
+/// What one thread needs during one stage.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The cell state of its sequences.
+    pub(crate) cell_state: Lines,
+    pub(crate) projected: Lines,
+    /// The rows of the input that are read together.
+    pub(crate) inputs: Vec<u32>,
+    /// h of all units, where others make a part of it.
+    pub(crate) hidden: Lines,
+    /// h of its own units after each step, where others make a part of it.
+    pub(crate) outputs: Lines,
 }
 
 impl Workspace {
@@ -31,7 +68,7 @@ impl Workspace {
 
 /// The workspaces of the sizes that were run last, the latest at the end. One that is in use is not among them.
 #[derive(Debug)]
-pub(super) struct Workspaces {
+pub(crate) struct Workspaces {
     kept: Mutex<Vec<Workspace>>,
 }
 
@@ -46,7 +83,7 @@ impl Default for Workspaces {
 
 impl Workspaces {
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
-    pub(super) fn take(&self, batch: usize, time_steps: usize) -> Workspace {
+    pub(crate) fn take(&self, batch: usize, time_steps: usize) -> Workspace {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |workspace: &Workspace| workspace.batch >= batch && workspace.time_steps >= time_steps;
         let fitting = kept.iter().enumerate().filter(|(_, workspace)| fits(workspace));
@@ -56,13 +93,10 @@ impl Workspaces {
             None => Workspace {
                 batch,
                 time_steps,
-                small_runs: 0,
-                whole_run: Buffers::default(),
-                stage: Buffers::default(),
+                ..Workspace::default()
             },
         };
         drop(kept);
-        workspace.whole_run.rewind();
         workspace.small_runs = match batch.saturating_mul(time_steps) < workspace.steps() / 4 {
             true => workspace.small_runs + 1,
             false => 0,
@@ -71,7 +105,7 @@ impl Workspaces {
     }
 
     /// Keeps one after its run, and gives up the one that was used longest ago.
-    pub(super) fn keep(&self, workspace: Workspace) {
+    pub(crate) fn keep(&self, workspace: Workspace) {
         if workspace.small_runs >= SMALL_RUNS {
             return;
         }
@@ -84,7 +118,7 @@ impl Workspaces {
     }
 
     /// Gives the memory of all of them back.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let given_up = std::mem::replace(&mut *kept, Vec::with_capacity(WORKSPACES + 1));
         drop(kept);

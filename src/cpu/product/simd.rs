@@ -12,21 +12,21 @@ use std::arch::x86_64::*;
 
 use crate::half_precision::from_half_bits;
 
-/// The gates, side by side: the vectors of one row that a tile of a product holds.
-pub(super) use crate::cell::lstm::GATES;
+/// The most lanes of a unit: the vectors of one row that a tile of a product holds.
+pub(crate) const MOST_LANES: usize = 4;
 
 /// The most rows of a tile, on any path.
-pub(super) const MOST_ROWS: usize = 6;
+pub(crate) const MOST_ROWS: usize = 6;
 
-/// The most lanes of a vector.
-pub(super) const MOST_LANES: usize = 16;
+/// The most numbers of a vector.
+pub(crate) const MOST_WIDTH: usize = 16;
 
 /// Vectors of f32.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     type Vector: Copy;
     /// The numbers of a vector.
-    const LANES: usize;
-    /// The rows of a tile: as many as leave the sums of `ROWS · GATES` vectors in registers.
+    const WIDTH: usize;
+    /// The rows of a tile: as many as leave the sums of `ROWS · MOST_LANES` vectors in registers.
     const ROWS: usize;
 
     fn splat(self, value: f32) -> Self::Vector;
@@ -35,9 +35,9 @@ pub(super) trait Simd: Copy {
     /// The first numbers of `values`, which are half-precision numbers by their bits; zeros where it is shorter. Exact.
     #[inline(always)]
     fn load_halves(self, values: &[u16]) -> Self::Vector {
-        let mut array = [0.0; MOST_LANES];
-        let lanes = array.iter_mut().take(Self::LANES).zip(values);
-        lanes.for_each(|(lane, &bits)| *lane = from_half_bits(bits));
+        let mut array = [0.0; MOST_WIDTH];
+        let numbers = array.iter_mut().take(Self::WIDTH).zip(values);
+        numbers.for_each(|(number, &bits)| *number = from_half_bits(bits));
         self.load(&array)
     }
     /// Into the first numbers of `values`, as many as it has.
@@ -59,16 +59,16 @@ pub(super) trait Simd: Copy {
 
 /// Something to do with vectors. `run` has to be `#[inline(always)]`, and whatever it calls, so that all of it is compiled
 /// for the instructions of the path.
-pub(super) trait Work {
+pub(crate) trait Work {
     fn run<S: Simd>(self, simd: S);
 }
 
 /// No instructions but those of the target.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plain;
+pub(crate) struct Plain;
 
 impl Plain {
-    pub(super) fn run<W: Work>(self, work: W) {
+    pub(crate) fn run<W: Work>(self, work: W) {
         work.run(self);
     }
 }
@@ -79,15 +79,15 @@ macro_rules! instructions {
         $(#[$doc])*
         #[cfg(target_arch = $arch)]
         #[derive(Clone, Copy, Debug)]
-        pub(super) struct $name(());
+        pub(crate) struct $name(());
 
         #[cfg(target_arch = $arch)]
         impl $name {
-            pub(super) fn detect() -> Option<Self> {
+            pub(crate) fn detect() -> Option<Self> {
                 $detected.then_some(Self(()))
             }
 
-            pub(super) fn run<W: Work>(self, work: W) {
+            pub(crate) fn run<W: Work>(self, work: W) {
                 #[target_feature(enable = $enable)]
                 fn enabled<W: Work>(simd: $name, work: W) {
                     work.run(simd);
@@ -129,7 +129,7 @@ const fn each(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [(f32, f32, f32); 4] {
 /// Written so that the compiler makes vectors of four of it, where the target has them.
 impl Simd for Plain {
     type Vector = [f32; 4];
-    const LANES: usize = 4;
+    const WIDTH: usize = 4;
     const ROWS: usize = 2;
 
     #[inline(always)]
@@ -187,24 +187,24 @@ impl Simd for Plain {
 const ONE: u32 = 0x3f80_0000;
 
 #[inline(always)]
-fn padded<T: Copy + Default, const LANES: usize>(values: &[T]) -> [T; LANES] {
-    let mut array = [T::default(); LANES];
-    array.iter_mut().zip(values).for_each(|(lane, &value)| *lane = value);
+fn padded<T: Copy + Default, const WIDTH: usize>(values: &[T]) -> [T; WIDTH] {
+    let mut array = [T::default(); WIDTH];
+    array.iter_mut().zip(values).for_each(|(entry, &value)| *entry = value);
     array
 }
 
 #[inline(always)]
-fn store_array<const LANES: usize>(array: [f32; LANES], values: &mut [f32]) {
+fn store_array<const WIDTH: usize>(array: [f32; WIDTH], values: &mut [f32]) {
     match values.first_chunk_mut() {
         Some(chunk) => *chunk = array,
-        None => values.iter_mut().zip(array).for_each(|(value, lane)| *value = lane),
+        None => values.iter_mut().zip(array).for_each(|(value, number)| *value = number),
     }
 }
 
 /// The trait for one set of instructions; what its vectors differ in are the names.
 macro_rules! simd {
     (
-        $simd:ty, $vector:ty, $lanes:literal lanes, $rows:literal rows,
+        $simd:ty, $vector:ty, $width:literal wide, $rows:literal rows,
         $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
         |$a:ident, $b:ident, $c:ident| $mul_add:expr, $max:ident, $min:ident, $abs:expr, $with_sign:expr, $power:expr
         $(, |$halves:ident| $load_halves:expr)?
@@ -213,7 +213,7 @@ macro_rules! simd {
         // of the length that they read and write, which need no alignment.
         impl Simd for $simd {
             type Vector = $vector;
-            const LANES: usize = $lanes;
+            const WIDTH: usize = $width;
             const ROWS: usize = $rows;
 
             #[inline(always)]
@@ -222,25 +222,25 @@ macro_rules! simd {
             }
             #[inline(always)]
             fn load(self, values: &[f32]) -> $vector {
-                match values.first_chunk::<$lanes>() {
+                match values.first_chunk::<$width>() {
                     Some(chunk) => unsafe { $load(chunk.as_ptr()) },
-                    None => unsafe { $load(padded::<_, $lanes>(values).as_ptr()) },
+                    None => unsafe { $load(padded::<_, $width>(values).as_ptr()) },
                 }
             }
             $(
                 #[inline(always)]
                 fn load_halves(self, values: &[u16]) -> $vector {
-                    let $halves = values.first_chunk::<$lanes>().copied().unwrap_or_else(|| padded(values));
+                    let $halves = values.first_chunk::<$width>().copied().unwrap_or_else(|| padded(values));
                     let $halves = $halves.as_ptr();
                     unsafe { $load_halves }
                 }
             )?
             #[inline(always)]
             fn store(self, vector: $vector, values: &mut [f32]) {
-                match values.first_chunk_mut::<$lanes>() {
+                match values.first_chunk_mut::<$width>() {
                     Some(chunk) => unsafe { $store(chunk.as_mut_ptr(), vector) },
                     None => {
-                        let mut array = [0.0; $lanes];
+                        let mut array = [0.0; $width];
                         unsafe { $store(array.as_mut_ptr(), vector) };
                         store_array(array, values);
                     }
@@ -289,7 +289,7 @@ macro_rules! simd {
 
 #[cfg(target_arch = "x86_64")]
 simd!(
-    Avx2, __m256, 8 lanes, 3 rows,
+    Avx2, __m256, 8 wide, 3 rows,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_div_ps,
     |a, b, c| _mm256_fmadd_ps(a, b, c), _mm256_max_ps, _mm256_min_ps,
     |x| _mm256_andnot_ps(_mm256_set1_ps(-0.0), x),
@@ -302,7 +302,7 @@ simd!(
 
 #[cfg(target_arch = "x86_64")]
 simd!(
-    Avx512, __m512, 16 lanes, 6 rows,
+    Avx512, __m512, 16 wide, 6 rows,
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_div_ps,
     |a, b, c| _mm512_fmadd_ps(a, b, c), _mm512_max_ps, _mm512_min_ps,
     |x| _mm512_abs_ps(x),
@@ -319,7 +319,7 @@ simd!(
 
 #[cfg(target_arch = "aarch64")]
 simd!(
-    Neon, float32x4_t, 4 lanes, 6 rows,
+    Neon, float32x4_t, 4 wide, 6 rows,
     vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmulq_f32, vdivq_f32,
     |a, b, c| vfmaq_f32(c, a, b), vmaxq_f32, vminq_f32,
     |x| vabsq_f32(x),

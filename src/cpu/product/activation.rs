@@ -35,7 +35,7 @@ fn reduce<S: Simd>(simd: S, x: S::Vector) -> (S::Vector, S::Vector) {
 
 /// 1 / (1 + exp(-x)).
 #[inline(always)]
-pub(super) fn sigmoid<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+pub(crate) fn sigmoid<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let one = simd.splat(1.0);
     let minus_x = simd.sub(simd.splat(0.0), simd.clamp(x, -87.0, 87.0));
     let (scale, fraction) = reduce(simd, minus_x);
@@ -45,7 +45,7 @@ pub(super) fn sigmoid<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 
 /// tanh a = -m / (2 + m) with m = exp(-2a) - 1, which `reduce` gives without cancellation. From 10 on it is 1.
 #[inline(always)]
-pub(super) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+pub(crate) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let magnitude = simd.clamp(simd.abs(x), 0.0, 10.0);
     let (scale, fraction) = reduce(simd, simd.mul(simd.splat(-2.0), magnitude));
     // the other sign, so that the quotient is not negative: 1 - scale - scale · fraction
@@ -57,8 +57,8 @@ pub(super) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::path::Path;
-    use crate::cpu::simd::Work;
+    use crate::cpu::product::path::Path;
+    use crate::cpu::product::simd::Work;
 
     /// A function of this file over a slice.
     struct Apply<'a> {
@@ -69,7 +69,7 @@ mod tests {
     impl Work for Apply<'_> {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) {
-            for chunk in self.values.chunks_mut(S::LANES) {
+            for chunk in self.values.chunks_mut(S::WIDTH) {
                 let x = simd.load(chunk);
                 let y = if self.sigmoid { sigmoid(simd, x) } else { tanh(simd, x) };
                 simd.store(y, chunk);

@@ -3,16 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use crate::cpu::buffer::Buffers;
-use crate::cpu::list::List;
-
 use super::exchange::{BLOCK, Exchange, Found};
 use super::hand::Hand;
-use super::share::Share;
+use crate::cpu::product::tile::Rows;
 use crate::error::Result;
 
-/// The most positions of a hand that a team of several threads runs.
-pub(super) const MOST_TOGETHER: usize = 16;
+/// The most positions of a hand that a crew runs.
+pub(crate) const MOST_TOGETHER: usize = 16;
 
 /// How often a member looks for h of another one before it looks whether that one is there at all: a few microseconds.
 /// Looking there takes a line of the cache away from the other, so it is not done in vain.
@@ -21,6 +18,21 @@ const PATIENCE: usize = 100;
 /// After so many such looks it lets another thread have its core.
 const LOOKS: usize = 10;
 
+/// What one member of a crew computes, step by step: h of some units of all sequences of a hand.
+pub(crate) trait Share: Send {
+    /// The step that comes next.
+    fn step(&self) -> usize;
+
+    /// The first unit; a share has whole blocks of the exchange.
+    fn first_unit(&self) -> usize;
+
+    /// Runs the next step, from h of all units.
+    fn run(&mut self, hidden: Rows<'_>);
+
+    /// h of the step that was run last: a row for each sequence that ran in it, its own units alone.
+    fn next(&self) -> impl Iterator<Item = &[f32]>;
+}
+
 /// The shares of one hand. Each member runs its own one, step by step, and gets h of the others from the exchange.
 ///
 /// Nobody has to come: while a member waits, it runs the shares of those that are not there, and so one thread alone gets
@@ -28,13 +40,10 @@ const LOOKS: usize = 10;
 /// bits do not depend on the threads. A member waits only for a share that another thread is running at that moment; it
 /// spins for a while (a step is short), then gives its core away.
 #[derive(Debug)]
-pub(super) struct Team<'a> {
+pub(crate) struct Crew<'a, S> {
     hand: Hand<'a>,
-    units: usize,
-    /// h before the first step, one row for each position.
-    begin: List<'a, &'a [f32]>,
-    shares: List<'a, Mutex<Share<'a>>>,
-    exchange: Exchange<'a>,
+    shares: Vec<Mutex<S>>,
+    exchange: Exchange,
     failed: AtomicBool,
 }
 
@@ -49,50 +58,35 @@ struct Member<'m> {
     patience: usize,
 }
 
-impl<'a> Team<'a> {
-    pub(super) fn new(
-        hand: Hand<'a>,
-        units: usize,
-        begin: List<'a, &'a [f32]>,
-        shares: List<'a, Mutex<Share<'a>>>,
-        buffers: &'a Buffers,
-    ) -> Result<Self> {
-        let rows = if shares.len() > 1 { begin.len() } else { 0 };
-        let exchange = Exchange::new(rows, units, buffers)?;
-        for (position, row) in begin.iter().enumerate().take(rows) {
-            exchange.write(0, position, 0, row);
+impl<'a, S: Share> Crew<'a, S> {
+    /// `begin` has h of each sequence of the batch before the first step, (batch, units).
+    pub(crate) fn new(hand: Hand<'a>, units: usize, begin: &[f32], shares: Vec<Mutex<S>>) -> Result<Self> {
+        let exchange = Exchange::new(hand.active(0), units)?;
+        for (position, sequence) in hand.sequences().take(hand.active(0)).enumerate() {
+            let row = begin.get(sequence * units..(sequence + 1) * units);
+            exchange.write(0, position, 0, row.unwrap_or_default());
         }
         Ok(Self {
             hand,
-            units,
-            begin,
             shares,
             exchange,
             failed: AtomicBool::new(false),
         })
     }
 
-    /// How many numbers a member needs room for.
-    pub(super) fn room(&self) -> usize {
-        match self.shares.len() {
-            1 => 0,
-            _ => 2 * self.begin.len() * self.exchange.stride(),
-        }
+    /// How many numbers a member needs room for, of a hand of `positions` sequences.
+    pub(crate) fn room(positions: usize, units: usize) -> usize {
+        2 * positions * Exchange::stride_of(units)
     }
 
-    /// The shares, while no member runs.
-    pub(super) fn shares(&mut self) -> impl Iterator<Item = &mut Share<'a>> {
-        let shares = self.shares.iter_mut();
-        shares.map(|share| share.get_mut().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Takes a row of h, which its shares will write.
-    pub(super) fn deal(&mut self, row: &'a mut [f32]) {
-        self.shares().fold(row, |row, share| share.deal(row));
+    /// The shares, after all members have run.
+    pub(crate) fn into_shares(self) -> impl Iterator<Item = S> {
+        let shares = self.shares.into_iter();
+        shares.map(|share| share.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What member `number` of several does, in a room of its own.
-    pub(super) fn run(&self, number: usize, room: &mut [f32]) {
+    pub(crate) fn run(&self, number: usize, room: &mut [f32]) {
         let _guard = Guard(&self.failed);
         let (hidden, previous) = room.split_at_mut(room.len() / 2);
         let member = Member {
@@ -103,17 +97,6 @@ impl<'a> Team<'a> {
             patience: PATIENCE,
         };
         self.run_member(number, member);
-    }
-
-    /// One share is the whole hand: h of a step is read where the step before has put it.
-    pub(super) fn run_alone(&mut self) {
-        let Some(share) = self.shares.first_mut() else { return };
-        let share = share.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for _ in 0..self.hand.steps() {
-            share.run(&self.begin);
-            self.begin.clear();
-            self.begin.extend(share.take_next());
-        }
     }
 
     fn run_member(&self, number: usize, mut member: Member<'_>) {
@@ -131,16 +114,15 @@ impl<'a> Team<'a> {
     }
 
     /// Runs a share that is at this step, from h of all units, and tells the others. A share that is further is done.
-    fn run_share(&self, share: &mut Share<'a>, step: usize, hidden: &[f32]) {
+    fn run_share(&self, share: &mut S, step: usize, hidden: &[f32]) {
         if share.step() != step {
             return;
         }
-        let mut rows: [&[f32]; MOST_TOGETHER] = [&[]; MOST_TOGETHER];
-        for (row, hidden) in rows.iter_mut().zip(hidden.chunks_exact(self.exchange.stride().max(1))) {
-            *row = hidden.get(..self.units).unwrap_or_default();
-        }
-        share.run(&rows);
-        for (position, row) in share.next().iter().enumerate() {
+        share.run(Rows {
+            values: hidden,
+            stride: self.exchange.stride(),
+        });
+        for (position, row) in share.next().enumerate() {
             self.exchange.write(step + 1, position, share.first_unit(), row);
         }
     }
@@ -187,7 +169,7 @@ impl<'a> Team<'a> {
         *spins = 0;
         member.patience = PATIENCE;
         if let (true, Some(step)) = (member.knows_previous, member.step.checked_sub(1)) {
-            for share in self.shares.iter() {
+            for share in &self.shares {
                 match share.try_lock() {
                     Ok(mut share) if share.step() == step => {
                         self.run_share(&mut share, step, member.previous);
@@ -220,5 +202,5 @@ impl Drop for Guard<'_> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-#[path = "team_tests.rs"]
+#[path = "crew_tests.rs"]
 mod tests;

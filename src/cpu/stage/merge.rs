@@ -1,17 +1,10 @@
 //! `merge`: the outputs of two directions become one.
 
-use crate::cpu::source::Source;
+use super::gather::Gathered;
 use crate::layer::bidirectional::MergeMode;
 
-/// The rows of one direction that are read, one after another.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Side<'a> {
-    pub(super) source: Source<'a>,
-    pub(super) index: &'a [u32],
-}
-
 /// Merges rows of the forward and the backward layer into rows of `width`.
-pub(super) fn merge(mode: MergeMode, forward: Side<'_>, backward: Side<'_>, width: usize, rows: &mut [f32]) {
+pub(crate) fn merge(mode: MergeMode, forward: Gathered<'_>, backward: Gathered<'_>, width: usize, rows: &mut [f32]) {
     let pairs = forward.index.iter().zip(backward.index);
     for (row, (&forward_row, &backward_row)) in rows.chunks_exact_mut(width.max(1)).zip(pairs) {
         let (forward, backward) = (forward.source.row(forward_row), backward.source.row(backward_row));

@@ -7,7 +7,7 @@ use rayon::ThreadPoolBuilder;
 
 /// The threads of the pool that the caller is in, else those of rayon's global pool, which starts with the first question.
 /// One where that pool cannot start, because the system gives no more threads: then rayon must not be called at all.
-pub(super) fn count() -> usize {
+pub(crate) fn count() -> usize {
     static STARTED: OnceLock<bool> = OnceLock::new();
     if rayon::current_thread_index().is_some() {
         return rayon::current_num_threads();

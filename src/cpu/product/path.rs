@@ -13,7 +13,7 @@ const PATH_VARIABLE: &str = "CELLSTATE_CPU";
 
 /// The instructions that a run uses.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Path {
+pub(crate) enum Path {
     /// What every machine of the target has.
     Plain(Plain),
     #[cfg(target_arch = "x86_64")]
@@ -26,7 +26,7 @@ pub(super) enum Path {
 
 impl Path {
     /// The paths that this machine has, the fastest first.
-    pub(super) fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let mut paths = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
@@ -40,7 +40,7 @@ impl Path {
     }
 
     /// The wanted path, else the one that the environment names, else the fastest.
-    pub(super) fn choose(wanted: Option<Instructions>) -> Result<Self> {
+    pub(crate) fn choose(wanted: Option<Instructions>) -> Result<Self> {
         let named = match wanted {
             Some(instructions) => instructions.name().into(),
             None => std::env::var_os(PATH_VARIABLE).unwrap_or_default(),
@@ -65,7 +65,7 @@ impl Path {
         })
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain(_) => "plain",
             #[cfg(target_arch = "x86_64")]
@@ -77,10 +77,10 @@ impl Path {
         }
     }
 
-    /// (lanes of a vector, rows of a tile)
-    pub(super) fn tile(self) -> (usize, usize) {
+    /// (numbers of a vector, rows of a tile)
+    pub(crate) fn tile(self) -> (usize, usize) {
         fn of<S: Simd>(_: S) -> (usize, usize) {
-            (S::LANES, S::ROWS)
+            (S::WIDTH, S::ROWS)
         }
         match self {
             Self::Plain(simd) => of(simd),
@@ -95,7 +95,7 @@ impl Path {
 
     /// Whether weights of half precision are read faster than full ones, where there are many of them. AVX2 with F16C was
     /// slower with halves: a single stream by 15 %, and tiles of rows took twice as long.
-    pub(super) fn has_halves(self) -> bool {
+    pub(crate) fn has_halves(self) -> bool {
         match self {
             Self::Plain(_) => false,
             #[cfg(target_arch = "x86_64")]
@@ -107,7 +107,7 @@ impl Path {
         }
     }
 
-    pub(super) fn run<W: Work>(self, work: W) {
+    pub(crate) fn run<W: Work>(self, work: W) {
         match self {
             Self::Plain(simd) => simd.run(work),
             #[cfg(target_arch = "x86_64")]

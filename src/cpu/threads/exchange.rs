@@ -1,18 +1,17 @@
-//! What the members of a team tell each other: h, after every step.
+//! What the members of a crew tell each other: h, after every step.
 
 #[cfg(target_has_atomic = "64")]
 use std::sync::atomic::AtomicU64 as Word;
 use std::sync::atomic::Ordering;
 
-use crate::cpu::buffer::Buffers;
-use crate::cpu::list::List;
+use crate::cpu::memory::buffer::reserve;
 use crate::error::Result;
 
 /// The units of a block. Blocks lie on lines of the cache of their own, so that each is written by one core alone; the units
 /// of a share are whole blocks.
-pub(super) const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
-/// Where the machine has no such word, [`Plan`](super::plan::Plan) makes no teams, and this is only right, not fast.
+/// Where the machine has no such word, [`Split`](super::split::Split) makes no crews, and this is only right, not fast.
 #[cfg(not(target_has_atomic = "64"))]
 #[derive(Debug)]
 struct Word(std::sync::Mutex<u64>);
@@ -34,7 +33,7 @@ impl Word {
 
 #[derive(Debug)]
 #[repr(align(128))]
-pub(super) struct Block([Word; BLOCK]);
+struct Block([Word; BLOCK]);
 
 /// h before even steps and before odd ones. A word holds a number and, above it, the step plus one, so that a number and
 /// whether it is there already are read at once: the message takes one trip from core to core, and needs no order of the
@@ -43,16 +42,16 @@ pub(super) struct Block([Word; BLOCK]);
 /// Two steps are enough: who writes h of step s + 1 has read all of step s, so that nobody is at step s - 1 any more, except
 /// who is late and will see that.
 #[derive(Debug)]
-pub(super) struct Exchange<'a> {
+pub(crate) struct Exchange {
     blocks_of_row: usize,
     rows: usize,
     /// (2, rows, blocks_of_row)
-    blocks: List<'a, Block>,
+    blocks: Vec<Block>,
 }
 
 /// What stands in the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// What was asked for.
     Ready,
     /// Somebody has yet to write it.
@@ -61,11 +60,12 @@ pub(super) enum Found {
     Later(usize),
 }
 
-impl<'a> Exchange<'a> {
-    pub(super) fn new(rows: usize, units: usize, buffers: &'a Buffers) -> Result<Self> {
+impl Exchange {
+    pub(crate) fn new(rows: usize, units: usize) -> Result<Self> {
         let blocks_of_row = units.div_ceil(BLOCK);
         let count = 2 * rows * blocks_of_row;
-        let mut blocks = buffers.list(count)?;
+        let mut blocks = Vec::new();
+        reserve(&mut blocks, count)?;
         blocks.resize_with(count, || Block([const { Word::new(0) }; BLOCK]));
         Ok(Self {
             blocks_of_row,
@@ -74,12 +74,17 @@ impl<'a> Exchange<'a> {
         })
     }
 
+    /// The length of a row of so many units.
+    pub(crate) fn stride_of(units: usize) -> usize {
+        units.div_ceil(BLOCK) * BLOCK
+    }
+
     /// The length of a row that [`Exchange::read`] fills.
-    pub(super) fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.blocks_of_row * BLOCK
     }
 
-    pub(super) fn blocks_of_row(&self) -> usize {
+    pub(crate) fn blocks_of_row(&self) -> usize {
         self.blocks_of_row
     }
 
@@ -89,7 +94,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Writes h of `step` of the units from `first_unit` on, which begins a block.
-    pub(super) fn write(&self, step: usize, row: usize, first_unit: usize, values: &[f32]) {
+    pub(crate) fn write(&self, step: usize, row: usize, first_unit: usize, values: &[f32]) {
         let tag = (step as u64 + 1) << 32;
         let blocks = self.row(step, row).iter().skip(first_unit / BLOCK);
         for (block, values) in blocks.zip(values.chunks(BLOCK)) {
@@ -102,7 +107,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Reads a block of h of `step`.
-    pub(super) fn read(&self, step: usize, row: usize, block: usize, values: &mut [f32]) -> Found {
+    pub(crate) fn read(&self, step: usize, row: usize, block: usize, values: &mut [f32]) -> Found {
         let Some(block) = self.row(step, row).get(block) else {
             return Found::Ready; // there is no such unit
         };
@@ -131,8 +136,7 @@ mod tests {
 
     #[test]
     fn a_block_is_there_when_all_of_it_is() {
-        let buffers = Buffers::default();
-        let exchange = Exchange::new(2, 20, &buffers).unwrap();
+        let exchange = Exchange::new(2, 20).unwrap();
         assert_eq!(exchange.stride(), 32);
         let mut values = [0.0; BLOCK];
         assert_eq!(exchange.read(0, 1, 0, &mut values), Found::Missing);

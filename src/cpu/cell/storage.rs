@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::panels::Format;
-use super::path::Path;
-use crate::model::plan::PlannedCell as Cell;
+use crate::cpu::product::panels::Format;
+use crate::cpu::product::path::Path;
+use crate::model::plan::PlannedCell;
 use crate::settings::Precision;
 
 /// From so many bytes of `recurrent_kernel` on, rounded weights are kept in halves. A smaller one comes from the first
@@ -14,7 +14,7 @@ const HALVES_FROM: usize = 192 << 10;
 
 /// How the weights of a cell are kept, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(crate) enum Storage {
     /// As they are.
     Full,
     /// As they are, though relaxed precision is wanted: one of them is beyond the range of half precision.
@@ -27,9 +27,9 @@ pub(super) enum Kept {
     FullFaster,
 }
 
-impl Kept {
+impl Storage {
     /// How the weights of a cell are kept, and the cell with these weights.
-    pub(super) fn choose(cell: &Cell, path: Path, precision: Precision) -> (Cow<'_, Cell>, Self) {
+    pub(crate) fn choose(cell: &PlannedCell, path: Path, precision: Precision) -> (Cow<'_, PlannedCell>, Self) {
         let as_it_is = Cow::Borrowed(cell);
         let weights = match precision {
             Precision::Full => return (as_it_is, Self::Full),
@@ -38,23 +38,18 @@ impl Kept {
         let Some(weights) = weights else {
             return (as_it_is, Self::Beyond);
         };
-        let kept = if !path.has_halves() {
+        let storage = if !path.has_halves() {
             Self::FullFaster
         } else if weights.recurrent_kernel.len() * size_of::<f32>() < HALVES_FROM {
             Self::Small
         } else {
             Self::Halves
         };
-        (
-            Cow::Owned(Cell {
-                weights,
-                cell: cell.cell.clone(),
-            }),
-            kept,
-        )
+        let cell = cell.cell.clone();
+        (Cow::Owned(PlannedCell { cell, weights }), storage)
     }
 
-    pub(super) fn format(self) -> Format {
+    pub(crate) fn format(self) -> Format {
         match self {
             Self::Halves => Format::Halves,
             Self::Full | Self::Beyond | Self::Small | Self::FullFaster => Format::Full,
@@ -62,7 +57,7 @@ impl Kept {
     }
 
     /// For `explain`.
-    pub(super) fn explain(self) -> &'static str {
+    pub(crate) fn explain(self) -> &'static str {
         match self {
             Self::Full => "weights in f32",
             Self::Beyond => "weights in f32, for one of them is beyond the range of f16",
