@@ -182,6 +182,12 @@ impl Adapter {
     /// Opens a device with all the limits that the adapter has, and of the optional features those that are used where they
     /// are.
     async fn request(&self) -> Result<Gpu> {
+        self.request_with(self.adapter.limits(), self.adapter.features() & USED_FEATURES)
+            .await
+    }
+
+    /// A device of its own with limits and features of the caller's.
+    pub(crate) async fn request_with(&self, limits: wgpu::Limits, features: wgpu::Features) -> Result<Gpu> {
         let info = self.adapter.get_info();
         let failed = |error: wgpu::RequestDeviceError| Error::Gpu {
             doing: "opening the device",
@@ -191,8 +197,8 @@ impl Adapter {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cellstate"),
-            required_limits: self.adapter.limits(),
-            required_features: self.adapter.features() & USED_FEATURES,
+            required_limits: limits,
+            required_features: features,
             ..Default::default()
         };
         let (device, queue) = self.adapter.request_device(&descriptor).await.map_err(failed)?;

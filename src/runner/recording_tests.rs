@@ -6,45 +6,34 @@
     reason = "tests fail by panicking"
 )]
 
+use std::sync::Arc;
+
 use ndarray::{Array2, Array3};
 
-use super::*;
 use crate::cpu::CpuModel;
+use crate::flow::{Flow, Input, Ran};
+use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::adapter::Adapter;
+use crate::gpu::recording::{Batch, Recording};
 use crate::gpu::sizes::{Keep, Sizes};
+use crate::gpu::workspace::Workspace;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::recent::Sized;
 use crate::settings::{Settings, Strategy};
+use crate::state::State;
 
-/// Every adapter, opened as an application does: on the floor, where parameters are in a uniform, and with immediates.
+/// Every adapter: on the floor, where parameters are in a uniform, and with all that it has, immediates among it.
 fn gpus() -> Vec<Gpu> {
-    let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends,
-        ..wgpu::InstanceDescriptor::new_without_display_handle_from_env()
-    });
     let mut gpus = Vec::new();
-    for adapter in pollster::block_on(instance.enumerate_adapters(backends)) {
-        for features in [wgpu::Features::empty(), wgpu::Features::IMMEDIATES] {
-            if !adapter.features().contains(features) {
-                continue;
-            }
-            let has_immediates = !features.is_empty();
-            let descriptor = wgpu::DeviceDescriptor {
-                required_features: features,
-                required_limits: wgpu::Limits {
-                    max_immediate_size: if has_immediates { 64 } else { 0 },
-                    ..wgpu::Limits::default()
-                },
-                ..Default::default()
-            };
-            let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-            let gpu = Gpu::from_wgpu(&adapter, &device, &queue).unwrap();
-            assert_eq!(gpu.has_immediates(), has_immediates);
-            gpus.push(gpu);
-        }
+    for adapter in pollster::block_on(Adapter::all()) {
+        let floor = adapter.request_with(wgpu::Limits::default(), wgpu::Features::empty());
+        let floor = pollster::block_on(floor).unwrap();
+        assert!(!floor.has_immediates());
+        gpus.extend([floor, pollster::block_on(adapter.open()).unwrap()]);
     }
     gpus
 }
@@ -191,7 +180,7 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
             let sizes = Sizes::new(&gpu, (model.plan(), &made.weights), size, keep).unwrap();
             totals.push(sizes.total());
             let before = gpu.counters().bytes();
-            let workspace = crate::gpu::workspace::Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();
+            let workspace = Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();
             assert_eq!(gpu.counters().bytes() - before, sizes.total());
             let mut workspace = Sized::new(size, workspace);
             // the second run finds in the shared buffers what the first one left there: no numbers
