@@ -3,6 +3,8 @@
 mod check;
 mod explain;
 mod memory;
+#[cfg(test)]
+mod recording_tests;
 mod section;
 mod tune;
 

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::model::GpuModel;
-use crate::gpu::stage::recurrence::Pieces;
+use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::strategy::choice::{Asked, choose};
 use crate::gpu::strategy::recurrence::{Recurrence, difference};
 use crate::gpu::strategy::tuned::Tuned;
@@ -77,7 +77,7 @@ impl GpuModel {
         let mut strategies = Vec::new();
         let pieces = sizes.stages.iter().filter_map(|stage| stage.pieces());
         for (named, pieces) in self.named().into_iter().zip(pieces) {
-            let size = (pieces.positions, pieces.steps);
+            let size = (pieces.positions(), pieces.steps);
             let choice = choose(&self.gpu, named.recurrence, self.asked, size);
             strategies.push(choice.strategy);
             lines.push(format!(
@@ -154,8 +154,9 @@ fn cut(recurrence: &Recurrence, strategy: Strategy, pieces: &Pieces) -> String {
         segment_steps,
         chunk_steps,
         steps,
-        positions,
+        ..
     } = *pieces;
+    let positions = pieces.positions();
     let segments = steps.div_ceil(segment_steps);
     // all segments but the last one are alike, and so are all chunks of a segment but its last one
     let of_segment = |steps: usize| {

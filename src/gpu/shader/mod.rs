@@ -5,10 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gpu::device::Gpu;
 use crate::gpu::device::turn::in_turn;
-#[cfg(test)]
-use crate::gpu::stage::{gather, input_projection, softmax};
-#[cfg(test)]
-use crate::gpu::strategy::{residency, solo, step, team};
 use crate::gpu::weights::Form;
 
 /// What all shaders share.
@@ -46,19 +42,6 @@ pub(crate) struct Shader {
     pub(crate) bindings: &'static [Binding],
     pub(crate) constants: &'static [&'static str],
 }
-
-/// Every shader there is, for the tests.
-#[cfg(test)]
-pub(crate) const ALL: [&Shader; 8] = [
-    &gather::SHADER,
-    &input_projection::SHADER,
-    &softmax::SHADER,
-    &step::SHADER,
-    &step::ROWWISE,
-    &solo::SHADER,
-    &team::SHADER,
-    &residency::SHADER,
-];
 
 /// How a shader declares its parameters, and how where they are immediates.
 const UNIFORM: &str = "@group(0) @binding(0) var<uniform> params";

@@ -14,6 +14,20 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
+use crate::gpu::stage::{gather, input_projection, softmax};
+use crate::gpu::strategy::{residency, solo, step, team};
+
+/// Every shader there is.
+const ALL: [&Shader; 8] = [
+    &gather::SHADER,
+    &input_projection::SHADER,
+    &softmax::SHADER,
+    &step::SHADER,
+    &step::ROWWISE,
+    &solo::SHADER,
+    &team::SHADER,
+    &residency::SHADER,
+];
 
 /// The portable floor, which every shader keeps to.
 const MOST_INVOCATIONS: u32 = 256;
@@ -39,7 +53,7 @@ fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
 fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
-        "Projection" => format!("{:?}", input_projection::Params::default()),
+        "Projection" => format!("{:?}", softmax::Params::default()),
         "Residency" => format!("{:?}", residency::Params::default()),
         "Solo" => format!("{:?}", solo::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),
@@ -288,7 +302,7 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
 /// The same for `recurrent_team`, and what probes for it holds as much.
 #[test]
 fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
-    use team::Shape;
+    use crate::gpu::strategy::team_shape::Shape;
     for (budget, in_software) in [(128, false), (2, true)] {
         for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
             let shape = Shape::of(units, budget, 256, in_software).unwrap();

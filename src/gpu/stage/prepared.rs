@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize, padded};
-use crate::gpu::stage::gather;
 use crate::gpu::stage::input_projection::{self, Projection};
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
@@ -33,7 +32,6 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Uploads the weights and makes the pipelines.
     pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wants_team: bool) -> Result<Self> {
-        gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let together = together(parts);
         let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
         for cells in &together {

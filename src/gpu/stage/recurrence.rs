@@ -1,9 +1,5 @@
 //! The recurrence: the cells that run together, from their projected rows to their final states, by one of the strategies.
-//!
-//! Its rows are cut over time twice: into *segments*, whose rows lie in one buffer, and these into *chunks*, whose rows are
-//! projected at once.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -14,51 +10,15 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::direction::{DirectionBuffers, read_state};
-use crate::gpu::stage::gather::{GatherBuffers, index_bytes, upload_list};
-use crate::gpu::stage::input_projection::{ProjectedInput, ProjectedTo};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
+use crate::gpu::stage::gather::GatherBuffers;
+use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
+use crate::gpu::stage::lists::index_bytes;
+use crate::gpu::stage::pieces::{GATE_BYTES, Pieces};
+use crate::gpu::stage::projected_input::{ProjectedInput, ProjectedTo};
 use crate::gpu::strategy::choice::choose;
-use crate::gpu::strategy::recurrence::{Chunk, Recurrence, RecurrenceGroups};
+use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::schedule::Schedule;
 use crate::state::State;
-
-/// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
-/// the GPU's cache, and need not be there for the whole sequence.
-const PROJECTED_BYTES: u64 = 64 << 20;
-
-/// The four gates of a unit as one vec4.
-pub(crate) const GATE_BYTES: u64 = 16;
-
-/// How a recurrence is cut over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pieces {
-    /// The steps of a segment and of a chunk, at most.
-    pub(crate) segment_steps: usize,
-    pub(crate) chunk_steps: usize,
-    /// The steps of a batch without a mask, and the sequences that run them.
-    pub(crate) steps: usize,
-    pub(crate) positions: usize,
-}
-
-impl Pieces {
-    fn of(sizer: &Sizer<'_>, steps: usize, [features, units, directions]: [usize; 3]) -> Self {
-        let batch = sizer.flow.batch.max(1) as u64;
-        let row = (directions * padded(units)) as u64 * VALUE;
-        let projected = (directions * units) as u64 * GATE_BYTES;
-        let gathered = padded(features) as u64 * VALUE;
-        let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch).max(1)).max(1) as usize;
-        let segment_steps = (most_steps(row, sizer.limit) - 1).clamp(1, steps.max(1));
-        let chunk_steps = most_steps(projected, sizer.limit.min(PROJECTED_BYTES))
-            .min(most_steps(gathered, sizer.limit))
-            .min(segment_steps);
-        Self {
-            segment_steps,
-            chunk_steps,
-            steps,
-            positions: if steps == 0 { 0 } else { sizer.flow.batch },
-        }
-    }
-}
 
 /// What a recurrence takes.
 #[derive(Debug)]
@@ -66,7 +26,6 @@ pub(crate) struct RecurrenceSize {
     /// The number of its first stage in the flow; the other direction is the next one.
     number: usize,
     schedule: usize,
-    batch: usize,
     /// For each direction its rows, its cell and what it reads.
     rows: Vec<RowsSize>,
     directions: Vec<(usize, Source)>,
@@ -97,7 +56,7 @@ impl RecurrenceSize {
         }
         let batch = sizer.flow.batch;
         let steps = *at(&sizer.flow.schedules, schedule)?;
-        let pieces = Pieces::of(sizer, steps, [features, units, directions.len()]);
+        let pieces = Pieces::of(sizer.limit, (batch, steps), [features, units, directions.len()]);
         let rows = |direction| RowsSize {
             recurrent: Some(RecurrentRows {
                 batch,
@@ -105,12 +64,11 @@ impl RecurrenceSize {
                 direction,
                 directions: directions.len(),
             }),
-            ..RowsSize::cut(units, padded(units), stage.rows, batch.max(1) * pieces.segment_steps)
+            ..RowsSize::cut(units, padded(units), stage.rows, pieces.segment_rows())
         };
         Ok(Self {
             number,
             schedule,
-            batch,
             rows: (0..directions.len()).map(rows).collect(),
             directions,
             entries: stage.rows,
@@ -129,7 +87,7 @@ impl RecurrenceSize {
 
     /// The bytes of h or c of one direction.
     fn state_bytes(&self) -> u64 {
-        (self.batch * padded(self.units)) as u64 * VALUE
+        (self.pieces.batch * padded(self.units)) as u64 * VALUE
     }
 
     fn direction(&self, maker: &Maker<'_>, direction: usize, cell_state: &wgpu::Buffer) -> Result<DirectionBuffers> {
@@ -172,12 +130,12 @@ impl StageSize for RecurrenceSize {
     }
 
     fn scratch(&self) -> Scratch {
-        let chunk_rows = (self.pieces.chunk_steps * self.batch) as u64;
+        let chunk_rows = (self.pieces.chunk_steps * self.pieces.batch) as u64;
         let team = self.recurrence.team.as_ref().ok();
         Scratch {
             gathered: chunk_rows * padded(self.features) as u64 * VALUE,
             projected: self.directions.len() as u64 * chunk_rows * self.units as u64 * GATE_BYTES,
-            exchange: team.map(|team| team.exchange_bytes(self.batch, self.pieces.steps)),
+            exchange: team.map(|team| team.exchange_bytes(self.pieces.batch, self.pieces.steps)),
         }
     }
 
@@ -185,7 +143,7 @@ impl StageSize for RecurrenceSize {
         let Pieces { steps, chunk_steps, .. } = self.pieces;
         let chunks = self.buffers() + steps.div_ceil(chunk_steps);
         let team = self.recurrence.team.as_ref().ok();
-        let launches = team.map_or(0, |team| chunks * team.dispatches(self.batch, chunk_steps));
+        let launches = team.map_or(0, |team| chunks * team.dispatches(self.pieces.batch, chunk_steps));
         // each direction is gathered, projected, and its final h gathered
         let others = chunks * (self.directions.len() + self.source_buffers) + self.directions.len() * self.buffers();
         steps.max(launches) + others
@@ -205,7 +163,7 @@ impl StageSize for RecurrenceSize {
         let rows = &at(&directions, 0)?.rows;
         Ok(Box::new(RecurrenceStage {
             number: self.number,
-            batch: self.batch,
+            hidden_pitch: rows.size.pitch(),
             pieces: self.pieces,
             is_fresh: maker.fresh.get(self.number).copied().unwrap_or(false),
             groups: rows.buffers.iter().map(group).collect(),
@@ -224,8 +182,9 @@ impl StageSize for RecurrenceSize {
 #[derive(Debug)]
 pub(crate) struct RecurrenceStage {
     number: usize,
-    batch: usize,
-    pub(crate) pieces: Pieces,
+    /// The rows of h from one direction to the next.
+    hidden_pitch: usize,
+    pieces: Pieces,
     /// Whether no earlier stage of a run has used the buffers of its rows.
     is_fresh: bool,
     directions: Vec<DirectionBuffers>,
@@ -237,30 +196,6 @@ pub(crate) struct RecurrenceStage {
 }
 
 impl RecurrenceStage {
-    /// What the strategies are told of some steps of a schedule.
-    pub(crate) fn chunk<'a>(&self, starts: &'a [u32], lengths: &'a [u32], steps: Range<usize>) -> Chunk<'a> {
-        let size = self.directions.first().map(|first| &first.rows.size);
-        Chunk {
-            starts,
-            lengths,
-            segment_step: steps.start / self.pieces.segment_steps * self.pieces.segment_steps,
-            steps,
-            batch: self.batch,
-            hidden_pitch: size.map_or(0, RowsSize::pitch),
-            projected_pitch: self.pieces.chunk_steps * self.batch,
-        }
-    }
-
-    /// Uploads where the steps of a batch without a mask begin, for a tuning.
-    pub(crate) fn upload_starts(&self, gpu: &Gpu, starts: &[u32]) {
-        upload_list(gpu, &self.starts, starts);
-    }
-
-    /// The bind groups of the first segment.
-    pub(crate) fn groups(&self) -> Result<&RecurrenceGroups> {
-        at(&self.groups, 0)
-    }
-
     /// For each direction its buffers, its schedule and its list in a run.
     fn in_run<'a>(&'a self, flow: &'a Flow) -> Result<Vec<(&'a DirectionBuffers, &'a Schedule, &'a Gather)>> {
         let number = |(direction, buffers)| match flow.stage(self.number + direction)? {
@@ -303,7 +238,11 @@ impl Stage for RecurrenceStage {
             }
             for first in steps.clone().step_by(self.pieces.chunk_steps) {
                 let steps = first..(first + self.pieces.chunk_steps).min(steps.end);
-                let chunk = self.chunk(schedule.offsets(), schedule.lengths(), steps.clone());
+                let chunk = self.pieces.chunk(
+                    (schedule.offsets(), schedule.lengths()),
+                    steps.clone(),
+                    self.hidden_pitch,
+                );
                 for (number, (buffers, schedule, input)) in directions.iter().enumerate() {
                     let to = ProjectedTo {
                         buffer: 0,
@@ -340,7 +279,13 @@ impl Stage for RecurrenceStage {
         Ok(())
     }
 
-    fn as_recurrence(&self) -> Option<&RecurrenceStage> {
-        Some(self)
+    fn tunable(&self) -> Option<Tunable<'_>> {
+        Some(Tunable {
+            recurrence: &self.recurrence,
+            pieces: &self.pieces,
+            hidden_pitch: self.hidden_pitch,
+            groups: self.groups.first()?,
+            starts: &self.starts,
+        })
     }
 }

@@ -11,7 +11,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped;
 use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::strategy::team::Shape;
+use crate::gpu::strategy::team_shape::Shape;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "residency",

@@ -9,7 +9,7 @@ use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Chunk};
+use crate::gpu::strategy::chunk::{Bound, Chunk};
 use crate::gpu::weights::{Form, is_rowwise};
 use crate::model::plan::PlannedCell as Cell;
 

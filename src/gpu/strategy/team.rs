@@ -7,12 +7,12 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{VALUE, padded};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::recurrence::{Bound, Chunk};
+use crate::gpu::strategy::chunk::{Bound, Chunk};
 use crate::gpu::strategy::residency::{self, Spin};
 use crate::gpu::strategy::solo::fits_axes;
+use crate::gpu::strategy::team_shape::Shape;
 use crate::gpu::weights::{Form, is_rowwise};
 use crate::model::plan::PlannedCell as Cell;
 
@@ -46,12 +46,6 @@ pub(crate) const SHADER: Shader = Shader {
 /// The positions of a team, the fewest first.
 const HEIGHTS: [usize; 4] = [1, 2, 4, 8];
 
-/// Rows of the recurrent kernel that an invocation of a GPU keeps in its registers, at most.
-const WEIGHTS: usize = 32;
-
-/// Invocations of a workgroup on a GPU, at most: with so many registers each, a core has room for few more.
-const INVOCATIONS: usize = 256;
-
 /// Words of `exchange` before those of the first step.
 const HEAD: usize = 4;
 
@@ -60,70 +54,6 @@ const EXCHANGE: usize = 1 << 20;
 
 /// Products of a workgroup in a launch, at most: no driver should take it for one that hangs.
 const LAUNCH: usize = 1 << 27;
-
-/// The bytes of the abort word, padded.
-const CONTROL_BYTES: u64 = 16;
-
-/// How a team is made up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Shape {
-    /// Workgroups of a team, and the units of each.
-    pub(crate) members: usize,
-    pub(crate) slice: usize,
-    /// Invocations of a part.
-    pub(crate) width: usize,
-    pub(crate) parts: usize,
-    /// Rows of the recurrent kernel of a part.
-    pub(crate) weights: usize,
-}
-
-impl Shape {
-    /// The team of the fewest workgroups that can keep the weights in registers. In software registers are memory anyway,
-    /// there the team is as large as may be and has a single part.
-    pub(crate) fn of(units: usize, budget: usize, most_invocations: usize, in_software: bool) -> Option<Self> {
-        let fitting = |members: &usize| {
-            let slice = units.div_ceil(*members);
-            let width = slice.next_multiple_of(8);
-            let most = if in_software { most_invocations } else { INVOCATIONS };
-            let parts = match in_software {
-                true => 1,
-                false => (most / width.max(1)).min(units.div_ceil(4)),
-            };
-            let weights = units.div_ceil(parts.max(1)).next_multiple_of(4);
-            let fits = width * parts.max(1) <= most && (in_software || weights <= WEIGHTS);
-            fits.then_some(Self {
-                members: units.div_ceil(slice.max(1)),
-                slice,
-                width,
-                parts: units.div_ceil(weights.max(1)),
-                weights,
-            })
-        };
-        if units == 0 || budget < 2 {
-            return None;
-        }
-        match in_software {
-            true => fitting(&budget),
-            false => (2..=budget).find_map(|members| fitting(&members)),
-        }
-    }
-
-    /// The bytes of workgroup memory for so many positions.
-    pub(crate) fn bytes(self, rows: usize) -> usize {
-        let tile = rows * self.parts * self.weights / 4;
-        let vectors = match self.parts {
-            1 => 2 * tile + 1,
-            parts => tile + parts * rows * self.width + 1,
-        };
-        // and two scalars, which WebGPU counts as 16 bytes each
-        vectors * 16 + 32
-    }
-
-    /// The constants that stand in the texts of both shaders of teams.
-    pub(crate) fn constants(self, rows: usize) -> [u32; 4] {
-        [rows, self.width, self.parts, self.weights].map(|size| size as u32)
-    }
-}
 
 /// The struct `Team` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -145,32 +75,6 @@ pub(crate) struct Params {
     first_team: u32,
     directions: u32,
     most_polls: u32,
-}
-
-/// What the teams of a workspace share: they run one launch after the other.
-#[derive(Debug)]
-pub(crate) struct TeamBuffers {
-    pub(crate) exchange: wgpu::Buffer,
-    pub(crate) control: wgpu::Buffer,
-    /// What the host reads of `control`.
-    pub(crate) staging: wgpu::Buffer,
-}
-
-impl TeamBuffers {
-    pub(crate) const READ_BYTES: u64 = CONTROL_BYTES;
-
-    pub(crate) fn make(gpu: &Gpu, exchange_bytes: u64) -> Self {
-        Self {
-            exchange: gpu.make_buffer("cellstate.exchange", exchange_bytes, Use::Storage),
-            control: gpu.make_buffer("cellstate.control", CONTROL_BYTES, Use::Storage),
-            staging: gpu.make_buffer("cellstate.control.staging", CONTROL_BYTES, Use::Readback),
-        }
-    }
-
-    /// The bytes of all of them.
-    pub(crate) fn bytes(exchange_bytes: u64) -> u64 {
-        buffer_bytes(exchange_bytes) + 2 * buffer_bytes(CONTROL_BYTES)
-    }
 }
 
 /// A bind group, and the buffer that is to be emptied before a launch.

@@ -15,6 +15,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::recurrence::Recurrence;
+use crate::gpu::strategy::team_shape::{INVOCATIONS, WEIGHTS};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;

@@ -6,20 +6,27 @@
     reason = "tests fail by panicking"
 )]
 
+use std::sync::Arc;
+
 use ndarray::{Array2, Array3};
 
-use super::*;
 use crate::cpu::CpuModel;
+use crate::flow::{Flow, Input, Ran};
+use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
+use crate::gpu::recording::{Batch, Recording};
 use crate::gpu::sizes::{Keep, Sizes};
+use crate::gpu::workspace::Workspace;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::recent::Sized;
 use crate::settings::{Settings, Strategy};
+use crate::state::State;
 
-/// Every adapter, opened as an application does: on the floor, where parameters are in a uniform, and with immediates.
+/// Every adapter: on the floor, where parameters are in a uniform, and with all that it has, immediates among it.
 fn gpus() -> Vec<Gpu> {
     let mut gpus = Vec::new();
     for adapter in pollster::block_on(Adapter::all()) {
@@ -182,7 +189,7 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
             let sizes = Sizes::new(&gpu, (model.plan(), &made.weights), size, keep).unwrap();
             totals.push(sizes.total());
             let before = gpu.counters().bytes();
-            let workspace = crate::gpu::workspace::Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();
+            let workspace = Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();
             assert_eq!(gpu.counters().bytes() - before, sizes.total());
             let mut workspace = Sized::new(size, workspace);
             // the second run finds in the shared buffers what the first one left there: no numbers
