@@ -12,6 +12,7 @@ use crate::layer::bidirectional::MergeMode;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
+use crate::model::paths::{direction_paths, inner_paths, paths};
 use crate::parameters::{Parameters, Role};
 
 /// A cell with its weights.
@@ -340,45 +341,6 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
         }
     }
     Ok(parameters)
-}
-
-/// The paths of the layers: the class in snake case, from the second of a class on with a number, as in Keras's weight files.
-pub(crate) fn paths(layers: &[Layer]) -> Vec<String> {
-    let names = layers.iter().map(|layer| snake_case(layer.class()));
-    let mut paths: Vec<String> = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for name in names {
-        let before = seen.iter().filter(|seen| **seen == name).count();
-        paths.push(match before {
-            0 => name.clone(),
-            number => format!("{name}_{number}"),
-        });
-        seen.push(name);
-    }
-    paths
-}
-
-/// `simple_rnn` for `SimpleRNN`, `rnn` for `RNN(StackedRNNCells)`: words begin at a capital behind a small letter.
-fn snake_case(class: &str) -> String {
-    let name = class.split('(').next().unwrap_or(class);
-    let mut snake = String::new();
-    let mut small_before = false;
-    for letter in name.chars() {
-        if letter.is_uppercase() && small_before {
-            snake.push('_');
-        }
-        small_before = letter.is_lowercase();
-        snake.extend(letter.to_lowercase());
-    }
-    snake
-}
-
-fn direction_paths(path: &str) -> [String; 2] {
-    ["forward_layer", "backward_layer"].map(|direction| format!("{path}/{direction}"))
-}
-
-fn inner_paths(path: &str) -> impl Iterator<Item = String> + '_ {
-    (0..).map(move |number: usize| format!("{path}/cells_{number}"))
 }
 
 fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f32>> {
