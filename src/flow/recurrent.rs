@@ -49,6 +49,33 @@ impl Builder<'_> {
         })
     }
 
+    /// The outputs of two directions as one: a row for each valid step, in the order of the forward schedule; or one for each
+    /// sequence, also for one without steps.
+    fn merged(
+        &mut self,
+        merge: MergeMode,
+        width: usize,
+        [forward, backward]: [Gather; 2],
+        steps: &[u32],
+        return_sequences: bool,
+    ) -> Result<Gather> {
+        let (forward, backward, index) = if return_sequences {
+            (picked(&forward, steps)?, picked(&backward, steps)?, forward.index)
+        } else {
+            let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
+            (forward, backward, sequences)
+        };
+        let stage = Stage::Merge {
+            merge,
+            forward,
+            backward,
+        };
+        Ok(Gather {
+            source: Source::Stage(self.push(stage, width)),
+            index,
+        })
+    }
+
     /// Two layers over the same input, one in each direction, and what becomes of their outputs.
     pub(super) fn bidirectional(
         &mut self,
@@ -90,31 +117,12 @@ impl Builder<'_> {
                 })
                 .collect());
         }
-        let [forward_gather, backward_gather] = gathers;
         let width = if merge == MergeMode::Concat {
             widths.iter().sum()
         } else {
             widths[0]
         };
-        // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
-        let (forward, backward, rows) = if return_sequences {
-            let forward = picked(&forward_gather, first.sources())?;
-            let backward = picked(&backward_gather, first.sources())?;
-            (forward, backward, forward_gather.index)
-        } else {
-            let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
-            (forward_gather, backward_gather, sequences)
-        };
-        let stage = Stage::Merge {
-            merge,
-            forward,
-            backward,
-        };
-        let stage = self.push(stage, width);
-        let gather = Gather {
-            source: Source::Stage(stage),
-            index: rows,
-        };
+        let gather = self.merged(merge, width, gathers, first.sources(), return_sequences)?;
         Ok(vec![View {
             gather,
             width,

@@ -187,21 +187,26 @@ impl Builder<'_> {
                     views.extend([first, second]);
                     return;
                 }
-                let width = match merge {
-                    MergeMode::Concat => first.width + second.width,
-                    _ => first.width,
-                };
-                let kind = StageKind::Merge {
-                    merge: *merge,
-                    forward: first.source,
-                    backward: second.source,
-                };
-                // a row for each sequence, even if it has no steps
-                let distinct = first.entries;
-                self.push(kind, distinct, width, View { distinct, ..first })
+                self.merged(*merge, first, second)
             }
         };
         views.push(made);
+    }
+
+    /// The outputs of two directions as one.
+    fn merged(&mut self, merge: MergeMode, first: View, second: View) -> View {
+        let width = match merge {
+            MergeMode::Concat => first.width + second.width,
+            _ => first.width,
+        };
+        let kind = StageKind::Merge {
+            merge,
+            forward: first.source,
+            backward: second.source,
+        };
+        // a row for each sequence, even if it has no steps
+        let distinct = first.entries;
+        self.push(kind, distinct, width, View { distinct, ..first })
     }
 
     /// A cell that runs over all steps of a view, and its rows at all steps.

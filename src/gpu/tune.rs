@@ -59,8 +59,8 @@ impl Seconds {
 }
 
 impl GpuModel {
-    /// Measures every strategy that a recurrence can be run by, over whatever the buffers hold, and remembers the fastest, in the tuning file too
-    /// if one is named.
+    /// Measures every strategy that a recurrence can be run by, over whatever the buffers hold, and remembers the fastest, in the
+    /// tuning file too if one is named.
     pub(crate) async fn tune(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let size = (batch, time_steps);
         let sizes = self.sizes(size)?;
@@ -101,9 +101,21 @@ impl GpuModel {
             layers.push(layer);
         }
         self.keep_workspace(workspace, size);
+        self.remember(answers, &layers)?;
+        let asked = self.asked.strategy.map(|(strategy, by)| {
+            format!("{by} asks for the strategy {strategy}, which is taken whatever was measured")
+        });
+        let nothing = layers
+            .is_empty()
+            .then(|| "there is no recurrent layer with a step to run".to_owned());
+        Ok(Tuning::new(layers, nothing.or(asked)))
+    }
+
+    /// Remembers the answers of layers, in the tuning file too if one is named.
+    fn remember(&self, answers: Vec<(Key, Strategy)>, layers: &[TunedLayer]) -> Result<()> {
         // a choice of one is none, and without a clock nothing was measured
         let mut measured: Vec<(Key, Strategy)> = Vec::new();
-        for ((key, strategy), layer) in answers.into_iter().zip(&layers) {
+        for ((key, strategy), layer) in answers.into_iter().zip(layers) {
             if !layer.candidates.is_empty() && !measured.iter().any(|(known, _)| *known == key) {
                 self.gpu.shared::<Tuned>().remember(key.clone(), strategy);
                 measured.push((key, strategy));
@@ -117,13 +129,7 @@ impl GpuModel {
                 &measured,
             )?;
         }
-        let asked = self.asked.strategy.map(|(strategy, by)| {
-            format!("{by} asks for the strategy {strategy}, which is taken whatever was measured")
-        });
-        let nothing = layers
-            .is_empty()
-            .then(|| "there is no recurrent layer with a step to run".to_owned());
-        Ok(Tuning::new(layers, nothing.or(asked)))
+        Ok(())
     }
 
     async fn tune_layer(&self, bench: Bench<'_>, named: Named<'_>) -> Result<TunedLayer> {
