@@ -49,33 +49,6 @@ impl Builder<'_> {
         })
     }
 
-    /// The outputs of two directions as one: a row for each valid step, in the order of the forward schedule; or one for each
-    /// sequence, also for one without steps.
-    fn merged(
-        &mut self,
-        merge: MergeMode,
-        width: usize,
-        [forward, backward]: [Gather; 2],
-        steps: &[u32],
-        return_sequences: bool,
-    ) -> Result<Gather> {
-        let (forward, backward, index) = if return_sequences {
-            (picked(&forward, steps)?, picked(&backward, steps)?, forward.index)
-        } else {
-            let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
-            (forward, backward, sequences)
-        };
-        let stage = Stage::Merge {
-            merge,
-            forward,
-            backward,
-        };
-        Ok(Gather {
-            source: Source::Stage(self.push(stage, width)),
-            index,
-        })
-    }
-
     /// Two layers over the same input, one in each direction, and what becomes of their outputs.
     pub(super) fn bidirectional(
         &mut self,
@@ -117,19 +90,52 @@ impl Builder<'_> {
                 })
                 .collect());
         }
-        let width = if merge == MergeMode::Concat {
-            widths.iter().sum()
-        } else {
-            widths[0]
-        };
-        let gather = self.merged(merge, width, gathers, first.sources(), return_sequences)?;
-        Ok(vec![View {
-            gather,
-            width,
+        let view = View {
+            width: match merge {
+                MergeMode::Concat => widths.iter().sum(),
+                _ => widths[0],
+            },
             sequences: return_sequences,
             mask,
             mask_number,
-        }])
+            gather: Gather {
+                source: Source::Input,
+                index: Vec::new(),
+            },
+        };
+        Ok(vec![self.merged(merge, gathers, &first, view)?])
+    }
+
+    /// One merged row for each valid step, in the order of the forward schedule, or one for each sequence. `view` is what comes
+    /// out, but for its rows.
+    fn merged(
+        &mut self,
+        merge: MergeMode,
+        [forward, backward]: [Gather; 2],
+        first: &Schedule,
+        view: View,
+    ) -> Result<View> {
+        let (forward, backward, index) = match view.sequences {
+            true => {
+                let picked = [picked(&forward, first.sources())?, picked(&backward, first.sources())?];
+                let [of_forward, of_backward] = picked;
+                (of_forward, of_backward, forward.index)
+            }
+            false => {
+                let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
+                (forward, backward, sequences)
+            }
+        };
+        let stage = Stage::Merge {
+            merge,
+            forward,
+            backward,
+        };
+        let source = Source::Stage(self.push(stage, view.width));
+        Ok(View {
+            gather: Gather { source, index },
+            ..view
+        })
     }
 
     fn direction(

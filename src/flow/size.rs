@@ -182,19 +182,18 @@ impl Builder<'_> {
                 options,
             } => {
                 let sides = [*forward, *backward].map(|cell| self.cell(cell, view));
-                let [first, second] = sides.map(|side| self.shown(side, options.return_sequences));
+                let sides = sides.map(|side| self.shown(side, options.return_sequences));
                 if *merge == MergeMode::Separate {
-                    views.extend([first, second]);
+                    views.extend(sides);
                     return;
                 }
-                self.merged(*merge, first, second)
+                self.merged(*merge, sides)
             }
         };
         views.push(made);
     }
 
-    /// The outputs of two directions as one.
-    fn merged(&mut self, merge: MergeMode, first: View, second: View) -> View {
+    fn merged(&mut self, merge: MergeMode, [first, second]: [View; 2]) -> View {
         let width = match merge {
             MergeMode::Concat => first.width + second.width,
             _ => first.width,

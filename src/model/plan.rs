@@ -9,6 +9,8 @@ use crate::cell::{Cell, CellWeights, Rule};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
@@ -197,17 +199,7 @@ impl Plan {
             Layer::Masking(masking) => Operation::Masking {
                 mask_value: masking.mask_value(),
             },
-            Layer::Embedding(embedding) => {
-                let table = matrix(parameters, path, Role::Embeddings)?;
-                self.tables.push(match table.is_standard_layout() {
-                    true => table,
-                    false => table.as_standard_layout().into_owned().into_shared(),
-                });
-                Operation::Embedding {
-                    table: self.tables.len() - 1,
-                    mask_zero: embedding.masks_zero(),
-                }
-            }
+            Layer::Embedding(embedding) => self.embedding(embedding, path, parameters)?,
             Layer::Recurrent(layer) => Operation::Recurrent {
                 cells: vec![self.cell(layer, path, parameters)?],
                 options: layer.options(),
@@ -229,19 +221,7 @@ impl Plan {
                     options: layer.forward().options(),
                 }
             }
-            Layer::Dense(dense) => {
-                let bias = optional(parameters, path, Role::Bias).map(|bias| row(&bias));
-                self.denses.push(PlannedDense {
-                    weights: DenseWeights {
-                        kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
-                        bias,
-                    },
-                    activation: dense.activation_kind().checked()?,
-                });
-                Operation::Dense {
-                    dense: self.denses.len() - 1,
-                }
-            }
+            Layer::Dense(dense) => self.dense(dense, path, parameters)?,
             Layer::RepeatVector(repeat) => Operation::RepeatVector { time_steps: repeat.n() },
         };
         self.returned_states = match &operation {
@@ -258,6 +238,31 @@ impl Plan {
         };
         self.operations.push(operation);
         Ok(())
+    }
+
+    fn embedding(&mut self, layer: &Embedding, path: &str, parameters: &Parameters) -> Result<Operation> {
+        let table = matrix(parameters, path, Role::Embeddings)?;
+        self.tables.push(match table.is_standard_layout() {
+            true => table,
+            false => table.as_standard_layout().into_owned().into_shared(),
+        });
+        Ok(Operation::Embedding {
+            table: self.tables.len() - 1,
+            mask_zero: layer.masks_zero(),
+        })
+    }
+
+    fn dense(&mut self, layer: &Dense, path: &str, parameters: &Parameters) -> Result<Operation> {
+        self.denses.push(PlannedDense {
+            weights: DenseWeights {
+                kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
+                bias: optional(parameters, path, Role::Bias).map(|bias| row(&bias)),
+            },
+            activation: layer.activation_kind().checked()?,
+        });
+        Ok(Operation::Dense {
+            dense: self.denses.len() - 1,
+        })
     }
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
