@@ -1,6 +1,13 @@
 //! The recurrence: the strategies that can run it, and the choice among them.
+//!
+//! A strategy is a file here, a shader, a line in [`list::ALL`] and a name in [`Strategy`](crate::settings::Strategy).
 
 pub(crate) mod choice;
+pub(crate) mod chunk;
+pub(crate) mod entry;
+pub(crate) mod exchange;
+pub(crate) mod launch;
+pub(crate) mod list;
 pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;
