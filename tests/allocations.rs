@@ -1,4 +1,5 @@
-//! The second run of a batch on the CPU path allocates what the caller gets, and nothing more.
+//! The second run of a batch on the CPU path allocates what the caller gets, and nothing more; and the questions what a batch
+//! would take on a GPU are answered without its lists.
 //!
 //! An allocator counts. What the caller gets is named for each model, with its bytes; every other allocation is a failure.
 //! The one thing besides is rayon's: a layer that is split over threads is handed to them through a queue, which takes a
@@ -14,10 +15,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use cellstate::{Bidirectional, Dense, Device, Embedding, Lstm, Model, Sequences, StackedRnnCells};
 use ndarray::{Array2, Array3};
 use rayon::ThreadPoolBuilder;
+
+#[path = "support/devices.rs"]
+mod devices;
 
 struct Counting;
 
@@ -178,6 +183,7 @@ fn the_second_run_allocates_what_the_caller_gets() {
     rayon_takes_a_block_for_63_layers();
     masks_are_remembered();
     memory_is_given_back();
+    questions_about_memory_take_none();
 }
 
 fn second_run(case: &Case, threads: usize) {
@@ -276,4 +282,37 @@ fn memory_is_given_back() {
         "{} of {rows} bytes are still there",
         live() - before
     );
+}
+
+/// How much memory a batch would take is a formula: no lists of its steps are made to answer that.
+fn questions_about_memory_take_none() {
+    for device in devices::devices().iter().filter(|device| device.gpu().is_some()) {
+        for case in cases() {
+            let runner = case.model.on(device).unwrap();
+            for (batch, time_steps) in [(1000, 30_000), (1, 1), (30_000, 1000)] {
+                let ask = || {
+                    (
+                        runner.gpu_memory(batch, time_steps),
+                        runner.explain(batch, time_steps).map(drop),
+                    )
+                };
+                let _ = ask(); // what the first call of anything makes
+                let start = Instant::now();
+                let (bytes, answers) = allocated(ask);
+                // an unlucky thread may lose its processor, so the time is a hundred times what a formula takes
+                assert!(
+                    start.elapsed() < Duration::from_millis(20),
+                    "{}: {:?}",
+                    case.name,
+                    start.elapsed()
+                );
+                assert!(bytes.iter().sum::<usize>() < 1 << 20, "{}: {bytes:?}", case.name);
+                println!(
+                    "{}, {batch}, {time_steps}: {:?}, {answers:?}",
+                    case.name,
+                    start.elapsed()
+                );
+            }
+        }
+    }
 }

@@ -242,3 +242,7 @@ impl Builder<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "size_tests.rs"]
+mod tests;

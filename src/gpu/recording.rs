@@ -150,3 +150,7 @@ impl Recording {
         self.workspace
     }
 }
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -7,12 +7,14 @@ use crate::gpu::commands::record_bytes;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
+use crate::gpu::stage::direction::ScheduleLists;
 use crate::gpu::stage::gather::index_bytes;
 use crate::gpu::stage::prepared::Prepared;
-use crate::gpu::stage::recurrence::{GATE_BYTES, ScheduleLists};
+use crate::gpu::stage::recurrence::GATE_BYTES;
 use crate::gpu::stage::{Scratch, Sizer, StageSize};
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::model::plan::Plan;
+use crate::schedule::check_steps;
 
 /// What a workspace keeps until the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Sizes {
         keep: Keep,
     ) -> Result<Self> {
         check_uncut(gpu.largest_binding(), parts, prepared, batch, time_steps)?;
+        check_steps(batch, time_steps)?;
         let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(parts, batch, time_steps), keep);
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));

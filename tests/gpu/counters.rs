@@ -89,3 +89,25 @@ fn models_share_pipelines() {
         assert_eq!(opened.made()[2], first);
     }
 }
+
+/// One large batch does not hold the GPU's memory for ever: after sixteen small ones its buffers are made anew.
+#[test]
+fn a_large_workspace_is_given_up_after_small_runs() {
+    for adapter in adapters() {
+        for kind in kinds(3, 5).into_iter().take(3) {
+            let opened = open(&adapter, floor());
+            let (gpu, cpu) = (kind.on(&opened.device), kind.on(&Device::cpu()));
+            let run = |batch, time_steps| check(&kind.name, &gpu, &cpu, &kind.batch(batch, time_steps, 1));
+            run(1, 2); // small runs have a small workspace of their own
+            run(20, 12);
+            (0..15).for_each(|_| drop(run(1, 2)));
+            let before = opened.made();
+            run(20, 12);
+            assert_eq!(opened.made(), before, "{}: it was given up too early", kind.name);
+            (0..16).for_each(|_| drop(run(1, 2)));
+            assert_eq!(opened.made(), before, "{}: a small run makes nothing", kind.name);
+            run(20, 12);
+            assert!(opened.made()[0] > before[0], "{}: it was not given up", kind.name);
+        }
+    }
+}

@@ -11,7 +11,7 @@ use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
 use crate::gpu::stage::gather::index_bytes;
 use crate::gpu::stage::input_projection::{ProjectedInput, ProjectedTo, Projection};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at};
 
 /// What a Dense layer takes.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl DenseSize {
             entries: stage.rows,
             input,
             source,
-            weights: Arc::clone(sizer.prepared.denses.get(dense).ok_or_else(defect)?),
+            weights: Arc::clone(at(&sizer.prepared.denses, dense)?),
         })
     }
 }

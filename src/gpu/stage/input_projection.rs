@@ -15,7 +15,7 @@ use crate::gpu::rows::{Rows, padded};
 use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
 use crate::gpu::stage::gather::{GatherBuffers, Target, neighbours};
 use crate::gpu::stage::softmax::Softmax;
-use crate::gpu::stage::{Maker, Run, defect};
+use crate::gpu::stage::{Maker, Run, at, defect};
 use crate::gpu::weights::Form;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -279,7 +279,7 @@ impl ProjectedInput {
         (input, rows): (&Gather, Range<usize>),
         to: ProjectedTo,
     ) -> Result<()> {
-        let groups = self.groups.get(to.buffer).ok_or_else(defect)?;
+        let groups = at(&self.groups, to.buffer)?;
         let held = run.held(input.source)?;
         let entries = input.index.get(rows.clone()).ok_or_else(defect)?;
         let size = self.gather.source();

@@ -4,6 +4,7 @@
 //! any number of runs. The recurrence is one stage for both directions of a layer, where one shader can run both.
 
 pub(crate) mod dense;
+pub(crate) mod direction;
 pub(crate) mod gather;
 pub(crate) mod input_projection;
 pub(crate) mod merge;
@@ -25,10 +26,11 @@ use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::team::TeamBuffers;
 use crate::state::State;
 use dense::DenseSize;
+use direction::ScheduleLists;
 use merge::MergeSize;
 use place::PlaceSize;
 use prepared::Prepared;
-use recurrence::{Pieces, RecurrenceSize, RecurrenceStage, ScheduleLists};
+use recurrence::{Pieces, RecurrenceSize, RecurrenceStage};
 
 /// What a stage takes in a workspace.
 pub(crate) trait StageSize: Debug {
@@ -145,11 +147,10 @@ impl Sizer<'_> {
     /// How the rows of a source lie.
     pub(crate) fn source(&self, source: Source) -> Result<&RowsSize> {
         match source {
-            Source::Input => Some(&self.input),
-            Source::Table(table) => self.prepared.tables.get(table).map(|table| &table.size),
-            Source::Stage(stage) => self.stages.get(stage),
+            Source::Input => Ok(&self.input),
+            Source::Table(table) => Ok(&at(&self.prepared.tables, table)?.size),
+            Source::Stage(stage) => at(&self.stages, stage),
         }
-        .ok_or_else(defect)
     }
 }
 
@@ -173,11 +174,10 @@ impl Maker<'_> {
     /// The rows of a source.
     pub(crate) fn source(&self, source: Source) -> Result<&Rows> {
         match source {
-            Source::Input => Some(self.input),
-            Source::Table(table) => self.prepared.tables.get(table),
-            Source::Stage(stage) => self.rows.get(stage),
+            Source::Input => Ok(self.input),
+            Source::Table(table) => at(&self.prepared.tables, table),
+            Source::Stage(stage) => at(self.rows, stage),
         }
-        .ok_or_else(defect)
     }
 }
 
@@ -199,14 +199,17 @@ pub(crate) struct Run<'a> {
 impl Run<'_> {
     /// Which rows each buffer of a source holds in this run.
     pub(crate) fn held(&self, source: Source) -> Result<&[Range<usize>]> {
-        match source {
-            Source::Input => Some(&self.input),
-            Source::Table(table) => self.tables.get(table),
-            Source::Stage(stage) => self.stages.get(stage),
-        }
-        .map(Vec::as_slice)
-        .ok_or_else(defect)
+        Ok(match source {
+            Source::Input => &self.input,
+            Source::Table(table) => at(&self.tables, table)?,
+            Source::Stage(stage) => at(&self.stages, stage)?,
+        })
     }
+}
+
+/// What a list has at this number. It always has something there: the sizes, the flow and the weights come from one model.
+pub(crate) fn at<T>(list: &[T], number: usize) -> Result<&T> {
+    list.get(number).ok_or_else(defect)
 }
 
 /// Cannot happen: the sizes, the flow and the weights come from the same model.

@@ -10,7 +10,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
 
 /// What an output takes.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Place {
 
 impl PlaceSize {
     pub(crate) fn new(sizer: &Sizer<'_>, number: usize) -> Result<Self> {
-        let output = *sizer.flow.outputs.get(number).ok_or_else(defect)?;
+        let output = *at(&sizer.flow.outputs, number)?;
         Ok(Self {
             number,
             output,
@@ -78,7 +78,7 @@ impl StageSize for PlaceSize {
 
 impl Place {
     fn placed<'a>(&self, flow: &'a Flow) -> Result<&'a Placed> {
-        flow.outputs.get(self.number).ok_or_else(defect)
+        at(&flow.outputs, self.number)
     }
 }
 

@@ -6,18 +6,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ndarray::ArrayView2;
-
 use crate::error::Result;
 use crate::flow::size::{StageKind, StageSize as FlowStageSize};
-use crate::flow::{Flow, Gather, NONE, Ran, Source, Stage as FlowStage};
+use crate::flow::{Flow, Gather, Ran, Source, Stage as FlowStage};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
-use crate::gpu::rows::{RecurrentRows, Rows, RowsSize, VALUE, padded, rows_of, segments};
-use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes, make_list, upload_list};
+use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
+use crate::gpu::stage::direction::{DirectionBuffers, read_state};
+use crate::gpu::stage::gather::{GatherBuffers, index_bytes, upload_list};
 use crate::gpu::stage::input_projection::{ProjectedInput, ProjectedTo};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
 use crate::gpu::strategy::choice::choose;
 use crate::gpu::strategy::recurrence::{Chunk, Recurrence, RecurrenceGroups};
 use crate::schedule::Schedule;
@@ -61,34 +60,6 @@ impl Pieces {
     }
 }
 
-/// The lists of a schedule, which all recurrences that run by it share.
-#[derive(Debug)]
-pub(crate) struct ScheduleLists {
-    /// For each step the row of position 0, and one more for the end.
-    starts: wgpu::Buffer,
-    /// For each sequence the row after which it is finished.
-    last_rows: wgpu::Buffer,
-}
-
-impl ScheduleLists {
-    pub(crate) fn make(gpu: &Gpu, batch: usize, steps: usize) -> Self {
-        Self {
-            starts: make_list(gpu, "starts", steps + 1),
-            last_rows: make_list(gpu, "last_rows", batch),
-        }
-    }
-
-    /// The bytes of both.
-    pub(crate) fn bytes(batch: usize, steps: usize) -> u64 {
-        buffer_bytes(index_bytes(steps + 1)) + buffer_bytes(index_bytes(batch))
-    }
-
-    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) {
-        upload_list(gpu, &self.starts, schedule.offsets());
-        upload_list(gpu, &self.last_rows, &last_rows(schedule));
-    }
-}
-
 /// What a recurrence takes.
 #[derive(Debug)]
 pub(crate) struct RecurrenceSize {
@@ -125,7 +96,7 @@ impl RecurrenceSize {
             directions.push((cell, input));
         }
         let batch = sizer.flow.batch;
-        let steps = sizer.flow.schedules.get(schedule).copied().ok_or_else(defect)?;
+        let steps = *at(&sizer.flow.schedules, schedule)?;
         let pieces = Pieces::of(sizer, steps, [features, units, directions.len()]);
         let rows = |direction| RowsSize {
             recurrent: Some(RecurrentRows {
@@ -164,12 +135,12 @@ impl RecurrenceSize {
     fn direction(&self, maker: &Maker<'_>, direction: usize, cell_state: &wgpu::Buffer) -> Result<DirectionBuffers> {
         let gpu = maker.gpu;
         let rows = maker.source(Source::Stage(self.number + direction))?.clone();
-        let &(cell, input) = self.directions.get(direction).ok_or_else(defect)?;
+        let &(cell, input) = at(&self.directions, direction)?;
         let source = maker.source(input)?;
-        let weights = maker.prepared.projections.get(cell).ok_or_else(defect)?;
+        let weights = at(&maker.prepared.projections, cell)?;
         let projected = std::slice::from_ref(maker.projected);
         let hidden = gpu.make_buffer("cellstate.state", self.state_bytes(), Use::Storage);
-        let lists = maker.schedules.get(self.schedule).ok_or_else(defect)?;
+        let lists = at(maker.schedules, self.schedule)?;
         let target = std::slice::from_ref(&hidden);
         Ok(DirectionBuffers {
             cell,
@@ -226,12 +197,12 @@ impl StageSize for RecurrenceSize {
         let directions: Vec<DirectionBuffers> = (0..self.directions.len())
             .map(|direction| self.direction(maker, direction, &cell_state))
             .collect::<Result<_>>()?;
-        let starts = &maker.schedules.get(self.schedule).ok_or_else(defect)?.starts;
+        let starts = &at(maker.schedules, self.schedule)?.starts;
         let group = |hidden| {
             let buffers = [maker.projected, hidden, &cell_state, starts];
             self.recurrence.groups(maker.gpu, maker.params, buffers, maker.team)
         };
-        let rows = &directions.first().ok_or_else(defect)?.rows;
+        let rows = &at(&directions, 0)?.rows;
         Ok(Box::new(RecurrenceStage {
             number: self.number,
             batch: self.batch,
@@ -265,81 +236,6 @@ pub(crate) struct RecurrenceStage {
     starts: wgpu::Buffer,
 }
 
-/// The buffers of one direction.
-#[derive(Debug)]
-struct DirectionBuffers {
-    cell: usize,
-    input: ProjectedInput,
-    rows: Rows,
-    /// h before the first step, by position of the schedule; in the end the final h, by sequence. (batch, padded units)
-    hidden: wgpu::Buffer,
-    finals: GatherBuffers,
-    /// c by position of the schedule, (batch, padded units); from byte `cell_start` on.
-    cell_state: wgpu::Buffer,
-    cell_start: u64,
-    /// What the host reads: the final h, then the final c.
-    staging: wgpu::Buffer,
-}
-
-impl DirectionBuffers {
-    /// The bytes of h or c of so many sequences.
-    fn state_bytes(&self, batch: usize) -> u64 {
-        batch as u64 * self.rows.size.row_bytes()
-    }
-
-    /// The states before the first step: those that were uploaded, or zeros.
-    fn begin(&self, commands: &mut Commands, batch: usize, has_states: bool, is_fresh: bool) -> Result<()> {
-        let bytes = self.state_bytes(batch);
-        let rows = self.rows.buffers.first().ok_or_else(defect)?;
-        let start = self.rows.size.states_row() as u64 * self.rows.size.row_bytes();
-        if !has_states {
-            commands
-                .first
-                .clear(&self.cell_state, self.cell_start..self.cell_start + bytes);
-        }
-        // what stands before all dispatches ends no pass
-        let copies = if is_fresh {
-            &mut commands.first
-        } else {
-            &mut commands.list
-        };
-        match has_states {
-            true => copies.copy(&self.hidden, 0..bytes, rows, start),
-            false => copies.clear(rows, start..start + bytes),
-        }
-        Ok(())
-    }
-
-    /// Copies h of the last step of the segment before to where the one from `step` on begins.
-    fn carry_hidden(&self, commands: &mut Commands, segment: usize, schedule: &Schedule, step: usize) -> Result<()> {
-        let (Some(before), Some(recurrent)) = (segment.checked_sub(1), self.rows.size.recurrent) else {
-            return Ok(()); // the first segment begins with the initial state
-        };
-        let buffer = |number| self.rows.buffers.get(number).ok_or_else(defect);
-        let size = &self.rows.size;
-        let start = |step| schedule.rows_of(step).start;
-        let row = size.first_row() + start(step - 1) - start(step - recurrent.segment_steps);
-        let bytes = |row: usize| row as u64 * size.row_bytes();
-        let wanted = bytes(row)..bytes(row + schedule.active(step));
-        let target = buffer(segment)?;
-        commands
-            .list
-            .copy(buffer(before)?, wanted, target, bytes(size.states_row()));
-        Ok(())
-    }
-
-    /// Copies the final h, by sequence, and the final c, by position, to where the host reads them.
-    fn end(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>]) {
-        let size = &self.rows.size;
-        let bytes = self.state_bytes(batch);
-        self.finals
-            .record(commands, 0..batch, held, 0, Target::rows(size.width, size.stride));
-        commands.last.copy(&self.hidden, 0..bytes, &self.staging, 0);
-        let cell = self.cell_start..self.cell_start + bytes;
-        commands.last.copy(&self.cell_state, cell, &self.staging, bytes);
-    }
-}
-
 impl RecurrenceStage {
     /// What the strategies are told of some steps of a schedule.
     pub(crate) fn chunk<'a>(&self, starts: &'a [u32], lengths: &'a [u32], steps: Range<usize>) -> Chunk<'a> {
@@ -362,7 +258,7 @@ impl RecurrenceStage {
 
     /// The bind groups of the first segment.
     pub(crate) fn groups(&self) -> Result<&RecurrenceGroups> {
-        self.groups.first().ok_or_else(defect)
+        at(&self.groups, 0)
     }
 
     /// For each direction its buffers, its schedule and its list in a run.
@@ -385,17 +281,8 @@ impl Stage for RecurrenceStage {
 
     fn upload_states(&self, gpu: &Gpu, flow: &Flow, states: &[State]) -> Result<()> {
         for (buffers, schedule, _) in self.in_run(flow)? {
-            let state = states.get(buffers.cell).ok_or_else(defect)?;
-            let write = |buffer: &wgpu::Buffer, start, values: ArrayView2<'_, f32>| {
-                let packed = by_position(schedule, values);
-                gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
-            };
-            write(&buffers.hidden, 0, state.hidden());
-            write(
-                &buffers.cell_state,
-                buffers.cell_start,
-                state.cell().ok_or_else(defect)?,
-            );
+            let state = at(states, buffers.cell)?;
+            buffers.upload_state(gpu, schedule, state);
         }
         Ok(())
     }
@@ -403,14 +290,14 @@ impl Stage for RecurrenceStage {
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
         let directions = self.in_run(run.flow)?;
         // the directions differ in the order of time, and in nothing else that their schedules say
-        let &(_, schedule, _) = directions.first().ok_or_else(defect)?;
+        let &(_, schedule, _) = at(&directions, 0)?;
         for (buffers, _, _) in &directions {
             buffers.begin(commands, run.flow.batch, run.has_states, self.is_fresh)?;
         }
         let size = (schedule.active(0), schedule.steps());
         let strategy = choose(run.gpu, &self.recurrence, run.asked, size).strategy;
         for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
-            let groups = self.groups.get(segment).ok_or_else(defect)?;
+            let groups = at(&self.groups, segment)?;
             for (buffers, _, _) in &directions {
                 buffers.carry_hidden(commands, segment, schedule, steps.start)?;
             }
@@ -440,9 +327,7 @@ impl Stage for RecurrenceStage {
 
     fn wanted(&self, flow: &Flow, wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
         let wanted = self.directions.iter().filter(|_| wants_states);
-        Ok(wanted
-            .map(|buffers| (&buffers.staging, 2 * buffers.state_bytes(flow.batch)))
-            .collect())
+        Ok(wanted.map(|buffers| buffers.wanted(flow.batch)).collect())
     }
 
     fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Vec<f32>>, ran: &mut Ran) -> Result<()> {
@@ -457,49 +342,5 @@ impl Stage for RecurrenceStage {
 
     fn as_recurrence(&self) -> Option<&RecurrenceStage> {
         Some(self)
-    }
-}
-
-/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
-fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
-    let stride = padded(state.ncols());
-    let mut packed = vec![0.0; schedule.batch() * stride];
-    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
-        let row = state.row(sequence as usize);
-        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
-    }
-    packed
-}
-
-/// For each sequence the row after which it is finished.
-fn last_rows(schedule: &Schedule) -> Vec<u32> {
-    let mut rows = vec![NONE; schedule.batch()];
-    for (position, &sequence) in schedule.order().iter().enumerate() {
-        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
-            *entry = row as u32;
-        }
-    }
-    rows
-}
-
-/// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
-/// keeps the state that it had.
-fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
-    let stride = padded(state.hidden().ncols()).max(1);
-    let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
-    let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
-    let positions = schedule
-        .order()
-        .iter()
-        .zip(schedule.lengths())
-        .zip(cell_state.chunks_exact(stride));
-    for ((&sequence, &length), cell_state) in positions {
-        let sequence = sequence as usize;
-        if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
-            for (array, values) in state.arrays_mut().zip([*hidden, cell_state]) {
-                let row = array.row_mut(sequence).into_iter().zip(values);
-                row.for_each(|(value, &new)| *value = new);
-            }
-        }
     }
 }

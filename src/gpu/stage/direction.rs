@@ -1,0 +1,181 @@
+//! One direction of a recurrence: its buffers, and the states in which it begins and ends.
+
+use std::ops::Range;
+
+use ndarray::ArrayView2;
+
+use crate::error::Result;
+use crate::flow::NONE;
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::buffer_bytes;
+use crate::gpu::rows::{Rows, padded};
+use crate::gpu::stage::at;
+use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes, make_list, upload_list};
+use crate::gpu::stage::input_projection::ProjectedInput;
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// The lists of a schedule, which all recurrences that run by it share.
+#[derive(Debug)]
+pub(crate) struct ScheduleLists {
+    /// For each step the row of position 0, and one more for the end.
+    pub(crate) starts: wgpu::Buffer,
+    /// For each sequence the row after which it is finished.
+    pub(crate) last_rows: wgpu::Buffer,
+}
+
+impl ScheduleLists {
+    pub(crate) fn make(gpu: &Gpu, batch: usize, steps: usize) -> Self {
+        Self {
+            starts: make_list(gpu, "starts", steps + 1),
+            last_rows: make_list(gpu, "last_rows", batch),
+        }
+    }
+
+    /// The bytes of both.
+    pub(crate) fn bytes(batch: usize, steps: usize) -> u64 {
+        buffer_bytes(index_bytes(steps + 1)) + buffer_bytes(index_bytes(batch))
+    }
+
+    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) {
+        upload_list(gpu, &self.starts, schedule.offsets());
+        upload_list(gpu, &self.last_rows, &last_rows(schedule));
+    }
+}
+
+/// The buffers of one direction.
+#[derive(Debug)]
+pub(crate) struct DirectionBuffers {
+    pub(crate) cell: usize,
+    pub(crate) input: ProjectedInput,
+    pub(crate) rows: Rows,
+    /// h before the first step, by position of the schedule; in the end the final h, by sequence. (batch, padded units)
+    pub(crate) hidden: wgpu::Buffer,
+    pub(crate) finals: GatherBuffers,
+    /// c by position of the schedule, (batch, padded units); from byte `cell_start` on.
+    pub(crate) cell_state: wgpu::Buffer,
+    pub(crate) cell_start: u64,
+    /// What the host reads: the final h, then the final c.
+    pub(crate) staging: wgpu::Buffer,
+}
+
+impl DirectionBuffers {
+    /// The bytes of h or c of so many sequences.
+    fn state_bytes(&self, batch: usize) -> u64 {
+        batch as u64 * self.rows.size.row_bytes()
+    }
+
+    /// Uploads the state from which it begins.
+    pub(crate) fn upload_state(&self, gpu: &Gpu, schedule: &Schedule, state: &State) {
+        let starts = [(&self.hidden, 0), (&self.cell_state, self.cell_start)];
+        for ((buffer, start), values) in starts.into_iter().zip(state.arrays()) {
+            let packed = by_position(schedule, values.view());
+            gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
+        }
+    }
+
+    /// What the host reads of the final state of so many sequences.
+    pub(crate) fn wanted(&self, batch: usize) -> (&wgpu::Buffer, u64) {
+        (&self.staging, 2 * self.state_bytes(batch))
+    }
+
+    /// The states before the first step: those that were uploaded, or zeros.
+    pub(crate) fn begin(&self, commands: &mut Commands, batch: usize, has_states: bool, is_fresh: bool) -> Result<()> {
+        let bytes = self.state_bytes(batch);
+        let rows = at(&self.rows.buffers, 0)?;
+        let start = self.rows.size.states_row() as u64 * self.rows.size.row_bytes();
+        if !has_states {
+            commands
+                .first
+                .clear(&self.cell_state, self.cell_start..self.cell_start + bytes);
+        }
+        // what stands before all dispatches ends no pass
+        let copies = if is_fresh {
+            &mut commands.first
+        } else {
+            &mut commands.list
+        };
+        match has_states {
+            true => copies.copy(&self.hidden, 0..bytes, rows, start),
+            false => copies.clear(rows, start..start + bytes),
+        }
+        Ok(())
+    }
+
+    /// Copies h of the last step of the segment before to where the one from `step` on begins.
+    pub(crate) fn carry_hidden(
+        &self,
+        commands: &mut Commands,
+        segment: usize,
+        schedule: &Schedule,
+        step: usize,
+    ) -> Result<()> {
+        let (Some(before), Some(recurrent)) = (segment.checked_sub(1), self.rows.size.recurrent) else {
+            return Ok(()); // the first segment begins with the initial state
+        };
+        let size = &self.rows.size;
+        let start = |step| schedule.rows_of(step).start;
+        let row = size.first_row() + start(step - 1) - start(step - recurrent.segment_steps);
+        let bytes = |row: usize| row as u64 * size.row_bytes();
+        let wanted = bytes(row)..bytes(row + schedule.active(step));
+        let (source, target) = (at(&self.rows.buffers, before)?, at(&self.rows.buffers, segment)?);
+        commands.list.copy(source, wanted, target, bytes(size.states_row()));
+        Ok(())
+    }
+
+    /// Copies the final h, by sequence, and the final c, by position, to where the host reads them.
+    pub(crate) fn end(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>]) {
+        let size = &self.rows.size;
+        let bytes = self.state_bytes(batch);
+        self.finals
+            .record(commands, 0..batch, held, 0, Target::rows(size.width, size.stride));
+        commands.last.copy(&self.hidden, 0..bytes, &self.staging, 0);
+        let cell = self.cell_start..self.cell_start + bytes;
+        commands.last.copy(&self.cell_state, cell, &self.staging, bytes);
+    }
+}
+
+/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
+fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
+    let stride = padded(state.ncols());
+    let mut packed = vec![0.0; schedule.batch() * stride];
+    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
+        let row = state.row(sequence as usize);
+        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
+    }
+    packed
+}
+
+/// For each sequence the row after which it is finished.
+fn last_rows(schedule: &Schedule) -> Vec<u32> {
+    let mut rows = vec![NONE; schedule.batch()];
+    for (position, &sequence) in schedule.order().iter().enumerate() {
+        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
+            *entry = row as u32;
+        }
+    }
+    rows
+}
+
+/// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
+/// keeps the state that it had.
+pub(crate) fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
+    let stride = padded(state.hidden().ncols()).max(1);
+    let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
+    let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
+    let positions = schedule
+        .order()
+        .iter()
+        .zip(schedule.lengths())
+        .zip(cell_state.chunks_exact(stride));
+    for ((&sequence, &length), cell_state) in positions {
+        let sequence = sequence as usize;
+        if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
+            for (array, values) in state.arrays_mut().zip([*hidden, cell_state]) {
+                let row = array.row_mut(sequence).into_iter().zip(values);
+                row.for_each(|(value, &new)| *value = new);
+            }
+        }
+    }
+}
