@@ -10,9 +10,9 @@ use crate::gpu::rows::{RowsSize, VALUE, padded};
 use crate::gpu::stage::direction::ScheduleLists;
 use crate::gpu::stage::gather::index_bytes;
 use crate::gpu::stage::prepared::Prepared;
-use crate::gpu::stage::recurrence::GATE_BYTES;
 use crate::gpu::stage::{Scratch, Sizer, StageSize};
-use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::weights::projected_width;
 use crate::model::plan::Plan;
 use crate::schedule::check_steps;
 
@@ -127,7 +127,7 @@ impl Sizes {
             schedules.sum(),
             buffer_bytes(self.scratch.gathered),
             buffer_bytes(self.scratch.projected),
-            self.scratch.exchange.map_or(0, TeamBuffers::bytes),
+            self.scratch.exchange.map_or(0, ExchangeBuffers::bytes),
             buffer_bytes(self.params),
         ]
         .iter()
@@ -209,11 +209,10 @@ fn check_uncut(limit: u64, parts: &Plan, prepared: &Prepared, batch: usize, time
     // the smallest segment is one step: the states before it, and the rows that it makes
     let steps = parts.cells.iter().enumerate().map(|(number, cell)| {
         let directions = prepared.directions(number) as u64;
-        let row = directions * padded(cell.units()) as u64 * VALUE;
+        let row = directions * padded(cell.output()) as u64 * VALUE;
         let gathered = padded(cell.features()) as u64 * VALUE;
-        (directions * cell.units() as u64 * GATE_BYTES)
-            .max(gathered)
-            .max(2 * row)
+        let projected = directions * projected_width(&cell.cell) as u64 * VALUE;
+        projected.max(gathered).max(2 * row)
     });
     let step = u128::from(steps.max().unwrap_or(0));
     // one more entry than steps: where the last one ends

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::cell::{Cell, CellWeights};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
-use crate::half_precision::{from_half_bits, half_bits};
 use crate::gpu::rows::padded;
+use crate::half_precision::{from_half_bits, half_bits};
 use crate::model::plan::PlannedCell;
 use crate::settings::Precision;
 

@@ -14,7 +14,7 @@ use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::stage::recurrence::RecurrenceStage;
 use crate::gpu::stage::{Maker, Run, Stage, defect};
 use crate::gpu::strategy::choice::Asked;
-use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
 
 /// Everything that a batch of one size needs on the GPU besides the weights. One recording at a time uses it.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Workspace {
     rows: Vec<Rows>,
     pub(crate) stages: Vec<Box<dyn Stage>>,
     pub(crate) schedules: Vec<ScheduleLists>,
-    pub(crate) team: Option<TeamBuffers>,
+    pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
@@ -52,7 +52,7 @@ impl Workspace {
         let schedules: Vec<ScheduleLists> = (sizes.schedules.iter())
             .map(|&steps| ScheduleLists::make(gpu, sizes.batch, steps))
             .collect();
-        let team = sizes.scratch.exchange.map(|bytes| TeamBuffers::make(gpu, bytes));
+        let exchange = sizes.scratch.exchange.map(|bytes| ExchangeBuffers::make(gpu, bytes));
         let maker = Maker {
             gpu,
             prepared,
@@ -63,7 +63,7 @@ impl Workspace {
             schedules: &schedules,
             gathered: &storage("cellstate.gathered", sizes.scratch.gathered),
             projected: &storage("cellstate.projected", sizes.scratch.projected),
-            team: team.as_ref(),
+            exchange: exchange.as_ref(),
         };
         let stages = sizes.stages.iter().map(|size| size.make(&maker));
         let stages = stages.collect::<Result<_>>()?;
@@ -73,7 +73,7 @@ impl Workspace {
             input,
             rows,
             schedules,
-            team,
+            exchange,
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
             lists_of: Weak::new(),
         })

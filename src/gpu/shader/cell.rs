@@ -43,7 +43,10 @@ impl CellText {
             ("HAS_UNIT_WEIGHTS", cell.has_unit_parameters().into()),
             ("MULTIPLIES_RESET", cell.multiplies_reset().into()),
             ("HAS_PROJECTION", cell.has_projection().into()),
-            ("HAS_ROWS", activations.iter().any(|&one| Activation::is_rowwise(one)).into()),
+            (
+                "HAS_ROWS",
+                activations.iter().any(|&one| Activation::is_rowwise(one)).into(),
+            ),
             ("HAS_CLIP", clip.is_some().into()),
             ("CLIP", clip.unwrap_or(0.0).to_bits()),
         ];

@@ -71,9 +71,10 @@ impl Shader {
     /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates; and with the constants of the
     /// shader and of its cell, `const NAME: u32 = …`, set in it: a compiler that knows a size or an option makes better code.
     pub(crate) fn text(&self, immediates: bool, variant: &Variant) -> String {
-        let lanes = variant.cell.as_ref().map_or(4, |cell| cell.lanes);
+        let cell = variant.cell.as_ref().filter(|_| self.runs_cell);
+        let lanes = cell.map_or(4, |cell| cell.lanes);
         let mut text = format!("{SHARED}{}", variant.form.text(lanes));
-        for part in variant.cell.iter().flat_map(|cell| [UNIT, cell.source]) {
+        for part in cell.iter().flat_map(|cell| [UNIT, cell.source]) {
             text.push_str(part);
         }
         self.shared.iter().for_each(|part| text.push_str(part));
@@ -82,7 +83,7 @@ impl Shader {
             text = text.replace(UNIFORM, IMMEDIATE);
         }
         let own = self.constants.iter().copied().zip(variant.constants.iter().copied());
-        let of_cell = variant.cell.iter().flat_map(|cell| cell.constants.iter().copied());
+        let of_cell = cell.iter().flat_map(|cell| cell.constants.iter().copied());
         for (name, value) in own.chain(of_cell) {
             let declared = declaration(name);
             if let Some((before, after)) = text.split_once(&declared) {

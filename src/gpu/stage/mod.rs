@@ -23,7 +23,7 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::strategy::choice::Asked;
-use crate::gpu::strategy::team::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::state::State;
 use dense::DenseSize;
 use direction::ScheduleLists;
@@ -65,7 +65,7 @@ pub(crate) struct Scratch {
     pub(crate) gathered: u64,
     /// projected rows,
     pub(crate) projected: u64,
-    /// and what the workgroups of teams hand each other, if there are teams.
+    /// and what workgroups hand each other, if some do.
     pub(crate) exchange: Option<u64>,
 }
 
@@ -167,7 +167,7 @@ pub(crate) struct Maker<'a> {
     pub(crate) schedules: &'a [ScheduleLists],
     pub(crate) gathered: &'a wgpu::Buffer,
     pub(crate) projected: &'a wgpu::Buffer,
-    pub(crate) team: Option<&'a TeamBuffers>,
+    pub(crate) exchange: Option<&'a ExchangeBuffers>,
 }
 
 impl Maker<'_> {

@@ -145,13 +145,16 @@ impl Recurrence {
 
     /// The bytes that workgroups hand each other in a workspace for (batch, time_steps), if some do.
     pub(crate) fn exchange_bytes(&self, batch: usize, time_steps: usize) -> Option<u64> {
-        let bytes = self.ready().filter_map(|(_, ready)| ready.exchange_bytes(batch, time_steps));
+        let bytes = self
+            .ready()
+            .filter_map(|(_, ready)| ready.exchange_bytes(batch, time_steps));
         bytes.max()
     }
 
     /// The dispatches for so many steps of at most so many positions by a strategy.
     pub(crate) fn dispatches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
-        self.named(strategy).map_or(0, |ready| ready.dispatches(positions, steps))
+        self.named(strategy)
+            .map_or(0, |ready| ready.dispatches(positions, steps))
     }
 
     /// Runs steps by a strategy that [`can`](Self::can) run them.

@@ -132,7 +132,12 @@ impl RecurrentSolo {
         let workgroup = workgroup(units, lanes, most_invocations, in_software)?;
         let bytes = |rows| bytes(workgroup, rows, lanes);
         let heights = workgroup.heights(gpu, SHADER.bindings.len(), (&HEIGHTS, bytes))?;
-        let pipeline = |rows: usize| (rows, gpu.pipeline_for(&SHADER, cells.variant(&workgroup.constants(rows))));
+        let pipeline = |rows: usize| {
+            (
+                rows,
+                gpu.pipeline_for(&SHADER, cells.variant(&workgroup.constants(rows))),
+            )
+        };
         let pipelines: Vec<_> = heights.into_iter().map(pipeline).collect();
         Ok(Self {
             lowest: pipelines.last().cloned().ok_or("a workgroup has no position")?,
