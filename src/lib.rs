@@ -38,6 +38,7 @@ pub use layer::initializer::Initializer;
 pub use layer::lstm::{Lstm, LstmWeights};
 pub use layer::masking::Masking;
 pub use layer::recurrent::{Recurrent, RecurrentOptions};
+pub use layer::repeat_vector::RepeatVector;
 pub use layer::simple_rnn::{SimpleRnn, SimpleRnnWeights};
 pub use layer::stacked::StackedRnnCells;
 pub use layer::weights::DenseWeights;

@@ -1,6 +1,6 @@
 //! Allocating arrays and lists whose size comes from an argument, without aborting the program.
 
-use ndarray::{Array, ArrayView, Dimension};
+use ndarray::{Array, ArrayView, Dim, Dimension};
 
 use crate::{Error, Result};
 
@@ -42,9 +42,9 @@ pub(crate) const STEPS: Purpose = Purpose {
     repair: "run fewer sequences at once, or a long series in pieces with Runner::run_from",
 };
 
-/// What a run computes in: on the CPU the rows of all stages.
+/// What a run computes in: on the CPU the rows of all stages, for a GPU those that are uploaded.
 pub(crate) const RUN: Purpose = Purpose {
-    what: "the rows of a run on the CPU",
+    what: "the rows of a run",
     repair: STEPS.repair,
 };
 
@@ -69,6 +69,12 @@ impl Purpose {
         let mut list = self.list(length)?;
         list.resize(length, entry);
         Ok(list)
+    }
+
+    /// `length` zeros, whose memory comes zeroed from the system.
+    pub(crate) fn zeros<T: Clone + Default>(self, length: usize) -> Result<Vec<T>> {
+        let zeros = zeros(self.what, Dim([length]), self.repair)?;
+        Ok(zeros.into_raw_vec_and_offset().0)
     }
 
     /// What an iterator gives that knows its length.
@@ -115,7 +121,7 @@ impl Purpose {
 #[allow(clippy::unwrap_used, reason = "a test that cannot build its input has failed")]
 mod tests {
     use super::*;
-    use ndarray::{Dim, array};
+    use ndarray::array;
 
     #[test]
     fn small_lists_are_made_and_impossible_ones_are_errors() {

@@ -3,19 +3,16 @@
 mod check;
 mod explain;
 mod memory;
+mod section;
 mod tune;
 
 use std::sync::Arc;
 
 pub use explain::Explanation;
 
-use crate::cpu::CpuModel;
 use crate::device::Device;
 use crate::error::Result;
-use crate::flow::{Flow, Flows, Input};
-use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
-use crate::gpu::recording::Batch;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -25,12 +22,13 @@ use crate::layer::recurrent::Recurrent;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::plan::Plan;
+use crate::model::plan::PlannedCell;
 use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
 use crate::state::States;
+use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
@@ -60,18 +58,10 @@ use crate::state::States;
 /// ```
 #[derive(Debug)]
 pub struct Runner {
-    plan: Arc<Plan>,
-    prepared: Prepared,
+    sections: Vec<Section>,
     device: Device,
     /// What outputs say of the device.
     name: Arc<str>,
-    flows: Flows,
-}
-
-#[derive(Debug)]
-enum Prepared {
-    Cpu(CpuModel),
-    Gpu(Box<GpuModel>),
 }
 
 impl Model {
@@ -133,20 +123,14 @@ impl Model {
     ///
     /// As [`Model::on_with`].
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
-        let plan = Arc::clone(self.plan());
         let name: Arc<str> = device.name().into();
         settings.check_for(&name, device.gpu().is_some())?;
-        let prepared = match device {
-            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(&plan), settings, Arc::clone(&name))?),
-            Device::Gpu(gpu) => {
-                let model = GpuModel::new(gpu.clone(), Arc::clone(&plan), settings).await?;
-                Prepared::Gpu(Box::new(model))
-            }
-        };
+        let mut sections = Vec::with_capacity(self.plans().len());
+        for plan in self.plans() {
+            sections.push(Section::new(plan, device, settings, &name).await?);
+        }
         Ok(Runner {
-            flows: Flows::new(&plan),
-            plan,
-            prepared,
+            sections,
             device: device.clone(),
             name,
         })
@@ -287,46 +271,23 @@ impl Runner {
     /// Runs a batch, from zeros where there are no states, and leaves the final states there.
     async fn run_states(&self, sequences: &Sequences<'_>, states: Option<&mut States>) -> Result<Output> {
         let input = self.check_input(sequences)?;
-        if let Prepared::Gpu(model) = &self.prepared {
-            model.check_size(input.size())?;
-        }
         let mask = sequences.mask().map(|mask| mask.view());
-        let flow = self.flows.flow(&self.plan, input, mask)?;
-        match &self.prepared {
-            Prepared::Cpu(model) => model.run(&flow, input, states.map(|states| &mut **states)),
-            Prepared::Gpu(model) => self.run_on_gpu(model, &flow, input, states).await,
+        match self.sections.as_slice() {
+            [section] => section.run(input, mask, states.map(|states| &mut **states)).await,
+            sections => {
+                let mut finals = states.as_deref().map(|states| states.to_vec());
+                let output = run_sections(sections, input, mask, finals.as_deref_mut()).await?;
+                if let Some((states, finals)) = states.zip(finals) {
+                    *states = States::new(finals);
+                }
+                Ok(output)
+            }
         }
     }
 
-    async fn run_on_gpu(
-        &self,
-        model: &GpuModel,
-        flow: &Arc<Flow>,
-        input: Input<'_>,
-        states: Option<&mut States>,
-    ) -> Result<Output> {
-        let ran = model
-            .run(Batch {
-                flow,
-                input,
-                states: states.as_deref().map(|states| &**states),
-                wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
-            })
-            .await?;
-        let mut outputs = ran.outputs.into_iter();
-        let returned = self.plan.returned_states.iter();
-        let output = Output {
-            values: outputs.next().unwrap_or_default(),
-            backward: outputs.next(),
-            states: returned.filter_map(|&cell| ran.states.get(cell).cloned()).collect(),
-            device: Arc::clone(&self.name),
-            rows_run: ran.rows_run,
-            timing: ran.timing,
-        };
-        if let Some(states) = states {
-            *states = States::new(ran.states);
-        }
-        Ok(output)
+    /// The cells of all sections.
+    fn cells(&self) -> impl Iterator<Item = &PlannedCell> {
+        self.sections.iter().flat_map(|section| &section.plan.cells)
     }
 
     /// The GPU that it runs on; `None` on the CPU.

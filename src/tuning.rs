@@ -65,6 +65,12 @@ impl Tuning {
         Self { layers, note }
     }
 
+    /// Adds what was measured of another section of the same model.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.layers.extend(other.layers);
+        self.note = self.note.take().or(other.note);
+    }
+
     /// One entry for each LSTM, in the order in which they run; one for both directions that run together.
     ///
     /// ```

@@ -173,6 +173,7 @@ fn cases() -> Vec<Case> {
 // One test: another one's allocations would be counted too.
 #[test]
 fn the_second_run_allocates_what_the_caller_gets() {
+    questions_about_memory_take_none();
     for threads in [1, 2, 5] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         for case in cases() {
@@ -183,7 +184,6 @@ fn the_second_run_allocates_what_the_caller_gets() {
     rayon_takes_a_block_for_63_layers();
     masks_are_remembered();
     memory_is_given_back();
-    questions_about_memory_take_none();
 }
 
 fn second_run(case: &Case, threads: usize) {

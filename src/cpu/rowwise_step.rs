@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::memory::{self, RUN};
 use crate::model::plan::PlannedCell as Cell;
 
+/// A hand whose steps have run, with c of its sequences and how many rows were run.
+type Finished<'a> = (Hand<'a>, (Array2<f32>, usize));
+
 /// Runs a schedule from h and c of each sequence, (batch, units) each, and leaves c there; h of every row goes to `outputs`.
 /// Gives how many rows were run.
 pub(super) fn run(
@@ -36,7 +39,7 @@ pub(super) fn run(
         let hand = Hand { reading, first, hands };
         Ok((hand, run_hand(cell, hand, begin, outputs)?))
     };
-    let finals: Result<Vec<(Hand<'_>, (Array2<f32>, usize))>> = match hands {
+    let finals: Result<Vec<Finished<'_>>> = match hands {
         1 => dealt_outputs.into_iter().enumerate().map(run).collect(),
         _ => dealt_outputs.into_par_iter().enumerate().map(run).collect(),
     };

@@ -1,10 +1,9 @@
 //! Rows that stages read, wherever they lie.
 
-use ndarray::Dim;
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::memory::{self, OUTPUT};
+use crate::memory::OUTPUT;
 
 /// Rows of one width, one after another, read by their numbers.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +61,7 @@ impl<'a> Source<'a> {
                 .for_each(|&number| rows.extend_from_slice(self.row(number)));
             return Ok(rows);
         }
-        let (mut rows, _) = memory::zeros(OUTPUT.what, Dim([length]), OUTPUT.repair)?.into_raw_vec_and_offset();
+        let mut rows = OUTPUT.zeros(length)?;
         rows.par_chunks_mut(ROWS_PER_TASK * self.width)
             .zip(index.par_chunks(ROWS_PER_TASK))
             .for_each(|(rows, index)| {

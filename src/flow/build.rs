@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::memory::STEPS;
 use crate::model::plan::{Operation, Plan};
 use crate::schedule::{Direction, Schedule, check_steps};
-use crate::sequences::Sequences;
 
 /// The output of a layer as the next one sees it.
 #[derive(Clone, Debug)]
@@ -69,10 +68,10 @@ impl Flow {
             let Some(view) = views.pop() else { break };
             views = builder.apply(position, operation, view, input)?;
         }
-        let mut flow = builder.flow;
+        let (mut flow, steps_out) = (builder.flow, builder.time_steps);
         for view in views {
             let shape = match view.sequences {
-                true => vec![batch, time_steps, view.width],
+                true => vec![batch, steps_out, view.width],
                 false => vec![batch, view.width],
             };
             flow.outputs.push(Placed {
@@ -122,7 +121,8 @@ impl Flow {
 impl Builder<'_> {
     fn apply(&mut self, position: usize, operation: &Operation, view: View, input: Input<'_>) -> Result<Vec<View>> {
         Ok(match operation {
-            Operation::Masking { mask_value } => vec![masking(position, *mask_value, view, input)?],
+            Operation::Masking { mask_value } => vec![self.masking(position, *mask_value, view, input)?],
+            Operation::RepeatVector { time_steps } => vec![self.repeat(position, *time_steps, &view)?],
             Operation::Embedding { table, mask_zero } => {
                 vec![self.embedding(position, (*table, *mask_zero), view, input)?]
             }
@@ -246,20 +246,4 @@ impl Builder<'_> {
     pub(super) fn units(&self, cell: usize) -> usize {
         self.parts.cells.get(cell).map_or(0, |cell| cell.output())
     }
-}
-
-/// Masks the steps whose values all equal `mask_value`, and sets them to zero, as Keras's Masking does.
-fn masking(position: usize, mask_value: f32, mut view: View, input: Input<'_>) -> Result<View> {
-    view.mask_number = position + 1;
-    if let Input::Values(values) = input {
-        let masked = Sequences::from(values).with_mask_value(mask_value)?;
-        let mask = masked.mask().map(|mask| STEPS.copied(&mask.view())).transpose()?;
-        for (entry, &valid) in view.gather.index.iter_mut().zip(mask.iter().flatten()) {
-            if !valid {
-                *entry = NONE;
-            }
-        }
-        view.mask = mask;
-    }
-    Ok(view)
 }

@@ -8,6 +8,7 @@
 
 mod build;
 mod kept;
+mod masking;
 mod recurrent;
 pub(crate) mod size;
 

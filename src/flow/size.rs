@@ -140,6 +140,14 @@ impl Builder<'_> {
                 mask: number + 1,
                 ..view
             },
+            Operation::RepeatVector { time_steps } => {
+                self.time_steps = *time_steps;
+                View {
+                    entries: self.batch.saturating_mul(*time_steps),
+                    mask: number + 1,
+                    ..view
+                }
+            }
             Operation::Embedding { table, mask_zero } => {
                 let (input_dim, width) = self.parts.tables.get(*table).map_or((0, 0), |table| table.dim());
                 View {
@@ -211,7 +219,7 @@ impl Builder<'_> {
             input: view.source,
             schedule,
         };
-        let rows = self.batch * self.time_steps;
+        let rows = self.batch.saturating_mul(self.time_steps);
         let width = self.parts.cells.get(cell).map_or(0, |cell| cell.output());
         self.push(kind, rows, width, View { distinct: rows, ..view })
     }

@@ -62,7 +62,7 @@ impl GpuModel {
                         }
                     }
                 }
-                Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
+                _ => {}
             }
         }
         named

@@ -88,7 +88,7 @@ impl GpuModel {
     /// Whether the GPU can run a batch of this size: asked before lists are made of its steps, where those are not small.
     pub(crate) fn check_size(&self, (batch, time_steps): (usize, usize)) -> Result<()> {
         const SMALL: usize = 1 << 16;
-        match batch.saturating_mul(time_steps) <= SMALL {
+        match batch.saturating_mul(self.parts.most_steps(time_steps)) <= SMALL {
             true => Ok(()),
             false => self.sizes((batch, time_steps)).map(|_| ()),
         }

@@ -60,8 +60,9 @@ impl Sizes {
         (batch, time_steps): (usize, usize),
         keep: Keep,
     ) -> Result<Self> {
-        check_uncut(gpu.largest_binding(), parts, prepared, batch, time_steps)?;
-        check_steps(batch, time_steps)?;
+        let most_steps = parts.most_steps(time_steps);
+        check_uncut(gpu.largest_binding(), parts, prepared, batch, most_steps)?;
+        check_steps(batch, most_steps)?;
         let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(parts, batch, time_steps), keep);
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));

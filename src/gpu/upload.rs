@@ -7,6 +7,7 @@ use crate::flow::Flow;
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::defect;
+use crate::memory::RUN;
 
 /// Uploads the rows of the input that are read. Padding is not among them.
 pub(crate) fn upload_input(gpu: &Gpu, rows: &Rows, flow: &Flow, values: ArrayView3<'_, f32>) -> Result<()> {
@@ -14,7 +15,7 @@ pub(crate) fn upload_input(gpu: &Gpu, rows: &Rows, flow: &Flow, values: ArrayVie
     let size = &rows.size;
     for (buffer, held) in rows.buffers.iter().zip(size.held(flow.input_steps.len())) {
         let steps = flow.input_steps.get(held).ok_or_else(defect)?;
-        let mut packed = vec![0.0_f32; steps.len() * size.stride];
+        let mut packed = RUN.zeros::<f32>(steps.len() * size.stride)?;
         for (packed, &step) in packed.chunks_exact_mut(size.stride.max(1)).zip(steps) {
             let (sequence, time_step) = (step as usize / time_steps, step as usize % time_steps);
             let row = values.index_axis(Axis(0), sequence);

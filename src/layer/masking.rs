@@ -5,8 +5,11 @@
 /// A step counts if **any** feature differs from `mask_value` (−0 equals 0, NaN differs from everything). The mask
 /// travels to the layers behind, and the steps that do not count are set to zero. It replaces a mask that the
 /// [`Sequences`](crate::Sequences) brought along, as in Keras: what they had masked counts again unless it equals
-/// `mask_value`, NaN included. In a model it stands first, before any layer that
-/// computes. With a single feature a true reading of `mask_value` is masked too: take a value that cannot occur.
+/// `mask_value`, NaN included. With a single feature a true reading of `mask_value` is masked too: take a value that cannot
+/// occur.
+///
+/// It may stand anywhere in a model, or alone. Behind a layer that computes it looks at what that one gives: the model is then
+/// run in two sections, and the host reads the values in between.
 ///
 /// ```
 /// use cellstate::{Device, Lstm, Masking, Model, Sequences};

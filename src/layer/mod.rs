@@ -9,8 +9,10 @@ pub(crate) mod initializer;
 pub(crate) mod lstm;
 pub(crate) mod masking;
 pub(crate) mod recurrent;
+pub(crate) mod repeat_vector;
+pub(crate) mod shape;
 pub(crate) mod simple_rnn;
-mod size;
+pub(crate) mod size;
 pub(crate) mod stacked;
 pub(crate) mod weights;
 
@@ -19,6 +21,7 @@ use dense::Dense;
 use embedding::Embedding;
 use masking::Masking;
 use recurrent::Recurrent;
+use repeat_vector::RepeatVector;
 use stacked::StackedRnnCells;
 
 /// One layer of a [`Model`](crate::Model). Each kind becomes one with [`From`], so that
@@ -48,6 +51,8 @@ pub enum Layer {
     Bidirectional(Bidirectional),
     /// Several cells that run as one layer.
     StackedRnnCells(StackedRnnCells),
+    /// The last output, at every one of some time steps.
+    RepeatVector(RepeatVector),
     /// A matrix product, a bias and an activation on every step.
     Dense(Dense),
 }
@@ -67,6 +72,7 @@ impl Layer {
             Self::Recurrent(layer) => layer.class(),
             Self::Bidirectional(_) => "Bidirectional",
             Self::StackedRnnCells(_) => "RNN(StackedRNNCells)",
+            Self::RepeatVector(_) => "RepeatVector",
             Self::Dense(_) => "Dense",
         }
     }
@@ -81,7 +87,7 @@ impl Layer {
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         match self {
-            Self::Masking(_) => 0,
+            Self::Masking(_) | Self::RepeatVector(_) => 0,
             Self::Embedding(layer) => layer.parameter_count(),
             Self::Recurrent(layer) => layer.parameter_count(),
             Self::Bidirectional(layer) => layer
@@ -107,4 +113,12 @@ macro_rules! layer_from {
     )*};
 }
 
-layer_from!(Masking, Embedding, Recurrent, Bidirectional, StackedRnnCells, Dense);
+layer_from!(
+    Masking,
+    Embedding,
+    Recurrent,
+    Bidirectional,
+    StackedRnnCells,
+    RepeatVector,
+    Dense
+);

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 /// A size of a layer has to be at least one and small enough for the GPU's 32-bit numbers.
-pub(super) fn check_size(argument: &str, value: usize) -> Result<()> {
+pub(crate) fn check_size(argument: &str, value: usize) -> Result<()> {
     const LARGEST: usize = 1 << 23;
     if (1..=LARGEST).contains(&value) {
         return Ok(());

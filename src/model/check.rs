@@ -3,21 +3,12 @@
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
+use crate::layer::recurrent::Recurrent;
+use crate::layer::shape::Shape;
+use crate::layer::size::check_size;
 
-/// What a layer finds before it.
-#[derive(Clone, Copy, PartialEq)]
-enum Before {
-    /// Nothing yet: the first layer says what the input is.
-    Input,
-    /// A value at every time step.
-    Sequences(usize),
-    /// One value for each sequence.
-    Last(usize),
-    /// The two outputs of a `Bidirectional` that are not merged.
-    Separate,
-}
-
-pub(super) fn check_chain(layers: &[Layer]) -> Result<()> {
+/// What comes out of each layer of a chain that fits together.
+pub(super) fn check_chain(layers: &[Layer]) -> Result<Vec<Shape>> {
     if layers.is_empty() {
         return Err(Error::Value {
             argument: "layers of the Model".to_owned(),
@@ -26,7 +17,8 @@ pub(super) fn check_chain(layers: &[Layer]) -> Result<()> {
             repair: "add one: `Model::builder().add(Lstm::new(features, units))`".to_owned(),
         });
     }
-    let mut before = Before::Input;
+    let mut shapes = Vec::with_capacity(layers.len());
+    let mut before = Shape::Input;
     for (position, layer) in layers.iter().enumerate() {
         let checker = Checker {
             position,
@@ -34,16 +26,9 @@ pub(super) fn check_chain(layers: &[Layer]) -> Result<()> {
             last: position + 1 == layers.len(),
         };
         before = checker.check(before)?;
+        shapes.push(before);
     }
-    if layers.iter().all(|layer| matches!(layer, Layer::Masking(_))) {
-        return Err(Error::Value {
-            argument: "layers of the Model".to_owned(),
-            expected: "a layer that computes".to_owned(),
-            found: "Masking alone".to_owned(),
-            repair: "add one behind it: `.add(Lstm::new(features, units))`".to_owned(),
-        });
-    }
-    Ok(())
+    Ok(shapes)
 }
 
 struct Checker<'a> {
@@ -53,8 +38,8 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn check(&self, before: Before) -> Result<Before> {
-        if before == Before::Separate {
+    fn check(&self, before: Shape) -> Result<Shape> {
+        if matches!(before, Shape::Separate { .. }) {
             return Err(self.chain(
                 "one value at every step",
                 "the two outputs of a Bidirectional with MergeMode::Separate",
@@ -71,8 +56,7 @@ impl Checker<'_> {
                         repair: "call `Sequences::mask_missing` to mask steps with NaN".to_owned(),
                     });
                 }
-                self.first(before, "put it first, or give the mask with `Sequences::with_mask`")?;
-                Ok(Before::Input)
+                Ok(before)
             }
             Layer::Embedding(embedding) => {
                 embedding.check()?;
@@ -83,49 +67,58 @@ impl Checker<'_> {
                         "put the Embedding first; its `mask_zero(true)` masks token 0",
                     ));
                 }
-                Ok(Before::Sequences(embedding.output_dim()))
+                Ok(Shape::Input.with_width(embedding.output_dim()))
             }
             Layer::Dense(dense) => {
                 dense.check()?;
                 self.features(before, dense.features())?;
-                Ok(match before {
-                    Before::Last(_) => Before::Last(dense.units()),
-                    _ => Before::Sequences(dense.units()),
-                })
+                Ok(before.with_width(dense.units()))
             }
+            Layer::RepeatVector(repeat) => self.repeat(before, repeat.n()),
             Layer::Recurrent(layer) => {
                 layer.check()?;
                 let options = layer.options();
                 self.recurrent(before, layer.features(), options.return_state)?;
-                Ok(after(options.return_sequences, layer.output_width()))
+                Ok(before.after(options.return_sequences, layer.output_width()))
             }
             Layer::StackedRnnCells(stack) => {
                 stack.check()?;
                 let options = stack.options();
                 self.recurrent(before, stack.features(), options.return_state)?;
-                Ok(after(options.return_sequences, stack.output_width()))
+                Ok(before.after(options.return_sequences, stack.output_width()))
             }
             Layer::Bidirectional(layer) => {
                 layer.check()?;
                 let options = layer.forward().options();
                 self.recurrent(before, layer.forward().features(), options.return_state)?;
                 Ok(match layer.merge() {
-                    MergeMode::Separate => Before::Separate,
-                    _ => after(options.return_sequences, layer.width()),
+                    MergeMode::Separate => Shape::Separate {
+                        widths: [layer.forward(), layer.backward()].map(Recurrent::output_width),
+                        sequences: options.return_sequences,
+                    },
+                    _ => before.after(options.return_sequences, layer.width()),
                 })
             }
         }
     }
 
-    fn first(&self, before: Before, repair: &str) -> Result<()> {
-        if before == Before::Input && self.position == 0 {
-            return Ok(());
-        }
-        Err(self.chain("the input itself", "another layer", repair))
+    fn repeat(&self, before: Shape, n: usize) -> Result<Shape> {
+        let Shape::Last { width } = before else {
+            return Err(self.chain(
+                "one value for each sequence (batch, features)",
+                "a value at every time step",
+                "leave `return_sequences` out on the recurrent layer before it, which then gives its last output alone",
+            ));
+        };
+        check_size("n of the RepeatVector", n)?;
+        Ok(Shape::Sequences {
+            width,
+            time_steps: Some(n),
+        })
     }
 
-    fn recurrent(&self, before: Before, features: usize, return_state: bool) -> Result<()> {
-        if let Before::Last(_) = before {
+    fn recurrent(&self, before: Shape, features: usize, return_state: bool) -> Result<()> {
+        if let Shape::Last { .. } = before {
             return Err(self.chain(
                 "a value at every time step (batch, time_steps, features)",
                 "only the last output (batch, units)",
@@ -142,15 +135,17 @@ impl Checker<'_> {
         self.features(before, features)
     }
 
-    fn features(&self, before: Before, expected: usize) -> Result<()> {
+    fn features(&self, before: Shape, expected: usize) -> Result<()> {
         match before {
-            Before::Sequences(found) | Before::Last(found) if found != expected => Err(Error::Features {
-                layer: format!("layer {} ({})", self.position, self.layer.class()),
-                expected,
-                found,
-                shape: Vec::new(),
-                repair: format!("make it take {found} features, or give the layer before it {expected} units"),
-            }),
+            Shape::Sequences { width: found, .. } | Shape::Last { width: found } if found != expected => {
+                Err(Error::Features {
+                    layer: format!("layer {} ({})", self.position, self.layer.class()),
+                    expected,
+                    found,
+                    shape: Vec::new(),
+                    repair: format!("make it take {found} features, or give the layer before it {expected} units"),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -163,13 +158,5 @@ impl Checker<'_> {
             found: found.to_owned(),
             repair: repair.to_owned(),
         }
-    }
-}
-
-fn after(return_sequences: bool, units: usize) -> Before {
-    if return_sequences {
-        Before::Sequences(units)
-    } else {
-        Before::Last(units)
     }
 }

@@ -11,9 +11,10 @@ use ndarray::ArrayD;
 use crate::cell::check_tensor;
 use crate::error::Result;
 use crate::layer::Layer;
+use crate::layer::shape::Shape;
 use crate::parameters::Parameters;
 use check::check_chain;
-use plan::{Plan, parameters_of};
+use plan::{Plan, parameters_of, sections};
 
 /// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
@@ -37,7 +38,10 @@ use plan::{Plan, parameters_of};
 pub struct Model {
     layers: Vec<Layer>,
     parameters: Parameters,
-    plan: Arc<Plan>,
+    /// What comes out of each layer.
+    shapes: Vec<Shape>,
+    /// The model in sections, of which each is run for itself.
+    plans: Vec<Arc<Plan>>,
 }
 
 impl Model {
@@ -66,7 +70,7 @@ impl Model {
         &self.layers
     }
 
-    /// The number of features of the input; `None` if the model takes tokens.
+    /// The number of features of the input; `None` if the model takes tokens, or any number, as `Masking` layers alone do.
     ///
     /// ```
     /// # use cellstate::{Embedding, Lstm, Model};
@@ -76,7 +80,7 @@ impl Model {
     /// ```
     #[must_use]
     pub fn features(&self) -> Option<usize> {
-        self.plan.features
+        self.plans.first().and_then(|plan| plan.features)
     }
 
     /// All weights by name, those that were given and those that were drawn.
@@ -115,13 +119,24 @@ impl Model {
         check_tensor(path, &values.view(), &shape, "the shape of the weight")?;
         let mut parameters = self.parameters.clone(); // shares all values
         parameters.replace(path, values.into_shared())?;
-        self.plan = Arc::new(Plan::new(&self.layers, &parameters)?);
+        self.plans = sections(&self.layers, &self.shapes, &parameters)?;
         self.parameters = parameters;
         Ok(())
     }
 
+    pub(crate) fn takes_tokens(&self) -> bool {
+        self.plans.first().is_some_and(|plan| plan.takes_tokens)
+    }
+
+    /// The plans of its sections, the one nearest to the input first.
+    pub(crate) fn plans(&self) -> &[Arc<Plan>] {
+        &self.plans
+    }
+
+    /// The plan of the first section, which is the whole model of most tests.
+    #[cfg(test)]
     pub(crate) fn plan(&self) -> &Arc<Plan> {
-        &self.plan
+        &self.plans[0]
     }
 }
 
@@ -174,13 +189,14 @@ impl ModelBuilder {
     /// assert!(error.to_string().contains("return_sequences(true)"));
     /// ```
     pub fn build(self) -> Result<Model> {
-        check_chain(&self.layers)?;
+        let shapes = check_chain(&self.layers)?;
         let parameters = parameters_of(&self.layers)?;
-        let plan = Arc::new(Plan::new(&self.layers, &parameters)?);
+        let plans = sections(&self.layers, &shapes, &parameters)?;
         Ok(Model {
             layers: self.layers,
             parameters,
-            plan,
+            shapes,
+            plans,
         })
     }
 }

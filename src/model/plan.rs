@@ -1,5 +1,7 @@
 //! A model as a plan: its operations in order, and the cells and weights they use, each by its number.
 
+use std::sync::Arc;
+
 use ndarray::{ArcArray2, Array1, Axis, Ix1, Ix2};
 
 use crate::activation::Activation;
@@ -8,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
+use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
 use crate::parameters::{Parameters, Role};
 
@@ -107,13 +110,20 @@ pub(crate) enum Operation {
     Dense {
         dense: usize,
     },
+    /// The one value of each sequence at every one of so many time steps.
+    RepeatVector {
+        time_steps: usize,
+    },
 }
 
-/// A model as a plan.
+/// A model as a plan, or one of its sections.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The features of the input; `None` for tokens.
+    /// The features of the input; `None` for tokens, and where any number will do.
     pub(crate) features: Option<usize>,
+    pub(crate) takes_tokens: bool,
+    /// The input is one value for each sequence, which is run as a single time step.
+    pub(crate) takes_last: bool,
     /// The layer that reads the input, as messages name it.
     pub(crate) reader: String,
     pub(crate) operations: Vec<Operation>,
@@ -126,10 +136,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan of a chain of layers that has been checked, with the weights by name.
-    pub(crate) fn new(layers: &[Layer], parameters: &Parameters) -> Result<Self> {
+    /// The plan of some layers of a chain that has been checked, each with its position and its path.
+    fn of_section(section: &[(usize, &Layer, String)], before: Shape, parameters: &Parameters) -> Result<Self> {
         let mut plan = Self {
             features: None,
+            takes_tokens: false,
+            takes_last: matches!(before, Shape::Last { .. }),
             reader: String::new(),
             operations: Vec::new(),
             cells: Vec::new(),
@@ -137,30 +149,51 @@ impl Plan {
             tables: Vec::new(),
             returned_states: Vec::new(),
         };
-        for (layer, path) in layers.iter().zip(paths(layers)) {
-            plan.push(layer, &path, parameters)?;
+        for (_, layer, path) in section {
+            plan.push(layer, path, parameters)?;
         }
-        let reader = layers
+        let is_masking = |layer: &Layer| matches!(layer, Layer::Masking(_));
+        let reader = section
             .iter()
-            .enumerate()
-            .find(|(_, layer)| !matches!(layer, Layer::Masking(_)));
-        plan.reader = reader.map_or_else(String::new, |(position, layer)| {
-            format!("layer {position} ({})", layer.class())
-        });
-        plan.features = reader.and_then(|(_, layer)| match layer {
-            Layer::Masking(_) | Layer::Embedding(_) => None,
-            Layer::Recurrent(layer) => Some(layer.features()),
-            Layer::Bidirectional(layer) => Some(layer.forward().features()),
-            Layer::StackedRnnCells(stack) => Some(stack.features()),
-            Layer::Dense(dense) => Some(dense.features()),
-        });
+            .find(|(_, layer, _)| !is_masking(layer))
+            .or(section.first());
+        if let Some((position, layer, _)) = reader {
+            plan.reader = format!("layer {position} ({})", layer.class());
+            plan.takes_tokens = matches!(layer, Layer::Embedding(_));
+            plan.features = match layer {
+                Layer::Masking(_) | Layer::Embedding(_) | Layer::RepeatVector(_) => None,
+                Layer::Recurrent(layer) => Some(layer.features()),
+                Layer::Bidirectional(layer) => Some(layer.forward().features()),
+                Layer::StackedRnnCells(stack) => Some(stack.features()),
+                Layer::Dense(dense) => Some(dense.features()),
+            };
+        }
         Ok(plan)
+    }
+
+    /// Whether there are Masking layers alone, which compute nothing.
+    pub(crate) fn only_masks(&self) -> bool {
+        let is_masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
+        self.operations.iter().all(is_masking)
+    }
+
+    /// The most time steps that a layer sees where the input has so many.
+    pub(crate) fn most_steps(&self, time_steps: usize) -> usize {
+        let repeated = self.operations.iter().map(|operation| match operation {
+            Operation::RepeatVector { time_steps } => *time_steps,
+            _ => 0,
+        });
+        repeated.max().unwrap_or(0).max(time_steps)
     }
 
     /// The plan of layers whose weights are drawn.
     #[cfg(test)]
     pub(crate) fn drawn(layers: &[Layer]) -> Result<Self> {
-        Self::new(layers, &parameters_of(layers)?)
+        let numbered = layers.iter().zip(paths(layers)).enumerate();
+        let section: Vec<_> = numbered
+            .map(|(position, (layer, path))| (position, layer, path))
+            .collect();
+        Self::of_section(&section, Shape::Input, &parameters_of(layers)?)
     }
 
     fn push(&mut self, layer: &Layer, path: &str, parameters: &Parameters) -> Result<()> {
@@ -213,6 +246,7 @@ impl Plan {
                     dense: self.denses.len() - 1,
                 }
             }
+            Layer::RepeatVector(repeat) => Operation::RepeatVector { time_steps: repeat.n() },
         };
         self.returned_states = match &operation {
             Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
@@ -247,6 +281,29 @@ impl Plan {
     }
 }
 
+/// The plans of a checked chain of layers: of the whole, or of its sections.
+///
+/// Which steps a mask leaves out is worked out by the host before anything runs. A Masking layer behind one that computes has
+/// to see what that one gives, so a new section begins there.
+pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Parameters) -> Result<Vec<Arc<Plan>>> {
+    let mut sections = Vec::new();
+    let mut section = Vec::new();
+    let (mut begins_with, mut computes) = (Shape::Input, false);
+    let mut before = Shape::Input;
+    for (position, ((layer, path), shape)) in layers.iter().zip(paths(layers)).zip(shapes).enumerate() {
+        if matches!(layer, Layer::Masking(_)) && computes {
+            sections.push(Arc::new(Plan::of_section(&section, begins_with, parameters)?));
+            section.clear();
+            (begins_with, computes) = (before, false);
+        }
+        computes |= !matches!(layer, Layer::Masking(_) | Layer::Embedding(_));
+        section.push((position, layer, path));
+        before = *shape;
+    }
+    sections.push(Arc::new(Plan::of_section(&section, begins_with, parameters)?));
+    Ok(sections)
+}
+
 /// The weights of a checked chain of layers, by name: those that were given, the others drawn.
 pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
     let mut parameters = Parameters::default();
@@ -258,7 +315,7 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
             Ok(())
         };
         match layer {
-            Layer::Masking(_) => {}
+            Layer::Masking(_) | Layer::RepeatVector(_) => {}
             Layer::Recurrent(layer) => push(layer, &path)?,
             Layer::StackedRnnCells(stack) => {
                 for (cell, path) in stack.cells().iter().zip(inner_paths(&path)) {

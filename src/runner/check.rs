@@ -3,16 +3,31 @@
 use super::Runner;
 use crate::error::{Error, Result};
 use crate::flow::Input;
+use crate::model::plan::Plan;
 use crate::sequences::Sequences;
 use crate::state::State;
 
 impl Runner {
+    /// The plan of the section that reads the input.
+    fn first_plan(&self) -> Result<&Plan> {
+        let first = self.sections.first().map(|section| &*section.plan);
+        first.ok_or_else(|| Error::defect("a model without sections"))
+    }
+
     /// What the model reads of a batch, if it is the kind and the features that it takes.
     pub(super) fn check_input<'a>(&self, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
-        match (self.plan.features, sequences.values(), sequences.tokens()) {
-            (None, _, Some(tokens)) => Ok(Input::Tokens(tokens)),
-            (None, _, None) => Err(Error::InputKind {
-                layer: self.plan.reader.clone(),
+        let plan = self.first_plan()?;
+        match (plan.features, sequences.values(), sequences.tokens()) {
+            (None, Some(values), _) if !plan.takes_tokens => Ok(Input::Values(values)),
+            (None, _, Some(tokens)) if plan.takes_tokens => Ok(Input::Tokens(tokens)),
+            (None, None, _) => Err(Error::InputKind {
+                layer: plan.reader.clone(),
+                expected: "numbers (batch, time_steps, features) of f32",
+                found: "tokens (batch, time_steps) of i32",
+                repair: "pass an Array3<f32>".to_owned(),
+            }),
+            (None, Some(_), _) => Err(Error::InputKind {
+                layer: plan.reader.clone(),
                 expected: "tokens (batch, time_steps) of i32",
                 found: "numbers (batch, time_steps, features) of f32",
                 repair: "pass an Array2<i32> of token numbers".to_owned(),
@@ -31,7 +46,7 @@ impl Runner {
                 };
                 let shape = values.shape().to_vec();
                 Err(Error::Features {
-                    layer: self.plan.reader.clone(),
+                    layer: plan.reader.clone(),
                     expected,
                     found,
                     shape,
@@ -39,7 +54,7 @@ impl Runner {
                 })
             }
             (Some(features), None, _) => Err(Error::InputKind {
-                layer: self.plan.reader.clone(),
+                layer: plan.reader.clone(),
                 expected: "numbers (batch, time_steps, features) of f32",
                 found: "tokens (batch, time_steps) of i32",
                 repair: format!(
@@ -58,12 +73,12 @@ impl Runner {
                  `States::concat(&[&states, &others])` joins batches"
             )
         };
-        if states.len() != self.plan.cells.len() {
+        if states.len() != self.cells().count() {
             return Err(Error::Size {
                 argument: "states".to_owned(),
                 expected: format!(
                     "one state for each of the {} recurrent layers of the model",
-                    self.plan.cells.len()
+                    self.cells().count()
                 ),
                 found: format!("{} states", states.len()),
                 repair: format!(
@@ -71,7 +86,7 @@ impl Runner {
                 ),
             });
         }
-        for (number, (state, planned)) in states.iter().zip(&self.plan.cells).enumerate() {
+        for (number, (state, planned)) in states.iter().zip(self.cells()).enumerate() {
             let wanted: Vec<[usize; 2]> = planned.cell.state_widths().map(|width| [batch, width]).collect();
             let found: Vec<&[usize]> = state.arrays().map(|array| array.shape()).collect();
             if found != wanted {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{Prepared, Runner};
+use super::Runner;
+use super::section::Prepared;
 use crate::error::Result;
 use crate::schedule::check_steps;
 use crate::settings::Strategy;
@@ -74,15 +75,22 @@ impl Runner {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
-        let (lines, strategies) = match &self.prepared {
-            Prepared::Cpu(model) => {
-                check_steps(batch, time_steps)?;
-                let mut lines = vec!["device: CPU".to_owned()];
-                lines.extend(model.explain(batch, time_steps));
-                (lines, Vec::new())
+        let (mut lines, mut strategies) = (Vec::new(), Vec::new());
+        for section in &self.sections {
+            match &section.prepared {
+                Prepared::Cpu(model) => {
+                    check_steps(batch, time_steps)?;
+                    lines.push("device: CPU".to_owned());
+                    lines.extend(model.explain(batch, time_steps));
+                }
+                Prepared::Gpu(model) => {
+                    let (said, chosen) = model.explain(batch, time_steps)?;
+                    lines.extend(said);
+                    strategies.extend(chosen);
+                }
+                Prepared::Masking => lines.push("Masking alone: the host does it".to_owned()),
             }
-            Prepared::Gpu(model) => model.explain(batch, time_steps)?,
-        };
+        }
         Ok(Explanation { lines, strategies })
     }
 }

@@ -1,6 +1,7 @@
 //! The memory that runs take: states, and what is kept between runs.
 
-use super::{Prepared, Runner};
+use super::Runner;
+use super::section::Prepared;
 use crate::error::Result;
 use crate::schedule::check_steps;
 use crate::state::{State, States};
@@ -39,7 +40,7 @@ impl Runner {
     /// ```
     pub fn try_zero_state(&self, batch: usize) -> Result<States> {
         check_steps(batch, 1)?;
-        let cells = self.plan.cells.iter();
+        let cells = self.cells();
         let states: Result<_> = cells
             .map(|cell| State::zeros(batch, cell.cell.state_widths()))
             .collect();
@@ -60,11 +61,14 @@ impl Runner {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn release_memory(&self) {
-        self.flows.clear();
-        match &self.prepared {
-            Prepared::Cpu(model) => model.release_memory(),
-            Prepared::Gpu(model) => {
-                model.drop_workspaces();
+        for section in &self.sections {
+            section.flows.clear();
+            match &section.prepared {
+                Prepared::Cpu(model) => model.release_memory(),
+                Prepared::Gpu(model) => {
+                    model.drop_workspaces();
+                }
+                Prepared::Masking => {}
             }
         }
     }
@@ -87,9 +91,12 @@ impl Runner {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn gpu_memory(&self, batch: usize, time_steps: usize) -> Result<Option<u64>> {
-        match &self.prepared {
-            Prepared::Cpu(_) => Ok(None),
-            Prepared::Gpu(model) => model.memory(batch, time_steps).map(Some),
+        let mut bytes = self.gpu().map(|_| 0_u64);
+        for section in &self.sections {
+            if let (Prepared::Gpu(model), Some(bytes)) = (&section.prepared, &mut bytes) {
+                *bytes = bytes.saturating_add(model.memory(batch, time_steps)?);
+            }
         }
+        Ok(bytes)
     }
 }

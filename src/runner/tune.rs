@@ -1,6 +1,7 @@
 //! Measuring which strategy is the fastest.
 
-use super::{Prepared, Runner};
+use super::Runner;
+use super::section::Prepared;
 use crate::error::Result;
 use crate::schedule::check_steps;
 use crate::tuning::Tuning;
@@ -39,13 +40,18 @@ impl Runner {
     ///
     /// As [`Runner::tune`].
     pub async fn tune_async(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
-        match &self.prepared {
-            Prepared::Cpu(_) => {
-                check_steps(batch, time_steps)?;
-                let note = "the CPU has no strategies to choose from: there is nothing to tune".to_owned();
-                Ok(Tuning::new(Vec::new(), Some(note)))
-            }
-            Prepared::Gpu(model) => model.tune(batch, time_steps).await,
+        let mut tuning = Tuning::new(Vec::new(), None);
+        for section in &self.sections {
+            let tuned = match &section.prepared {
+                Prepared::Gpu(model) => model.tune(batch, time_steps).await?,
+                Prepared::Cpu(_) | Prepared::Masking => {
+                    check_steps(batch, time_steps)?;
+                    let note = "the CPU has no strategies to choose from: there is nothing to tune".to_owned();
+                    Tuning::new(Vec::new(), Some(note))
+                }
+            };
+            tuning.add(tuned);
         }
+        Ok(tuning)
     }
 }

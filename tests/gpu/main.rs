@@ -10,6 +10,7 @@
 )]
 
 mod adapters;
+mod cells;
 mod counters;
 mod cut;
 #[path = "../support/devices.rs"]

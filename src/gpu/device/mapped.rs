@@ -8,11 +8,12 @@ use bytemuck::Pod;
 
 use super::Gpu;
 use crate::error::Result;
+use crate::memory::OUTPUT;
 
 /// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
 /// behind it is not waited for.
 #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
-pub(crate) async fn read<T: Pod>(
+pub(crate) async fn read<T: Pod + Default>(
     gpu: &Gpu,
     wanted: &[(&wgpu::Buffer, u64)],
     submission: Option<wgpu::SubmissionIndex>,
@@ -39,7 +40,10 @@ pub(crate) async fn read<T: Pod>(
             .slice(..bytes)
             .get_mapped_range()
             .map_err(|error| failed(error.to_string()))?;
-        read.push(bytemuck::pod_collect_to_vec(&view[..]));
+        let mut values: Vec<T> = OUTPUT.zeros(view.len() / size_of::<T>())?;
+        let whole = view.get(..size_of_val(&*values)).unwrap_or_default();
+        bytemuck::cast_slice_mut::<T, u8>(&mut values).copy_from_slice(whole);
+        read.push(values);
         drop(view);
         buffer.unmap();
     }

@@ -11,6 +11,7 @@ use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes};
 use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
+use crate::memory::OUTPUT;
 
 /// What an output takes.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ impl Stage for Place {
 
     fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Vec<f32>>, ran: &mut Ran) -> Result<()> {
         let shape = &self.placed(flow)?.shape;
-        let mut all: Vec<f32> = Vec::with_capacity(shape.iter().product());
+        let mut all: Vec<f32> = OUTPUT.list(shape.iter().product())?;
         for values in read.take(self.staging.buffers.len()) {
             all.extend(values);
         }

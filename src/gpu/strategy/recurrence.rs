@@ -25,7 +25,7 @@ pub(crate) fn together(parts: &Plan) -> Vec<Vec<usize>> {
                     false => together.extend([vec![*forward], vec![*backward]]),
                 }
             }
-            Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
+            _ => {}
         }
     }
     together

@@ -1,0 +1,200 @@
+//! A section of a model on a device: what is run without the host looking at a value in between.
+
+use std::sync::Arc;
+
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, Ix3};
+
+use crate::cpu::CpuModel;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::flow::{Flow, Flows, Input};
+use crate::gpu::GpuModel;
+use crate::gpu::recording::Batch;
+use crate::memory;
+use crate::model::plan::{Operation, Plan};
+use crate::output::{Output, Timing};
+use crate::settings::Settings;
+use crate::state::State;
+
+/// A section of a model, ready to run.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) plan: Arc<Plan>,
+    pub(super) prepared: Prepared,
+    pub(super) flows: Flows,
+    name: Arc<str>,
+}
+
+#[derive(Debug)]
+pub(super) enum Prepared {
+    Cpu(CpuModel),
+    Gpu(Box<GpuModel>),
+    /// Masking layers alone: they set steps to zero, and there is nothing to compute.
+    Masking,
+}
+
+impl Section {
+    pub(super) async fn new(plan: &Arc<Plan>, device: &Device, settings: &Settings, name: &Arc<str>) -> Result<Self> {
+        let prepared = match device {
+            _ if plan.only_masks() => Prepared::Masking,
+            Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(plan), settings, Arc::clone(name))?),
+            Device::Gpu(gpu) => {
+                let model = GpuModel::new(gpu.clone(), Arc::clone(plan), settings).await?;
+                Prepared::Gpu(Box::new(model))
+            }
+        };
+        Ok(Self {
+            flows: Flows::new(plan),
+            plan: Arc::clone(plan),
+            prepared,
+            name: Arc::clone(name),
+        })
+    }
+
+    /// Runs a batch from the states of the section's cells, and leaves the final ones there; on an error they are as they were.
+    pub(super) async fn run(
+        &self,
+        input: Input<'_>,
+        mask: Option<ArrayView2<'_, bool>>,
+        states: Option<&mut [State]>,
+    ) -> Result<Output> {
+        if let Prepared::Gpu(model) = &self.prepared {
+            model.check_size(input.size())?;
+        }
+        match &self.prepared {
+            Prepared::Cpu(model) => {
+                let flow = self.flows.flow(&self.plan, input, mask)?;
+                model.run(&flow, input, states)
+            }
+            Prepared::Gpu(model) => {
+                let flow = self.flows.flow(&self.plan, input, mask)?;
+                self.run_on_gpu(model, &flow, input, states).await
+            }
+            Prepared::Masking => self.mask(input),
+        }
+    }
+
+    async fn run_on_gpu(
+        &self,
+        model: &GpuModel,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+    ) -> Result<Output> {
+        let ran = model
+            .run(Batch {
+                flow,
+                input,
+                states: states.as_deref(),
+                wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
+            })
+            .await?;
+        let mut outputs = ran.outputs.into_iter();
+        let returned = self.plan.returned_states.iter();
+        let output = Output {
+            values: outputs.next().unwrap_or_default(),
+            backward: outputs.next(),
+            states: returned.filter_map(|&cell| ran.states.get(cell).cloned()).collect(),
+            device: Arc::clone(&self.name),
+            rows_run: ran.rows_run,
+            timing: ran.timing,
+        };
+        if let Some(states) = states {
+            for (state, last) in states.iter_mut().zip(ran.states) {
+                *state = last;
+            }
+        }
+        Ok(output)
+    }
+
+    /// The input, with the steps whose values all equal a mask value set to zero.
+    fn mask(&self, input: Input<'_>) -> Result<Output> {
+        let Input::Values(values) = input else {
+            return Err(Error::defect("the input of a Masking layer"));
+        };
+        let mut masked = memory::zeros("the output", values.raw_dim(), "run fewer sequences at once")?;
+        masked.assign(&values);
+        for operation in &self.plan.operations {
+            let Operation::Masking { mask_value } = operation else {
+                continue;
+            };
+            for mut step in masked.lanes_mut(Axis(2)) {
+                if step.iter().all(|value| value == mask_value) {
+                    step.fill(0.0);
+                }
+            }
+        }
+        Ok(Output {
+            values: masked.into_dyn(),
+            backward: None,
+            states: Vec::new(),
+            device: Arc::clone(&self.name),
+            rows_run: 0,
+            timing: None,
+        })
+    }
+}
+
+/// Runs sections one behind the other, each over the output of the one before, from the states of all their cells.
+pub(super) async fn run_sections(
+    sections: &[Section],
+    input: Input<'_>,
+    mask: Option<ArrayView2<'_, bool>>,
+    mut states: Option<&mut [State]>,
+) -> Result<Output> {
+    let mut before: Option<Output> = None;
+    for section in sections {
+        let cells = section.plan.cells.len();
+        let (own, rest) = match states {
+            Some(states) if states.len() >= cells => {
+                let (own, rest) = states.split_at_mut(cells);
+                (Some(own), Some(rest))
+            }
+            _ => (None, None),
+        };
+        states = rest;
+        let output = match before.take() {
+            None => section.run(input, mask, own).await?,
+            Some(before) => {
+                let values = with_time(before.values, section.plan.takes_last)?;
+                // the Masking layer with which the section begins takes the place of any mask
+                let mut output = section.run(Input::Values(values.view()), None, own).await?;
+                if section.plan.takes_last {
+                    output.values = without_time(output.values);
+                }
+                output.rows_run += before.rows_run;
+                output.timing = sum(before.timing, output.timing);
+                output
+            }
+        };
+        before = Some(output);
+    }
+    before.ok_or_else(|| Error::defect("a model without sections"))
+}
+
+/// The output of a section as the input of the next one; one value for each sequence is a single time step.
+fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
+    let values = match is_last {
+        true => values.insert_axis(Axis(1)),
+        false => values,
+    };
+    let values = values.into_dimensionality::<Ix3>();
+    values.map_err(|_| Error::defect("the output of a section"))
+}
+
+fn without_time(values: ArrayD<f32>) -> ArrayD<f32> {
+    match values.ndim() == 3 && values.len_of(Axis(1)) == 1 {
+        true => values.index_axis_move(Axis(1), 0),
+        false => values,
+    }
+}
+
+fn sum(one: Option<Timing>, other: Option<Timing>) -> Option<Timing> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(Timing {
+            recording: one.recording + other.recording,
+            gpu: one.gpu.zip(other.gpu).map(|(one, other)| one + other),
+        }),
+        (one, other) => one.or(other),
+    }
+}
