@@ -12,6 +12,7 @@ use crate::gpu::model::GpuModel;
 use crate::gpu::recording::now;
 use crate::gpu::stage::recurrence::{Pieces, RecurrenceStage};
 use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::strategy::list::EVERYTHING;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::gpu::workspace::Workspace;
@@ -176,10 +177,7 @@ impl GpuModel {
             .min_by(|(_, one), (_, other)| one.total_cmp(other));
         Ok(TunedLayer {
             layer: named.name,
-            fastest: fastest
-                .map(|(&strategy, _)| strategy)
-                .or(strategies.first().copied())
-                .unwrap_or(Strategy::Step),
+            fastest: fastest.map_or(EVERYTHING, |(&strategy, _)| strategy),
             candidates,
         })
     }

@@ -383,7 +383,7 @@ fn a_refused_strategy_says_which_of_its_reasons_holds() {
         refused(softmax.into(), "all units at once");
         if device.gpu().unwrap().info().device_type == wgpu::DeviceType::Cpu {
             refused(
-                SimpleRnn::new(2, 5000).into(),
+                SimpleRnn::new(2, 1500).into(),
                 "more invocations than a workgroup may have",
             );
         }

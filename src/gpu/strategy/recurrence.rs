@@ -140,7 +140,7 @@ impl Recurrence {
     pub(crate) fn suited(&self, gpu: &Gpu, positions: usize) -> (Strategy, &'static str) {
         let suits = |(name, ready): (Strategy, &dyn Ready)| Some((name, ready.suits(gpu, positions)?));
         let suited = self.ready().rev().find_map(suits);
-        suited.unwrap_or((list::ALL[0].name, "it is the only one"))
+        suited.unwrap_or((list::EVERYTHING, "it is the only one"))
     }
 
     /// The bytes that workgroups hand each other in a workspace for (batch, time_steps), if some do.

@@ -123,10 +123,14 @@ pub(super) fn cells() -> Vec<(&'static str, Cell)> {
 
 /// Some sets of values of the constants of a shader: the least, some, the most.
 fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
-    let of_workgroups = |workgroups: [Workgroup; 2]| {
-        let rows = [1, 8].into_iter().zip(workgroups);
-        rows.map(|(rows, workgroup)| workgroup.constants(rows).to_vec())
-            .collect()
+    // one position, and as many as find room in the least memory of a workgroup
+    let of_workgroups = |workgroups: [Workgroup; 2], tiles| {
+        let tallest = |workgroup: Workgroup| {
+            let fits = |rows: &usize| workgroup.bytes(*rows, tiles, lanes) + 32 <= MOST_WORKGROUP_BYTES as usize;
+            [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+        };
+        let [small, large] = workgroups;
+        vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
     };
     let team = |units| team::Shape::of(units, 128, 256, false).unwrap().workgroup;
     match shader.name {
@@ -134,8 +138,11 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "softmax" => vec![vec![15], vec![16]],
         "recurrent_step" => vec![vec![1], vec![8]],
-        "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap())),
-        "recurrent_team" | "residency" => of_workgroups([3, 200].map(team)),
+        "recurrent_solo" => of_workgroups(
+            [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
+            2,
+        ),
+        "recurrent_team" | "residency" => of_workgroups([3, 200].map(team), 2),
         other => panic!("sizes of {other}"),
     }
 }
