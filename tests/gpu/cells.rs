@@ -7,9 +7,10 @@ use ndarray::Array2;
 
 use super::adapters::{adapters, floor, open};
 use super::devices;
+use super::every_cell::cells;
 use super::models::{OnDevice, Ran, assert_ran_same_bits};
 use super::support::{
-    cells::{CellSpec, LstmOptions, Rule},
+    cells::CellSpec,
     golden::Input,
     judge::{Closeness, compare},
     layers::{LayerSpec, Merge, RecurrentOptions, StatePair},
@@ -21,12 +22,7 @@ use super::support::{
 
 /// Features go with units, so that their own edges are met too.
 const UNITS_AND_FEATURES: [(usize, usize); 6] = [(1, 5), (3, 1), (63, 64), (64, 3), (65, 65), (257, 7)];
-const SIZES: [(usize, usize, Pattern); 4] = [
-    (1, 2, Pattern::None),
-    (3, 17, Pattern::Holes),
-    (33, 3, Pattern::Mixed),
-    (3, 1, Pattern::None),
-];
+const SIZES: [(usize, usize, Pattern); 3] = [(1, 1, Pattern::None), (3, 17, Pattern::Holes), (33, 2, Pattern::Mixed)];
 
 const SEQUENCES: RecurrentOptions = RecurrentOptions {
     return_sequences: true,
@@ -34,106 +30,6 @@ const SEQUENCES: RecurrentOptions = RecurrentOptions {
     go_backwards: false,
     zero_output_for_mask: false,
 };
-
-/// What stands in the way of every strategy but `step`.
-const ALL_UNITS: Option<&str> = Some("all units at once");
-const RESET: Option<&str> = Some("reset_after(false)");
-const PROJECTION: Option<&str> = Some("a projection of all units");
-
-type Named = (&'static str, CellSpec, Option<&'static str>);
-
-/// A cell of each kind and option, and why `step` alone can run it.
-fn cells(random: &mut Random, features: usize, units: usize) -> Vec<Named> {
-    let with = |mut cell: CellSpec, change: &dyn Fn(&mut CellSpec)| {
-        change(&mut cell);
-        cell
-    };
-    let peepholes = random.array2((3, units), 0.9);
-    let own = |options: LstmOptions| move |cell: &mut CellSpec| cell.rule = Rule::Lstm(options.clone());
-    let with_peepholes = LstmOptions {
-        peepholes: Some(peepholes),
-        ..Default::default()
-    };
-    let coupled = LstmOptions {
-        input_forget: true,
-        output_activation: Some("softsign".to_owned()),
-        ..Default::default()
-    };
-    let narrow = units.div_ceil(2);
-    let projected = LstmOptions {
-        projection: Some(random.array2((units, narrow), 0.9)),
-        ..Default::default()
-    };
-    let recurrent = random.array2((narrow, 4 * units), 0.3);
-    let softmax = |cell: &mut CellSpec| cell.activation = "softmax".to_owned();
-    let soft_gates = |cell: &mut CellSpec| cell.recurrent_activation = "log_softmax".to_owned();
-    let clip = |cell: &mut CellSpec| cell.clip = Some(0.4);
-    vec![
-        ("LSTM", random.cell(features, units), None),
-        (
-            "LSTM with peepholes",
-            with(random.cell(features, units), &own(with_peepholes.clone())),
-            None,
-        ),
-        ("LSTM coupled", with(random.cell(features, units), &own(coupled)), None),
-        ("LSTM clipped", with(random.cell(features, units), &clip), None),
-        (
-            "LSTM with softmax and peepholes",
-            with(random.cell(features, units), &|cell| {
-                own(with_peepholes.clone())(cell);
-                soft_gates(cell);
-            }),
-            ALL_UNITS,
-        ),
-        (
-            "LSTM with a projection",
-            with(random.cell(features, units), &|cell| {
-                own(projected.clone())(cell);
-                cell.recurrent_kernel = recurrent.clone();
-            }),
-            PROJECTION,
-        ),
-        (
-            "LSTM with everything",
-            random.with_options(features, units, narrow),
-            PROJECTION,
-        ),
-        ("GRU", random.gru(features, units, true), None),
-        ("GRU clipped", with(random.gru(features, units, true), &clip), None),
-        (
-            "GRU without bias",
-            with(random.gru(features, units, true), &|cell| cell.bias = None),
-            None,
-        ),
-        ("GRU, reset before", random.gru(features, units, false), RESET),
-        (
-            "GRU, reset before, clipped",
-            with(random.gru(features, units, false), &clip),
-            RESET,
-        ),
-        (
-            "GRU with softmax",
-            with(random.gru(features, units, true), &softmax),
-            ALL_UNITS,
-        ),
-        (
-            "GRU, reset before, with softmax",
-            with(random.gru(features, units, false), &softmax),
-            ALL_UNITS,
-        ),
-        ("SimpleRNN", random.simple_rnn(features, units), None),
-        (
-            "SimpleRNN clipped",
-            with(random.simple_rnn(features, units), &clip),
-            None,
-        ),
-        (
-            "SimpleRNN with softmax",
-            with(random.simple_rnn(features, units), &softmax),
-            ALL_UNITS,
-        ),
-    ]
-}
 
 /// What is run, and what comes of it.
 struct Case {

@@ -15,6 +15,7 @@ mod counters;
 mod cut;
 #[path = "../support/devices.rs"]
 mod devices;
+mod every_cell;
 mod failures;
 mod floor;
 mod lookup;
