@@ -3,6 +3,8 @@
 mod check;
 mod explain;
 mod memory;
+#[cfg(test)]
+mod recording_tests;
 mod section;
 mod tune;
 
@@ -60,8 +62,6 @@ use section::{Section, run_sections};
 pub struct Runner {
     sections: Vec<Section>,
     device: Device,
-    /// What outputs say of the device.
-    name: Arc<str>,
 }
 
 impl Model {
@@ -132,7 +132,6 @@ impl Model {
         Ok(Runner {
             sections,
             device: device.clone(),
-            name,
         })
     }
 }

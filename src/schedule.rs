@@ -108,12 +108,6 @@ impl Schedule {
         self.batch
     }
 
-    /// The padded number of time steps.
-    #[must_use]
-    pub(crate) fn time_steps(&self) -> usize {
-        self.time_steps
-    }
-
     /// The number of steps that are run: the valid steps of the sequence that has most of them.
     #[must_use]
     pub(crate) fn steps(&self) -> usize {

@@ -1,13 +1,15 @@
-//! The second run of a batch on the CPU path allocates what the caller gets, and nothing more; and the questions what a batch
-//! would take on a GPU are answered without its lists.
+//! The second run of a batch on the CPU path allocates what the caller gets, and a few short lists for each recurrent layer;
+//! and the questions what a batch would take on a GPU are answered without its lists.
 //!
-//! An allocator counts. What the caller gets is named for each model, with its bytes; every other allocation is a failure.
-//! The one thing besides is rayon's: a layer that is split over threads is handed to them through a queue, which takes a
+//! An allocator counts. What the caller gets is named for each model, with its bytes. Each recurrent layer makes one list of
+//! what its threads run; where threads share the units of a sequence, it makes three more, and the words by which the threads
+//! exchange h. None of them grows with the time steps. Every other allocation is a failure.
+//! One thing besides is rayon's: a layer that is split over threads is handed to them through a queue, which takes a
 //! block of memory for every 63 of them. A caller who is in a thread of the pool already hands nothing over.
 //!
 //! On systems where a lock is an allocation of its own (macOS) a run makes some more.
 #![cfg(not(target_vendor = "apple"))]
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(
     unsafe_code,
     reason = "an allocator is unsafe by definition; this one counts and passes everything on"
@@ -85,6 +87,8 @@ struct Case {
     batch: Sequences<'static>,
     /// What the caller gets of a run: what it is, and its bytes.
     gets: Vec<(&'static str, usize)>,
+    /// The recurrent layers, or cells, or directions.
+    recurrences: usize,
 }
 
 const BATCH: usize = 33;
@@ -120,18 +124,21 @@ fn cases() -> Vec<Case> {
             name: "one LSTM, batch 1",
             model: model(|builder| builder.add(Lstm::new(FEATURES, UNITS))),
             batch: numbers(1),
+            recurrences: 1,
             gets: vec![("values", UNITS * VALUE)],
         },
         Case {
             name: "one LSTM, lengths",
             model: model(|builder| builder.add(every_step(FEATURES))),
             batch: with_lengths(numbers(BATCH)),
+            recurrences: 1,
             gets: vec![("values", BATCH * TIME_STEPS * UNITS * VALUE)],
         },
         Case {
             name: "two LSTMs, lengths",
             model: model(|builder| builder.add(every_step(FEATURES)).add(every_step(UNITS))),
             batch: with_lengths(numbers(BATCH)),
+            recurrences: 2,
             gets: vec![("values", BATCH * TIME_STEPS * UNITS * VALUE)],
         },
         Case {
@@ -141,6 +148,7 @@ fn cases() -> Vec<Case> {
                 builder.add(StackedRnnCells::new(cells).return_state(true))
             }),
             batch: numbers(BATCH),
+            recurrences: 2,
             gets: vec![
                 state("values", BATCH),
                 state("hidden 0", BATCH),
@@ -154,6 +162,7 @@ fn cases() -> Vec<Case> {
             name: "bidirectional, both directions side by side",
             model: model(|builder| builder.add(Bidirectional::new(every_step(FEATURES)))),
             batch: with_lengths(numbers(BATCH)),
+            recurrences: 2,
             gets: vec![("values", BATCH * TIME_STEPS * 2 * UNITS * VALUE)],
         },
         Case {
@@ -165,6 +174,7 @@ fn cases() -> Vec<Case> {
                     .add(Dense::new(UNITS, 5))
             }),
             batch: Sequences::from(tokens),
+            recurrences: 1,
             gets: vec![("values", BATCH * TIME_STEPS * 5 * VALUE)],
         },
     ]
@@ -186,26 +196,50 @@ fn the_second_run_allocates_what_the_caller_gets() {
     memory_is_given_back();
 }
 
+/// The lists of one recurrent layer: of what its threads run, and where they share the units of a sequence, of the crews, of
+/// the shares of a crew, of the rooms of its members, and of the words of the exchange.
+const LISTS: usize = 4;
+/// The bytes of the longest of these lists: what a thread runs takes less than 300.
+const LIST: usize = 300 * 5;
+
+/// The bytes of the words by which the threads exchange h of one sequence.
+const EXCHANGE: usize = 2 * UNITS * size_of::<u64>();
+
+/// What was allocated besides what the caller gets.
+fn besides(case: &Case, mut bytes: Vec<usize>) -> Vec<usize> {
+    for (what, wanted) in &case.gets {
+        let found = bytes.iter().position(|bytes| bytes == wanted);
+        bytes.remove(found.unwrap_or_else(|| panic!("{}: {what} of {wanted} bytes among {bytes:?}", case.name)));
+    }
+    bytes
+}
+
+fn is_list(bytes: &usize) -> bool {
+    *bytes <= LIST || *bytes == EXCHANGE
+}
+
 fn second_run(case: &Case, threads: usize) {
-    let gets: Vec<usize> = case.gets.iter().map(|&(_, bytes)| bytes).collect();
-    let assert_gets = |call: &str, bytes: &[usize]| {
+    let assert_gets = |call: &str, bytes: Vec<usize>| {
         println!("{threads} threads, {}, {call}: {bytes:?}", case.name);
-        assert_eq!(
-            bytes, gets,
-            "{}, {threads} threads, {call}: the bytes allocated, and what the caller gets: {:?}",
-            case.name, case.gets
+        let rest = besides(case, bytes);
+        let most = case.recurrences * if threads == 1 { 1 } else { LISTS };
+        assert!(
+            rest.len() <= most && rest.iter().all(is_list),
+            "{}, {threads} threads, {call}: {rest:?} besides what the caller gets: {:?}",
+            case.name,
+            case.gets
         );
     };
     let runner = case.model.on(&Device::cpu()).unwrap();
     let first = runner.run(&case.batch).unwrap();
     let (bytes, second) = allocated(|| runner.run(&case.batch).unwrap());
-    assert_gets("run", &bytes);
+    assert_gets("run", bytes);
     assert_eq!(first, second);
     let mut states = runner.zero_state(case.batch.batch());
     for call in ["run_from", "run_from again"] {
         // it is the second run of the batch, and the states are written where they are
         let (bytes, output) = allocated(|| runner.run_from(&case.batch, &mut states).unwrap());
-        assert_gets(call, &bytes);
+        assert_gets(call, bytes);
         assert_eq!(output == first, call == "run_from", "the states of {call}");
     }
 }
@@ -220,7 +254,8 @@ fn rayon_takes_a_block_for_63_layers() {
             runner.run(&case.batch).unwrap();
         }
     });
-    let (outputs, blocks): (Vec<usize>, Vec<usize>) = bytes.iter().partition(|&&bytes| bytes == case.gets[0].1);
+    let (outputs, rest): (Vec<usize>, Vec<usize>) = bytes.iter().partition(|&&bytes| bytes == case.gets[0].1);
+    let blocks: Vec<usize> = rest.into_iter().filter(|bytes| !is_list(bytes)).collect();
     println!(
         "{RUNS} runs of two layers: {} blocks of rayon's, {:?} bytes",
         blocks.len(),
@@ -248,7 +283,7 @@ fn masks_are_remembered() {
             for batch in &batches[..masks] {
                 let (bytes, _) = allocated(|| runner.run(batch).unwrap());
                 assert_eq!(
-                    bytes.len() == case.gets.len(),
+                    besides(&case, bytes.clone()).iter().all(is_list),
                     remembered,
                     "{masks} masks, round {round}: {bytes:?}"
                 );
@@ -272,7 +307,7 @@ fn memory_is_given_back() {
         live() - before
     );
     let (bytes, _) = allocated(|| runner.run(&case.batch).unwrap());
-    assert!(bytes.len() > case.gets.len());
+    assert!(!besides(&case, bytes).iter().all(is_list));
     // of a large batch the memory goes when many small ones have run
     runner.release_memory();
     runner.run(&case.batch).unwrap();

@@ -1,19 +1,21 @@
 //! How the CPU path runs a batch, in words.
 
-use super::{CpuModel, threads};
+use super::CpuModel;
+use super::threads::pool;
 
 impl CpuModel {
-    /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each LSTM
-    /// in the order of its states.
+    /// How a batch of (batch, time_steps) is run if nothing of it is padding: a line for the machine, then one for each cell
+    /// in the order of the states.
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Vec<String> {
         let (lanes, _) = self.path.tile();
         let machine = format!(
             "{} instructions, {lanes} numbers at a time; up to {} threads",
             self.path.name(),
-            threads::count()
+            pool::count()
         );
-        let cells = self.cells.iter().enumerate();
-        let cells = cells.map(|(number, cell)| format!("LSTM {number}: {}", cell.explain(batch, time_steps)));
+        let cells = self.recurrences.iter().enumerate();
+        let cells =
+            cells.map(|(number, cell)| format!("{} {number}: {}", cell.class(), cell.explain(batch, time_steps)));
         std::iter::once(machine).chain(cells).collect()
     }
 }
@@ -27,8 +29,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::cpu::kept;
-    use crate::cpu::path::Path;
+    use crate::cpu::cell::storage::Storage;
+    use crate::cpu::product::path::Path;
     use crate::layer::Layer;
     use crate::layer::lstm::Lstm;
     use crate::model::plan::Plan;
@@ -56,7 +58,7 @@ mod tests {
             explained(&layers, Precision::Relaxed, 1),
             [
                 "plain instructions, 4 numbers at a time; up to 2 threads",
-                "LSTM 0: 64 features, 128 units: units split over a team of 2 threads, a row at a time; weights rounded to f16, \
+                "LSTM 0: 64 features, 128 units: units split over a crew of 2 threads, a row at a time; weights rounded to f16, \
                  read as f32, which is faster with these instructions",
                 "LSTM 1: 128 features, 2 units: one thread, a row at a time; weights in f32, for one of them is beyond the \
                  range of f16",
@@ -69,14 +71,14 @@ mod tests {
         );
         // where there are halves, they are read where that is faster
         let best = Path::choose(None).unwrap();
-        let kept = |units: usize| {
+        let storage = |units: usize| {
             let parts = Plan::drawn(&[Lstm::new(2, units).into()]).unwrap();
-            kept::Kept::choose(&parts.cells[0], best, Precision::Relaxed).1
+            Storage::choose(&parts.cells[0], best, Precision::Relaxed).1
         };
         if best.has_halves() {
-            assert_eq!([kept(64), kept(128)], [kept::Kept::Small, kept::Kept::Halves]);
+            assert_eq!([storage(64), storage(128)], [Storage::Small, Storage::Halves]);
         } else {
-            assert_eq!([kept(64), kept(128)], [kept::Kept::FullFaster; 2]);
+            assert_eq!([storage(64), storage(128)], [Storage::FullFaster; 2]);
         }
     }
 }

@@ -1,77 +1,59 @@
 //! The CPU path: the stages of a flow, by the same names as on the GPU.
 
-mod buffer;
-mod dense;
-mod exchange;
+mod cell;
 mod explain;
-mod gates;
-mod hand;
-mod input_projection;
-mod kept;
-mod list;
-mod merge;
-mod panels;
-mod path;
-mod plan;
+mod memory;
 mod product;
-mod recurrent_step;
-mod rowwise_step;
-mod share;
-mod simd;
-mod slots;
-mod source;
-mod team;
+mod stage;
 mod threads;
-mod vector_activation;
-mod workspace;
 
 use std::sync::Arc;
 
-use ndarray::{Array2, ArrayD, IxDyn};
+use ndarray::Array2;
 
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Gather, Input, Placed, Source as From, Stage};
+use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::output::Output;
+use crate::recent::{Recent, Sized};
 use crate::settings::Settings;
 use crate::state::State;
-use buffer::Buffer;
-use dense::Dense;
-use hand::Reading;
-use list::List;
-use merge::{Side, merge};
-use path::Path;
-use recurrent_step::Recurrent;
-use source::Source;
-use workspace::{Workspace, Workspaces};
+use memory::buffer::{Lines, reserve};
+use memory::workspace::{Scratch, StageRows, Workspace};
+use product::path::Path;
+use stage::dense::Dense;
+use stage::gather::{Gathered, Source};
+use stage::merge::merge;
+use stage::place::place;
+use stage::recurrence::{Recurrence, States};
+use stage::work::Work;
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuModel {
-    parts: Arc<Plan>,
+    plan: Arc<Plan>,
     path: Path,
-    cells: Vec<Recurrent>,
+    recurrences: Vec<Recurrence>,
     denses: Vec<Dense>,
-    workspaces: Workspaces,
+    workspaces: Recent<Workspace>,
     name: Arc<str>,
 }
 
 impl CpuModel {
     /// `name` is what its outputs call the device.
-    pub(crate) fn new(parts: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
-        parts.cells.iter().try_for_each(|cell| cell.check_is_run())?;
+    pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let path = Path::choose(settings.wanted_instructions())?;
         Ok(Self {
-            cells: parts
+            recurrences: plan
                 .cells
                 .iter()
-                .map(|cell| Recurrent::new(cell, path, settings.wanted_precision()))
+                .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
                 .collect(),
-            denses: parts.denses.iter().map(|part| Dense::new(part, path)).collect(),
-            parts,
+            denses: plan.denses.iter().map(|part| Dense::new(part, path)).collect(),
+            plan,
             path,
-            workspaces: Workspaces::default(),
+            workspaces: Recent::default(),
             name,
         })
     }
@@ -80,9 +62,11 @@ impl CpuModel {
     /// error the states are as they were.
     pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: Option<&mut [State]>) -> Result<Output> {
         let (batch, time_steps) = input.size();
-        let workspace = self.workspaces.take(batch, time_steps);
-        let output = self.run_in(&workspace, flow, input, states)?;
-        self.workspaces.keep(workspace);
+        let size = (batch, time_steps);
+        let kept = self.workspaces.take(size);
+        let mut workspace = kept.unwrap_or_else(|| Sized::new(size, Workspace::default()));
+        let output = self.run_in(&mut workspace.value, flow, input, states)?;
+        self.workspaces.keep(workspace, size);
         Ok(output)
     }
 
@@ -93,171 +77,221 @@ impl CpuModel {
 
     fn run_in(
         &self,
-        workspace: &Workspace,
+        workspace: &mut Workspace,
         flow: &Flow,
         input: Input<'_>,
         states: Option<&mut [State]>,
     ) -> Result<Output> {
-        let kept = &workspace.whole_run;
-        let (values, features) = match input {
-            Input::Values(values) => (Some(values), values.dim().2),
-            Input::Tokens(_) => (None, 0),
-        };
-        let mut copied =
-            kept.take(values.map_or(0, |values| if values.is_standard_layout() { 0 } else { values.len() }))?;
-        let tables = self.parts.tables.iter().map(|table| table.ncols());
-        let widest = flow
-            .widths
-            .iter()
-            .copied()
-            .chain(tables)
-            .max()
-            .unwrap_or(0)
-            .max(features);
-        let mut zeros = kept.take(widest)?;
-        zeros.fill(0.0);
-        let mut finals = self.begin(workspace, flow.batch, states.as_deref())?;
-        if let Some(values) = values.filter(|values| !values.is_standard_layout()) {
-            copied.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
-        }
+        self.begin(workspace, flow.batch, states.as_deref())?;
+        let read = self.prepare(workspace, flow, input)?;
+        let Workspace {
+            input: copied,
+            zeros,
+            states: finals,
+            stages,
+            scratch,
+            ..
+        } = workspace;
         let mut sources = Sources {
-            parts: &self.parts,
-            input: values.and_then(|values| values.to_slice()).unwrap_or(&copied),
-            features,
+            plan: &self.plan,
+            input: read.unwrap_or(copied),
+            features: features(input),
             flow,
-            stages: kept.list(flow.stages.len())?,
-            zeros: &zeros,
+            stages: &[],
+            zeros,
         };
         let mut rows_run = 0;
-        for (stage, &width) in flow.stages.iter().zip(&flow.widths) {
-            workspace.stage.rewind();
-            let mut rows = kept.take(stage.rows() * width)?;
-            match stage {
-                Stage::Recurrent { cell, schedule, input } => {
-                    let state = finals.chunks_exact_mut(2).nth(*cell);
-                    let (Some(recurrent), Some([hidden, cell])) = (self.cells.get(*cell), state) else {
-                        return Err(Error::defect("a cell of the flow"));
-                    };
-                    let reading = Reading {
-                        schedule,
-                        index: &input.index,
-                        source: sources.get(input)?,
-                    };
-                    rows_run += recurrent.run(reading, (hidden, cell), &workspace.stage, &mut rows)?;
-                }
-                Stage::Dense { dense, input } => {
-                    let dense = self.denses.get(*dense);
-                    let dense = dense.ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
-                    dense.run(sources.get(input)?, &input.index, &mut rows);
-                }
-                Stage::Merge {
-                    merge: mode,
-                    forward,
-                    backward,
-                } => {
-                    let [forward, backward] = [sources.side(forward)?, sources.side(backward)?];
-                    merge(*mode, forward, backward, width, &mut rows);
-                }
-            }
-            sources.stages.push(rows);
+        for number in 0..flow.stages.len() {
+            let Some((done, [rows, ..])) = stages.split_at_mut_checked(number) else {
+                return Err(Error::defect("a stage of the flow"));
+            };
+            let sources = Sources {
+                stages: done,
+                ..sources
+            };
+            rows_run += self.run_stage(number, &sources, finals, scratch, rows)?;
         }
-        let mut outputs = flow.outputs.iter().map(|placed| sources.place(placed));
+        sources.stages = stages;
+        let mut outputs = flow
+            .outputs
+            .iter()
+            .map(|placed| place(sources.source(&placed.gather)?, placed));
         let output = Output {
             values: outputs.next().transpose()?.unwrap_or_default(),
             backward: outputs.next().transpose()?,
-            states: self.returned(&finals, flow.batch)?,
+            states: self.returned(finals, flow.batch)?,
             device: Arc::clone(&self.name),
             rows_run,
             timing: None,
         };
         if let Some(states) = states {
-            for (part, numbers) in states.iter_mut().flat_map(State::arrays_mut).zip(finals.iter()) {
-                part.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+            for (part, numbers) in states.iter_mut().zip(finals.chunks_exact(2)) {
+                for (array, numbers) in part.arrays_mut().zip(numbers) {
+                    array.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+                }
             }
         }
         Ok(output)
     }
 
-    /// h and c of every cell before the first step, (batch, units) each.
-    fn begin<'a>(
+    /// Makes room for a run: for its stages, for an input that does not lie row by row, and for a row of zeros. Gives the
+    /// input where it need not be copied.
+    fn prepare<'a>(&self, workspace: &mut Workspace, flow: &Flow, input: Input<'a>) -> Result<Option<&'a [f32]>> {
+        let stages = flow.stages.len();
+        if workspace.stages.len() < stages {
+            reserve(&mut workspace.stages, stages)?;
+            workspace.stages.resize_with(stages, StageRows::default);
+        }
+        let tables = self.plan.tables.iter().map(|table| table.ncols());
+        let widths = flow.widths.iter().copied().chain(tables);
+        let widest = widths.chain([features(input)]).max().unwrap_or(0);
+        workspace.zeros.resize(widest)?.fill(0.0);
+        let Input::Values(values) = input else {
+            return Ok(None);
+        };
+        let read = values.to_slice();
+        if read.is_none() {
+            let copied = workspace.input.resize(values.len())?;
+            copied.iter_mut().zip(values).for_each(|(to, &from)| *to = from);
+        }
+        Ok(read)
+    }
+
+    /// Runs one stage, which makes `rows`. Gives how many rows of a recurrence were run.
+    fn run_stage(
         &self,
-        workspace: &'a Workspace,
-        batch: usize,
-        states: Option<&[State]>,
-    ) -> Result<List<'a, Buffer<'a>>> {
-        let kept = &workspace.whole_run;
-        let mut begin = kept.list(2 * self.parts.cells.len())?;
-        for (number, cell) in self.parts.cells.iter().enumerate() {
-            let state = states.and_then(|states| states.get(number));
-            for part in 0..2 {
-                let part = state.and_then(|state| state.arrays().nth(part));
-                let mut numbers = kept.take(batch * cell.units())?;
-                match part {
-                    Some(part) => numbers.iter_mut().zip(part).for_each(|(to, &from)| *to = from),
-                    None => numbers.fill(0.0),
-                }
-                begin.push(numbers);
+        number: usize,
+        sources: &Sources<'_>,
+        finals: &mut [Lines],
+        scratch: &mut Vec<Scratch>,
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        let flow = sources.flow;
+        let (Some(stage), Some(&width)) = (flow.stages.get(number), flow.widths.get(number)) else {
+            return Err(Error::defect("a stage of the flow"));
+        };
+        match stage {
+            Stage::Recurrent { cell, schedule, input } => {
+                let states = finals.chunks_exact_mut(2).nth(*cell);
+                let (Some(recurrence), Some([hidden, cell_state])) = (self.recurrences.get(*cell), states) else {
+                    return Err(Error::defect("a cell of the flow"));
+                };
+                let work = Work {
+                    schedule,
+                    gathered: sources.gathered(input)?,
+                };
+                return recurrence.run(work, States { hidden, cell_state }, scratch, rows);
+            }
+            Stage::Dense { dense, input } => {
+                let dense = self.denses.get(*dense);
+                let dense = dense.ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
+                let Gathered { source, index } = sources.gathered(input)?;
+                dense.run(source, index, rows.in_order(stage.rows() * width)?);
+            }
+            Stage::Merge {
+                merge: mode,
+                forward,
+                backward,
+            } => {
+                let [forward, backward] = [sources.gathered(forward)?, sources.gathered(backward)?];
+                merge(*mode, forward, backward, width, rows.in_order(stage.rows() * width)?);
             }
         }
-        Ok(begin)
+        Ok(0)
+    }
+
+    /// Puts the states of every cell before the first step into the workspace.
+    fn begin(&self, workspace: &mut Workspace, batch: usize, states: Option<&[State]>) -> Result<()> {
+        let count = 2 * self.plan.cells.len();
+        if workspace.states.len() < count {
+            reserve(&mut workspace.states, count)?;
+            workspace.states.resize_with(count, Lines::default);
+        }
+        let pairs = workspace.states.chunks_exact_mut(2).zip(&self.plan.cells).enumerate();
+        for (number, (pair, planned)) in pairs {
+            let state = states.and_then(|states| states.get(number));
+            let mut widths = planned.cell.state_widths();
+            let mut before = state.into_iter().flat_map(State::arrays);
+            for numbers in pair {
+                let numbers = numbers.resize(batch * widths.next().unwrap_or(0))?;
+                match before.next() {
+                    Some(before) => numbers.iter_mut().zip(before).for_each(|(to, &from)| *to = from),
+                    None => numbers.fill(0.0),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The final states that belong to the output.
-    fn returned(&self, finals: &[Buffer<'_>], batch: usize) -> Result<Vec<State>> {
-        let numbers = |number: usize, units| {
-            let numbers = finals.get(number).map_or(&[][..], |numbers| numbers);
-            let array = Array2::from_shape_vec((batch, units), OUTPUT.listed(numbers.iter().copied())?);
-            array.map_err(|_| Error::defect("the shape of a state"))
+    fn returned(&self, finals: &[Lines], batch: usize) -> Result<Vec<State>> {
+        let array = |numbers: &Lines, width| {
+            let copy = OUTPUT.listed(numbers.iter().copied())?;
+            Array2::from_shape_vec((batch, width), copy).map_err(|_| Error::defect("the shape of a state"))
         };
-        let state = |&cell: &usize| {
-            let units = self.parts.cells.get(cell).map_or(0, |cell| cell.units());
-            State::with_cell(numbers(2 * cell, units)?, numbers(2 * cell + 1, units)?)
-        };
-        let mut returned = Vec::with_capacity(self.parts.returned_states.len());
-        for cell in &self.parts.returned_states {
-            returned.push(state(cell)?);
+        let mut returned = Vec::with_capacity(self.plan.returned_states.len());
+        for &number in &self.plan.returned_states {
+            let of_cell = self.plan.cells.get(number).zip(finals.chunks_exact(2).nth(number));
+            let (planned, finals) = of_cell.ok_or_else(|| Error::defect("a cell of the plan"))?;
+            let mut arrays = planned
+                .cell
+                .state_widths()
+                .zip(finals)
+                .map(|(width, numbers)| array(numbers, width));
+            let hidden = arrays.next().transpose()?.unwrap_or_default();
+            returned.push(match arrays.next() {
+                Some(cell_state) => State::with_cell(hidden, cell_state?)?,
+                None => State::new(hidden),
+            });
         }
         Ok(returned)
     }
 }
 
+/// The features of an input of numbers.
+fn features(input: Input<'_>) -> usize {
+    match input {
+        Input::Values(values) => values.dim().2,
+        Input::Tokens(_) => 0,
+    }
+}
+
 /// The rows that stages may read.
 struct Sources<'a> {
-    parts: &'a Plan,
+    plan: &'a Plan,
     input: &'a [f32],
     features: usize,
     flow: &'a Flow,
-    /// The rows of each stage.
-    stages: List<'a, Buffer<'a>>,
+    /// The rows of the stages that have run.
+    stages: &'a [StageRows],
     zeros: &'a [f32],
 }
 
-impl Sources<'_> {
-    fn get(&self, gather: &Gather) -> Result<Source<'_>> {
+impl<'a> Sources<'a> {
+    fn source(&self, gather: &Gather) -> Result<Source<'a>> {
         match gather.source {
-            From::Input => Some(Source::new(self.input, self.features, self.zeros).chosen(&self.flow.input_steps)),
-            From::Table(table) => {
-                let table = self.parts.tables.get(table);
+            flow::Source::Input => {
+                Some(Source::new(self.input, self.features, self.zeros).placed(&self.flow.input_steps))
+            }
+            flow::Source::Table(table) => {
+                let table = self.plan.tables.get(table);
                 table.and_then(|table| Some(Source::new(table.as_slice()?, table.ncols(), self.zeros)))
             }
-            From::Stage(stage) => {
+            flow::Source::Stage(stage) => {
                 let rows = self.stages.get(stage).zip(self.flow.widths.get(stage));
-                rows.map(|(rows, &width)| Source::new(rows, width, self.zeros))
+                rows.map(|(rows, &width)| Source::of_stage(rows, width, self.zeros))
             }
         }
         .ok_or_else(|| Error::defect("a source of the flow"))
     }
 
-    fn side<'a>(&'a self, gather: &'a Gather) -> Result<Side<'a>> {
-        Ok(Side {
-            source: self.get(gather)?,
+    fn gathered<'b>(&self, gather: &'b Gather) -> Result<Gathered<'b>>
+    where
+        'a: 'b,
+    {
+        Ok(Gathered {
+            source: self.source(gather)?,
             index: &gather.index,
         })
-    }
-
-    /// Puts the rows of an output to their (sequence, time step).
-    fn place(&self, placed: &Placed) -> Result<ArrayD<f32>> {
-        let values = self.get(&placed.gather)?.gather(&placed.gather.index)?;
-        ArrayD::from_shape_vec(IxDyn(&placed.shape), values).map_err(|_| Error::defect("the shape of an output"))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::model::GpuModel;
-use crate::gpu::stage::recurrence::Pieces;
+use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::strategy::choice::{Asked, choose};
 use crate::gpu::strategy::recurrence::{Recurrence, difference};
 use crate::gpu::strategy::tuned::Tuned;
@@ -80,7 +80,7 @@ impl GpuModel {
         let mut strategies = Vec::new();
         let pieces = sizes.stages.iter().filter_map(|stage| stage.pieces());
         for (named, pieces) in self.named().into_iter().zip(pieces) {
-            let size = (pieces.positions, pieces.steps);
+            let size = (pieces.positions(), pieces.steps);
             let choice = choose(&self.gpu, named.recurrence, self.asked, size);
             strategies.push(choice.strategy);
             lines.push(format!(
@@ -157,8 +157,9 @@ fn cut(recurrence: &Recurrence, strategy: Strategy, pieces: &Pieces) -> String {
         segment_steps,
         chunk_steps,
         steps,
-        positions,
+        ..
     } = *pieces;
+    let positions = pieces.positions();
     let segments = steps.div_ceil(segment_steps);
     let chunks = |steps: usize| steps.div_ceil(chunk_steps);
     let all_chunks = steps / segment_steps * chunks(segment_steps) + chunks(steps % segment_steps);

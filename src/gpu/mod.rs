@@ -1,7 +1,8 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `shader` < `weights`, `rows`, `commands` < `strategy` < `stage` < `sizes`,
-//! `workspace` < `model` < `recording`, `run`, `explain`, `tune`.
+//! Arrows point only this way: `device` < `weights`, `shader` < `commands`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
+//! `model` < `recording` < `run`, `explain` < `tune`. Within `stage`: `lists`, `pieces`, `input_projection` < `prepared` <
+//! `interface` < the stages < `list`.
 //!
 //! Words that are used inside, each for one thing:
 //!
@@ -21,12 +22,12 @@ pub(crate) mod recording;
 mod rows;
 mod run;
 mod shader;
-mod sizes;
+pub(crate) mod sizes;
 mod stage;
 mod strategy;
 mod tune;
 mod upload;
 mod weights;
-mod workspace;
+pub(crate) mod workspace;
 
 pub(crate) use model::GpuModel;

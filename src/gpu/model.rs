@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::timer::Timer;
 use crate::gpu::sizes::{Keep, Sizes};
+use crate::gpu::stage::gather;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
 use crate::gpu::strategy::entry::Entry;
@@ -41,6 +42,7 @@ impl GpuModel {
         let wanted = choice::wanted(&gpu, settings, asked);
         let known = gpu.known_pipelines();
         let make = || {
+            gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
             let weights = Prepared::make(&gpu, &parts, settings.wanted_precision(), &wanted)?;
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)

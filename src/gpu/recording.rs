@@ -14,7 +14,7 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::model::GpuModel;
-use crate::gpu::stage::defect;
+use crate::gpu::stage::interface::defect;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::upload::upload_input;
@@ -150,7 +150,3 @@ impl Recording {
         self.workspace
     }
 }
-
-#[cfg(test)]
-#[path = "recording_tests.rs"]
-mod tests;

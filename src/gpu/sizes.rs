@@ -7,10 +7,11 @@ use crate::gpu::commands::record_bytes;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
-use crate::gpu::stage::direction::ScheduleLists;
-use crate::gpu::stage::gather::index_bytes;
+use crate::gpu::stage::interface::{Scratch, Sizer, StageSize};
+use crate::gpu::stage::list::{self, StageSizes};
+use crate::gpu::stage::lists::ScheduleLists;
+use crate::gpu::stage::lists::index_bytes;
 use crate::gpu::stage::prepared::Prepared;
-use crate::gpu::stage::{Scratch, Sizer, StageSize};
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::weights::projected_width;
 use crate::model::plan::Plan;
@@ -100,7 +101,7 @@ impl Sizes {
             input: input.clone(),
             stages: Vec::new(),
         };
-        let (stages, rows) = sizer.sizes()?;
+        let StageSizes { stages, rows } = list::sizes(sizer)?;
         let dispatches: usize = stages.iter().map(|stage| stage.dispatches()).sum();
         let scratch = stages.iter().map(|stage| stage.scratch());
         Ok(Self {

@@ -10,10 +10,11 @@ use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::explain::Named;
 use crate::gpu::model::GpuModel;
 use crate::gpu::recording::now;
-use crate::gpu::stage::recurrence::{Pieces, RecurrenceStage};
+use crate::gpu::stage::interface::Tunable;
+use crate::gpu::stage::lists::upload_list;
+use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::strategy::list::EVERYTHING;
-use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::gpu::workspace::Workspace;
 use crate::settings::Strategy;
@@ -31,9 +32,7 @@ const PATIENCE: f64 = 2.0;
 
 /// What is measured: a recurrence over the buffers of a workspace, for a batch without a mask.
 struct Bench<'a> {
-    recurrence: &'a Recurrence,
-    stage: &'a RecurrenceStage,
-    groups: &'a RecurrenceGroups,
+    stage: Tunable<'a>,
     /// The row at which each step begins, and the steps of each sequence.
     starts: Vec<u32>,
     lengths: Vec<u32>,
@@ -74,7 +73,7 @@ impl GpuModel {
         let mut answers: Vec<(Key, Strategy)> = Vec::new();
         let pieces = sizes.stages.iter().filter_map(|stage| stage.pieces());
         for ((named, stage), &pieces) in self.named().into_iter().zip(buffers.recurrences()).zip(pieces) {
-            let Pieces { positions, steps, .. } = pieces;
+            let (positions, steps) = (pieces.positions(), pieces.steps);
             if positions == 0 {
                 break; // then nothing of the batch is run
             }
@@ -89,9 +88,7 @@ impl GpuModel {
                 },
                 None => {
                     let bench = Bench {
-                        recurrence: named.recurrence,
                         stage,
-                        groups: stage.groups()?,
                         starts: (0..=steps).map(|step| (step * positions) as u32).collect(),
                         lengths: vec![steps as u32; positions],
                         pieces,
@@ -132,7 +129,7 @@ impl GpuModel {
 
     async fn tune_layer(&self, bench: Bench<'_>, named: Named<'_>) -> Result<TunedLayer> {
         let upload = || {
-            bench.stage.upload_starts(&self.gpu, &bench.starts);
+            upload_list(&self.gpu, bench.stage.starts, &bench.starts);
             Ok(())
         };
         self.gpu.guarded("preparing to tune", upload).await?;
@@ -247,8 +244,11 @@ impl Bench<'_> {
         let chunk_steps = self.stage.pieces.chunk_steps;
         for first in steps.clone().step_by(chunk_steps) {
             let steps = first..(first + chunk_steps).min(steps.end);
-            let chunk = self.stage.chunk(&self.starts, &self.lengths, steps);
-            self.recurrence.record(commands, self.groups, &chunk, strategy);
+            let starts = (self.starts.as_slice(), self.lengths.as_slice());
+            let chunk = self.stage.pieces.chunk(starts, steps, self.stage.hidden_pitch);
+            self.stage
+                .recurrence
+                .record(commands, self.stage.groups, &chunk, strategy);
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::flow::Flow;
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::Rows;
-use crate::gpu::stage::defect;
+use crate::gpu::stage::interface::defect;
 use crate::memory::RUN;
 
 /// Uploads the rows of the input that are read. Padding is not among them.

@@ -9,10 +9,9 @@ use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
-use crate::gpu::stage::direction::ScheduleLists;
+use crate::gpu::stage::interface::{Maker, Run, Stage, Tunable, defect};
+use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
-use crate::gpu::stage::recurrence::RecurrenceStage;
-use crate::gpu::stage::{Maker, Run, Stage, defect};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 
@@ -128,7 +127,7 @@ impl Workspace {
     }
 
     /// The recurrences, in order.
-    pub(crate) fn recurrences(&self) -> impl Iterator<Item = &RecurrenceStage> {
-        self.stages.iter().filter_map(|stage| stage.as_recurrence())
+    pub(crate) fn recurrences(&self) -> impl Iterator<Item = Tunable<'_>> {
+        self.stages.iter().filter_map(|stage| stage.tunable())
     }
 }

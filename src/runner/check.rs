@@ -87,9 +87,11 @@ impl Runner {
             });
         }
         for (number, (state, planned)) in states.iter().zip(self.cells()).enumerate() {
-            let wanted: Vec<[usize; 2]> = planned.cell.state_widths().map(|width| [batch, width]).collect();
-            let found: Vec<&[usize]> = state.arrays().map(|array| array.shape()).collect();
-            if found != wanted {
+            let wanted = || planned.cell.state_widths().map(|width| [batch, width]);
+            let found = || state.arrays().map(|array| array.shape());
+            // a run allocates nothing for states that fit
+            if !found().eq(wanted()) {
+                let (wanted, found): (Vec<_>, Vec<_>) = (wanted().collect(), found().collect());
                 return Err(Error::Size {
                     argument: format!("states[{number}]"),
                     expected: format!(

@@ -27,7 +27,7 @@ fn layer(number: usize) -> Lstm {
     let activation = [Tanh, Relu, Softsign, HardSigmoid][number % 4];
     Lstm::new(FEATURES, units)
         .activation(activation)
-        .return_sequences(number % 2 == 0)
+        .return_sequences(number.is_multiple_of(2))
 }
 
 fn input(number: usize) -> Array3<f32> {

@@ -26,34 +26,11 @@ fn models_of_nothing() {
         "at least one layer",
         "Model::builder().add(Lstm::new("
     );
-    refused!(
-        build([Masking::new(0.0).into()]),
-        Error::Value { .. },
-        "Masking alone",
-        ".add(Lstm::new("
-    );
-    refused!(
-        Model::builder().add(Masking::new(0.0)).build(),
-        Error::Value { .. },
-        ".add(Lstm::new("
-    );
 }
 
 #[test]
 fn layers_in_the_wrong_place() {
     let masking = || Masking::new(0.0).into();
-    let chain = build([lstm(2, 3).into(), masking(), lstm(3, 4).into()]);
-    refused!(
-        chain,
-        Error::Chain { position: 1, .. },
-        "Masking",
-        "Sequences::with_mask"
-    );
-    refused!(
-        build([masking(), masking(), lstm(2, 3).into()]),
-        Error::Chain { position: 1, .. },
-        "put it first"
-    );
     for first in [lstm(2, 3).into(), masking(), Embedding::new(5, 2).into()] {
         let chain = build([first, Embedding::new(5, 2).into()]);
         refused!(

@@ -1,7 +1,7 @@
 //! Builds the library's models from plain data.
 
 use cellstate::{
-    Activation, Bidirectional, Dense, Embedding, Error, Gru, GruWeights, Lstm, LstmWeights, Masking, MergeMode, Model,
+    Activation, Bidirectional, Dense, Embedding, Gru, GruWeights, Lstm, LstmWeights, Masking, MergeMode, Model,
     Recurrent, Result, SimpleRnn, SimpleRnnWeights, StackedRnnCells,
 };
 use ndarray::{Array1, Axis};
@@ -69,14 +69,15 @@ pub(crate) fn model(layers: &[LayerSpec]) -> Result<Model> {
     builder.build()
 }
 
+/// A name of Keras, or one of ONNX with its alpha and beta.
 fn activation(name: &str) -> Result<Activation> {
     match name.split_once('(') {
         None => Activation::from_name(name),
-        Some(_) => Err(Error::Unsupported {
-            layer: "a layer".to_owned(),
-            option: format!("activation {name}"),
-            instead: "Keras's activations are".to_owned(),
-        }),
+        Some((name, numbers)) => {
+            let mut numbers = numbers.trim_end_matches(')').split(", ");
+            let mut number = || numbers.next().and_then(|number| number.parse().ok());
+            Activation::from_onnx(name, number(), number())
+        }
     }
 }
 

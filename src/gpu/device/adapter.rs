@@ -143,7 +143,8 @@ impl Adapter {
         name(&self.adapter.get_info())
     }
 
-    /// The device that is open on the adapter, the same for everybody; opened if there is none or if it is lost.
+    /// The device that is open on the adapter, the same for everybody; opened if there is none or if it is lost, with all the
+    /// limits that the adapter has, and of the optional features those that are used where they are.
     pub(crate) async fn open(&self) -> Result<Gpu> {
         if let Some(gpu) = self.opened().filter(|gpu| !gpu.is_lost()) {
             return Ok(gpu);
@@ -152,7 +153,10 @@ impl Adapter {
             // another thread may have had the turn before
             match self.opened() {
                 Some(gpu) => Ok(gpu),
-                None => Ok(self.keep(self.request().await?)),
+                None => {
+                    let features = self.adapter.features() & USED_FEATURES;
+                    Ok(self.keep(self.request(self.adapter.limits(), features).await?))
+                }
             }
         })
         .await
@@ -179,9 +183,8 @@ impl Adapter {
         gpu
     }
 
-    /// Opens a device with all the limits that the adapter has, and of the optional features those that are used where they
-    /// are.
-    async fn request(&self) -> Result<Gpu> {
+    /// Opens a device, in turn.
+    async fn request(&self, limits: wgpu::Limits, features: wgpu::Features) -> Result<Gpu> {
         let info = self.adapter.get_info();
         let failed = |error: wgpu::RequestDeviceError| Error::Gpu {
             doing: "opening the device",
@@ -191,8 +194,8 @@ impl Adapter {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("cellstate"),
-            required_limits: self.adapter.limits(),
-            required_features: self.adapter.features() & USED_FEATURES,
+            required_limits: limits,
+            required_features: features,
             ..Default::default()
         };
         let (device, queue) = self.adapter.request_device(&descriptor).await.map_err(failed)?;
@@ -215,8 +218,20 @@ impl Adapter {
     /// A device that nobody else has, never closed either.
     #[cfg(test)]
     pub(crate) async fn open_another(&self) -> Result<Gpu> {
-        let gpu = finish_in_turn(self.request()).await?;
+        let features = self.adapter.features() & USED_FEATURES;
+        self.open_with(self.adapter.limits(), features).await
+    }
+
+    /// The same with these limits and features.
+    #[cfg(test)]
+    pub(crate) async fn open_with(&self, limits: wgpu::Limits, features: wgpu::Features) -> Result<Gpu> {
+        let gpu = finish_in_turn(self.request(limits, features)).await?;
         mem::forget(gpu.clone());
         Ok(gpu)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn features(&self) -> wgpu::Features {
+        self.adapter.features()
     }
 }

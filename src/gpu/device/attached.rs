@@ -13,14 +13,17 @@ impl<T: Any + wgpu::WasmNotSendSync> Thing for T {}
 /// One value of each type that was asked for, each an `Arc` of the type.
 #[derive(Default)]
 pub(super) struct Attached {
-    things: Mutex<HashMap<TypeId, (&'static str, Box<dyn Thing>)>>,
+    things: Mutex<HashMap<TypeId, Named>>,
 }
+
+/// A value, and the name of its type.
+type Named = (&'static str, Box<dyn Thing>);
 
 impl Attached {
     /// The value of the type, made when it is asked for the first time.
     pub(super) fn of<T: Default + wgpu::WasmNotSendSync + 'static>(&self) -> Arc<T> {
         let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
-        let make = || -> (&'static str, Box<dyn Thing>) { (type_name::<T>(), Box::new(Arc::<T>::default())) };
+        let make = || -> Named { (type_name::<T>(), Box::new(Arc::<T>::default())) };
         let (_, thing) = things.entry(TypeId::of::<T>()).or_insert_with(make);
         let thing: &dyn Any = &**thing;
         // the key says of which type it is

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attached::Attached;
-use super::buffer::Counters;
+use super::counters::Counters;
 use super::turn;
 use crate::error::{Cause, Error, Result};
 

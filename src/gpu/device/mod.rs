@@ -3,10 +3,12 @@
 pub(crate) mod adapter;
 mod attached;
 pub(crate) mod buffer;
+mod counters;
 mod gpu;
 pub(crate) mod mapped;
 mod module;
 pub(crate) mod timer;
 pub(crate) mod turn;
 
+pub use counters::Counters;
 pub use gpu::Gpu;

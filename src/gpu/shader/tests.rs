@@ -14,7 +14,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
-use crate::gpu::stage::{gather, input_projection};
+use crate::gpu::stage::{gather, softmax};
 use crate::gpu::strategy::{launch, residency, solo, step, team};
 use texts::{ALL, Text, all};
 
@@ -33,7 +33,7 @@ fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
 fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
-        "Projection" => format!("{:?}", input_projection::Params::default()),
+        "Projection" => format!("{:?}", softmax::Params::default()),
         "Residency" => format!("{:?}", residency::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),

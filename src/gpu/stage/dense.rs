@@ -9,9 +9,10 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
-use crate::gpu::stage::gather::index_bytes;
-use crate::gpu::stage::input_projection::{ProjectedInput, ProjectedTo, Projection};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at};
+use crate::gpu::stage::input_projection::Projection;
+use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at};
+use crate::gpu::stage::lists::index_bytes;
+use crate::gpu::stage::projected_input::{ProjectedInput, ProjectedTo};
 
 /// What a Dense layer takes.
 #[derive(Debug)]

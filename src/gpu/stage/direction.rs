@@ -5,44 +5,14 @@ use std::ops::Range;
 use ndarray::ArrayView2;
 
 use crate::error::Result;
-use crate::flow::NONE;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
-use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{Rows, VALUE, padded};
-use crate::gpu::stage::at;
-use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes, make_list, upload_list};
-use crate::gpu::stage::input_projection::ProjectedInput;
+use crate::gpu::stage::gather::{GatherBuffers, Target};
+use crate::gpu::stage::interface::at;
+use crate::gpu::stage::projected_input::ProjectedInput;
 use crate::schedule::Schedule;
 use crate::state::State;
-
-/// The lists of a schedule, which all recurrences that run by it share.
-#[derive(Debug)]
-pub(crate) struct ScheduleLists {
-    /// For each step the row of position 0, and one more for the end.
-    pub(crate) starts: wgpu::Buffer,
-    /// For each sequence the row after which it is finished.
-    pub(crate) last_rows: wgpu::Buffer,
-}
-
-impl ScheduleLists {
-    pub(crate) fn make(gpu: &Gpu, batch: usize, steps: usize) -> Self {
-        Self {
-            starts: make_list(gpu, "starts", steps + 1),
-            last_rows: make_list(gpu, "last_rows", batch),
-        }
-    }
-
-    /// The bytes of both.
-    pub(crate) fn bytes(batch: usize, steps: usize) -> u64 {
-        buffer_bytes(index_bytes(steps + 1)) + buffer_bytes(index_bytes(batch))
-    }
-
-    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) {
-        upload_list(gpu, &self.starts, schedule.offsets());
-        upload_list(gpu, &self.last_rows, &last_rows(schedule));
-    }
-}
 
 /// The buffers of one direction.
 #[derive(Debug)]
@@ -163,17 +133,6 @@ fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
         packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
     }
     packed
-}
-
-/// For each sequence the row after which it is finished.
-fn last_rows(schedule: &Schedule) -> Vec<u32> {
-    let mut rows = vec![NONE; schedule.batch()];
-    for (position, &sequence) in schedule.order().iter().enumerate() {
-        if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
-            *entry = row as u32;
-        }
-    }
-    rows
 }
 
 /// Takes the final state from what was read back: h by sequence, then c by position, where the cell has such a state. A

@@ -8,10 +8,10 @@ use bytemuck::{Pod, Zeroable};
 use crate::flow::{Gather, NONE};
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::stage::Maker;
+use crate::gpu::stage::interface::Maker;
+use crate::gpu::stage::lists::{make_list, upload_list};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "gather",
@@ -89,16 +89,6 @@ pub(crate) struct GatherBuffers {
     /// `[target buffer][source buffer]`
     groups: Vec<Vec<wgpu::BindGroup>>,
     source: RowsSize,
-}
-
-/// A list of rows, with room for so many entries.
-pub(crate) fn make_list(gpu: &Gpu, label: &str, entries: usize) -> wgpu::Buffer {
-    gpu.make_buffer(&format!("cellstate.{label}.index"), index_bytes(entries), Use::Storage)
-}
-
-/// Uploads the entries of a list.
-pub(crate) fn upload_list(gpu: &Gpu, list: &wgpu::Buffer, entries: &[u32]) {
-    gpu.queue().write_buffer(list, 0, bytemuck::cast_slice(entries));
 }
 
 impl GatherBuffers {
@@ -192,11 +182,6 @@ impl GatherBuffers {
             );
         }
     }
-}
-
-/// The bytes of a list of rows.
-pub(crate) fn index_bytes(entries: usize) -> u64 {
-    entries as u64 * size_of::<u32>() as u64
 }
 
 /// The first row, if the entries name neighbours that lie in one source buffer: then they need no gathering.

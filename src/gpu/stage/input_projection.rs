@@ -1,21 +1,14 @@
 //! `input_projection`: rows times weights plus bias, one product for many rows; with `softmax` behind it where a Dense
-//! layer wants that. What a recurrence and a Dense layer read is made ready and projected here.
+//! layer wants that.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::activation::Activation;
-use crate::error::Result;
-use crate::flow::Gather;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::rows::{Rows, padded};
+use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
-use crate::gpu::stage::gather::{GatherBuffers, Target, neighbours};
-use crate::gpu::stage::softmax::Softmax;
-use crate::gpu::stage::{Maker, Run, at, defect};
+use crate::gpu::stage::softmax::{Params, Softmax};
 use crate::gpu::weights::Form;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -66,25 +59,6 @@ impl Tile {
             3 | 4 => Self::FourRows,
             _ => Self::EightRows,
         }
-    }
-}
-
-/// The struct `Projection` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    source_row: u32,
-    target_row: u32,
-    count: u32,
-    input_vectors: u32,
-    column_vectors: u32,
-    width: u32,
-}
-
-impl Params {
-    /// The rows that are projected.
-    pub(crate) fn rows(self) -> u64 {
-        self.count.into()
     }
 }
 
@@ -228,76 +202,6 @@ impl Projection {
         if let (Some(softmax), Some(group)) = (&self.softmax, &groups.softmax) {
             softmax.record(commands, group, params);
         }
-    }
-}
-
-/// The rows that a stage reads of its source, projected into buffers of its own.
-#[derive(Debug)]
-pub(crate) struct ProjectedInput {
-    weights: Arc<Projection>,
-    gather: GatherBuffers,
-    /// For each target buffer from the gathered rows, and then from each buffer of the source.
-    groups: Vec<ProjectionGroups>,
-}
-
-/// Where projected rows go.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProjectedTo {
-    pub(crate) buffer: usize,
-    pub(crate) row: usize,
-}
-
-impl ProjectedInput {
-    pub(crate) fn make(
-        maker: &Maker<'_>,
-        label: &str,
-        weights: &Arc<Projection>,
-        (source, entries): (&Rows, usize),
-        targets: &[wgpu::Buffer],
-    ) -> Self {
-        let gathered = std::slice::from_ref(maker.gathered);
-        let group = |target| {
-            let sources = gathered.iter().chain(&source.buffers);
-            weights.groups(maker.gpu, label, maker.params, sources, target)
-        };
-        Self {
-            gather: GatherBuffers::make(maker, "gather", entries, source, gathered),
-            groups: targets.iter().map(group).collect(),
-            weights: Arc::clone(weights),
-        }
-    }
-
-    pub(crate) fn upload(&self, gpu: &Gpu, input: &Gather) {
-        self.gather.upload(gpu, input);
-    }
-
-    /// Projects the rows that entries `rows` of the list name. They are gathered first, unless they lie side by side already.
-    pub(crate) fn record(
-        &self,
-        run: &Run<'_>,
-        commands: &mut Commands,
-        (input, rows): (&Gather, Range<usize>),
-        to: ProjectedTo,
-    ) -> Result<()> {
-        let groups = at(&self.groups, to.buffer)?;
-        let held = run.held(input.source)?;
-        let entries = input.index.get(rows.clone()).ok_or_else(defect)?;
-        let size = self.gather.source();
-        let (source, source_row) = match neighbours(entries, held) {
-            Some((buffer, row)) => (buffer + 1, row + size.first_row()),
-            None => {
-                let target = Target::rows(size.width, padded(size.width));
-                self.gather.record(commands, rows.clone(), held, 0, target);
-                (0, 0)
-            }
-        };
-        let span = Span {
-            source_row,
-            target_row: to.row,
-            rows: rows.len(),
-        };
-        self.weights.record(commands, groups, source, span);
-        Ok(())
     }
 }
 

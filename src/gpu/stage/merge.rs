@@ -7,8 +7,9 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, padded};
-use crate::gpu::stage::gather::{Fold, GatherBuffers, Target, index_bytes};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+use crate::gpu::stage::gather::{Fold, GatherBuffers, Target};
+use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
+use crate::gpu::stage::lists::index_bytes;
 use crate::layer::bidirectional::MergeMode;
 
 /// What the merging of two directions takes.

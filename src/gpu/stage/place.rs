@@ -9,8 +9,9 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{Rows, RowsSize};
-use crate::gpu::stage::gather::{GatherBuffers, Target, index_bytes};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
+use crate::gpu::stage::gather::{GatherBuffers, Target};
+use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
+use crate::gpu::stage::lists::index_bytes;
 use crate::memory::OUTPUT;
 
 /// What an output takes.

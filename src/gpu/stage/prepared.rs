@@ -8,7 +8,6 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize, padded};
 use crate::gpu::stage::input_projection::{self, Projection};
-use crate::gpu::stage::{defect, gather};
 use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
@@ -33,7 +32,6 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
     pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
-        gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
         let together = together(parts);
         let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
         for cells in &together {
@@ -43,7 +41,8 @@ impl Prepared {
             for cell in &cells {
                 projections.push(Arc::new(cell_projection(gpu, form, cell, cells.len())?));
             }
-            let recurrence = Recurrence::make(gpu, form, &cells, wanted).ok_or_else(defect)?;
+            let recurrence =
+                Recurrence::make(gpu, form, &cells, wanted).ok_or_else(|| Error::defect("the flow of the model"))?;
             recurrences.push(Arc::new(recurrence));
         }
         let denses = parts.denses.iter();

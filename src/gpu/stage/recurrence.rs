@@ -1,9 +1,5 @@
 //! The recurrence: the cells that run together, from their projected rows to their final states, by one of the strategies.
-//!
-//! Its rows are cut over time twice: into *segments*, whose rows lie in one buffer, and these into *chunks*, whose rows are
-//! projected at once.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -14,61 +10,16 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
-use crate::gpu::stage::gather::{GatherBuffers, index_bytes, upload_list};
-use crate::gpu::stage::input_projection::{ProjectedInput, ProjectedTo};
-use crate::gpu::stage::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
+use crate::gpu::stage::gather::GatherBuffers;
+use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
+use crate::gpu::stage::lists::index_bytes;
+use crate::gpu::stage::pieces::Pieces;
+use crate::gpu::stage::projected_input::{ProjectedInput, ProjectedTo};
 use crate::gpu::strategy::choice::choose;
-use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::weights::projected_width;
 use crate::schedule::Schedule;
-use crate::settings::Strategy;
 use crate::state::State;
-
-/// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
-/// the GPU's cache, and need not be there for the whole sequence.
-const PROJECTED_BYTES: u64 = 64 << 20;
-
-/// How a recurrence is cut over time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pieces {
-    /// The steps of a segment and of a chunk, at most.
-    pub(crate) segment_steps: usize,
-    pub(crate) chunk_steps: usize,
-    /// The steps of a batch without a mask, and the sequences that run them.
-    pub(crate) steps: usize,
-    pub(crate) positions: usize,
-}
-
-impl Pieces {
-    fn of(sizer: &Sizer<'_>, steps: usize, features: usize, recurrence: &Recurrence) -> Self {
-        let batch = sizer.flow.batch.max(1) as u64;
-        let (cell, directions) = (&recurrence.cell, recurrence.directions);
-        let row = (directions * padded(cell.output)) as u64 * VALUE;
-        let projected = (directions * projected_width(cell)) as u64 * VALUE;
-        let gathered = padded(features) as u64 * VALUE;
-        let most_steps = |bytes: u64, budget: u64| (budget / (bytes * batch).max(1)).max(1) as usize;
-        let segment_steps = (most_steps(row, sizer.limit) - 1).clamp(1, steps.max(1));
-        let chunk_steps = most_steps(projected, sizer.limit.min(PROJECTED_BYTES))
-            .min(most_steps(gathered, sizer.limit))
-            .min(segment_steps);
-        Self {
-            segment_steps,
-            chunk_steps,
-            steps,
-            positions: if steps == 0 { 0 } else { sizer.flow.batch },
-        }
-    }
-
-    /// The dispatches by which a strategy runs all steps.
-    pub(crate) fn dispatches(&self, recurrence: &Recurrence, strategy: Strategy) -> usize {
-        // all segments but the last one are alike, and so are all chunks of a segment but its last one
-        let of_chunk = |steps| recurrence.dispatches(strategy, self.positions, steps);
-        let of_segment =
-            |steps: usize| steps / self.chunk_steps * of_chunk(self.chunk_steps) + of_chunk(steps % self.chunk_steps);
-        self.steps / self.segment_steps * of_segment(self.segment_steps) + of_segment(self.steps % self.segment_steps)
-    }
-}
 
 /// What a recurrence takes.
 #[derive(Debug)]
@@ -76,7 +27,6 @@ pub(crate) struct RecurrenceSize {
     /// The number of its first stage in the flow; the other direction is the next one.
     number: usize,
     schedule: usize,
-    batch: usize,
     /// For each direction its rows, its cell and what it reads.
     rows: Vec<RowsSize>,
     directions: Vec<(usize, Source)>,
@@ -106,7 +56,7 @@ impl RecurrenceSize {
         }
         let batch = sizer.flow.batch;
         let steps = *at(&sizer.flow.schedules, schedule)?;
-        let pieces = Pieces::of(sizer, steps, features, &recurrence);
+        let pieces = Pieces::of(sizer.limit, (batch, steps), features, &recurrence);
         let width = recurrence.cell.output;
         let rows = |direction| RowsSize {
             recurrent: Some(RecurrentRows {
@@ -115,12 +65,11 @@ impl RecurrenceSize {
                 direction,
                 directions: directions.len(),
             }),
-            ..RowsSize::cut(width, padded(width), stage.rows, batch.max(1) * pieces.segment_steps)
+            ..RowsSize::cut(width, padded(width), stage.rows, pieces.segment_rows())
         };
         Ok(Self {
             number,
             schedule,
-            batch,
             rows: (0..directions.len()).map(rows).collect(),
             directions,
             entries: stage.rows,
@@ -138,14 +87,14 @@ impl RecurrenceSize {
 
     /// The bytes of h of one direction,
     fn hidden_bytes(&self) -> u64 {
-        (self.batch * padded(self.recurrence.cell.output)) as u64 * VALUE
+        (self.pieces.batch * padded(self.recurrence.cell.output)) as u64 * VALUE
     }
 
     /// and of c; none where the cell has no such state.
     fn cell_bytes(&self) -> u64 {
         let cell = &self.recurrence.cell;
         let width = if cell.has_cell_state() { padded(cell.units) } else { 0 };
-        (self.batch * width) as u64 * VALUE
+        (self.pieces.batch * width) as u64 * VALUE
     }
 
     /// What the host reads of one direction.
@@ -196,12 +145,12 @@ impl StageSize for RecurrenceSize {
     }
 
     fn scratch(&self) -> Scratch {
-        let chunk_rows = (self.pieces.chunk_steps * self.batch) as u64;
+        let chunk_rows = (self.pieces.chunk_steps * self.pieces.batch) as u64;
         let projected = projected_width(&self.recurrence.cell) as u64 * VALUE;
         Scratch {
             gathered: chunk_rows * padded(self.features) as u64 * VALUE,
             projected: self.directions.len() as u64 * chunk_rows * projected,
-            exchange: self.recurrence.exchange_bytes(self.batch, self.pieces.steps),
+            exchange: self.recurrence.exchange_bytes(self.pieces.batch, self.pieces.steps),
         }
     }
 
@@ -230,7 +179,7 @@ impl StageSize for RecurrenceSize {
         let rows = &at(&directions, 0)?.rows;
         Ok(Box::new(RecurrenceStage {
             number: self.number,
-            batch: self.batch,
+            hidden_pitch: rows.size.pitch(),
             pieces: self.pieces,
             is_fresh: maker.fresh.get(self.number).copied().unwrap_or(false),
             groups: rows.buffers.iter().map(group).collect(),
@@ -249,8 +198,9 @@ impl StageSize for RecurrenceSize {
 #[derive(Debug)]
 pub(crate) struct RecurrenceStage {
     number: usize,
-    batch: usize,
-    pub(crate) pieces: Pieces,
+    /// The rows of h from one direction to the next.
+    hidden_pitch: usize,
+    pieces: Pieces,
     /// Whether no earlier stage of a run has used the buffers of its rows.
     is_fresh: bool,
     directions: Vec<DirectionBuffers>,
@@ -262,30 +212,6 @@ pub(crate) struct RecurrenceStage {
 }
 
 impl RecurrenceStage {
-    /// What the strategies are told of some steps of a schedule.
-    pub(crate) fn chunk<'a>(&self, starts: &'a [u32], lengths: &'a [u32], steps: Range<usize>) -> Chunk<'a> {
-        let size = self.directions.first().map(|first| &first.rows.size);
-        Chunk {
-            starts,
-            lengths,
-            segment_step: steps.start / self.pieces.segment_steps * self.pieces.segment_steps,
-            steps,
-            batch: self.batch,
-            hidden_pitch: size.map_or(0, RowsSize::pitch),
-            projected_pitch: self.pieces.chunk_steps * self.batch,
-        }
-    }
-
-    /// Uploads where the steps of a batch without a mask begin, for a tuning.
-    pub(crate) fn upload_starts(&self, gpu: &Gpu, starts: &[u32]) {
-        upload_list(gpu, &self.starts, starts);
-    }
-
-    /// The bind groups of the first segment.
-    pub(crate) fn groups(&self) -> Result<&RecurrenceGroups> {
-        at(&self.groups, 0)
-    }
-
     /// For each direction its buffers, its schedule and its list in a run.
     fn in_run<'a>(&'a self, flow: &'a Flow) -> Result<Vec<(&'a DirectionBuffers, &'a Schedule, &'a Gather)>> {
         let number = |(direction, buffers)| match flow.stage(self.number + direction)? {
@@ -328,7 +254,11 @@ impl Stage for RecurrenceStage {
             }
             for first in steps.clone().step_by(self.pieces.chunk_steps) {
                 let steps = first..(first + self.pieces.chunk_steps).min(steps.end);
-                let chunk = self.chunk(schedule.offsets(), schedule.lengths(), steps.clone());
+                let chunk = self.pieces.chunk(
+                    (schedule.offsets(), schedule.lengths()),
+                    steps.clone(),
+                    self.hidden_pitch,
+                );
                 for (number, (buffers, schedule, input)) in directions.iter().enumerate() {
                     let to = ProjectedTo {
                         buffer: 0,
@@ -365,7 +295,13 @@ impl Stage for RecurrenceStage {
         Ok(())
     }
 
-    fn as_recurrence(&self) -> Option<&RecurrenceStage> {
-        Some(self)
+    fn tunable(&self) -> Option<Tunable<'_>> {
+        Some(Tunable {
+            recurrence: &self.recurrence,
+            pieces: &self.pieces,
+            hidden_pitch: self.hidden_pitch,
+            groups: self.groups.first()?,
+            starts: &self.starts,
+        })
     }
 }

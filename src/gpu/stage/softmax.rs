@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::activation::Activation;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::shader::{Pipeline, Shader, writes};
-use crate::gpu::stage::input_projection::Params;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "softmax",
@@ -17,6 +18,18 @@ pub(crate) const SHADER: Shader = Shader {
     bindings: &[writes("projected")],
     constants: &["ACTIVATION"],
 };
+
+/// The struct `Projection` of types.wgsl: rows that are projected, by `input_projection`, and then finished here.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Params {
+    pub(crate) source_row: u32,
+    pub(crate) target_row: u32,
+    pub(crate) count: u32,
+    pub(crate) input_vectors: u32,
+    pub(crate) column_vectors: u32,
+    pub(crate) width: u32,
+}
 
 /// An activation over rows.
 #[derive(Debug)]
@@ -37,7 +50,7 @@ impl Softmax {
 
     /// Over the rows that have been projected.
     pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, projected: Params) {
-        let workgroups = Workgroups::Flat(projected.rows());
+        let workgroups = Workgroups::Flat(projected.count.into());
         commands.dispatch(&self.pipeline, group, projected, workgroups);
     }
 }

@@ -1,0 +1,74 @@
+//! The GRU: lanes z r n, and with `reset_after` one more for what h gives to n.
+
+use super::rule::{Rule, Units, activate};
+use crate::activation::Activation;
+use crate::cell::gru::GruOptions;
+use crate::cpu::product::activation::{sigmoid, tanh};
+use crate::cpu::product::simd::Simd;
+
+/// ```text
+/// z, r = recurrent_activation(lanes)
+/// n    =           activation(lane n + r * lane of h), or of (lane n), which then has r * h multiplied
+/// h'   = z * h + (1 - z) * n
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gru(pub(super) GruOptions);
+
+impl Rule for Gru {
+    #[inline(always)]
+    fn finish<S: Simd>(&self, simd: S, units: Units<'_>) {
+        let usual = (Activation::Tanh, Activation::Sigmoid);
+        let options = &self.0;
+        if (options.activation, options.recurrent_activation) == usual && options.reset_after && options.clip.is_none()
+        {
+            self::usual(simd, units);
+        } else {
+            self.finish_by_activation(units);
+        }
+    }
+
+    #[inline(never)]
+    fn finish_by_activation(&self, units: Units<'_>) {
+        let Units {
+            lanes, hidden, next, ..
+        } = units;
+        let options = &self.0;
+        let width = lanes.len() / 4;
+        let (gates, rest) = lanes.split_at_mut(2 * width);
+        let (update, reset) = gates.split_at_mut(width);
+        let (candidate, of_hidden) = rest.split_at_mut(width);
+        activate(options.recurrent_activation, options.clip, update);
+        if options.reset_after {
+            activate(options.recurrent_activation, options.clip, reset);
+            for ((candidate, reset), of_hidden) in candidate.iter_mut().zip(reset).zip(of_hidden) {
+                *candidate += *reset * *of_hidden;
+            }
+        }
+        activate(options.activation, options.clip, candidate);
+        let values = update.iter().zip(candidate).zip(hidden);
+        for (next, ((update, candidate), hidden)) in next.iter_mut().zip(values) {
+            *next = update * hidden + (1.0 - update) * *candidate;
+        }
+    }
+
+    fn reset(&self, lanes: &[f32], hidden: &[f32], product: &mut [f32]) {
+        let width = lanes.len() / 4;
+        let reset = lanes.get(width..2 * width).unwrap_or_default();
+        product.iter_mut().zip(reset).for_each(|(to, &lane)| *to = lane);
+        activate(self.0.recurrent_activation, self.0.clip, product);
+        product.iter_mut().zip(hidden).for_each(|(to, hidden)| *to *= hidden);
+    }
+}
+
+#[inline(always)]
+fn usual<S: Simd>(simd: S, units: Units<'_>) {
+    let Units {
+        lanes, hidden, next, ..
+    } = units;
+    let lane = |lane: usize| simd.load(lanes.get(lane * S::WIDTH..).unwrap_or_default());
+    let update = sigmoid(simd, lane(0));
+    let reset = sigmoid(simd, lane(1));
+    let candidate = tanh(simd, simd.mul_add(reset, lane(3), lane(2)));
+    let of_candidate = simd.mul(simd.sub(simd.splat(1.0), update), candidate);
+    simd.store(simd.mul_add(update, simd.load(hidden), of_candidate), next);
+}

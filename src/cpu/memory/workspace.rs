@@ -1,0 +1,49 @@
+//! The buffers of one (batch, time_steps), kept for the next run of that size.
+
+use super::buffer::Lines;
+use crate::error::Result;
+
+/// The memory of one run. Each part keeps its size, so that the second run of a batch allocates nothing here.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace {
+    /// The input row by row, where the caller's does not lie so.
+    pub(crate) input: Lines,
+    /// What a row reads that is none.
+    pub(crate) zeros: Lines,
+    /// The states of all cells: hidden, and the cell state, which is empty where there is none.
+    pub(crate) states: Vec<Lines>,
+    /// The rows of each stage.
+    pub(crate) stages: Vec<StageRows>,
+    /// What the threads need during one stage: the next stage takes it again.
+    pub(crate) scratch: Vec<Scratch>,
+}
+
+/// The rows that a stage has made.
+#[derive(Debug, Default)]
+pub(crate) struct StageRows {
+    pub(crate) values: Lines,
+    /// Row r is row `places[r]` of `values`; without places it is row r.
+    pub(crate) places: Vec<u32>,
+}
+
+impl StageRows {
+    /// Room for rows that lie in order.
+    pub(crate) fn in_order(&mut self, length: usize) -> Result<&mut [f32]> {
+        self.places.clear();
+        self.values.resize(length)
+    }
+}
+
+/// What one thread needs during one stage.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// The cell state of its sequences.
+    pub(crate) cell_state: Lines,
+    pub(crate) projected: Lines,
+    /// The rows of the input that are read together.
+    pub(crate) inputs: Vec<u32>,
+    /// h of all units, where others make a part of it.
+    pub(crate) hidden: Lines,
+    /// h of its own units after each step, where others make a part of it.
+    pub(crate) outputs: Lines,
+}

@@ -1,0 +1,194 @@
+//! The product of rows and a matrix, which any number of rows shares.
+
+use super::path::Path;
+use super::simd::{Simd, Work};
+use crate::cpu::memory::buffer::Lines;
+
+/// The rows that one task should compute: with them the columns of a panel are read from memory once.
+pub(crate) const ROWS_PER_TASK: usize = 48;
+
+/// The most vectors of a panel.
+const VECTORS: usize = 4;
+
+/// So many products are summed up before they are added to what there is: a sum of short sums is more exact than a long one.
+/// It is how ndarray's products are summed, too.
+const DEPTH: usize = 256;
+
+/// A matrix (depth, columns).
+///
+/// The weights are `[panel][depth][column]`: a panel has four vectors of columns, the last one as many as are needed, of
+/// one, two and four. A tile of a few rows and one panel holds its sums in registers. Each sum is made in the same order
+/// whatever the number of rows, so that the bits of a row do not depend on its neighbours.
+#[derive(Debug)]
+pub(crate) struct Matrix {
+    depth: usize,
+    columns: usize,
+    weights: Lines,
+}
+
+impl Matrix {
+    /// `weight` gives a weight by its row and its column.
+    pub(crate) fn new(depth: usize, columns: usize, path: Path, weight: impl Fn(usize, usize) -> f32) -> Self {
+        let (numbers, _) = path.tile();
+        let mut weights = Lines::zeros(depth * panels(columns, numbers).map(|(_, width)| width).sum::<usize>());
+        let mut places = weights.iter_mut();
+        for (first, width) in panels(columns, numbers) {
+            for row in 0..depth {
+                for (column, place) in (first..first + width).zip(places.by_ref()) {
+                    *place = if column < columns { weight(row, column) } else { 0.0 };
+                }
+            }
+        }
+        Self {
+            depth,
+            columns,
+            weights,
+        }
+    }
+
+    /// `sums = bias + rows · matrix`, and without a bias `sums += rows · matrix`. Row r of the sums begins at `r * stride`.
+    /// `path` is the one that the matrix was made for.
+    pub(crate) fn multiply(&self, path: Path, rows: &[&[f32]], bias: Option<&[f32]>, sums: &mut [f32], stride: usize) {
+        path.run(Product {
+            matrix: self,
+            rows,
+            bias,
+            sums,
+            stride,
+        });
+    }
+}
+
+/// The panels: the first column of each, and how many columns it has.
+fn panels(columns: usize, numbers: usize) -> impl Iterator<Item = (usize, usize)> {
+    let most = VECTORS * numbers;
+    (0..columns).step_by(most).map(move |first| {
+        let vectors = (columns - first).div_ceil(numbers).next_power_of_two();
+        (first, vectors.min(VECTORS) * numbers)
+    })
+}
+
+#[derive(Debug)]
+struct Product<'a> {
+    matrix: &'a Matrix,
+    rows: &'a [&'a [f32]],
+    bias: Option<&'a [f32]>,
+    sums: &'a mut [f32],
+    stride: usize,
+}
+
+impl Work for Product<'_> {
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self {
+            matrix,
+            rows,
+            bias,
+            sums,
+            stride,
+        } = self;
+        let mut weights: &[f32] = &matrix.weights;
+        for (column, width) in panels(matrix.columns, S::WIDTH) {
+            let (panel, rest) = weights.split_at((matrix.depth * width).min(weights.len()));
+            weights = rest;
+            let columns = width.min(matrix.columns - column);
+            let place = Place {
+                bias: bias.map(|bias| bias.get(column..column + columns).unwrap_or_default()),
+                columns,
+                stride,
+            };
+            let mut first = 0;
+            while first < rows.len() {
+                let left = rows.get(first..).unwrap_or_default();
+                let sums = sums.get_mut(first * stride + column..).unwrap_or_default();
+                first += match width / S::WIDTH {
+                    1 => rows_of_panel::<S, 1>(simd, left, panel, sums, place),
+                    2 => rows_of_panel::<S, 2>(simd, left, panel, sums, place),
+                    _ => rows_of_panel::<S, VECTORS>(simd, left, panel, sums, place),
+                };
+            }
+        }
+    }
+}
+
+/// What the sums of a tile begin from, one number for each column (without a bias from what there is), and where they lie: row r
+/// at `r · stride`.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    bias: Option<&'a [f32]>,
+    columns: usize,
+    stride: usize,
+}
+
+/// Does as many of the rows as a tile of this path has, and tells how many.
+#[inline(always)]
+fn rows_of_panel<S: Simd, const V: usize>(
+    simd: S,
+    rows: &[&[f32]],
+    panel: &[f32],
+    sums: &mut [f32],
+    place: Place<'_>,
+) -> usize {
+    // as many sums as the registers hold: S::ROWS · 4 vectors
+    let most = S::ROWS * VECTORS / V;
+    match rows.len().min(most) {
+        8.. => tile::<S, 8, V>(simd, rows, panel, sums, place),
+        6..8 => tile::<S, 6, V>(simd, rows, panel, sums, place),
+        4..6 => tile::<S, 4, V>(simd, rows, panel, sums, place),
+        3 => tile::<S, 3, V>(simd, rows, panel, sums, place),
+        2 => tile::<S, 2, V>(simd, rows, panel, sums, place),
+        _ => tile::<S, 1, V>(simd, rows, panel, sums, place),
+    }
+}
+
+/// `sums = bias + rows · panel` for R rows and V vectors of columns; gives R.
+#[inline(always)]
+fn tile<S: Simd, const R: usize, const V: usize>(
+    simd: S,
+    rows: &[&[f32]],
+    panel: &[f32],
+    sums: &mut [f32],
+    place: Place<'_>,
+) -> usize {
+    let width = V * S::WIDTH;
+    let depth = rows.iter().take(R).map(|row| row.len()).min().unwrap_or(0);
+    let depth = depth.min(panel.len() / width);
+    // once without a depth too: then the sums are the bias
+    for begin in (0..depth.max(1)).step_by(DEPTH) {
+        let count = DEPTH.min(depth - begin);
+        // all of one length, which the compiler then knows: no checks within the loops
+        let mut parts: [&[f32]; R] = [&[]; R];
+        for (part, row) in parts.iter_mut().zip(rows) {
+            *part = &row[begin..begin + count];
+        }
+        let panel = panel.get(begin * width..).unwrap_or_default();
+        let mut products = [[simd.splat(0.0); V]; R];
+        for (k, weights) in (0..count).zip(panel.chunks_exact(width)) {
+            let mut values = [simd.splat(0.0); R];
+            for (value, part) in values.iter_mut().zip(&parts) {
+                *value = simd.splat(part[k]);
+            }
+            for vector in 0..V {
+                let weights = simd.load(weights.get(vector * S::WIDTH..).unwrap_or_default());
+                for (products, value) in products.iter_mut().zip(values) {
+                    products[vector] = simd.mul_add(value, weights, products[vector]);
+                }
+            }
+        }
+        for (number, products) in products.iter().enumerate() {
+            let sums = sums.get_mut(number * place.stride..).unwrap_or_default();
+            let columns = place.columns.min(sums.len());
+            let sums = sums.get_mut(..columns).unwrap_or_default();
+            for (vector, &product) in products.iter().enumerate() {
+                let first = vector * S::WIDTH;
+                let sums = sums.get_mut(first..).unwrap_or_default();
+                let before = match (begin, place.bias) {
+                    (0, Some(bias)) => simd.load(bias.get(first..).unwrap_or_default()),
+                    _ => simd.load(sums),
+                };
+                simd.store(simd.add(before, product), sums);
+            }
+        }
+    }
+    R
+}

@@ -1,0 +1,121 @@
+//! `dense`: rows times weights plus bias, and the activation, the rows split over the threads.
+
+use rayon::prelude::*;
+
+use super::gather::Source;
+use crate::activation::Activation;
+use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
+use crate::cpu::product::path::Path;
+use crate::cpu::threads::pool;
+use crate::model::plan::PlannedDense;
+
+/// One Dense layer, ready to run.
+#[derive(Debug)]
+pub(crate) struct Dense {
+    path: Path,
+    units: usize,
+    kernel: Matrix,
+    bias: Vec<f32>,
+    activation: Activation,
+}
+
+impl Dense {
+    pub(crate) fn new(part: &PlannedDense, path: Path) -> Self {
+        let kernel = &part.weights.kernel;
+        let (depth, units) = kernel.dim();
+        let bias = part.weights.bias.as_ref();
+        Self {
+            path,
+            units,
+            kernel: Matrix::new(depth, units, path, |k, unit| {
+                kernel.get((k, unit)).copied().unwrap_or(0.0)
+            }),
+            bias: bias.map_or_else(|| vec![0.0; units], |bias| bias.to_vec()),
+            activation: part.activation,
+        }
+    }
+
+    /// `projected[r] = activation(source[index[r]] · kernel + bias)` for every r.
+    pub(crate) fn run(&self, source: Source<'_>, index: &[u32], projected: &mut [f32]) {
+        if self.units == 0 {
+            return;
+        }
+        let task = |(projected, index): (&mut [f32], &[u32])| {
+            let mut rows: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
+            for (row, &number) in rows.iter_mut().zip(index) {
+                *row = source.row(number);
+            }
+            let rows = rows.get(..index.len()).unwrap_or_default();
+            self.kernel
+                .multiply(self.path, rows, Some(&self.bias), projected, self.units);
+            self.activation.apply(projected, self.units);
+        };
+        let length = ROWS_PER_TASK * self.units;
+        if index.len() <= ROWS_PER_TASK || pool::count() == 1 {
+            projected
+                .chunks_mut(length)
+                .zip(index.chunks(ROWS_PER_TASK))
+                .for_each(task);
+        } else {
+            projected
+                .par_chunks_mut(length)
+                .zip(index.par_chunks(ROWS_PER_TASK))
+                .for_each(task);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::linalg::general_mat_mul;
+    use ndarray::{Array1, Array2};
+
+    use super::*;
+    use crate::layer::weights::DenseWeights;
+
+    /// Around the edges of vectors, panels, tiles, tasks and sums: what ndarray gives, which sums in the same order.
+    #[test]
+    fn it_is_ndarrays_product() {
+        let number = |a: usize, b: usize| ((a * 31 + b * 17) % 101) as f32 / 50.0 - 1.0;
+        for path in Path::all() {
+            for (depth, units) in [
+                (1, 1),
+                (5, 16),
+                (64, 17),
+                (256, 33),
+                (257, 48),
+                (600, 65),
+                (3, 130),
+                (0, 4),
+            ] {
+                let kernel = Array2::from_shape_fn((depth, units), |(k, unit)| number(k, unit));
+                let bias = Array1::from_shape_fn(units, |unit| number(unit, 7));
+                let part = PlannedDense {
+                    weights: DenseWeights {
+                        kernel: kernel.clone(),
+                        bias: Some(bias.clone()),
+                    },
+                    activation: Activation::Linear,
+                };
+                let dense = Dense::new(&part, path);
+                for rows in [0, 1, 2, 3, 5, 7, 8, 13, 64, 65, 200] {
+                    let input = Array2::from_shape_fn((rows, depth), |(row, k)| number(row + 3, k));
+                    let mut want = Array2::from_shape_fn((rows, units), |(_, unit)| bias[unit]);
+                    general_mat_mul(1.0, &input, &kernel, 1.0, &mut want);
+                    let mut got = vec![f32::NAN; rows * units];
+                    let zeros = vec![0.0; depth];
+                    let source = Source::new(input.as_slice().unwrap_or_default(), depth, &zeros);
+                    let index: Vec<u32> = (0..rows as u32).collect();
+                    dense.run(source, &index, &mut got);
+                    for (got, want) in got.iter().zip(&want) {
+                        assert!(
+                            (got - want).abs() < 2e-5 * want.abs().max(1.0),
+                            "{}: {rows} rows, {depth} to {units}: {got} for {want}",
+                            path.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

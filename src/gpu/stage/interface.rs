@@ -1,0 +1,193 @@
+//! What stages have in common, and what they are given.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::flow::size::FlowSize;
+use crate::flow::{Flow, Ran, Source};
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::stage::lists::ScheduleLists;
+use crate::gpu::stage::pieces::Pieces;
+use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::strategy::choice::Asked;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
+use crate::state::State;
+
+/// What a stage takes in a workspace.
+pub(crate) trait StageSize: Debug {
+    /// The rows that it makes, for each stage of the flow that it runs. They share the buffers of the first of them.
+    fn rows(&self) -> &[RowsSize];
+
+    /// What it reads.
+    fn sources(&self) -> Vec<Source>;
+
+    /// The bytes of the buffers that it makes besides those of its rows.
+    fn bytes(&self) -> u64;
+
+    /// The bytes of what it shares with the other stages.
+    fn scratch(&self) -> Scratch;
+
+    /// The dispatches that it records, at most.
+    fn dispatches(&self) -> usize;
+
+    /// Makes its buffers and bind groups.
+    fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>>;
+
+    /// How a recurrence is cut over time.
+    fn pieces(&self) -> Option<&Pieces> {
+        None
+    }
+}
+
+/// The bytes of what all stages share, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scratch {
+    /// Gathered rows,
+    pub(crate) gathered: u64,
+    /// projected rows,
+    pub(crate) projected: u64,
+    /// and what workgroups hand each other, if some do.
+    pub(crate) exchange: Option<u64>,
+}
+
+impl Scratch {
+    /// What serves both.
+    pub(crate) fn max(self, other: Self) -> Self {
+        Self {
+            gathered: self.gathered.max(other.gathered),
+            projected: self.projected.max(other.projected),
+            exchange: self.exchange.max(other.exchange),
+        }
+    }
+}
+
+/// A stage in a workspace. Its runs differ in masks and lengths, and so in their flows.
+pub(crate) trait Stage: Debug + Send + Sync {
+    /// Uploads what a flow says: which rows are read.
+    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()>;
+
+    /// Uploads the states from which cells begin, one for each cell of the model.
+    fn upload_states(&self, _gpu: &Gpu, _flow: &Flow, _states: &[State]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Records a run.
+    fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()>;
+
+    /// What the host reads after a run.
+    fn wanted(&self, _flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+        Ok(Vec::new())
+    }
+
+    /// Takes what was read, in the order of [`wanted`](Self::wanted).
+    fn take(&self, _flow: &Flow, _read: &mut dyn Iterator<Item = Vec<f32>>, _ran: &mut Ran) -> Result<()> {
+        Ok(())
+    }
+
+    /// A recurrence, whose strategies can be measured.
+    fn tunable(&self) -> Option<Tunable<'_>> {
+        None
+    }
+}
+
+/// A recurrence over the buffers of a workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tunable<'a> {
+    pub(crate) recurrence: &'a Recurrence,
+    pub(crate) pieces: &'a Pieces,
+    /// The rows of h from one direction to the next.
+    pub(crate) hidden_pitch: usize,
+    /// The bind groups of the first segment.
+    pub(crate) groups: &'a RecurrenceGroups,
+    /// The list of where steps begin.
+    pub(crate) starts: &'a wgpu::Buffer,
+}
+
+/// What stages are measured by: the flow, what their weights are, and the rows that the stages before them make.
+pub(crate) struct Sizer<'a> {
+    /// The most bytes of a binding.
+    pub(crate) limit: u64,
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) flow: &'a FlowSize,
+    pub(crate) input: RowsSize,
+    /// For each stage of the flow so far.
+    pub(crate) stages: Vec<RowsSize>,
+}
+
+impl Sizer<'_> {
+    /// How the rows of a source lie.
+    pub(crate) fn source(&self, source: Source) -> Result<&RowsSize> {
+        match source {
+            Source::Input => Ok(&self.input),
+            Source::Table(table) => Ok(&at(&self.prepared.tables, table)?.size),
+            Source::Stage(stage) => at(&self.stages, stage),
+        }
+    }
+}
+
+/// What stages are made with.
+pub(crate) struct Maker<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) prepared: &'a Prepared,
+    /// The parameters of the dispatches of a workspace.
+    pub(crate) params: &'a wgpu::Buffer,
+    pub(crate) input: &'a Rows,
+    /// For each stage of the flow its rows, and whether no earlier stage of a run has used their buffers.
+    pub(crate) rows: &'a [Rows],
+    pub(crate) fresh: &'a [bool],
+    pub(crate) schedules: &'a [ScheduleLists],
+    pub(crate) gathered: &'a wgpu::Buffer,
+    pub(crate) projected: &'a wgpu::Buffer,
+    pub(crate) exchange: Option<&'a ExchangeBuffers>,
+}
+
+impl Maker<'_> {
+    /// The rows of a source.
+    pub(crate) fn source(&self, source: Source) -> Result<&Rows> {
+        match source {
+            Source::Input => Ok(self.input),
+            Source::Table(table) => at(&self.prepared.tables, table),
+            Source::Stage(stage) => at(self.rows, stage),
+        }
+    }
+}
+
+/// One run, as its stages see it.
+pub(crate) struct Run<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) flow: &'a Flow,
+    pub(crate) asked: Asked,
+    /// Whether the cells begin from states that are uploaded, and not from zeros.
+    pub(crate) has_states: bool,
+    /// Whether the host reads the final states.
+    pub(crate) wants_states: bool,
+    /// Which rows each buffer of the input, of each table and of each stage holds in this run.
+    pub(crate) input: Vec<Range<usize>>,
+    pub(crate) tables: Vec<Vec<Range<usize>>>,
+    pub(crate) stages: Vec<Vec<Range<usize>>>,
+}
+
+impl Run<'_> {
+    /// Which rows each buffer of a source holds in this run.
+    pub(crate) fn held(&self, source: Source) -> Result<&[Range<usize>]> {
+        Ok(match source {
+            Source::Input => &self.input,
+            Source::Table(table) => at(&self.tables, table)?,
+            Source::Stage(stage) => at(&self.stages, stage)?,
+        })
+    }
+}
+
+/// What a list has at this number. It always has something there: the sizes, the flow and the weights come from one model.
+pub(crate) fn at<T>(list: &[T], number: usize) -> Result<&T> {
+    list.get(number).ok_or_else(defect)
+}
+
+/// Cannot happen: the sizes, the flow and the weights come from the same model.
+pub(crate) fn defect() -> Error {
+    Error::defect("the flow of the model")
+}
