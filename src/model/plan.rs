@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArcArray2, Array1, Axis, Ix1, Ix2};
 
 use crate::activation::Activation;
-use crate::cell::{Cell, CellWeights, Rule};
+use crate::cell::{Cell, CellWeights};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
