@@ -13,7 +13,8 @@ use crate::gpu::recording::now;
 use crate::gpu::stage::interface::Tunable;
 use crate::gpu::stage::lists::upload_list;
 use crate::gpu::stage::pieces::Pieces;
-use crate::gpu::strategy::exchange::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::strategy::list::EVERYTHING;
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::gpu::workspace::Workspace;
 use crate::settings::Strategy;
@@ -138,8 +139,7 @@ impl GpuModel {
             Ok(())
         };
         self.gpu.guarded("preparing to tune", upload).await?;
-        let can = |strategy: &Strategy| named.recurrence.can(*strategy).is_ok();
-        let strategies: Vec<Strategy> = Strategy::ALL.iter().copied().filter(can).collect();
+        let strategies: Vec<Strategy> = named.recurrence.ready().map(|(strategy, _)| strategy).collect();
         let steps = match strategies.len() {
             0 | 1 => 0,
             _ => self.worthy_steps(&bench, &strategies).await?,
@@ -180,7 +180,7 @@ impl GpuModel {
             .min_by(|(_, one), (_, other)| one.total_cmp(other));
         Ok(TunedLayer {
             layer: named.name,
-            fastest: fastest.map_or(Strategy::Step, |(&strategy, _)| strategy),
+            fastest: fastest.map_or(EVERYTHING, |(&strategy, _)| strategy),
             candidates,
         })
     }
@@ -205,14 +205,14 @@ impl GpuModel {
         let mut start = None;
         let work = || {
             let mut commands = Commands::new(&self.gpu);
-            if let Some(team) = &bench.workspace.team {
-                commands.first.clear(&team.control, 0..TeamBuffers::READ_BYTES);
+            if let Some(exchange) = &bench.workspace.exchange {
+                commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             }
             bench.record(&mut commands, strategy, 0..steps);
-            if let Some(team) = &bench.workspace.team {
+            if let Some(exchange) = &bench.workspace.exchange {
                 commands
                     .last
-                    .copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
+                    .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
             }
             let mut encoder = self
                 .gpu
@@ -226,9 +226,9 @@ impl GpuModel {
             Ok(self.gpu.queue().submit([encoder.finish()]))
         };
         let submission = self.gpu.guarded("tuning", work).await?;
-        let team = bench.workspace.team.as_ref();
+        let exchange = bench.workspace.exchange.as_ref();
         let stamps = bench.timer.map(|timer| (&timer.staging, timer::BYTES));
-        let control = team.map(|team| (&team.staging, TeamBuffers::READ_BYTES));
+        let control = exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES));
         let wanted: Vec<_> = stamps.into_iter().chain(control).collect();
         let mut read = mapped::read::<f32>(&self.gpu, &wanted, Some(submission)).await?;
         let aborted = control
