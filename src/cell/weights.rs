@@ -51,6 +51,12 @@ impl CellWeights {
             Some(bias) => check("bias", bias, [cell.bias_rows(), columns], &format!("(2, {wide})"))?,
             None => {}
         }
+        self.check_optional(cell)
+    }
+
+    /// What the options of the cell ask for is there, and nothing else.
+    fn check_optional(&self, cell: &Cell) -> Result<()> {
+        let class = cell.class();
         let optional = [
             (
                 "peepholes",
@@ -69,7 +75,9 @@ impl CellWeights {
         ];
         for (name, tensor, wanted, shape, axes) in optional {
             match tensor {
-                Some(tensor) if wanted => check(name, tensor, shape, axes)?,
+                Some(tensor) if wanted => {
+                    check_tensor(&format!("{name} of the {class}"), &tensor.view(), &shape, axes)?
+                }
                 None if !wanted => {}
                 _ => {
                     let said = |present| if present { "with" } else { "without" };

@@ -16,10 +16,11 @@ use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::output::Output;
+use crate::recent::{Recent, Sized};
 use crate::settings::Settings;
 use crate::state::State;
 use memory::buffer::{Lines, reserve};
-use memory::workspace::{Scratch, StageRows, Workspace, Workspaces};
+use memory::workspace::{Scratch, StageRows, Workspace};
 use product::path::Path;
 use stage::dense::Dense;
 use stage::gather::{Gathered, Source};
@@ -35,7 +36,7 @@ pub(crate) struct CpuModel {
     path: Path,
     recurrences: Vec<Recurrence>,
     denses: Vec<Dense>,
-    workspaces: Workspaces,
+    workspaces: Recent<Workspace>,
     name: Arc<str>,
 }
 
@@ -52,7 +53,7 @@ impl CpuModel {
             denses: plan.denses.iter().map(|part| Dense::new(part, path)).collect(),
             plan,
             path,
-            workspaces: Workspaces::default(),
+            workspaces: Recent::default(),
             name,
         })
     }
@@ -61,9 +62,11 @@ impl CpuModel {
     /// error the states are as they were.
     pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: Option<&mut [State]>) -> Result<Output> {
         let (batch, time_steps) = input.size();
-        let mut workspace = self.workspaces.take(batch, time_steps);
-        let output = self.run_in(&mut workspace, flow, input, states)?;
-        self.workspaces.keep(workspace);
+        let size = (batch, time_steps);
+        let kept = self.workspaces.take(size);
+        let mut workspace = kept.unwrap_or_else(|| Sized::new(size, Workspace::default()));
+        let output = self.run_in(&mut workspace.value, flow, input, states)?;
+        self.workspaces.keep(workspace, size);
         Ok(output)
     }
 

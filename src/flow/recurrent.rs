@@ -90,38 +90,52 @@ impl Builder<'_> {
                 })
                 .collect());
         }
-        let [forward_gather, backward_gather] = gathers;
-        let width = if merge == MergeMode::Concat {
-            widths.iter().sum()
-        } else {
-            widths[0]
+        let view = View {
+            width: match merge {
+                MergeMode::Concat => widths.iter().sum(),
+                _ => widths[0],
+            },
+            sequences: return_sequences,
+            mask,
+            mask_number,
+            gather: Gather {
+                source: Source::Input,
+                index: Vec::new(),
+            },
         };
-        // one merged row for each valid step, in the order of the forward schedule; one for each sequence without steps
-        let (forward, backward, rows) = if return_sequences {
-            let forward = picked(&forward_gather, first.sources())?;
-            let backward = picked(&backward_gather, first.sources())?;
-            (forward, backward, forward_gather.index)
-        } else {
-            let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
-            (forward_gather, backward_gather, sequences)
+        Ok(vec![self.merged(merge, gathers, &first, view)?])
+    }
+
+    /// One merged row for each valid step, in the order of the forward schedule, or one for each sequence. `view` is what comes
+    /// out, but for its rows.
+    fn merged(
+        &mut self,
+        merge: MergeMode,
+        [forward, backward]: [Gather; 2],
+        first: &Schedule,
+        view: View,
+    ) -> Result<View> {
+        let (forward, backward, index) = match view.sequences {
+            true => {
+                let picked = [picked(&forward, first.sources())?, picked(&backward, first.sources())?];
+                let [of_forward, of_backward] = picked;
+                (of_forward, of_backward, forward.index)
+            }
+            false => {
+                let sequences = STEPS.listed((0..self.batch).map(|sequence| sequence as u32))?;
+                (forward, backward, sequences)
+            }
         };
         let stage = Stage::Merge {
             merge,
             forward,
             backward,
         };
-        let stage = self.push(stage, width);
-        let gather = Gather {
-            source: Source::Stage(stage),
-            index: rows,
-        };
-        Ok(vec![View {
-            gather,
-            width,
-            sequences: return_sequences,
-            mask,
-            mask_number,
-        }])
+        let source = Source::Stage(self.push(stage, view.width));
+        Ok(View {
+            gather: Gather { source, index },
+            ..view
+        })
     }
 
     fn direction(

@@ -182,26 +182,30 @@ impl Builder<'_> {
                 options,
             } => {
                 let sides = [*forward, *backward].map(|cell| self.cell(cell, view));
-                let [first, second] = sides.map(|side| self.shown(side, options.return_sequences));
+                let sides = sides.map(|side| self.shown(side, options.return_sequences));
                 if *merge == MergeMode::Separate {
-                    views.extend([first, second]);
+                    views.extend(sides);
                     return;
                 }
-                let width = match merge {
-                    MergeMode::Concat => first.width + second.width,
-                    _ => first.width,
-                };
-                let kind = StageKind::Merge {
-                    merge: *merge,
-                    forward: first.source,
-                    backward: second.source,
-                };
-                // a row for each sequence, even if it has no steps
-                let distinct = first.entries;
-                self.push(kind, distinct, width, View { distinct, ..first })
+                self.merged(*merge, sides)
             }
         };
         views.push(made);
+    }
+
+    fn merged(&mut self, merge: MergeMode, [first, second]: [View; 2]) -> View {
+        let width = match merge {
+            MergeMode::Concat => first.width + second.width,
+            _ => first.width,
+        };
+        let kind = StageKind::Merge {
+            merge,
+            forward: first.source,
+            backward: second.source,
+        };
+        // a row for each sequence, even if it has no steps
+        let distinct = first.entries;
+        self.push(kind, distinct, width, View { distinct, ..first })
     }
 
     /// A cell that runs over all steps of a view, and its rows at all steps.

@@ -8,7 +8,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
 use crate::gpu::stage::interface::{Scratch, Sizer, StageSize};
-use crate::gpu::stage::list;
+use crate::gpu::stage::list::{self, StageSizes};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::lists::index_bytes;
 use crate::gpu::stage::pieces::GATE_BYTES;
@@ -101,7 +101,7 @@ impl Sizes {
             input: input.clone(),
             stages: Vec::new(),
         };
-        let (stages, rows) = list::sizes(sizer)?;
+        let StageSizes { stages, rows } = list::sizes(sizer)?;
         let dispatches: usize = stages.iter().map(|stage| stage.dispatches()).sum();
         let scratch = stages.iter().map(|stage| stage.scratch());
         Ok(Self {

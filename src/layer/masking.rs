@@ -1,5 +1,7 @@
 //! The Masking layer.
 
+use crate::error::{Error, Result};
+
 /// Steps whose features all equal a value do not count, as in `keras.layers.Masking` (Keras 3.15).
 ///
 /// A step counts if **any** feature differs from `mask_value` (−0 equals 0, NaN differs from everything). The mask
@@ -48,5 +50,17 @@ impl Masking {
     #[must_use]
     pub fn mask_value(&self) -> f32 {
         self.mask_value
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.mask_value.is_nan() {
+            return Ok(());
+        }
+        Err(Error::Value {
+            argument: "mask_value of the Masking layer".to_owned(),
+            expected: "a number".to_owned(),
+            found: "NaN, which equals nothing, so no step would be masked".to_owned(),
+            repair: "call `Sequences::mask_missing` to mask steps with NaN".to_owned(),
+        })
     }
 }

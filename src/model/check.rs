@@ -47,17 +47,7 @@ impl Checker<'_> {
             ));
         }
         match self.layer {
-            Layer::Masking(masking) => {
-                if masking.mask_value().is_nan() {
-                    return Err(Error::Value {
-                        argument: "mask_value of the Masking layer".to_owned(),
-                        expected: "a number".to_owned(),
-                        found: "NaN, which equals nothing, so no step would be masked".to_owned(),
-                        repair: "call `Sequences::mask_missing` to mask steps with NaN".to_owned(),
-                    });
-                }
-                Ok(before)
-            }
+            Layer::Masking(masking) => masking.check().map(|()| before),
             Layer::Embedding(embedding) => {
                 embedding.check()?;
                 if self.position != 0 {

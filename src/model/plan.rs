@@ -9,9 +9,12 @@ use crate::cell::{Cell, CellWeights, Rule};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
+use crate::model::paths::{direction_paths, inner_paths, paths};
 use crate::parameters::{Parameters, Role};
 
 /// A cell with its weights.
@@ -196,17 +199,7 @@ impl Plan {
             Layer::Masking(masking) => Operation::Masking {
                 mask_value: masking.mask_value(),
             },
-            Layer::Embedding(embedding) => {
-                let table = matrix(parameters, path, Role::Embeddings)?;
-                self.tables.push(match table.is_standard_layout() {
-                    true => table,
-                    false => table.as_standard_layout().into_owned().into_shared(),
-                });
-                Operation::Embedding {
-                    table: self.tables.len() - 1,
-                    mask_zero: embedding.masks_zero(),
-                }
-            }
+            Layer::Embedding(embedding) => self.embedding(embedding, path, parameters)?,
             Layer::Recurrent(layer) => Operation::Recurrent {
                 cells: vec![self.cell(layer, path, parameters)?],
                 options: layer.options(),
@@ -228,19 +221,7 @@ impl Plan {
                     options: layer.forward().options(),
                 }
             }
-            Layer::Dense(dense) => {
-                let bias = optional(parameters, path, Role::Bias).map(|bias| row(&bias));
-                self.denses.push(PlannedDense {
-                    weights: DenseWeights {
-                        kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
-                        bias,
-                    },
-                    activation: dense.activation_kind().checked()?,
-                });
-                Operation::Dense {
-                    dense: self.denses.len() - 1,
-                }
-            }
+            Layer::Dense(dense) => self.dense(dense, path, parameters)?,
             Layer::RepeatVector(repeat) => Operation::RepeatVector { time_steps: repeat.n() },
         };
         self.returned_states = match &operation {
@@ -257,6 +238,31 @@ impl Plan {
         };
         self.operations.push(operation);
         Ok(())
+    }
+
+    fn embedding(&mut self, layer: &Embedding, path: &str, parameters: &Parameters) -> Result<Operation> {
+        let table = matrix(parameters, path, Role::Embeddings)?;
+        self.tables.push(match table.is_standard_layout() {
+            true => table,
+            false => table.as_standard_layout().into_owned().into_shared(),
+        });
+        Ok(Operation::Embedding {
+            table: self.tables.len() - 1,
+            mask_zero: layer.masks_zero(),
+        })
+    }
+
+    fn dense(&mut self, layer: &Dense, path: &str, parameters: &Parameters) -> Result<Operation> {
+        self.denses.push(PlannedDense {
+            weights: DenseWeights {
+                kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
+                bias: optional(parameters, path, Role::Bias).map(|bias| row(&bias)),
+            },
+            activation: layer.activation_kind().checked()?,
+        });
+        Ok(Operation::Dense {
+            dense: self.denses.len() - 1,
+        })
     }
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
@@ -340,45 +346,6 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
         }
     }
     Ok(parameters)
-}
-
-/// The paths of the layers: the class in snake case, from the second of a class on with a number, as in Keras's weight files.
-pub(crate) fn paths(layers: &[Layer]) -> Vec<String> {
-    let names = layers.iter().map(|layer| snake_case(layer.class()));
-    let mut paths: Vec<String> = Vec::new();
-    let mut seen: Vec<String> = Vec::new();
-    for name in names {
-        let before = seen.iter().filter(|seen| **seen == name).count();
-        paths.push(match before {
-            0 => name.clone(),
-            number => format!("{name}_{number}"),
-        });
-        seen.push(name);
-    }
-    paths
-}
-
-/// `simple_rnn` for `SimpleRNN`, `rnn` for `RNN(StackedRNNCells)`: words begin at a capital behind a small letter.
-fn snake_case(class: &str) -> String {
-    let name = class.split('(').next().unwrap_or(class);
-    let mut snake = String::new();
-    let mut small_before = false;
-    for letter in name.chars() {
-        if letter.is_uppercase() && small_before {
-            snake.push('_');
-        }
-        small_before = letter.is_lowercase();
-        snake.extend(letter.to_lowercase());
-    }
-    snake
-}
-
-fn direction_paths(path: &str) -> [String; 2] {
-    ["forward_layer", "backward_layer"].map(|direction| format!("{path}/{direction}"))
-}
-
-fn inner_paths(path: &str) -> impl Iterator<Item = String> + '_ {
-    (0..).map(move |number: usize| format!("{path}/cells_{number}"))
 }
 
 fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f32>> {

@@ -9,8 +9,17 @@ use crate::gpu::stage::merge::MergeSize;
 use crate::gpu::stage::place::PlaceSize;
 use crate::gpu::stage::recurrence::RecurrenceSize;
 
-/// The sizes of all stages of a flow, in order, and the rows of each stage of the flow.
-pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<(Vec<Box<dyn StageSize>>, Vec<RowsSize>)> {
+/// The sizes of all stages.
+#[derive(Debug)]
+pub(crate) struct StageSizes {
+    /// In the order in which they run.
+    pub(crate) stages: Vec<Box<dyn StageSize>>,
+    /// For each stage of the flow its rows.
+    pub(crate) rows: Vec<RowsSize>,
+}
+
+/// The sizes of all stages of a flow.
+pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
     let mut sizes: Vec<Box<dyn StageSize>> = Vec::new();
     while let Some(stage) = sizer.flow.stages.get(sizer.stages.len()) {
         let size: Box<dyn StageSize> = match stage.kind {
@@ -30,5 +39,8 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<(Vec<Box<dyn StageSize>>, Ve
     for number in 0..sizer.flow.outputs.len() {
         sizes.push(Box::new(PlaceSize::new(&sizer, number)?));
     }
-    Ok((sizes, sizer.stages))
+    Ok(StageSizes {
+        stages: sizes,
+        rows: sizer.stages,
+    })
 }
