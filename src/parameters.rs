@@ -240,7 +240,10 @@ impl Parameters {
         }
         Error::Value {
             argument: "path of a parameter".to_owned(),
-            expected: format!("one of {}", paths.join(", ")),
+            expected: match paths.is_empty() {
+                true => "none: the model has no weights".to_owned(),
+                false => format!("one of {}", paths.join(", ")),
+            },
             found: format!("{path:?}"),
             repair: "`model.parameters().iter()` lists the paths".to_owned(),
         }

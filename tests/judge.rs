@@ -202,7 +202,11 @@ fn the_initial_weights_of_keras_meet_their_own_rules() {
 fn every_mutant_is_caught_by_a_golden_case() {
     let cases = playable();
     let mut missed = Vec::new();
-    for mutant in Mutant::OF_LSTM.into_iter().chain(Mutant::OF_OTHERS) {
+    for mutant in Mutant::OF_LSTM
+        .into_iter()
+        .chain(Mutant::OF_OTHERS)
+        .chain(Mutant::OF_LAYERS)
+    {
         let mut caught = Vec::new();
         for (case, chain) in &cases {
             let initial = chain.initial_states(case).unwrap();

@@ -4,7 +4,7 @@
 #[path = "support/devices.rs"]
 mod devices;
 
-use cellstate::{Dense, Device, Embedding, Layer, Lstm, Masking, Model, Output, Sequences};
+use cellstate::{Dense, Device, Embedding, Layer, Lstm, Masking, Model, Output, RepeatVector, Sequences};
 use devices::devices;
 use ndarray::{Array2, Array3, ArrayD, array, s};
 
@@ -79,5 +79,25 @@ fn a_mask_goes_through_dense_and_its_padding_is_not_computed() {
         // a masked step shows the Dense layer's value for the output before it, as in Keras
         let sequences = clean.sequences().unwrap();
         assert_eq!(sequences.slice(s![1, 1, ..]), sequences.slice(s![1, 0, ..]));
+    }
+}
+
+/// A single step is a step: behind Masking and RepeatVector(1) the output keeps its axis of time.
+#[test]
+fn one_repeated_step_keeps_its_axis() {
+    let layers: [Layer; 4] = [
+        Lstm::new(1, 3).into(),
+        Masking::new(0.0).into(),
+        RepeatVector::new(1).into(),
+        Lstm::new(3, 2).return_sequences(true).into(),
+    ];
+    let without = [layers[0].clone(), layers[2].clone(), layers[3].clone()];
+    let batch = Sequences::from(array![[[0.5], [0.25]], [[1.0], [0.75]]]);
+    for device in devices() {
+        let output = run(&layers, &batch, &device);
+        assert_eq!(output.values().shape(), [2, 1, 2]);
+        assert_eq!(run(&without, &batch, &device).values().shape(), [2, 1, 2]);
+        assert_eq!(run(&layers[..2], &batch, &device).values().shape(), [2, 3]);
+        assert_eq!(run(&layers[..3], &batch, &device).values().shape(), [2, 1, 3]);
     }
 }

@@ -16,9 +16,10 @@ mod support;
 use models::{OnDevice, Ran};
 use ndarray::{Array2, Array3};
 use support::{
+    cell_kinds::CellKind,
     golden::Input,
     judge::{Closeness, compare},
-    layers::{LayerSpec, Merge, RecurrentOptions, StatePair},
+    layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},
     masks::Pattern,
     play::to_f32,
     random::Random,
@@ -96,6 +97,53 @@ fn an_lstm_with_softmax_at_every_edge() {
     }
 }
 
+const STATEFUL: RecurrentOptions = RecurrentOptions {
+    return_sequences: true,
+    return_state: true,
+    go_backwards: false,
+    zero_output_for_mask: false,
+};
+
+#[test]
+fn a_gru_at_every_edge() {
+    for kind in [CellKind::Gru, CellKind::GruResetBefore] {
+        check_cell(&|random, features, units| kind.cell(random, features, units));
+    }
+}
+
+#[test]
+fn a_simple_rnn_at_every_edge() {
+    check_cell(&|random, features, units| CellKind::SimpleRnn.cell(random, features, units));
+}
+
+/// With the projection the hidden state is half as wide as the cell state, and so between the edges of one and the other.
+#[test]
+fn an_lstm_with_options_at_every_edge() {
+    for kind in [CellKind::Peepholes, CellKind::Projection, CellKind::AllOptions] {
+        check_cell(&|random, features, units| kind.lstm(random, features, units, units.div_ceil(2)));
+    }
+}
+
+/// Forward and, with another cell, in both directions.
+fn check_cell(cell: &dyn Fn(&mut Random, usize, usize) -> CellSpec) {
+    let alone = |random: &mut Random, features, units| {
+        vec![LayerSpec::Recurrent {
+            cell: cell(random, features, units),
+            options: STATEFUL,
+        }]
+    };
+    check(&alone, &[Pattern::Mixed], |_| 1e-5);
+    let both = |random: &mut Random, features, units| {
+        vec![LayerSpec::Bidirectional {
+            forward: cell(random, features, units),
+            backward: cell(random, features, units),
+            options: STATEFUL,
+            merge: Merge::Concat,
+        }]
+    };
+    check(&both, &[Pattern::None], |_| 1e-5);
+}
+
 /// Runs all batches of all sizes through the layers, on every device, and fails with the list of all that is wrong.
 fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns: &[Pattern], atol: fn(usize) -> f64) {
     let devices = devices::devices();
@@ -104,13 +152,14 @@ fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns:
     for (units, features) in UNITS_AND_FEATURES {
         let mut random = Random::new((units * 1000 + features) as u64);
         let layers = layers(&mut random, features, units);
-        let runners: Vec<OnDevice> = devices
+        let runners: Vec<Option<OnDevice>> = devices
             .iter()
-            .map(|device| OnDevice::new(&layers, device).unwrap())
+            .map(|device| OnDevice::if_it_can(&layers, device))
             .collect();
         for batch in batches(&layers, features, patterns, &mut random) {
             let want = by_reference(&layers, &batch);
             for ((device, runner), closeness) in devices.iter().zip(&runners).zip(&mut closeness) {
+                let Some(runner) = runner else { continue };
                 let got = runner.ran(&batch.input, batch.mask.as_ref(), &batch.initial);
                 match difference(&got, &want, atol(units)) {
                     Ok(this) => *closeness = closeness.and(this),

@@ -107,6 +107,12 @@ impl Section {
         Ok(output)
     }
 
+    /// Whether the output, like the input, is one value for each sequence: behind a RepeatVector the steps are real ones.
+    fn is_without_time(&self) -> bool {
+        let repeats = |operation: &Operation| matches!(operation, Operation::RepeatVector { .. });
+        self.plan.takes_last && !self.plan.operations.iter().any(repeats)
+    }
+
     /// The input, with the steps whose values all equal a mask value set to zero.
     fn mask(&self, input: Input<'_>) -> Result<Output> {
         let Input::Values(values) = input else {
@@ -159,7 +165,7 @@ pub(super) async fn run_sections(
                 let values = with_time(before.values, section.plan.takes_last)?;
                 // the Masking layer with which the section begins takes the place of any mask
                 let mut output = section.run(Input::Values(values.view()), None, own).await?;
-                if section.plan.takes_last {
+                if section.is_without_time() {
                     output.values = without_time(output.values);
                 }
                 output.rows_run += before.rows_run;

@@ -17,9 +17,11 @@ mod memory;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
 mod names;
+mod parameters;
 mod running;
 mod settings;
 mod sizes;
+mod states;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;

@@ -5,6 +5,8 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 use super::models::{OnDevice, Ran};
 use super::support::{
+    cell_kinds::CellKind,
+    cells::{CellSpec, Rule},
     golden::Input,
     layers::{LayerSpec, Merge, RecurrentOptions, StatePair},
     masks::Pattern,
@@ -43,6 +45,40 @@ pub(crate) enum Layers {
     Causal,
 }
 
+/// Which cells the layers have.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Cells {
+    /// LSTMs as Keras has them.
+    Lstm,
+    /// All kinds, also in one layer.
+    Every,
+}
+
+impl Cells {
+    /// A cell with an output of `units`.
+    fn cell(self, random: &mut Random, features: usize, units: usize) -> CellSpec {
+        let kind = match self {
+            Self::Lstm => CellKind::Lstm,
+            Self::Every => CellKind::ALL[random.below(CellKind::ALL.len())],
+        };
+        let mut cell = kind.cell(random, features, units);
+        // Half of the cells with the activations of their kind, the others with anything.
+        if random.below(2) == 0 {
+            cell.activation = ACTIVATIONS[random.below(ACTIVATIONS.len())].to_owned();
+            if cell.rule != Rule::SimpleRnn {
+                cell.recurrent_activation = RECURRENT_ACTIVATIONS[random.below(RECURRENT_ACTIVATIONS.len())].to_owned();
+            }
+        }
+        if random.below(4) == 0 {
+            cell.bias = None;
+        }
+        cell
+    }
+}
+
+const ACTIVATIONS: [&str; 5] = ["tanh", "softsign", "hard_tanh", "sigmoid", "softmax"];
+const RECURRENT_ACTIVATIONS: [&str; 4] = ["sigmoid", "hard_sigmoid", "sparse_sigmoid", "softmax"];
+
 pub(crate) fn sizes() -> impl Strategy<Value = Sizes> {
     let pattern = prop_oneof![
         Just(Pattern::None),
@@ -63,7 +99,7 @@ pub(crate) fn sizes() -> impl Strategy<Value = Sizes> {
     })
 }
 
-pub(crate) fn make(sizes: Sizes, kind: Layers) -> Made {
+pub(crate) fn make(sizes: Sizes, kind: Layers, cells: Cells) -> Made {
     let Sizes {
         batch,
         time_steps,
@@ -73,7 +109,7 @@ pub(crate) fn make(sizes: Sizes, kind: Layers) -> Made {
         seed,
     } = sizes;
     let mut random = Random::new(seed);
-    let layers = random_layers(&mut random, features, units, kind);
+    let layers = random_layers(&mut random, features, units, kind, cells);
     let cells = layers.iter().flat_map(LayerSpec::cells);
     let initial = cells.map(|cell| random.state_of(batch, cell)).collect();
     let input = random.array3((batch, time_steps, features), 1.0);
@@ -86,30 +122,27 @@ pub(crate) fn make(sizes: Sizes, kind: Layers) -> Made {
     }
 }
 
-/// One or two recurrent layers and perhaps a Dense.
-fn random_layers(random: &mut Random, features: usize, units: usize, kind: Layers) -> Vec<LayerSpec> {
-    let activations = ["tanh", "softsign", "hard_tanh", "sigmoid", "softmax"];
-    let recurrent_activations = ["sigmoid", "hard_sigmoid", "sparse_sigmoid", "softmax"];
-    let cell = |random: &mut Random, features, units| {
-        let mut cell = random.cell(features, units);
-        // Half of the cells as nearly all are, the others with anything.
-        if random.below(2) == 0 {
-            cell.activation = activations[random.below(activations.len())].to_owned();
-            cell.recurrent_activation = recurrent_activations[random.below(recurrent_activations.len())].to_owned();
-        }
-        if random.below(4) == 0 {
-            cell.bias = None;
-        }
-        cell
-    };
+/// One or two recurrent layers, perhaps with a layer without weights between them, and perhaps a Dense.
+fn random_layers(random: &mut Random, features: usize, units: usize, kind: Layers, cells: Cells) -> Vec<LayerSpec> {
+    let cell = |random: &mut Random, features, units| cells.cell(random, features, units);
     let mut layers = Vec::new();
     let mut width = features;
     let count = 1 + random.below(2);
     for place in 0..count {
         let last = place + 1 == count;
         let anything = kind == Layers::Any;
+        let between = match random.below(4) {
+            0 if anything && cells == Cells::Every => Some(LayerSpec::Masking { mask_value: 0.0 }),
+            1 if anything && cells == Cells::Every => Some(LayerSpec::RepeatVector { n: 1 + random.below(4) }),
+            _ => None,
+        };
+        // a RepeatVector follows a last output, and no layer follows two outputs apart
+        let repeats = !last && matches!(between, Some(LayerSpec::RepeatVector { .. }));
         let mut options = RecurrentOptions {
-            return_sequences: !last || kind == Layers::Causal || random.below(2) == 0,
+            return_sequences: match last {
+                true => kind == Layers::Causal || random.below(2) == 0,
+                false => !repeats,
+            },
             return_state: last,
             go_backwards: anything && random.below(3) == 0,
             zero_output_for_mask: anything && random.below(3) == 0,
@@ -143,8 +176,9 @@ fn random_layers(random: &mut Random, features: usize, units: usize, kind: Layer
                 LayerSpec::Recurrent { cell, options }
             }
         });
+        layers.extend(between.filter(|_| !last));
     }
-    // A Dense behind it hides the states of the last layer from the output, and two outputs cannot go into it.
+    // A Dense behind hides the states of the last layer from the output, and two outputs cannot go into it.
     let separate = matches!(
         layers.last(),
         Some(LayerSpec::Bidirectional {

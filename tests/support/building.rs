@@ -2,7 +2,7 @@
 
 use cellstate::{
     Activation, Bidirectional, Dense, Embedding, Gru, GruWeights, Lstm, LstmWeights, Masking, MergeMode, Model,
-    Recurrent, Result, SimpleRnn, SimpleRnnWeights, StackedRnnCells,
+    Recurrent, RepeatVector, Result, SimpleRnn, SimpleRnnWeights, StackedRnnCells,
 };
 use ndarray::{Array1, Axis};
 
@@ -50,6 +50,7 @@ pub(crate) fn model(layers: &[LayerSpec]) -> Result<Model> {
                     }),
             ),
             LayerSpec::Masking { mask_value } => builder.add(Masking::new(*mask_value)),
+            LayerSpec::RepeatVector { n } => builder.add(RepeatVector::new(*n)),
             LayerSpec::Embedding { embeddings, mask_zero } => builder.add(
                 Embedding::new(embeddings.nrows(), embeddings.ncols())
                     .mask_zero(*mask_zero)

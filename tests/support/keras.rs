@@ -217,6 +217,11 @@ fn layer_from(case: &Case, layer: &Value, prefix: &str) -> Result<LayerSpec, Ref
                 embeddings,
             }
         }
+        "RepeatVector" => {
+            let value = config.take("n")?;
+            let n = value.as_u64().ok_or_else(|| config.wrong("n", &value))?;
+            LayerSpec::RepeatVector { n: n as usize }
+        }
         "Dense" => {
             let kernel = case.f32_2(&format!("{prefix}kernel"))?;
             config.size("units", kernel.ncols())?;

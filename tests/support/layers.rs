@@ -74,6 +74,9 @@ pub(crate) enum LayerSpec {
         embeddings: Array2<f32>,
         mask_zero: bool,
     },
+    RepeatVector {
+        n: usize,
+    },
     Dense {
         kernel: Array2<f32>,
         bias: Option<Array1<f32>>,
@@ -88,7 +91,9 @@ impl LayerSpec {
             Self::Recurrent { .. } => vec![String::new()],
             Self::StackedCells { cells, .. } => (0..cells.len()).map(|i| format!("cells{i}.")).collect(),
             Self::Bidirectional { .. } => vec!["forward.".to_owned(), "backward.".to_owned()],
-            Self::Masking { .. } | Self::Embedding { .. } | Self::Dense { .. } => Vec::new(),
+            Self::Masking { .. } | Self::Embedding { .. } | Self::RepeatVector { .. } | Self::Dense { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -98,7 +103,9 @@ impl LayerSpec {
             Self::Recurrent { cell, .. } => vec![cell],
             Self::StackedCells { cells, .. } => cells.iter().collect(),
             Self::Bidirectional { forward, backward, .. } => vec![forward, backward],
-            Self::Masking { .. } | Self::Embedding { .. } | Self::Dense { .. } => Vec::new(),
+            Self::Masking { .. } | Self::Embedding { .. } | Self::RepeatVector { .. } | Self::Dense { .. } => {
+                Vec::new()
+            }
         }
     }
 }

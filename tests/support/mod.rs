@@ -4,6 +4,7 @@
 //! `models.rs` and `zoo.rs`, which the tests that need it include by path.
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub(crate) mod cell_kinds;
 pub(crate) mod cells;
 pub(crate) mod golden;
 pub(crate) mod initial_weights;

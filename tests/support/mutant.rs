@@ -35,6 +35,16 @@ pub(crate) enum Mutant {
     ClipIgnored,
     /// LSTM: the cell state is clipped too on its way to the output.
     ClipOfCellState,
+    /// A Masking layer masks besides what was masked before it, instead of taking its place.
+    MaskingJoinsMask,
+    /// A Masking layer leaves the values of what it masks as they are.
+    MaskingLeavesValues,
+    /// A Masking layer masks a step of which one feature equals its value.
+    MaskingOfAnyFeature,
+    /// A Masking layer behind the first layer does nothing.
+    MaskingBehindIgnored,
+    /// The backward layer of a Bidirectional has the activations of the forward one.
+    BackwardOptionsIgnored,
 }
 
 impl Mutant {
@@ -52,7 +62,16 @@ impl Mutant {
         Self::MaskedOutputStartsAtInitialHidden,
     ];
 
-    /// The others.
+    /// Those of whole layers.
+    pub(crate) const OF_LAYERS: [Self; 5] = [
+        Self::MaskingJoinsMask,
+        Self::MaskingLeavesValues,
+        Self::MaskingOfAnyFeature,
+        Self::MaskingBehindIgnored,
+        Self::BackwardOptionsIgnored,
+    ];
+
+    /// The other ones of cells.
     pub(crate) const OF_OTHERS: [Self; 9] = [
         Self::ResetAfterSwapped,
         Self::RecurrentBiasBesideKernel,

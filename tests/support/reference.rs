@@ -2,7 +2,7 @@
 //!
 //! It also makes mistakes on request ([`Mutant`]), so that the cases can show that they would notice.
 
-use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView3, Axis, Ix3, Zip, concatenate};
+use ndarray::{Array1, Array2, Array3, ArrayD, ArrayView3, Axis, Ix2, Ix3, Zip, concatenate};
 
 use super::{
     golden::Input,
@@ -152,13 +152,16 @@ pub(crate) fn bidirectional(
 }
 
 /// A step counts unless all its features equal `mask_value` (NaN equals nothing); the others become 0.
-pub(crate) fn masking(inputs: ArrayView3<'_, f64>, mask_value: f64) -> (Array3<f64>, Array2<bool>) {
-    let mask = inputs.map_axis(Axis(2), |step| step.iter().any(|&x| x != mask_value));
+pub(crate) fn masking(inputs: ArrayView3<'_, f64>, mask_value: f64, mutant: Mutant) -> (Array3<f64>, Array2<bool>) {
+    let mask = inputs.map_axis(Axis(2), |step| match mutant {
+        Mutant::MaskingOfAnyFeature => step.iter().all(|&x| x != mask_value),
+        _ => step.iter().any(|&x| x != mask_value),
+    });
     let mut outputs = inputs.to_owned();
     Zip::from(outputs.lanes_mut(Axis(2)))
         .and(&mask)
         .for_each(|mut step, &valid| {
-            if !valid {
+            if !valid && mutant != Mutant::MaskingLeavesValues {
                 step.fill(0.0);
             }
         });
@@ -227,10 +230,10 @@ pub(crate) fn run(
         Input::Tokens(array) => tokens = Some(array.clone()),
     }
     let mut states = states;
-    for layer in layers {
+    for (place, layer) in layers.iter().enumerate() {
         let (own, rest) = states.split_at_mut(layer.cells().len());
         states = rest;
-        let cells: Vec<Cell> = layer.cells().iter().map(|spec| Cell::new(spec, mutant)).collect();
+        let mut cells: Vec<Cell> = layer.cells().iter().map(|spec| Cell::new(spec, mutant)).collect();
         match layer {
             LayerSpec::Recurrent { options, .. } | LayerSpec::StackedCells { options, .. } => {
                 let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
@@ -240,17 +243,42 @@ pub(crate) fn run(
             }
             LayerSpec::Bidirectional { options, merge, .. } => {
                 let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
+                if mutant == Mutant::BackwardOptionsIgnored {
+                    let forward = cells[0].clone();
+                    cells[1].take_activations(&forward);
+                }
                 let both = [&cells[0], &cells[1]];
                 let output = bidirectional(inputs, mask.as_ref(), both, *options, *merge, own, mutant);
                 values = output.values;
                 backward = output.backward;
                 mask = mask.filter(|_| options.return_sequences);
             }
+            LayerSpec::Masking { .. } if place > 0 && mutant == Mutant::MaskingBehindIgnored => {}
             LayerSpec::Masking { mask_value } => {
+                let sequences = values.ndim() == 3;
+                if !sequences {
+                    // one value for each sequence, of which no layer behind can take a mask
+                    values = values.insert_axis(Axis(1));
+                }
                 let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
-                let (masked, made) = masking(inputs, f64::from(*mask_value));
-                values = masked.into_dyn();
-                mask = Some(made);
+                let (masked, made) = masking(inputs, f64::from(*mask_value), mutant);
+                let joined = match &mask {
+                    Some(before) if mutant == Mutant::MaskingJoinsMask => made & before,
+                    _ => made,
+                };
+                mask = sequences.then_some(joined);
+                values = match sequences {
+                    true => masked.into_dyn(),
+                    false => masked.index_axis_move(Axis(1), 0).into_dyn(),
+                };
+            }
+            LayerSpec::RepeatVector { n } => {
+                let vectors = values.view().into_dimensionality::<Ix2>().expect("two axes");
+                let (batch, features) = vectors.dim();
+                let repeated =
+                    Array3::from_shape_fn((batch, *n, features), |(row, _, feature)| vectors[[row, feature]]);
+                values = repeated.into_dyn();
+                mask = None;
             }
             LayerSpec::Embedding { embeddings, mask_zero } => {
                 let tokens = tokens.take().expect("an embedding takes tokens");

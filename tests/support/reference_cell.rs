@@ -135,6 +135,13 @@ impl Cell {
         }
     }
 
+    /// A mistake of a whole layer: the activations of another cell.
+    pub(crate) fn take_activations(&mut self, other: &Self) {
+        self.activation.clone_from(&other.activation);
+        self.recurrent_activation.clone_from(&other.recurrent_activation);
+        self.output_activation.clone_from(&other.output_activation);
+    }
+
     /// Does nothing to a cell that does not have both.
     fn swap_gates(&mut self, units: usize, one: usize, other: usize) {
         if (other + 1) * units > self.kernel.ncols() {
