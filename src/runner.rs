@@ -284,6 +284,15 @@ impl Runner {
         }
     }
 
+    /// The sections, each with the time steps that it is run over where the input has so many.
+    fn sections_over(&self, time_steps: usize) -> impl Iterator<Item = (&Section, usize)> {
+        self.sections.iter().scan(time_steps, |after, section| {
+            let (begins_with, comes_out) = section.plan.steps_through(*after);
+            *after = comes_out;
+            Some((section, begins_with))
+        })
+    }
+
     /// The cells of all sections.
     fn cells(&self) -> impl Iterator<Item = &PlannedCell> {
         self.sections.iter().flat_map(|section| &section.plan.cells)

@@ -121,6 +121,7 @@ impl Plan {
             plan.reader = format!("layer {position} ({})", layer.class());
             plan.takes_tokens = matches!(layer, Layer::Embedding(_));
             plan.features = match layer {
+                _ if before.width().is_some() => before.width(),
                 Layer::Masking(_) | Layer::Embedding(_) | Layer::RepeatVector(_) => None,
                 Layer::Recurrent(layer) => Some(layer.features()),
                 Layer::Bidirectional(layer) => Some(layer.forward().features()),
@@ -135,6 +136,16 @@ impl Plan {
     pub(crate) fn only_masks(&self) -> bool {
         let is_masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
         self.operations.iter().all(is_masking)
+    }
+
+    /// The time steps with which the section begins, and those that come out, where the section before it gives so many.
+    pub(crate) fn steps_through(&self, time_steps: usize) -> (usize, usize) {
+        let begins_with = if self.takes_last { 1 } else { time_steps };
+        let repeated = self.operations.iter().rev().find_map(|operation| match operation {
+            Operation::RepeatVector { time_steps } => Some(*time_steps),
+            _ => None,
+        });
+        (begins_with, repeated.unwrap_or(begins_with))
     }
 
     /// The most time steps that a layer sees where the input has so many.

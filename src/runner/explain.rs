@@ -76,7 +76,7 @@ impl Runner {
     /// ```
     pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
         let (mut lines, mut strategies) = (Vec::new(), Vec::new());
-        for section in &self.sections {
+        for (section, time_steps) in self.sections_over(time_steps) {
             match &section.prepared {
                 Prepared::Cpu(model) => {
                     check_steps(batch, time_steps)?;

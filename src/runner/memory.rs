@@ -92,7 +92,7 @@ impl Runner {
     /// ```
     pub fn gpu_memory(&self, batch: usize, time_steps: usize) -> Result<Option<u64>> {
         let mut bytes = self.gpu().map(|_| 0_u64);
-        for section in &self.sections {
+        for (section, time_steps) in self.sections_over(time_steps) {
             if let (Prepared::Gpu(model), Some(bytes)) = (&section.prepared, &mut bytes) {
                 *bytes = bytes.saturating_add(model.memory(batch, time_steps)?);
             }

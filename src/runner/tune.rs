@@ -41,7 +41,7 @@ impl Runner {
     /// As [`Runner::tune`].
     pub async fn tune_async(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let mut tuning = Tuning::new(Vec::new(), None);
-        for section in &self.sections {
+        for (section, time_steps) in self.sections_over(time_steps) {
             let tuned = match &section.prepared {
                 Prepared::Gpu(model) => model.tune(batch, time_steps).await?,
                 Prepared::Cpu(_) | Prepared::Masking => {

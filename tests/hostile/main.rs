@@ -19,6 +19,7 @@ mod models;
 mod names;
 mod parameters;
 mod running;
+mod sections;
 mod settings;
 mod sizes;
 mod states;
