@@ -155,7 +155,8 @@ impl Cell {
         let gates = self.units.saturating_mul(self.gates()).saturating_mul(rows);
         let peepholes = if self.has_unit_parameters() { 3 } else { 0 };
         let projection = if self.has_projection() { self.output } else { 0 };
-        gates.saturating_add(self.units.saturating_mul(peepholes + projection))
+        let each_unit = projection.saturating_add(peepholes);
+        gates.saturating_add(self.units.saturating_mul(each_unit))
     }
 
     /// Whether the options make sense together.

@@ -48,7 +48,12 @@ impl CellWeights {
                 let name = format!("bias of the {class}");
                 check_tensor(&name, &bias.row(0), &[columns], &format!("({wide})"))?;
             }
-            Some(bias) => check("bias", bias, [cell.bias_rows(), columns], &format!("(2, {wide})"))?,
+            Some(bias) => check(
+                "bias",
+                bias,
+                [cell.bias_rows(), columns],
+                &format!("({}, {wide})", cell.bias_rows()),
+            )?,
             None => {}
         }
         self.check_optional(cell)

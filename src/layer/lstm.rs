@@ -257,6 +257,7 @@ impl Lstm {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn with(mut self, weights: LstmWeights) -> Result<Self> {
+        self.recurrent.check()?; // before anything is multiplied by the units
         let biases = weights.bias.as_ref().map_or(0, Array1::len);
         if biases > 0 && biases == 8 * self.units() {
             return Err(Error::Size {

@@ -1,7 +1,9 @@
 //! Sizes that are claimed and cannot be: no memory is taken for them, and nothing overflows.
 
-use cellstate::{Bidirectional, Dense, Device, Embedding, Error, Layer, Lstm, Model, Sequences, StackedRnnCells};
-use ndarray::{Array2, Array3};
+use cellstate::{
+    Bidirectional, Dense, Device, Embedding, Error, Gru, Layer, Lstm, LstmWeights, Model, Sequences, StackedRnnCells,
+};
+use ndarray::{Array1, Array2, Array3};
 
 use super::refused;
 
@@ -51,6 +53,29 @@ fn parameters_saturate() {
         }
     }
     assert_eq!(Layer::from(StackedRnnCells::new::<Lstm>([])).parameter_count(), 0);
+    let projected = Lstm::new(2, 3).peepholes(true).projection(usize::MAX);
+    assert_eq!(projected.parameter_count(), usize::MAX);
+}
+
+/// The sizes are looked at before the weights, whose shapes are made of them.
+#[test]
+fn weights_for_layers_too_large() {
+    let weights = || LstmWeights::new(Array2::zeros((1, 4)), Array2::zeros((1, 4)), Some(Array1::zeros(4)));
+    for units in [usize::MAX, usize::MAX / 4, usize::MAX / 8 + 1] {
+        refused!(
+            Lstm::new(1, units).with(weights()),
+            Error::Value { .. },
+            "units of the LSTM",
+            "real size"
+        );
+    }
+    let (kernel, recurrent_kernel) = (Array2::zeros((2, 9)), Array2::zeros((3, 9)));
+    for (reset_after, expected) in [(true, "(2, 3·units) = [2, 9]"), (false, "(1, 3·units) = [1, 9]")] {
+        let bias = Some(Array2::zeros((3, 9)));
+        let given = Gru::new(2, 3).reset_after(reset_after);
+        let given = given.with_weights(kernel.clone(), recurrent_kernel.clone(), bias);
+        refused!(given, Error::Size { .. }, "bias of the GRU", expected);
+    }
 }
 
 /// Arrays without a single value may have very long axes.
