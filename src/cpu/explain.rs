@@ -13,7 +13,7 @@ impl CpuModel {
             self.path.name(),
             pool::count()
         );
-        let cells = self.recurrences.iter().enumerate();
+        let cells = (self.plan.begins_at.1..).zip(&self.recurrences);
         let cells =
             cells.map(|(number, cell)| format!("{} {number}: {}", cell.class(), cell.explain(batch, time_steps)));
         std::iter::once(machine).chain(cells).collect()

@@ -22,7 +22,7 @@ impl GpuModel {
     /// The recurrences, in the order in which they run.
     pub(crate) fn named(&self) -> Vec<Named<'_>> {
         let mut named = Vec::with_capacity(self.weights.recurrences.len());
-        for (layer, operation) in self.parts.operations.iter().enumerate() {
+        for (layer, operation) in (self.parts.begins_at.0..).zip(&self.parts.operations) {
             let mut push = |cell: usize, what: &str, directions: Option<String>| {
                 let sizes = self.parts.cells.get(cell);
                 let (features, units) = sizes.map_or((0, 0), |cell| (cell.features(), cell.units()));

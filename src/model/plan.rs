@@ -79,6 +79,8 @@ pub(crate) enum Operation {
 /// A model as a plan, or one of its sections.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Where its first layer stands in the model, and how many cells stand before it.
+    pub(crate) begins_at: (usize, usize),
     /// The features of the input; `None` for tokens, and where any number will do.
     pub(crate) features: Option<usize>,
     pub(crate) takes_tokens: bool,
@@ -97,8 +99,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The plan of some layers of a chain that has been checked, each with its position and its path.
-    fn of_section(section: &[(usize, &Layer, String)], before: Shape, parameters: &Parameters) -> Result<Self> {
+    fn of_section(
+        section: &[(usize, &Layer, String)],
+        (before, cells_before): (Shape, usize),
+        parameters: &Parameters,
+    ) -> Result<Self> {
         let mut plan = Self {
+            begins_at: (section.first().map_or(0, |(position, ..)| *position), cells_before),
             features: None,
             takes_tokens: false,
             takes_last: matches!(before, Shape::Last { .. }),
@@ -164,7 +171,7 @@ impl Plan {
         let section: Vec<_> = numbered
             .map(|(position, (layer, path))| (position, layer, path))
             .collect();
-        Self::of_section(&section, Shape::Input, &parameters_of(layers)?)
+        Self::of_section(&section, (Shape::Input, 0), &parameters_of(layers)?)
     }
 
     fn push(&mut self, layer: &Layer, path: &str, parameters: &Parameters) -> Result<()> {
@@ -264,9 +271,12 @@ pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Paramete
     let mut section = Vec::new();
     let (mut begins_with, mut computes) = (Shape::Input, false);
     let mut before = Shape::Input;
+    let mut cells = 0;
     for (position, ((layer, path), shape)) in layers.iter().zip(paths(layers)).zip(shapes).enumerate() {
         if matches!(layer, Layer::Masking(_)) && computes {
-            sections.push(Arc::new(Plan::of_section(&section, begins_with, parameters)?));
+            let plan = Plan::of_section(&section, (begins_with, cells), parameters)?;
+            cells += plan.cells.len();
+            sections.push(Arc::new(plan));
             section.clear();
             (begins_with, computes) = (before, false);
         }
@@ -274,7 +284,8 @@ pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Paramete
         section.push((position, layer, path));
         before = *shape;
     }
-    sections.push(Arc::new(Plan::of_section(&section, begins_with, parameters)?));
+    let plan = Plan::of_section(&section, (begins_with, cells), parameters)?;
+    sections.push(Arc::new(plan));
     Ok(sections)
 }
 

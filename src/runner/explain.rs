@@ -88,7 +88,10 @@ impl Runner {
                     lines.extend(said);
                     strategies.extend(chosen);
                 }
-                Prepared::Masking => lines.push("Masking alone: the host does it".to_owned()),
+                Prepared::Masking => {
+                    check_steps(batch, time_steps)?;
+                    lines.push("Masking alone: the host does it".to_owned());
+                }
             }
         }
         Ok(Explanation { lines, strategies })

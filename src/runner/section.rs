@@ -13,6 +13,7 @@ use crate::gpu::recording::Batch;
 use crate::memory;
 use crate::model::plan::{Operation, Plan};
 use crate::output::{Output, Timing};
+use crate::schedule::check_steps;
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -118,6 +119,7 @@ impl Section {
         let Input::Values(values) = input else {
             return Err(Error::defect("the input of a Masking layer"));
         };
+        check_steps(values.len_of(Axis(0)), values.len_of(Axis(1)))?;
         let mut masked = memory::zeros("the output", values.raw_dim(), "run fewer sequences at once")?;
         masked.assign(&values);
         for operation in &self.plan.operations {

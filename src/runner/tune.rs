@@ -46,8 +46,11 @@ impl Runner {
                 Prepared::Gpu(model) => model.tune(batch, time_steps).await?,
                 Prepared::Cpu(_) | Prepared::Masking => {
                     check_steps(batch, time_steps)?;
-                    let note = "the CPU has no strategies to choose from: there is nothing to tune".to_owned();
-                    Tuning::new(Vec::new(), Some(note))
+                    let note = match self.gpu() {
+                        None => "the CPU has no strategies to choose from: there is nothing to tune",
+                        Some(_) => "Masking alone is done by the host: there is nothing to tune",
+                    };
+                    Tuning::new(Vec::new(), Some(note.to_owned()))
                 }
             };
             tuning.add(tuned);

@@ -1,9 +1,10 @@
 //! Models that run in sections: a Masking behind a layer that computes, with a RepeatVector on either side of it.
 
-use cellstate::{Dense, Device, Gru, Layer, Lstm, Masking, Model, RepeatVector, Runner, Sequences, SimpleRnn};
+use cellstate::{Dense, Device, Error, Gru, Layer, Lstm, Masking, Model, RepeatVector, Runner, Sequences, SimpleRnn};
 use ndarray::{Array3, Axis};
 
 use super::devices::devices;
+use super::refused;
 use super::support::random::Random;
 
 fn on(layers: &[Layer], device: &Device) -> Runner {
@@ -44,23 +45,64 @@ fn a_section_may_begin_with_single_values_that_are_repeated() {
 #[test]
 fn what_is_said_of_a_later_section_is_said_of_its_own_time_steps() {
     let first: [Layer; 2] = [Lstm::new(2, 3).into(), RepeatVector::new(50).into()];
-    let second: [Layer; 2] = [Masking::new(0.0).into(), Gru::new(3, 2).into()];
-    let third: [Layer; 3] = [
+    let second: [Layer; 2] = [Masking::new(0.0).into(), Gru::new(3, 2).return_sequences(true).into()];
+    let third: [Layer; 2] = [Masking::new(0.0).into(), SimpleRnn::new(2, 2).into()];
+    for device in devices() {
+        let memory = |layers: &[Layer], time_steps| on(layers, &device).gpu_memory(3, time_steps).unwrap();
+        for time_steps in [4, 60] {
+            let told = memory(&[&first[..], &second, &third].concat(), time_steps);
+            let apart = [memory(&first, time_steps), memory(&second, 50), memory(&third, 50)];
+            let sum: Option<u64> = apart.into_iter().sum();
+            assert_eq!(told, sum, "{}", device.name());
+            assert_eq!(told.is_some(), device.gpu().is_some());
+        }
+    }
+}
+
+/// A layer of a later section has the number that it has in the model, and so has its state.
+#[test]
+fn layers_are_numbered_in_the_model_and_not_in_their_section() {
+    let layers: [Layer; 5] = [
+        Gru::new(2, 3).return_sequences(true).into(),
         Masking::new(0.0).into(),
-        RepeatVector::new(7).into(),
-        SimpleRnn::new(2, 2).into(),
+        Gru::new(3, 4).return_sequences(true).into(),
+        Masking::new(0.0).into(),
+        Lstm::new(4, 3).into(),
     ];
     for device in devices() {
-        let runner = on(&[&first[..], &second, &third].concat(), &device);
-        for time_steps in [4, 60] {
-            let told = runner.gpu_memory(3, time_steps).unwrap();
-            assert_eq!(told.is_some(), device.gpu().is_some());
-            let Some(gpu) = device.gpu() else { continue };
-            let before = gpu.counters().bytes();
-            let input = Random::new(1).array3((3, time_steps, 2), 1.0);
-            runner.run(&Sequences::from(input)).unwrap();
-            assert_eq!(told, Some(gpu.counters().bytes() - before), "{}", device.name());
-            runner.release_memory();
+        let said = on(&layers, &device).explain(3, 4).unwrap().to_string();
+        let names = match device.gpu() {
+            None => ["GRU 0:", "GRU 1:", "LSTM 2:"],
+            Some(_) => ["layer 0 (GRU", "layer 2 (GRU", "layer 4 (LSTM"],
+        };
+        for name in names {
+            assert!(said.contains(name), "{name}: {said}");
         }
+    }
+}
+
+/// Masking alone is held to the same number of steps as every other model, however it is asked.
+#[test]
+fn masking_alone_has_the_limits_of_every_model() {
+    let one = Array3::<f32>::zeros((1, 1, 2));
+    let claimed = Sequences::from(one.broadcast((1 << 33, 1, 2)).unwrap());
+    for device in devices() {
+        let runner = on(&[Masking::new(0.0).into()], &device);
+        let mut states = runner.zero_state(1);
+        refused!(runner.run(&claimed), Error::TooLarge { .. }, "run fewer sequences");
+        refused!(
+            runner.run_from(&claimed, &mut states),
+            Error::TooLarge { .. },
+            "run fewer sequences"
+        );
+        refused!(
+            runner.explain(usize::MAX, usize::MAX),
+            Error::TooLarge { .. },
+            "run fewer sequences"
+        );
+        assert_eq!(
+            runner.tune(3, 4).unwrap().to_string().contains("CPU"),
+            device.gpu().is_none()
+        );
     }
 }
