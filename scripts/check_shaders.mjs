@@ -1,38 +1,20 @@
-// node check_shaders.mjs FOLDER BROWSER: compiles every shader of FOLDER and makes its pipeline, in a headless browser.
+// node check_shaders.mjs FOLDER BROWSER: compiles every text of FOLDER and makes its pipeline, in a headless browser.
 //
-// A shader is the files of SHARED + its own file, as in the crate; one that reads weights has a file of WEIGHTS
-// before its own file, and is compiled with each. An override without a default
-// gets 1, or the value that its line asks for: `override UNITS: u32; // check: 64`. The device has WebGPU's default limits,
-// the least that any browser offers.
+// The texts are whole, as the crate makes them. The device has WebGPU's default limits, the least that any browser offers.
 import fs from 'node:fs';
 import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
 
-const SHARED = ['shared/types.wgsl', 'shared/formulas.wgsl', 'shared/activations.wgsl', 'cell/lstm.wgsl'];
-const WEIGHTS = ['shared/weights_full.wgsl', 'shared/weights_half.wgsl'];
 const TIME_LIMIT = 180_000; // milliseconds
 
 const [folder, browser] = process.argv.slice(2);
 
-// One shader for each form of the weights that it reads, else one.
-function assemble(name) {
-  const own = fs.readFileSync(path.join(folder, name), 'utf8');
-  return /\bWeights\b/.test(own) ? WEIGHTS.map((form) => assembled(name, [form])) : [assembled(name, [])];
-}
-
-// One shader: its name, its text, the values of its overrides, and which lines of the text come from which file.
-function assembled(name, form) {
-  const parts = [...SHARED.filter((file) => fs.existsSync(path.join(folder, file))), ...form, name]
-    .map((file) => ({ file, text: fs.readFileSync(path.join(folder, file), 'utf8') }));
-  const lines = [];
-  let text = '';
-  for (const part of parts) {
-    lines.push({ file: part.file, first: text.split('\n').length });
-    text += part.text;
-  }
-  return { name: [name, ...form].join(' + '), text: extensions(text) + text, lines, constants: overrides(text), refusal: null };
+// One text: its name, and what it says.
+function read(name) {
+  const text = fs.readFileSync(path.join(folder, name), 'utf8');
+  return { name, text: extensions(text) + text, constants: {}, refusal: null };
 }
 
 // What browsers want to be told before a text uses it, and the native compiler does not know. On the first line, so that
@@ -41,24 +23,6 @@ function extensions(text) {
   const subgroups = /\bsubgroup[A-Z_]\w*/.test(text) ? 'enable subgroups; ' : '';
   const immediates = /\bvar\s*<\s*immediate\s*>/.test(text) ? 'requires immediate_address_space; ' : '';
   return subgroups + immediates;
-}
-
-// The overrides that have no default, with a value each. One with an @id goes by its number.
-function overrides(text) {
-  const constants = {};
-  const declaration = /^[ \t]*(?:@id\((\d+)\)\s*)?override\s+(\w+)\s*(?::\s*\w+\s*)?;[ \t]*(?:\/\/.*?\bcheck:\s*([^\s,;]+))?/gm;
-  for (const [, id, name, value = '1'] of text.matchAll(declaration)) {
-    const number = { true: 1, false: 0 }[value] ?? Number(value.replace(/[uif]$/, ''));
-    if (!Number.isFinite(number)) throw new Error(`override ${name}: "check: ${value}" is neither a number nor a bool`);
-    constants[id ?? name] = number;
-  }
-  return constants;
-}
-
-// Line 70 of a shader's text as its author knows it: recurrent_step.wgsl:12.
-function place(shader, line) {
-  const part = shader.lines.findLast((part) => part.first <= line) ?? shader.lines[0];
-  return `${part.file}:${line - part.first + 1}`;
 }
 
 // Texts with a known verdict: accepted (null) or refused for a reason. If the browser does not share it, the whole check
@@ -77,7 +41,7 @@ const texts = {
     @compute @workgroup_size(SIZE) fn main(@builtin(local_invocation_index) i: u32) { values[i] = 1.0; }`, { SIZE: 4096 }],
 };
 const selfTests = Object.entries(texts).map(([name, [refusal, text, constants]]) =>
-  ({ name, text, constants, refusal, lines: [{ file: name, first: 1 }] }));
+  ({ name, text, constants, refusal }));
 
 // Runs in the browser. Posts, for each shader, the list of what is wrong with it.
 async function inBrowser() {
@@ -122,8 +86,8 @@ function judge({ failure, adapter, results }, shaders) {
     const found = results[index];
     const right = shader.refusal ? found.some(({ text }) => shader.refusal.test(text)) : found.length === 0;
     if (!right) wrong += 1;
-    console.log(`${right ? 'ok    ' : 'WRONG '} ${shader.name}${shader.refusal ? ' (must be refused)' : ''}`);
     if (right) continue;
+    console.log(`WRONG  ${shader.name}${shader.refusal ? ' (must be refused)' : ''}`);
     if (shader.refusal) console.log(`       not refused for ${shader.refusal}: this check would find nothing`);
     for (const { line, text } of found) {
       console.log(`       ${line ? `${place(shader, line)}: ` : ''}${text.trim().replaceAll('\n', '\n       ')}`);
@@ -142,7 +106,7 @@ if (own.length === 0) {
   console.error(`no shaders in ${folder}`);
   process.exit(1);
 }
-const shaders = [...selfTests, ...own.flatMap(assemble)];
+const shaders = [...selfTests, ...own.map(read)];
 
 const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'check_shaders-'));
 const log = path.join(profile, 'browser.log');

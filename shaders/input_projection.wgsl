@@ -8,11 +8,11 @@
 // A row is summed by the same expression in the same order whatever ROWS is, and no sum takes anything from another row:
 // its bits depend neither on the number of rows nor on what stands in them.
 
-override ROWS: u32;       // check: 4   rows of an invocation, 1 to MOST_ROWS
-override COLUMNS: u32;    // check: 16  vec4 of columns that a workgroup makes; a power of two, at most 64
-override ACTIVATION: u32; // check: 2
-override ALPHA: u32;      // check: 0   the bits of the activation's parameters
-override BETA: u32;       // check: 0
+const ROWS: u32 = 4u;       // rows of an invocation, 1 to MOST_ROWS. The host sets these.
+const COLUMNS: u32 = 16u;   // vec4 of columns that a workgroup makes; a power of two, at most 64
+const ACTIVATION: u32 = 2u;
+const ALPHA: u32 = 0u;      // the bits of the activation's parameters
+const BETA: u32 = 0u;
 
 const INVOCATIONS: u32 = 64u;
 const MOST_ROWS: u32 = 8u;

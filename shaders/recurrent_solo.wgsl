@@ -1,38 +1,23 @@
-// recurrent_solo: many time steps of an LSTM in one dispatch. A workgroup owns ROWS positions for all of them, so nobody
-// waits for another workgroup: the weights are read once, and h goes from step to step by workgroup memory.
+// recurrent_solo: many time steps in one dispatch. A workgroup owns ROWS positions for all of them, so nobody waits for
+// another workgroup: the weights are read once, and h goes from step to step by workgroup memory.
 //
-//   i, f, o = recurrent_activation(projected + h·recurrent_kernel)
-//   g       =           activation(projected + h·recurrent_kernel)
-//   c = f * c + i * g
-//   h = o * activation(c)
+//   lanes = projected + h·recurrent_kernel, and the cell's rule makes the state of them
 //
-// A vec4 holds the gates i f g o of a unit. Invocation (unit, part) keeps rows part·WEIGHTS … of the recurrent kernel of its
-// unit and sums over these for all positions. Then the parts share the positions out among them, add up and finish.
+// Invocation (unit, part) sums over rows of the recurrent kernel of its own (inner_product.wgsl). Then the parts share the
+// positions out among them, add up and finish.
 
-override ACTIVATION: u32;           // check: 1
-override ALPHA: u32;                // check: 0   the bits of the activation's parameters
-override BETA: u32;                 // check: 0
-override RECURRENT_ACTIVATION: u32; // check: 2
-override RECURRENT_ALPHA: u32;      // check: 0
-override RECURRENT_BETA: u32;       // check: 0
-const ROWS: u32 = 2u;               // positions of a workgroup, 1 to 8. The host sets these four.
-const WIDTH: u32 = 64u;             // invocations of a part: at least the units
-const PARTS: u32 = 4u;
-const WEIGHTS: u32 = 16u;           // rows of the recurrent kernel of a part, a multiple of four
+const SUMS: u32 = ROWS * WIDTH; // the sums of a part
 
-const STATE: u32 = PARTS * WEIGHTS; // h of a position
-const SUMS: u32 = ROWS * WIDTH;            // the sums of a part
-
-@group(0) @binding(0) var<uniform> params: Solo;
+@group(0) @binding(0) var<uniform> params: Launch;
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
-@group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
+@group(0) @binding(2) var<storage, read> projected: array<Lanes>;            // [direction][row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
 @group(0) @binding(5) var<storage, read> starts: array<u32>;                 // [step] the row of position 0
 
 // no vec4, though they are read in fours: who writes one component of a vec4 in workgroup memory may write the others too
 var<workgroup> tile: array<f32, 2u * ROWS * STATE>;                             // [before or after][row][k] h
-var<workgroup> partial: array<vec4<f32>, min(PARTS - 1u, 1u) * PARTS * SUMS + 1u>; // [part][row][unit]
+var<workgroup> partial: array<Lanes, min(PARTS - 1u, 1u) * PARTS * SUMS + 1u>;   // [part][row][unit]
 
 @compute @workgroup_size(WIDTH, PARTS)
 fn main(
@@ -45,7 +30,8 @@ fn main(
     let stride = params.stride;
     let direction = workgroup.x;
     let first = (workgroup.z * workgroups.y + workgroup.y) * ROWS;
-    if (first >= params.positions) {
+    let running = starts[params.first_step + 1u] - starts[params.first_step];
+    if (first >= running) {
         return;
     }
     let unit = invocation.x;
@@ -55,15 +41,9 @@ fn main(
     let cell_start = direction * params.cell_pitch + first;
 
     // past the last unit and past the last position all is zero
-    var weights: array<vec4<f32>, WEIGHTS>;
-    for (var k = 0u; k < WEIGHTS; k++) {
-        let row = part * WEIGHTS + k;
-        weights[k] = vec4<f32>();
-        if (unit < units && row < units) {
-            weights[k] = unpacked(recurrent_kernel[(direction * units + row) * units + unit]);
-        }
-    }
-    let present = min(ROWS, params.positions - first);
+    var weights: array<Lanes, WEIGHTS>;
+    keep(&weights, direction, part, units, unit, unit < units);
+    let present = min(ROWS, running - first);
     for (var number = lane; number < 2u * ROWS * STATE; number += WIDTH * PARTS) {
         let row = number / STATE;
         let k = number % STATE;
@@ -86,22 +66,14 @@ fn main(
         let projected_row = projected_start + start - params.projected_base;
         let current_row = hidden_start + start - params.hidden_base;
 
-        var sums: array<vec4<f32>, ROWS>;
+        var sums: array<Lanes, ROWS>;
         for (var row = 0u; row < ROWS; row++) {
-            sums[row] = vec4<f32>();
+            sums[row] = Lanes();
             if (PARTS == 1u && row < count && unit < units) {
-                sums[row] = projected[(projected_row + row) * units + unit];
+                sums[row] = projected[(projected_row + row) * projected_stride(units, stride) + unit];
             }
         }
-        for (var k = 0u; k < WEIGHTS; k += 4u) {
-            for (var row = 0u; row < ROWS; row++) {
-                let h = before + row * STATE + part * WEIGHTS + k;
-                sums[row] += tile[h] * weights[k];
-                sums[row] += tile[h + 1u] * weights[k + 1u];
-                sums[row] += tile[h + 2u] * weights[k + 2u];
-                sums[row] += tile[h + 3u] * weights[k + 3u];
-            }
-        }
+        add_products(&sums, &weights, before + part * WEIGHTS);
         if (PARTS > 1u) {
             for (var row = 0u; row < ROWS; row++) {
                 partial[part * SUMS + row * WIDTH + unit] = sums[row];
@@ -112,19 +84,17 @@ fn main(
             if (unit >= units) {
                 break;
             }
-            var gate = sums[row];
+            var lanes = sums[row];
             if (PARTS > 1u) {
-                gate = projected[(projected_row + row) * units + unit];
+                lanes = projected[(projected_row + row) * projected_stride(units, stride) + unit];
                 for (var other = 0u; other < PARTS; other++) {
-                    gate += partial[other * SUMS + row * WIDTH + unit];
+                    lanes += partial[other * SUMS + row * WIDTH + unit];
                 }
             }
             let cell_index = (cell_start + row) * stride + unit;
-            let state = next_state(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA),
-                ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), gate, cell_state[cell_index]);
-            cell_state[cell_index] = state.cell;
-            hidden[(current_row + row) * stride + unit] = state.hidden;
-            tile[after + row * STATE + unit] = state.hidden;
+            let hidden_before = tile[before + row * STATE + unit];
+            let hidden_index = (current_row + row) * stride + unit;
+            tile[after + row * STATE + unit] = finish(lanes, direction, units, unit, hidden_before, cell_index, hidden_index);
         }
         workgroupBarrier();
         let swapped = before;

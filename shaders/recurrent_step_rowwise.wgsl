@@ -1,68 +1,70 @@
-// recurrent_step_rowwise: the same step for activations that need all units of a row at once (softmax, log_softmax).
-// A workgroup owns one position: it finishes the gates in `projected`, where each gate is then a strided row.
-
-override ACTIVATION: u32;           // check: 1
-override ALPHA: u32;                // check: 0   the bits of the activation's parameters
-override BETA: u32;                 // check: 0
-override RECURRENT_ACTIVATION: u32; // check: 15
-override RECURRENT_ALPHA: u32;      // check: 0
-override RECURRENT_BETA: u32;       // check: 0
+// recurrent_step_rowwise: the same step for cells whose units need each other within a step: for an activation over all units,
+// because r * h is multiplied again, or because the hidden state is a product of all units.
+//
+// A workgroup owns one position. It keeps in `projected` what comes of the lanes of a unit. Up to the last product an
+// invocation reads and writes there only units of its own.
+//
+// Behind the recurrent kernel come the weights of the units, if there are such; then the projection, a vec4 of columns for
+// each unit after the other.
 
 @group(0) @binding(0) var<uniform> params: Step;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // [k][unit]
-@group(0) @binding(2) var<storage, read_write> projected: array<vec4<f32>>;  // [row][unit]
-@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [row][unit]
-@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;           // [position][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>;  // [k][unit]
+@group(0) @binding(2) var<storage, read_write> projected: array<Lanes>;     // [row][unit]
+@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;          // [row][column]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;      // [position][unit]
 
-var<workgroup> partial: array<vec4<f32>, 64>;
+const LOWEST: f32 = -0x1.fffffep+127f; // the lowest finite number
 
-// The largest value of each component over all invocations.
-fn largest(lane: u32, mine: vec4<f32>) -> vec4<f32> {
-    partial[lane] = mine;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            partial[lane] = max(partial[lane], partial[lane + half]);
+// What an activation over the row that begins at `begin` has to know of it.
+fn row_of(lane: u32, begin: u32) -> Row {
+    var row = Row();
+    if (HAS_ROWS == 1u) {
+        var high = vec4<f32>(LOWEST);
+        for (var unit = lane; unit < params.units; unit += 64u) {
+            high = max(high, widened(projected[begin + unit]));
         }
-        workgroupBarrier();
-    }
-    let all = partial[0];
-    workgroupBarrier();
-    return all;
-}
-
-// The sum of each component over all invocations, in a fixed order.
-fn total(lane: u32, mine: vec4<f32>) -> vec4<f32> {
-    partial[lane] = mine;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            partial[lane] += partial[lane + half];
+        high = over_all(lane, high, false);
+        var sum = vec4<f32>();
+        for (var unit = lane; unit < params.units; unit += 64u) {
+            sum += exp(widened(projected[begin + unit]) - high);
         }
-        workgroupBarrier();
+        row = Row(high, over_all(lane, sum, true));
     }
-    let all = partial[0];
-    workgroupBarrier();
-    return all;
+    return row;
 }
 
-// One component: rowwise kinds from the row's largest value and sum, the others by themselves.
-fn finish(kind: u32, alpha: f32, beta: f32, x: f32, row_largest: f32, row_sum: f32) -> f32 {
-    if (kind == ACTIVATION_SOFTMAX) {
-        return exp(x - row_largest) / row_sum;
+// The state of a unit of a position before the step.
+fn state_before(position: u32, unit: u32) -> UnitState {
+    var cell = 0.0;
+    if (HAS_CELL_STATE == 1u) {
+        cell = cell_state[position * params.cell_stride + unit];
     }
-    if (kind == ACTIVATION_LOG_SOFTMAX) {
-        return x - row_largest - log(row_sum);
-    }
-    return activate(kind, alpha, beta, x);
+    // where there are fewer columns than units nobody asks for it
+    let column = min(unit, params.output - 1u);
+    return UnitState(hidden[(params.previous_row + position) * params.hidden_stride + column], cell);
 }
 
-fn of_gate(x: f32, row_largest: f32, row_sum: f32) -> f32 {
-    return finish(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA), x, row_largest, row_sum);
+fn unit_weights(unit: u32) -> Lanes {
+    if (HAS_UNIT_WEIGHTS == 1u) {
+        return unpacked(recurrent_kernel[params.output * params.units + unit]);
+    }
+    return Lanes();
 }
 
-fn of_cell(x: f32, row_largest: f32, row_sum: f32) -> f32 {
-    return finish(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), x, row_largest, row_sum);
+// The hidden state, from what the units have left in `projected`.
+fn project(lane: u32, begin: u32, current: u32) {
+    let vectors = (params.output + 3u) / 4u;
+    let weights = (params.output + HAS_UNIT_WEIGHTS) * params.units;
+    for (var vector = lane; vector < vectors; vector += 64u) {
+        var sum = vec4<f32>();
+        for (var k = 0u; k < params.units; k++) {
+            sum += widened(projected[begin + k]).x * widened(unpacked(recurrent_kernel[weights + k * vectors + vector]));
+        }
+        // past the last column nobody writes
+        for (var column = vector * 4u; column < min(vector * 4u + 4u, params.output); column++) {
+            hidden[current + column] = sum[column % 4u];
+        }
+    }
 }
 
 @compute @workgroup_size(64)
@@ -72,51 +74,59 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let units = params.units;
-    let stride = params.stride;
     let position = workgroup.y * workgroups.x + workgroup.x;
     if (position >= params.positions) {
         return;
     }
-    let before = (params.previous_row + position) * stride;
-    let row = (params.projected_row + position) * units;
-    let lowest = vec4<f32>(-0x1.fffffep+127f);
+    let before = (params.previous_row + position) * params.hidden_stride;
+    let current = (params.current_row + position) * params.hidden_stride;
+    let begin = (params.projected_row + position) * select(units, params.cell_stride, LANES == 1u);
 
-    // each invocation reads and writes only units of its own, so `projected` needs no barrier
-    var high = lowest;
     for (var unit = lane; unit < units; unit += 64u) {
-        var gate = projected[row + unit];
-        for (var k = 0u; k < units; k++) {
-            gate += hidden[before + k] * recurrent_kernel[k * units + unit];
+        let start = widened(projected[begin + unit]);
+        var lanes = start;
+        for (var k = 0u; k < params.output; k++) {
+            lanes += hidden[before + k] * widened(unpacked(recurrent_kernel[k * units + unit]));
         }
-        projected[row + unit] = gate;
-        high = max(high, gate);
+        if (MULTIPLIES_RESET == 1u) {
+            lanes = vec4<f32>(lanes.xy, start.z, lanes.w); // its turn comes below
+        }
+        projected[begin + unit] = first_arguments(narrowed(lanes), unit_weights(unit), state_before(position, unit));
     }
-    high = largest(lane, high);
-    var sum = vec4<f32>();
+    let of_first = row_of(lane, begin);
     for (var unit = lane; unit < units; unit += 64u) {
-        sum += exp(projected[row + unit] - high);
+        let arguments = second_arguments(projected[begin + unit], of_first, unit_weights(unit), state_before(position, unit));
+        projected[begin + unit] = arguments;
+        if (MULTIPLIES_RESET == 1u) {
+            hidden[current + unit] = widened(arguments).z; // for the others, until the new hidden state takes its place
+        }
     }
-    sum = total(lane, sum);
-
-    var cell_high = lowest;
-    for (var unit = lane; unit < units; unit += 64u) {
-        let gate = projected[row + unit];
-        let input = of_gate(gate.x, high.x, sum.x);
-        let forget = of_gate(gate.y, high.y, sum.y);
-        let candidate = of_cell(gate.z, high.z, sum.z);
-        let cell = forget * cell_state[position * stride + unit] + input * candidate;
-        cell_state[position * stride + unit] = cell;
-        cell_high = max(cell_high, vec4<f32>(cell));
+    if (MULTIPLIES_RESET == 1u) {
+        storageBarrier();
+        for (var unit = lane; unit < units; unit += 64u) {
+            var product = 0.0;
+            for (var k = 0u; k < units; k++) {
+                product += hidden[current + k] * widened(unpacked(recurrent_kernel[k * units + unit])).z;
+            }
+            let arguments = widened(projected[begin + unit]);
+            projected[begin + unit] = narrowed(vec4<f32>(clipped(arguments.x + product), arguments.yzw));
+        }
+        storageBarrier();
     }
-    cell_high = largest(lane, cell_high);
-    var cell_sum = vec4<f32>();
+    let of_second = row_of(lane, begin);
     for (var unit = lane; unit < units; unit += 64u) {
-        cell_sum += vec4<f32>(exp(cell_state[position * stride + unit] - cell_high.x));
+        let state = state_of(projected[begin + unit], of_second, state_before(position, unit));
+        if (HAS_CELL_STATE == 1u) {
+            cell_state[position * params.cell_stride + unit] = state.cell;
+        }
+        if (HAS_PROJECTION == 1u) {
+            projected[begin + unit] = Lanes(state.hidden);
+        } else {
+            hidden[current + unit] = state.hidden;
+        }
     }
-    cell_sum = total(lane, cell_sum);
-    for (var unit = lane; unit < units; unit += 64u) {
-        let output = of_gate(projected[row + unit].w, high.w, sum.w);
-        let cell = of_cell(cell_state[position * stride + unit], cell_high.x, cell_sum.x);
-        hidden[(params.current_row + position) * stride + unit] = output * cell;
+    if (HAS_PROJECTION == 1u) {
+        storageBarrier();
+        project(lane, begin, current);
     }
 }

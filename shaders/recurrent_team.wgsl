@@ -1,34 +1,19 @@
-// recurrent_team: many time steps of an LSTM in one dispatch, by workgroups that run at the same time. Those of a team share
+// recurrent_team: many time steps in one dispatch, by workgroups that run at the same time. Those of a team share
 // the units of ROWS positions: each keeps the weights of its own units, as recurrent_solo does, and waits for h of the others.
 //
-//   i, f, o = recurrent_activation(projected + h·recurrent_kernel)
-//   g       =           activation(projected + h·recurrent_kernel)
-//   c = f * c + i * g
-//   h = o * activation(c)
+//   lanes = projected + h·recurrent_kernel, and the cell's rule makes the state of them
 //
 // A word of `exchange` is written once in a launch, by the workgroup whose unit it is, and says by itself whether it has
 // come: it is zero before, and the inverse of the bits of h then. So no order between words is needed, and relaxed atomics
 // are enough. That the workgroups run at the same time is promised by nobody, so waiting ends: who has polled too often
 // raises the abort word, all leave, and the host runs everything again by another strategy.
 
-override ACTIVATION: u32;           // check: 1
-override ALPHA: u32;                // check: 0   the bits of the activation's parameters
-override BETA: u32;                 // check: 0
-override RECURRENT_ACTIVATION: u32; // check: 2
-override RECURRENT_ALPHA: u32;      // check: 0
-override RECURRENT_BETA: u32;       // check: 0
-const ROWS: u32 = 2u;               // positions of a team, 1 to 8. The host sets these four.
-const WIDTH: u32 = 64u;             // invocations of a part: at least the units of a workgroup
-const PARTS: u32 = 4u;
-const WEIGHTS: u32 = 16u;           // rows of the recurrent kernel of a part, a multiple of four
-
-const STATE: u32 = PARTS * WEIGHTS;          // h of a position
 const TILES: u32 = 2u - min(PARTS - 1u, 1u); // several parts wait for each other anyway, so one tile is enough
 const HEAD: u32 = 4u;                        // words of `exchange` before those of the first step; the first counts tickets
 
-@group(0) @binding(0) var<uniform> params: Team;
+@group(0) @binding(0) var<uniform> params: Launch;
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
-@group(0) @binding(2) var<storage, read> projected: array<vec4<f32>>;        // [direction][row][unit]
+@group(0) @binding(2) var<storage, read> projected: array<Lanes>;            // [direction][row][unit]
 @group(0) @binding(3) var<storage, read_write> hidden: array<f32>;           // [direction][row][unit]
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
 @group(0) @binding(5) var<storage, read> starts: array<u32>;                 // [step] the row of position 0
@@ -36,7 +21,7 @@ const HEAD: u32 = 4u;                        // words of `exchange` before those
 @group(0) @binding(7) var<storage, read_write> control: array<atomic<u32>>;  // the abort word: a step from 1 on, or 0
 
 var<workgroup> tile: array<f32, TILES * ROWS * STATE>;                              // [before or after][row][k] h
-var<workgroup> partial: array<vec4<f32>, (2u - TILES) * PARTS * ROWS * WIDTH + 1u>; // [part][row][unit] sums
+var<workgroup> partial: array<Lanes, (2u - TILES) * PARTS * ROWS * WIDTH + 1u>;   // [part][row][unit] sums
 var<workgroup> ticket: u32;
 var<workgroup> leaving: atomic<u32>;
 
@@ -63,13 +48,8 @@ fn main(
     let part = invocation.y;
     let hidden_start = direction * params.hidden_pitch + first;
     // past the last unit and past the last position all is zero
-    var weights: array<vec4<f32>, WEIGHTS>;
-    for (var k = 0u; k < WEIGHTS; k++) {
-        weights[k] = vec4<f32>();
-        if (invocation.x < own && part * WEIGHTS + k < units) {
-            weights[k] = unpacked(recurrent_kernel[(direction * units + part * WEIGHTS + k) * units + unit]);
-        }
-    }
+    var weights: array<Lanes, WEIGHTS>;
+    keep(&weights, direction, part, units, unit, invocation.x < own);
     for (var at = lane; at < TILES * ROWS * STATE; at += WIDTH * PARTS) {
         let row = at / STATE;
         let k = at % STATE;
@@ -108,22 +88,14 @@ fn main(
         let projected_row = direction * params.projected_pitch + first + starts[step] - params.projected_base;
         let current_row = hidden_start + starts[step] - params.hidden_base;
         words = HEAD + ((step - params.first_step) * params.teams + team) * ROWS * units;
-        var sums: array<vec4<f32>, ROWS>;
+        var sums: array<Lanes, ROWS>;
         for (var row = 0u; row < ROWS; row++) {
-            sums[row] = vec4<f32>();
+            sums[row] = Lanes();
             if (part == 0u && row < count && invocation.x < own) {
-                sums[row] = projected[(projected_row + row) * units + unit];
+                sums[row] = projected[(projected_row + row) * projected_stride(units, stride) + unit];
             }
         }
-        for (var k = 0u; k < WEIGHTS; k += 4u) {
-            for (var row = 0u; row < ROWS; row++) {
-                let h = before + row * STATE + part * WEIGHTS + k;
-                sums[row] += tile[h] * weights[k];
-                sums[row] += tile[h + 1u] * weights[k + 1u];
-                sums[row] += tile[h + 2u] * weights[k + 2u];
-                sums[row] += tile[h + 3u] * weights[k + 3u];
-            }
-        }
+        add_products(&sums, &weights, before + part * WEIGHTS);
         if (PARTS > 1u) {
             for (var row = 0u; row < ROWS; row++) {
                 partial[(part * ROWS + row) * WIDTH + invocation.x] = sums[row];
@@ -131,17 +103,16 @@ fn main(
             workgroupBarrier();
         }
         for (var row = part; row < count && invocation.x < own; row += PARTS) {
-            var gate = select(vec4<f32>(), sums[row], PARTS == 1u);
+            var lanes = select(Lanes(), sums[row], PARTS == 1u);
             for (var other = 0u; PARTS > 1u && other < PARTS; other++) {
-                gate += partial[(other * ROWS + row) * WIDTH + invocation.x];
+                lanes += partial[(other * ROWS + row) * WIDTH + invocation.x];
             }
             let cell_index = (direction * params.cell_pitch + first + row) * stride + unit;
-            let state = next_state(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA),
-                ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), gate, cell_state[cell_index]);
-            cell_state[cell_index] = state.cell;
-            hidden[(current_row + row) * stride + unit] = state.hidden;
-            tile[after + row * STATE + unit] = state.hidden;
-            let word = ~bitcast<u32>(state.hidden); // zero for one NaN, which goes as another
+            let hidden_before = tile[before + row * STATE + unit];
+            let hidden_index = (current_row + row) * stride + unit;
+            let state = finish(lanes, direction, units, unit, hidden_before, cell_index, hidden_index);
+            tile[after + row * STATE + unit] = state;
+            let word = ~bitcast<u32>(state); // zero for one NaN, which goes as another
             atomicStore(&exchange[words + row * units + unit], select(word, ~0x7fc00000u, word == 0u));
         }
         workgroupBarrier(); // nobody waits before all of the workgroup have handed on

@@ -102,7 +102,7 @@ impl Settings {
     /// is tuned, and in a browser there are no files.
     ///
     /// It is text, an answer in a line, with ` | ` between the fields: `cellstate` and its version; the adapter's name; `vendor`
-    /// and `device` with their numbers; the driver; the API; `full` or `relaxed`, the precision; `units`; `directions`;
+    /// and `device` with their numbers; the driver; the API; `full` or `relaxed`, the precision; the layer's class; `units`; `directions`;
     /// `sequences` and `time steps`, each up to a power of two; the fastest strategy. A line of another version, adapter or
     /// driver, or that says nothing of the kind, is passed over and kept. Of several answers to one question the last counts.
     ///

@@ -1,25 +1,57 @@
-// The end of a time step for one unit of one position: what product and bias have made of its gates, i f g o in a vec4,
-// becomes its state. The strategies share it, so that they agree to the bit.
+// lstm: a unit with a cell state; its lanes are the gates i f g o.
 
-struct CellState {
-    cell: f32,
-    hidden: f32,
+alias Lanes = vec4<f32>;
+
+const ACTIVATION: u32 = 1u; // of g; the host sets all of these
+const ALPHA: u32 = 0u;      // the bits of the activation's parameters
+const BETA: u32 = 0u;
+const RECURRENT_ACTIVATION: u32 = 2u; // of i, f and o
+const RECURRENT_ALPHA: u32 = 0u;
+const RECURRENT_BETA: u32 = 0u;
+const OUTPUT_ACTIVATION: u32 = 1u; // of the cell state on its way out
+const OUTPUT_ALPHA: u32 = 0u;
+const OUTPUT_BETA: u32 = 0u;
+const INPUT_FORGET: u32 = 0u; // 1: f = 1 - i
+
+fn widened(lanes: Lanes) -> vec4<f32> {
+    return lanes;
 }
 
-fn next_state(
-    recurrent_activation: u32,
-    recurrent_alpha: f32,
-    recurrent_beta: f32,
-    activation: u32,
-    alpha: f32,
-    beta: f32,
-    gate: vec4<f32>,
-    cell_before: f32,
-) -> CellState {
-    let input = activate(recurrent_activation, recurrent_alpha, recurrent_beta, gate.x);
-    let forget = activate(recurrent_activation, recurrent_alpha, recurrent_beta, gate.y);
-    let candidate = activate(activation, alpha, beta, gate.z);
-    let output = activate(recurrent_activation, recurrent_alpha, recurrent_beta, gate.w);
-    let cell = forget * cell_before + input * candidate;
-    return CellState(cell, output * activate(activation, alpha, beta, cell));
+fn narrowed(lanes: vec4<f32>) -> Lanes {
+    return lanes;
+}
+
+fn gate(x: f32, largest: f32, sum: f32) -> f32 {
+    return activated(RECURRENT_ACTIVATION, RECURRENT_ALPHA, RECURRENT_BETA, x, largest, sum);
+}
+
+// The arguments of i, f and g. That of o may have to wait for the new cell state.
+fn first_arguments(lanes: Lanes, unit: Lanes, before: UnitState) -> Lanes {
+    var gates = lanes;
+    if (HAS_UNIT_WEIGHTS == 1u) { // peepholes i f o
+        gates += vec4<f32>(unit.xy * before.cell, 0.0, 0.0);
+    }
+    return vec4<f32>(clipped(gates.x), clipped(gates.y), clipped(gates.z), gates.w);
+}
+
+// The argument of o, and the new cell state.
+fn second_arguments(gates: Lanes, row: Row, unit: Lanes, before: UnitState) -> Lanes {
+    let input = gate(gates.x, row.largest.x, row.sum.x);
+    var forget = 1.0 - input;
+    if (INPUT_FORGET == 0u) {
+        forget = gate(gates.y, row.largest.y, row.sum.y);
+    }
+    let candidate = activated(ACTIVATION, ALPHA, BETA, gates.z, row.largest.z, row.sum.z);
+    let cell = forget * before.cell + input * candidate;
+    var output = gates.w;
+    if (HAS_UNIT_WEIGHTS == 1u) {
+        output += unit.z * cell;
+    }
+    return vec4<f32>(clipped(output), cell, 0.0, 0.0);
+}
+
+fn state_of(arguments: Lanes, row: Row, before: UnitState) -> UnitState {
+    let output = gate(arguments.x, row.largest.x, row.sum.x);
+    let cell = arguments.y;
+    return UnitState(output * activated(OUTPUT_ACTIVATION, OUTPUT_ALPHA, OUTPUT_BETA, cell, row.largest.y, row.sum.y), cell);
 }

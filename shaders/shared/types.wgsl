@@ -35,38 +35,26 @@ struct Step {
     projected_row: u32,    // row of `projected` of position 0
     positions: u32,        // positions that run this step
     units: u32,
-    stride: u32,           // values of a row of `hidden` and `cell_state`
+    output: u32,           // values of a row of `hidden` that count: the units, but for a projection
+    hidden_stride: u32,    // values of a row of `hidden`,
+    cell_stride: u32,      // and of `cell_state`
     hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
     projected_pitch: u32,  // of `projected`,
     cell_pitch: u32,       // and of `cell_state`
 }
 
-struct Solo {
+struct Launch {
     previous_row: u32,     // row of `hidden` with the state of position 0 before the first step
     hidden_base: u32,      // what to take from a row of `starts` for its row of `hidden`
     projected_base: u32,   // and for its row of `projected`; both modulo 2³²
     first_step: u32,       // the steps to run: first_step .. last_step
     last_step: u32,
-    positions: u32,        // positions that run the first of them
     units: u32,
     stride: u32,           // values of a row of `hidden` and `cell_state`
     hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
     projected_pitch: u32,  // of `projected`,
     cell_pitch: u32,       // and of `cell_state`
-}
-
-struct Team {
-    previous_row: u32,     // these five as in `Solo`
-    hidden_base: u32,
-    projected_base: u32,
-    first_step: u32,
-    last_step: u32,
-    units: u32,
-    stride: u32,           // values of a row of `hidden` and `cell_state`
-    hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
-    projected_pitch: u32,  // of `projected`,
-    cell_pitch: u32,       // and of `cell_state`
-    slice: u32,            // units of a workgroup; the last one of a team may have fewer
+    slice: u32,            // from here on for teams: units of a workgroup; the last one of a team may have fewer
     members: u32,          // workgroups of a team
     teams: u32,            // teams of the launch,
     first_team: u32,       // and the first of them; team t has direction t % directions and tile t / directions

@@ -1,7 +1,7 @@
 // weights_full: weights as they are. A shader that reads weights has this file or weights_half before it, as its pipeline
 // asks for.
 
-alias Weights = vec4<f32>; // of the four gates of a unit, or of four columns
+alias Weights = vec4<f32>; // of the four lanes of a unit, or of four columns
 
 fn unpacked(weights: Weights) -> vec4<f32> {
     return weights;

@@ -5,7 +5,7 @@
 
 const SCALE = 1024.0;
 
-alias Weights = vec2<u32>; // of the four gates of a unit, or of four columns; the first in the low bits
+alias Weights = vec2<u32>; // of the four lanes of a unit, or of four columns; the first in the low bits
 
 fn unpacked(weights: Weights) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(weights.x), unpack2x16float(weights.y)) * (1.0 / SCALE);

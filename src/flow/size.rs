@@ -224,8 +224,8 @@ impl Builder<'_> {
             schedule,
         };
         let rows = self.batch.saturating_mul(self.time_steps);
-        let units = self.parts.cells.get(cell).map_or(0, |cell| cell.output());
-        self.push(kind, rows, units, View { distinct: rows, ..view })
+        let width = self.parts.cells.get(cell).map_or(0, |cell| cell.output());
+        self.push(kind, rows, width, View { distinct: rows, ..view })
     }
 
     /// What a layer shows of its rows: all steps, or the last one of each sequence.

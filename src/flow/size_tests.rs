@@ -15,6 +15,7 @@ use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
 use crate::layer::lstm::Lstm;
 use crate::layer::masking::Masking;
+use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 
@@ -58,8 +59,18 @@ fn model(random: &mut Random) -> (Model, usize) {
                 .return_sequences(shows_all)
                 .zero_output_for_mask(number % 2 == 0)
         };
-        let kind = if sequences { random.below(5) } else { 0 };
+        // without steps there are only Dense layers, and such as make steps again
+        let kind = if sequences {
+            random.below(5)
+        } else {
+            5 * random.below(2)
+        };
         width = match kind {
+            5 => {
+                builder = builder.add(RepeatVector::new(1 + random.below(4)));
+                sequences = true;
+                continue;
+            }
             0 => {
                 builder = builder.add(Dense::new(width, units));
                 units

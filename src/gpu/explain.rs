@@ -35,7 +35,10 @@ impl GpuModel {
             };
             match operation {
                 Operation::Recurrent { cells, .. } => match cells.as_slice() {
-                    [cell] => push(*cell, "LSTM", None),
+                    [cell] => {
+                        let class = self.parts.cells.get(*cell).map_or("", |planned| planned.cell.class());
+                        push(*cell, class, None);
+                    }
                     cells => {
                         for (number, &cell) in cells.iter().enumerate() {
                             push(cell, &format!("stacked cell {number}"), None);
@@ -158,22 +161,16 @@ fn cut(recurrence: &Recurrence, strategy: Strategy, pieces: &Pieces) -> String {
     } = *pieces;
     let positions = pieces.positions();
     let segments = steps.div_ceil(segment_steps);
-    // all segments but the last one are alike, and so are all chunks of a segment but its last one
-    let of_segment = |steps: usize| {
-        let whole = steps / chunk_steps * recurrence.launches(strategy, positions, chunk_steps);
-        let rest = recurrence.launches(strategy, positions, steps % chunk_steps);
-        (steps.div_ceil(chunk_steps), whole + rest)
-    };
-    let (chunks, launches) = of_segment(segment_steps);
-    let (last_chunks, last_launches) = of_segment(steps % segment_steps);
-    let whole = steps / segment_steps;
+    let chunks = |steps: usize| steps.div_ceil(chunk_steps);
+    let all_chunks = steps / segment_steps * chunks(segment_steps) + chunks(steps % segment_steps);
+    let dispatches = pieces.dispatches(recurrence, strategy);
     format!(
         "{} of {} in {}, projected in {} of at most {}, {}",
         count(steps, ["step", "steps"]),
         count(positions, ["sequence", "sequences"]),
         count(segments, ["segment", "segments"]),
-        count(whole * chunks + last_chunks, ["chunk", "chunks"]),
+        count(all_chunks, ["chunk", "chunks"]),
         count(chunk_steps, ["step", "steps"]),
-        count(whole * launches + last_launches, ["dispatch", "dispatches"]),
+        count(dispatches, ["dispatch", "dispatches"]),
     )
 }

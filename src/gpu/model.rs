@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::timer::Timer;
@@ -9,7 +10,7 @@ use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::gather;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
-use crate::gpu::strategy::team;
+use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::tuned::Tuned;
 use crate::gpu::workspace::Workspace;
 use crate::model::plan::Plan;
@@ -31,7 +32,6 @@ pub(crate) struct GpuModel {
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
     pub(crate) async fn new(gpu: Gpu, parts: Arc<Plan>, settings: &Settings) -> Result<Self> {
-        parts.cells.iter().try_for_each(|cell| cell.check_is_run())?;
         let asked = Asked::new(settings)?;
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
@@ -39,15 +39,15 @@ impl GpuModel {
             gpu.shared::<Tuned>()
                 .read(&crate::gpu::strategy::tuned::gpu_fields(gpu.info()), &text);
         }
-        let wants_team = choice::wants_team(&gpu, settings, asked);
+        let wanted = choice::wanted(&gpu, settings, asked);
         let known = gpu.known_pipelines();
         let make = || {
             gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
-            let weights = Prepared::make(&gpu, &parts, settings.wanted_precision(), wants_team)?;
+            let weights = Prepared::make(&gpu, &parts, settings.wanted_precision(), &wanted)?;
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)
         };
-        let made = match Self::probe(&gpu, &parts, wants_team).await {
+        let made = match Self::probe(&gpu, &parts, &wanted).await {
             Ok(()) => gpu.guarded("uploading the weights", make).await,
             Err(error) => Err(error),
         };
@@ -64,12 +64,13 @@ impl GpuModel {
         })
     }
 
-    /// Finds out what a strategy has to know of the GPU before it can be made.
-    async fn probe(gpu: &Gpu, parts: &Plan, wants_team: bool) -> Result<()> {
-        match wants_team {
-            true => team::probe(gpu, &parts.cells).await,
-            false => Ok(()),
+    /// Finds out what the strategies have to know of the GPU before they can be made.
+    async fn probe(gpu: &Gpu, parts: &Plan, wanted: &[&Entry]) -> Result<()> {
+        let cells: Vec<&Cell> = parts.cells.iter().map(|planned| &planned.cell).collect();
+        for probe in wanted.iter().filter_map(|entry| entry.probe) {
+            probe(gpu, &cells).await?;
         }
+        Ok(())
     }
 
     /// The sizes of a workspace for batches of (batch, time_steps).

@@ -16,7 +16,7 @@ use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::model::GpuModel;
 use crate::gpu::stage::interface::defect;
 use crate::gpu::strategy::choice::Asked;
-use crate::gpu::strategy::exchange::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::upload::upload_input;
 use crate::gpu::workspace::Workspace;
 use crate::output::Timing;
@@ -68,11 +68,11 @@ impl GpuModel {
         let wants = (batch.states.is_some(), batch.wants_states);
         let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
         let mut commands = Commands::new(&self.gpu);
-        if let Some(team) = &buffers.team {
-            commands.first.clear(&team.control, 0..TeamBuffers::READ_BYTES);
+        if let Some(exchange) = &buffers.exchange {
+            commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             commands
                 .last
-                .copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
+                .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
         }
         for stage in &buffers.stages {
             stage.record(&run, &mut commands)?;
@@ -85,7 +85,7 @@ impl GpuModel {
         })
     }
 
-    /// What a run gives, once it has run; `None` if a team has waited in vain. Without a submission to wait for, the caller
+    /// What a run gives, once it has run; `None` if workgroups have waited in vain. Without a submission to wait for, the caller
     /// has seen to it that it has run.
     pub(crate) async fn collect(
         &self,
@@ -99,10 +99,10 @@ impl GpuModel {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
         }
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
-        let team = workspace.team.iter();
-        wanted.extend(team.map(|team| (&team.staging, TeamBuffers::READ_BYTES)));
+        let exchange = workspace.exchange.iter();
+        wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
         let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
-        let abort_word = workspace.team.as_ref().and_then(|_| read.pop());
+        let abort_word = workspace.exchange.as_ref().and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
             return Ok(None);
         }

@@ -7,7 +7,7 @@ use crate::flow::Ran;
 use crate::gpu::model::GpuModel;
 use crate::gpu::recording::{Batch, now};
 use crate::gpu::strategy::choice::Asked;
-use crate::settings::Strategy;
+use crate::gpu::strategy::list::EVERYTHING;
 
 impl GpuModel {
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
@@ -15,9 +15,9 @@ impl GpuModel {
         let size = batch.input.size();
         let mut workspace = self.workspace(size).await?;
         let mut ran = None;
-        // where a team has waited in vain nothing that was made is of use, and everything is run again without teams
+        // where workgroups have waited in vain nothing that was made is of use, and everything is run again without waiting
         let by_step = Asked {
-            strategy: Some((Strategy::Step, "a team that waited in vain")),
+            strategy: Some((EVERYTHING, "a team that waited in vain")),
             ..self.asked
         };
         for asked in [self.asked, by_step] {

@@ -11,9 +11,9 @@ use crate::gpu::stage::interface::{Scratch, Sizer, StageSize};
 use crate::gpu::stage::list::{self, StageSizes};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::lists::index_bytes;
-use crate::gpu::stage::pieces::GATE_BYTES;
 use crate::gpu::stage::prepared::Prepared;
-use crate::gpu::strategy::exchange::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::weights::projected_width;
 use crate::model::plan::Plan;
 use crate::schedule::check_steps;
 
@@ -129,7 +129,7 @@ impl Sizes {
             schedules.sum(),
             buffer_bytes(self.scratch.gathered),
             buffer_bytes(self.scratch.projected),
-            self.scratch.exchange.map_or(0, TeamBuffers::bytes),
+            self.scratch.exchange.map_or(0, ExchangeBuffers::bytes),
             buffer_bytes(self.params),
         ]
         .iter()
@@ -211,11 +211,10 @@ fn check_uncut(limit: u64, parts: &Plan, prepared: &Prepared, batch: usize, time
     // the smallest segment is one step: the states before it, and the rows that it makes
     let steps = parts.cells.iter().enumerate().map(|(number, cell)| {
         let directions = prepared.directions(number) as u64;
-        let row = directions * padded(cell.units()) as u64 * VALUE;
+        let row = directions * padded(cell.output()) as u64 * VALUE;
         let gathered = padded(cell.features()) as u64 * VALUE;
-        (directions * cell.units() as u64 * GATE_BYTES)
-            .max(gathered)
-            .max(2 * row)
+        let projected = directions * projected_width(&cell.cell) as u64 * VALUE;
+        projected.max(gathered).max(2 * row)
     });
     let step = u128::from(steps.max().unwrap_or(0));
     // one more entry than steps: where the last one ends

@@ -13,7 +13,8 @@ use crate::gpu::recording::now;
 use crate::gpu::stage::interface::Tunable;
 use crate::gpu::stage::lists::upload_list;
 use crate::gpu::stage::pieces::Pieces;
-use crate::gpu::strategy::exchange::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::strategy::list::EVERYTHING;
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::gpu::workspace::Workspace;
 use crate::settings::Strategy;
@@ -59,8 +60,8 @@ impl Seconds {
 }
 
 impl GpuModel {
-    /// Measures every strategy that a recurrence can be run by, over whatever the buffers hold, and remembers the fastest, in the tuning file too
-    /// if one is named.
+    /// Measures every strategy that a recurrence can be run by, over whatever the buffers hold, and remembers the fastest, in the
+    /// tuning file too if one is named.
     pub(crate) async fn tune(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let size = (batch, time_steps);
         let sizes = self.sizes(size)?;
@@ -101,9 +102,21 @@ impl GpuModel {
             layers.push(layer);
         }
         self.keep_workspace(workspace, size);
+        self.remember(answers, &layers)?;
+        let asked = self.asked.strategy.map(|(strategy, by)| {
+            format!("{by} asks for the strategy {strategy}, which is taken whatever was measured")
+        });
+        let nothing = layers
+            .is_empty()
+            .then(|| "there is no recurrent layer with a step to run".to_owned());
+        Ok(Tuning::new(layers, nothing.or(asked)))
+    }
+
+    /// Remembers the answers of layers, in the tuning file too if one is named.
+    fn remember(&self, answers: Vec<(Key, Strategy)>, layers: &[TunedLayer]) -> Result<()> {
         // a choice of one is none, and without a clock nothing was measured
         let mut measured: Vec<(Key, Strategy)> = Vec::new();
-        for ((key, strategy), layer) in answers.into_iter().zip(&layers) {
+        for ((key, strategy), layer) in answers.into_iter().zip(layers) {
             if !layer.candidates.is_empty() && !measured.iter().any(|(known, _)| *known == key) {
                 self.gpu.shared::<Tuned>().remember(key.clone(), strategy);
                 measured.push((key, strategy));
@@ -117,13 +130,7 @@ impl GpuModel {
                 &measured,
             )?;
         }
-        let asked = self.asked.strategy.map(|(strategy, by)| {
-            format!("{by} asks for the strategy {strategy}, which is taken whatever was measured")
-        });
-        let nothing = layers
-            .is_empty()
-            .then(|| "there is no recurrent layer with a step to run".to_owned());
-        Ok(Tuning::new(layers, nothing.or(asked)))
+        Ok(())
     }
 
     async fn tune_layer(&self, bench: Bench<'_>, named: Named<'_>) -> Result<TunedLayer> {
@@ -132,8 +139,7 @@ impl GpuModel {
             Ok(())
         };
         self.gpu.guarded("preparing to tune", upload).await?;
-        let can = |strategy: &Strategy| named.recurrence.can(*strategy).is_ok();
-        let strategies: Vec<Strategy> = Strategy::ALL.iter().copied().filter(can).collect();
+        let strategies: Vec<Strategy> = named.recurrence.ready().map(|(strategy, _)| strategy).collect();
         let steps = match strategies.len() {
             0 | 1 => 0,
             _ => self.worthy_steps(&bench, &strategies).await?,
@@ -174,7 +180,7 @@ impl GpuModel {
             .min_by(|(_, one), (_, other)| one.total_cmp(other));
         Ok(TunedLayer {
             layer: named.name,
-            fastest: fastest.map_or(Strategy::Step, |(&strategy, _)| strategy),
+            fastest: fastest.map_or(EVERYTHING, |(&strategy, _)| strategy),
             candidates,
         })
     }
@@ -199,14 +205,14 @@ impl GpuModel {
         let mut start = None;
         let work = || {
             let mut commands = Commands::new(&self.gpu);
-            if let Some(team) = &bench.workspace.team {
-                commands.first.clear(&team.control, 0..TeamBuffers::READ_BYTES);
+            if let Some(exchange) = &bench.workspace.exchange {
+                commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             }
             bench.record(&mut commands, strategy, 0..steps);
-            if let Some(team) = &bench.workspace.team {
+            if let Some(exchange) = &bench.workspace.exchange {
                 commands
                     .last
-                    .copy(&team.control, 0..TeamBuffers::READ_BYTES, &team.staging, 0);
+                    .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
             }
             let mut encoder = self
                 .gpu
@@ -220,9 +226,9 @@ impl GpuModel {
             Ok(self.gpu.queue().submit([encoder.finish()]))
         };
         let submission = self.gpu.guarded("tuning", work).await?;
-        let team = bench.workspace.team.as_ref();
+        let exchange = bench.workspace.exchange.as_ref();
         let stamps = bench.timer.map(|timer| (&timer.staging, timer::BYTES));
-        let control = team.map(|team| (&team.staging, TeamBuffers::READ_BYTES));
+        let control = exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES));
         let wanted: Vec<_> = stamps.into_iter().chain(control).collect();
         let mut read = mapped::read::<f32>(&self.gpu, &wanted, Some(submission)).await?;
         let aborted = control

@@ -1,27 +1,25 @@
-//! The weights of an LSTM: rounded where that is asked for, and the form in which shaders read them.
+//! The weights of a cell: rounded where that is asked for, by lane, and in the form in which shaders read them.
 
 use std::borrow::Cow;
 
-use ndarray::ArrayView1;
-
-use crate::cell::CellWeights;
-pub(crate) use crate::cell::lstm::GATES;
+use crate::cell::{Cell, CellWeights};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
+use crate::gpu::rows::padded;
 use crate::half_precision::{from_half_bits, half_bits};
-use crate::model::plan::PlannedCell as Cell;
+use crate::model::plan::PlannedCell;
 use crate::settings::Precision;
 
 /// What halves are stored times: with it the smallest half, 2⁻²⁴, is a normal one, which no GPU takes for zero.
 const SCALE: f32 = 1024.0;
 
-/// The form in which a shader reads weights, four at a time. It is a property of the pipeline.
+/// The form in which a shader reads weights. It is a property of the pipeline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
-    /// `f32`, 16 bytes.
+    /// `f32`, 16 bytes for four.
     #[default]
     Full,
-    /// Half-precision numbers, 8 bytes. Only for weights that are such numbers, of at most 63.97: it loses nothing then.
+    /// Half-precision numbers, four at a time in 8 bytes. Only for weights that are such numbers, of at most 63.97: it loses nothing then.
     Half,
 }
 
@@ -29,11 +27,12 @@ impl Form {
     #[cfg(test)]
     pub(crate) const ALL: [Self; 2] = [Self::Full, Self::Half];
 
-    /// The WGSL that shaders read weights by: the type `Weights` and the function `unpacked`.
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Full => include_str!("../../shaders/shared/weights_full.wgsl"),
-            Self::Half => include_str!("../../shaders/shared/weights_half.wgsl"),
+    /// The WGSL that shaders read weights by, so many at a time: the type `Weights` and the function `unpacked`.
+    pub(crate) const fn text(self, lanes: usize) -> &'static str {
+        match (self, lanes) {
+            (_, 1) => include_str!("../../shaders/shared/weights_one.wgsl"),
+            (Self::Full, _) => include_str!("../../shaders/shared/weights_full.wgsl"),
+            (Self::Half, _) => include_str!("../../shaders/shared/weights_half.wgsl"),
         }
     }
 
@@ -46,13 +45,14 @@ impl Form {
     }
 
     /// Weights as shaders read them.
-    fn packed(self, weights: &[[f32; 4]]) -> Cow<'_, [u8]> {
+    fn packed(self, weights: &[f32]) -> Cow<'_, [u8]> {
         match self {
             Self::Full => Cow::Borrowed(bytemuck::cast_slice(weights)),
             Self::Half => {
                 let half = |weight: f32| u32::from(half_bits(weight * SCALE));
                 let pair = |low: f32, high: f32| half(low) | half(high) << 16;
-                let pairs = weights.iter().flat_map(|&[a, b, c, d]| [pair(a, b), pair(c, d)]);
+                let (pairs, _) = weights.as_chunks();
+                let pairs = pairs.iter().map(|&[low, high]| pair(low, high));
                 Cow::Owned(pairs.flat_map(u32::to_ne_bytes).collect())
             }
         }
@@ -61,7 +61,7 @@ impl Form {
 
 impl Gpu {
     /// A buffer with weights.
-    pub(crate) fn upload_weights(&self, label: &str, form: Form, weights: &[[f32; 4]]) -> wgpu::Buffer {
+    pub(crate) fn upload_weights(&self, label: &str, form: Form, weights: &[f32]) -> wgpu::Buffer {
         let bytes = form.packed(weights);
         let buffer = self.make_buffer(label, bytes.len() as u64, Use::Storage);
         self.queue().write_buffer(&buffer, 0, &bytes);
@@ -69,35 +69,67 @@ impl Gpu {
     }
 }
 
-/// Whether an activation needs all units of a row at once.
-pub(crate) fn is_rowwise(cell: &Cell) -> bool {
-    cell.activation().is_rowwise() || cell.recurrent_activation().is_rowwise()
+/// The values of a row of `projected`: the lanes of all units, up to a multiple of four.
+pub(crate) fn projected_width(cell: &Cell) -> usize {
+    padded(cell.units * cell.lanes().len())
 }
 
-/// The gates of each unit side by side: from a row of 4·units columns, gate by gate, to units times i f g o.
-pub(crate) fn gates_of(row: ArrayView1<'_, f32>, units: usize) -> impl Iterator<Item = [f32; GATES]> {
-    (0..units).map(move |unit| std::array::from_fn(|gate| row.get(gate * units + unit).copied().unwrap_or(0.0)))
+/// How many values [`recurrent_weights`] are.
+pub(crate) fn recurrent_values(cell: &Cell) -> usize {
+    let rows = cell.output + usize::from(cell.has_unit_parameters());
+    let projection = if cell.has_projection() { padded(cell.output) } else { 0 };
+    cell.units * (rows * cell.lanes().len() + projection)
+}
+
+/// The weights by which a cell multiplies its state, `[k][unit]` by lane. Behind them, where the cell has such: the weights
+/// of its units, one more row; and the projection, `[unit][column]` with columns up to a multiple of four.
+pub(crate) fn recurrent_weights(planned: &PlannedCell) -> Vec<f32> {
+    let PlannedCell { cell, weights } = planned;
+    let lanes = cell.lanes().len();
+    let mut packed = Vec::with_capacity(recurrent_values(cell));
+    for k in 0..cell.output {
+        for unit in 0..cell.units {
+            packed.extend((0..lanes).map(|lane| cell.recurrent_lane(weights, k, lane, unit)));
+        }
+    }
+    if cell.has_unit_parameters() {
+        let parameters = (0..cell.units).map(|unit| cell.unit_parameters(weights, unit));
+        packed.extend(parameters.flat_map(|parameters| parameters.into_iter().take(lanes)));
+    }
+    if let Some(projection) = &weights.projection {
+        for row in projection.outer_iter() {
+            let columns = 0..padded(cell.output);
+            packed.extend(columns.map(|column| row.get(column).copied().unwrap_or(0.0)));
+        }
+    }
+    packed
 }
 
 /// The cells of a recurrence with the weights that they run with, and the form that these are kept in: one for all, for
 /// they share a buffer.
-pub(crate) fn prepared<'a>(gpu: &Gpu, cells: &[&'a Cell], precision: Precision) -> (Vec<Cow<'a, Cell>>, Form) {
-    let rounded = |cell: &'a Cell| match precision {
+pub(crate) fn prepared<'a>(
+    gpu: &Gpu,
+    cells: &[&'a PlannedCell],
+    precision: Precision,
+) -> (Vec<Cow<'a, PlannedCell>>, Form) {
+    let rounded = |cell: &'a PlannedCell| match precision {
         Precision::Full => None,
         Precision::Relaxed => cell.weights.rounded(),
     };
-    let cells: Vec<Cow<'a, Cell>> = cells
+    let cells: Vec<Cow<'a, PlannedCell>> = cells
         .iter()
         .map(|&cell| match rounded(cell) {
-            Some(weights) => Cow::Owned(Cell {
+            Some(weights) => Cow::Owned(PlannedCell {
                 weights,
                 cell: cell.cell.clone(),
             }),
             None => Cow::Borrowed(cell),
         })
         .collect();
-    // what is borrowed has not been rounded; the shader for whole rows of units reads no halves
-    let halves = |cell: &Cow<'_, Cell>| matches!(cell, Cow::Owned(_)) && !is_rowwise(cell) && scales(&cell.weights);
+    // what is borrowed has not been rounded; and halves are read four at a time, and by no shader that reads other weights too
+    let plain = |cell: &Cell| cell.obstacle().is_none() && !cell.has_unit_parameters() && cell.lanes().len() == 4;
+    let halves =
+        |cell: &Cow<'_, PlannedCell>| matches!(cell, Cow::Owned(_)) && plain(&cell.cell) && scales(&cell.weights);
     let form = match gpu.has_halves() && cells.iter().all(halves) {
         true => Form::Half,
         false => Form::Full,
@@ -121,11 +153,11 @@ mod tests {
         let largest = half_bits(63.968_75);
         for bits in (0..=largest).flat_map(|bits| [bits, bits | 0x8000]) {
             let weight = from_half_bits(bits);
-            let packed = Form::Half.packed(&[[weight, 0.0, 0.0, -weight]]).into_owned();
+            let packed = Form::Half.packed(&[weight, 0.0, 0.0, -weight]).into_owned();
             let stored = [&packed[..2], &packed[6..]].map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]]));
             assert_eq!(stored.map(from_half_bits), [weight * SCALE, -weight * SCALE]);
             assert!(weight == 0.0 || stored[0] & 0x7c00 != 0, "{weight} is no normal number");
         }
-        assert!(Form::Half.text().contains("const SCALE = 1024.0;") && SCALE == 1024.0);
+        assert!(Form::Half.text(4).contains("const SCALE = 1024.0;") && SCALE == 1024.0);
     }
 }

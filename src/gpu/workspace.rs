@@ -13,7 +13,7 @@ use crate::gpu::stage::interface::{Maker, Run, Stage, Tunable, defect};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::Asked;
-use crate::gpu::strategy::exchange::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
 
 /// Everything that a batch of one size needs on the GPU besides the weights. One recording at a time uses it.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Workspace {
     rows: Vec<Rows>,
     pub(crate) stages: Vec<Box<dyn Stage>>,
     pub(crate) schedules: Vec<ScheduleLists>,
-    pub(crate) team: Option<TeamBuffers>,
+    pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
@@ -51,7 +51,7 @@ impl Workspace {
         let schedules: Vec<ScheduleLists> = (sizes.schedules.iter())
             .map(|&steps| ScheduleLists::make(gpu, sizes.batch, steps))
             .collect();
-        let team = sizes.scratch.exchange.map(|bytes| TeamBuffers::make(gpu, bytes));
+        let exchange = sizes.scratch.exchange.map(|bytes| ExchangeBuffers::make(gpu, bytes));
         let maker = Maker {
             gpu,
             prepared,
@@ -62,7 +62,7 @@ impl Workspace {
             schedules: &schedules,
             gathered: &storage("cellstate.gathered", sizes.scratch.gathered),
             projected: &storage("cellstate.projected", sizes.scratch.projected),
-            team: team.as_ref(),
+            exchange: exchange.as_ref(),
         };
         let stages = sizes.stages.iter().map(|size| size.make(&maker));
         let stages = stages.collect::<Result<_>>()?;
@@ -72,7 +72,7 @@ impl Workspace {
             input,
             rows,
             schedules,
-            team,
+            exchange,
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
             lists_of: Weak::new(),
         })

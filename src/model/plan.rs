@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArcArray2, Array1, Axis, Ix1, Ix2};
 
 use crate::activation::Activation;
-use crate::cell::{Cell, CellWeights, Rule};
+use crate::cell::{Cell, CellWeights};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
@@ -36,44 +36,6 @@ impl PlannedCell {
     /// The width of the hidden state.
     pub(crate) fn output(&self) -> usize {
         self.cell.output
-    }
-
-    /// The activations of a plain LSTM: of the candidate and the cell state, and of the gates.
-    pub(crate) fn plain_lstm(&self) -> Option<[Activation; 2]> {
-        match self.cell.rule {
-            Rule::Lstm(options)
-                if options.activation == options.output_activation
-                    && !options.peepholes
-                    && !options.input_forget
-                    && options.clip.is_none()
-                    && options.projection.is_none() =>
-            {
-                Some([options.activation, options.recurrent_activation])
-            }
-            _ => None,
-        }
-    }
-
-    pub(crate) fn activation(&self) -> Activation {
-        self.plain_lstm()
-            .map_or(Activation::Linear, |[activation, _]| activation)
-    }
-
-    pub(crate) fn recurrent_activation(&self) -> Activation {
-        self.plain_lstm()
-            .map_or(Activation::Linear, |[_, activation]| activation)
-    }
-
-    /// An error for a cell that is not run yet.
-    pub(crate) fn check_is_run(&self) -> Result<()> {
-        match self.plain_lstm() {
-            Some(_) => Ok(()),
-            None => Err(Error::Unsupported {
-                layer: self.cell.class().to_owned(),
-                option: "this cell, or one of its options,".to_owned(),
-                instead: "an LSTM with Keras's options is".to_owned(),
-            }),
-        }
     }
 }
 

@@ -10,10 +10,12 @@
 )]
 
 mod adapters;
+mod cells;
 mod counters;
 mod cut;
 #[path = "../support/devices.rs"]
 mod devices;
+mod every_cell;
 mod failures;
 mod floor;
 mod lookup;

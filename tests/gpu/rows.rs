@@ -178,7 +178,7 @@ fn nan_in_a_valid_step_stays_in_its_sequence() {
     }
 }
 
-/// Every activation lets NaN through, on every device alike.
+/// Every activation lets NaN through, on every device alike, but for the two that give 0 there, as in Keras.
 #[test]
 fn every_activation_passes_nan() {
     let names = [
@@ -225,7 +225,7 @@ fn every_activation_passes_nan() {
                 let values = got.index_axis(Axis(0), place.0).index_axis(Axis(0), place.1).to_owned();
                 (place, values)
             }) {
-                let nan = (row, step) == (1, 0);
+                let nan = (row, step) == (1, 0) && !["hard_shrink", "soft_shrink"].contains(&name);
                 assert!(
                     values.iter().all(|value| value.is_nan() == nan),
                     "{}: {name}: {values}",

@@ -1,19 +1,24 @@
 //! Shaders: source, bindings and constants, and the pipelines made from them.
 
+pub(crate) mod cell;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gpu::device::Gpu;
 use crate::gpu::device::turn::in_turn;
 use crate::gpu::weights::Form;
+use cell::CellText;
 
 /// What all shaders share.
 const SHARED: &str = concat!(
     include_str!("../../../shaders/shared/types.wgsl"),
     include_str!("../../../shaders/shared/formulas.wgsl"),
-    include_str!("../../../shaders/shared/activations.wgsl"),
-    include_str!("../../../shaders/cell/lstm.wgsl")
+    include_str!("../../../shaders/shared/activations.wgsl")
 );
+
+/// What the shaders share that run a cell.
+const UNIT: &str = include_str!("../../../shaders/shared/unit.wgsl");
 
 /// A storage buffer that a shader binds, from binding 1 on in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +42,25 @@ pub(crate) const fn writes(name: &'static str) -> Binding {
 pub(crate) struct Shader {
     pub(crate) name: &'static str,
     pub(crate) source: &'static str,
+    /// The texts of `shaders/shared` that it needs besides those that all have.
+    pub(crate) shared: &'static [&'static str],
+    /// Whether it runs a cell, whose text it needs then.
+    pub(crate) runs_cell: bool,
     /// The struct of the uniform at binding 0, and its bytes.
     pub(crate) params: (&'static str, usize),
     pub(crate) bindings: &'static [Binding],
     pub(crate) constants: &'static [&'static str],
+}
+
+/// What the text of a shader is made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Variant {
+    /// How it reads weights.
+    pub(crate) form: Form,
+    /// The cell, for a shader that runs one.
+    pub(crate) cell: Option<CellText>,
+    /// In the order of [`Shader::constants`].
+    pub(crate) constants: Vec<u32>,
 }
 
 /// How a shader declares its parameters, and how where they are immediates.
@@ -48,15 +68,24 @@ const UNIFORM: &str = "@group(0) @binding(0) var<uniform> params";
 const IMMEDIATE: &str = "var<immediate> params";
 
 impl Shader {
-    /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates; and with the constants that are no
-    /// overrides because an array is as long, `const NAME: u32 = …`, set in the text. Weights are read in the form given.
-    pub(crate) fn text(&self, immediates: bool, form: Form, constants: &[u32]) -> String {
-        let mut text = format!("{SHARED}{}{}", form.text(), self.source);
+    /// The whole text, with the parameters in a uniform as WebGPU has it, or as immediates; and with the constants of the
+    /// shader and of its cell, `const NAME: u32 = …`, set in it: a compiler that knows a size or an option makes better code.
+    pub(crate) fn text(&self, immediates: bool, variant: &Variant) -> String {
+        let cell = variant.cell.as_ref().filter(|_| self.runs_cell);
+        let lanes = cell.map_or(4, |cell| cell.lanes);
+        let mut text = format!("{SHARED}{}", variant.form.text(lanes));
+        for part in cell.iter().flat_map(|cell| [UNIT, cell.source]) {
+            text.push_str(part);
+        }
+        self.shared.iter().for_each(|part| text.push_str(part));
+        text.push_str(self.source);
         if immediates {
             text = text.replace(UNIFORM, IMMEDIATE);
         }
-        for (name, value) in self.constants.iter().zip(constants) {
-            let declared = format!("const {name}: u32 = ");
+        let own = self.constants.iter().copied().zip(variant.constants.iter().copied());
+        let of_cell = cell.iter().flat_map(|cell| cell.constants.iter().copied());
+        for (name, value) in own.chain(of_cell) {
+            let declared = declaration(name);
             if let Some((before, after)) = text.split_once(&declared) {
                 let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
                 text = format!("{before}{declared}{value}{after}");
@@ -64,11 +93,11 @@ impl Shader {
         }
         text
     }
+}
 
-    /// Whether a constant is set by the pipeline, and not in the text.
-    fn is_override(&self, constant: &str) -> bool {
-        self.source.contains(&format!("override {constant}: u32;"))
-    }
+/// How a text declares a constant, up to its value.
+fn declaration(constant: &str) -> String {
+    format!("const {constant}: u32 = ")
 }
 
 /// A pipeline with the layout of its bind group.
@@ -79,8 +108,8 @@ pub(crate) struct Pipeline {
     pub(crate) params_bytes: u64,
 }
 
-/// A shader's name, the form of the weights it reads, and its constants.
-pub(crate) type Key = (&'static str, Form, Vec<u32>);
+/// A shader's name, and what its text is made for.
+pub(crate) type Key = (&'static str, Variant);
 
 /// The pipelines of a device, each made once.
 #[derive(Debug, Default)]
@@ -97,22 +126,27 @@ impl Pipelines {
 }
 
 impl Gpu {
-    /// The pipeline of a shader with its constants, in the order of `Shader::constants`.
+    /// The pipeline of a shader that reads no weights and runs no cell, with its constants in the order of
+    /// `Shader::constants`.
     pub(crate) fn pipeline(&self, shader: &'static Shader, constants: &[u32]) -> Arc<Pipeline> {
-        self.pipeline_for(shader, Form::Full, constants)
+        let variant = Variant {
+            constants: constants.to_vec(),
+            ..Variant::default()
+        };
+        self.pipeline_for(shader, variant)
     }
 
-    /// The same for weights in a form.
-    pub(crate) fn pipeline_for(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Arc<Pipeline> {
+    /// The pipeline of a shader for a variant of its text.
+    pub(crate) fn pipeline_for(&self, shader: &'static Shader, variant: Variant) -> Arc<Pipeline> {
         let pipelines = self.shared::<Pipelines>();
-        let key = (shader.name, form, constants.to_vec());
+        let key = (shader.name, variant);
         let known = pipelines.lock().get(&key).map(Arc::clone);
         known.unwrap_or_else(|| {
             // the turn first, the lock second: who has the turn may be making a runner
             in_turn(|| {
                 let mut made = pipelines.lock();
-                let make = || Arc::new(self.make_pipeline(shader, form, constants));
-                Arc::clone(made.entry(key).or_insert_with(make))
+                let make = || Arc::new(self.make_pipeline(shader, &key.1));
+                Arc::clone(made.entry(key.clone()).or_insert_with(make))
             })
         })
     }
@@ -153,7 +187,7 @@ impl Gpu {
         self.bind(label, &pipeline.layout, &entries)
     }
 
-    fn make_pipeline(&self, shader: &'static Shader, form: Form, constants: &[u32]) -> Pipeline {
+    fn make_pipeline(&self, shader: &'static Shader, variant: &Variant) -> Pipeline {
         let device = self.device();
         let params_bytes = shader.params.1 as u64;
         let entry = |binding, ty, dynamic, size| wgpu::BindGroupLayoutEntry {
@@ -195,14 +229,7 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: if immediates { shader.params.1 as u32 } else { 0 },
         });
-        let module = self.make_module(label, shader.text(immediates, form, constants));
-        let values: Vec<(&str, f64)> = shader
-            .constants
-            .iter()
-            .copied()
-            .zip(constants.iter().map(|&value| f64::from(value)))
-            .filter(|(name, _)| shader.is_override(name))
-            .collect();
+        let module = self.make_module(label, shader.text(immediates, variant));
         self.counters().count_pipeline();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
@@ -210,7 +237,7 @@ impl Gpu {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &values,
+                constants: &[],
                 // every shader writes workgroup memory before it reads it, and filling it is dear in some compilers
                 zero_initialize_workgroup_memory: false,
             },

@@ -14,36 +14,16 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
-use crate::gpu::stage::{gather, input_projection, softmax};
-use crate::gpu::strategy::{residency, solo, step, team};
+use crate::gpu::stage::{gather, softmax};
+use crate::gpu::strategy::{launch, residency, solo, step, team};
+use texts::{ALL, Text, all};
 
-/// Every shader there is.
-const ALL: [&Shader; 8] = [
-    &gather::SHADER,
-    &input_projection::SHADER,
-    &softmax::SHADER,
-    &step::SHADER,
-    &step::ROWWISE,
-    &solo::SHADER,
-    &team::SHADER,
-    &residency::SHADER,
-];
+mod texts;
 
 /// The portable floor, which every shader keeps to.
 const MOST_INVOCATIONS: u32 = 256;
 const MOST_WORKGROUP_BYTES: u32 = 16 << 10;
 const MOST_STORAGE_BUFFERS: usize = 8;
-
-/// Every shader in every form of its weights.
-fn all() -> impl Iterator<Item = (&'static Shader, Form)> {
-    ALL.into_iter().flat_map(|shader| Form::ALL.map(|form| (shader, form)))
-}
-
-fn module(shader: &Shader, form: Form) -> Module {
-    let text = shader.text(false, form, &[]);
-    naga::front::wgsl::parse_str(&text)
-        .unwrap_or_else(|error| panic!("{}: {}", shader.name, error.emit_to_string(&text)))
-}
 
 fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
     module.types[variable.ty].inner.size(module.to_ctx())
@@ -55,9 +35,8 @@ fn host_fields(name: &str) -> Vec<String> {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Residency" => format!("{:?}", residency::Params::default()),
-        "Solo" => format!("{:?}", solo::Params::default()),
+        "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),
-        "Team" => format!("{:?}", team::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();
@@ -82,16 +61,26 @@ fn every_shader_is_valid_without_any_optional_feature() {
         Form::Full => Capabilities::empty(),
         Form::Half => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
     };
-    for (shader, form) in all() {
-        let mut validator = Validator::new(ValidationFlags::all(), needed(form));
-        if let Err(error) = validator.validate(&module(shader, form)) {
-            panic!(
-                "{}: {}",
-                shader.name,
-                error.emit_to_string(&shader.text(false, form, &[]))
-            );
+    for text in all() {
+        let mut validator = Validator::new(ValidationFlags::all(), needed(text.variant.form));
+        if let Err(error) = validator.validate(&text.module()) {
+            panic!("{}: {}", text.name, error.emit_to_string(&text.text()));
         }
     }
+}
+
+/// `scripts/check_shaders` compiles them in a browser.
+#[test]
+fn the_texts_are_written_for_the_browser() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/shaders");
+    fs::create_dir_all(&folder).unwrap();
+    for file in fs::read_dir(&folder).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    for text in all() {
+        fs::write(folder.join(format!("{}.wgsl", text.name)), text.text()).unwrap();
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), all().len(), "names of texts");
 }
 
 #[test]
@@ -113,8 +102,8 @@ fn every_shader_stands_in_a_file_of_its_name() {
 
 #[test]
 fn the_uniform_is_the_struct_of_the_host() {
-    for (shader, form) in all() {
-        let module = module(shader, form);
+    for text in all() {
+        let (shader, module) = (text.shader, text.module());
         let uniforms: Vec<_> = module
             .global_variables
             .iter()
@@ -148,8 +137,8 @@ fn the_uniform_is_the_struct_of_the_host() {
 
 #[test]
 fn the_storage_buffers_are_those_of_the_table() {
-    for (shader, form) in all() {
-        let module = module(shader, form);
+    for text in all() {
+        let (shader, module) = (text.shader, text.module());
         let mut found = Vec::new();
         for (_, variable) in module.global_variables.iter() {
             if let AddressSpace::Storage { access } = variable.space {
@@ -172,37 +161,31 @@ fn the_storage_buffers_are_those_of_the_table() {
     }
 }
 
+/// Each constant of the host is declared once in the text, and there is no other whose value is up to the host.
 #[test]
-fn the_overrides_are_the_constants_and_have_no_defaults() {
-    for (shader, form) in all() {
-        let module = module(shader, form);
-        let mut found = BTreeSet::new();
-        for (_, constant) in module.overrides.iter() {
-            let name = constant.name.clone().unwrap();
-            assert!(constant.init.is_none(), "{}: {name} has a default", shader.name);
-            assert!(constant.id.is_none(), "{}: {name} has a number", shader.name);
-            assert_eq!(
-                module.types[constant.ty].inner,
-                TypeInner::Scalar(naga::Scalar::U32),
-                "{}: {name}",
-                shader.name
-            );
-            found.insert(name);
+fn constants_are_declared_once() {
+    for text in all() {
+        assert!(text.module().overrides.is_empty(), "{}: an override", text.name);
+        let made = text.text();
+        let own = text.shader.constants.iter().copied();
+        let of_cell = text
+            .variant
+            .cell
+            .iter()
+            .flat_map(|cell| cell.constants.iter().map(|&(name, _)| name));
+        let names: Vec<&str> = own.chain(of_cell).collect();
+        assert_eq!(
+            text.variant.constants.len(),
+            text.shader.constants.len(),
+            "{}",
+            text.name
+        );
+        for name in &names {
+            let declared = declaration(name);
+            assert_eq!(made.matches(&declared).count(), 1, "{}: {declared}", text.name);
         }
-        let told: BTreeSet<String> = shader.constants.iter().map(|&name| name.to_owned()).collect();
-        let set_in_text = |name: &&String| !shader.is_override(name);
-        let overrides: BTreeSet<String> = told.iter().filter(|name| !set_in_text(name)).cloned().collect();
-        assert_eq!(found, overrides, "{}", shader.name);
-        assert_eq!(told.len(), shader.constants.len(), "{}: a constant twice", shader.name);
-        for name in told.iter().filter(set_in_text) {
-            let declared = format!("const {name}: u32 = ");
-            assert_eq!(
-                shader.source.matches(&declared).count(),
-                1,
-                "{}: {declared}",
-                shader.name
-            );
-        }
+        let distinct: BTreeSet<&&str> = names.iter().collect();
+        assert_eq!(distinct.len(), names.len(), "{}: a constant twice", text.name);
     }
 }
 
@@ -227,26 +210,38 @@ fn no_component_of_a_vector_in_memory_is_written_alone() {
 
 #[test]
 fn constants_are_set_in_the_text() {
-    let text = solo::SHADER.text(false, Form::Full, &[1, 0, 0, 2, 0, 0, 3, 128, 5, 12]);
+    let (_, lstm) = texts::cells().swap_remove(1);
+    let variant = Variant {
+        form: Form::Full,
+        cell: Some(CellText::of(&lstm)),
+        constants: vec![3, 128, 5, 12],
+    };
+    let text = solo::SHADER.text(false, &variant);
     for line in [
         "const ROWS: u32 = 3u;",
         "const WIDTH: u32 = 128u;",
         "const PARTS: u32 = 5u;",
         "const WEIGHTS: u32 = 12u;",
+        "const INPUT_FORGET: u32 = 1u;",
+        "const HAS_UNIT_WEIGHTS: u32 = 1u;",
+        "const ACTIVATION: u32 = 32u;",
+        "const ALPHA: u32 = 1061158912u;", // 0.75
+        "const OUTPUT_ACTIVATION: u32 = 10u;",
+        "const CLIP: u32 = 1077936128u;", // 3
     ] {
         assert!(text.contains(line), "{line}");
     }
-    assert!(text.contains("var<uniform> params: Solo") && text.contains("override ACTIVATION: u32;"));
-    let immediate = solo::SHADER.text(true, Form::Full, &[]);
-    assert!(immediate.contains("var<immediate> params: Solo") && !immediate.contains("var<uniform>"));
+    assert!(text.contains("var<uniform> params: Launch"));
+    let immediate = solo::SHADER.text(true, &variant);
+    assert!(immediate.contains("var<immediate> params: Launch") && !immediate.contains("var<uniform>"));
 }
 
 /// The form decides what an element of the weights is, and nothing else.
 #[test]
 fn weights_are_read_in_the_form_of_the_pipeline() {
     let mut read = Vec::new();
-    for (shader, form) in all() {
-        let module = module(shader, form);
+    for text in all() {
+        let (shader, module) = (text.shader, text.module());
         let elements = module.global_variables.iter().filter_map(|(_, variable)| {
             let TypeInner::Array { stride, .. } = module.types[variable.ty].inner else {
                 return None;
@@ -257,71 +252,96 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         let elements: Vec<u64> = elements.collect();
         match &elements[..] {
             [] => assert!(!shader.source.contains("Weights"), "{}", shader.name),
-            [stride] => assert_eq!(*stride, form.bytes(4), "{}: {form:?}", shader.name),
-            _ => panic!("{}: more than one buffer of weights", shader.name),
+            [stride] => {
+                let lanes = text.variant.cell.as_ref().map_or(4, |cell| cell.lanes);
+                assert_eq!(*stride, text.variant.form.bytes(lanes), "{}", text.name);
+            }
+            _ => panic!("{}: more than one buffer of weights", text.name),
         }
         read.extend(elements.first().map(|_| shader.name));
     }
     read.dedup();
     assert_eq!(
         read,
-        ["input_projection", "recurrent_step", "recurrent_solo", "recurrent_team"]
+        [
+            "input_projection",
+            "recurrent_step",
+            "recurrent_step_rowwise",
+            "recurrent_solo",
+            "recurrent_team"
+        ]
     );
+}
+
+/// The bytes of workgroup memory as WebGPU counts them, and the size of the workgroup.
+fn held(text: &Text) -> (usize, [u32; 2]) {
+    let module = text.module();
+    let [width, parts, _] = module.entry_points[0].workgroup_size;
+    let variables = module.global_variables.iter().map(|(_, variable)| variable);
+    let workgroup = variables.filter(|variable| variable.space == AddressSpace::WorkGroup);
+    let held: u32 = workgroup
+        .map(|variable| bytes(&module, variable).next_multiple_of(16))
+        .sum();
+    (held as usize, [width, parts])
+}
+
+fn made(shader: &'static Shader, cell: &CellText, constants: &[u32]) -> Text {
+    Text {
+        name: shader.name.to_owned(),
+        shader,
+        variant: Variant {
+            form: Form::Full,
+            cell: Some(cell.clone()),
+            constants: constants.to_vec(),
+        },
+    }
 }
 
 /// What the host takes a workgroup of `recurrent_solo` for is what it is.
 #[test]
 fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
-    use solo::Shape;
-    for (invocations, in_software) in [(256, false), (1024, false), (1024, true)] {
-        for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
-            let Some(shape) = Shape::of(units, invocations, in_software) else {
-                assert!(units > 32, "{units} units do not fit");
-                continue;
-            };
-            assert!(
-                shape.width >= units && shape.parts * shape.weights >= units,
-                "{shape:?}"
-            );
-            for rows in [1, 8] {
-                let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
-                let text = solo::SHADER.text(false, Form::Full, &[&[0; 6], &sizes[..]].concat());
-                let module = naga::front::wgsl::parse_str(&text).unwrap();
-                let [width, parts, _] = module.entry_points[0].workgroup_size;
-                assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
-                assert!((width * parts) as usize <= invocations);
-                let workgroup = module.global_variables.iter().map(|(_, variable)| variable);
-                let workgroup = workgroup.filter(|variable| variable.space == AddressSpace::WorkGroup);
-                let held: u32 = workgroup.map(|variable| bytes(&module, variable)).sum();
-                assert_eq!(held as usize, shape.bytes(rows), "{units} units: {shape:?}");
+    for (_, cell) in texts::cells() {
+        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
+        for (invocations, in_software) in [(256, false), (1024, false), (1024, true)] {
+            for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
+                let Ok(workgroup) = solo::workgroup(units, lanes, invocations, in_software) else {
+                    assert!(units > 32, "{units} units do not fit");
+                    continue;
+                };
+                assert!(
+                    workgroup.width >= units && workgroup.parts * workgroup.weights >= units,
+                    "{workgroup:?}"
+                );
+                for rows in [1, 8] {
+                    let (held, size) = held(&made(&solo::SHADER, &cell, &workgroup.constants(rows)));
+                    assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
+                    assert!(workgroup.width * workgroup.parts <= invocations);
+                    let told = solo::bytes(workgroup, rows, lanes);
+                    assert_eq!(held, told, "{units} units: {workgroup:?}");
+                }
             }
         }
     }
 }
 
-/// The same for `recurrent_team`, and what probes for it holds as much.
+/// The same for `recurrent_team`, and what probes for it holds as much, or more.
 #[test]
 fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
-    use crate::gpu::strategy::team_shape::Shape;
-    for (budget, in_software) in [(128, false), (2, true)] {
-        for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
-            let shape = Shape::of(units, budget, 256, in_software).unwrap();
-            for rows in [1, 8] {
-                let sizes = shape.constants(rows);
-                let texts = [
-                    team::SHADER.text(false, Form::Full, &[&[0; 6], &sizes[..]].concat()),
-                    residency::SHADER.text(false, Form::Full, &sizes),
-                ];
-                for text in texts {
-                    let module = naga::front::wgsl::parse_str(&text).unwrap();
-                    let [width, parts, _] = module.entry_points[0].workgroup_size;
-                    assert_eq!((width as usize, parts as usize), (shape.width, shape.parts));
-                    let workgroup = module.global_variables.iter().map(|(_, variable)| variable);
-                    let workgroup = workgroup.filter(|variable| variable.space == AddressSpace::WorkGroup);
-                    let held: u32 = workgroup.map(|variable| bytes(&module, variable)).sum();
-                    let missing = shape.bytes(rows) - held as usize;
-                    // the two scalars, which count as 16 bytes each; the probe has none
-                    assert!(missing <= 32, "{units} units: {shape:?}: {held} bytes");
+    for (_, cell) in texts::cells() {
+        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
+        for (budget, in_software) in [(128, false), (2, true)] {
+            for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
+                let shape = team::Shape::of(units, budget, 256, in_software).unwrap();
+                let workgroup = shape.workgroup;
+                for rows in [1, 8] {
+                    let constants = workgroup.constants(rows);
+                    let (of_team, size) = held(&made(&team::SHADER, &cell, &constants));
+                    assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
+                    assert_eq!(of_team, shape.bytes(rows, lanes), "{units} units: {shape:?}");
+                    let (of_probe, size_of_probe) = held(&made(&residency::SHADER, &cell, &constants));
+                    assert_eq!(size_of_probe, size);
+                    // the probe lacks the two scalars
+                    assert!(of_probe + 32 >= of_team, "{units} units: {shape:?}: {of_probe} bytes");
                 }
             }
         }
@@ -330,8 +350,8 @@ fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
 
 #[test]
 fn every_shader_keeps_to_the_portable_floor() {
-    for (shader, form) in all() {
-        let module = module(shader, form);
+    for text in all() {
+        let (shader, module) = (text.shader, text.module());
         let [entry] = &module.entry_points[..] else {
             panic!("{}: {} entry points", shader.name, module.entry_points.len());
         };

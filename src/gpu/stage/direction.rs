@@ -7,7 +7,7 @@ use ndarray::ArrayView2;
 use crate::error::Result;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
-use crate::gpu::rows::{Rows, padded};
+use crate::gpu::rows::{Rows, VALUE, padded};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::at;
 use crate::gpu::stage::projected_input::ProjectedInput;
@@ -20,26 +20,42 @@ pub(crate) struct DirectionBuffers {
     pub(crate) cell: usize,
     pub(crate) input: ProjectedInput,
     pub(crate) rows: Rows,
-    /// h before the first step, by position of the schedule; in the end the final h, by sequence. (batch, padded units)
+    /// h before the first step, by position of the schedule; in the end the final h, by sequence. (batch, padded width)
     pub(crate) hidden: wgpu::Buffer,
     pub(crate) finals: GatherBuffers,
-    /// c by position of the schedule, (batch, padded units); from byte `cell_start` on.
-    pub(crate) cell_state: wgpu::Buffer,
-    pub(crate) cell_start: u64,
+    /// c, where the cell has such a state.
+    pub(crate) cell_state: Option<CellPart>,
     /// What the host reads: the final h, then the final c.
     pub(crate) staging: wgpu::Buffer,
 }
 
+/// c of one direction by position of the schedule, (batch, padded width), in a buffer of both directions.
+#[derive(Debug)]
+pub(crate) struct CellPart {
+    pub(crate) buffer: wgpu::Buffer,
+    /// The byte at which it begins.
+    pub(crate) start: u64,
+    pub(crate) width: usize,
+}
+
+impl CellPart {
+    /// Where c of so many sequences is.
+    fn bytes(&self, batch: usize) -> Range<u64> {
+        self.start..self.start + (batch * padded(self.width)) as u64 * VALUE
+    }
+}
+
 impl DirectionBuffers {
-    /// The bytes of h or c of so many sequences.
-    fn state_bytes(&self, batch: usize) -> u64 {
+    /// The bytes of h of so many sequences.
+    fn hidden_bytes(&self, batch: usize) -> u64 {
         batch as u64 * self.rows.size.row_bytes()
     }
 
     /// Uploads the state from which it begins.
     pub(crate) fn upload_state(&self, gpu: &Gpu, schedule: &Schedule, state: &State) {
-        let starts = [(&self.hidden, 0), (&self.cell_state, self.cell_start)];
-        for ((buffer, start), values) in starts.into_iter().zip(state.arrays()) {
+        let cell_state = self.cell_state.iter().map(|cell| (&cell.buffer, cell.start));
+        let starts = [(&self.hidden, 0)].into_iter().chain(cell_state);
+        for ((buffer, start), values) in starts.zip(state.arrays()) {
             let packed = by_position(schedule, values.view());
             gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
         }
@@ -47,18 +63,17 @@ impl DirectionBuffers {
 
     /// What the host reads of the final state of so many sequences.
     pub(crate) fn wanted(&self, batch: usize) -> (&wgpu::Buffer, u64) {
-        (&self.staging, 2 * self.state_bytes(batch))
+        let cell = self.cell_state.as_ref().map_or(0..0, |cell| cell.bytes(batch));
+        (&self.staging, self.hidden_bytes(batch) + cell.end - cell.start)
     }
 
     /// The states before the first step: those that were uploaded, or zeros.
     pub(crate) fn begin(&self, commands: &mut Commands, batch: usize, has_states: bool, is_fresh: bool) -> Result<()> {
-        let bytes = self.state_bytes(batch);
+        let bytes = self.hidden_bytes(batch);
         let rows = at(&self.rows.buffers, 0)?;
         let start = self.rows.size.states_row() as u64 * self.rows.size.row_bytes();
-        if !has_states {
-            commands
-                .first
-                .clear(&self.cell_state, self.cell_start..self.cell_start + bytes);
+        if let Some(cell) = self.cell_state.as_ref().filter(|_| !has_states) {
+            commands.first.clear(&cell.buffer, cell.bytes(batch));
         }
         // what stands before all dispatches ends no pass
         let copies = if is_fresh {
@@ -97,12 +112,15 @@ impl DirectionBuffers {
     /// Copies the final h, by sequence, and the final c, by position, to where the host reads them.
     pub(crate) fn end(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>]) {
         let size = &self.rows.size;
-        let bytes = self.state_bytes(batch);
+        let bytes = self.hidden_bytes(batch);
         self.finals
             .record(commands, 0..batch, held, 0, Target::rows(size.width, size.stride));
         commands.last.copy(&self.hidden, 0..bytes, &self.staging, 0);
-        let cell = self.cell_start..self.cell_start + bytes;
-        commands.last.copy(&self.cell_state, cell, &self.staging, bytes);
+        if let Some(cell) = &self.cell_state {
+            commands
+                .last
+                .copy(&cell.buffer, cell.bytes(batch), &self.staging, bytes);
+        }
     }
 }
 
@@ -117,24 +135,20 @@ fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
     packed
 }
 
-/// Takes the final state from what was read back: h by sequence, then c by position. A sequence without a valid step
-/// keeps the state that it had.
+/// Takes the final state from what was read back: h by sequence, then c by position, where the cell has such a state. A
+/// sequence without a valid step keeps the state that it had.
 pub(crate) fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
-    let stride = padded(state.hidden().ncols()).max(1);
-    let (hidden, cell_state) = values.split_at((schedule.batch() * stride).min(values.len()));
-    let hidden: Vec<&[f32]> = hidden.chunks_exact(stride).collect();
-    let positions = schedule
-        .order()
-        .iter()
-        .zip(schedule.lengths())
-        .zip(cell_state.chunks_exact(stride));
-    for ((&sequence, &length), cell_state) in positions {
+    let hidden_stride = padded(state.hidden().ncols()).max(1);
+    let (hidden, cell_state) = values.split_at((schedule.batch() * hidden_stride).min(values.len()));
+    let hidden: Vec<&[f32]> = hidden.chunks_exact(hidden_stride).collect();
+    let cell_stride = state.cell().map_or(0, |cell| padded(cell.ncols())).max(1);
+    let mut cell_state = cell_state.chunks_exact(cell_stride);
+    for (&sequence, &length) in schedule.order().iter().zip(schedule.lengths()) {
         let sequence = sequence as usize;
-        if let Some(hidden) = hidden.get(sequence).filter(|_| length > 0) {
-            for (array, values) in state.arrays_mut().zip([*hidden, cell_state]) {
-                let row = array.row_mut(sequence).into_iter().zip(values);
-                row.for_each(|(value, &new)| *value = new);
-            }
+        let parts = [hidden.get(sequence).copied(), cell_state.next()];
+        for (array, values) in state.arrays_mut().zip(parts).filter(|_| length > 0) {
+            let row = array.row_mut(sequence).into_iter().zip(values.into_iter().flatten());
+            row.for_each(|(value, &new)| *value = new);
         }
     }
 }

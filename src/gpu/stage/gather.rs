@@ -16,6 +16,8 @@ use crate::gpu::stage::lists::{make_list, upload_list};
 pub(crate) const SHADER: Shader = Shader {
     name: "gather",
     source: include_str!("../../../shaders/gather.wgsl"),
+    shared: &[],
+    runs_cell: false,
     params: ("Gather", size_of::<Params>()),
     bindings: &[reads("index"), reads("source"), writes("rows")],
     constants: &[],

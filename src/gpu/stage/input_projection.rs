@@ -7,13 +7,15 @@ use crate::activation::Activation;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
-use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
 use crate::gpu::stage::softmax::{Params, Softmax};
 use crate::gpu::weights::Form;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "input_projection",
     source: include_str!("../../../shaders/input_projection.wgsl"),
+    shared: &[],
+    runs_cell: false,
     params: ("Projection", size_of::<Params>()),
     bindings: &[reads("rows"), reads("kernel"), reads("bias"), writes("projected")],
     constants: &["ROWS", "COLUMNS", "ACTIVATION", "ALPHA", "BETA"],
@@ -115,7 +117,7 @@ impl Projection {
             .collect();
         let packed_bias: Vec<[f32; 4]> = (0..column_vectors).map(bias).collect();
         let upload = |name: &str, form: Form, values: &[[f32; 4]]| {
-            gpu.upload_weights(&format!("cellstate.{label}.{name}"), form, values)
+            gpu.upload_weights(&format!("cellstate.{label}.{name}"), form, values.as_flattened())
         };
         let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
@@ -123,8 +125,14 @@ impl Projection {
             false => (activation, None),
         };
         let [kind, alpha, beta] = elementwise.constants();
-        let pipeline =
-            |tile: Tile| gpu.pipeline_for(&SHADER, form, &[tile.rows() as u32, columns as u32, kind, alpha, beta]);
+        let pipeline = |tile: Tile| {
+            let variant = Variant {
+                form,
+                constants: vec![tile.rows() as u32, columns as u32, kind, alpha, beta],
+                cell: None,
+            };
+            gpu.pipeline_for(&SHADER, variant)
+        };
         Self {
             pipelines: Tile::ALL.map(pipeline),
             columns,

@@ -13,7 +13,7 @@ use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::Asked;
-use crate::gpu::strategy::exchange::TeamBuffers;
+use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::state::State;
 
@@ -50,7 +50,7 @@ pub(crate) struct Scratch {
     pub(crate) gathered: u64,
     /// projected rows,
     pub(crate) projected: u64,
-    /// and what the workgroups of teams hand each other, if there are teams.
+    /// and what workgroups hand each other, if some do.
     pub(crate) exchange: Option<u64>,
 }
 
@@ -142,7 +142,7 @@ pub(crate) struct Maker<'a> {
     pub(crate) schedules: &'a [ScheduleLists],
     pub(crate) gathered: &'a wgpu::Buffer,
     pub(crate) projected: &'a wgpu::Buffer,
-    pub(crate) team: Option<&'a TeamBuffers>,
+    pub(crate) exchange: Option<&'a ExchangeBuffers>,
 }
 
 impl Maker<'_> {

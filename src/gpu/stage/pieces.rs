@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use crate::gpu::rows::{VALUE, padded};
 use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::recurrence::Recurrence;
+use crate::gpu::weights::projected_width;
+use crate::settings::Strategy;
 
 /// The bytes of the scratch for projected rows, if the batch has so many: what is projected at once should find room in
 /// the GPU's cache, and need not be there for the whole sequence.
 const PROJECTED_BYTES: u64 = 64 << 20;
-
-/// The four gates of a unit as one vec4.
-pub(crate) const GATE_BYTES: u64 = 16;
 
 /// How a recurrence is cut over time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,10 @@ pub(crate) struct Pieces {
 
 impl Pieces {
     /// `limit` is the most bytes of a binding.
-    pub(crate) fn of(limit: u64, (batch, steps): (usize, usize), [features, units, directions]: [usize; 3]) -> Self {
-        let row = (directions * padded(units)) as u64 * VALUE;
-        let projected = (directions * units) as u64 * GATE_BYTES;
+    pub(crate) fn of(limit: u64, (batch, steps): (usize, usize), features: usize, recurrence: &Recurrence) -> Self {
+        let (cell, directions) = (&recurrence.cell, recurrence.directions);
+        let row = (directions * padded(cell.output)) as u64 * VALUE;
+        let projected = (directions * projected_width(cell)) as u64 * VALUE;
         let gathered = padded(features) as u64 * VALUE;
         let sequences = batch.max(1) as u64;
         let most_steps = |bytes: u64, budget: u64| (budget / (bytes * sequences).max(1)).max(1) as usize;
@@ -48,6 +49,15 @@ impl Pieces {
     /// The sequences that run the first step of a batch without a mask.
     pub(crate) fn positions(&self) -> usize {
         if self.steps == 0 { 0 } else { self.batch }
+    }
+
+    /// The dispatches by which a strategy runs all steps.
+    pub(crate) fn dispatches(&self, recurrence: &Recurrence, strategy: Strategy) -> usize {
+        // all segments but the last one are alike, and so are all chunks of a segment but its last one
+        let of_chunk = |steps| recurrence.dispatches(strategy, self.positions(), steps);
+        let of_segment =
+            |steps: usize| steps / self.chunk_steps * of_chunk(self.chunk_steps) + of_chunk(steps % self.chunk_steps);
+        self.steps / self.segment_steps * of_segment(self.segment_steps) + of_segment(self.steps % self.segment_steps)
     }
 
     /// The rows that a segment holds of one direction, at most.

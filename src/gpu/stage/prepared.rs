@@ -8,11 +8,11 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize, padded};
 use crate::gpu::stage::input_projection::{self, Projection};
+use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
-use crate::gpu::weights::{self, Form, is_rowwise};
-use crate::gpu::weights::{GATES, gates_of};
-use crate::model::plan::{Plan, PlannedCell as Cell, PlannedDense};
+use crate::gpu::weights::{self, Form, projected_width, recurrent_values};
+use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
 
 /// The weights of a model on the GPU.
@@ -30,18 +30,20 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Uploads the weights and makes the pipelines.
-    pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wants_team: bool) -> Result<Self> {
+    /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
+    pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
         let together = together(parts);
         let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
         for cells in &together {
-            let cells: Vec<&Cell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
+            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
             let (cells, form) = weights::prepared(gpu, &cells, precision);
-            let cells: Vec<&Cell> = cells.iter().map(AsRef::as_ref).collect();
+            let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
                 projections.push(Arc::new(cell_projection(gpu, form, cell, cells.len())?));
             }
-            recurrences.push(Arc::new(Recurrence::make(gpu, "lstm", form, &cells, wants_team)));
+            let recurrence =
+                Recurrence::make(gpu, form, &cells, wanted).ok_or_else(|| Error::defect("the flow of the model"))?;
+            recurrences.push(Arc::new(recurrence));
         }
         let denses = parts.denses.iter();
         let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
@@ -91,33 +93,25 @@ fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
     Ok(tables)
 }
 
-fn cell_projection(gpu: &Gpu, form: Form, cell: &Cell, directions: usize) -> Result<Projection> {
-    let (features, units) = (cell.features(), cell.units());
-    check_weight(gpu, "kernel", form.bytes(padded(features) * units * GATES))?;
-    check_weight(gpu, "recurrent_kernel", form.bytes(directions * units * units * GATES))?;
-    let step_passes = match is_rowwise(cell) {
-        true => units.div_ceil(step::ROWWISE_UNITS) * (units + 4),
-        false => units * (1 + step::HEIGHTS[0]),
+fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell, directions: usize) -> Result<Projection> {
+    let PlannedCell { cell, weights } = planned;
+    let (features, units, lanes) = (cell.features, cell.units, cell.lanes().len());
+    let columns = projected_width(cell);
+    check_weight(gpu, "kernel", form.bytes(padded(features) * columns))?;
+    check_weight(gpu, "recurrent_kernel", form.bytes(directions * recurrent_values(cell)))?;
+    let layer = format!("{} with {features} features and {units} units", cell.class());
+    check_passes(gpu, layer, step::passes(cell).max(input_projection::passes(features)))?;
+    // the lanes of the units, one unit after the other; those of no unit are zero
+    let four = |column: usize, value: &dyn Fn(usize, usize) -> f32| {
+        std::array::from_fn(|part| value((column * 4 + part) % lanes, (column * 4 + part) / lanes))
     };
-    let layer = format!("LSTM with {features} features and {units} units");
-    check_passes(gpu, layer, step_passes.max(input_projection::passes(features)))?;
-    let weights = &cell.weights;
-    let kernel: Vec<[f32; GATES]> = weights
-        .kernel
-        .outer_iter()
-        .flat_map(|row| gates_of(row, units))
-        .collect();
-    let bias: Vec<[f32; GATES]> = weights
-        .bias
-        .as_ref()
-        .map_or_else(Vec::new, |bias| gates_of(bias.row(0), units).collect());
     Ok(Projection::make(
         gpu,
-        "lstm",
+        &cell.class().to_lowercase(),
         form,
-        (features, units, units * GATES),
-        |k, unit| kernel.get(k * units + unit).copied().unwrap_or_default(),
-        |unit| bias.get(unit).copied().unwrap_or_default(),
+        (features, columns / 4, units * lanes),
+        |k, column| four(column, &|lane, unit| cell.kernel_lane(weights, k, lane, unit)),
+        |column| four(column, &|lane, unit| cell.bias_lane(weights, lane, unit)),
         Activation::Linear,
     ))
 }

@@ -9,14 +9,15 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
-use crate::gpu::stage::direction::{DirectionBuffers, read_state};
+use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
 use crate::gpu::stage::gather::GatherBuffers;
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
 use crate::gpu::stage::lists::index_bytes;
-use crate::gpu::stage::pieces::{GATE_BYTES, Pieces};
+use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::projected_input::{ProjectedInput, ProjectedTo};
 use crate::gpu::strategy::choice::choose;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
+use crate::gpu::weights::projected_width;
 use crate::schedule::Schedule;
 use crate::state::State;
 
@@ -32,7 +33,6 @@ pub(crate) struct RecurrenceSize {
     entries: usize,
     features: usize,
     source_buffers: usize,
-    units: usize,
     pieces: Pieces,
     recurrence: Arc<Recurrence>,
 }
@@ -44,19 +44,20 @@ impl RecurrenceSize {
         let recurrence = Arc::clone(sizer.prepared.recurrence(cell).ok_or_else(defect)?);
         let stages = sizer.flow.stages.get(number..number + recurrence.directions);
         let stages = stages.ok_or_else(defect)?;
-        let (mut directions, mut units, mut features, mut source_buffers) = (Vec::new(), 0, 0, 0);
+        let (mut directions, mut features, mut source_buffers) = (Vec::new(), 0, 0);
         for stage in stages {
             let StageKind::Recurrent { cell, input, .. } = stage.kind else {
                 return Err(defect());
             };
             let source = sizer.source(input)?;
-            (units, features) = (stage.width, features.max(source.width));
+            features = features.max(source.width);
             source_buffers += source.buffers;
             directions.push((cell, input));
         }
         let batch = sizer.flow.batch;
         let steps = *at(&sizer.flow.schedules, schedule)?;
-        let pieces = Pieces::of(sizer.limit, (batch, steps), [features, units, directions.len()]);
+        let pieces = Pieces::of(sizer.limit, (batch, steps), features, &recurrence);
+        let width = recurrence.cell.output;
         let rows = |direction| RowsSize {
             recurrent: Some(RecurrentRows {
                 batch,
@@ -64,7 +65,7 @@ impl RecurrenceSize {
                 direction,
                 directions: directions.len(),
             }),
-            ..RowsSize::cut(units, padded(units), stage.rows, pieces.segment_rows())
+            ..RowsSize::cut(width, padded(width), stage.rows, pieces.segment_rows())
         };
         Ok(Self {
             number,
@@ -74,7 +75,6 @@ impl RecurrenceSize {
             entries: stage.rows,
             features,
             source_buffers,
-            units,
             pieces,
             recurrence,
         })
@@ -85,9 +85,21 @@ impl RecurrenceSize {
         self.rows.first().map_or(0, |rows| rows.buffers)
     }
 
-    /// The bytes of h or c of one direction.
-    fn state_bytes(&self) -> u64 {
-        (self.pieces.batch * padded(self.units)) as u64 * VALUE
+    /// The bytes of h of one direction,
+    fn hidden_bytes(&self) -> u64 {
+        (self.pieces.batch * padded(self.recurrence.cell.output)) as u64 * VALUE
+    }
+
+    /// and of c; none where the cell has no such state.
+    fn cell_bytes(&self) -> u64 {
+        let cell = &self.recurrence.cell;
+        let width = if cell.has_cell_state() { padded(cell.units) } else { 0 };
+        (self.pieces.batch * width) as u64 * VALUE
+    }
+
+    /// What the host reads of one direction.
+    fn staging_bytes(&self) -> u64 {
+        self.hidden_bytes() + self.cell_bytes()
     }
 
     fn direction(&self, maker: &Maker<'_>, direction: usize, cell_state: &wgpu::Buffer) -> Result<DirectionBuffers> {
@@ -97,7 +109,7 @@ impl RecurrenceSize {
         let source = maker.source(input)?;
         let weights = at(&maker.prepared.projections, cell)?;
         let projected = std::slice::from_ref(maker.projected);
-        let hidden = gpu.make_buffer("cellstate.state", self.state_bytes(), Use::Storage);
+        let hidden = gpu.make_buffer("cellstate.state", self.hidden_bytes(), Use::Storage);
         let lists = at(maker.schedules, self.schedule)?;
         let target = std::slice::from_ref(&hidden);
         Ok(DirectionBuffers {
@@ -105,10 +117,13 @@ impl RecurrenceSize {
             input: ProjectedInput::make(maker, "input_projection", weights, (source, self.entries), projected),
             finals: GatherBuffers::by(maker, "final_hidden", lists.last_rows.clone(), &rows, target),
             rows,
-            staging: gpu.make_buffer("cellstate.state.staging", 2 * self.state_bytes(), Use::Readback),
+            staging: gpu.make_buffer("cellstate.state.staging", self.staging_bytes(), Use::Readback),
             hidden,
-            cell_state: cell_state.clone(),
-            cell_start: direction as u64 * self.state_bytes(),
+            cell_state: self.recurrence.cell.has_cell_state().then(|| CellPart {
+                buffer: cell_state.clone(),
+                start: direction as u64 * self.cell_bytes(),
+                width: self.recurrence.cell.units,
+            }),
         })
     }
 }
@@ -125,32 +140,33 @@ impl StageSize for RecurrenceSize {
     fn bytes(&self) -> u64 {
         let directions = self.directions.len() as u64;
         let list = buffer_bytes(index_bytes(self.entries));
-        let state = buffer_bytes(self.state_bytes()) + buffer_bytes(2 * self.state_bytes());
-        directions * (list + state) + buffer_bytes(directions * self.state_bytes())
+        let state = buffer_bytes(self.hidden_bytes()) + buffer_bytes(self.staging_bytes());
+        directions * (list + state) + buffer_bytes(directions * self.cell_bytes())
     }
 
     fn scratch(&self) -> Scratch {
         let chunk_rows = (self.pieces.chunk_steps * self.pieces.batch) as u64;
-        let team = self.recurrence.team.as_ref().ok();
+        let projected = projected_width(&self.recurrence.cell) as u64 * VALUE;
         Scratch {
             gathered: chunk_rows * padded(self.features) as u64 * VALUE,
-            projected: self.directions.len() as u64 * chunk_rows * self.units as u64 * GATE_BYTES,
-            exchange: team.map(|team| team.exchange_bytes(self.pieces.batch, self.pieces.steps)),
+            projected: self.directions.len() as u64 * chunk_rows * projected,
+            exchange: self.recurrence.exchange_bytes(self.pieces.batch, self.pieces.steps),
         }
     }
 
     fn dispatches(&self) -> usize {
         let Pieces { steps, chunk_steps, .. } = self.pieces;
         let chunks = self.buffers() + steps.div_ceil(chunk_steps);
-        let team = self.recurrence.team.as_ref().ok();
-        let launches = team.map_or(0, |team| chunks * team.dispatches(self.pieces.batch, chunk_steps));
+        let strategies = self.recurrence.ready();
+        let launches = strategies.map(|(strategy, _)| self.pieces.dispatches(&self.recurrence, strategy));
         // each direction is gathered, projected, and its final h gathered
         let others = chunks * (self.directions.len() + self.source_buffers) + self.directions.len() * self.buffers();
-        steps.max(launches) + others
+        launches.max().unwrap_or(0) + others
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
-        let bytes = self.directions.len() as u64 * self.state_bytes();
+        // where there is no such state the shaders bind an empty buffer
+        let bytes = self.directions.len() as u64 * self.cell_bytes();
         let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
         let directions: Vec<DirectionBuffers> = (0..self.directions.len())
             .map(|direction| self.direction(maker, direction, &cell_state))
@@ -158,7 +174,7 @@ impl StageSize for RecurrenceSize {
         let starts = &at(maker.schedules, self.schedule)?.starts;
         let group = |hidden| {
             let buffers = [maker.projected, hidden, &cell_state, starts];
-            self.recurrence.groups(maker.gpu, maker.params, buffers, maker.team)
+            self.recurrence.groups(maker.gpu, maker.params, buffers, maker.exchange)
         };
         let rows = &at(&directions, 0)?.rows;
         Ok(Box::new(RecurrenceStage {

@@ -12,6 +12,8 @@ use crate::gpu::shader::{Pipeline, Shader, writes};
 pub(crate) const SHADER: Shader = Shader {
     name: "softmax",
     source: include_str!("../../../shaders/softmax.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/reduce.wgsl")],
+    runs_cell: false,
     params: ("Projection", size_of::<Params>()),
     bindings: &[writes("projected")],
     constants: &["ACTIVATION"],

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
+use crate::gpu::strategy::entry::Entry;
+use crate::gpu::strategy::list;
 use crate::gpu::strategy::recurrence::Recurrence;
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::settings::{Precision, Settings, Strategy};
@@ -25,39 +27,8 @@ pub(crate) struct Asked {
     pub(crate) precision: Precision,
 }
 
-/// The environment variable that names a strategy to be taken wherever an LSTM can be run by it.
+/// The environment variable that names a strategy to be taken wherever a layer can be run by it.
 const STRATEGY_VARIABLE: &str = "CELLSTATE_STRATEGY";
-
-/// For each direction, the products of a step (units² · positions) up to which `solo` is the faster on a software adapter.
-///
-/// Measured on llvmpipe (Mesa 25.0.7, 256 bits, 2 threads), one direction, time of `step` over that of `solo`, the least of
-/// four or five rounds each, with other work on the machine; `step` is faster below 1:
-///
-/// | units |   1 |   2 |   4 |   8 |  16 |  32 | 128 | 512 positions |
-/// |------:|----:|----:|----:|----:|----:|----:|----:|--------------:|
-/// |     8 |  31 |  22 |  15 |  11 | 5.5 | 3.5 | 1.5 |           1.2 |
-/// |    16 |  26 |  14 | 6.5 | 4.1 | 2.7 | 1.6 | 1.0 |           0.7 |
-/// |    32 |  16 |  10 | 5.9 | 1.9 | 1.3 | 1.2 | 0.8 |           0.6 |
-/// |    64 |  11 | 5.1 | 2.3 | 1.3 | 0.8 | 0.6 | 0.7 |           0.5 |
-/// |    96 | 1.4 | 1.8 | 1.4 | 1.0 | 0.6 | 0.7 | 0.7 |           0.6 |
-/// |   128 | 1.3 | 1.7 | 0.9 | 0.7 | 0.8 | 0.8 | 0.6 |           1.0 |
-/// |   192 | 1.2 | 1.0 | 0.7 | 0.8 | 0.7 | 0.8 | 0.9 |           0.9 |
-/// |   256 | 0.7 | 1.0 | 0.6 | 0.7 | 0.6 | 0.5 | 0.8 |           0.9 |
-///
-/// and of both directions in the same dispatches:
-///
-/// | units |   1 |   2 |   4 |   8 |  16 |  32 positions |
-/// |------:|----:|----:|----:|----:|----:|-------------:|
-/// |    32 |  12 |  10 | 4.2 | 2.7 | 2.5 |          1.7 |
-/// |    64 | 5.5 | 4.4 | 2.6 | 2.1 | 1.5 |          1.2 |
-/// |    96 | 3.4 | 2.9 | 1.9 | 1.0 | 0.9 |          0.9 |
-/// |   128 | 1.1 | 2.4 | 1.2 | 1.1 | 0.9 |          0.7 |
-/// |   192 | 0.7 | 0.8 | 0.7 | 0.6 | 0.7 |          0.7 |
-///
-/// A dispatch costs about 15 microseconds there, and `step` has both threads where `solo` has one for each workgroup. What
-/// the two cost is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192². Two directions are two
-/// workgroups more to share the threads, so each may be as large (too large for 192 units).
-const SOLO_PRODUCTS: usize = 192 * 192;
 
 impl Asked {
     /// # Errors
@@ -102,16 +73,17 @@ fn of_environment(said: Option<&OsStr>) -> Result<Option<Strategy>> {
     strategy.map(Some)
 }
 
-/// Whether the strategy team is to be made ready. The table never takes it, for no adapter was measured on which it is the
-/// fastest: it is there for who names it, and for `Runner::tune` where answers are kept. On a software adapter it is never
-/// the fastest.
-pub(crate) fn wants_team(gpu: &Gpu, settings: &Settings, asked: Asked) -> bool {
+/// The strategies that are to be made ready. One whose workgroups wait for each other is never taken by itself, for no adapter
+/// was measured on which it is the fastest: it is there for who names it, and for `Runner::tune` where answers are kept. On a
+/// software adapter it is never the fastest.
+pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'static Entry> {
     let tuned = settings.wanted_tuning_file().is_some() && gpu.info().device_type != wgpu::DeviceType::Cpu;
-    tuned || asked.named() == Some(Strategy::Team)
+    let is_wanted = |entry: &&Entry| !entry.waits || tuned || asked.named() == Some(entry.name);
+    list::ALL.into_iter().filter(is_wanted).collect()
 }
 
 /// The strategy for `positions` sequences of at most `steps` steps: what is asked for by name, else what was measured, else
-/// what the table says.
+/// what suits the size.
 pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (usize, usize)) -> Choice {
     let can = |strategy| recurrence.can(strategy).is_ok();
     if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
@@ -121,45 +93,20 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
         };
     }
     let tuned = gpu.shared::<Tuned>().of(|| Key::new(recurrence, asked.precision, size));
-    // a team that once waited in vain may do so again
-    let trusted = |strategy| strategy != Strategy::Team || gpu.counters().aborted_teams() == 0;
+    // workgroups that once waited in vain may do so again
+    let waits = |strategy| list::ALL.iter().any(|entry| entry.waits && entry.name == strategy);
+    let trusted = |strategy| !waits(strategy) || gpu.counters().aborted_teams() == 0;
     if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy) && trusted(strategy)) {
         return Choice {
             strategy,
             reason: from.reason().into(),
         };
     }
-    by_table(gpu, recurrence, size.0)
-}
-
-/// The strategy by limits and sizes alone.
-fn by_table(gpu: &Gpu, recurrence: &Recurrence, positions: usize) -> Choice {
-    let choice = |strategy, reason: &'static str| Choice {
+    let (strategy, reason) = recurrence.suited(gpu, size.0);
+    Choice {
         strategy,
         reason: reason.into(),
-    };
-    let can = |strategy| recurrence.can(strategy).is_ok();
-    if gpu.info().device_type == wgpu::DeviceType::Cpu {
-        let products = (recurrence.units * recurrence.units).saturating_mul(positions);
-        return match can(Strategy::Solo) && products <= SOLO_PRODUCTS * recurrence.directions {
-            true => choice(
-                Strategy::Solo,
-                "on a software adapter dispatching so small a step costs more than running it",
-            ),
-            false => choice(
-                Strategy::Step,
-                "on a software adapter so large a step is worth all threads",
-            ),
-        };
     }
-    // estimates: no GPU was measured
-    if can(Strategy::Solo) {
-        return choice(
-            Strategy::Solo,
-            "the weights should find room in the registers of a workgroup, so they are read once and no step is dispatched",
-        );
-    }
-    choice(Strategy::Step, "every GPU and every size can be run by it")
 }
 
 /// Refuses a strategy that the settings name and a recurrence cannot do.
@@ -168,7 +115,7 @@ pub(crate) fn check(gpu: &Gpu, recurrences: &[Arc<Recurrence>], forced: Option<S
     for recurrence in recurrences {
         if let Err(why) = recurrence.can(strategy) {
             return Err(Error::Unsupported {
-                layer: format!("LSTM with {} units", recurrence.units),
+                layer: format!("{} with {} units", recurrence.cell.class(), recurrence.cell.units),
                 option: format!("the strategy {strategy} on {}: {why}", gpu.name()),
                 instead: "leave it out of the settings, and another is chosen".to_owned(),
             });

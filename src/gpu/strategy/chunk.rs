@@ -1,24 +1,6 @@
-//! What a strategy is given: buffers, and steps to run.
+//! Steps that are run at once, and where their rows are.
 
 use std::ops::Range;
-
-use crate::gpu::strategy::exchange::TeamBuffers;
-
-/// The buffers of a recurrence in a workspace.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound<'a> {
-    pub(crate) params: &'a wgpu::Buffer,
-    pub(crate) recurrent_kernel: &'a wgpu::Buffer,
-    /// `[direction][row][unit]` as vec4 i f g o.
-    pub(crate) projected: &'a wgpu::Buffer,
-    /// `[direction][row][unit]`, each direction with the states before the first step in front.
-    pub(crate) hidden: &'a wgpu::Buffer,
-    /// `[direction][position][unit]`
-    pub(crate) cell_state: &'a wgpu::Buffer,
-    /// For each step of the schedule the row of position 0, and one more for the end.
-    pub(crate) starts: &'a wgpu::Buffer,
-    pub(crate) team: Option<&'a TeamBuffers>,
-}
 
 /// Steps that are projected at once, and where their rows are.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! What the workgroups of teams hand each other.
+//! What workgroups that wait for each other share.
 
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
@@ -6,16 +6,17 @@ use crate::gpu::device::buffer::{Use, buffer_bytes};
 /// The bytes of the abort word, padded.
 const CONTROL_BYTES: u64 = 16;
 
-/// What the teams of a workspace share: they run one launch after the other.
+/// What the workgroups of the recurrences of a workspace hand each other: they run one launch after the other.
 #[derive(Debug)]
-pub(crate) struct TeamBuffers {
+pub(crate) struct ExchangeBuffers {
     pub(crate) exchange: wgpu::Buffer,
+    /// The abort word.
     pub(crate) control: wgpu::Buffer,
     /// What the host reads of `control`.
     pub(crate) staging: wgpu::Buffer,
 }
 
-impl TeamBuffers {
+impl ExchangeBuffers {
     pub(crate) const READ_BYTES: u64 = CONTROL_BYTES;
 
     pub(crate) fn make(gpu: &Gpu, exchange_bytes: u64) -> Self {

@@ -1,14 +1,18 @@
 //! The recurrence: the strategies that can run it, and the choice among them.
+//!
+//! A strategy is a file here, a shader, a line in [`list::ALL`] and a name in [`Strategy`](crate::settings::Strategy).
 
 pub(crate) mod choice;
 pub(crate) mod chunk;
+pub(crate) mod entry;
 pub(crate) mod exchange;
+pub(crate) mod launch;
+pub(crate) mod list;
 pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;
 pub(crate) mod step;
 pub(crate) mod team;
-pub(crate) mod team_shape;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;
 #[cfg(not(target_arch = "wasm32"))]

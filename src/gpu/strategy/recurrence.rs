@@ -1,15 +1,14 @@
 //! The recurrence: cells that run together, and the strategies that can run them behind one interface.
 
+use crate::cell::Cell;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
-use crate::gpu::strategy::chunk::{Bound, Chunk};
-use crate::gpu::strategy::exchange::TeamBuffers;
-use crate::gpu::strategy::solo::RecurrentSolo;
-use crate::gpu::strategy::step::RecurrentStep;
-use crate::gpu::strategy::team::{RecurrentTeam, TeamGroup};
-use crate::gpu::weights::{Form, is_rowwise};
-use crate::gpu::weights::{GATES, gates_of};
-use crate::model::plan::{Operation, Plan, PlannedCell as Cell};
+use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::entry::{Bound, Cells, Entry, Group, Prepared, Ready};
+use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::gpu::strategy::list;
+use crate::gpu::weights::{Form, recurrent_weights};
+use crate::model::plan::{Operation, Plan, PlannedCell};
 use crate::settings::Strategy;
 
 /// Which cells of a model run together. The two directions of a layer run in the same dispatches where the same shader can do
@@ -33,61 +32,62 @@ pub(crate) fn together(parts: &Plan) -> Vec<Vec<usize>> {
 }
 
 /// Why one shader with one set of constants and sizes cannot run both; `None` where it can.
-pub(crate) fn difference(one: &Cell, other: &Cell) -> Option<&'static str> {
-    if one.units() != other.units() {
+pub(crate) fn difference(one: &PlannedCell, other: &PlannedCell) -> Option<&'static str> {
+    let (one, other) = (&one.cell, &other.cell);
+    if one.units != other.units {
         return Some("they differ in units");
     }
-    if one.activation() != other.activation() || one.recurrent_activation() != other.recurrent_activation() {
+    if one.class() != other.class() {
+        return Some("they are different cells");
+    }
+    if one.activations() != other.activations() {
         return Some("they differ in activations");
     }
-    is_rowwise(one).then_some("an activation needs all units at once")
+    if one.rule != other.rule {
+        return Some("they differ in options");
+    }
+    one.obstacle()
 }
 
 /// The recurrent weights of one or both directions on the GPU, and the strategies that can run them.
 #[derive(Debug)]
 pub(crate) struct Recurrence {
-    pub(crate) units: usize,
+    /// What the cells of both directions are.
+    pub(crate) cell: Cell,
     pub(crate) directions: usize,
-    step: RecurrentStep,
-    solo: Option<RecurrentSolo>,
-    /// Or why there is none.
-    pub(crate) team: Result<RecurrentTeam, &'static str>,
-    /// `[direction][k][unit]` as vec4 i f g o, in the form that the strategies read.
+    /// Each strategy, or why it cannot run the cells; the first one can.
+    strategies: Vec<(Strategy, Prepared)>,
+    /// `[direction][k][unit]` by lane, in the form that the strategies read.
     recurrent_kernel: wgpu::Buffer,
 }
 
-/// The bind groups of a recurrence for one buffer of its rows.
+/// The bind groups of a recurrence for one buffer of its rows: for each strategy that can run it.
 #[derive(Debug)]
 pub(crate) struct RecurrenceGroups {
-    step: wgpu::BindGroup,
-    solo: Option<wgpu::BindGroup>,
-    team: Option<TeamGroup>,
+    groups: Vec<Option<Group>>,
 }
 
 impl Recurrence {
-    /// The cells are the directions of one layer, or a single cell.
-    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, cells: &[&Cell], wants_team: bool) -> Self {
-        let units = cells.first().map_or(0, |cell| cell.units());
-        let packed: Vec<[f32; GATES]> = cells
-            .iter()
-            .flat_map(|cell| {
-                cell.weights
-                    .recurrent_kernel
-                    .outer_iter()
-                    .flat_map(|row| gates_of(row, units))
-            })
-            .collect();
-        Self {
-            units,
+    /// The cells are the directions of one layer, or a single cell; and the strategies those to be made ready.
+    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&PlannedCell], wanted: &[&Entry]) -> Option<Self> {
+        let cell = &cells.first()?.cell;
+        let label = format!("cellstate.{}.recurrent_kernel", cell.class().to_lowercase());
+        let packed: Vec<f32> = cells.iter().flat_map(|cell| recurrent_weights(cell)).collect();
+        let together = Cells {
+            cell,
             directions: cells.len(),
-            step: RecurrentStep::make(gpu, form, cells),
-            solo: RecurrentSolo::make(gpu, form, cells),
-            team: match wants_team {
-                true => RecurrentTeam::make(gpu, form, cells),
-                false => Err("neither was it asked for by name, nor is there a tuning file on a GPU"),
-            },
-            recurrent_kernel: gpu.upload_weights(&format!("cellstate.{label}.recurrent_kernel"), form, &packed),
-        }
+            form,
+        };
+        let prepare = |entry: &Entry| match wanted.iter().any(|wanted| wanted.name == entry.name) {
+            true => (entry.prepare)(gpu, &together),
+            false => Err("neither was it asked for by name, nor is there a tuning file on a GPU"),
+        };
+        Some(Self {
+            cell: cell.clone(),
+            directions: cells.len(),
+            strategies: list::ALL.map(|entry| (entry.name, prepare(entry))).into(),
+            recurrent_kernel: gpu.upload_weights(&label, form, &packed),
+        })
     }
 
     pub(crate) fn groups(
@@ -95,43 +95,66 @@ impl Recurrence {
         gpu: &Gpu,
         params: &wgpu::Buffer,
         [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
-        team: Option<&TeamBuffers>,
+        exchange: Option<&ExchangeBuffers>,
     ) -> RecurrenceGroups {
+        let mut storage = vec![
+            ("recurrent_kernel", &self.recurrent_kernel),
+            ("projected", projected),
+            ("hidden", hidden),
+            ("cell_state", cell_state),
+            ("starts", starts),
+        ];
+        let shared = exchange.map(|buffers| [("exchange", &buffers.exchange), ("control", &buffers.control)]);
+        storage.extend(shared.into_iter().flatten());
         let bound = Bound {
             params,
-            recurrent_kernel: &self.recurrent_kernel,
-            projected,
-            hidden,
-            cell_state,
-            starts,
-            team,
+            storage: &storage,
         };
+        let group = |ready: &Prepared| Group::make(gpu, &**ready.as_ref().ok()?, bound);
         RecurrenceGroups {
-            step: self.step.group(gpu, bound),
-            solo: self.solo.as_ref().and_then(|solo| solo.group(gpu, bound)),
-            team: self.team.as_ref().ok().and_then(|team| team.group(gpu, bound)),
+            groups: self.strategies.iter().map(|(_, ready)| group(ready)).collect(),
         }
+    }
+
+    /// The strategies that can run it.
+    pub(crate) fn ready(&self) -> impl DoubleEndedIterator<Item = (Strategy, &dyn Ready)> {
+        let ready = self.strategies.iter();
+        ready.filter_map(|(name, ready)| Some((*name, &**ready.as_ref().ok()?)))
+    }
+
+    fn named(&self, strategy: Strategy) -> Option<&dyn Ready> {
+        let mut ready = self.ready().filter(|&(name, _)| name == strategy);
+        ready.next().map(|(_, ready)| ready)
     }
 
     /// Whether a strategy can run it, and why not.
     pub(crate) fn can(&self, strategy: Strategy) -> Result<(), &'static str> {
-        match strategy {
-            Strategy::Step => Ok(()),
-            Strategy::Solo if self.solo.is_some() => Ok(()),
-            Strategy::Solo => Err(
-                "the weights or a state do not fit a workgroup, an activation needs all units at once, or the device was opened with too few storage buffers",
-            ),
-            Strategy::Team => self.team.as_ref().map(|_| ()).map_err(|&why| why),
+        let found = self.strategies.iter().find(|(name, _)| *name == strategy);
+        match found {
+            Some((_, ready)) => ready.as_ref().map(|_| ()).map_err(|&why| why),
+            None => Err("it is not among the strategies of a GPU"),
         }
     }
 
-    /// The dispatches for so many steps of so many positions.
-    pub(crate) fn launches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
-        match (strategy, &self.solo, &self.team) {
-            (Strategy::Solo, Some(solo), _) => solo.launches(positions, steps),
-            (Strategy::Team, _, Ok(team)) => team.dispatches(positions, steps),
-            _ => steps,
-        }
+    /// The strategy that runs steps of so many positions if nobody names another and nothing was measured, and why.
+    pub(crate) fn suited(&self, gpu: &Gpu, positions: usize) -> (Strategy, &'static str) {
+        let suits = |(name, ready): (Strategy, &dyn Ready)| Some((name, ready.suits(gpu, positions)?));
+        let suited = self.ready().rev().find_map(suits);
+        suited.unwrap_or((list::EVERYTHING, "it is the only one"))
+    }
+
+    /// The bytes that workgroups hand each other in a workspace for (batch, time_steps), if some do.
+    pub(crate) fn exchange_bytes(&self, batch: usize, time_steps: usize) -> Option<u64> {
+        let bytes = self
+            .ready()
+            .filter_map(|(_, ready)| ready.exchange_bytes(batch, time_steps));
+        bytes.max()
+    }
+
+    /// The dispatches for so many steps of at most so many positions by a strategy.
+    pub(crate) fn dispatches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
+        self.named(strategy)
+            .map_or(0, |ready| ready.dispatches(positions, steps))
     }
 
     /// Runs steps by a strategy that [`can`](Self::can) run them.
@@ -142,19 +165,19 @@ impl Recurrence {
         chunk: &Chunk<'_>,
         strategy: Strategy,
     ) {
-        match strategy {
-            Strategy::Solo => {
-                if let (Some(solo), Some(group)) = (&self.solo, &groups.solo) {
-                    return solo.record(commands, group, chunk);
-                }
+        let strategies = self.strategies.iter().zip(&groups.groups);
+        for ((name, ready), group) in strategies {
+            if let (true, Ok(ready), Some(group)) = (*name == strategy, ready, group) {
+                ready.record(commands, group, chunk);
             }
-            Strategy::Team => {
-                if let (Ok(team), Some(group)) = (&self.team, &groups.team) {
-                    return team.record(commands, group, chunk);
-                }
-            }
-            Strategy::Step => {}
         }
-        self.step.record(commands, &groups.step, chunk);
+    }
+
+    /// Puts another make of a strategy in its place.
+    #[cfg(test)]
+    pub(crate) fn replace(&mut self, strategy: Strategy, ready: Box<dyn Ready>) {
+        let ready = Ok(ready);
+        self.strategies.retain(|(name, _)| *name != strategy);
+        self.strategies.push((strategy, ready));
     }
 }

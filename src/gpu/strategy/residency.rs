@@ -11,14 +11,16 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped;
 use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::strategy::team_shape::Shape;
+use crate::gpu::strategy::launch::{CONSTANTS, Workgroup};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "residency",
     source: include_str!("../../../shaders/residency.wgsl"),
+    shared: &[],
+    runs_cell: false,
     params: ("Residency", size_of::<Params>()),
     bindings: &[reads("held"), writes("counts")],
-    constants: &["ROWS", "WIDTH", "PARTS", "WEIGHTS"],
+    constants: CONSTANTS,
 };
 
 /// The struct `Residency` of types.wgsl.
@@ -88,35 +90,35 @@ impl Spin {
 /// What has been found out about a GPU: for each make of a workgroup how many run at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Residency {
-    found: Mutex<HashMap<(Shape, usize), usize>>,
+    found: Mutex<HashMap<(Workgroup, usize), usize>>,
 }
 
 impl Residency {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Shape, usize), usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(Workgroup, usize), usize>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The workgroups that a launch may have: three quarters of those that [`probe`] has seen to run at the same time, for another
 /// program may take its part of the GPU later. In software it is known, and a busy machine would only give a wrong answer.
-pub(crate) fn budget(gpu: &Gpu, spin: Spin, shape: Shape, rows: usize) -> usize {
+pub(crate) fn budget(gpu: &Gpu, spin: Spin, workgroup: Workgroup, rows: usize) -> usize {
     if spin.in_software {
         return spin.most_members;
     }
-    let resident = gpu.shared::<Residency>().lock().get(&(shape, rows)).copied();
+    let resident = gpu.shared::<Residency>().lock().get(&(workgroup, rows)).copied();
     resident.unwrap_or(0) * 3 / 4
 }
 
 /// Finds out how many workgroups of a make run at the same time, unless that is known.
-pub(crate) async fn probe(gpu: &Gpu, spin: Spin, shape: Shape, rows: usize) -> Result<()> {
+pub(crate) async fn probe(gpu: &Gpu, spin: Spin, workgroup: Workgroup, rows: usize) -> Result<()> {
     let residency = gpu.shared::<Residency>();
-    if spin.in_software || residency.lock().contains_key(&(shape, rows)) {
+    if spin.in_software || residency.lock().contains_key(&(workgroup, rows)) {
         return Ok(());
     }
-    if let Some(seen) = resident(gpu, shape, rows, (MOST_WORKGROUPS, spin.most_polls)).await? {
+    if let Some(seen) = resident(gpu, workgroup, rows, (MOST_WORKGROUPS, spin.most_polls)).await? {
         // another thread may have asked meanwhile; submissions run one after the other, so neither has disturbed the other
         let mut found = residency.lock();
-        let most = found.entry((shape, rows)).or_insert(seen);
+        let most = found.entry((workgroup, rows)).or_insert(seen);
         *most = seen.max(*most);
     }
     Ok(())
@@ -126,14 +128,14 @@ pub(crate) async fn probe(gpu: &Gpu, spin: Spin, shape: Shape, rows: usize) -> R
 /// rest. `None` if the GPU does not say.
 pub(crate) async fn resident(
     gpu: &Gpu,
-    shape: Shape,
+    workgroup: Workgroup,
     rows: usize,
     (workgroups, polls): (usize, u32),
 ) -> Result<Option<usize>> {
     const COUNTS: u64 = 16;
     let submit = || {
-        let pipeline = gpu.pipeline(&SHADER, &shape.constants(rows));
-        let held = (shape.parts * shape.weights * 16) as u64;
+        let pipeline = gpu.pipeline(&SHADER, &workgroup.constants(rows));
+        let held = (workgroup.parts * workgroup.weights * 16) as u64;
         let held = gpu.make_buffer("cellstate.residency.held", held, Use::Storage);
         let counts = gpu.make_buffer("cellstate.residency", COUNTS, Use::Storage);
         let staging = gpu.make_buffer("cellstate.residency.staging", COUNTS, Use::Readback);

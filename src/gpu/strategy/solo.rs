@@ -1,22 +1,28 @@
 //! `recurrent_solo`: a workgroup owns some positions for many time steps, in one dispatch.
 
-use std::ops::Range;
 use std::sync::Arc;
-
-use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::chunk::{Bound, Chunk};
-use crate::gpu::weights::{Form, is_rowwise};
-use crate::model::plan::PlannedCell as Cell;
+use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready};
+use crate::gpu::strategy::launch::{self, Params, Workgroup, most_steps};
+use crate::settings::Strategy;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: Strategy::Solo,
+    waits: false,
+    prepare: |gpu, cells| Ok(Box::new(RecurrentSolo::make(gpu, cells)?)),
+    probe: None,
+};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_solo",
     source: include_str!("../../../shaders/recurrent_solo.wgsl"),
-    params: ("Solo", size_of::<Params>()),
+    shared: launch::SHARED,
+    runs_cell: true,
+    params: ("Launch", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),
         reads("projected"),
@@ -24,25 +30,11 @@ pub(crate) const SHADER: Shader = Shader {
         writes("cell_state"),
         reads("starts"),
     ],
-    constants: &[
-        "ACTIVATION",
-        "ALPHA",
-        "BETA",
-        "RECURRENT_ACTIVATION",
-        "RECURRENT_ALPHA",
-        "RECURRENT_BETA",
-        "ROWS",
-        "WIDTH",
-        "PARTS",
-        "WEIGHTS",
-    ],
+    constants: launch::CONSTANTS,
 };
 
 /// The positions of a workgroup, the most first.
 const HEIGHTS: [usize; 4] = [8, 4, 2, 1];
-
-/// Rows of the recurrent kernel that an invocation of a GPU keeps in its registers, at most.
-const WEIGHTS: usize = 32;
 
 /// The bytes of weights that a workgroup of a GPU keeps, at most: what is known of register files leaves room for so many
 /// and for the sums.
@@ -51,65 +43,66 @@ const WEIGHT_BYTES: usize = 144 << 10;
 /// Workgroups of a dispatch that a GPU should have before its workgroups get taller; an estimate, for none was measured.
 const WORKGROUPS: usize = 64;
 
-/// Products of a launch and workgroup, at most: no driver should take it for one that hangs.
-const LAUNCH: usize = 1 << 27;
+/// For each direction, the products of a step (units² · positions) up to which `solo` is the faster on a software adapter.
+///
+/// Measured on llvmpipe (Mesa 25.0.7, 256 bits, 2 threads), one direction, time of `step` over that of `solo`, the least of
+/// four or five rounds each, with other work on the machine; `step` is faster below 1:
+///
+/// | units |   1 |   2 |   4 |   8 |  16 |  32 | 128 | 512 positions |
+/// |------:|----:|----:|----:|----:|----:|----:|----:|--------------:|
+/// |     8 |  31 |  22 |  15 |  11 | 5.5 | 3.5 | 1.5 |           1.2 |
+/// |    16 |  26 |  14 | 6.5 | 4.1 | 2.7 | 1.6 | 1.0 |           0.7 |
+/// |    32 |  16 |  10 | 5.9 | 1.9 | 1.3 | 1.2 | 0.8 |           0.6 |
+/// |    64 |  11 | 5.1 | 2.3 | 1.3 | 0.8 | 0.6 | 0.7 |           0.5 |
+/// |    96 | 1.4 | 1.8 | 1.4 | 1.0 | 0.6 | 0.7 | 0.7 |           0.6 |
+/// |   128 | 1.3 | 1.7 | 0.9 | 0.7 | 0.8 | 0.8 | 0.6 |           1.0 |
+/// |   192 | 1.2 | 1.0 | 0.7 | 0.8 | 0.7 | 0.8 | 0.9 |           0.9 |
+/// |   256 | 0.7 | 1.0 | 0.6 | 0.7 | 0.6 | 0.5 | 0.8 |           0.9 |
+///
+/// and of both directions in the same dispatches:
+///
+/// | units |   1 |   2 |   4 |   8 |  16 |  32 positions |
+/// |------:|----:|----:|----:|----:|----:|-------------:|
+/// |    32 |  12 |  10 | 4.2 | 2.7 | 2.5 |          1.7 |
+/// |    64 | 5.5 | 4.4 | 2.6 | 2.1 | 1.5 |          1.2 |
+/// |    96 | 3.4 | 2.9 | 1.9 | 1.0 | 0.9 |          0.9 |
+/// |   128 | 1.1 | 2.4 | 1.2 | 1.1 | 0.9 |          0.7 |
+/// |   192 | 0.7 | 0.8 | 0.7 | 0.6 | 0.7 |          0.7 |
+///
+/// A dispatch costs about 15 microseconds there, and `step` has both threads where `solo` has one for each workgroup. What
+/// the two cost is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192². Two directions are two
+/// workgroups more to share the threads, so each may be as large (too large for 192 units).
+const SOLO_PRODUCTS: usize = 192 * 192;
 
-/// How a workgroup is made up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
-    /// Invocations of a part.
-    pub(crate) width: usize,
-    pub(crate) parts: usize,
-    /// Rows of the recurrent kernel of a part.
-    pub(crate) weights: usize,
-}
-
-impl Shape {
-    /// The workgroup for so many units: as few parts as there can be. A software adapter keeps the weights in memory either
-    /// way, where they may be many; a GPU should keep them in registers.
-    pub(crate) fn of(units: usize, most_invocations: usize, in_software: bool) -> Option<Self> {
-        if !in_software && 16 * units * units > WEIGHT_BYTES {
-            return None;
-        }
-        let width = units.next_multiple_of(8);
-        let most_weights = if in_software { usize::MAX } else { WEIGHTS };
-        let parts = [1, 2, 4, 8, 16]
-            .into_iter()
-            .find(|parts| units.div_ceil(*parts) <= most_weights)?;
-        (units > 0 && width * parts <= most_invocations).then_some(Self {
+/// The workgroup for so many units: as few parts as there can be. A software adapter keeps the weights in memory either
+/// way, where they may be many; a GPU should keep them in registers.
+pub(crate) fn workgroup(
+    units: usize,
+    lanes: usize,
+    most_invocations: usize,
+    in_software: bool,
+) -> Result<Workgroup, &'static str> {
+    if !in_software && 4 * lanes * units * units > WEIGHT_BYTES {
+        return Err("the weights do not fit the registers of a workgroup");
+    }
+    let width = units.next_multiple_of(8);
+    let most_weights = if in_software { usize::MAX } else { launch::WEIGHTS };
+    let fewest = [1, 2, 4, 8, 16]
+        .into_iter()
+        .find(|parts| units.div_ceil(*parts) <= most_weights);
+    match fewest {
+        Some(parts) if units > 0 && width * parts <= most_invocations => Ok(Workgroup {
             width,
             parts,
             weights: units.div_ceil(parts).next_multiple_of(4),
-        })
-    }
-
-    /// The bytes of workgroup memory for so many positions.
-    pub(crate) fn bytes(self, rows: usize) -> usize {
-        let tile = 2 * rows * self.parts * self.weights / 4;
-        let partial = if self.parts == 1 {
-            0
-        } else {
-            self.parts * rows * self.width
-        };
-        (tile + partial + 1) * 16
+        }),
+        _ => Err("so many units need more invocations than a workgroup may have"),
     }
 }
 
-/// The struct `Solo` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    previous_row: u32,
-    hidden_base: u32,
-    projected_base: u32,
-    first_step: u32,
-    last_step: u32,
-    positions: u32,
-    units: u32,
-    stride: u32,
-    hidden_pitch: u32,
-    projected_pitch: u32,
-    cell_pitch: u32,
+/// The bytes of workgroup memory for so many positions: h before and after a step.
+pub(crate) fn bytes(workgroup: Workgroup, rows: usize, lanes: usize) -> usize {
+    workgroup.bytes(rows, 2, lanes)
 }
 
 /// The strategy `solo`.
@@ -117,7 +110,9 @@ pub(crate) struct Params {
 pub(crate) struct RecurrentSolo {
     /// One for each height that finds room in the workgroup memory.
     pipelines: Vec<(usize, Arc<Pipeline>)>,
-    shape: Shape,
+    /// The lowest.
+    lowest: (usize, Arc<Pipeline>),
+    workgroup: Workgroup,
     units: usize,
     directions: usize,
     /// Workgroups that run at the same time, as far as is known.
@@ -125,45 +120,31 @@ pub(crate) struct RecurrentSolo {
     most_passes: usize,
 }
 
-/// Whether a workgroup may be so wide and so high.
-pub(crate) fn fits_axes(gpu: &Gpu, width: usize, height: usize) -> bool {
-    let limits = gpu.limits();
-    width <= limits.max_compute_workgroup_size_x as usize && height <= limits.max_compute_workgroup_size_y as usize
-}
-
 impl RecurrentSolo {
-    /// `None` where it cannot run the cells.
-    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Option<Self> {
-        let cell = cells.first().filter(|cell| !is_rowwise(cell))?;
-        let limits = gpu.limits();
-        if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
-            return None;
+    /// Why not, where it cannot run the cells.
+    fn make(gpu: &Gpu, cells: &Cells<'_>) -> Result<Self, &'static str> {
+        if let Some(why) = cells.cell.obstacle() {
+            return Err(why);
         }
         let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        let units = cell.units();
-        let shape = Shape::of(
-            units,
-            limits.max_compute_invocations_per_workgroup as usize,
-            in_software,
-        )?;
-        if !fits_axes(gpu, shape.width, shape.parts) {
-            return None;
-        }
-        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
+        let (units, lanes) = (cells.cell.units, cells.cell.lanes().len());
+        let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
+        let workgroup = workgroup(units, lanes, most_invocations, in_software)?;
+        let bytes = |rows| bytes(workgroup, rows, lanes);
+        let heights = workgroup.heights(gpu, SHADER.bindings.len(), (&HEIGHTS, bytes))?;
         let pipeline = |rows: usize| {
-            let sizes = [rows, shape.width, shape.parts, shape.weights].map(|size| size as u32);
             (
                 rows,
-                gpu.pipeline_for(&SHADER, form, &[&activations[..], &sizes].concat()),
+                gpu.pipeline_for(&SHADER, cells.variant(&workgroup.constants(rows))),
             )
         };
-        let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
-        let pipelines: Vec<_> = HEIGHTS.into_iter().filter(fits).map(pipeline).collect();
-        (!pipelines.is_empty()).then(|| Self {
+        let pipelines: Vec<_> = heights.into_iter().map(pipeline).collect();
+        Ok(Self {
+            lowest: pipelines.last().cloned().ok_or("a workgroup has no position")?,
             pipelines,
-            shape,
+            workgroup,
             units,
-            directions: cells.len(),
+            directions: cells.directions,
             workgroups: match in_software {
                 true => std::thread::available_parallelism().map_or(1, usize::from),
                 false => WORKGROUPS,
@@ -172,71 +153,62 @@ impl RecurrentSolo {
         })
     }
 
-    pub(crate) fn group(&self, gpu: &Gpu, bound: Bound<'_>) -> Option<wgpu::BindGroup> {
-        let (_, pipeline) = self.pipelines.first()?; // all have the same entries
-        let storage = [
-            bound.recurrent_kernel,
-            bound.projected,
-            bound.hidden,
-            bound.cell_state,
-            bound.starts,
-        ];
-        Some(gpu.make_bind_group("recurrent_solo", pipeline, bound.params, &storage))
-    }
-
     /// The steps of one launch.
     fn launch_steps(&self, rows: usize) -> usize {
         let products = self.units * self.units * rows;
-        let passes = self.shape.weights * (1 + rows) + rows * (2 + self.shape.parts) + 2;
-        (LAUNCH / products.max(1)).min(self.most_passes / (2 * passes)).max(1)
-    }
-
-    /// The dispatches for so many steps, all of so many positions.
-    pub(crate) fn launches(&self, positions: usize, steps: usize) -> usize {
-        self.height(positions)
-            .map_or(0, |(rows, _)| steps.div_ceil(self.launch_steps(*rows)))
+        let passes = self.workgroup.weights * (1 + rows) + rows * (2 + self.workgroup.parts) + 2;
+        most_steps(products).min(self.most_passes / (2 * passes)).max(1)
     }
 
     /// The tallest workgroup that leaves enough of them, else the lowest.
-    fn height(&self, positions: usize) -> Option<&(usize, Arc<Pipeline>)> {
+    fn height(&self, positions: usize) -> &(usize, Arc<Pipeline>) {
         let enough = |rows: usize| self.directions * positions.div_ceil(rows) >= self.workgroups;
         let tall = self
             .pipelines
             .iter()
             .find(|(rows, _)| *rows <= positions && enough(*rows));
-        tall.or(self.pipelines.last().filter(|_| positions > 0))
+        tall.unwrap_or(&self.lowest)
+    }
+}
+
+impl Ready for RecurrentSolo {
+    fn binds(&self) -> (&'static Shader, &Pipeline) {
+        (&SHADER, &self.lowest.1)
     }
 
-    /// One dispatch for as many steps as a launch may have.
-    pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, chunk: &Chunk<'_>) {
-        let mut first = chunk.steps.start;
-        while first < chunk.steps.end {
-            let active = chunk.active(first);
-            let Some((rows, pipeline)) = self.height(active) else {
-                return;
-            };
-            let last = (first + self.launch_steps(*rows)).min(chunk.steps.end);
-            let params = self.params(chunk, first..last);
-            let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);
-            commands.dispatch(pipeline, group, params, workgroups);
-            first = last;
+    fn suits(&self, gpu: &Gpu, positions: usize) -> Option<&'static str> {
+        if gpu.info().device_type == wgpu::DeviceType::Cpu {
+            let products = (self.units * self.units).saturating_mul(positions);
+            return (products <= SOLO_PRODUCTS * self.directions)
+                .then_some("on a software adapter dispatching so small a step costs more than running it");
+        }
+        // an estimate: no GPU was measured
+        Some(
+            "the weights should find room in the registers of a workgroup, so they are read once and no step is dispatched",
+        )
+    }
+
+    fn dispatches(&self, positions: usize, steps: usize) -> usize {
+        match positions {
+            0 => 0,
+            positions => steps.div_ceil(self.launch_steps(self.height(positions).0)),
         }
     }
 
-    fn params(&self, chunk: &Chunk<'_>, steps: Range<usize>) -> Params {
-        let start = chunk.start(steps.start) as u32;
-        Params {
-            previous_row: chunk.previous_row(steps.start) as u32,
-            hidden_base: start.wrapping_sub(chunk.current_row(steps.start) as u32),
-            projected_base: start.wrapping_sub(chunk.projected_row(steps.start) as u32),
-            first_step: steps.start as u32,
-            last_step: steps.end as u32,
-            positions: chunk.active(steps.start) as u32,
-            units: self.units as u32,
-            stride: padded(self.units) as u32,
-            hidden_pitch: chunk.hidden_pitch as u32,
-            projected_pitch: chunk.projected_pitch as u32,
-            cell_pitch: chunk.batch as u32,
+    /// One dispatch for as many steps as a launch may have.
+    fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
+        let mut first = chunk.steps.start;
+        while first < chunk.steps.end {
+            let active = chunk.active(first);
+            if active == 0 {
+                return;
+            }
+            let (rows, pipeline) = self.height(active);
+            let last = (first + self.launch_steps(*rows)).min(chunk.steps.end);
+            let params = Params::new(chunk, &(first..last), self.units);
+            let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);
+            commands.dispatch(pipeline, &group.group, params, workgroups);
+            first = last;
         }
     }
 }

@@ -1,20 +1,30 @@
-//! `recurrent_step`: one dispatch for each time step, product, gates and state update in one shader.
+//! `recurrent_step`: one dispatch for each time step, product, lanes and state update in one shader.
 
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::chunk::{Bound, Chunk};
-use crate::gpu::weights::{Form, is_rowwise};
-use crate::model::plan::PlannedCell as Cell;
+use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready};
+use crate::settings::Strategy;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: Strategy::Step,
+    waits: false,
+    prepare: |gpu, cells| Ok(Box::new(RecurrentStep::make(gpu, cells))),
+    probe: None,
+};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_step",
     source: include_str!("../../../shaders/recurrent_step.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/finish.wgsl")],
+    runs_cell: true,
     params: ("Step", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),
@@ -22,20 +32,15 @@ pub(crate) const SHADER: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &[
-        "ROWS",
-        "ACTIVATION",
-        "ALPHA",
-        "BETA",
-        "RECURRENT_ACTIVATION",
-        "RECURRENT_ALPHA",
-        "RECURRENT_BETA",
-    ],
+    constants: &["ROWS"],
 };
 
+/// The same for cells with an obstacle ([`Cell::obstacle`]).
 pub(crate) const ROWWISE: Shader = Shader {
     name: "recurrent_step_rowwise",
     source: include_str!("../../../shaders/recurrent_step_rowwise.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/reduce.wgsl")],
+    runs_cell: true,
     params: ("Step", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),
@@ -43,21 +48,14 @@ pub(crate) const ROWWISE: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &[
-        "ACTIVATION",
-        "ALPHA",
-        "BETA",
-        "RECURRENT_ACTIVATION",
-        "RECURRENT_ALPHA",
-        "RECURRENT_BETA",
-    ],
+    constants: &[],
 };
 
 /// Units of a workgroup.
 const UNITS_PER_WORKGROUP: usize = 64;
 
 /// Invocations that share the units of a position in the rowwise shader.
-pub(crate) const ROWWISE_UNITS: usize = 64;
+const ROWWISE_UNITS: usize = 64;
 
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
 pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
@@ -71,10 +69,21 @@ pub(crate) struct Params {
     projected_row: u32,
     positions: u32,
     units: u32,
-    stride: u32,
+    output: u32,
+    hidden_stride: u32,
+    cell_stride: u32,
     hidden_pitch: u32,
     projected_pitch: u32,
     cell_pitch: u32,
+}
+
+/// The most passes of its loops that an invocation makes for a cell.
+pub(crate) fn passes(cell: &Cell) -> usize {
+    let (units, output) = (cell.units, cell.output);
+    match cell.obstacle() {
+        Some(_) => units.div_ceil(ROWWISE_UNITS) * (2 * units.max(output) + 8),
+        None => units * (1 + HEIGHTS[0]),
+    }
 }
 
 /// How one step is shared out.
@@ -91,38 +100,45 @@ enum Variant {
 pub(crate) struct RecurrentStep {
     variant: Variant,
     units: usize,
+    output: usize,
     directions: usize,
 }
 
 impl RecurrentStep {
-    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Self {
-        let activations = cells.first().map_or(vec![0; 6], |cell| {
-            [cell.activation().constants(), cell.recurrent_activation().constants()].concat()
-        });
-        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, form, &[&[rows as u32], &activations[..]].concat());
-        let variant = match cells.iter().any(|cell| is_rowwise(cell)) {
-            true => Variant::Rowwise(gpu.pipeline(&ROWWISE, &activations)),
-            false => Variant::Elementwise(HEIGHTS.map(elementwise)),
-        };
+    fn make(gpu: &Gpu, cells: &Cells<'_>) -> Self {
+        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, cells.variant(&[rows as u32]));
         Self {
-            variant,
-            units: cells.first().map_or(0, |cell| cell.units()),
-            directions: cells.len(),
+            variant: match cells.cell.obstacle() {
+                Some(_) => Variant::Rowwise(gpu.pipeline_for(&ROWWISE, cells.variant(&[]))),
+                None => Variant::Elementwise(HEIGHTS.map(elementwise)),
+            },
+            units: cells.cell.units,
+            output: cells.cell.output,
+            directions: cells.directions,
+        }
+    }
+}
+
+impl Ready for RecurrentStep {
+    fn binds(&self) -> (&'static Shader, &Pipeline) {
+        match &self.variant {
+            Variant::Elementwise([first, ..]) => (&SHADER, first),
+            Variant::Rowwise(pipeline) => (&ROWWISE, pipeline),
         }
     }
 
-    pub(crate) fn group(&self, gpu: &Gpu, bound: Bound<'_>) -> wgpu::BindGroup {
-        // the elementwise pipelines have layouts of the same entries, so one bind group serves all
-        let pipeline = match &self.variant {
-            Variant::Elementwise([first, ..]) => first,
-            Variant::Rowwise(pipeline) => pipeline,
-        };
-        let storage = [bound.recurrent_kernel, bound.projected, bound.hidden, bound.cell_state];
-        gpu.make_bind_group("recurrent_step", pipeline, bound.params, &storage)
+    fn suits(&self, gpu: &Gpu, _positions: usize) -> Option<&'static str> {
+        Some(match gpu.info().device_type {
+            wgpu::DeviceType::Cpu => "on a software adapter so large a step is worth all threads",
+            _ => "every GPU and every size can be run by it",
+        })
     }
 
-    /// One dispatch for each step.
-    pub(crate) fn record(&self, commands: &mut Commands, group: &wgpu::BindGroup, chunk: &Chunk<'_>) {
+    fn dispatches(&self, _positions: usize, steps: usize) -> usize {
+        steps
+    }
+
+    fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
         let across = self.directions * self.units.div_ceil(UNITS_PER_WORKGROUP);
         for step in chunk.steps.clone() {
             let active = chunk.active(step);
@@ -132,7 +148,9 @@ impl RecurrentStep {
                 projected_row: chunk.projected_row(step) as u32,
                 positions: active as u32,
                 units: self.units as u32,
-                stride: padded(self.units) as u32,
+                output: self.output as u32,
+                hidden_stride: padded(self.output) as u32,
+                cell_stride: padded(self.units) as u32,
                 hidden_pitch: chunk.hidden_pitch as u32,
                 projected_pitch: chunk.projected_pitch as u32,
                 cell_pitch: chunk.batch as u32,
@@ -142,11 +160,11 @@ impl RecurrentStep {
                     let fits = HEIGHTS.into_iter().zip(pipelines).find(|&(height, _)| height <= active);
                     if let Some((height, pipeline)) = fits {
                         let workgroups = Workgroups::Across(across as u32, active.div_ceil(height) as u64);
-                        commands.dispatch(pipeline, group, params, workgroups);
+                        commands.dispatch(pipeline, &group.group, params, workgroups);
                     }
                 }
                 Variant::Rowwise(pipeline) => {
-                    commands.dispatch(pipeline, group, params, Workgroups::Flat(active as u64));
+                    commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(active as u64));
                 }
             }
         }

@@ -1,25 +1,31 @@
 //! `recurrent_team`: several workgroups share the units of some positions for many time steps, in one dispatch.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytemuck::{Pod, Zeroable};
-
+use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::rows::{VALUE, padded};
+use crate::gpu::rows::VALUE;
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
-use crate::gpu::strategy::chunk::{Bound, Chunk};
+use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready};
+use crate::gpu::strategy::launch::{self, Params, Workgroup, most_steps};
 use crate::gpu::strategy::residency::{self, Spin};
-use crate::gpu::strategy::solo::fits_axes;
-use crate::gpu::strategy::team_shape::Shape;
-use crate::gpu::weights::{Form, is_rowwise};
-use crate::model::plan::PlannedCell as Cell;
+use crate::settings::Strategy;
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: Strategy::Team,
+    waits: true,
+    prepare: |gpu, cells| Ok(Box::new(RecurrentTeam::make(gpu, cells)?)),
+    probe: Some(|gpu, cells| Box::pin(probe(gpu, cells))),
+};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",
     source: include_str!("../../../shaders/recurrent_team.wgsl"),
-    params: ("Team", size_of::<Params>()),
+    shared: launch::SHARED,
+    runs_cell: true,
+    params: ("Launch", size_of::<Params>()),
     bindings: &[
         reads("recurrent_kernel"),
         reads("projected"),
@@ -29,22 +35,14 @@ pub(crate) const SHADER: Shader = Shader {
         writes("exchange"),
         writes("control"),
     ],
-    constants: &[
-        "ACTIVATION",
-        "ALPHA",
-        "BETA",
-        "RECURRENT_ACTIVATION",
-        "RECURRENT_ALPHA",
-        "RECURRENT_BETA",
-        "ROWS",
-        "WIDTH",
-        "PARTS",
-        "WEIGHTS",
-    ],
+    constants: launch::CONSTANTS,
 };
 
 /// The positions of a team, the fewest first.
 const HEIGHTS: [usize; 4] = [1, 2, 4, 8];
+
+/// Invocations of a workgroup on a GPU, at most: with so many registers each, a core has room for few more.
+const INVOCATIONS: usize = 256;
 
 /// Words of `exchange` before those of the first step.
 const HEAD: usize = 4;
@@ -52,36 +50,56 @@ const HEAD: usize = 4;
 /// Words of `exchange`, at most.
 const EXCHANGE: usize = 1 << 20;
 
-/// Products of a workgroup in a launch, at most: no driver should take it for one that hangs.
-const LAUNCH: usize = 1 << 27;
-
-/// The struct `Team` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    previous_row: u32,
-    hidden_base: u32,
-    projected_base: u32,
-    first_step: u32,
-    last_step: u32,
-    units: u32,
-    stride: u32,
-    hidden_pitch: u32,
-    projected_pitch: u32,
-    cell_pitch: u32,
-    slice: u32,
-    members: u32,
-    teams: u32,
-    first_team: u32,
-    directions: u32,
-    most_polls: u32,
+/// How a team is made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    /// Workgroups of a team, and the units of each.
+    pub(crate) members: usize,
+    pub(crate) slice: usize,
+    /// How each of them is made up.
+    pub(crate) workgroup: Workgroup,
 }
 
-/// A bind group, and the buffer that is to be emptied before a launch.
-#[derive(Debug)]
-pub(crate) struct TeamGroup {
-    group: wgpu::BindGroup,
-    exchange: wgpu::Buffer,
+impl Shape {
+    /// The team of the fewest workgroups that can keep the weights in registers. In software registers are memory anyway,
+    /// there the team is as large as may be and has a single part.
+    pub(crate) fn of(units: usize, budget: usize, most_invocations: usize, in_software: bool) -> Option<Self> {
+        let fitting = |members: &usize| {
+            let slice = units.div_ceil(*members);
+            let width = slice.next_multiple_of(8);
+            let most = if in_software { most_invocations } else { INVOCATIONS };
+            let parts = match in_software {
+                true => 1,
+                false => (most / width.max(1)).min(units.div_ceil(4)),
+            };
+            let weights = units.div_ceil(parts.max(1)).next_multiple_of(4);
+            let fits = width * parts.max(1) <= most && (in_software || weights <= launch::WEIGHTS);
+            fits.then_some(Self {
+                members: units.div_ceil(slice.max(1)),
+                slice,
+                workgroup: Workgroup {
+                    width,
+                    parts: units.div_ceil(weights.max(1)),
+                    weights,
+                },
+            })
+        };
+        if units == 0 || budget < 2 {
+            return None;
+        }
+        match in_software {
+            true => fitting(&budget),
+            false => (2..=budget).find_map(|members| fitting(&members)),
+        }
+    }
+
+    /// The bytes of workgroup memory for so many positions.
+    pub(crate) fn bytes(self, rows: usize, lanes: usize) -> usize {
+        // several parts wait for each other anyway, so one tile is enough
+        let tiles = if self.workgroup.parts == 1 { 2 } else { 1 };
+        // and two scalars, which WebGPU counts as 16 bytes each
+        self.workgroup.bytes(rows, tiles, lanes) + 32
+    }
 }
 
 /// The most that one launch does in a workspace.
@@ -96,8 +114,10 @@ struct Launch {
 /// The strategy `team`.
 #[derive(Debug)]
 pub(crate) struct RecurrentTeam {
-    /// One for each height that finds room in the workgroup memory; never none.
+    /// One for each height that finds room in the workgroup memory.
     pipelines: Vec<(usize, Arc<Pipeline>)>,
+    /// The tallest.
+    tallest: (usize, Arc<Pipeline>),
     shape: Shape,
     units: usize,
     directions: usize,
@@ -112,13 +132,13 @@ pub(crate) struct RecurrentTeam {
 
 /// Finds out how many workgroups of the teams of these cells run at the same time, which [`RecurrentTeam::make`] has to know. For
 /// cells that no team can run there is nothing to find out.
-pub(crate) async fn probe(gpu: &Gpu, cells: &[Cell]) -> crate::error::Result<()> {
-    for cell in cells.iter().filter(|cell| !is_rowwise(cell)) {
-        let Ok((spin, shape)) = shape_on(gpu, cell.units()) else {
+async fn probe(gpu: &Gpu, cells: &[&Cell]) -> crate::error::Result<()> {
+    for cell in cells.iter().filter(|cell| cell.obstacle().is_none()) {
+        let Ok((spin, shape)) = shape_on(gpu, cell.units) else {
             continue;
         };
-        if let Some(&tallest) = heights_on(gpu, shape).unwrap_or_default().last() {
-            residency::probe(gpu, spin, shape, tallest).await?;
+        if let Some(&tallest) = heights_on(gpu, shape, cell).unwrap_or_default().last() {
+            residency::probe(gpu, spin, shape.workgroup, tallest).await?;
         }
     }
     Ok(())
@@ -134,51 +154,46 @@ fn shape_on(gpu: &Gpu, units: usize) -> Result<(Spin, Shape), &'static str> {
 }
 
 /// The heights that find room on a GPU, or why a team finds none.
-fn heights_on(gpu: &Gpu, shape: Shape) -> Result<Vec<usize>, &'static str> {
-    let limits = gpu.limits();
-    if (limits.max_storage_buffers_per_shader_stage as usize) < SHADER.bindings.len() {
-        return Err("the device was opened with too few storage buffers for a shader");
-    }
-    if !fits_axes(gpu, shape.width, shape.parts) {
-        return Err("its workgroups would be too wide for the device");
-    }
-    let fits = |&rows: &usize| shape.bytes(rows) <= limits.max_compute_workgroup_storage_size as usize;
-    Ok(HEIGHTS.into_iter().filter(fits).collect())
+fn heights_on(gpu: &Gpu, shape: Shape, cell: &Cell) -> Result<Vec<usize>, &'static str> {
+    let bytes = |rows| shape.bytes(rows, cell.lanes().len());
+    shape.workgroup.heights(gpu, SHADER.bindings.len(), (&HEIGHTS, bytes))
 }
 
 impl RecurrentTeam {
     /// Why not, where it cannot run the cells.
-    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&Cell]) -> Result<Self, &'static str> {
-        let (spin, shape) = shape_on(gpu, cells.first().map_or(0, |cell| cell.units()))?;
-        Self::of_shape(gpu, form, cells, spin, shape)
+    fn make(gpu: &Gpu, cells: &Cells<'_>) -> Result<Self, &'static str> {
+        if let Some(why) = cells.cell.obstacle() {
+            return Err(why);
+        }
+        let (spin, shape) = shape_on(gpu, cells.cell.units)?;
+        Self::of_shape(gpu, cells, spin, shape)
     }
 
-    fn of_shape(gpu: &Gpu, form: Form, cells: &[&Cell], spin: Spin, shape: Shape) -> Result<Self, &'static str> {
-        let cell = cells.first().filter(|cell| !is_rowwise(cell));
-        let cell = cell.ok_or("an activation needs all units at once")?;
-        let heights = heights_on(gpu, shape)?;
-        let tallest = *heights.last().ok_or("a state does not fit the memory of a workgroup")?;
-        let most_teams = residency::budget(gpu, spin, shape, tallest) / shape.members;
+    fn of_shape(gpu: &Gpu, cells: &Cells<'_>, spin: Spin, shape: Shape) -> Result<Self, &'static str> {
+        let heights = heights_on(gpu, shape, cells.cell)?;
+        let tallest = heights.last().copied().unwrap_or(1);
+        let most_teams = residency::budget(gpu, spin, shape.workgroup, tallest) / shape.members;
         if most_teams == 0 {
             return Err("too few of its workgroups run at the same time");
         }
-        let units = cell.units();
+        let units = cells.cell.units;
         let exchange_words = EXCHANGE
             .min((gpu.largest_binding() / VALUE) as usize)
             .saturating_sub(HEAD);
         if most_teams * tallest * units > exchange_words {
             return Err("what the workgroups hand each other in one step does not fit a binding");
         }
-        let activations = [cell.activation().constants(), cell.recurrent_activation().constants()].concat();
         let pipeline = |rows: usize| {
-            let constants = [&activations[..], &shape.constants(rows)].concat();
-            (rows, gpu.pipeline_for(&SHADER, form, &constants))
+            let constants = shape.workgroup.constants(rows);
+            (rows, gpu.pipeline_for(&SHADER, cells.variant(&constants)))
         };
+        let pipelines: Vec<_> = heights.into_iter().map(pipeline).collect();
         Ok(Self {
-            pipelines: heights.into_iter().map(pipeline).collect(),
+            tallest: pipelines.last().cloned().ok_or("a team has no position")?,
+            pipelines,
             shape,
             units,
-            directions: cells.len(),
+            directions: cells.directions,
             most_teams,
             exchange_words,
             most_polls: spin.most_polls,
@@ -186,32 +201,14 @@ impl RecurrentTeam {
         })
     }
 
-    pub(crate) fn group(&self, gpu: &Gpu, bound: Bound<'_>) -> Option<TeamGroup> {
-        let (_, pipeline) = self.pipelines.first()?; // all have the same entries
-        let team = bound.team?;
-        let storage = [
-            bound.recurrent_kernel,
-            bound.projected,
-            bound.hidden,
-            bound.cell_state,
-            bound.starts,
-            &team.exchange,
-            &team.control,
-        ];
-        Some(TeamGroup {
-            group: gpu.make_bind_group("recurrent_team", pipeline, bound.params, &storage),
-            exchange: team.exchange.clone(),
-        })
-    }
-
     /// The smallest height that has room for so many positions, else the tallest.
-    fn height(&self, positions: usize) -> Option<&(usize, Arc<Pipeline>)> {
+    fn height(&self, positions: usize) -> &(usize, Arc<Pipeline>) {
         let fitting = self.pipelines.iter().find(|(rows, _)| *rows >= positions);
-        fitting.or(self.pipelines.last())
+        fitting.unwrap_or(&self.tallest)
     }
 
     fn rows(&self, positions: usize) -> usize {
-        self.height(positions).map_or(1, |(rows, _)| *rows)
+        self.height(positions).0
     }
 
     /// The teams that so many positions need.
@@ -229,31 +226,38 @@ impl RecurrentTeam {
         Launch {
             teams,
             steps: (self.exchange_words / step_words.max(1))
-                .min(LAUNCH / products.max(1))
+                .min(most_steps(products))
                 .max(1),
             step_words,
         }
     }
+}
 
-    /// The bytes of `exchange` in a workspace.
-    pub(crate) fn exchange_bytes(&self, batch: usize, time_steps: usize) -> u64 {
-        let launch = self.launch(batch);
-        (HEAD + launch.steps.min(time_steps) * launch.step_words) as u64 * VALUE
+impl Ready for RecurrentTeam {
+    fn binds(&self) -> (&'static Shader, &Pipeline) {
+        (&SHADER, &self.tallest.1)
     }
 
-    /// The dispatches for a chunk of so many steps, at most.
-    pub(crate) fn dispatches(&self, batch: usize, steps: usize) -> usize {
+    /// Never, for no adapter was measured on which it is the fastest.
+    fn suits(&self, _gpu: &Gpu, _positions: usize) -> Option<&'static str> {
+        None
+    }
+
+    fn exchange_bytes(&self, batch: usize, time_steps: usize) -> Option<u64> {
         let launch = self.launch(batch);
-        self.teams(batch).div_ceil(launch.teams) * steps.div_ceil(launch.steps)
+        Some((HEAD + launch.steps.min(time_steps) * launch.step_words) as u64 * VALUE)
+    }
+
+    fn dispatches(&self, positions: usize, steps: usize) -> usize {
+        let launch = self.launch(positions);
+        self.teams(positions).div_ceil(launch.teams) * steps.div_ceil(launch.steps)
     }
 
     /// As many teams as run at the same time do as many steps as a launch may have, then the next steps; then come the next
     /// teams.
-    pub(crate) fn record(&self, commands: &mut Commands, group: &TeamGroup, chunk: &Chunk<'_>) {
+    fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
         let active = chunk.active(chunk.steps.start);
-        let Some((rows, pipeline)) = self.height(active) else {
-            return;
-        };
+        let (rows, pipeline) = self.height(active);
         let launch = self.launch(chunk.batch);
         let all = self.teams(active);
         for first_team in (0..all).step_by(launch.teams) {
@@ -265,36 +269,21 @@ impl RecurrentTeam {
             for first in (chunk.steps.start..end).step_by(launch.steps) {
                 let steps = first..(first + launch.steps).min(end);
                 let words = HEAD + steps.len() * teams * rows * self.units;
-                commands.list.clear(&group.exchange, 0..words as u64 * VALUE);
+                if let Some(exchange) = &group.exchange {
+                    commands.list.clear(exchange, 0..words as u64 * VALUE);
+                }
                 let params = Params {
+                    slice: self.shape.slice as u32,
+                    members: self.shape.members as u32,
                     teams: teams as u32,
                     first_team: first_team as u32,
-                    ..self.params(chunk, steps)
+                    directions: self.directions as u32,
+                    most_polls: self.most_polls,
+                    ..Params::new(chunk, &steps, self.units)
                 };
                 let workgroups = (teams * self.shape.members).saturating_sub(self.missing);
                 commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(workgroups as u64));
             }
-        }
-    }
-
-    fn params(&self, chunk: &Chunk<'_>, steps: Range<usize>) -> Params {
-        let start = chunk.start(steps.start) as u32;
-        Params {
-            previous_row: chunk.previous_row(steps.start) as u32,
-            hidden_base: start.wrapping_sub(chunk.current_row(steps.start) as u32),
-            projected_base: start.wrapping_sub(chunk.projected_row(steps.start) as u32),
-            first_step: steps.start as u32,
-            last_step: steps.end as u32,
-            units: self.units as u32,
-            stride: padded(self.units) as u32,
-            hidden_pitch: chunk.hidden_pitch as u32,
-            projected_pitch: chunk.projected_pitch as u32,
-            cell_pitch: chunk.batch as u32,
-            slice: self.shape.slice as u32,
-            members: self.shape.members as u32,
-            directions: self.directions as u32,
-            most_polls: self.most_polls,
-            ..Params::default()
         }
     }
 }

@@ -14,8 +14,7 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
-use crate::gpu::strategy::recurrence::Recurrence;
-use crate::gpu::strategy::team_shape::{INVOCATIONS, WEIGHTS};
+use crate::gpu::weights::Form;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
@@ -61,9 +60,21 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
     pollster::block_on(gpu.run(batch)).unwrap()
 }
 
-/// The strategy of a recurrence, which nothing has taken yet.
-fn team_of(recurrence: &mut Arc<Recurrence>) -> &mut RecurrentTeam {
-    Arc::get_mut(recurrence).unwrap().team.as_mut().unwrap()
+/// What both directions of a model are made ready for.
+fn cells(model: &Model) -> Cells<'_> {
+    Cells {
+        cell: &model.plan().cells[0].cell,
+        directions: 2,
+        form: Form::Full,
+    }
+}
+
+/// The same model by this make of a team.
+fn by(gpu: &Gpu, model: &Model, team: RecurrentTeam) -> GpuModel {
+    let mut on = on(gpu, model, Strategy::Team);
+    let recurrence = Arc::get_mut(&mut on.weights.recurrences[0]).unwrap();
+    recurrence.replace(Strategy::Team, Box::new(team));
+    on
 }
 
 /// A workgroup that never comes: the run is given up, made again by steps, and nothing of the first attempt is given out.
@@ -73,12 +84,12 @@ fn a_run_whose_team_is_not_complete_is_run_again() {
         let model = model(21);
         let want = run(&on(&gpu, &model, Strategy::Step), 9, 40);
         assert_eq!(gpu.counters().aborted_teams(), 0);
-        let mut teams = on(&gpu, &model, Strategy::Team);
-        for recurrence in &mut teams.weights.recurrences {
-            let team = team_of(recurrence);
-            team.missing = 1;
-            team.most_polls = 1000;
-        }
+        let team = RecurrentTeam {
+            missing: 1,
+            most_polls: 1000,
+            ..RecurrentTeam::make(&gpu, &cells(&model)).unwrap()
+        };
+        let teams = by(&gpu, &model, team);
         for aborted in 1..3 {
             let got = run(&teams, 9, 40);
             assert_eq!(gpu.counters().aborted_teams(), aborted);
@@ -98,18 +109,18 @@ fn a_sum_in_parts_is_the_same() {
         for (units, batch, parts) in [(21, 9, 3), (21, 1, 2), (40, 3, 8), (7, 2, 2)] {
             let model = model(units);
             let want = run(&on(&gpu, &model, Strategy::Step), batch, 30);
-            let mut teams = on(&gpu, &model, Strategy::Team);
             let slice = units.div_ceil(2);
             let shape = Shape {
                 members: 2,
                 slice,
-                width: slice.next_multiple_of(8),
-                parts,
-                weights: units.div_ceil(parts).next_multiple_of(4),
+                workgroup: Workgroup {
+                    width: slice.next_multiple_of(8),
+                    parts,
+                    weights: units.div_ceil(parts).next_multiple_of(4),
+                },
             };
-            let cells: Vec<&Cell> = model.plan().cells.iter().collect();
-            let made = RecurrentTeam::of_shape(&gpu, Form::Full, &cells, Spin::of(&gpu).unwrap(), shape);
-            *team_of(&mut teams.weights.recurrences[0]) = made.unwrap();
+            let team = RecurrentTeam::of_shape(&gpu, &cells(&model), Spin::of(&gpu).unwrap(), shape);
+            let teams = by(&gpu, &model, team.unwrap());
             let is_through = (0..5).any(|_| {
                 let before = gpu.counters().aborted_teams();
                 let got = run(&teams, batch, 30);
@@ -133,8 +144,7 @@ fn teams_larger_than_the_gpu_end() {
     {
         let model = model(64);
         let want = run(&on(gpu, &model, Strategy::Step), 2, 20);
-        let mut teams = on(gpu, &model, Strategy::Team);
-        let team = team_of(&mut teams.weights.recurrences[0]);
+        let mut team = RecurrentTeam::make(gpu, &cells(&model)).unwrap();
         // the same make, but of 8 workgroups; the machine may have as many threads
         team.shape = Shape {
             members: 8,
@@ -142,7 +152,7 @@ fn teams_larger_than_the_gpu_end() {
             ..team.shape
         };
         team.most_polls = 1000;
-        let got = run(&teams, 2, 20);
+        let got = run(&by(gpu, &model, team), 2, 20);
         for (got, want) in got.outputs.iter().zip(&want.outputs) {
             assert!(got.iter().zip(want).all(|(got, want)| (got - want).abs() < 1e-5));
         }
@@ -155,7 +165,7 @@ fn the_probe_counts_who_came() {
         let spin = Spin::of(&gpu).unwrap();
         let shape = Shape::of(64, spin.most_members, 256, spin.in_software).unwrap();
         let count = |workgroups| {
-            pollster::block_on(residency::resident(&gpu, shape, 1, (workgroups, 2000)))
+            pollster::block_on(residency::resident(&gpu, shape.workgroup, 1, (workgroups, 2000)))
                 .unwrap()
                 .unwrap()
         };
@@ -176,10 +186,10 @@ fn a_workspace_has_room_for_every_launch() {
     for gpu in adapters() {
         for units in [1, 21, 130] {
             for most_teams in [1, 3] {
-                let made = on(&gpu, &model(units), Strategy::Team);
-                let mut made = made.weights.recurrences;
-                let team = team_of(&mut made[0]);
-                team.most_teams = most_teams;
+                let team = RecurrentTeam {
+                    most_teams,
+                    ..RecurrentTeam::make(&gpu, &cells(&model(units))).unwrap()
+                };
                 for batch in [1, 2, 3, 8, 9, 33] {
                     let launch = team.launch(batch);
                     for active in 1..=batch {
@@ -189,7 +199,7 @@ fn a_workspace_has_room_for_every_launch() {
                         assert!(teams.div_ceil(launch.teams) <= team.teams(batch).div_ceil(launch.teams));
                         assert!(team.rows(active) * teams >= active * team.directions);
                     }
-                    assert!(team.exchange_bytes(batch, 100_000) <= 4 * EXCHANGE as u64);
+                    assert!(team.exchange_bytes(batch, 100_000).unwrap() <= 4 * EXCHANGE as u64);
                 }
             }
         }
@@ -201,12 +211,13 @@ fn a_workspace_has_room_for_every_launch() {
 fn shapes() {
     for units in [1, 3, 64, 65, 96, 128, 200, 256, 512, 1000] {
         let shape = Shape::of(units, 128, 1024, false).unwrap();
+        let workgroup = shape.workgroup;
         assert!(
-            shape.width * shape.parts <= INVOCATIONS && shape.weights <= WEIGHTS,
+            workgroup.width * workgroup.parts <= INVOCATIONS && workgroup.weights <= launch::WEIGHTS,
             "{shape:?}"
         );
         assert!(
-            shape.slice <= shape.width && shape.parts * shape.weights >= units,
+            shape.slice <= workgroup.width && workgroup.parts * workgroup.weights >= units,
             "{shape:?}"
         );
         assert!(
@@ -217,6 +228,6 @@ fn shapes() {
     assert_eq!(Shape::of(256, 128, 256, false).unwrap().members, 8);
     assert_eq!(Shape::of(512, 128, 256, false).unwrap().members, 32);
     assert_eq!(Shape::of(512, 31, 256, false), None);
-    assert_eq!(Shape::of(512, 2, 256, true).unwrap().weights, 512);
+    assert_eq!(Shape::of(512, 2, 256, true).unwrap().workgroup.weights, 512);
     assert_eq!(Shape::of(513, 2, 256, true), None);
 }

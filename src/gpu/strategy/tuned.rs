@@ -22,8 +22,9 @@ impl Key {
             Precision::Relaxed => "relaxed",
         };
         Self(format!(
-            "{precision} | units {} | directions {} | sequences {} | time steps {}",
-            recurrence.units,
+            "{precision} | {} | units {} | directions {} | sequences {} | time steps {}",
+            recurrence.cell.class(),
+            recurrence.cell.units,
             recurrence.directions,
             class(positions),
             class(steps)

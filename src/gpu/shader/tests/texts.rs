@@ -1,0 +1,183 @@
+//! Every text that the host may make of the shaders, but for the sizes: each shader with each cell, by each of its options, in
+//! each form.
+
+use super::*;
+use crate::activation::Activation;
+use crate::cell::gru::GruOptions;
+use crate::cell::lstm::LstmOptions;
+use crate::cell::simple_rnn::SimpleRnnOptions;
+use crate::cell::{Cell, Rule};
+use crate::gpu::stage::{gather, input_projection, softmax};
+use crate::gpu::strategy::launch::Workgroup;
+use crate::gpu::strategy::{residency, solo, step, team};
+
+/// Every shader there is.
+pub(super) const ALL: [&Shader; 8] = [
+    &gather::SHADER,
+    &input_projection::SHADER,
+    &softmax::SHADER,
+    &step::SHADER,
+    &step::ROWWISE,
+    &solo::SHADER,
+    &team::SHADER,
+    &residency::SHADER,
+];
+
+/// A shader, and what its text is made for.
+pub(super) struct Text {
+    pub(super) name: String,
+    pub(super) shader: &'static Shader,
+    pub(super) variant: Variant,
+}
+
+impl Text {
+    pub(super) fn text(&self) -> String {
+        self.shader.text(false, &self.variant)
+    }
+
+    pub(super) fn module(&self) -> naga::Module {
+        let text = self.text();
+        naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|error| panic!("{}: {}", self.name, error.emit_to_string(&text)))
+    }
+}
+
+/// Each kind of cell, plain and with its options.
+pub(super) fn cells() -> Vec<(&'static str, Cell)> {
+    let lstm = LstmOptions::new();
+    let gru = GruOptions::new();
+    let rnn = SimpleRnnOptions::new();
+    let elu = Activation::EluWith { alpha: 0.75 };
+    let rules = [
+        ("lstm", Rule::Lstm(lstm)),
+        (
+            "lstm_options",
+            Rule::Lstm(LstmOptions {
+                activation: elu,
+                output_activation: Activation::Softsign,
+                peepholes: true,
+                clip: Some(3.0),
+                input_forget: true,
+                ..lstm
+            }),
+        ),
+        (
+            "lstm_softmax",
+            Rule::Lstm(LstmOptions {
+                recurrent_activation: Activation::Softmax,
+                peepholes: true,
+                ..lstm
+            }),
+        ),
+        (
+            "lstm_projection",
+            Rule::Lstm(LstmOptions {
+                projection: Some(3),
+                peepholes: true,
+                ..lstm
+            }),
+        ),
+        ("gru", Rule::Gru(gru)),
+        ("gru_clip", Rule::Gru(GruOptions { clip: Some(2.0), ..gru })),
+        (
+            "gru_reset_before",
+            Rule::Gru(GruOptions {
+                reset_after: false,
+                ..gru
+            }),
+        ),
+        (
+            "gru_softmax",
+            Rule::Gru(GruOptions {
+                activation: Activation::LogSoftmax,
+                reset_after: false,
+                clip: Some(2.0),
+                ..gru
+            }),
+        ),
+        ("simple_rnn", Rule::SimpleRnn(rnn)),
+        (
+            "simple_rnn_options",
+            Rule::SimpleRnn(SimpleRnnOptions {
+                activation: elu,
+                clip: Some(1.0),
+                ..rnn
+            }),
+        ),
+        (
+            "simple_rnn_softmax",
+            Rule::SimpleRnn(SimpleRnnOptions {
+                activation: Activation::Softmax,
+                ..rnn
+            }),
+        ),
+    ];
+    let cell = |rule| Cell {
+        rule,
+        features: 2,
+        units: 7,
+        output: 7,
+    };
+    rules.into_iter().map(|(name, rule)| (name, cell(rule))).collect()
+}
+
+/// Some sets of values of the constants of a shader: the least, some, the most.
+fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
+    // one position, and as many as find room in the least memory of a workgroup
+    let of_workgroups = |workgroups: [Workgroup; 2], tiles| {
+        let tallest = |workgroup: Workgroup| {
+            let fits = |rows: &usize| workgroup.bytes(*rows, tiles, lanes) + 32 <= MOST_WORKGROUP_BYTES as usize;
+            [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+        };
+        let [small, large] = workgroups;
+        vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
+    };
+    let team = |units| team::Shape::of(units, 128, 256, false).unwrap().workgroup;
+    match shader.name {
+        "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
+        "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
+        "softmax" => vec![vec![15], vec![16]],
+        "recurrent_step" => vec![vec![1], vec![8]],
+        "recurrent_solo" => of_workgroups(
+            [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
+            2,
+        ),
+        "recurrent_team" | "residency" => of_workgroups([3, 200].map(team), 2),
+        other => panic!("sizes of {other}"),
+    }
+}
+
+/// All of them.
+pub(super) fn all() -> Vec<Text> {
+    let mut texts = Vec::new();
+    for shader in ALL {
+        let cells = match shader.runs_cell {
+            true => cells().into_iter().map(Some).collect(),
+            false => vec![None],
+        };
+        for cell in cells {
+            let lanes = cell.as_ref().map_or(4, |(_, cell)| cell.lanes().len());
+            // what needs all units at once runs by one shader alone
+            let hindered = cell.as_ref().is_some_and(|(_, cell)| cell.obstacle().is_some());
+            if hindered && shader.name != step::ROWWISE.name {
+                continue;
+            }
+            let halves = lanes == 4 && shader.name != step::ROWWISE.name;
+            for form in Form::ALL.into_iter().filter(|&form| form == Form::Full || halves) {
+                for (size, constants) in sizes(shader, lanes).into_iter().enumerate() {
+                    let of_cell = cell.as_ref().map_or("", |(name, _)| name);
+                    texts.push(Text {
+                        name: format!("{}.{of_cell}.{form:?}.{size}", shader.name).to_lowercase(),
+                        shader,
+                        variant: Variant {
+                            form,
+                            cell: cell.as_ref().map(|(_, cell)| CellText::of(cell)),
+                            constants,
+                        },
+                    });
+                }
+            }
+        }
+    }
+    texts
+}

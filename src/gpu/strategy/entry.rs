@@ -1,0 +1,109 @@
+//! What a strategy is: an entry of the list, and what that makes ready for the cells of a recurrence.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+
+use crate::cell::Cell;
+use crate::error::Result;
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::shader::cell::CellText;
+use crate::gpu::shader::{Pipeline, Shader, Variant};
+use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::weights::Form;
+use crate::settings::Strategy;
+
+/// A strategy.
+pub(crate) struct Entry {
+    pub(crate) name: Strategy,
+    /// Whether its workgroups wait for each other: then it is made ready only where it was asked for, and a run may have to be
+    /// made again by another.
+    pub(crate) waits: bool,
+    /// Makes it ready for cells, or says why it cannot run them.
+    pub(crate) prepare: fn(&Gpu, &Cells<'_>) -> Prepared,
+    /// Finds out what `prepare` has to know of the GPU.
+    pub(crate) probe: Option<for<'a> fn(&'a Gpu, &'a [&'a Cell]) -> Probing<'a>>,
+}
+
+pub(crate) type Prepared = std::result::Result<Box<dyn Ready>, &'static str>;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) type Probing<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+#[cfg(target_arch = "wasm32")]
+pub(crate) type Probing<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// The cells of a recurrence: one, or those of both directions of a layer. They differ in nothing but weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Cells<'a> {
+    pub(crate) cell: &'a Cell,
+    pub(crate) directions: usize,
+    /// How the shaders read the recurrent kernel.
+    pub(crate) form: Form,
+}
+
+impl Cells<'_> {
+    /// What the text of a shader is made for.
+    pub(crate) fn variant(&self, constants: &[u32]) -> Variant {
+        Variant {
+            form: self.form,
+            cell: Some(CellText::of(self.cell)),
+            constants: constants.to_vec(),
+        }
+    }
+}
+
+/// A strategy that is ready to run the steps of a recurrence.
+pub(crate) trait Ready: Debug + Send + Sync {
+    /// Its shader, and one of its pipelines: all of them bind the same.
+    fn binds(&self) -> (&'static Shader, &Pipeline);
+
+    /// Why it should run steps of so many positions where nobody names another and nothing was measured; `None` where it
+    /// should not.
+    fn suits(&self, gpu: &Gpu, positions: usize) -> Option<&'static str>;
+
+    /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
+    fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {
+        None
+    }
+
+    /// The dispatches for so many steps of at most so many positions, at most.
+    fn dispatches(&self, positions: usize, steps: usize) -> usize;
+
+    /// Runs the steps of a chunk.
+    fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>);
+}
+
+/// The buffers that a strategy may bind, by the names that they have in shaders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound<'a> {
+    pub(crate) params: &'a wgpu::Buffer,
+    pub(crate) storage: &'a [(&'static str, &'a wgpu::Buffer)],
+}
+
+impl<'a> Bound<'a> {
+    fn storage(self, name: &str) -> Option<&'a wgpu::Buffer> {
+        let found = self.storage.iter().find(|(known, _)| *known == name);
+        found.map(|&(_, buffer)| buffer)
+    }
+}
+
+/// What a strategy has bound in a workspace.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) group: wgpu::BindGroup,
+    /// What is to be emptied before a launch, where workgroups hand each other something.
+    pub(crate) exchange: Option<wgpu::Buffer>,
+}
+
+impl Group {
+    /// `None` if a buffer is missing.
+    pub(crate) fn make(gpu: &Gpu, ready: &dyn Ready, bound: Bound<'_>) -> Option<Self> {
+        let (shader, pipeline) = ready.binds();
+        let storage = shader.bindings.iter().map(|binding| bound.storage(binding.name));
+        let storage: Option<Vec<&wgpu::Buffer>> = storage.collect();
+        Some(Self {
+            group: gpu.make_bind_group(shader.name, pipeline, bound.params, &storage?),
+            exchange: bound.storage("exchange").cloned(),
+        })
+    }
+}
