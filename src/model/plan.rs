@@ -82,8 +82,8 @@ pub(crate) struct Plan {
     /// The features of the input; `None` for tokens, and where any number will do.
     pub(crate) features: Option<usize>,
     pub(crate) takes_tokens: bool,
-    /// The input is one value for each sequence, which is run as a single time step.
-    pub(crate) takes_last: bool,
+    /// What stands before a section; for the first one the input.
+    before: Shape,
     /// The layer that reads the input, as messages name it.
     pub(crate) reader: String,
     pub(crate) operations: Vec<Operation>,
@@ -101,7 +101,7 @@ impl Plan {
         let mut plan = Self {
             features: None,
             takes_tokens: false,
-            takes_last: matches!(before, Shape::Last { .. }),
+            before,
             reader: String::new(),
             operations: Vec::new(),
             cells: Vec::new(),
@@ -131,10 +131,34 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether there are Masking layers alone, which compute nothing.
-    pub(crate) fn only_masks(&self) -> bool {
-        let is_masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
-        self.operations.iter().all(is_masking)
+    /// Whether no layer computes anything: steps are set to zero or repeated, which is the host's.
+    pub(crate) fn computes_nothing(&self) -> bool {
+        let moves =
+            |operation: &Operation| matches!(operation, Operation::Masking { .. } | Operation::RepeatVector { .. });
+        self.operations.iter().all(moves)
+    }
+
+    /// Whether the input is one value for each sequence, which is run as a single time step.
+    pub(crate) fn takes_last(&self) -> bool {
+        matches!(self.before, Shape::Last { .. })
+    }
+
+    /// Whether that single time step is no axis of the output: behind a RepeatVector the steps are real ones.
+    pub(crate) fn gives_last(&self) -> bool {
+        let repeats = |operation: &Operation| matches!(operation, Operation::RepeatVector { .. });
+        self.takes_last() && !self.operations.iter().any(repeats)
+    }
+
+    /// The time steps of the section's input where the model's has so many.
+    pub(crate) fn input_steps(&self, time_steps: usize) -> usize {
+        match self.before {
+            Shape::Last { .. } => 1,
+            Shape::Sequences {
+                time_steps: Some(repeated),
+                ..
+            } => repeated,
+            _ => time_steps,
+        }
     }
 
     /// The most time steps that a layer sees where the input has so many.

@@ -77,6 +77,7 @@ impl Runner {
     pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
         let (mut lines, mut strategies) = (Vec::new(), Vec::new());
         for section in &self.sections {
+            let time_steps = section.plan.input_steps(time_steps);
             match &section.prepared {
                 Prepared::Cpu(model) => {
                     check_steps(batch, time_steps)?;
@@ -88,7 +89,7 @@ impl Runner {
                     lines.extend(said);
                     strategies.extend(chosen);
                 }
-                Prepared::Masking => lines.push("Masking alone: the host does it".to_owned()),
+                Prepared::Nothing => lines.push("nothing to compute: the host does it".to_owned()),
             }
         }
         Ok(Explanation { lines, strategies })

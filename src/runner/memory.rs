@@ -68,7 +68,7 @@ impl Runner {
                 Prepared::Gpu(model) => {
                     model.drop_workspaces();
                 }
-                Prepared::Masking => {}
+                Prepared::Nothing => {}
             }
         }
     }
@@ -94,7 +94,7 @@ impl Runner {
         let mut bytes = self.gpu().map(|_| 0_u64);
         for section in &self.sections {
             if let (Prepared::Gpu(model), Some(bytes)) = (&section.prepared, &mut bytes) {
-                *bytes = bytes.saturating_add(model.memory(batch, time_steps)?);
+                *bytes = bytes.saturating_add(model.memory(batch, section.plan.input_steps(time_steps))?);
             }
         }
         Ok(bytes)

@@ -42,9 +42,10 @@ impl Runner {
     pub async fn tune_async(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let mut tuning = Tuning::new(Vec::new(), None);
         for section in &self.sections {
+            let time_steps = section.plan.input_steps(time_steps);
             let tuned = match &section.prepared {
                 Prepared::Gpu(model) => model.tune(batch, time_steps).await?,
-                Prepared::Cpu(_) | Prepared::Masking => {
+                Prepared::Cpu(_) | Prepared::Nothing => {
                     check_steps(batch, time_steps)?;
                     let note = "the CPU has no strategies to choose from: there is nothing to tune".to_owned();
                     Tuning::new(Vec::new(), Some(note))
