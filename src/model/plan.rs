@@ -128,6 +128,9 @@ impl Plan {
                 Layer::Dense(dense) => Some(dense.features()),
             };
         }
+        if let Shape::Last { width } | Shape::Sequences { width, .. } = before {
+            plan.features = Some(width);
+        }
         Ok(plan)
     }
 

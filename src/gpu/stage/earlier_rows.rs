@@ -1,7 +1,7 @@
 //! A recurrent kernel that is larger than a binding: its first rows, which are multiplied before each step.
 //!
-//! `input_projection` adds `h · rows` to what the input has given to the lanes; the step then goes on with the other rows. So a sum
-//! is made in the same order as with the whole kernel, and this changes no bit.
+//! `input_projection` adds `h · rows` to what the input has given to the lanes; the step then goes on with the other rows. The order of
+//! a sum is that of the whole kernel, but `input_projection` adds four products at a time, so that last bits may differ.
 
 use std::ops::Range;
 use std::sync::Arc;
