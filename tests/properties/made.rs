@@ -82,7 +82,7 @@ const RECURRENT_ACTIVATIONS: [&str; 4] = ["sigmoid", "hard_sigmoid", "sparse_sig
 impl Sizes {
     /// Picks about one case in so many, always the same ones.
     pub(crate) fn is_one_in(&self, cases: u64) -> bool {
-        self.seed % cases == 0
+        self.seed.is_multiple_of(cases)
     }
 }
 
