@@ -6,7 +6,8 @@
 // workgroup is all columns (COLUMNS = 64) its invocations read the same rows, which then are uniform loads.
 //
 // A row is summed by the same expression in the same order whatever ROWS is, and no sum takes anything from another row:
-// its bits depend neither on the number of rows nor on what stands in them.
+// its bits depend neither on the number of rows nor on what stands in them. A kernel that is larger than a binding comes in
+// parts, a dispatch each: a part goes on with the sums of the one before, so that this changes no bit either.
 
 const ROWS: u32 = 4u;       // rows of an invocation, 1 to MOST_ROWS. The host sets these.
 const COLUMNS: u32 = 16u;   // vec4 of columns that a workgroup makes; a power of two, at most 64
@@ -42,8 +43,12 @@ fn main(
     var begin: array<u32, MOST_ROWS>;
     var sums: array<vec4<f32>, MOST_ROWS>;
     for (var row = 0u; row < ROWS; row++) {
-        begin[row] = (params.source_row + min(first + row, last)) * inputs;
+        let number = min(first + row, last);
+        begin[row] = (params.source_row + number) * params.row_vectors + params.first_vector;
         sums[row] = bias[column];
+        if (params.continues == 1u) {
+            sums[row] = projected[(params.target_row + number) * columns + column];
+        }
     }
     for (var k = 0u; k < inputs; k++) {
         let base = k * 4u * columns + column;
@@ -59,7 +64,11 @@ fn main(
     }
     for (var row = 0u; row < ROWS; row++) {
         if (first + row <= last) {
-            projected[(params.target_row + first + row) * columns + column] = activate4(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), sums[row]);
+            var value = sums[row];
+            if (params.finishes == 1u) {
+                value = activate4(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), value);
+            }
+            projected[(params.target_row + first + row) * columns + column] = value;
         }
     }
 }

@@ -3,7 +3,8 @@
 //   lanes = projected + h·recurrent_kernel, and the cell's rule makes the state of them
 //
 // An invocation owns one unit of ROWS positions. Both directions of a layer share a dispatch: the workgroups of the second
-// one stand behind those of the first along x.
+// one stand behind those of the first along x. Of a recurrent kernel that is larger than a binding, the rows before `first_k`
+// were added to `projected` by input_projection.
 
 const ROWS: u32 = 4u; // positions of an invocation, 1 to 8. The host sets it.
 
@@ -41,8 +42,8 @@ fn main(
         before[row] = (hidden_start + params.previous_row + position) * stride;
         sums[row] = projected[(projected_start + position) * projected_stride(units, stride) + unit];
     }
-    for (var k = 0u; k < units; k++) {
-        let weight = unpacked(recurrent_kernel[k * units + kernel]);
+    for (var k = params.first_k; k < units; k++) {
+        let weight = unpacked(recurrent_kernel[(k - params.first_k) * units + kernel]);
         for (var row = 0u; row < ROWS; row++) {
             sums[row] += hidden[before[row] + k] * weight;
         }

@@ -11,7 +11,7 @@ pub(crate) const SMALL_RUNS: usize = 16;
 
 /// Something that was made for batches of (batch, time_steps).
 #[derive(Debug)]
-pub(crate) struct Sized<T> {
+pub(crate) struct ForSize<T> {
     pub(crate) batch: usize,
     pub(crate) time_steps: usize,
     /// The runs since the last one that needed a quarter of it.
@@ -19,7 +19,7 @@ pub(crate) struct Sized<T> {
     pub(crate) value: T,
 }
 
-impl<T> Sized<T> {
+impl<T> ForSize<T> {
     pub(crate) fn new((batch, time_steps): (usize, usize), value: T) -> Self {
         Self {
             batch,
@@ -53,7 +53,7 @@ impl<T> Sized<T> {
 /// quarter of it.
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
-    kept: Mutex<Vec<Sized<T>>>,
+    kept: Mutex<Vec<ForSize<T>>>,
 }
 
 impl<T> Default for Recent<T> {
@@ -66,16 +66,16 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     /// There is room for one more than are kept, so that keeping one allocates nothing.
-    fn empty() -> Vec<Sized<T>> {
+    fn empty() -> Vec<ForSize<T>> {
         Vec::with_capacity(MOST + 1)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Sized<T>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<ForSize<T>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the smallest of those that hold a batch of this size.
-    pub(crate) fn take(&self, size: (usize, usize)) -> Option<Sized<T>> {
+    pub(crate) fn take(&self, size: (usize, usize)) -> Option<ForSize<T>> {
         let mut kept = self.lock();
         let fitting = kept.iter().enumerate().filter(|(_, one)| one.holds(size));
         let (place, _) = fitting.min_by_key(|(_, one)| one.steps())?;
@@ -83,14 +83,14 @@ impl<T> Recent<T> {
     }
 
     /// Takes the latest of those that `is_it`.
-    pub(crate) fn take_if(&self, is_it: impl Fn(&T) -> bool) -> Option<Sized<T>> {
+    pub(crate) fn take_if(&self, is_it: impl Fn(&T) -> bool) -> Option<ForSize<T>> {
         let mut kept = self.lock();
         let place = kept.iter().rposition(|one| is_it(&one.value))?;
         Some(kept.remove(place))
     }
 
     /// Keeps one after a run of a batch of size `ran`, and gives up those whose time has come.
-    pub(crate) fn keep(&self, latest: Sized<T>, ran: (usize, usize)) {
+    pub(crate) fn keep(&self, latest: ForSize<T>, ran: (usize, usize)) {
         let steps = ran.0.saturating_mul(ran.1);
         let mut given_up = [const { None }; MOST + 1];
         let mut places = given_up.iter_mut();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn run(recent: &Recent<u8>, size: (usize, usize)) {
-        let taken = recent.take(size).unwrap_or_else(|| Sized::new(size, 0));
+        let taken = recent.take(size).unwrap_or_else(|| ForSize::new(size, 0));
         recent.keep(taken, size);
     }
 
@@ -196,7 +196,7 @@ mod tests {
     fn the_latest_that_is_meant_is_taken() {
         let recent = Recent::default();
         for (size, value) in [((1, 1), 7), ((2, 2), 8), ((3, 3), 7)] {
-            recent.keep(Sized::new(size, value), size);
+            recent.keep(ForSize::new(size, value), size);
         }
         assert_eq!(recent.all(), [Some(7), Some(8), Some(7), None]);
         assert_eq!(recent.take_if(|&value| value == 7).map(|one| one.batch), Some(3));

@@ -6,7 +6,7 @@ mod devices;
 
 use cellstate::{Dense, Device, Embedding, Layer, Lstm, Masking, Model, Output, RepeatVector, Sequences};
 use devices::devices;
-use ndarray::{Array2, Array3, ArrayD, array, s};
+use ndarray::{Array2, Array3, ArrayD, Axis, array, s};
 
 fn run(layers: &[Layer], sequences: &Sequences<'_>, device: &Device) -> Output {
     let builder = layers
@@ -99,5 +99,12 @@ fn one_repeated_step_keeps_its_axis() {
         assert_eq!(run(&without, &batch, &device).values().shape(), [2, 1, 2]);
         assert_eq!(run(&layers[..2], &batch, &device).values().shape(), [2, 3]);
         assert_eq!(run(&layers[..3], &batch, &device).values().shape(), [2, 1, 3]);
+        let last = run(&layers[..2], &batch, &device);
+        let repeated: [Layer; 3] = [layers[0].clone(), layers[1].clone(), RepeatVector::new(4).into()];
+        let repeated = run(&repeated, &batch, &device);
+        assert_eq!(repeated.values().shape(), [2, 4, 3]);
+        for step in repeated.values().axis_iter(Axis(1)) {
+            assert_eq!(step, last.values());
+        }
     }
 }

@@ -152,14 +152,13 @@ fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns:
     for (units, features) in UNITS_AND_FEATURES {
         let mut random = Random::new((units * 1000 + features) as u64);
         let layers = layers(&mut random, features, units);
-        let runners: Vec<Option<OnDevice>> = devices
+        let runners: Vec<OnDevice> = devices
             .iter()
-            .map(|device| OnDevice::if_it_can(&layers, device))
+            .map(|device| OnDevice::new(&layers, device).unwrap())
             .collect();
         for batch in batches(&layers, features, patterns, &mut random) {
             let want = by_reference(&layers, &batch);
             for ((device, runner), closeness) in devices.iter().zip(&runners).zip(&mut closeness) {
-                let Some(runner) = runner else { continue };
                 let got = runner.ran(&batch.input, batch.mask.as_ref(), &batch.initial);
                 match difference(&got, &want, atol(units)) {
                     Ok(this) => *closeness = closeness.and(this),

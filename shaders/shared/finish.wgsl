@@ -1,6 +1,6 @@
 // finish: what the strategies without a row do with the finished lanes of a unit.
 
-// Rows of the recurrent kernel of a direction.
+// Rows of the recurrent kernel of a direction. (A kernel that comes in parts has no weights of units behind it.)
 fn kernel_rows(units: u32) -> u32 {
     return units + HAS_UNIT_WEIGHTS;
 }

@@ -24,7 +24,11 @@ struct Projection {
     source_row: u32,       // row of `rows` that is read first
     target_row: u32,       // row of `projected` that is written first
     count: u32,            // rows
-    input_vectors: u32,    // vec4 of a row of `rows`
+    row_vectors: u32,      // vec4 of a row of `rows`,
+    first_vector: u32,     // of which those from here on are multiplied by this part of the kernel,
+    input_vectors: u32,    // so many
+    continues: u32,        // 1: `projected` has the sum of the parts before, instead of the bias
+    finishes: u32,         // 1: no part follows, so that the activation is taken
     column_vectors: u32,   // vec4 of a row of `projected`
     width: u32,            // values of a row of `projected` that count
 }
@@ -41,6 +45,7 @@ struct Step {
     hidden_pitch: u32,     // rows of `hidden` from one direction to the next,
     projected_pitch: u32,  // of `projected`,
     cell_pitch: u32,       // and of `cell_state`
+    first_k: u32,          // the row of the recurrent kernel with which this part of it begins
 }
 
 struct Launch {

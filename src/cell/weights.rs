@@ -48,12 +48,24 @@ impl CellWeights {
                 let name = format!("bias of the {class}");
                 check_tensor(&name, &bias.row(0), &[columns], &format!("({wide})"))?;
             }
-            Some(bias) => check(
-                "bias",
-                bias,
-                [cell.bias_rows(), columns],
-                &format!("({}, {wide})", cell.bias_rows()),
-            )?,
+            Some(bias) if bias.nrows() != cell.bias_rows() => {
+                let (wanted, instead) = match cell.bias_rows() {
+                    2 => ("(2, 3·units), for `reset_after(true)`", "false"),
+                    _ => ("(1, 3·units), for `reset_after(false)`", "true"),
+                };
+                return Err(Error::Size {
+                    argument: format!("bias of the {class}"),
+                    expected: wanted.to_owned(),
+                    found: format!("shape {:?}", bias.shape()),
+                    repair: format!(
+                        "call `reset_after({instead})` before the weights are given, or give the other bias"
+                    ),
+                });
+            }
+            Some(bias) => {
+                let axes = format!("({}, {wide})", cell.bias_rows());
+                check("bias", bias, [cell.bias_rows(), columns], &axes)?;
+            }
             None => {}
         }
         self.check_optional(cell)
@@ -154,6 +166,7 @@ impl Cell {
         value.copied().unwrap_or(0.0)
     }
 }
+
 /// Checks the shape and that every value is finite.
 pub(crate) fn check_tensor<D: Dimension>(
     name: &str,
@@ -187,6 +200,7 @@ pub(crate) fn check_tensor<D: Dimension>(
     }
     Ok(())
 }
+
 fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
         .iter()

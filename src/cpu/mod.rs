@@ -16,7 +16,7 @@ use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::output::Output;
-use crate::recent::{Recent, Sized};
+use crate::recent::{ForSize, Recent};
 use crate::settings::Settings;
 use crate::state::State;
 use memory::buffer::{Lines, reserve};
@@ -64,7 +64,7 @@ impl CpuModel {
         let (batch, time_steps) = input.size();
         let size = (batch, time_steps);
         let kept = self.workspaces.take(size);
-        let mut workspace = kept.unwrap_or_else(|| Sized::new(size, Workspace::default()));
+        let mut workspace = kept.unwrap_or_else(|| ForSize::new(size, Workspace::default()));
         let output = self.run_in(&mut workspace.value, flow, input, states)?;
         self.workspaces.keep(workspace, size);
         Ok(output)

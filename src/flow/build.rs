@@ -243,7 +243,7 @@ impl Builder<'_> {
         self.flow.stages.len() - 1
     }
 
-    pub(super) fn units(&self, cell: usize) -> usize {
+    pub(super) fn width_of(&self, cell: usize) -> usize {
         self.parts.cells.get(cell).map_or(0, |cell| cell.output())
     }
 }

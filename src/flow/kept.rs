@@ -8,7 +8,7 @@ use super::{Flow, Input};
 use crate::error::Result;
 use crate::memory::STEPS;
 use crate::model::plan::{Operation, Plan};
-use crate::recent::{Recent, Sized};
+use crate::recent::{ForSize, Recent};
 
 /// Lists of more bytes are not kept: they are made again, which next to a run of so many steps costs little. A step takes 17
 /// bytes in a model of one LSTM, 33 in one of a `Bidirectional`, and 4 more for each further LSTM.
@@ -91,7 +91,7 @@ impl Flows {
                     tokens,
                     flow,
                 };
-                self.recent.keep(Sized::new(size, Arc::new(kept)), size);
+                self.recent.keep(ForSize::new(size, Arc::new(kept)), size);
             }
         }
         Ok(flow)

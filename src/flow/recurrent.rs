@@ -19,7 +19,7 @@ impl Builder<'_> {
             Direction::Forward
         };
         let schedule = self.schedule(&view, direction)?;
-        let width = cells.last().map_or(0, |&cell| self.units(cell));
+        let width = cells.last().map_or(0, |&cell| self.width_of(cell));
         let mut stage = 0;
         let mut from = self.compose(&view, &schedule)?;
         for &cell in cells {
@@ -74,7 +74,7 @@ impl Builder<'_> {
             }
         };
         let gathers = [order(self, first_order)?, order(self, second_order)?];
-        let widths = [self.units(forward), self.units(backward)];
+        let widths = [self.width_of(forward), self.width_of(backward)];
         let mask_number = view.mask_number;
         let mask = view.mask.filter(|_| return_sequences);
         if merge == MergeMode::Separate {
@@ -225,7 +225,7 @@ impl Builder<'_> {
     }
 
     fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
-        let units = self.units(cell);
+        let units = self.width_of(cell);
         let stage = Stage::Recurrent {
             cell,
             schedule: Arc::clone(schedule),

@@ -14,7 +14,7 @@ use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::tuned::Tuned;
 use crate::gpu::workspace::Workspace;
 use crate::model::plan::Plan;
-use crate::recent::{Recent, Sized};
+use crate::recent::{ForSize, Recent};
 use crate::settings::Settings;
 
 /// A model with its weights on a GPU, ready to run.
@@ -97,7 +97,7 @@ impl GpuModel {
     }
 
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
-    pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<Sized<Workspace>> {
+    pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<ForSize<Workspace>> {
         if let Some(workspace) = self.workspaces.take(size) {
             return Ok(workspace);
         }
@@ -110,11 +110,11 @@ impl GpuModel {
             Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.gpu.guarded(doing, make).await,
             made => made,
         };
-        Ok(Sized::new(size, made?))
+        Ok(ForSize::new(size, made?))
     }
 
     /// Keeps a workspace after a run of a batch of this size.
-    pub(crate) fn keep_workspace(&self, workspace: Sized<Workspace>, ran: (usize, usize)) {
+    pub(crate) fn keep_workspace(&self, workspace: ForSize<Workspace>, ran: (usize, usize)) {
         self.workspaces.keep(workspace, ran);
     }
 

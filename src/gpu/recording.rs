@@ -20,7 +20,7 @@ use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::upload::upload_input;
 use crate::gpu::workspace::Workspace;
 use crate::output::Timing;
-use crate::recent::Sized;
+use crate::recent::ForSize;
 use crate::state::State;
 
 /// The time, which a browser's wasm cannot be asked for: there the standard library panics.
@@ -41,7 +41,7 @@ pub(crate) struct Batch<'a, 'input> {
 /// A staged run. Dropping it gives up its workspace, which may still be in use by what was encoded.
 #[derive(Debug)]
 pub(crate) struct Recording {
-    workspace: Sized<Workspace>,
+    workspace: ForSize<Workspace>,
     commands: Commands,
     staging: Option<Duration>,
 }
@@ -50,7 +50,7 @@ impl GpuModel {
     /// Uploads into a workspace and makes the list of commands.
     pub(crate) fn stage(
         &self,
-        mut workspace: Sized<Workspace>,
+        mut workspace: ForSize<Workspace>,
         batch: Batch<'_, '_>,
         asked: Asked,
     ) -> Result<Recording> {
@@ -146,7 +146,7 @@ impl Recording {
     }
 
     /// Its workspace, for the next recording: only when what was encoded has run.
-    pub(crate) fn into_workspace(self) -> Sized<Workspace> {
+    pub(crate) fn into_workspace(self) -> ForSize<Workspace> {
         self.workspace
     }
 }

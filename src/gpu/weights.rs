@@ -74,20 +74,26 @@ pub(crate) fn projected_width(cell: &Cell) -> usize {
     padded(cell.units * cell.lanes().len())
 }
 
+/// Four values of a row of `projected`, or of a kernel whose columns are those: the lanes of the units, one unit after the other.
+pub(crate) fn by_lane(cell: &Cell, vector: usize, value: impl Fn(usize, usize) -> f32) -> [f32; 4] {
+    let lanes = cell.lanes().len();
+    std::array::from_fn(|part| value((vector * 4 + part) % lanes, (vector * 4 + part) / lanes))
+}
+
 /// How many values [`recurrent_weights`] are.
-pub(crate) fn recurrent_values(cell: &Cell) -> usize {
-    let rows = cell.output + usize::from(cell.has_unit_parameters());
+pub(crate) fn recurrent_values(cell: &Cell, first_k: usize) -> usize {
+    let rows = cell.output - first_k.min(cell.output) + usize::from(cell.has_unit_parameters());
     let projection = if cell.has_projection() { padded(cell.output) } else { 0 };
     cell.units * (rows * cell.lanes().len() + projection)
 }
 
-/// The weights by which a cell multiplies its state, `[k][unit]` by lane. Behind them, where the cell has such: the weights
+/// The weights by which a cell multiplies its state, `[k][unit]` by lane, from row `first_k` on. Behind them, where the cell has such: the weights
 /// of its units, one more row; and the projection, `[unit][column]` with columns up to a multiple of four.
-pub(crate) fn recurrent_weights(planned: &PlannedCell) -> Vec<f32> {
+pub(crate) fn recurrent_weights(planned: &PlannedCell, first_k: usize) -> Vec<f32> {
     let PlannedCell { cell, weights } = planned;
     let lanes = cell.lanes().len();
-    let mut packed = Vec::with_capacity(recurrent_values(cell));
-    for k in 0..cell.output {
+    let mut packed = Vec::with_capacity(recurrent_values(cell, first_k));
+    for k in first_k..cell.output {
         for unit in 0..cell.units {
             packed.extend((0..lanes).map(|lane| cell.recurrent_lane(weights, k, lane, unit)));
         }

@@ -24,14 +24,6 @@ impl Shape {
         }
     }
 
-    /// How wide the one value is; `None` where the input says that, and of two outputs.
-    pub(crate) fn width(self) -> Option<usize> {
-        match self {
-            Self::Sequences { width, .. } | Self::Last { width } => Some(width),
-            Self::Input | Self::Separate { .. } => None,
-        }
-    }
-
     /// The same with another width.
     pub(crate) fn with_width(self, width: usize) -> Self {
         match self {

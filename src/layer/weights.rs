@@ -100,6 +100,12 @@ impl Foreign<'_> {
                 repair: "pass the tensor of one layer and one direction as the framework keeps it".to_owned(),
             });
         }
+        check_tensor(
+            kernel,
+            &self.kernel,
+            &[rows, self.kernel.ncols()],
+            "(gates·units, features)",
+        )?;
         let shape = [rows, self.recurrent_kernel.ncols()];
         check_tensor(recurrent_kernel, &self.recurrent_kernel, &shape, "(gates·units, units)")?;
         for (name, bias) in self.names.iter().skip(2).zip(&self.biases) {

@@ -84,8 +84,8 @@ pub(crate) struct Plan {
     /// The features of the input; `None` for tokens, and where any number will do.
     pub(crate) features: Option<usize>,
     pub(crate) takes_tokens: bool,
-    /// The input is one value for each sequence, which is run as a single time step.
-    pub(crate) takes_last: bool,
+    /// What stands before a section; for the first one the input.
+    before: Shape,
     /// The layer that reads the input, as messages name it.
     pub(crate) reader: String,
     pub(crate) operations: Vec<Operation>,
@@ -108,7 +108,7 @@ impl Plan {
             begins_at: (section.first().map_or(0, |(position, ..)| *position), cells_before),
             features: None,
             takes_tokens: false,
-            takes_last: matches!(before, Shape::Last { .. }),
+            before,
             reader: String::new(),
             operations: Vec::new(),
             cells: Vec::new(),
@@ -128,7 +128,6 @@ impl Plan {
             plan.reader = format!("layer {position} ({})", layer.class());
             plan.takes_tokens = matches!(layer, Layer::Embedding(_));
             plan.features = match layer {
-                _ if before.width().is_some() => before.width(),
                 Layer::Masking(_) | Layer::Embedding(_) | Layer::RepeatVector(_) => None,
                 Layer::Recurrent(layer) => Some(layer.features()),
                 Layer::Bidirectional(layer) => Some(layer.forward().features()),
@@ -136,23 +135,40 @@ impl Plan {
                 Layer::Dense(dense) => Some(dense.features()),
             };
         }
+        if let Shape::Last { width } | Shape::Sequences { width, .. } = before {
+            plan.features = Some(width);
+        }
         Ok(plan)
     }
 
-    /// Whether there are Masking layers alone, which compute nothing.
-    pub(crate) fn only_masks(&self) -> bool {
-        let is_masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
-        self.operations.iter().all(is_masking)
+    /// Whether no layer computes anything: steps are set to zero or repeated, which is the host's.
+    pub(crate) fn computes_nothing(&self) -> bool {
+        let moves =
+            |operation: &Operation| matches!(operation, Operation::Masking { .. } | Operation::RepeatVector { .. });
+        self.operations.iter().all(moves)
     }
 
-    /// The time steps with which the section begins, and those that come out, where the section before it gives so many.
-    pub(crate) fn steps_through(&self, time_steps: usize) -> (usize, usize) {
-        let begins_with = if self.takes_last { 1 } else { time_steps };
-        let repeated = self.operations.iter().rev().find_map(|operation| match operation {
-            Operation::RepeatVector { time_steps } => Some(*time_steps),
-            _ => None,
-        });
-        (begins_with, repeated.unwrap_or(begins_with))
+    /// Whether the input is one value for each sequence, which is run as a single time step.
+    pub(crate) fn takes_last(&self) -> bool {
+        matches!(self.before, Shape::Last { .. })
+    }
+
+    /// Whether that single time step is no axis of the output: behind a RepeatVector the steps are real ones.
+    pub(crate) fn gives_last(&self) -> bool {
+        let repeats = |operation: &Operation| matches!(operation, Operation::RepeatVector { .. });
+        self.takes_last() && !self.operations.iter().any(repeats)
+    }
+
+    /// The time steps of the section's input where the model's has so many.
+    pub(crate) fn input_steps(&self, time_steps: usize) -> usize {
+        match self.before {
+            Shape::Last { .. } => 1,
+            Shape::Sequences {
+                time_steps: Some(repeated),
+                ..
+            } => repeated,
+            _ => time_steps,
+        }
     }
 
     /// The most time steps that a layer sees where the input has so many.

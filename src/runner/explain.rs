@@ -76,7 +76,8 @@ impl Runner {
     /// ```
     pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
         let (mut lines, mut strategies) = (Vec::new(), Vec::new());
-        for (section, time_steps) in self.sections_over(time_steps) {
+        for section in &self.sections {
+            let time_steps = section.plan.input_steps(time_steps);
             match &section.prepared {
                 Prepared::Cpu(model) => {
                     check_steps(batch, time_steps)?;
@@ -88,9 +89,9 @@ impl Runner {
                     lines.extend(said);
                     strategies.extend(chosen);
                 }
-                Prepared::Masking => {
+                Prepared::Nothing => {
                     check_steps(batch, time_steps)?;
-                    lines.push("Masking alone: the host does it".to_owned());
+                    lines.push("nothing to compute: the host does it".to_owned());
                 }
             }
         }

@@ -68,7 +68,7 @@ impl Runner {
                 Prepared::Gpu(model) => {
                     model.drop_workspaces();
                 }
-                Prepared::Masking => {}
+                Prepared::Nothing => {}
             }
         }
     }
@@ -92,9 +92,9 @@ impl Runner {
     /// ```
     pub fn gpu_memory(&self, batch: usize, time_steps: usize) -> Result<Option<u64>> {
         let mut bytes = self.gpu().map(|_| 0_u64);
-        for (section, time_steps) in self.sections_over(time_steps) {
+        for section in &self.sections {
             if let (Prepared::Gpu(model), Some(bytes)) = (&section.prepared, &mut bytes) {
-                *bytes = bytes.saturating_add(model.memory(batch, time_steps)?);
+                *bytes = bytes.saturating_add(model.memory(batch, section.plan.input_steps(time_steps))?);
             }
         }
         Ok(bytes)

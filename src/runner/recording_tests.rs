@@ -22,7 +22,7 @@ use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
-use crate::recent::Sized;
+use crate::recent::ForSize;
 use crate::settings::{Settings, Strategy};
 use crate::state::State;
 
@@ -191,7 +191,7 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
             let before = gpu.counters().bytes();
             let workspace = Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();
             assert_eq!(gpu.counters().bytes() - before, sizes.total());
-            let mut workspace = Sized::new(size, workspace);
+            let mut workspace = ForSize::new(size, workspace);
             // the second run finds in the shared buffers what the first one left there: no numbers
             let mut spoilt = Play::new(&model, size, 1);
             spoilt.values.fill(f32::NAN);

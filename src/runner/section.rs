@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayD, ArrayView2, Axis, Ix3};
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, Dim, Ix3};
 
 use crate::cpu::CpuModel;
 use crate::device::Device;
@@ -30,14 +30,14 @@ pub(super) struct Section {
 pub(super) enum Prepared {
     Cpu(CpuModel),
     Gpu(Box<GpuModel>),
-    /// Masking layers alone: they set steps to zero, and there is nothing to compute.
-    Masking,
+    /// Masking and RepeatVector alone: they set steps to zero or repeat them, and there is nothing to compute.
+    Nothing,
 }
 
 impl Section {
     pub(super) async fn new(plan: &Arc<Plan>, device: &Device, settings: &Settings, name: &Arc<str>) -> Result<Self> {
         let prepared = match device {
-            _ if plan.only_masks() => Prepared::Masking,
+            _ if plan.computes_nothing() => Prepared::Nothing,
             Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(plan), settings, Arc::clone(name))?),
             Device::Gpu(gpu) => {
                 let model = GpuModel::new(gpu.clone(), Arc::clone(plan), settings).await?;
@@ -71,7 +71,7 @@ impl Section {
                 let flow = self.flows.flow(&self.plan, input, mask)?;
                 self.run_on_gpu(model, &flow, input, states).await
             }
-            Prepared::Masking => self.mask(input),
+            Prepared::Nothing => self.move_values(input),
         }
     }
 
@@ -108,32 +108,39 @@ impl Section {
         Ok(output)
     }
 
-    /// Whether the output, like the input, is one value for each sequence: behind a RepeatVector the steps are real ones.
-    fn is_without_time(&self) -> bool {
-        let repeats = |operation: &Operation| matches!(operation, Operation::RepeatVector { .. });
-        self.plan.takes_last && !self.plan.operations.iter().any(repeats)
-    }
-
-    /// The input, with the steps whose values all equal a mask value set to zero.
-    fn mask(&self, input: Input<'_>) -> Result<Output> {
+    /// What Masking and RepeatVector make of the input: steps whose values all equal a mask value are set to zero, one step
+    /// becomes several.
+    fn move_values(&self, input: Input<'_>) -> Result<Output> {
+        const REPAIR: &str = "run fewer sequences at once";
         let Input::Values(values) = input else {
             return Err(Error::defect("the input of a Masking layer"));
         };
         check_steps(values.len_of(Axis(0)), values.len_of(Axis(1)))?;
-        let mut masked = memory::zeros("the output", values.raw_dim(), "run fewer sequences at once")?;
-        masked.assign(&values);
+        let mut moved = memory::zeros("the output", values.raw_dim(), REPAIR)?;
+        moved.assign(&values);
         for operation in &self.plan.operations {
-            let Operation::Masking { mask_value } = operation else {
-                continue;
-            };
-            for mut step in masked.lanes_mut(Axis(2)) {
-                if step.iter().all(|value| value == mask_value) {
-                    step.fill(0.0);
+            match operation {
+                Operation::Masking { mask_value } => {
+                    for mut step in moved.lanes_mut(Axis(2)) {
+                        if step.iter().all(|value| value == mask_value) {
+                            step.fill(0.0);
+                        }
+                    }
                 }
+                Operation::RepeatVector { time_steps } => {
+                    let (batch, _, width) = moved.dim();
+                    check_steps(batch, *time_steps)?;
+                    let mut repeated = memory::zeros("the output", Dim([batch, *time_steps, width]), REPAIR)?;
+                    if let Some(one) = moved.broadcast(repeated.raw_dim()) {
+                        repeated.assign(&one);
+                    }
+                    moved = repeated;
+                }
+                _ => return Err(Error::defect("a section that computes nothing")),
             }
         }
         Ok(Output {
-            values: masked.into_dyn(),
+            values: moved.into_dyn(),
             backward: None,
             states: Vec::new(),
             device: Arc::clone(&self.name),
@@ -164,10 +171,10 @@ pub(super) async fn run_sections(
         let output = match before.take() {
             None => section.run(input, mask, own).await?,
             Some(before) => {
-                let values = with_time(before.values, section.plan.takes_last)?;
+                let values = with_time(before.values, section.plan.takes_last())?;
                 // the Masking layer with which the section begins takes the place of any mask
                 let mut output = section.run(Input::Values(values.view()), None, own).await?;
-                if section.is_without_time() {
+                if section.plan.gives_last() {
                     output.values = without_time(output.values);
                 }
                 output.rows_run += before.rows_run;

@@ -41,14 +41,15 @@ impl Runner {
     /// As [`Runner::tune`].
     pub async fn tune_async(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let mut tuning = Tuning::new(Vec::new(), None);
-        for (section, time_steps) in self.sections_over(time_steps) {
+        for section in &self.sections {
+            let time_steps = section.plan.input_steps(time_steps);
             let tuned = match &section.prepared {
                 Prepared::Gpu(model) => model.tune(batch, time_steps).await?,
-                Prepared::Cpu(_) | Prepared::Masking => {
+                Prepared::Cpu(_) | Prepared::Nothing => {
                     check_steps(batch, time_steps)?;
                     let note = match self.gpu() {
                         None => "the CPU has no strategies to choose from: there is nothing to tune",
-                        Some(_) => "Masking alone is done by the host: there is nothing to tune",
+                        Some(_) => "the host does what computes nothing: there is nothing to tune",
                     };
                     Tuning::new(Vec::new(), Some(note.to_owned()))
                 }

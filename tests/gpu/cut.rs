@@ -1,6 +1,9 @@
 //! Tensors that are larger than a binding are cut over time; what cannot be cut says what would fit.
 
-use cellstate::{Device, Error, Lstm, Runner, Sequences};
+use cellstate::{
+    Bidirectional, Dense, Device, Error, Gru, Initializer, Layer, Lstm, MergeMode, Model, Precision, Runner, Sequences,
+    Settings, SimpleRnn, Strategy,
+};
 use ndarray::{Array3, Axis, concatenate};
 
 use super::adapters::{Opened, adapters, floor, open};
@@ -159,5 +162,66 @@ fn the_time_steps_that_fit_are_told_and_fit() {
             assert_close("in pieces", got.view(), want.values(), 1e-5, 1e-5);
             small.assert_quiet();
         }
+    }
+}
+
+/// Kernels of more rows than a binding holds are multiplied part by part.
+#[test]
+fn cut_weights_give_the_same_results() {
+    let [cells, after] = [(70, 33), (33, 5)].map(|(features, units)| -> [Layer; 4] {
+        [
+            Lstm::new(features, units).return_sequences(true).into(),
+            Gru::new(features, units).return_sequences(true).into(),
+            SimpleRnn::new(features, units).return_sequences(true).into(),
+            Bidirectional::new(Lstm::new(features, units).return_sequences(true))
+                .merge_mode(MergeMode::Sum)
+                .into(),
+        ]
+    });
+    let values = Random::new(4).array3((3, 7, 70), 1.0);
+    let batch = Sequences::from(values).with_lengths(&[7, 2, 5]).unwrap();
+    for adapter in adapters() {
+        let whole = open(&adapter, floor());
+        for precision in [Precision::Full, Precision::Relaxed] {
+            for (first, second) in cells.iter().zip(&after) {
+                let model = Model::builder().add(first.clone()).add(second.clone());
+                let model = model.add(Dense::new(5, 300)).add(Dense::new(300, 9)).build().unwrap();
+                let settings = Settings::new().strategy(Strategy::Step).precision(precision);
+                let ran = |opened: &Opened| {
+                    let runner = model.on_with(&opened.device, &settings).unwrap();
+                    let mut states = runner.zero_state(3);
+                    states.iter_mut().for_each(|state| state.hidden_mut().fill(0.25));
+                    let output = runner.run_from(&batch, &mut states).unwrap();
+                    (output.values().to_owned(), states)
+                };
+                let want = ran(&whole);
+                for binding in [5 << 10, 8 << 10, 20 << 10] {
+                    let cut = small(&adapter, binding, 1 << 20);
+                    let name = format!("{}, {binding} bytes, {precision:?}, {}", cut.gpu.name(), first.class());
+                    let got = ran(&cut);
+                    assert_close(&name, got.0.view(), want.0.view(), 1e-6, 1e-6);
+                    for (got, want) in got.1.iter().zip(want.1.iter()) {
+                        assert_close(&name, got.hidden().into_dyn(), want.hidden().into_dyn(), 1e-6, 1e-6);
+                    }
+                    cut.assert_quiet();
+                }
+            }
+        }
+    }
+}
+
+/// A recurrent kernel of 2,900 units is larger than the 128 MiB that every adapter binds at once.
+#[test]
+fn units_beyond_a_binding() {
+    let lstm = Lstm::new(3, 2900)
+        .kernel_initializer(Initializer::Constant(0.01))
+        .recurrent_initializer(Initializer::Constant(0.001));
+    let ones = Sequences::from(Array3::ones((1, 2, 3)));
+    let mut devices = vec![Device::cpu()];
+    devices.extend(adapters().iter().map(|adapter| open(adapter, floor()).device));
+    for device in devices {
+        let last = lstm.on(&device).unwrap().run(&ones).unwrap().last();
+        let far = last.iter().find(|&&value| !((value - 0.019_561_58).abs() < 2e-7));
+        assert_eq!(far, None, "{}", device.name());
     }
 }

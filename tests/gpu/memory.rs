@@ -1,6 +1,7 @@
 //! `Runner::gpu_memory` says what a run will take, to the byte.
 
-use cellstate::{Device, Error, Settings};
+use cellstate::{Dense, Device, Error, Lstm, Masking, Model, RepeatVector, Sequences, Settings};
+use ndarray::Array3;
 
 use super::adapters::{adapters, floor, open, open_with};
 use super::models::OnDevice;
@@ -23,6 +24,36 @@ fn it_is_exactly_what_the_first_run_makes() {
                     let taken = opened.gpu.counters().bytes() - before;
                     assert_eq!(told, Some(taken), "{}: ({batch}, {time_steps})", kind.name);
                 }
+            }
+        }
+    }
+}
+
+/// A section has the time steps that a RepeatVector before it makes, and a last output is a single one.
+#[test]
+fn a_section_takes_what_its_own_time_steps_need() {
+    let lstm = |features, return_sequences: bool| Lstm::new(features, 5).return_sequences(return_sequences);
+    let behind_repeat_vector = Model::builder()
+        .add(lstm(3, false))
+        .add(RepeatVector::new(30))
+        .add(Masking::new(0.0))
+        .add(lstm(5, true));
+    let behind_last = Model::builder()
+        .add(lstm(3, false))
+        .add(Masking::new(0.0))
+        .add(Dense::new(5, 2));
+    for adapter in adapters() {
+        for builder in [&behind_repeat_vector, &behind_last] {
+            let model = builder.clone().build().unwrap();
+            for (batch, time_steps) in SIZES {
+                let opened = open(&adapter, floor());
+                let runner = model.on(&opened.device).unwrap();
+                let told = runner.gpu_memory(batch, time_steps).unwrap();
+                let before = opened.gpu.counters().bytes();
+                let x = Sequences::from(Array3::from_elem((batch, time_steps, 3), 0.5));
+                runner.run(&x).unwrap();
+                let taken = opened.gpu.counters().bytes() - before;
+                assert_eq!(told, Some(taken), "({batch}, {time_steps})");
             }
         }
     }

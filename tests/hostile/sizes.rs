@@ -70,7 +70,7 @@ fn weights_for_layers_too_large() {
         );
     }
     let (kernel, recurrent_kernel) = (Array2::zeros((2, 9)), Array2::zeros((3, 9)));
-    for (reset_after, expected) in [(true, "(2, 3·units) = [2, 9]"), (false, "(1, 3·units) = [1, 9]")] {
+    for (reset_after, expected) in [(true, "(2, 3·units)"), (false, "(1, 3·units)")] {
         let bias = Some(Array2::zeros((3, 9)));
         let given = Gru::new(2, 3).reset_after(reset_after);
         let given = given.with_weights(kernel.clone(), recurrent_kernel.clone(), bias);

@@ -79,6 +79,13 @@ impl Cells {
 const ACTIVATIONS: [&str; 5] = ["tanh", "softsign", "hard_tanh", "sigmoid", "softmax"];
 const RECURRENT_ACTIVATIONS: [&str; 4] = ["sigmoid", "hard_sigmoid", "sparse_sigmoid", "softmax"];
 
+impl Sizes {
+    /// Picks about one case in so many, always the same ones.
+    pub(crate) fn is_one_in(&self, cases: u64) -> bool {
+        self.seed.is_multiple_of(cases)
+    }
+}
+
 pub(crate) fn sizes() -> impl Strategy<Value = Sizes> {
     let pattern = prop_oneof![
         Just(Pattern::None),

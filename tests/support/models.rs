@@ -3,7 +3,7 @@
 #[path = "building.rs"]
 mod building;
 
-use cellstate::{Device, Error, Output, Runner, Sequences, Settings, State, States};
+use cellstate::{Device, Output, Runner, Sequences, Settings, State, States};
 use ndarray::{Array2, ArrayD};
 
 use super::support::{
@@ -49,12 +49,6 @@ pub(crate) struct OnDevice {
     device: String,
 }
 
-/// Says that a GPU was not asked. Without the line of [`OnDevice::if_it_can`] that calls this, that is a failure.
-fn skipped<T>(device: &Device, layer: &str, option: &str) -> Option<T> {
-    println!("skipped on {}: {layer} with {option}", device.name());
-    None
-}
-
 /// What came out of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Ran {
@@ -68,14 +62,6 @@ pub(crate) struct Ran {
 impl OnDevice {
     pub(crate) fn new(layers: &[LayerSpec], device: &Device) -> cellstate::Result<Self> {
         Self::with(layers, device, &Settings::new())
-    }
-
-    /// The model on a device that may not have all of its cells yet: none there, which is printed. Panics at any other error.
-    pub(crate) fn if_it_can(layers: &[LayerSpec], device: &Device) -> Option<Self> {
-        match Self::new(layers, device) {
-            Err(Error::Unsupported { layer, option, .. }) if device.name() != "CPU" => skipped(device, &layer, &option),
-            made => Some(made.unwrap_or_else(|error| panic!("{}: {error}", device.name()))),
-        }
     }
 
     pub(crate) fn with(layers: &[LayerSpec], device: &Device, settings: &Settings) -> cellstate::Result<Self> {

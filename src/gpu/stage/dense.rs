@@ -75,7 +75,7 @@ impl StageSize for DenseSize {
     }
 
     fn dispatches(&self) -> usize {
-        self.rows.buffers * (2 + self.source.buffers)
+        self.rows.buffers * (1 + self.weights.parts() + self.source.buffers)
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {

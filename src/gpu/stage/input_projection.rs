@@ -1,6 +1,7 @@
 //! `input_projection`: rows times weights plus bias, one product for many rows; with `softmax` behind it where a Dense
 //! layer wants that.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::activation::Activation;
@@ -68,9 +69,12 @@ pub(crate) struct Projection {
     /// One for each of [`Tile::ALL`].
     pipelines: [Arc<Pipeline>; Tile::ALL.len()],
     softmax: Option<Softmax>,
-    kernel: wgpu::Buffer,
+    kernel: Vec<KernelPart>,
     bias: wgpu::Buffer,
-    input_vectors: usize,
+    /// Whether it goes on with what the target has, instead of the bias.
+    continues: bool,
+    /// vec4 of a row of the source.
+    row_vectors: usize,
     column_vectors: usize,
     /// Columns of a workgroup, in vec4.
     columns: usize,
@@ -78,11 +82,40 @@ pub(crate) struct Projection {
     width: usize,
 }
 
+/// As many rows of a kernel as a binding holds.
+#[derive(Debug)]
+struct KernelPart {
+    buffer: wgpu::Buffer,
+    /// The vec4 of a row of the source that it multiplies.
+    vectors: Range<usize>,
+}
+
+/// What a projection multiplies by.
+pub(crate) struct Weights<'a> {
+    /// Values of a row of the source, and which of them are multiplied; whole vec4, but at the end.
+    pub(crate) row_values: usize,
+    pub(crate) inputs: Range<usize>,
+    pub(crate) column_vectors: usize,
+    /// Values of a projected row that count.
+    pub(crate) width: usize,
+    /// vec4 number `column` of row `k` of the kernel.
+    pub(crate) kernel: &'a dyn Fn(usize, usize) -> [f32; 4],
+    /// vec4 number `column` of the bias; without it the target has what the sums begin from.
+    pub(crate) bias: Option<&'a dyn Fn(usize) -> [f32; 4]>,
+}
+
 /// The bind groups of a projection from each of several sources into one target.
 #[derive(Debug)]
 pub(crate) struct ProjectionGroups {
-    sources: Vec<wgpu::BindGroup>,
+    /// For each source one for each part of the kernel.
+    sources: Vec<Vec<wgpu::BindGroup>>,
     softmax: Option<wgpu::BindGroup>,
+}
+
+/// How many rows of a kernel a binding holds: whole fours.
+pub(crate) fn rows_of_a_binding(gpu: &Gpu, form: Form, column_vectors: usize) -> usize {
+    let four_rows = form.bytes(16 * column_vectors).max(1);
+    (gpu.largest_binding() / four_rows) as usize * 4
 }
 
 /// The most passes of its loops that an invocation makes, which the highest tile does.
@@ -100,24 +133,34 @@ pub(crate) struct Span {
 }
 
 impl Projection {
-    /// Packs weights whose vec4 number `column` of row `k` is `weights(k, column)` in a form that loses nothing of them.
-    pub(crate) fn make(
-        gpu: &Gpu,
-        label: &str,
-        form: Form,
-        (inputs, column_vectors, width): (usize, usize, usize),
-        weights: impl Fn(usize, usize) -> [f32; 4],
-        bias: impl Fn(usize) -> [f32; 4],
-        activation: Activation,
-    ) -> Self {
-        let rows = padded(inputs);
-        let packed: Vec<[f32; 4]> = (0..rows)
-            .flat_map(|k| (0..column_vectors).map(move |column| (k, column)))
-            .map(|(k, column)| if k < inputs { weights(k, column) } else { [0.0; 4] })
-            .collect();
-        let packed_bias: Vec<[f32; 4]> = (0..column_vectors).map(bias).collect();
+    /// Packs weights in a form that loses nothing of them, as many rows in a buffer as a binding holds.
+    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, weights: &Weights<'_>, activation: Activation) -> Self {
+        let column_vectors = weights.column_vectors;
         let upload = |name: &str, form: Form, values: &[[f32; 4]]| {
             gpu.upload_weights(&format!("cellstate.{label}.{name}"), form, values.as_flattened())
+        };
+        let row = |k: usize, column: usize| match weights.inputs.contains(&k) {
+            true => (weights.kernel)(k, column),
+            false => [0.0; 4],
+        };
+        let part = |vectors: Range<usize>| {
+            let rows = vectors.start * 4..vectors.end * 4;
+            let packed: Vec<[f32; 4]> = rows
+                .flat_map(|k| (0..column_vectors).map(move |column| (k, column)))
+                .map(|(k, column)| row(k, column))
+                .collect();
+            KernelPart {
+                buffer: upload("kernel", form, &packed),
+                vectors,
+            }
+        };
+        let end = padded(weights.inputs.end) / 4;
+        let step = (rows_of_a_binding(gpu, form, column_vectors) / 4).max(1);
+        let starts = (weights.inputs.start / 4..end.max(1)).step_by(step);
+        let kernel = starts.map(|first| part(first..(first + step).min(end))).collect();
+        let bias: Vec<[f32; 4]> = match weights.bias {
+            Some(bias) => (0..column_vectors).map(bias).collect(),
+            None => vec![[0.0; 4]; column_vectors],
         };
         let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
@@ -137,11 +180,12 @@ impl Projection {
             pipelines: Tile::ALL.map(pipeline),
             columns,
             softmax,
-            kernel: upload("kernel", form, &packed),
-            bias: upload("bias", Form::Full, &packed_bias),
-            input_vectors: rows / 4,
+            kernel,
+            bias: upload("bias", Form::Full, &bias),
+            continues: weights.bias.is_none(),
+            row_vectors: padded(weights.row_values) / 4,
             column_vectors,
-            width,
+            width: weights.width,
         }
     }
 
@@ -157,10 +201,13 @@ impl Projection {
             |pipeline: &Pipeline, storage: &[&wgpu::Buffer]| gpu.make_bind_group(label, pipeline, params, storage);
         // the tiles have layouts of the same entries, so one bind group serves all
         let [pipeline, ..] = &self.pipelines;
-        let sources = sources
-            .into_iter()
-            .map(|rows| group(pipeline, &[rows, &self.kernel, &self.bias, target]));
-        let sources = sources.collect();
+        let of_parts = |rows: &wgpu::Buffer| {
+            let parts = self.kernel.iter();
+            parts
+                .map(|part| group(pipeline, &[rows, &part.buffer, &self.bias, target]))
+                .collect()
+        };
+        let sources = sources.into_iter().map(of_parts).collect();
         ProjectionGroups {
             sources,
             softmax: self
@@ -170,6 +217,11 @@ impl Projection {
         }
     }
 
+    /// The dispatches for a span of rows.
+    pub(crate) fn parts(&self) -> usize {
+        self.kernel.len()
+    }
+
     /// Projects a span of rows of source number `source`.
     pub(crate) fn record(&self, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
         self.record_by(Tile::of(span.rows), commands, groups, source, span);
@@ -177,16 +229,8 @@ impl Projection {
 
     /// The same by a tile of the caller's choice.
     fn record_by(&self, tile: Tile, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
-        let Some(group) = groups.sources.get(source).filter(|_| span.rows > 0) else {
+        let Some(parts) = groups.sources.get(source).filter(|_| span.rows > 0) else {
             return;
-        };
-        let params = Params {
-            source_row: span.source_row as u32,
-            target_row: span.target_row as u32,
-            count: span.rows as u32,
-            input_vectors: self.input_vectors as u32,
-            column_vectors: self.column_vectors as u32,
-            width: self.width as u32,
         };
         let across = self.column_vectors.div_ceil(self.columns) as u32;
         let rows = tile.rows() * (INVOCATIONS / self.columns);
@@ -198,7 +242,22 @@ impl Projection {
             Tile::FourRows => four,
             Tile::EightRows => eight,
         };
-        commands.dispatch(pipeline, group, params, workgroups);
+        let mut params = Params {
+            source_row: span.source_row as u32,
+            target_row: span.target_row as u32,
+            count: span.rows as u32,
+            row_vectors: self.row_vectors as u32,
+            column_vectors: self.column_vectors as u32,
+            width: self.width as u32,
+            ..Params::default()
+        };
+        for (number, (part, group)) in self.kernel.iter().zip(parts).enumerate() {
+            params.first_vector = part.vectors.start as u32;
+            params.input_vectors = part.vectors.len() as u32;
+            params.continues = u32::from(self.continues || number > 0);
+            params.finishes = u32::from(number + 1 == self.kernel.len());
+            commands.dispatch(pipeline, group, params, workgroups);
+        }
         if let (Some(softmax), Some(group)) = (&self.softmax, &groups.softmax) {
             softmax.record(commands, group, params);
         }

@@ -72,9 +72,14 @@ impl Product {
             gpu,
             "test",
             form,
-            (inputs, vectors, columns),
-            |k, column| lanes(&|column| Self::weight(k, column), column),
-            |column| lanes(&Self::bias, column),
+            &Weights {
+                row_values: inputs,
+                inputs: 0..inputs,
+                column_vectors: vectors,
+                width: columns,
+                kernel: &|k, column| lanes(&|column| Self::weight(k, column), column),
+                bias: Some(&|column| lanes(&Self::bias, column)),
+            },
             activation,
         );
         Self {

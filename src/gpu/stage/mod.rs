@@ -6,6 +6,7 @@
 
 pub(crate) mod dense;
 pub(crate) mod direction;
+pub(crate) mod earlier_rows;
 pub(crate) mod gather;
 pub(crate) mod input_projection;
 pub(crate) mod interface;

@@ -75,6 +75,7 @@ impl Pieces {
         Chunk {
             starts,
             lengths,
+            projected_step: steps.start,
             segment_step: steps.start / self.segment_steps * self.segment_steps,
             steps,
             batch: self.batch,

@@ -7,11 +7,12 @@ use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize, padded};
-use crate::gpu::stage::input_projection::{self, Projection};
+use crate::gpu::stage::earlier_rows;
+use crate::gpu::stage::input_projection::{self, Projection, Weights};
 use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
-use crate::gpu::weights::{self, Form, projected_width, recurrent_values};
+use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
 
@@ -23,6 +24,8 @@ pub(crate) struct Prepared {
     /// The cells that run together, and their recurrent kernels.
     together: Vec<Vec<usize>>,
     pub(crate) recurrences: Vec<Arc<Recurrence>>,
+    /// For each of them the rows of its recurrent kernel that are multiplied before each step, if there are such.
+    earlier_rows: Vec<Option<Arc<Projection>>>,
     pub(crate) denses: Vec<Arc<Projection>>,
     /// The embeddings, and how many rows each has.
     pub(crate) tables: Vec<Rows>,
@@ -32,18 +35,22 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
     pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
-        let together = together(parts);
-        let (mut projections, mut recurrences) = (Vec::new(), Vec::new());
+        let together = together(parts, |cells| fit_together(gpu, cells));
+        let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
         for cells in &together {
             let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
-                projections.push(Arc::new(cell_projection(gpu, form, cell, cells.len())?));
+                projections.push(Arc::new(cell_projection(gpu, form, cell)?));
             }
-            let recurrence =
-                Recurrence::make(gpu, form, &cells, wanted).ok_or_else(|| Error::defect("the flow of the model"))?;
-            recurrences.push(Arc::new(recurrence));
+            let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
+            let first_k = first_row(gpu, form, cell)?;
+            let recurrence = Recurrence::make(gpu, (form, first_k), &cells, wanted);
+            recurrences.push(Arc::new(
+                recurrence.ok_or_else(|| Error::defect("the flow of the model"))?,
+            ));
+            earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, form, cell, first_k))));
         }
         let denses = parts.denses.iter();
         let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
@@ -51,6 +58,7 @@ impl Prepared {
             projections,
             together,
             recurrences,
+            earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
             tables: tables(gpu, parts)?,
             table_rows: parts.tables.iter().map(|table| table.nrows()).collect(),
@@ -61,6 +69,12 @@ impl Prepared {
     pub(crate) fn directions(&self, cell: usize) -> usize {
         let cells = self.together.iter().find(|cells| cells.contains(&cell));
         cells.map_or(1, Vec::len)
+    }
+
+    /// The rows of the recurrent kernel of the recurrence with this first cell that are multiplied before each step.
+    pub(crate) fn earlier_rows(&self, cell: usize) -> Option<&Arc<Projection>> {
+        let number = self.together.iter().position(|cells| cells.first() == Some(&cell))?;
+        self.earlier_rows.get(number)?.as_ref()
     }
 
     /// The recurrence whose first cell this is.
@@ -93,25 +107,47 @@ fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
     Ok(tables)
 }
 
-fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell, directions: usize) -> Result<Projection> {
+/// Whether the recurrent weights of several cells find room in one binding.
+fn fit_together(gpu: &Gpu, cells: &[&PlannedCell]) -> bool {
+    let values = cells.iter().map(|planned| recurrent_values(&planned.cell, 0));
+    Form::Full.bytes(values.sum()) <= gpu.largest_binding()
+}
+
+/// The row with which the part of the recurrent kernel begins that fits a binding.
+fn first_row(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<usize> {
+    let values = recurrent_values(&planned.cell, 0);
+    if form.bytes(values) <= gpu.largest_binding() {
+        return Ok(0);
+    }
+    let rows = earlier_rows::count(gpu, form, planned);
+    match rows {
+        Some(rows) => Ok(rows),
+        None => {
+            check_weight(gpu, "recurrent_kernel", form.bytes(values))?;
+            Ok(0)
+        }
+    }
+}
+
+fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Projection> {
     let PlannedCell { cell, weights } = planned;
     let (features, units, lanes) = (cell.features, cell.units, cell.lanes().len());
     let columns = projected_width(cell);
-    check_weight(gpu, "kernel", form.bytes(padded(features) * columns))?;
-    check_weight(gpu, "recurrent_kernel", form.bytes(directions * recurrent_values(cell)))?;
+    check_weight(gpu, "four rows of the kernel", form.bytes(4 * columns))?;
     let layer = format!("{} with {features} features and {units} units", cell.class());
     check_passes(gpu, layer, step::passes(cell).max(input_projection::passes(features)))?;
-    // the lanes of the units, one unit after the other; those of no unit are zero
-    let four = |column: usize, value: &dyn Fn(usize, usize) -> f32| {
-        std::array::from_fn(|part| value((column * 4 + part) % lanes, (column * 4 + part) / lanes))
-    };
     Ok(Projection::make(
         gpu,
         &cell.class().to_lowercase(),
         form,
-        (features, columns / 4, units * lanes),
-        |k, column| four(column, &|lane, unit| cell.kernel_lane(weights, k, lane, unit)),
-        |column| four(column, &|lane, unit| cell.bias_lane(weights, lane, unit)),
+        &Weights {
+            row_values: features,
+            inputs: 0..features,
+            column_vectors: columns / 4,
+            width: units * lanes,
+            kernel: &|k, column| by_lane(cell, column, |lane, unit| cell.kernel_lane(weights, k, lane, unit)),
+            bias: Some(&|column| by_lane(cell, column, |lane, unit| cell.bias_lane(weights, lane, unit))),
+        },
         Activation::Linear,
     ))
 }
@@ -120,8 +156,8 @@ fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(
         gpu,
-        "kernel of the Dense layer",
-        Form::Full.bytes(padded(features) * padded(units)),
+        "four rows of the kernel of the Dense layer",
+        Form::Full.bytes(4 * padded(units)),
     )?;
     let layer = format!("Dense layer with {features} features");
     check_passes(gpu, layer, input_projection::passes(features))?;
@@ -131,14 +167,19 @@ fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
         gpu,
         "dense",
         Form::Full,
-        (features, padded(units) / 4, units),
-        |k, column| std::array::from_fn(|lane| kernel.get((k, column * 4 + lane)).copied().unwrap_or(0.0)),
-        |column| {
-            std::array::from_fn(|lane| {
-                bias.and_then(|bias| bias.get(column * 4 + lane))
-                    .copied()
-                    .unwrap_or(0.0)
-            })
+        &Weights {
+            row_values: features,
+            inputs: 0..features,
+            column_vectors: padded(units) / 4,
+            width: units,
+            kernel: &|k, column| std::array::from_fn(|lane| kernel.get((k, column * 4 + lane)).copied().unwrap_or(0.0)),
+            bias: Some(&|column| {
+                std::array::from_fn(|lane| {
+                    bias.and_then(|bias| bias.get(column * 4 + lane))
+                        .copied()
+                        .unwrap_or(0.0)
+                })
+            }),
         },
         part.activation,
     ))

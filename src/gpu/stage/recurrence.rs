@@ -10,7 +10,9 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
+use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
 use crate::gpu::stage::gather::GatherBuffers;
+use crate::gpu::stage::input_projection::Projection;
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
 use crate::gpu::stage::lists::index_bytes;
 use crate::gpu::stage::pieces::Pieces;
@@ -33,8 +35,11 @@ pub(crate) struct RecurrenceSize {
     entries: usize,
     features: usize,
     source_buffers: usize,
+    /// The dispatches that project rows once, of all directions.
+    projections: usize,
     pieces: Pieces,
     recurrence: Arc<Recurrence>,
+    earlier_rows: Option<Arc<Projection>>,
 }
 
 impl RecurrenceSize {
@@ -44,7 +49,7 @@ impl RecurrenceSize {
         let recurrence = Arc::clone(sizer.prepared.recurrence(cell).ok_or_else(defect)?);
         let stages = sizer.flow.stages.get(number..number + recurrence.directions);
         let stages = stages.ok_or_else(defect)?;
-        let (mut directions, mut features, mut source_buffers) = (Vec::new(), 0, 0);
+        let (mut directions, mut features, mut source_buffers, mut projections) = (Vec::new(), 0, 0, 0);
         for stage in stages {
             let StageKind::Recurrent { cell, input, .. } = stage.kind else {
                 return Err(defect());
@@ -52,6 +57,7 @@ impl RecurrenceSize {
             let source = sizer.source(input)?;
             features = features.max(source.width);
             source_buffers += source.buffers;
+            projections += at(&sizer.prepared.projections, cell)?.parts();
             directions.push((cell, input));
         }
         let batch = sizer.flow.batch;
@@ -75,8 +81,10 @@ impl RecurrenceSize {
             entries: stage.rows,
             features,
             source_buffers,
+            projections,
             pieces,
             recurrence,
+            earlier_rows: sizer.prepared.earlier_rows(cell).cloned(),
         })
     }
 
@@ -160,8 +168,9 @@ impl StageSize for RecurrenceSize {
         let strategies = self.recurrence.ready();
         let launches = strategies.map(|(strategy, _)| self.pieces.dispatches(&self.recurrence, strategy));
         // each direction is gathered, projected, and its final h gathered
-        let others = chunks * (self.directions.len() + self.source_buffers) + self.directions.len() * self.buffers();
-        launches.max().unwrap_or(0) + others
+        let others = chunks * (self.projections + self.source_buffers) + self.directions.len() * self.buffers();
+        let earlier = self.earlier_rows.as_ref().map_or(0, |rows| steps * rows.parts());
+        launches.max().unwrap_or(0) + others + earlier
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
@@ -183,6 +192,10 @@ impl StageSize for RecurrenceSize {
             pieces: self.pieces,
             is_fresh: maker.fresh.get(self.number).copied().unwrap_or(false),
             groups: rows.buffers.iter().map(group).collect(),
+            earlier_rows: self
+                .earlier_rows
+                .as_ref()
+                .map(|weights| EarlierRows::make(maker.gpu, weights, maker.params, &rows.buffers, maker.projected)),
             directions,
             recurrence: Arc::clone(&self.recurrence),
             starts: starts.clone(),
@@ -207,6 +220,7 @@ pub(crate) struct RecurrenceStage {
     recurrence: Arc<Recurrence>,
     /// One for each buffer of the rows.
     groups: Vec<RecurrenceGroups>,
+    earlier_rows: Option<EarlierRows>,
     /// For each step the row of position 0, and one more for the end.
     starts: wgpu::Buffer,
 }
@@ -267,7 +281,15 @@ impl Stage for RecurrenceStage {
                     let rows = rows_of(schedule, &steps);
                     buffers.input.record(run, commands, (input, rows), to)?;
                 }
-                self.recurrence.record(commands, groups, &chunk, strategy);
+                match &self.earlier_rows {
+                    None => self.recurrence.record(commands, groups, &chunk, strategy),
+                    Some(earlier) => {
+                        for (step, one) in one_by_one(&chunk) {
+                            earlier.record(commands, segment, &chunk, step);
+                            self.recurrence.record(commands, groups, &one, strategy);
+                        }
+                    }
+                }
                 commands.rows_run += directions.len() * chunk.rows().len();
             }
         }

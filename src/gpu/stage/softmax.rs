@@ -26,7 +26,11 @@ pub(crate) struct Params {
     pub(crate) source_row: u32,
     pub(crate) target_row: u32,
     pub(crate) count: u32,
+    pub(crate) row_vectors: u32,
+    pub(crate) first_vector: u32,
     pub(crate) input_vectors: u32,
+    pub(crate) continues: u32,
+    pub(crate) finishes: u32,
     pub(crate) column_vectors: u32,
     pub(crate) width: u32,
 }

@@ -10,6 +10,8 @@ pub(crate) struct Chunk<'a> {
     /// For each position of the schedule its steps.
     pub(crate) lengths: &'a [u32],
     pub(crate) steps: Range<usize>,
+    /// The first step whose rows are projected at the same time.
+    pub(crate) projected_step: usize,
     /// The first step whose rows lie in this buffer.
     pub(crate) segment_step: usize,
     /// The sequences that the buffers have room for.
@@ -47,7 +49,7 @@ impl Chunk<'_> {
 
     /// The row of `projected` of position 0 at a step.
     pub(crate) fn projected_row(&self, step: usize) -> usize {
-        self.start(step) - self.start(self.steps.start)
+        self.start(step) - self.start(self.projected_step)
     }
 
     /// The rows of one direction.

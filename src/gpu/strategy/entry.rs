@@ -37,8 +37,10 @@ pub(crate) type Probing<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 pub(crate) struct Cells<'a> {
     pub(crate) cell: &'a Cell,
     pub(crate) directions: usize,
-    /// How the shaders read the recurrent kernel.
+    /// How the shaders read the recurrent kernel,
     pub(crate) form: Form,
+    /// and with which row the part of it begins that they are given.
+    pub(crate) first_k: usize,
 }
 
 impl Cells<'_> {

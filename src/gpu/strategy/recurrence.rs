@@ -12,15 +12,17 @@ use crate::model::plan::{Operation, Plan, PlannedCell};
 use crate::settings::Strategy;
 
 /// Which cells of a model run together. The two directions of a layer run in the same dispatches where the same shader can do
-/// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one.
-pub(crate) fn together(parts: &Plan) -> Vec<Vec<usize>> {
+/// both: `wgpu` drains the GPU between two dispatches, so what is to run at the same time has to be one. `fits` says whether the
+/// weights of several find room side by side.
+pub(crate) fn together(parts: &Plan, fits: impl Fn(&[&PlannedCell]) -> bool) -> Vec<Vec<usize>> {
     let mut together = Vec::with_capacity(parts.cells.len());
     for operation in &parts.operations {
         match operation {
             Operation::Recurrent { cells, .. } => together.extend(cells.iter().map(|&cell| vec![cell])),
             Operation::Bidirectional { forward, backward, .. } => {
                 let cells = parts.cells.get(*forward).zip(parts.cells.get(*backward));
-                match cells.is_some_and(|(forward, backward)| difference(forward, backward).is_none()) {
+                let alike = |(one, other)| difference(one, other).is_none() && fits(&[one, other]);
+                match cells.is_some_and(alike) {
                     true => together.push(vec![*forward, *backward]),
                     false => together.extend([vec![*forward], vec![*backward]]),
                 }
@@ -69,16 +71,25 @@ pub(crate) struct RecurrenceGroups {
 
 impl Recurrence {
     /// The cells are the directions of one layer, or a single cell; and the strategies those to be made ready.
-    pub(crate) fn make(gpu: &Gpu, form: Form, cells: &[&PlannedCell], wanted: &[&Entry]) -> Option<Self> {
+    /// Of the recurrent kernel the strategies are given the rows from `first_k` on: where that is not all of it, only the one
+    /// that runs everything can go on with a sum.
+    pub(crate) fn make(
+        gpu: &Gpu,
+        (form, first_k): (Form, usize),
+        cells: &[&PlannedCell],
+        wanted: &[&Entry],
+    ) -> Option<Self> {
         let cell = &cells.first()?.cell;
         let label = format!("cellstate.{}.recurrent_kernel", cell.class().to_lowercase());
-        let packed: Vec<f32> = cells.iter().flat_map(|cell| recurrent_weights(cell)).collect();
+        let packed: Vec<f32> = cells.iter().flat_map(|cell| recurrent_weights(cell, first_k)).collect();
         let together = Cells {
             cell,
             directions: cells.len(),
             form,
+            first_k,
         };
         let prepare = |entry: &Entry| match wanted.iter().any(|wanted| wanted.name == entry.name) {
+            _ if first_k > 0 && entry.name != list::EVERYTHING => Err("the recurrent kernel is larger than a binding"),
             true => (entry.prepare)(gpu, &together),
             false => Err("neither was it asked for by name, nor is there a tuning file on a GPU"),
         };

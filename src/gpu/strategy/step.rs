@@ -75,6 +75,7 @@ pub(crate) struct Params {
     hidden_pitch: u32,
     projected_pitch: u32,
     cell_pitch: u32,
+    first_k: u32,
 }
 
 /// The most passes of its loops that an invocation makes for a cell.
@@ -102,6 +103,7 @@ pub(crate) struct RecurrentStep {
     units: usize,
     output: usize,
     directions: usize,
+    first_k: usize,
 }
 
 impl RecurrentStep {
@@ -115,6 +117,7 @@ impl RecurrentStep {
             units: cells.cell.units,
             output: cells.cell.output,
             directions: cells.directions,
+            first_k: cells.first_k,
         }
     }
 }
@@ -154,6 +157,7 @@ impl Ready for RecurrentStep {
                 hidden_pitch: chunk.hidden_pitch as u32,
                 projected_pitch: chunk.projected_pitch as u32,
                 cell_pitch: chunk.batch as u32,
+                first_k: self.first_k as u32,
             };
             match &self.variant {
                 Variant::Elementwise(pipelines) => {

@@ -66,6 +66,7 @@ fn cells(model: &Model) -> Cells<'_> {
         cell: &model.plan().cells[0].cell,
         directions: 2,
         form: Form::Full,
+        first_k: 0,
     }
 }
 

@@ -34,12 +34,12 @@ impl Key {
 
 /// Where an answer comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum From {
+pub(crate) enum Origin {
     Measured,
     File,
 }
 
-impl From {
+impl Origin {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::Measured => "Runner::tune has measured it to be the fastest for this size",
@@ -48,7 +48,7 @@ impl From {
     }
 }
 
-type Answers = HashMap<Key, (Strategy, From)>;
+type Answers = HashMap<Key, (Strategy, Origin)>;
 
 /// The answers known on a GPU.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Tuned {
     }
 
     /// The answer for a key, which is made only if there is any answer at all: every run asks.
-    pub(crate) fn of(&self, key: impl FnOnce() -> Key) -> Option<(Strategy, From)> {
+    pub(crate) fn of(&self, key: impl FnOnce() -> Key) -> Option<(Strategy, Origin)> {
         let answers = self.lock();
         (!answers.is_empty()).then(|| answers.get(&key()).copied()).flatten()
     }
@@ -74,7 +74,7 @@ impl Tuned {
 
     /// Remembers what was measured.
     pub(crate) fn remember(&self, key: Key, strategy: Strategy) {
-        self.lock().insert(key, (strategy, From::Measured));
+        self.lock().insert(key, (strategy, Origin::Measured));
     }
 
     /// Remembers what the lines of a file say of this GPU, the later ones before the earlier ones; what was measured by this
@@ -83,8 +83,8 @@ impl Tuned {
         let mut answers = self.lock();
         for (key, strategy) in lines(text).filter_map(|line| parse(gpu, line)) {
             let known = answers.get(&key);
-            if !known.is_some_and(|&(_, from)| from == From::Measured) {
-                answers.insert(key, (strategy, From::File));
+            if !known.is_some_and(|&(_, from)| from == Origin::Measured) {
+                answers.insert(key, (strategy, Origin::File));
             }
         }
     }
@@ -172,10 +172,10 @@ mod tests {
         let tuned = Tuned::default();
         let [step, solo] = [Strategy::Step, Strategy::Solo].map(|strategy| line(GPU, &key("a"), strategy));
         tuned.read(GPU, format!("{step}\r\nrubbish\n\u{fffd}\n{solo}").as_bytes());
-        assert_eq!(tuned.of(|| key("a")), Some((Strategy::Solo, From::File)));
+        assert_eq!(tuned.of(|| key("a")), Some((Strategy::Solo, Origin::File)));
         tuned.remember(key("a"), Strategy::Team);
         tuned.read(GPU, step.as_bytes());
-        assert_eq!(tuned.of(|| key("a")), Some((Strategy::Team, From::Measured)));
+        assert_eq!(tuned.of(|| key("a")), Some((Strategy::Team, Origin::Measured)));
         assert_eq!((tuned.count(), tuned.of(|| key("b"))), (1, None));
     }
 }
