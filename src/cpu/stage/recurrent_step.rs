@@ -26,10 +26,8 @@ pub(super) struct Step<'a> {
     pub(super) weights: &'a Weights,
     pub(super) panels: Range<usize>,
     /// Whether the last panel is the first to run: what the caches still hold of the step before is used first. Always in the
-    /// same order, 2 MiB of weights would find nothing in a second cache of 1 MiB that drops what is oldest: a step of one row
-    /// took 18.8 µs instead of 13.8. The rest comes from the third cache at what it gives a core, 120 GB/s. Tried on Zen 5
-    /// without gain: fetching 1 to 32 KiB ahead by hand, with every hint; keeping some panels in the second cache (the hint
-    /// for passing data does not spare it); large pages; two panels side by side; all gates together at the end.
+    /// same order, weights that are larger than a cache that drops what is oldest would find nothing in it
+    /// (`docs/benchmarks.md`).
     pub(super) backwards: bool,
     /// The rows of the step.
     pub(super) rows: usize,

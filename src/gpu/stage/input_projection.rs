@@ -49,10 +49,7 @@ impl Tile {
     /// The lowest tile that holds all rows, else the highest: a tile loads a weight once for all of its rows, but those
     /// past the end cost as much as the others.
     ///
-    /// Measured on llvmpipe (Mesa 25.0), the only adapter so far, as time of the eight-row tile over time of the others.
-    /// 64 inputs to 512 columns: one row 1.8, two rows 1.6, three and four rows 1.3; 256 inputs to 2048 columns: 2.4, 1.9
-    /// and 1.2. From five rows on lower tiles lose (five rows as two times four: 0.8; 1000 rows and more: 0.7 to 0.8 by
-    /// fours, 0.3 by ones). Inputs and columns did not change the order: not for heads of 1 to 64 columns either.
+    /// `docs/benchmarks.md` has what was measured.
     pub(crate) const fn of(rows: usize) -> Self {
         match rows {
             0 | 1 => Self::OneRow,

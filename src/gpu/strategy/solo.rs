@@ -45,33 +45,8 @@ const WORKGROUPS: usize = 64;
 
 /// For each direction, the products of a step (units² · positions) up to which `solo` is the faster on a software adapter.
 ///
-/// Measured on llvmpipe (Mesa 25.0.7, 256 bits, 2 threads), one direction, time of `step` over that of `solo`, the least of
-/// four or five rounds each, with other work on the machine; `step` is faster below 1:
-///
-/// | units |   1 |   2 |   4 |   8 |  16 |  32 | 128 | 512 positions |
-/// |------:|----:|----:|----:|----:|----:|----:|----:|--------------:|
-/// |     8 |  31 |  22 |  15 |  11 | 5.5 | 3.5 | 1.5 |           1.2 |
-/// |    16 |  26 |  14 | 6.5 | 4.1 | 2.7 | 1.6 | 1.0 |           0.7 |
-/// |    32 |  16 |  10 | 5.9 | 1.9 | 1.3 | 1.2 | 0.8 |           0.6 |
-/// |    64 |  11 | 5.1 | 2.3 | 1.3 | 0.8 | 0.6 | 0.7 |           0.5 |
-/// |    96 | 1.4 | 1.8 | 1.4 | 1.0 | 0.6 | 0.7 | 0.7 |           0.6 |
-/// |   128 | 1.3 | 1.7 | 0.9 | 0.7 | 0.8 | 0.8 | 0.6 |           1.0 |
-/// |   192 | 1.2 | 1.0 | 0.7 | 0.8 | 0.7 | 0.8 | 0.9 |           0.9 |
-/// |   256 | 0.7 | 1.0 | 0.6 | 0.7 | 0.6 | 0.5 | 0.8 |           0.9 |
-///
-/// and of both directions in the same dispatches:
-///
-/// | units |   1 |   2 |   4 |   8 |  16 |  32 positions |
-/// |------:|----:|----:|----:|----:|----:|-------------:|
-/// |    32 |  12 |  10 | 4.2 | 2.7 | 2.5 |          1.7 |
-/// |    64 | 5.5 | 4.4 | 2.6 | 2.1 | 1.5 |          1.2 |
-/// |    96 | 3.4 | 2.9 | 1.9 | 1.0 | 0.9 |          0.9 |
-/// |   128 | 1.1 | 2.4 | 1.2 | 1.1 | 0.9 |          0.7 |
-/// |   192 | 0.7 | 0.8 | 0.7 | 0.6 | 0.7 |          0.7 |
-///
-/// A dispatch costs about 15 microseconds there, and `step` has both threads where `solo` has one for each workgroup. What
-/// the two cost is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192². Two directions are two
-/// workgroups more to share the threads, so each may be as large (too large for 192 units).
+/// What step and solo cost there is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192²; the table stands
+/// in `docs/benchmarks.md`. Two directions are two workgroups more to share the threads, so each may be as large.
 const SOLO_PRODUCTS: usize = 192 * 192;
 
 /// The workgroup for so many units: as few parts as there can be. A software adapter keeps the weights in memory either
