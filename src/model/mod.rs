@@ -103,8 +103,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] if there is no weight with this path, [`Error::Size`] for another shape,
-    /// [`Error::NotFinite`] for NaN or infinity; then nothing is changed.
+    /// [`Error::Value`](crate::Error::Value) if there is no weight with this path, [`Error::Size`](crate::Error::Size) for another shape,
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity; then nothing is changed.
     ///
     /// ```
     /// # use cellstate::{Dense, Device, Model, Sequences};
@@ -178,8 +178,8 @@ impl ModelBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Chain`] and [`Error::Features`] where two neighbours do not fit, [`Error::Value`] where a size or option
-    /// makes no sense, [`Error::Unsupported`] for an option that is not done; each names the layer.
+    /// [`Error::Chain`](crate::Error::Chain) and [`Error::Features`](crate::Error::Features) where two neighbours do not fit, [`Error::Value`](crate::Error::Value) where a size or option
+    /// makes no sense, [`Error::Unsupported`](crate::Error::Unsupported) for an option that is not done; each names the layer.
     ///
     /// ```
     /// # use cellstate::{Error, Lstm, Model};

@@ -29,9 +29,9 @@ pub struct LstmWeights {
     pub recurrent_kernel: Array2<f32>,
     /// Added to the gates, (4·units); absent with `use_bias(false)`.
     pub bias: Option<Array1<f32>>,
-    /// From the cell state to the gates i f o, (3, units); for [`Lstm::peepholes`].
+    /// From the cell state to the gates i f o, (3, units); for [`Lstm::peepholes`](crate::Lstm::peepholes).
     pub peepholes: Option<Array2<f32>>,
-    /// From the units to the hidden state, (units, projection); for [`Lstm::projection`].
+    /// From the units to the hidden state, (units, projection); for [`Lstm::projection`](crate::Lstm::projection).
     pub projection: Option<Array2<f32>>,
 }
 
