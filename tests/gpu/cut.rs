@@ -210,7 +210,8 @@ fn cut_weights_give_the_same_results() {
     }
 }
 
-/// A recurrent kernel of 2,900 units is larger than the 128 MiB that every adapter binds at once.
+/// A recurrent kernel of 2,900 units is larger than the 128 MiB that every adapter binds at once. (A sum of 2,900 equal terms, one
+/// after the other, is off by 8e-7; docs/design.md says why it stays so.)
 #[test]
 fn units_beyond_a_binding() {
     let lstm = Lstm::new(3, 2900)
@@ -223,7 +224,7 @@ fn units_beyond_a_binding() {
         let last = lstm.on(&device).unwrap().run(&ones).unwrap().last();
         let far = last
             .iter()
-            .find(|value| value.is_nan() || (*value - 0.019_561_58).abs() >= 2e-7);
+            .find(|value| value.is_nan() || (*value - 0.019_561_58).abs() >= 1.5e-6);
         assert_eq!(far, None, "{}", device.name());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use cellstate::{Device, Embedding, Lstm, Model, Sequences};
+use cellstate::{Device, Embedding, Gru, Lstm, Model, Sequences};
 
 use super::adapters::{adapters, floor, open};
 use super::support::{judge::assert_same_bits, random::Random};
@@ -71,14 +71,21 @@ fn weights_that_do_not_fit_are_an_error_and_the_device_goes_on() {
         let input = Random::new(1).array3((2, 6, 3), 1.0);
         let first = fits.run(&Sequences::from(&input)).unwrap();
         let models = [
-            ("kernel", Model::builder().add(Lstm::new(300, 5)).build().unwrap()),
+            // kernels are cut into fours of rows, but for a cell that is run by whole rows
             (
-                "recurrent_kernel",
-                Model::builder().add(Lstm::new(3, 50)).build().unwrap(),
+                "four rows of the kernel",
+                Model::builder().add(Lstm::new(3, 65)).build().unwrap(),
             ),
             (
-                "kernel of the Dense layer",
-                Model::builder().add(cellstate::Dense::new(60, 60)).build().unwrap(),
+                "recurrent_kernel",
+                Model::builder()
+                    .add(Gru::new(3, 50).reset_after(false))
+                    .build()
+                    .unwrap(),
+            ),
+            (
+                "four rows of the kernel of the Dense layer",
+                Model::builder().add(cellstate::Dense::new(60, 300)).build().unwrap(),
             ),
             (
                 "row of the embeddings",
