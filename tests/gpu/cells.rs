@@ -123,9 +123,13 @@ fn by(layers: &[LayerSpec], device: &Device, settings: &Settings, obstacle: Opti
 fn every_cell_by_every_strategy_is_the_reference() {
     for device in gpus() {
         let mut wrong = Vec::new();
-        for (units, features) in UNITS_AND_FEATURES {
+        for (size, (units, features)) in UNITS_AND_FEATURES.into_iter().enumerate() {
             let mut random = Random::new((units * 1000 + features) as u64);
-            for (name, cell, obstacle) in cells(&mut random, features, units) {
+            for (number, (name, cell, obstacle)) in cells(&mut random, features, units).into_iter().enumerate() {
+                // compiling is what takes long: every cell at two sizes, and each of the other sizes with every third cell
+                if ![3, 65].contains(&units) && (number + size) % 3 != 0 {
+                    continue;
+                }
                 let layers = recurrent(&cell);
                 let cases = SIZES.map(|size| Case::new(&layers, size, &mut random));
                 let (mut ran, mut closeness) = (Vec::new(), Closeness::default());
