@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 use crate::memory::STEPS;
 use crate::schedule::check_steps;
 
+/// Which steps count, as a mask of (batch, time_steps).
+pub(super) fn masked(size: (usize, usize), counts: Vec<bool>) -> Result<Array2<bool>> {
+    Array2::from_shape_vec(size, counts).map_err(|_| Error::defect("the mask that a layer makes"))
+}
+
 impl Builder<'_> {
     /// Masks the steps whose values all equal `mask_value`, and sets them to zero, as Keras's Masking does. The values are those of
     /// the input or of an embedding: behind a layer that computes a section of its own begins, where they are an input.
@@ -22,7 +27,7 @@ impl Builder<'_> {
                 inside.then(|| equals(values.slice(s![sequence, time_step, ..])))
             }
             (Source::Table(table), _) => {
-                let table = self.parts.tables.get(table)?;
+                let table = self.plan.tables.get(table)?;
                 ((row as usize) < table.nrows()).then(|| equals(table.row(row as usize)))
             }
             _ => None,
@@ -34,7 +39,7 @@ impl Builder<'_> {
                 *entry = NONE;
             }
         }
-        view.mask = Array2::from_shape_vec((self.batch, self.time_steps), counts).ok();
+        view.mask = Some(masked((self.batch, self.time_steps), counts)?);
         view.mask_number = position + 1;
         Ok(view)
     }
