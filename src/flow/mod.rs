@@ -48,7 +48,7 @@ pub(crate) struct Gather {
 /// One stage. It makes one row for each entry of its lists.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
-    /// An LSTM: `input` has one entry for each row of the schedule.
+    /// A cell: `input` has one entry for each row of the schedule.
     Recurrent {
         cell: usize,
         schedule: Arc<Schedule>,

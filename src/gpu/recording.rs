@@ -85,7 +85,7 @@ impl GpuModel {
         })
     }
 
-    /// What a run gives, once it has run; `None` if workgroups have waited in vain. Without a submission to wait for, the caller
+    /// What a run gives, once it has run; `None` if workgroups gave up waiting for each other. Without a submission to wait for, the caller
     /// has seen to it that it has run.
     pub(crate) async fn collect(
         &self,
@@ -112,7 +112,7 @@ impl GpuModel {
             (false, _) => Vec::new(),
             (true, Some(states)) => states.to_vec(),
             (true, None) => {
-                let cells = self.parts.cells.iter();
+                let cells = self.plan.cells.iter();
                 let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
                 zeros.collect::<Result<_>>()?
             }

@@ -34,11 +34,11 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
-    pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
-        let together = together(parts, |cells| fit_together(gpu, cells));
+    pub(crate) fn make(gpu: &Gpu, plan: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
+        let together = together(plan, |cells| fit_together(gpu, cells));
         let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
         for cells in &together {
-            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
+            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| plan.cells.get(cell)).collect();
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
@@ -52,7 +52,7 @@ impl Prepared {
             ));
             earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, form, cell, first_k))));
         }
-        let denses = parts.denses.iter();
+        let denses = plan.denses.iter();
         let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
         Ok(Self {
             projections,
@@ -60,8 +60,8 @@ impl Prepared {
             recurrences,
             earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
-            tables: tables(gpu, parts)?,
-            table_rows: parts.tables.iter().map(|table| table.nrows()).collect(),
+            tables: tables(gpu, plan)?,
+            table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
         })
     }
 
@@ -85,9 +85,9 @@ impl Prepared {
 }
 
 /// The embeddings, row by row.
-fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
-    let mut tables = Vec::with_capacity(parts.tables.len());
-    for table in &parts.tables {
+fn tables(gpu: &Gpu, plan: &Plan) -> Result<Vec<Rows>> {
+    let mut tables = Vec::with_capacity(plan.tables.len());
+    for table in &plan.tables {
         let (rows, width) = table.dim();
         let size = RowsSize::new(width, padded(width), rows, gpu.largest_binding());
         check_weight(gpu, "row of the embeddings", size.row_bytes())?;
