@@ -177,7 +177,8 @@ impl Output {
     }
 
     /// How many rows the recurrent layers ran: for each cell and direction the valid steps of all sequences. Padding is
-    /// not among them. The CPU path counts them as it runs, the GPU path as it records the dispatches.
+    /// not among them. The CPU path counts them as it runs, the GPU path by the dispatches that it submits:
+    /// by the steps and sequences that the parameters of each let the shader run.
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};

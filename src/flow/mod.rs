@@ -145,7 +145,7 @@ pub(crate) struct Ran {
     pub(crate) outputs: Vec<ArrayD<f32>>,
     /// The final state of every cell.
     pub(crate) states: Vec<State>,
-    /// The rows that the recurrent stages have run: counted while they ran on the CPU, as they were recorded on a GPU.
+    /// The rows that the recurrent stages have run: counted while they ran on the CPU, by the dispatches on a GPU.
     pub(crate) rows_run: usize,
     pub(crate) timing: Option<Timing>,
 }

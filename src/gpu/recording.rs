@@ -120,7 +120,7 @@ impl GpuModel {
         let mut ran = Ran {
             outputs: Vec::with_capacity(batch.flow.outputs.len()),
             states,
-            rows_run: recording.commands.rows_run,
+            rows_run: recording.commands.rows_run(),
             timing: recording.staging.map(|recording| Timing {
                 recording,
                 // some drivers offer time stamps and leave them at zero
@@ -150,3 +150,7 @@ impl Recording {
         self.workspace
     }
 }
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -290,7 +290,6 @@ impl Stage for RecurrenceStage {
                         }
                     }
                 }
-                commands.rows_run += directions.len() * chunk.rows().len();
             }
         }
         if run.wants_states {

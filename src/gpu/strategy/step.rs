@@ -120,6 +120,11 @@ impl RecurrentStep {
             first_k: cells.first_k,
         }
     }
+
+    /// The rows that a dispatch with these parameters runs.
+    fn rows_run(&self, params: &Params) -> usize {
+        self.directions * params.positions as usize
+    }
 }
 
 impl Ready for RecurrentStep {
@@ -164,11 +169,12 @@ impl Ready for RecurrentStep {
                     let fits = HEIGHTS.into_iter().zip(pipelines).find(|&(height, _)| height <= active);
                     if let Some((height, pipeline)) = fits {
                         let workgroups = Workgroups::Across(across as u32, active.div_ceil(height) as u64);
-                        commands.dispatch(pipeline, &group.group, params, workgroups);
+                        commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
                     }
                 }
                 Variant::Rowwise(pipeline) => {
-                    commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(active as u64));
+                    let workgroups = Workgroups::Flat(active as u64);
+                    commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
                 }
             }
         }
