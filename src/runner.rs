@@ -29,7 +29,8 @@ use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
-use crate::state::States;
+use crate::state::State;
+use crate::states::States;
 use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -274,7 +275,7 @@ impl Runner {
         match self.sections.as_slice() {
             [section] => section.run(input, mask, states.map(|states| &mut **states)).await,
             sections => {
-                let mut finals = states.as_deref().map(|states| states.to_vec());
+                let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
                 let output = run_sections(sections, input, mask, finals.as_deref_mut()).await?;
                 if let Some((states, finals)) = states.zip(finals) {
                     *states = States::new(finals);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayView2};
 
-use super::masking::masked;
 use super::{Flow, Gather, Input, NONE, Placed, Source, Stage};
 use crate::error::{Error, Result};
 use crate::memory::STEPS;
@@ -247,4 +246,9 @@ impl Builder<'_> {
     pub(super) fn width_of(&self, cell: usize) -> usize {
         self.plan.cells.get(cell).map_or(0, |cell| cell.output())
     }
+}
+
+/// Which steps count, as a mask of (batch, time_steps).
+pub(super) fn masked(size: (usize, usize), counts: Vec<bool>) -> Result<Array2<bool>> {
+    Array2::from_shape_vec(size, counts).map_err(|_| Error::defect("the mask that a layer makes"))
 }

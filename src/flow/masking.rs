@@ -1,17 +1,12 @@
 //! The layers of a flow that compute nothing: masks that are read off values, and values that are repeated.
 
-use ndarray::{Array2, ArrayView1, s};
+use ndarray::{ArrayView1, s};
 
-use super::build::{Builder, View};
+use super::build::{Builder, View, masked};
 use super::{Gather, Input, NONE, Source};
 use crate::error::{Error, Result};
 use crate::memory::STEPS;
 use crate::schedule::check_steps;
-
-/// Which steps count, as a mask of (batch, time_steps).
-pub(super) fn masked(size: (usize, usize), counts: Vec<bool>) -> Result<Array2<bool>> {
-    Array2::from_shape_vec(size, counts).map_err(|_| Error::defect("the mask that a layer makes"))
-}
 
 impl Builder<'_> {
     /// Masks the steps whose values all equal `mask_value`, and sets them to zero, as Keras's Masking does. The values are those of

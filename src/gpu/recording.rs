@@ -110,7 +110,7 @@ impl GpuModel {
         let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, bytemuck::cast_slice(&stamps)));
         let states = match (batch.wants_states, batch.states) {
             (false, _) => Vec::new(),
-            (true, Some(states)) => states.to_vec(),
+            (true, Some(states)) => State::all_copied(states)?,
             (true, None) => {
                 let cells = self.plan.cells.iter();
                 let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));

@@ -19,7 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["error", "half_precision"],
     &["memory", "parameters", "activation", "recent"],
     &["sequences", "state", "settings", "cell"],
-    &["schedule", "output", "tuning"],
+    &["schedule", "states", "output", "tuning"],
     &["layer"],
     &["model"],
     &["flow"],

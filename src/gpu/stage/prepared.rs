@@ -13,6 +13,7 @@ use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
+use crate::memory::WEIGHTS;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
 
@@ -93,7 +94,7 @@ fn tables(gpu: &Gpu, plan: &Plan) -> Result<Vec<Rows>> {
         check_weight(gpu, "row of the embeddings", size.row_bytes())?;
         let made = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
         for (buffer, held) in made.buffers.iter().zip(size.held(rows)) {
-            let mut packed = vec![0.0_f32; held.len() * size.stride];
+            let mut packed = WEIGHTS.zeros::<f32>(held.len() * size.stride)?;
             for (packed, row) in packed
                 .chunks_exact_mut(size.stride)
                 .zip(table.outer_iter().skip(held.start))
