@@ -2,6 +2,7 @@
 //! GPU is called in one file each, so that the counts kept there are true.
 
 mod documented;
+mod functions;
 mod map;
 mod rings;
 mod tokens;
