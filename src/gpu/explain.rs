@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::gpu::model::GpuModel;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::strategy::choice::{Asked, choose};
+use crate::gpu::strategy::entry::Work;
 use crate::gpu::strategy::recurrence::{Recurrence, difference};
 use crate::gpu::strategy::tuned::Tuned;
 use crate::model::plan::Operation;
@@ -80,8 +81,12 @@ impl GpuModel {
         let mut strategies = Vec::new();
         let pieces = sizes.stages.iter().filter_map(|stage| stage.pieces());
         for (named, pieces) in self.named().into_iter().zip(pieces) {
-            let size = (pieces.positions(), pieces.steps);
-            let choice = choose(&self.gpu, named.recurrence, self.asked, size);
+            let work = Work {
+                positions: pieces.positions(),
+                steps: pieces.steps,
+                rows: pieces.positions().saturating_mul(pieces.steps),
+            };
+            let choice = choose(&self.gpu, named.recurrence, self.asked, work);
             strategies.push(choice.strategy);
             lines.push(format!(
                 "{}: strategy {}, for {}",
