@@ -35,6 +35,7 @@ fn host_fields(name: &str) -> Vec<String> {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Residency" => format!("{:?}", residency::Params::default()),
+        "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
