@@ -15,7 +15,7 @@ use crate::gpu::shader::{Pipeline, Shader};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready};
 use crate::gpu::strategy::list;
-use crate::gpu::weights::Form;
+use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
@@ -117,6 +117,8 @@ fn counted(gpu: &Gpu, model: &Model, settings: &Settings, mistake: Mistake) -> O
         directions: 2,
         form: Form::Full,
         first_k: 0,
+        kernel_width: class_of(&model.plan().cells[0].cell),
+        numbers: None,
     };
     let ready = (entry.prepare)(gpu, &cells).unwrap();
     let recurrence = Arc::get_mut(&mut made.weights.recurrences[0]).unwrap();
