@@ -22,6 +22,7 @@ use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::output::Output;
 use crate::recent::ForSize;
 use crate::settings::{Settings, Strategy};
 use crate::state::State;
@@ -163,7 +164,12 @@ fn several_recordings_in_one_encoder_do_not_disturb_each_other() {
                 }
                 let submission = gpu.queue().submit([encoder.finish()]);
                 for (number, (play, recording)) in plays.iter().zip(&recordings).enumerate() {
-                    let ran = made.collect(recording, play.batch(), Some(submission.clone()));
+                    let ran = made.collect(
+                        recording,
+                        play.batch(),
+                        Some(submission.clone()),
+                        &mut Output::default(),
+                    );
                     let ran = pollster::block_on(ran).unwrap().unwrap();
                     let name = format!("{}, {strategy}, round {round}, recording {number}", gpu.name());
                     play.check(&model, &ran, &name);
@@ -202,7 +208,12 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
                     .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 recording.encode(&mut encoder);
                 let submission = gpu.queue().submit([encoder.finish()]);
-                let ran = pollster::block_on(made.collect(&recording, play.batch(), Some(submission)));
+                let ran = pollster::block_on(made.collect(
+                    &recording,
+                    play.batch(),
+                    Some(submission),
+                    &mut Output::default(),
+                ));
                 let ran = ran.unwrap().unwrap();
                 workspace = recording.into_workspace();
                 if play.values.iter().all(|value| value.is_finite()) {
