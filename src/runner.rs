@@ -37,7 +37,7 @@ use section::{Section, run_sections};
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
 /// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
 /// batch that is smaller in both takes those of a larger one. On the CPU it is the same with all memory: the second run of a
-/// batch allocates what it hands out and little else, unless the model has a `Masking` layer, or softmax in the gates of an
+/// batch allocates what it hands out ([`Runner::run_into`] not even that) and little else, unless the model has a `Masking` layer, or softmax in the gates of an
 /// LSTM. There the buffers of a size are also given up after sixteen runs in a row that need less than a quarter of them.
 ///
 /// What the last four runs have worked out about their masks and tokens is kept too, at most 16 MiB for each (17 bytes a time
