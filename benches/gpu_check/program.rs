@@ -86,7 +86,7 @@ fn shape(text: &str) -> Outcome<Shape> {
 }
 
 /// Seconds since 1970, as the clocks beside it have them.
-fn now() -> f64 {
+pub(crate) fn now() -> f64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0.0, |since| since.as_secs_f64())
 }

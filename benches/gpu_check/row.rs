@@ -202,6 +202,7 @@ impl Shaped {
         if let Some(busy) = &self.busy {
             busy.keep(self.timings.warm)?;
         }
+        let began = crate::now();
         let gpu = times(limit, || {
             // between two runs the host copies, and the GPU would fall asleep
             if let Some(busy) = &self.busy {
@@ -219,6 +220,7 @@ impl Shaped {
             untimed.run()?;
             Ok(Some(call.elapsed()))
         })?;
+        said["timed"] = json!([began, crate::now()]);
         said["gpu_ms"] = summary(gpu);
         said["host_ms"] = summary(host);
         said["recording_ms"] = summary(recording);
