@@ -87,7 +87,7 @@ def run():
         expect("no file is left half written", sorted(os.listdir(root / "out")), ["log.txt", "results.json", "results.md"])
         found, code, markdown = whole(root, {"golden": OK, "gpu": OK}, only="tests")
         expect("exit code of a good run", (code, report.verdict(found)), (0, (True, "2 of 2 test runs passed")))
-        found, code, _ = whole(root, {"golden": OK, "gpu": HANGS}, only="tests", budget=8, limit=100)
+        found, code, _ = whole(root, {"golden": OK, "gpu": HANGS}, only="tests", budget=9.5, limit=100)
         expect("exit code where the time is up", code, 1)
         expect("what was not reached", [check["name"] for check in found["tests"] if check.get("not_reached")], ["gpu"])
     expect("names without commas", plan.unique("one (a, b) (V)", ["one (a, b) (V)", "two (b) (V)"]), "one (a")
