@@ -94,7 +94,7 @@ fn main(
             let cell_index = (cell_start + row) * stride + unit;
             let hidden_before = tile[before + row * STATE + unit];
             let hidden_index = (current_row + row) * stride + unit;
-            tile[after + row * STATE + unit] = finish(lanes, direction, units, unit, hidden_before, cell_index, hidden_index);
+            tile[after + row * STATE + unit] = finish(lanes, direction, unit, hidden_before, cell_index, hidden_index);
         }
         workgroupBarrier();
         let swapped = before;

@@ -30,7 +30,7 @@ fn main(
         return;
     }
     let count = min(ROWS, params.positions - first);
-    let kernel = direction * kernel_rows(units) * units + unit;
+    let kernel = kernel_begin(direction, 0u) + unit;
     let hidden_start = direction * params.hidden_pitch;
     let projected_start = direction * params.projected_pitch + params.projected_row;
     let cell_start = direction * params.cell_pitch;
@@ -43,7 +43,7 @@ fn main(
         sums[row] = projected[(projected_start + position) * projected_stride(units, stride) + unit];
     }
     for (var k = params.first_k; k < units; k++) {
-        let weight = unpacked(recurrent_kernel[(k - params.first_k) * units + kernel]);
+        let weight = unpacked(recurrent_kernel[(k - params.first_k) * params.kernel_width + kernel]);
         for (var row = 0u; row < ROWS; row++) {
             sums[row] += hidden[before[row] + k] * weight;
         }
@@ -52,6 +52,6 @@ fn main(
         let position = first + row;
         let cell_index = (cell_start + position) * params.cell_stride + unit;
         let hidden_index = (hidden_start + params.current_row + position) * stride + unit;
-        finish(sums[row], direction, units, unit, hidden[before[row] + unit], cell_index, hidden_index);
+        finish(sums[row], direction, unit, hidden[before[row] + unit], cell_index, hidden_index);
     }
 }

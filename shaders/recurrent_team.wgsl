@@ -110,7 +110,7 @@ fn main(
             let cell_index = (direction * params.cell_pitch + first + row) * stride + unit;
             let hidden_before = tile[before + row * STATE + unit];
             let hidden_index = (current_row + row) * stride + unit;
-            let state = finish(lanes, direction, units, unit, hidden_before, cell_index, hidden_index);
+            let state = finish(lanes, direction, unit, hidden_before, cell_index, hidden_index);
             tile[after + row * STATE + unit] = state;
             let word = ~bitcast<u32>(state); // zero for one NaN, which goes as another
             atomicStore(&exchange[words + row * units + unit], select(word, ~0x7fc00000u, word == 0u));

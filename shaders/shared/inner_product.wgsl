@@ -14,7 +14,7 @@ fn keep(weights: ptr<function, array<Lanes, WEIGHTS>>, direction: u32, part: u32
         let row = part * WEIGHTS + k;
         (*weights)[k] = Lanes();
         if (is_own && row < units) {
-            (*weights)[k] = unpacked(recurrent_kernel[(direction * kernel_rows(units) + row) * units + unit]);
+            (*weights)[k] = unpacked(recurrent_kernel[kernel_begin(direction, row) + unit]);
         }
     }
 }

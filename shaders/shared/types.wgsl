@@ -46,6 +46,7 @@ struct Step {
     projected_pitch: u32,  // of `projected`,
     cell_pitch: u32,       // and of `cell_state`
     first_k: u32,          // the row of the recurrent kernel with which this part of it begins
+    kernel_width: u32,     // columns of the recurrent kernel, in units
 }
 
 struct Launch {
@@ -65,6 +66,12 @@ struct Launch {
     first_team: u32,       // and the first of them; team t has direction t % directions and tile t / directions
     directions: u32,
     most_polls: u32,       // how often an invocation asks for what is not there yet, in one step
+    kernel_width: u32,     // columns of the recurrent kernel, in units
+}
+
+struct Measure {
+    count: u32, // passes of the loop
+    mask: u32,  // the number of the last vec4 of `words`; one less than a power of two
 }
 
 struct Residency {

@@ -80,27 +80,46 @@ pub(crate) fn by_lane(cell: &Cell, vector: usize, value: impl Fn(usize, usize) -
     std::array::from_fn(|part| value((vector * 4 + part) % lanes, (vector * 4 + part) / lanes))
 }
 
-/// How many values [`recurrent_weights`] are.
-pub(crate) fn recurrent_values(cell: &Cell, first_k: usize) -> usize {
-    let rows = cell.output - first_k.min(cell.output) + usize::from(cell.has_unit_parameters());
-    let projection = if cell.has_projection() { padded(cell.output) } else { 0 };
-    cell.units * (rows * cell.lanes().len() + projection)
+/// The units of a size class: texts are made for so many, and the recurrent kernel has so many rows and columns. What is past the units of the
+/// cell is zero, so that no text has to ask where they end. A cell with an obstacle has no such texts.
+pub(crate) fn class_of(cell: &Cell) -> usize {
+    let step = match cell.units {
+        0..=16 => 4,
+        17..=128 => 16,
+        129..=512 => 32,
+        _ => 64,
+    };
+    match cell.obstacle() {
+        None => cell.units.next_multiple_of(step),
+        Some(_) => cell.units,
+    }
 }
 
-/// The weights by which a cell multiplies its state, `[k][unit]` by lane, from row `first_k` on. Behind them, where the cell has such: the weights
-/// of its units, one more row; and the projection, `[unit][column]` with columns up to a multiple of four.
-pub(crate) fn recurrent_weights(planned: &PlannedCell, first_k: usize) -> Vec<f32> {
+/// How many values [`recurrent_weights`] are.
+pub(crate) fn recurrent_values(cell: &Cell, first_k: usize, width: usize) -> usize {
+    let rows = (cell.output + width - cell.units).saturating_sub(first_k) + usize::from(cell.has_unit_parameters());
+    let projection = if cell.has_projection() { padded(cell.output) } else { 0 };
+    width * (rows * cell.lanes().len() + projection)
+}
+
+/// The weights by which a cell multiplies its state, `[k][unit]` by lane, from row `first_k` on, with zeros up to `width` units in both directions.
+/// Behind them, where the cell has such: the weights of its units, one more row; and the projection, `[unit][column]` with columns up to a multiple of four.
+pub(crate) fn recurrent_weights(planned: &PlannedCell, first_k: usize, width: usize) -> Vec<f32> {
     let PlannedCell { cell, weights } = planned;
     let lanes = cell.lanes().len();
-    let mut packed = Vec::with_capacity(recurrent_values(cell, first_k));
+    let mut packed = Vec::with_capacity(recurrent_values(cell, first_k, width));
+    let past = (width - cell.units) * lanes;
     for k in first_k..cell.output {
         for unit in 0..cell.units {
             packed.extend((0..lanes).map(|lane| cell.recurrent_lane(weights, k, lane, unit)));
         }
+        packed.resize(packed.len() + past, 0.0);
     }
+    packed.resize(packed.len() + (width - cell.units) * width * lanes, 0.0);
     if cell.has_unit_parameters() {
         let parameters = (0..cell.units).map(|unit| cell.unit_parameters(weights, unit));
         packed.extend(parameters.flat_map(|parameters| parameters.into_iter().take(lanes)));
+        packed.resize(packed.len() + past, 0.0);
     }
     if let Some(projection) = &weights.projection {
         for row in projection.outer_iter() {

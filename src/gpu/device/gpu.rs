@@ -45,7 +45,7 @@ struct Inner {
 }
 
 /// The most bytes that the parameters of a shader have.
-pub(crate) const MOST_PARAMS: u32 = 64;
+pub(crate) const MOST_PARAMS: u32 = 80;
 
 /// What went wrong outside of any call of ours.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! Shaders: source, bindings and constants, and the pipelines made from them.
 
 pub(crate) mod cell;
+mod template;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,14 +85,20 @@ impl Shader {
         }
         let own = self.constants.iter().copied().zip(variant.constants.iter().copied());
         let of_cell = cell.iter().flat_map(|cell| cell.constants.iter().copied());
-        for (name, value) in own.chain(of_cell) {
+        let constants: Vec<(&str, u32)> = own.chain(of_cell).collect();
+        for &(name, value) in &constants {
             let declared = declaration(name);
             if let Some((before, after)) = text.split_once(&declared) {
                 let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
                 text = format!("{before}{declared}{value}{after}");
             }
         }
-        text
+        template::expand(&text, &|name| {
+            constants
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|&(_, value)| value)
+        })
     }
 }
 

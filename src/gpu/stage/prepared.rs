@@ -10,6 +10,7 @@ use crate::gpu::rows::{Rows, RowsSize, padded};
 use crate::gpu::stage::earlier_rows;
 use crate::gpu::stage::input_projection::{self, Projection, Weights};
 use crate::gpu::strategy::entry::Entry;
+use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
@@ -27,6 +28,8 @@ pub(crate) struct Prepared {
     /// For each of them the rows of its recurrent kernel that are multiplied before each step, if there are such.
     earlier_rows: Vec<Option<Arc<Projection>>>,
     pub(crate) denses: Vec<Arc<Projection>>,
+    /// What the GPU costs; `None` for a software adapter.
+    pub(crate) numbers: Option<Numbers>,
     /// The embeddings, and how many rows each has.
     pub(crate) tables: Vec<Rows>,
     pub(crate) table_rows: Vec<usize>,
@@ -35,6 +38,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
     pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
+        let numbers = Numbers::of(gpu)?;
         let together = together(parts, |cells| fit_together(gpu, cells));
         let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
         for cells in &together {
@@ -45,8 +49,9 @@ impl Prepared {
                 projections.push(Arc::new(cell_projection(gpu, form, cell)?));
             }
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
-            let first_k = first_row(gpu, form, cell)?;
-            let recurrence = Recurrence::make(gpu, (form, first_k), &cells, wanted);
+            let width = width_of(gpu, form, &cells);
+            let first_k = first_row(gpu, form, cell, width)?;
+            let recurrence = Recurrence::make(gpu, (form, first_k, width), &cells, (wanted, numbers));
             recurrences.push(Arc::new(
                 recurrence.ok_or_else(|| Error::defect("the flow of the model"))?,
             ));
@@ -55,6 +60,7 @@ impl Prepared {
         let denses = parts.denses.iter();
         let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
         Ok(Self {
+            numbers,
             projections,
             together,
             recurrences,
@@ -109,13 +115,32 @@ fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
 
 /// Whether the recurrent weights of several cells find room in one binding.
 fn fit_together(gpu: &Gpu, cells: &[&PlannedCell]) -> bool {
-    let values = cells.iter().map(|planned| recurrent_values(&planned.cell, 0));
+    let values = cells
+        .iter()
+        .map(|planned| recurrent_values(&planned.cell, 0, planned.cell.units));
     Form::Full.bytes(values.sum()) <= gpu.largest_binding()
 }
 
+/// The columns of the recurrent kernels of cells that share a buffer: those of their size class if they then find room, else no more than
+/// the units.
+fn width_of(gpu: &Gpu, form: Form, cells: &[&PlannedCell]) -> usize {
+    let width = cells
+        .iter()
+        .map(|planned| weights::class_of(&planned.cell))
+        .max()
+        .unwrap_or(0);
+    let values = cells.iter().map(|planned| recurrent_values(&planned.cell, 0, width));
+    let units = cells.iter().map(|planned| planned.cell.units).max().unwrap_or(0);
+    if form.bytes(values.sum()) <= gpu.largest_binding() {
+        width
+    } else {
+        units
+    }
+}
+
 /// The row with which the part of the recurrent kernel begins that fits a binding.
-fn first_row(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<usize> {
-    let values = recurrent_values(&planned.cell, 0);
+fn first_row(gpu: &Gpu, form: Form, planned: &PlannedCell, width: usize) -> Result<usize> {
+    let values = recurrent_values(&planned.cell, 0, width);
     if form.bytes(values) <= gpu.largest_binding() {
         return Ok(0);
     }

@@ -18,6 +18,7 @@ use crate::gpu::stage::lists::index_bytes;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::projected_input::{ProjectedInput, ProjectedTo};
 use crate::gpu::strategy::choice::choose;
+use crate::gpu::strategy::entry::Work;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::weights::projected_width;
 use crate::schedule::Schedule;
@@ -259,8 +260,12 @@ impl Stage for RecurrenceStage {
         for (buffers, _, _) in &directions {
             buffers.begin(commands, run.flow.batch, run.has_states, self.is_fresh)?;
         }
-        let size = (schedule.active(0), schedule.steps());
-        let strategy = choose(run.gpu, &self.recurrence, run.asked, size).strategy;
+        let work = Work {
+            positions: schedule.active(0),
+            steps: schedule.steps(),
+            rows: schedule.rows(),
+        };
+        let strategy = choose(run.gpu, &self.recurrence, run.asked, work).strategy;
         for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
             let groups = at(&self.groups, segment)?;
             for (buffers, _, _) in &directions {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
-use crate::gpu::strategy::entry::Entry;
+use crate::gpu::strategy::entry::{Entry, Work};
 use crate::gpu::strategy::list;
 use crate::gpu::strategy::recurrence::Recurrence;
 use crate::gpu::strategy::tuned::{Key, Tuned};
@@ -82,9 +82,9 @@ pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'stat
     list::ALL.into_iter().filter(is_wanted).collect()
 }
 
-/// The strategy for `positions` sequences of at most `steps` steps: what is asked for by name, else what was measured, else
-/// what suits the size.
-pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (usize, usize)) -> Choice {
+/// The strategy for a batch: what is asked for by name, else what was measured, else what takes the least time by the numbers
+/// of the GPU, else what suits the size.
+pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Work) -> Choice {
     let can = |strategy| recurrence.can(strategy).is_ok();
     if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
         return Choice {
@@ -92,7 +92,9 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
             reason: format!("{by} asks for it").into(),
         };
     }
-    let tuned = gpu.shared::<Tuned>().of(|| Key::new(recurrence, asked.precision, size));
+    let tuned = gpu
+        .shared::<Tuned>()
+        .of(|| Key::new(recurrence, asked.precision, (work.positions, work.steps)));
     // workgroups that once waited in vain may do so again
     let waits = |strategy| list::ALL.iter().any(|entry| entry.waits && entry.name == strategy);
     let trusted = |strategy| !waits(strategy) || gpu.counters().aborted_teams() == 0;
@@ -102,7 +104,18 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, size: (us
             reason: from.reason().into(),
         };
     }
-    let (strategy, reason) = recurrence.suited(gpu, size.0);
+    let estimates = recurrence.estimates(work).filter(|&(strategy, _)| trusted(strategy));
+    if let Some((strategy, seconds)) = estimates.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
+        return Choice {
+            strategy,
+            reason: format!(
+                "it takes the least time by the numbers of the GPU, {:.0} µs",
+                seconds * 1e6
+            )
+            .into(),
+        };
+    }
+    let (strategy, reason) = recurrence.suited(gpu, work.positions);
     Choice {
         strategy,
         reason: reason.into(),

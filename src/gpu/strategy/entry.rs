@@ -10,6 +10,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Pipeline, Shader, Variant};
 use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::Form;
 use crate::settings::Strategy;
 
@@ -41,6 +42,10 @@ pub(crate) struct Cells<'a> {
     pub(crate) form: Form,
     /// and with which row the part of it begins that they are given.
     pub(crate) first_k: usize,
+    /// The columns of the recurrent kernel, in units, and its rows but for `first_k`: those past the units are zero.
+    pub(crate) kernel_width: usize,
+    /// What the GPU costs; `None` for a software adapter.
+    pub(crate) numbers: Option<Numbers>,
 }
 
 impl Cells<'_> {
@@ -54,6 +59,17 @@ impl Cells<'_> {
     }
 }
 
+/// What a recurrence is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// The sequences that run the first step,
+    pub(crate) positions: usize,
+    /// the steps,
+    pub(crate) steps: usize,
+    /// and the rows, which are the steps of all sequences.
+    pub(crate) rows: usize,
+}
+
 /// A strategy that is ready to run the steps of a recurrence.
 pub(crate) trait Ready: Debug + Send + Sync {
     /// Its shader, and one of its pipelines: all of them bind the same.
@@ -62,6 +78,12 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// Why it should run steps of so many positions where nobody names another and nothing was measured; `None` where it
     /// should not.
     fn suits(&self, gpu: &Gpu, positions: usize) -> Option<&'static str>;
+
+    /// The seconds that a batch takes by it, by the numbers of the GPU; `None` where there are no numbers or it should not be
+    /// taken.
+    fn seconds(&self, _work: Work) -> Option<f64> {
+        None
+    }
 
     /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {

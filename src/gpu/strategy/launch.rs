@@ -102,11 +102,12 @@ pub(crate) struct Params {
     pub(crate) first_team: u32,
     pub(crate) directions: u32,
     pub(crate) most_polls: u32,
+    pub(crate) kernel_width: u32,
 }
 
 impl Params {
     /// For some steps of a chunk.
-    pub(crate) fn new(chunk: &Chunk<'_>, steps: &Range<usize>, units: usize) -> Self {
+    pub(crate) fn new(chunk: &Chunk<'_>, steps: &Range<usize>, units: usize, kernel_width: usize) -> Self {
         let start = chunk.start(steps.start) as u32;
         Self {
             previous_row: chunk.previous_row(steps.start) as u32,
@@ -119,6 +120,7 @@ impl Params {
             hidden_pitch: chunk.hidden_pitch as u32,
             projected_pitch: chunk.projected_pitch as u32,
             cell_pitch: chunk.batch as u32,
+            kernel_width: kernel_width as u32,
             ..Self::default()
         }
     }

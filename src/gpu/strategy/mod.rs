@@ -8,6 +8,7 @@ pub(crate) mod entry;
 pub(crate) mod exchange;
 pub(crate) mod launch;
 pub(crate) mod list;
+pub(crate) mod numbers;
 pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;

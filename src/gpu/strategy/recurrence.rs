@@ -4,9 +4,10 @@ use crate::cell::Cell;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::strategy::chunk::Chunk;
-use crate::gpu::strategy::entry::{Bound, Cells, Entry, Group, Prepared, Ready};
+use crate::gpu::strategy::entry::{Bound, Cells, Entry, Group, Prepared, Ready, Work};
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::strategy::list;
+use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::{Form, recurrent_weights};
 use crate::model::plan::{Operation, Plan, PlannedCell};
 use crate::settings::Strategy;
@@ -75,18 +76,23 @@ impl Recurrence {
     /// that runs everything can go on with a sum.
     pub(crate) fn make(
         gpu: &Gpu,
-        (form, first_k): (Form, usize),
+        (form, first_k, kernel_width): (Form, usize, usize),
         cells: &[&PlannedCell],
-        wanted: &[&Entry],
+        (wanted, numbers): (&[&Entry], Option<Numbers>),
     ) -> Option<Self> {
         let cell = &cells.first()?.cell;
         let label = format!("cellstate.{}.recurrent_kernel", cell.class().to_lowercase());
-        let packed: Vec<f32> = cells.iter().flat_map(|cell| recurrent_weights(cell, first_k)).collect();
+        let packed: Vec<f32> = cells
+            .iter()
+            .flat_map(|cell| recurrent_weights(cell, first_k, kernel_width))
+            .collect();
         let together = Cells {
             cell,
             directions: cells.len(),
             form,
             first_k,
+            kernel_width,
+            numbers,
         };
         let prepare = |entry: &Entry| match wanted.iter().any(|wanted| wanted.name == entry.name) {
             _ if first_k > 0 && entry.name != list::EVERYTHING => Err("the recurrent kernel is larger than a binding"),
@@ -145,6 +151,12 @@ impl Recurrence {
             Some((_, ready)) => ready.as_ref().map(|_| ()).map_err(|&why| why),
             None => Err("it is not among the strategies of a GPU"),
         }
+    }
+
+    /// The seconds that each strategy takes for a batch by the numbers of the GPU; nothing where there are none.
+    pub(crate) fn estimates(&self, work: Work) -> impl Iterator<Item = (Strategy, f64)> {
+        self.ready()
+            .filter_map(move |(name, ready)| Some((name, ready.seconds(work)?)))
     }
 
     /// The strategy that runs steps of so many positions if nobody names another and nothing was measured, and why.

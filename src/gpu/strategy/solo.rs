@@ -89,6 +89,7 @@ pub(crate) struct RecurrentSolo {
     lowest: (usize, Arc<Pipeline>),
     workgroup: Workgroup,
     units: usize,
+    kernel_width: usize,
     directions: usize,
     /// Workgroups that run at the same time, as far as is known.
     workgroups: usize,
@@ -119,6 +120,7 @@ impl RecurrentSolo {
             pipelines,
             workgroup,
             units,
+            kernel_width: cells.kernel_width,
             directions: cells.directions,
             workgroups: match in_software {
                 true => std::thread::available_parallelism().map_or(1, usize::from),
@@ -180,7 +182,7 @@ impl Ready for RecurrentSolo {
             }
             let (rows, pipeline) = self.height(active);
             let last = (first + self.launch_steps(*rows)).min(chunk.steps.end);
-            let params = Params::new(chunk, &(first..last), self.units);
+            let params = Params::new(chunk, &(first..last), self.units, self.kernel_width);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);
             commands.dispatch(pipeline, &group.group, params, workgroups);
             first = last;

@@ -76,6 +76,7 @@ pub(crate) struct Params {
     projected_pitch: u32,
     cell_pitch: u32,
     first_k: u32,
+    kernel_width: u32,
 }
 
 /// The most passes of its loops that an invocation makes for a cell.
@@ -104,6 +105,7 @@ pub(crate) struct RecurrentStep {
     output: usize,
     directions: usize,
     first_k: usize,
+    kernel_width: usize,
 }
 
 impl RecurrentStep {
@@ -118,6 +120,7 @@ impl RecurrentStep {
             output: cells.cell.output,
             directions: cells.directions,
             first_k: cells.first_k,
+            kernel_width: cells.kernel_width,
         }
     }
 }
@@ -158,6 +161,7 @@ impl Ready for RecurrentStep {
                 projected_pitch: chunk.projected_pitch as u32,
                 cell_pitch: chunk.batch as u32,
                 first_k: self.first_k as u32,
+                kernel_width: self.kernel_width as u32,
             };
             match &self.variant {
                 Variant::Elementwise(pipelines) => {

@@ -120,6 +120,7 @@ pub(crate) struct RecurrentTeam {
     tallest: (usize, Arc<Pipeline>),
     shape: Shape,
     units: usize,
+    kernel_width: usize,
     directions: usize,
     /// Teams that run at the same time.
     most_teams: usize,
@@ -193,6 +194,7 @@ impl RecurrentTeam {
             pipelines,
             shape,
             units,
+            kernel_width: cells.kernel_width,
             directions: cells.directions,
             most_teams,
             exchange_words,
@@ -279,7 +281,7 @@ impl Ready for RecurrentTeam {
                     first_team: first_team as u32,
                     directions: self.directions as u32,
                     most_polls: self.most_polls,
-                    ..Params::new(chunk, &steps, self.units)
+                    ..Params::new(chunk, &steps, self.units, self.kernel_width)
                 };
                 let workgroups = (teams * self.shape.members).saturating_sub(self.missing);
                 commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(workgroups as u64));

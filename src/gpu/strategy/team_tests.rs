@@ -14,7 +14,7 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
-use crate::gpu::weights::Form;
+use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
@@ -67,6 +67,8 @@ fn cells(model: &Model) -> Cells<'_> {
         directions: 2,
         form: Form::Full,
         first_k: 0,
+        kernel_width: class_of(&model.plan().cells[0].cell),
+        numbers: None,
     }
 }
 
