@@ -66,15 +66,13 @@ def judged(check, ran):
         said["tail"] = tail(ran.output)
     if ran.where:
         said["where"] = ran.where[:20000]
-    running = unfinished(ran.output) if end and not results else []
-    if running:
-        said["finished"] = running
     return said
 
 
-def unfinished(output):
-    """The tests that had passed when a program ended early: the others were running or still to come."""
-    return re.findall(r"^test (\S+) .*?\.\.\. ok", output, re.MULTILINE)
+def unfinished(listed, ran):
+    """Which tests of a program that ended early had not passed: some were running, others still to come."""
+    passed = set(re.findall(r"^test (\S+) .*?\.\.\. .*?ok$", ran.output, re.MULTILINE))
+    return [name for name in re.findall(r"^(\S+): test$", listed.output, re.MULTILINE) if name not in passed]
 
 
 def tail(text, lines=25, width=300):

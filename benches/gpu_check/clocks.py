@@ -26,6 +26,9 @@ class Clocks:
             command += ["--format=csv,noheader,nounits", f"--loop-ms={EVERY_MS}"]
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             Thread(target=self.read, args=(self.process.stdout,), daemon=True).start()
+            began = time.monotonic()
+            while not self.samples and time.monotonic() - began < 3:
+                time.sleep(0.05)
 
     def read(self, stream):
         for line in stream:

@@ -14,6 +14,8 @@ from gpu_check.program import run
 
 # what of the time the first tests may take before the first times are taken; what is left out is made up for later
 SHARE_OF_TESTS = 0.45
+# how much longer a test may take there
+SLOWER_IN_SOFTWARE = 6
 # kept for stopping the last program and writing
 RESERVE = 5
 CHOSEN = [f"{mode}/chosen/{precision}" for precision in ("f32", "relaxed") for mode in ("full", "lengths")]
@@ -24,7 +26,7 @@ MANIFESTS = ["/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json", "/usr/local
 
 class Plan:
     def __init__(self, options, root, scratch):
-        self.began = time.monotonic()
+        self.began = options.began
         self.options, self.root, self.scratch, self.out = options, root, scratch, options.out.resolve()
         self.environment = environment(root, scratch)
         self.shapes = [cut(shape, options.time_steps) for shape in options.shapes.split(",")]
@@ -109,6 +111,7 @@ class Plan:
             fits = lambda one: wanted.lower() in one["name"].lower() if wanted else one["name"] == said["best"]
             chosen = next((one for one in there if fits(one)), None)
             if chosen:
+                self.in_software = chosen["kind"] == "Cpu"
                 self.found["adapter"] = dict(chosen, strategies=said["strategies"])
                 self.environment["CELLSTATE_ADAPTERS"] = unique(chosen["name"], [one["name"] for one in there])
                 self.say(f"{chosen['name']}, driver {chosen['driver']}")
@@ -123,14 +126,19 @@ class Plan:
         waiting = list(wanted)
         while waiting and self.remaining() > 3 and (until is None or time.monotonic() - self.began < until):
             check = waiting.pop(0)
-            limit = min(check.limit, self.remaining())
+            allowed = check.limit * (SLOWER_IN_SOFTWARE if self.in_software else 1)
+            limit = min(allowed, self.remaining())
             command = [self.root / "bin" / check.binary, *check.arguments]
             ran = run(command, dict(self.environment, **check.environment), self.scratch, limit)
             self.log(check.name, ran)
-            if ran.stopped and limit < check.limit:
+            if ran.stopped and limit < allowed:
                 waiting.append(check)  # the time of everything was up
-            else:
-                self.keep_check(dict(checks.judged(check, ran), required=required))
+                continue
+            said = dict(checks.judged(check, ran), required=required)
+            if said["end"]:
+                listed = run([*command, "--list"], self.environment, self.scratch, 5)
+                said["unfinished"] = checks.unfinished(listed, ran)
+            self.keep_check(said)
         if until is None:
             names = [check.name for check in waiting]
             self.found["tests"] += [{"name": name, "not_reached": True, "required": required} for name in names]
@@ -139,10 +147,9 @@ class Plan:
 
     def times(self, rows, torch_rows):
         """Shape by shape, so that what is compared is measured in one minute."""
-        in_software = self.found["adapter"]["kind"] == "Cpu"
-        warm, seconds = (0 if in_software else self.options.warm), self.options.seconds
+        warm, seconds = (0 if self.in_software else self.options.warm), self.options.seconds
         binary, name = self.root / "bin" / "gpu_check", self.found["adapter"]["name"]
-        patience = ours.PATIENCE_IN_SOFTWARE if in_software else ours.PATIENCE
+        patience = ours.PATIENCE_IN_SOFTWARE if self.in_software else ours.PATIENCE
         measured = ours.Ours(binary, name, self.environment, self.scratch, warm, seconds, patience)
         there = self.torch.is_there(self.remaining)
         self.found["pytorch"] = self.torch.version()

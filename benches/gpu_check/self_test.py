@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from gpu_check import checks, ours, plan, report
@@ -15,7 +16,7 @@ from gpu_check.checks import Check
 OK = "print('test a ... ok')\nprint('test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured')"
 FAILS = "print('test b ... FAILED')\nprint('test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured')\nsys.exit(101)"
 CRASHES = "print('test a ... ok')\nsys.stdout.flush()\nos.kill(os.getpid(), signal.SIGSEGV)"
-HANGS = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('test a ... ok', flush=True)\ntime.sleep(100)"
+HANGS = "if '--list' in sys.argv: sys.exit(print('a: test\\nb: test'))\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('test a ... ok', flush=True)\ntime.sleep(100)"
 NOTHING = "print('test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured')"
 
 # Of four rows the first is right, in the second the program crashes, in the third it hangs, the fourth is wrong; then one
@@ -64,6 +65,7 @@ def run():
         expect("a test that passes", ends["golden"], None)
         expect("a crash", ends["gpu"], "SIGSEGV")
         expect("a hang", ends["tile_edges"], "stopped after 1 s")
+        expect("what it hung in", [check.get("unfinished") for check in found["tests"] if check["name"] == "tile_edges"], [["b"]])
         expect("a failure", [check["failed"] for check in found["tests"] if check["name"] == "hostile"], [["b"]])
         expect("no test", ends["relaxed"], "no test ran")
         rows = {row["row"]: row for row in found["rows"]}
@@ -102,9 +104,8 @@ def whole(root, tests, only=None, budget=60, limit=1):
         program(root / "bin" / name, text)
     program(root / "python", PYTORCH)
     (root / "build.json").write_text('{"version": "0", "commit": "none", "profile": "none"}')
-    options = argparse.Namespace(
-        budget=budget, out=root / "out", adapter=None, shapes="1x2x3x4", time_steps=None, warm=0.1, seconds=0.1, only=only
-    )
+    options = argparse.Namespace(budget=budget, out=root / "out", adapter=None, only=only, began=time.monotonic())
+    options.shapes, options.time_steps, options.warm, options.seconds = "1x2x3x4", None, 0.1, 0.1
     kept = checks.first, checks.by_strategy, checks.stress, ours.PATIENCE, os.environ.get("PEERS_PYTHON")
     checks.first = lambda: [Check(name, name, limit) for name in sorted(tests, key=list(tests).index)]
     checks.by_strategy, checks.stress, ours.PATIENCE = (lambda names: []), (lambda number: []), 1
