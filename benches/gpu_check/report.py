@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 
 from gpu_check.ratios import against_pytorch, digits
 
-HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | host to host ms | least | copy ms | differs by | SM MHz |"
+HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | model ms | host to host ms | least | copy ms | differs by | SM MHz |"
 
 
 def write(folder, found):
@@ -75,22 +76,30 @@ def tests(found):
 
 
 def rows(found):
-    lines = ["## cellstate", "", HEAD, "|---|---|---|---|---|---:|---:|---:|---:|---:|---|---|"]
+    lines = ["## cellstate", "", HEAD, "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---|---|"]
     for row in found["rows"]:
         if row.get("not_reached"):
             continue
         mode, strategy, precision = row["row"].split("/")
         cells = [row["shape"], mode, strategy, row.get("strategy", ""), precision]
         if "gpu_ms" in row:
-            for key in ("gpu_ms", "host_ms"):
-                cells += [digits(row[key]["median"]), digits(row[key]["min"])] if row[key] else ["no time stamps", ""]
+            gpu, host = row["gpu_ms"], row["host_ms"]
+            cells += [digits(gpu["median"]), digits(gpu["min"])] if gpu else ["no time stamps", ""]
+            cells += [model(row), digits(host["median"]), digits(host["min"])]
             cells += [digits(row["copy_ms"]["median"]), differs(row), clock(row)]
         else:
-            cells += [words_of(row), "", "", "", "", differs(row), ""]
+            cells += [words_of(row), "", "", "", "", "", differs(row), ""]
         lines.append(f"| {' | '.join(cells)} |")
     left_out = [f"{row['shape']} {row['row']}" for row in found["rows"] if row.get("not_reached")]
     lines += ["", f"Not reached: {', '.join(left_out)}."] if left_out else []
     return "\n".join([*lines, ""]) if found["rows"] else ""
+
+
+def model(row):
+    """What the crate's model expects of the recurrence alone, for a full batch, by the strategy that ran."""
+    text = "\n".join(row.get("explain", []))
+    said = re.search(rf"estimates of the recurrence: .*?\b{re.escape(row['strategy'])} ([\d.]+) µs", text)
+    return digits(float(said[1]) / 1e3) if said and row["row"].startswith("full/") else ""
 
 
 def differs(row):

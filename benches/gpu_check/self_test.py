@@ -33,7 +33,7 @@ for row in sys.argv[6:]:
         os.kill(os.getpid(), signal.SIGSEGV)
     if row == "full/chosen/relaxed":
         time.sleep(100)
-    said = {"row": row, "shape": sys.argv[3], "strategy": "step", "explain": ["strategy step, 0.5 ms"], "repeats": True}
+    said = {"row": row, "shape": sys.argv[3], "strategy": "step", "explain": ["  estimates of the recurrence: solo 9 µs, step 500 µs"], "repeats": True}
     said.update(right=row != "lengths/chosen/relaxed", difference=1e-7, samples=[0.5], sum=1.0, weighted=1.0)
     if row == "lengths/step/f32":
         said = {"row": row, "shape": sys.argv[3], "refused": "cannot be done"}
@@ -80,10 +80,10 @@ def run():
         expect("PyTorch comes back", theirs["cuda-resident-tf32", "packed"]["ms"]["median"], 4.0)
         for text in [
             "FAILED: gpu, tile_edges, hostile, relaxed",
-            "| 1x2x3x4 | full | chosen | step | f32 | 2 | 1 | 2 | 1 | 2 | 1e-07 |",
+            "| 1x2x3x4 | full | chosen | step | f32 | 2 | 1 | 0.5 | 2 | 1 | 2 | 1e-07 |",
             "**WRONG: 1e-07**",
             "| 1x2x3x4 | GPU time, f32 : TF32 off | 2 | step | 2 | 4 | 2.00 | 2.00 | 0e+00 |",
-            "    strategy step, 0.5 ms",
+            "      estimates of the recurrence: solo 9 µs",
         ]:
             expect(f"{text!r} in the page", text in markdown, True)
         expect("no file is left half written", sorted(os.listdir(root / "out")), ["log.txt", "results.json", "results.md"])
