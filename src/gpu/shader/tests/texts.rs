@@ -23,6 +23,7 @@ pub(super) const ALL: [&Shader; 9] = [
     &solo_made::SHADER,
     &team::SHADER,
     &residency::SHADER,
+    &crate::gpu::measure::SHADER,
 ];
 
 /// What each device lets a workgroup have.
@@ -146,6 +147,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "softmax" => vec![vec![15], vec![16]],
+        "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
         // the tallest, and one whose weights are in registers, workgroup memory and cache
