@@ -19,7 +19,7 @@ pub(crate) const CONSTANTS: &[&str] = &[
     "ACROSS",
 ];
 
-/// The parts that may share a sum, the most first. More were no faster on an H200: the weights that an invocation can keep become few.
+/// The parts that may share a sum, the most first. With more, the weights that an invocation can keep become few.
 const PARTS: [usize; 3] = [4, 2, 1];
 
 /// The registers of a compute unit, which its invocations share (NVIDIA: 65,536 of four bytes; AMD has as many or more),
@@ -41,7 +41,7 @@ const PRODUCTS: usize = 256;
 const TOGETHER: usize = 8;
 
 /// What a step takes besides its products, in barriers: two, and the activations of a unit, which follow each other, for about two more.
-/// From 0.80 and 0.83 µs on an H200 (`docs/benchmarks.md`).
+/// From the 0.80 and 0.83 µs of a sketch on an H200 (`docs/design.md`).
 const BARRIERS: usize = 3;
 
 /// How much faster a compute unit reads what its own cache has than what all compute units share: an estimate.

@@ -91,7 +91,7 @@ fn weights_have_a_place() {
     assert_eq!(Shape::of((256, 4, Form::Half), 1, LIMITS), None);
 }
 
-/// An H200, `docs/benchmarks.md`: microseconds of a recurrence.
+/// Microseconds of a recurrence, of a sketch on an H200 (`docs/design.md`).
 #[test]
 fn the_numbers_say_what_was_measured() {
     for (units, positions, steps, rows, measured) in [(128, 1, 1000, 1, 800.0), (64, 512, 64, 4, 53.0)] {
@@ -105,12 +105,11 @@ fn the_numbers_say_what_was_measured() {
             (said / measured - 1.0_f64).abs() < 0.3,
             "{units} units: {said} µs, not {measured}"
         );
-        // no other height is better by far
-        let least = HEIGHTS.into_iter().filter_map(seconds).fold(f64::INFINITY, f64::min);
-        assert!(
-            least * 1e6 > 0.8 * said,
-            "{units} units: {said} µs, another height {least} s"
-        );
+        let taken = |rows: &usize| seconds(*rows).unwrap_or(f64::INFINITY);
+        let best = HEIGHTS
+            .into_iter()
+            .min_by(|one, other| taken(one).total_cmp(&taken(other)));
+        assert_eq!(best, Some(rows), "{units} units");
     }
 }
 

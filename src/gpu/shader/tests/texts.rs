@@ -13,7 +13,7 @@ use crate::gpu::strategy::solo_shape::{Limits, Shape};
 use crate::gpu::strategy::{residency, solo, solo_made, step, team};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 9] = [
+pub(super) const ALL: [&Shader; 10] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &softmax::SHADER,
