@@ -176,6 +176,7 @@ impl StageSize for RecurrenceSize {
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
+        self.recurrence.make_for(maker.gpu, self.pieces.batch);
         // where there is no such state the shaders bind an empty buffer
         let bytes = self.directions.len() as u64 * self.cell_bytes();
         let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);

@@ -85,6 +85,10 @@ pub(crate) trait Ready: Debug + Send + Sync {
         None
     }
 
+    /// Makes the pipelines that a workspace for so many sequences needs besides the one that it [`binds`](Self::binds): the lengths of
+    /// the sequences may be any, and a run in a kept workspace compiles nothing.
+    fn make_for(&self, _gpu: &Gpu, _sequences: usize) {}
+
     /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {
         None

@@ -12,6 +12,8 @@ pub(crate) mod numbers;
 pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;
+pub(crate) mod solo_made;
+pub(crate) mod solo_shape;
 pub(crate) mod step;
 pub(crate) mod team;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
