@@ -11,15 +11,9 @@ use crate::gpu::strategy::list::EVERYTHING;
 use crate::output::Output;
 
 impl GpuModel {
-    /// As [`GpuModel::run_into`], into new memory.
-    #[cfg(test)]
-    pub(crate) async fn run(&self, batch: Batch<'_, '_>) -> Result<Ran> {
-        self.run_into(batch, &mut Output::default()).await
-    }
-
     /// Runs a flow from the states of all cells; the final states are read back if they are wanted. The outputs take the memory of
     /// an earlier output where that has their shape; on an error it is as it was.
-    pub(crate) async fn run_into(&self, batch: Batch<'_, '_>, earlier: &mut Output) -> Result<Ran> {
+    pub(crate) async fn run(&self, batch: Batch<'_, '_>, earlier: &mut Output) -> Result<Ran> {
         let size = batch.input.size();
         let mut workspace = self.workspace(size).await?;
         let mut ran = None;

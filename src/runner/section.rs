@@ -94,7 +94,7 @@ impl Section {
             states: states.as_deref(),
             wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
         };
-        let ran = model.run_into(batch, output).await?;
+        let ran = model.run(batch, output).await?;
         let mut outputs = ran.outputs.into_iter();
         let returned = self.plan.returned_states.iter();
         let returned = returned.filter_map(|&cell| ran.states.get(cell).map(State::copied));
