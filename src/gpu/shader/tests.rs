@@ -18,6 +18,7 @@ use crate::gpu::stage::{gather, softmax};
 use crate::gpu::strategy::{launch, residency, solo, step, team};
 use texts::{ALL, Text, all};
 
+mod steps;
 mod texts;
 
 /// The portable floor, which every shader keeps to.
@@ -268,6 +269,8 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         [
             "input_projection",
             "recurrent_step",
+            "recurrent_step_split",
+            "recurrent_step_tile",
             "recurrent_step_rowwise",
             "recurrent_solo",
             "recurrent_team"

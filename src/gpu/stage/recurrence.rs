@@ -184,7 +184,8 @@ impl StageSize for RecurrenceSize {
         let starts = &at(maker.schedules, self.schedule)?.starts;
         let group = |hidden| {
             let buffers = [maker.projected, hidden, &cell_state, starts];
-            self.recurrence.groups(maker.gpu, maker.params, buffers, maker.exchange)
+            let sized = (maker.gpu, self.pieces.batch);
+            self.recurrence.groups(sized, maker.params, buffers, maker.exchange)
         };
         let rows = &at(&directions, 0)?.rows;
         Ok(Box::new(RecurrenceStage {

@@ -13,6 +13,7 @@ pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;
 pub(crate) mod step;
+pub(crate) mod step_forms;
 pub(crate) mod team;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;

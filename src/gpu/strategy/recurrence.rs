@@ -107,9 +107,10 @@ impl Recurrence {
         })
     }
 
+    /// For a workspace with room for so many sequences.
     pub(crate) fn groups(
         &self,
-        gpu: &Gpu,
+        (gpu, batch): (&Gpu, usize),
         params: &wgpu::Buffer,
         [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
         exchange: Option<&ExchangeBuffers>,
@@ -127,7 +128,7 @@ impl Recurrence {
             params,
             storage: &storage,
         };
-        let group = |ready: &Prepared| Group::make(gpu, &**ready.as_ref().ok()?, bound);
+        let group = |ready: &Prepared| Group::make(gpu, &**ready.as_ref().ok()?, bound, batch);
         RecurrenceGroups {
             groups: self.strategies.iter().map(|(_, ready)| group(ready)).collect(),
         }

@@ -12,11 +12,13 @@ use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::{residency, solo, step, team};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 9] = [
+pub(super) const ALL: [&Shader; 11] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &softmax::SHADER,
     &step::SHADER,
+    &step::SPLIT,
+    &step::TILE,
     &step::ROWWISE,
     &solo::SHADER,
     &team::SHADER,
@@ -140,6 +142,7 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         "softmax" => vec![vec![15], vec![16]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
+        "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
         "recurrent_solo" => of_workgroups(
             [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
             2,
