@@ -47,7 +47,8 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
 #[test]
 fn the_workgroups_of_a_step_have_the_size_that_the_host_thinks() {
     let mut beyond = 0;
-    for (_, cell) in texts::cells().into_iter().filter(|(_, cell)| cell.obstacle().is_none()) {
+    let some = ["lstm_options", "gru", "simple_rnn"];
+    for (_, cell) in texts::cells().into_iter().filter(|(name, _)| some.contains(name)) {
         let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
         for width in [4, 12, 48, 80, 160, 512, 1024] {
             let layer = layer(width, lanes);
