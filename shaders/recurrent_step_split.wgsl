@@ -115,8 +115,13 @@ fn main(
         //for j in 4
         //for g in GROUPS
         let h$q$j$g = h[$gu * UNITS + part * LENGTH + k + $qu * 4u + $ju];
-        //for r in GROUP
-        sum$g$r = fma(Lanes(of_row(h$q$j$g, $ru)), w$q$j, sum$g$r);
+        //for o in IS_ONE
+        sum00 = fma(Lanes(h$q$j$g), w$q$j, sum00);
+        //end
+        //for o in IS_FOUR
+        //for r in 4
+        sum$g$r = fma(Lanes(h$q$j$g[$r]), w$q$j, sum$g$r);
+        //end
         //end
         //end
         //end

@@ -18,10 +18,6 @@ alias Group = f32;
 fn h_of_group(row: u32, position: u32, k: u32) -> Group {
     return h_before(row, position, k);
 }
-
-fn of_row(group: Group, row: u32) -> f32 {
-    return group;
-}
 //end
 //for o in IS_FOUR
 alias Group = vec4<f32>;
@@ -33,9 +29,5 @@ fn h_of_group(row: u32, position: u32, k: u32) -> Group {
         h_before(row, position + 2u, k),
         h_before(row, position + 3u, k),
     );
-}
-
-fn of_row(group: Group, row: u32) -> f32 {
-    return group[row];
 }
 //end
