@@ -4,8 +4,7 @@
 //
 // Such a step waits for memory. So a workgroup has few units, and its invocations share k: invocation (part, unit) sums up LENGTH
 // products for each position of the workgroup. It asks for its first weights before h is in workgroup memory, and for the next ones
-// before it uses those it has. The parts are added up in their order. Both directions of a layer share a dispatch: the workgroups
-// of the second one stand behind those of the first along x.
+// before it uses those it has. The parts are added up in their order. Along x the second direction stands behind the first one.
 
 const UNITS: u32 = 512u;     // rows and columns of the recurrent kernel: a size class. The host sets all of these.
 const TILE: u32 = 4u;        // units of a workgroup; divides UNITS

@@ -2,6 +2,7 @@
 
 mod activation;
 mod cell;
+mod copy;
 mod cpu;
 mod device;
 mod error;

@@ -235,6 +235,18 @@ fn second_run(case: &Case, threads: usize) {
     let (bytes, second) = allocated(|| runner.run(&case.batch).unwrap());
     assert_gets("run", bytes);
     assert_eq!(first, second);
+    if let [("values", _)] = case.gets.as_slice() {
+        // what the caller has is taken again
+        let mut output = second;
+        let (bytes, ()) = allocated(|| runner.run_into(&case.batch, &mut output).unwrap());
+        let most = case.recurrences * if threads == 1 { 1 } else { LISTS };
+        assert!(
+            bytes.len() <= most && bytes.iter().all(is_list),
+            "{}: {bytes:?}",
+            case.name
+        );
+        assert_eq!(output, first);
+    }
     let mut states = runner.zero_state(case.batch.batch());
     for call in ["run_from", "run_from again"] {
         // it is the second run of the batch, and the states are written where they are

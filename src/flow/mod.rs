@@ -142,6 +142,7 @@ impl Flow {
 /// What a run of a flow gives.
 #[derive(Debug)]
 pub(crate) struct Ran {
+    /// While they are made, each has its shape or is empty, with room for its values.
     pub(crate) outputs: Vec<ArrayD<f32>>,
     /// The final state of every cell.
     pub(crate) states: Vec<State>,

@@ -106,14 +106,10 @@ impl GpuModel {
             Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
         };
         let doing = "making the buffers";
-        let known = self.gpu.known_pipelines();
         let made = match self.gpu.guarded(doing, make).await {
             Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.gpu.guarded(doing, make).await,
             made => made,
         };
-        if made.is_err() {
-            self.gpu.forget_pipelines_but(&known);
-        }
         Ok(ForSize::new(size, made?))
     }
 

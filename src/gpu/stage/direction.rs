@@ -7,6 +7,7 @@ use ndarray::ArrayView2;
 use crate::error::Result;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::mapped::Bytes;
 use crate::gpu::rows::{Rows, VALUE, padded};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::at;
@@ -137,8 +138,9 @@ fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
 
 /// Takes the final state from what was read back: h by sequence, then c by position, where the cell has such a state. A
 /// sequence without a valid step keeps the state that it had.
-pub(crate) fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
+pub(crate) fn read_state(read: &Bytes, schedule: &Schedule, state: &mut State) {
     let hidden_stride = padded(state.hidden().ncols()).max(1);
+    let values = read.values();
     let (hidden, cell_state) = values.split_at((schedule.batch() * hidden_stride).min(values.len()));
     let hidden: Vec<&[f32]> = hidden.chunks_exact(hidden_stride).collect();
     let cell_stride = state.cell().map_or(0, |cell| padded(cell.ncols())).max(1);

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use crate::cell::Cell;
 use crate::error::Result;
@@ -76,12 +75,6 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// Its shader, and one of its pipelines: all of them bind the same.
     fn binds(&self) -> (&'static Shader, &Pipeline);
 
-    /// The pipelines that batches of at most so many sequences may need besides, made with a workspace for them: a run compiles
-    /// nothing. They come back as [`Group::pipelines`].
-    fn pipelines(&self, _gpu: &Gpu, _batch: usize) -> Vec<Option<Arc<Pipeline>>> {
-        Vec::new()
-    }
-
     /// Why it should run steps of so many positions where nobody names another and nothing was measured; `None` where it
     /// should not.
     fn suits(&self, gpu: &Gpu, positions: usize) -> Option<&'static str>;
@@ -91,6 +84,10 @@ pub(crate) trait Ready: Debug + Send + Sync {
     fn seconds(&self, _work: Work) -> Option<f64> {
         None
     }
+
+    /// Makes the pipelines that a workspace for so many sequences needs besides the one that it [`binds`](Self::binds): the lengths of
+    /// the sequences may be any, and a run in a kept workspace compiles nothing.
+    fn make_for(&self, _gpu: &Gpu, _sequences: usize) {}
 
     /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {
@@ -124,20 +121,17 @@ pub(crate) struct Group {
     pub(crate) group: wgpu::BindGroup,
     /// What is to be emptied before a launch, where workgroups hand each other something.
     pub(crate) exchange: Option<wgpu::Buffer>,
-    /// What [`Ready::pipelines`] has made for the workspace.
-    pub(crate) pipelines: Vec<Option<Arc<Pipeline>>>,
 }
 
 impl Group {
     /// `None` if a buffer is missing.
-    pub(crate) fn make(gpu: &Gpu, ready: &dyn Ready, bound: Bound<'_>, batch: usize) -> Option<Self> {
+    pub(crate) fn make(gpu: &Gpu, ready: &dyn Ready, bound: Bound<'_>) -> Option<Self> {
         let (shader, pipeline) = ready.binds();
         let storage = shader.bindings.iter().map(|binding| bound.storage(binding.name));
         let storage: Option<Vec<&wgpu::Buffer>> = storage.collect();
         Some(Self {
             group: gpu.make_bind_group(shader.name, pipeline, bound.params, &storage?),
             exchange: bound.storage("exchange").cloned(),
-            pipelines: ready.pipelines(gpu, batch),
         })
     }
 }

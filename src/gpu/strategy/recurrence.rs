@@ -107,10 +107,9 @@ impl Recurrence {
         })
     }
 
-    /// For a workspace with room for so many sequences.
     pub(crate) fn groups(
         &self,
-        (gpu, batch): (&Gpu, usize),
+        gpu: &Gpu,
         params: &wgpu::Buffer,
         [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
         exchange: Option<&ExchangeBuffers>,
@@ -128,10 +127,15 @@ impl Recurrence {
             params,
             storage: &storage,
         };
-        let group = |ready: &Prepared| Group::make(gpu, &**ready.as_ref().ok()?, bound, batch);
+        let group = |ready: &Prepared| Group::make(gpu, &**ready.as_ref().ok()?, bound);
         RecurrenceGroups {
             groups: self.strategies.iter().map(|(_, ready)| group(ready)).collect(),
         }
+    }
+
+    /// Makes the pipelines that a workspace for so many sequences needs.
+    pub(crate) fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        self.ready().for_each(|(_, ready)| ready.make_for(gpu, sequences));
     }
 
     /// The strategies that can run it.

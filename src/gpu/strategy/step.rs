@@ -1,6 +1,6 @@
 //! `recurrent_step`: one dispatch for each time step, product, lanes and state update in one shader.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -132,40 +132,51 @@ enum Shared {
     Rowwise(Arc<Pipeline>),
 }
 
-/// What the forms of a GPU are made of.
+/// The forms of a GPU, with their pipelines.
 #[derive(Debug)]
 struct Made {
     forms: StepForms,
-    /// What their texts are made for, but for the constants.
-    variant: Variant,
+    slots: Vec<Slot>,
     /// The form for a single position, which any batch may come to.
     first: (StepForm, Arc<Pipeline>),
 }
 
+/// A pipeline that is made with the first workspace that may need it.
+#[derive(Debug)]
+struct Slot {
+    form: StepForm,
+    variant: Variant,
+    pipeline: OnceLock<Arc<Pipeline>>,
+}
+
+impl Slot {
+    fn make(&self, gpu: &Gpu) -> &Arc<Pipeline> {
+        let make = || gpu.pipeline_for(shader_of(self.form), self.variant.clone());
+        self.pipeline.get_or_init(make)
+    }
+}
+
 impl Made {
     fn new(gpu: &Gpu, cells: &Cells<'_>, forms: StepForms) -> Option<Self> {
-        let (_, first) = forms.by_positions(1)?;
-        let variant = cells.variant(&[]);
+        let slot = |&form: &StepForm| Slot {
+            form,
+            variant: cells.variant(&form.constants(forms.layer())),
+            pipeline: OnceLock::new(),
+        };
+        let slots: Vec<Slot> = forms.all().iter().map(slot).collect();
+        let (number, first) = forms.by_positions(1)?;
         Some(Self {
-            first: (first, Self::pipeline(gpu, &variant, &forms, first)),
+            first: (first, Arc::clone(slots.get(number)?.make(gpu))),
             forms,
-            variant,
+            slots,
         })
     }
 
-    fn pipeline(gpu: &Gpu, variant: &Variant, forms: &StepForms, form: StepForm) -> Arc<Pipeline> {
-        let variant = Variant {
-            constants: form.constants(forms.layer()),
-            ..variant.clone()
-        };
-        gpu.pipeline_for(shader_of(form), variant)
-    }
-
     /// The form for so many positions, with its pipeline.
-    fn form<'a>(&'a self, group: &'a Group, positions: usize) -> (StepForm, &'a Arc<Pipeline>) {
+    fn form(&self, positions: usize) -> (StepForm, &Arc<Pipeline>) {
         let (first, pipeline) = &self.first;
         let found = self.forms.by_positions(positions);
-        let found = found.and_then(|(number, form)| Some((form, group.pipelines.get(number)?.as_ref()?)));
+        let found = found.and_then(|(number, form)| Some((form, self.slots.get(number)?.pipeline.get()?)));
         found.unwrap_or((*first, pipeline))
     }
 }
@@ -255,7 +266,7 @@ impl RecurrentStep {
     }
 
     /// A step of so many positions: the pipeline, and its workgroups. `None` where nothing is to be done.
-    fn dispatch<'a>(&'a self, group: &'a Group, active: usize) -> Option<(&'a Arc<Pipeline>, Workgroups)> {
+    fn dispatch(&self, active: usize) -> Option<(&Arc<Pipeline>, Workgroups)> {
         let across = |units: usize, rows: usize| {
             let across = self.directions * self.units.div_ceil(units);
             Workgroups::Across(across as u32, active.div_ceil(rows) as u64)
@@ -263,7 +274,7 @@ impl RecurrentStep {
         match &self.shared {
             _ if active == 0 => None,
             Shared::Forms(made) => {
-                let (form, pipeline) = made.form(group, active);
+                let (form, pipeline) = made.form(active);
                 Some((pipeline, across(form.tile, form.rows)))
             }
             Shared::Elementwise(pipelines) => {
@@ -285,13 +296,13 @@ impl Ready for RecurrentStep {
         }
     }
 
-    fn pipelines(&self, gpu: &Gpu, batch: usize) -> Vec<Option<Arc<Pipeline>>> {
-        let Shared::Forms(made) = &self.shared else {
-            return Vec::new();
-        };
-        let needed = made.forms.needed(batch).into_iter().zip(made.forms.all());
-        let pipeline = |form: StepForm| Made::pipeline(gpu, &made.variant, &made.forms, form);
-        needed.map(|(needed, &form)| needed.then(|| pipeline(form))).collect()
+    fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        if let Shared::Forms(made) = &self.shared {
+            let needed = made.slots.iter().zip(made.forms.needed(sequences));
+            needed.filter(|(_, needed)| *needed).for_each(|(slot, _)| {
+                slot.make(gpu);
+            });
+        }
     }
 
     fn suits(&self, gpu: &Gpu, _positions: usize) -> Option<&'static str> {
@@ -315,7 +326,7 @@ impl Ready for RecurrentStep {
 
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
         for step in chunk.steps.clone() {
-            if let Some((pipeline, workgroups)) = self.dispatch(group, chunk.active(step)) {
+            if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
                 commands.dispatch(pipeline, &group.group, self.params(chunk, step), workgroups);
             }
         }

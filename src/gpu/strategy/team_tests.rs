@@ -18,6 +18,7 @@ use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::output::Output;
 use crate::settings::{Settings, Strategy};
 
 /// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
@@ -57,7 +58,7 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
         states: None,
         wants_states: true,
     };
-    pollster::block_on(gpu.run(batch)).unwrap()
+    pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
 /// What both directions of a model are made ready for.

@@ -9,10 +9,11 @@ use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
-use crate::gpu::strategy::{residency, solo, step, team};
+use crate::gpu::strategy::solo_shape::{Limits, Shape};
+use crate::gpu::strategy::{residency, solo, solo_made, step, team};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 11] = [
+pub(super) const ALL: [&Shader; 12] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &softmax::SHADER,
@@ -21,10 +22,18 @@ pub(super) const ALL: [&Shader; 11] = [
     &step::TILE,
     &step::ROWWISE,
     &solo::SHADER,
+    &solo_made::SHADER,
     &team::SHADER,
     &residency::SHADER,
     &crate::gpu::measure::SHADER,
 ];
+
+/// What each device lets a workgroup have.
+pub(super) const FLOOR: Limits = Limits {
+    invocations: MOST_INVOCATIONS as usize,
+    size: [256, 256],
+    bytes: MOST_WORKGROUP_BYTES as usize,
+};
 
 /// A shader, and what its text is made for.
 pub(super) struct Text {
@@ -125,7 +134,7 @@ pub(super) fn cells() -> Vec<(&'static str, Cell)> {
 }
 
 /// Some sets of values of the constants of a shader: the least, some, the most.
-fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
+fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     // one position, and as many as find room in the least memory of a workgroup
     let of_workgroups = |workgroups: [Workgroup; 2], tiles| {
         let tallest = |workgroup: Workgroup| {
@@ -143,10 +152,14 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
-        "recurrent_solo" => of_workgroups(
-            [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
-            2,
-        ),
+        "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
+        // the tallest, and one whose weights are in registers, workgroup memory and cache
+        "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
+            .map(|(width, rows)| {
+                let shape = Shape::of((width, lanes, form), rows, FLOOR).unwrap();
+                shape.constants().to_vec()
+            })
+            .into(),
         "recurrent_team" | "residency" => of_workgroups([3, 200].map(team), 2),
         other => panic!("sizes of {other}"),
     }
@@ -169,7 +182,7 @@ pub(super) fn all() -> Vec<Text> {
             }
             let halves = lanes == 4 && shader.name != step::ROWWISE.name;
             for form in Form::ALL.into_iter().filter(|&form| form == Form::Full || halves) {
-                for (size, constants) in sizes(shader, lanes).into_iter().enumerate() {
+                for (size, constants) in sizes(shader, lanes, form).into_iter().enumerate() {
                     let of_cell = cell.as_ref().map_or("", |(name, _)| name);
                     texts.push(Text {
                         name: format!("{}.{of_cell}.{form:?}.{size}", shader.name).to_lowercase(),
