@@ -20,6 +20,7 @@ mod schedule;
 mod sequences;
 mod settings;
 mod state;
+mod states;
 mod tuning;
 
 pub use activation::Activation;
@@ -48,5 +49,6 @@ pub use parameters::{Parameter, Parameters, Role};
 pub use runner::{Explanation, Runner};
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
 pub use settings::{Instructions, Precision, Settings, Strategy};
-pub use state::{State, States};
+pub use state::State;
+pub use states::States;
 pub use tuning::{Candidate, TunedLayer, Tuning};

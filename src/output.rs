@@ -129,9 +129,9 @@ impl Output {
     /// The last output of each sequence, (batch, units).
     ///
     /// Without `return_sequences` that is the model's output itself. With it, it is the output at the last time step of
-    /// the padded axis, `y[:, -1]` in Keras 3.15 on TensorFlow: for an LSTM over padding at the end this repeats the last
-    /// valid output, which is PyTorch's `h_n` too; with `zero_output_for_mask`, or in a `Bidirectional`, it is zero where
-    /// the last step is masked, which is what PyTorch's `output[:, -1]` gives. With zero time steps it is zero.
+    /// the padded axis, `y[:, -1]` in Keras 3.15 on TensorFlow: for a recurrent layer over padding at the end this repeats
+    /// the last valid output, which is PyTorch's `h_n` too; with `zero_output_for_mask`, or in a `Bidirectional`, it is zero
+    /// where the last step is masked, which is what PyTorch's `output[:, -1]` gives. With zero time steps it is zero.
     ///
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences};
@@ -172,7 +172,7 @@ impl Output {
         self.backward.as_ref().map(|values| values.view())
     }
 
-    /// The final states of the last layer, if it has `return_state`: one for an LSTM, two for a `Bidirectional`
+    /// The final states of the last layer, if it has `return_state`: one for a single cell, two for a `Bidirectional`
     /// (forward, backward), one for each of stacked cells, in the order of Keras 3.15. Empty otherwise;
     /// [`run_from`](crate::Runner::run_from) gives all layers' states.
     ///
@@ -205,8 +205,9 @@ impl Output {
         &self.device
     }
 
-    /// How many rows the recurrent layers ran: for each LSTM and direction the valid steps of all sequences. Padding is
-    /// not among them. The CPU path counts them as it runs, the GPU path as it records the dispatches.
+    /// How many rows the recurrent layers ran: for each cell and direction the valid steps of all sequences. Padding is
+    /// not among them. The CPU path counts them as it runs, the GPU path by the dispatches that it submits:
+    /// by the steps and sequences that the parameters of each let the shader run.
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};

@@ -29,7 +29,8 @@ use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
-use crate::state::States;
+use crate::state::State;
+use crate::states::States;
 use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -37,12 +38,13 @@ use section::{Section, run_sections};
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
 /// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
 /// batch that is smaller in both takes those of a larger one. On the CPU it is the same with all memory: the second run of a
-/// batch allocates what it hands out ([`Runner::run_into`] not even that) and little else, unless the model has a `Masking` layer, or softmax in the gates of an
-/// LSTM. There the buffers of a size are also given up after sixteen runs in a row that need less than a quarter of them.
+/// batch allocates what it hands out ([`Runner::run_into`] not even that) and little else, unless the model has a `Masking`
+/// layer, or softmax in the gates of a cell. There the buffers of a size are also given up after sixteen runs in a row that need
+/// less than a quarter of them.
 ///
 /// What the last four runs have worked out about their masks and tokens is kept too, at most 16 MiB for each (17 bytes a time
-/// step for one LSTM, 33 for a `Bidirectional`, 4 more for each further LSTM): a batch with the mask of one of them is not
-/// worked out again. [`Runner::release_memory`] gives all of that back.
+/// step for one recurrent layer, 33 for a `Bidirectional`, 4 more for each further cell): a batch with the mask of one of them
+/// is not worked out again. [`Runner::release_memory`] gives all of that back.
 ///
 /// A runner may be used by several threads at once; each run has buffers of its own. It keeps weights of its own: the layers
 /// and the model may be dropped.
@@ -324,7 +326,7 @@ impl Runner {
                     .await
             }
             sections => {
-                let mut finals = states.as_deref().map(|states| states.to_vec());
+                let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
                 run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
                 if let Some((states, finals)) = states.zip(finals) {
                     *states = States::new(finals);

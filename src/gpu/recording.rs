@@ -85,8 +85,8 @@ impl GpuModel {
         })
     }
 
-    /// What a run gives, once it has run, in the memory of an earlier output where that has the shape; `None` if workgroups have
-    /// waited in vain. Without a submission to wait for, the caller has seen to it that it has run. On an error the earlier output
+    /// What a run gives, once it has run, in the memory of an earlier output where that has the shape; `None` if workgroups
+    /// gave up waiting for each other. Without a submission to wait for, the caller has seen to it that it has run. On an error the earlier output
     /// is as it was.
     pub(crate) async fn collect(
         &self,
@@ -112,9 +112,9 @@ impl GpuModel {
         let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, &stamps));
         let states = match (batch.wants_states, batch.states) {
             (false, _) => Vec::new(),
-            (true, Some(states)) => states.to_vec(),
+            (true, Some(states)) => State::all_copied(states)?,
             (true, None) => {
-                let cells = self.parts.cells.iter();
+                let cells = self.plan.cells.iter();
                 let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
                 zeros.collect::<Result<_>>()?
             }
@@ -123,7 +123,7 @@ impl GpuModel {
             // last, because nothing behind it fails unless by a mistake of ours
             outputs: earlier.take_rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?,
             states,
-            rows_run: recording.commands.rows_run,
+            rows_run: recording.commands.rows_run(),
             timing: recording.staging.map(|recording| Timing {
                 recording,
                 // some drivers offer time stamps and leave them at zero
@@ -153,3 +153,7 @@ impl Recording {
         self.workspace
     }
 }
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -17,9 +17,9 @@ impl GpuModel {
         let size = batch.input.size();
         let mut workspace = self.workspace(size).await?;
         let mut ran = None;
-        // where workgroups have waited in vain nothing that was made is of use, and everything is run again without waiting
+        // where workgroups gave up waiting for each other nothing that was made is of use, and everything is run again without waiting
         let by_step = Asked {
-            strategy: Some((EVERYTHING, "a team that waited in vain")),
+            strategy: Some((EVERYTHING, "a team whose workgroups gave up waiting for each other")),
             ..self.asked
         };
         for asked in [self.asked, by_step] {

@@ -13,8 +13,8 @@ use ndarray::{Array2, Array3};
 use crate::cpu::CpuModel;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
-use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
+use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::recording::{Batch, Recording};
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::workspace::Workspace;
@@ -37,7 +37,7 @@ fn gpus() -> Vec<Gpu> {
             }
             let has_immediates = !features.is_empty();
             let limits = wgpu::Limits {
-                max_immediate_size: if has_immediates { 64 } else { 0 },
+                max_immediate_size: if has_immediates { MOST_PARAMS } else { 0 },
                 ..wgpu::Limits::default()
             };
             let gpu = pollster::block_on(adapter.open_with(limits, features)).unwrap();

@@ -97,10 +97,11 @@ impl Section {
         let ran = model.run(batch, output).await?;
         let mut outputs = ran.outputs.into_iter();
         let returned = self.plan.returned_states.iter();
+        let returned = returned.filter_map(|&cell| ran.states.get(cell).map(State::copied));
         *output = Output {
             values: outputs.next().unwrap_or_default(),
             backward: outputs.next(),
-            states: returned.filter_map(|&cell| ran.states.get(cell).cloned()).collect(),
+            states: returned.collect::<Result<_>>()?,
             device: Arc::clone(&self.name),
             rows_run: ran.rows_run,
             timing: ran.timing,

@@ -250,7 +250,7 @@ impl Stage for RecurrenceStage {
     fn upload_states(&self, gpu: &Gpu, flow: &Flow, states: &[State]) -> Result<()> {
         for (buffers, schedule, _) in self.in_run(flow)? {
             let state = at(states, buffers.cell)?;
-            buffers.upload_state(gpu, schedule, state);
+            buffers.upload_state(gpu, schedule, state)?;
         }
         Ok(())
     }
@@ -297,7 +297,6 @@ impl Stage for RecurrenceStage {
                         }
                     }
                 }
-                commands.rows_run += directions.len() * chunk.rows().len();
             }
         }
         if run.wants_states {

@@ -160,7 +160,8 @@ impl Ready for RecurrentSolo {
             let last = (first + self.launch_steps(*rows)).min(chunk.steps.end);
             let params = Params::new(chunk, &(first..last), self.units, self.kernel_width);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);
-            commands.dispatch(pipeline, &group.group, params, workgroups);
+            let rows_run = self.directions * params.rows_run(chunk, 0..active.div_ceil(*rows) * rows);
+            commands.dispatch_rows(rows_run, pipeline, &group.group, params, workgroups);
             first = last;
         }
     }

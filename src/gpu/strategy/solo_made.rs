@@ -181,7 +181,8 @@ impl Ready for SoloMade {
             let last = (first + self.launch_steps(shape)).min(chunk.steps.end);
             let params = Params::new(chunk, &(first..last), self.units, shape.width);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(shape.rows) as u64);
-            commands.dispatch(pipeline, &group.group, params, workgroups);
+            let rows_run = self.directions * params.rows_run(chunk, 0..active.div_ceil(shape.rows) * shape.rows);
+            commands.dispatch_rows(rows_run, pipeline, &group.group, params, workgroups);
             first = last;
         }
     }

@@ -21,6 +21,7 @@ use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
+use crate::output::Output;
 use crate::settings::{Precision, Settings, Strategy};
 
 /// Those of an H200, and of every device.
@@ -188,14 +189,14 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
         (row + 1 < batch || batch == 1) && step * (row % 3 + 1) < 2 * time_steps && (row + step) % 4 != 3
     });
     let input = Input::Values(values.view());
-    let flow = Arc::new(Flow::new(&gpu.parts, input, Some(mask.view())).unwrap());
+    let flow = Arc::new(Flow::new(&gpu.plan, input, Some(mask.view())).unwrap());
     let batch = Batch {
         flow: &flow,
         input,
         states: None,
         wants_states: true,
     };
-    pollster::block_on(gpu.run(batch)).unwrap()
+    pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
 /// Outputs and final states.

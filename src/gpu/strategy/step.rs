@@ -285,6 +285,11 @@ impl RecurrentStep {
             Shared::Rowwise(pipeline) => Some((pipeline, Workgroups::Flat(active as u64))),
         }
     }
+
+    /// The rows that a dispatch with these parameters runs.
+    fn rows_run(&self, params: &Params) -> usize {
+        self.directions * params.positions as usize
+    }
 }
 
 impl Ready for RecurrentStep {
@@ -327,7 +332,8 @@ impl Ready for RecurrentStep {
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
         for step in chunk.steps.clone() {
             if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
-                commands.dispatch(pipeline, &group.group, self.params(chunk, step), workgroups);
+                let params = self.params(chunk, step);
+                commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
             }
         }
     }

@@ -21,6 +21,7 @@ use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
+use crate::output::Output;
 use crate::settings::{Precision, Settings};
 
 /// The positions that run a step, one after the other: around the edges of all forms.
@@ -108,17 +109,18 @@ fn run(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>) -> Ran {
     // the longest sequence is the last one
     let mask = Array2::from_shape_fn((batch, time_steps), |(sequence, step)| batch - sequence <= active[step]);
     let input = Input::Values(values.view());
-    let flow = Arc::new(Flow::new(&gpu.parts, input, Some(mask.view())).unwrap());
+    let flow = Arc::new(Flow::new(&gpu.plan, input, Some(mask.view())).unwrap());
     let batch = Batch {
         flow: &flow,
         input,
         states: None,
         wants_states: true,
     };
-    pollster::block_on(gpu.run(batch)).unwrap()
+    pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
 fn assert_close(name: &str, got: &Ran, want: &Ran) {
+    assert_eq!(got.rows_run, want.rows_run, "{name}");
     for (got, want) in got.outputs.iter().zip(&want.outputs) {
         assert_eq!(got.shape(), want.shape());
         for (at, (got, want)) in got.iter().zip(want).enumerate() {

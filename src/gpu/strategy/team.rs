@@ -284,7 +284,9 @@ impl Ready for RecurrentTeam {
                     ..Params::new(chunk, &steps, self.units, self.kernel_width)
                 };
                 let workgroups = (teams * self.shape.members).saturating_sub(self.missing);
-                commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(workgroups as u64));
+                let workgroups = Workgroups::Flat(workgroups as u64);
+                let rows_run = params.rows_run_by_teams(chunk, *rows);
+                commands.dispatch_rows(rows_run, pipeline, &group.group, params, workgroups);
             }
         }
     }

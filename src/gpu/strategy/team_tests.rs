@@ -51,7 +51,7 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
         ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
     });
     let input = Input::Values(values.view());
-    let flow = Arc::new(Flow::new(&gpu.parts, input, None).unwrap());
+    let flow = Arc::new(Flow::new(&gpu.plan, input, None).unwrap());
     let batch = Batch {
         flow: &flow,
         input,
