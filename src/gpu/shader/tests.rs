@@ -19,6 +19,7 @@ use crate::gpu::strategy::solo_shape::{Limits, Shape};
 use crate::gpu::strategy::{launch, residency, solo, solo_made, step, team};
 use texts::{ALL, FLOOR, Text, all};
 
+mod steps;
 mod texts;
 
 /// The portable floor, which every shader keeps to.
@@ -269,6 +270,8 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         [
             "input_projection",
             "recurrent_step",
+            "recurrent_step_split",
+            "recurrent_step_tile",
             "recurrent_step_rowwise",
             "recurrent_solo",
             "recurrent_solo_made",

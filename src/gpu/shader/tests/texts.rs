@@ -13,11 +13,13 @@ use crate::gpu::strategy::solo_shape::{Limits, Shape};
 use crate::gpu::strategy::{residency, solo, solo_made, step, team};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 10] = [
+pub(super) const ALL: [&Shader; 12] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &softmax::SHADER,
     &step::SHADER,
+    &step::SPLIT,
+    &step::TILE,
     &step::ROWWISE,
     &solo::SHADER,
     &solo_made::SHADER,
@@ -149,6 +151,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         "softmax" => vec![vec![15], vec![16]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
+        "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
         "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
         // the tallest, and one whose weights are in registers, workgroup memory and cache
         "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
