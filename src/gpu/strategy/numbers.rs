@@ -4,6 +4,7 @@
 //! adapter has none: what costs there are instructions, and each strategy has a form and a threshold of its own for it.
 
 use std::ffi::OsStr;
+use std::fmt;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
@@ -29,6 +30,22 @@ pub(crate) struct Numbers {
     pub(crate) memory_bytes: f64,
     /// Workgroups of 256 invocations with their registers full that run at the same time: the compute units.
     pub(crate) workgroups: usize,
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {:.2} µs a dispatch, {:.2} µs an exchange, {:.1} TFLOP/s, {:.2} TB/s from the cache, {:.2} TB/s from memory, {} compute units",
+            self.name,
+            self.dispatch * 1e6,
+            self.exchange * 1e6,
+            2.0 * self.products / 1e12,
+            self.cache_bytes / 1e12,
+            self.memory_bytes / 1e12,
+            self.workgroups
+        )
+    }
 }
 
 /// One NVIDIA H200, driver 580.159.04, Vulkan: `docs/benchmarks.md`.
