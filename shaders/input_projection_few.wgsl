@@ -9,6 +9,8 @@ const PARTS: u32 = 32u;
 const ROUNDS: u32 = 1u;     // an invocation makes HELD * ROUNDS rows; the sums of HELD rows are added at a time
 const HELD: u32 = 4u;
 const AHEAD: u32 = 2u;      // quads of k whose weights are asked for before any is used
+const TAIL: u32 = 1u;       // 1: if AHEAD is more than one
+const SUMMED: u32 = 8u;     // parts whose addition is written out
 const ACTIVATION: u32 = 0u;
 const ALPHA: u32 = 0u;      // the bits of its parameters
 const BETA: u32 = 0u;
@@ -88,6 +90,7 @@ fn main(
         }
         //end
     }
+    //for a in TAIL
     for (; k < inputs; k += PARTS) {
         //for j in 4
         let w$j = unpacked(kernel[(k * 4u + $ju) * columns + column]);
@@ -101,6 +104,7 @@ fn main(
         //end
         //end
     }
+    //end
     //for t in ROUNDS
     //for r in HELD
     parts[part * SUMS + $ru * COLUMNS + lane % COLUMNS] = sum$t_$r;
@@ -108,9 +112,11 @@ fn main(
     workgroupBarrier();
     if (lane < SUMS) {
         var sum$t = vec4<f32>();
-        //for p in PARTS
-        sum$t += parts[$pu * SUMS + lane];
-        //end
+        for (var p = 0u; p < PARTS; p += SUMMED) {
+            //for p in SUMMED
+            sum$t += parts[(p + $pu) * SUMS + lane];
+            //end
+        }
         store(first + $tu * HELD + lane / COLUMNS, workgroup.x * COLUMNS + lane % COLUMNS, sum$t);
     }
     workgroupBarrier();

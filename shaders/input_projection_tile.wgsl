@@ -79,24 +79,27 @@ fn main(
             places += step;
             loaded = load(loads_rows, places, next + quad >= params.input_vectors);
         }
-        //for q in QUADS
-        let row$q = place + $qu * 4u * WIDTH + (y ^ ($qu * SPREAD));
-        //for j in 4
-        {
-            let kernel_at = place + x + ($qu * 4u + $ju) * WIDTH;
-            //for h in 2
-            let a$h = row_slab[row$q + $ju * WIDTH + $hu * SIDE];
-            let b$h = kernel_slab[kernel_at + $hu * SIDE];
+        for (var begin = 0u; begin < QUADS; begin += WRITTEN) { // once on a GPU
+            //for q in WRITTEN
+            let quad$q = begin + $qu;
+            let row$q = place + quad$q * 4u * WIDTH + (y ^ (quad$q * SPREAD));
+            //for j in 4
+            {
+                let kernel_at = place + x + (quad$q * 4u + $ju) * WIDTH;
+                //for h in 2
+                let a$h = row_slab[row$q + $ju * WIDTH + $hu * SIDE];
+                let b$h = kernel_slab[kernel_at + $hu * SIDE];
+                //end
+                //for r in 4
+                sum0$r = fma(vec4<f32>(a0[$r]), b0, sum0$r);
+                sum1$r = fma(vec4<f32>(a0[$r]), b1, sum1$r);
+                sum2$r = fma(vec4<f32>(a1[$r]), b0, sum2$r);
+                sum3$r = fma(vec4<f32>(a1[$r]), b1, sum3$r);
+                //end
+            }
             //end
-            //for r in 4
-            sum0$r = fma(vec4<f32>(a0[$r]), b0, sum0$r);
-            sum1$r = fma(vec4<f32>(a0[$r]), b1, sum1$r);
-            sum2$r = fma(vec4<f32>(a1[$r]), b0, sum2$r);
-            sum3$r = fma(vec4<f32>(a1[$r]), b1, sum3$r);
             //end
         }
-        //end
-        //end
         if (next < params.input_vectors) {
             //for s in SINGLE
             workgroupBarrier();

@@ -5,6 +5,7 @@
 
 const SIDE: u32 = 16u;      // 16 or 8: invocations along rows, and along columns; k of a slab. The host sets these.
 const QUADS: u32 = 4u;      // a quarter of it: vec4 of a slab along k
+const WRITTEN: u32 = 4u;    // quads of k whose sums are written out: all but in software, where a compiler takes seconds for each
 const SINGLE: u32 = 1u;     // 1: one place for a slab,
 const DOUBLE: u32 = 0u;     // or two
 

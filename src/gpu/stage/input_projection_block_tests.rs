@@ -3,7 +3,7 @@
 
 use super::tests::{Product, adapters, bits};
 use super::*;
-use crate::gpu::stage::projection_block::Size;
+use crate::gpu::stage::projection_block::{MadeFor, Size};
 use crate::gpu::strategy::numbers::H200;
 
 /// Around the edges of tiles, of slabs and of parts; columns in vec4.
@@ -21,13 +21,12 @@ fn pipelines(gpu: &Gpu, blocks: &Blocks) -> Vec<(Block, Arc<Pipeline>)> {
         .map(|block| (block, blocks.pipeline(gpu, block)))
         .collect();
     if blocks.has_tiles {
-        let (shader, constants) = Block::LargeTile.text(blocks.size(1), false, blocks.activation);
-        let variant = Variant {
-            form: blocks.form,
-            constants,
-            cell: None,
+        let made_for = MadeFor {
+            is_double: false,
+            is_software: gpu.info().device_type == wgpu::DeviceType::Cpu,
         };
-        pipelines.push((Block::LargeTile, gpu.pipeline_for(shader, variant)));
+        let pipeline = blocks.pipeline_made_for(gpu, Block::LargeTile, made_for);
+        pipelines.push((Block::LargeTile, pipeline));
     }
     pipelines
 }
@@ -181,5 +180,27 @@ fn a_workspace_has_the_blocks_that_its_rows_need() {
         }
         let Size { rows, columns, quads } = blocks.size(300);
         assert_eq!([rows, columns, quads], [300, 64, 16]);
+    }
+}
+
+/// Written out as it is for a GPU: the small tile and four rows stand for the others, which take a software adapter long to compile.
+#[test]
+fn what_is_written_out_for_a_gpu_is_the_product() {
+    for gpu in adapters() {
+        let product = on_gpu(&gpu, Form::Full, 300, 34, (Activation::Linear, WHOLE));
+        let Ways::Gpu(blocks) = &product.projection.ways else {
+            unreachable!("a product with numbers")
+        };
+        for block in [Block::SmallTile, Block::FourRows] {
+            let made_for = MadeFor {
+                is_double: false,
+                is_software: false,
+            };
+            let pipeline = blocks.pipeline_made_for(&gpu, block, made_for);
+            let rows = product.rows(65);
+            let workgroups = block.workgroups(blocks.size(rows.len()));
+            let got = product.projected(&gpu, (&pipeline, workgroups), &rows);
+            assert_close(&format!("{block:?}"), &got, &rows, |sum| sum);
+        }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) const TILE: Shader = Shader {
     constants: &[
         "SIDE",
         "QUADS",
+        "WRITTEN",
         "SINGLE",
         "DOUBLE",
         "ACTIVATES",
@@ -45,6 +46,8 @@ pub(crate) const FEW: Shader = Shader {
         "ROUNDS",
         "HELD",
         "AHEAD",
+        "TAIL",
+        "SUMMED",
         "ACTIVATION",
         "ALPHA",
         "BETA",
@@ -78,6 +81,15 @@ pub(crate) enum Block {
     OneRow,
 }
 
+/// What a text is made for besides its size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MadeFor {
+    /// Whether the large tile has two places for a slab.
+    pub(crate) is_double: bool,
+    /// Whether it runs in software, for a test: there a compiler takes seconds where much is written out.
+    pub(crate) is_software: bool,
+}
+
 /// A product: rows, vec4 of columns, and vec4 of a row that are multiplied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
@@ -87,12 +99,13 @@ pub(crate) struct Size {
 }
 
 impl Block {
+    /// The least first: it is taken where several take the same time.
     pub(crate) const ALL: [Self; 5] = [
-        Self::LargeTile,
-        Self::SmallTile,
-        Self::EightRows,
-        Self::FourRows,
         Self::OneRow,
+        Self::FourRows,
+        Self::EightRows,
+        Self::SmallTile,
+        Self::LargeTile,
     ];
 
     /// Of a tile the invocations along a side, which are the k of a slab too; else the rows.
@@ -121,19 +134,26 @@ impl Block {
     }
 
     /// Its shader with the constants of the text.
-    pub(crate) fn text(self, size: Size, is_double: bool, activation: [u32; 3]) -> (&'static Shader, Vec<u32>) {
+    pub(crate) fn text(self, size: Size, made_for: MadeFor, activation: [u32; 3]) -> (&'static Shader, Vec<u32>) {
         let [kind, _, _] = activation;
         match self.kind() {
             Kind::Tile(side) => {
                 // two places of the small tile are half of the portable floor
-                let is_double = u32::from(is_double || side < 16);
-                let own = [side as u32, side as u32 / 4, 1 - is_double, is_double, kind.min(1)];
+                let is_double = u32::from(made_for.is_double || side < 16);
+                let (side, quads) = (side as u32, side as u32 / 4);
+                let written = if made_for.is_software { 1 } else { quads };
+                let own = [side, quads, written, 1 - is_double, is_double, kind.min(1)];
                 (&TILE, [&own[..], &activation].concat())
             }
             Kind::Rows(rows) => {
                 let parts = parts(size);
                 let held = rows.min(MOST_HELD).min(parts);
-                let own = [INVOCATIONS / parts, parts, rows / held, held, ahead(rows)].map(|own| own as u32);
+                let (ahead, summed) = match made_for.is_software {
+                    true => (1, 1),
+                    false => (ahead(rows), parts.min(8)),
+                };
+                let columns = INVOCATIONS / parts;
+                let own = [columns, parts, rows / held, held, ahead, ahead.min(2) - 1, summed].map(|own| own as u32);
                 (&FEW, [&own[..], &activation].concat())
             }
         }
@@ -274,8 +294,16 @@ impl Blocks {
 
     /// The pipeline of a block, with as much workgroup memory as the device allows.
     pub(crate) fn pipeline(&self, gpu: &Gpu, block: Block) -> Arc<Pipeline> {
-        let is_double = gpu.limits().max_compute_workgroup_storage_size >= DOUBLE_BYTES;
-        let (shader, constants) = block.text(self.size(1), is_double, self.activation);
+        let made_for = MadeFor {
+            is_double: gpu.limits().max_compute_workgroup_storage_size >= DOUBLE_BYTES,
+            is_software: gpu.info().device_type == wgpu::DeviceType::Cpu,
+        };
+        self.pipeline_made_for(gpu, block, made_for)
+    }
+
+    /// The same, made for any device.
+    pub(super) fn pipeline_made_for(&self, gpu: &Gpu, block: Block, made_for: MadeFor) -> Arc<Pipeline> {
+        let (shader, constants) = block.text(self.size(1), made_for, self.activation);
         let variant = Variant {
             form: self.form,
             constants,

@@ -97,11 +97,15 @@ fn the_workgroups_of_few_rows_have_all_their_invocations() {
                 columns,
                 quads,
             };
+            let made_for = MadeFor {
+                is_double: false,
+                is_software: false,
+            };
             for block in Block::ALL {
                 let Kind::Rows(rows) = block.kind() else { continue };
-                let (_, constants) = block.text(size, false, [0; 3]);
+                let (_, constants) = block.text(size, made_for, [0; 3]);
                 let [columns_of, parts, rounds, held, ..] = constants[..] else {
-                    unreachable!("eight constants")
+                    unreachable!("ten constants")
                 };
                 assert_eq!((columns_of * parts) as usize, INVOCATIONS);
                 assert_eq!((rounds * held) as usize, rows);

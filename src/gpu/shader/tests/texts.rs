@@ -7,7 +7,7 @@ use crate::cell::gru::GruOptions;
 use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
-use crate::gpu::stage::projection_block::{self, Block, Size};
+use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::{residency, solo, step, team};
@@ -131,7 +131,11 @@ pub(super) fn block(block: Block, is_double: bool, activation: [u32; 3]) -> Vec<
         columns: 65,
         quads: 64,
     };
-    block.text(size, is_double, activation).1
+    let made_for = MadeFor {
+        is_double,
+        is_software: false,
+    };
+    block.text(size, made_for, activation).1
 }
 
 /// Some sets of values of the constants of a shader: the least, some, the most.
