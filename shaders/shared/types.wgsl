@@ -69,6 +69,11 @@ struct Launch {
     kernel_width: u32,     // columns of the recurrent kernel, in units
 }
 
+struct Measure {
+    count: u32, // passes of the loop
+    mask: u32,  // the number of the last vec4 of `words`; one less than a power of two
+}
+
 struct Residency {
     workgroups: u32,       // how many have been dispatched
     most_polls: u32,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytemuck::Pod;
 
 use crate::error::{Error, Result};
-use crate::gpu::device::Gpu;
 use crate::gpu::device::timer::Timer;
+use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::shader::Pipeline;
 
 #[derive(Debug)]
@@ -89,7 +89,7 @@ pub(crate) fn record_bytes(gpu: &Gpu) -> u64 {
     if gpu.has_immediates() {
         return 0;
     }
-    u64::from(gpu.limits().min_uniform_buffer_offset_alignment).max(64)
+    u64::from(MOST_PARAMS.next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment.max(1)))
 }
 
 /// The number of a thing at the end of a list, put there unless it is there already.

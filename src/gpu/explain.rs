@@ -93,6 +93,7 @@ impl GpuModel {
                 named.name, choice.strategy, choice.reason
             ));
             lines.extend(refused(named.recurrence, self.asked).map(|line| format!("  {line}")));
+            lines.extend(estimates(named.recurrence, work).map(|line| format!("  {line}")));
             lines.extend(named.directions.iter().map(|line| format!("  {line}")));
             lines.push(format!("  {}", cut(named.recurrence, choice.strategy, pieces)));
         }
@@ -144,6 +145,10 @@ impl GpuModel {
             format!("precision: {precision}"),
             format!("asked for by name: {asked}"),
             format!("tuned: {tuned}"),
+            match &self.weights.numbers {
+                Some(numbers) => format!("numbers: {numbers}"),
+                None => "numbers: none, for a software adapter has thresholds instead".to_owned(),
+            },
         ]
     }
 }
@@ -153,6 +158,15 @@ fn refused(recurrence: &Recurrence, asked: Asked) -> Option<String> {
     let (strategy, by) = asked.strategy?;
     let why = recurrence.can(strategy).err()?;
     Some(format!("{by} asks for {strategy}, which cannot be done: {why}"))
+}
+
+/// What each strategy takes by the numbers of the GPU, where there are numbers.
+fn estimates(recurrence: &Recurrence, work: Work) -> Option<String> {
+    let estimates = recurrence.estimates(work);
+    let said: Vec<String> = estimates
+        .map(|(strategy, seconds)| format!("{strategy} {:.0} µs", seconds * 1e6))
+        .collect();
+    (!said.is_empty()).then(|| format!("estimates of the recurrence: {}", said.join(", ")))
 }
 
 /// How the tensors of a recurrence are cut.

@@ -8,6 +8,7 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::explain::Named;
+use crate::gpu::measure;
 use crate::gpu::model::GpuModel;
 use crate::gpu::recording::now;
 use crate::gpu::stage::interface::Tunable;
@@ -64,6 +65,7 @@ impl GpuModel {
     /// tuning file too if one is named.
     pub(crate) async fn tune(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let size = (batch, time_steps);
+        measure::numbers(&self.gpu).await?;
         let sizes = self.sizes(size)?;
         let mut workspace = self.workspace(size).await?;
         let buffers = &mut workspace.value;

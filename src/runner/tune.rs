@@ -13,6 +13,9 @@ impl Runner {
     /// that before what the crate chooses by itself. [`Settings::tuning_file`](crate::Settings::tuning_file) names a file where
     /// the answers are kept.
     ///
+    /// On a GPU that takes time stamps it also measures, once, what the GPU costs: a dispatch, its speed, its cache. Models
+    /// that are put on that GPU afterwards choose by these numbers for every size; [`Runner::explain`] prints them.
+    ///
     /// It is never done unasked: it takes up to some seconds for each kind of layer, and the answer is only as good as the GPU
     /// was idle. Results differ by rounding between strategies. On the CPU there is nothing to choose, and the tuning is empty.
     ///

@@ -12,3 +12,4 @@ pub(crate) mod turn;
 
 pub use counters::Counters;
 pub use gpu::Gpu;
+pub(crate) use gpu::MOST_PARAMS;

@@ -35,6 +35,7 @@ fn host_fields(name: &str) -> Vec<String> {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Residency" => format!("{:?}", residency::Params::default()),
+        "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
@@ -117,6 +118,7 @@ fn the_uniform_is_the_struct_of_the_host() {
         assert_eq!((binding.group, binding.binding), (0, 0), "{}", shader.name);
         assert_eq!(uniform.name.as_deref(), Some("params"), "{}", shader.name);
         let (name, members, span) = struct_of(&module, uniform);
+        assert!(span <= crate::gpu::device::MOST_PARAMS, "{}: {span} bytes", shader.name);
         assert_eq!(name, shader.params.0, "{}", shader.name);
         assert_eq!(
             span.next_multiple_of(4) as usize,

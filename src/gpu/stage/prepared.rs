@@ -28,6 +28,8 @@ pub(crate) struct Prepared {
     /// For each of them the rows of its recurrent kernel that are multiplied before each step, if there are such.
     earlier_rows: Vec<Option<Arc<Projection>>>,
     pub(crate) denses: Vec<Arc<Projection>>,
+    /// What the GPU costs; `None` for a software adapter.
+    pub(crate) numbers: Option<Numbers>,
     /// The embeddings, and how many rows each has.
     pub(crate) tables: Vec<Rows>,
     pub(crate) table_rows: Vec<usize>,
@@ -58,6 +60,7 @@ impl Prepared {
         let denses = parts.denses.iter();
         let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
         Ok(Self {
+            numbers,
             projections,
             together,
             recurrences,

@@ -4,6 +4,8 @@
 //! adapter has none: what costs there are instructions, and each strategy has a form and a threshold of its own for it.
 
 use std::ffi::OsStr;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
@@ -31,6 +33,22 @@ pub(crate) struct Numbers {
     pub(crate) workgroups: usize,
 }
 
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {:.2} µs a dispatch, {:.2} µs an exchange, {:.1} TFLOP/s, {:.2} TB/s from the cache, {:.2} TB/s from memory, {} compute units",
+            self.name,
+            self.dispatch * 1e6,
+            self.exchange * 1e6,
+            2.0 * self.products / 1e12,
+            self.cache_bytes / 1e12,
+            self.memory_bytes / 1e12,
+            self.workgroups
+        )
+    }
+}
+
 /// One NVIDIA H200, driver 580.159.04, Vulkan: `docs/benchmarks.md`.
 const H200: Numbers = Numbers {
     name: "h200",
@@ -46,7 +64,7 @@ const H200: Numbers = Numbers {
 };
 
 /// Estimates: no other discrete GPU was measured.
-const DISCRETE: Numbers = Numbers {
+pub(crate) const DISCRETE: Numbers = Numbers {
     name: "discrete",
     dispatch: 4e-6,
     exchange: 1.2e-6,
@@ -73,6 +91,20 @@ const INTEGRATED: Numbers = Numbers {
     workgroups: 8,
 };
 
+/// The numbers that were measured on a GPU.
+#[derive(Debug, Default)]
+pub(crate) struct Measured(Mutex<Option<Numbers>>);
+
+impl Measured {
+    pub(crate) fn get(&self) -> Option<Numbers> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, numbers: Numbers) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(numbers);
+    }
+}
+
 /// The environment variable that names the numbers to reckon with. A software adapter then runs the forms of a GPU, which is
 /// how tests reach them where there is none.
 pub(crate) const VARIABLE: &str = "CELLSTATE_GPU_NUMBERS";
@@ -87,7 +119,19 @@ impl Numbers {
     /// [`Error::Value`] if the environment names numbers that there are none of.
     pub(crate) fn of(gpu: &Gpu) -> Result<Option<Self>> {
         let named = named(std::env::var_os(VARIABLE).as_deref())?;
-        Ok(named.or_else(|| Self::by_kind(gpu.info())))
+        let measured = || gpu.shared::<Measured>().get();
+        Ok(named.or_else(measured).or_else(|| Self::by_kind(gpu.info())))
+    }
+
+    /// These with some of them measured.
+    pub(crate) fn with(self, dispatch: f64, products: f64, cache_bytes: f64) -> Self {
+        Self {
+            name: "measured",
+            dispatch,
+            products,
+            cache_bytes,
+            ..self
+        }
     }
 
     fn by_kind(info: &wgpu::AdapterInfo) -> Option<Self> {

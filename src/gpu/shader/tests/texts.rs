@@ -12,7 +12,7 @@ use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::{residency, solo, step, team};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 8] = [
+pub(super) const ALL: [&Shader; 9] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &softmax::SHADER,
@@ -21,6 +21,7 @@ pub(super) const ALL: [&Shader; 8] = [
     &solo::SHADER,
     &team::SHADER,
     &residency::SHADER,
+    &crate::gpu::measure::SHADER,
 ];
 
 /// A shader, and what its text is made for.
@@ -137,6 +138,7 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "softmax" => vec![vec![15], vec![16]],
+        "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_solo" => of_workgroups(
             [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
