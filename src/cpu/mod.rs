@@ -122,6 +122,7 @@ impl CpuModel {
             states: self.returned(finals, flow.batch)?,
             device: Arc::clone(&self.name),
             rows_run,
+            was_replayed: false,
             timing: None,
         };
         if let Some(states) = states {

@@ -82,6 +82,8 @@ pub(crate) struct Commands {
     immediates: bool,
     /// The rows that the recurrent steps run.
     pub(crate) rows_run: usize,
+    /// Whether workgroups wait for each other, so that the abort word says if all else counts.
+    pub(crate) waits: bool,
 }
 
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
@@ -114,6 +116,7 @@ impl Commands {
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
             immediates: gpu.has_immediates(),
             rows_run: 0,
+            waits: false,
         }
     }
 

@@ -101,6 +101,9 @@ impl GpuModel {
         if let Some(workspace) = self.workspaces.take(size) {
             return Ok(workspace);
         }
+        for recurrence in &self.weights.recurrences {
+            recurrence.make_room(&self.gpu, size.0).await?;
+        }
         let make = || {
             let sizes = self.sizes(size)?;
             Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())

@@ -68,14 +68,14 @@ impl GpuModel {
         let wants = (batch.states.is_some(), batch.wants_states);
         let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
         let mut commands = Commands::new(&self.gpu);
-        if let Some(exchange) = &buffers.exchange {
+        for stage in &buffers.stages {
+            stage.record(&run, &mut commands)?;
+        }
+        if let Some(exchange) = buffers.exchange.as_ref().filter(|_| commands.waits) {
             commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             commands
                 .last
                 .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
-        }
-        for stage in &buffers.stages {
-            stage.record(&run, &mut commands)?;
         }
         commands.upload(&self.gpu, &buffers.params)?;
         Ok(Recording {
@@ -99,10 +99,11 @@ impl GpuModel {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
         }
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
-        let exchange = workspace.exchange.iter();
+        // the abort word travels with what is read anyway, and where nobody waits there is none
+        let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
         let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
-        let abort_word = workspace.exchange.as_ref().and_then(|_| read.pop());
+        let abort_word = exchange.and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
             return Ok(None);
         }
@@ -121,6 +122,7 @@ impl GpuModel {
             outputs: Vec::with_capacity(batch.flow.outputs.len()),
             states,
             rows_run: recording.commands.rows_run,
+            was_replayed: false,
             timing: recording.staging.map(|recording| Timing {
                 recording,
                 // some drivers offer time stamps and leave them at zero

@@ -98,6 +98,7 @@ impl Section {
             states: returned.filter_map(|&cell| ran.states.get(cell).cloned()).collect(),
             device: Arc::clone(&self.name),
             rows_run: ran.rows_run,
+            was_replayed: ran.was_replayed,
             timing: ran.timing,
         };
         if let Some(states) = states {
@@ -145,6 +146,7 @@ impl Section {
             states: Vec::new(),
             device: Arc::clone(&self.name),
             rows_run: 0,
+            was_replayed: false,
             timing: None,
         })
     }
@@ -178,6 +180,7 @@ pub(super) async fn run_sections(
                     output.values = without_time(output.values);
                 }
                 output.rows_run += before.rows_run;
+                output.was_replayed |= before.was_replayed;
                 output.timing = sum(before.timing, output.timing);
                 output
             }

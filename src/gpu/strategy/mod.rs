@@ -14,6 +14,10 @@ pub(crate) mod residency;
 pub(crate) mod solo;
 pub(crate) mod step;
 pub(crate) mod team;
+pub(crate) mod team_candidates;
+pub(crate) mod team_kept;
+pub(crate) mod team_made;
+pub(crate) mod team_shape;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;
 #[cfg(not(target_arch = "wasm32"))]

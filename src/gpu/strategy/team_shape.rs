@@ -161,7 +161,7 @@ mod tests {
     /// The rows of `docs/benchmarks.md`, microseconds a step: those of teams, and of words that go round alone.
     #[test]
     fn the_model_reproduces_what_was_measured() {
-        let numbers = numbers::named_for_tests("h200");
+        let numbers = numbers::H200;
         let shape = |rows, units, slice, parts| Shape {
             rows,
             units,
@@ -218,7 +218,7 @@ mod tests {
     /// Twice the rounds take twice the time, and sequences of half the length less.
     #[test]
     fn what_does_not_fit_at_once_costs_more() {
-        let numbers = numbers::named_for_tests("h200");
+        let numbers = numbers::H200;
         let cost = Cost {
             numbers: &numbers,
             lanes: 4,
