@@ -98,7 +98,9 @@ impl Recurrence {
         let prepare = |entry: &Entry| match wanted.iter().any(|wanted| wanted.name == entry.name) {
             _ if first_k > 0 && entry.name != list::EVERYTHING => Err("the recurrent kernel is larger than a binding"),
             true => (entry.prepare)(gpu, &together),
-            false => Err("it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12: else by name, or for a tuning file"),
+            false => Err(
+                "it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12: else by name, or for a tuning file",
+            ),
         };
         Some(Self {
             cell: cell.clone(),

@@ -112,7 +112,12 @@ impl Residency {
 /// The workgroups that a launch of a pipeline may have: three quarters of those that were seen to run at the same time, for
 /// another program may take its part of the GPU later. In software it is known, and a busy machine would only give a wrong
 /// answer.
-pub(crate) async fn budget(gpu: &Gpu, spin: Spin, shader: &'static Shader, pipeline: (&Key, &Arc<Pipeline>)) -> Result<usize> {
+pub(crate) async fn budget(
+    gpu: &Gpu,
+    spin: Spin,
+    shader: &'static Shader,
+    pipeline: (&Key, &Arc<Pipeline>),
+) -> Result<usize> {
     if spin.in_software {
         return Ok(spin.most_members);
     }

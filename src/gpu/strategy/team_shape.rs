@@ -200,7 +200,10 @@ mod tests {
                     assert!(shape.invocations() <= limits.invocations.min(512), "{shape:?}");
                     assert!(shape.invocations() <= 256 || weights <= 24, "{shape:?}");
                     assert!((2..=128).contains(&shape.members()), "{shape:?}");
-                    assert!(words * shape.invocations() >= rows * units && states * parts >= rows, "{shape:?}");
+                    assert!(
+                        words * shape.invocations() >= rows * units && states * parts >= rows,
+                        "{shape:?}"
+                    );
                     assert!(shape.bytes(lanes) <= limits.bytes, "{shape:?}");
                 }
             }

@@ -9,7 +9,8 @@ use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
-use crate::gpu::strategy::{residency, solo, step, team};
+use crate::gpu::strategy::team_shape::Shape;
+use crate::gpu::strategy::{solo, step, team_kept, team_made};
 
 /// Every shader there is.
 pub(super) const ALL: [&Shader; 9] = [
@@ -19,8 +20,8 @@ pub(super) const ALL: [&Shader; 9] = [
     &step::SHADER,
     &step::ROWWISE,
     &solo::SHADER,
-    &team::SHADER,
-    &residency::SHADER,
+    &team_kept::SHADER,
+    &team_made::SHADER,
     &crate::gpu::measure::SHADER,
 ];
 
@@ -133,7 +134,15 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         let [small, large] = workgroups;
         vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
     };
-    let team = |units| team::Shape::of(units, 128, 256, false).unwrap().workgroup;
+    let made = |rows, units, slice, parts, is_coherent| {
+        let shape = Shape {
+            rows,
+            units,
+            slice,
+            parts,
+        };
+        team_made::constants(shape, is_coherent)
+    };
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
@@ -144,7 +153,16 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
             [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
             2,
         ),
-        "recurrent_team" | "residency" => of_workgroups([3, 200].map(team), 2),
+        "recurrent_team" => {
+            let alone = team_kept::Shape::of(3, 2, 256).unwrap().workgroup;
+            let shared = Workgroup {
+                width: 8,
+                parts: 32,
+                weights: 8,
+            };
+            of_workgroups([alone, shared], 2)
+        }
+        "recurrent_team_made" => vec![made(1, 4, 2, 1, false), made(4, 64, 8, 16, true)],
         other => panic!("sizes of {other}"),
     }
 }
