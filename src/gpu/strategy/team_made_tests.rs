@@ -81,7 +81,8 @@ fn team(gpu: &Gpu, model: &Model) -> MadeTeam {
 
 /// The same model by this make of a team.
 fn by(gpu: &Gpu, model: &Model, team: MadeTeam) -> GpuModel {
-    let mut on = on(gpu, model, Strategy::Team);
+    let mut on = on(gpu, model, Strategy::Step); // which makes no other team
+    on.asked.strategy = Some((Strategy::Team, "a test"));
     let recurrence = Arc::get_mut(&mut on.weights.recurrences[0]).unwrap();
     recurrence.replace(Strategy::Team, Box::new(team));
     on

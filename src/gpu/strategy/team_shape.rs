@@ -234,13 +234,13 @@ mod tests {
             parts: 16,
         };
         let work = |rows| Work {
-            positions: 64,
+            positions: 32,
             steps: 100,
             rows,
         };
-        let once = shape.seconds(cost, work(6400), 16, 1000);
-        let twice = shape.seconds(cost, work(6400), 8, 1000);
+        let once = shape.seconds(cost, work(3200), 8, 1000);
+        let twice = shape.seconds(cost, work(3200), 4, 1000);
         assert!(once.is_finite() && twice > 1.6 * once, "{once} {twice}");
-        assert!(shape.seconds(cost, work(3200), 8, 1000) < 0.9 * twice);
+        assert!(shape.seconds(cost, work(1600), 4, 1000) < 0.9 * twice);
     }
 }
