@@ -1,10 +1,8 @@
-// recurrent_team_made: recurrent_team for a GPU, in a text made for a size class. Loops are written out and what they keep has names,
-// so that it stays in registers: the weights of a workgroup's units, the states of its units, and the words it waits for.
-//
-//   lanes = projected + h·recurrent_kernel, and the cell's rule makes the state of them
+// recurrent_team_made: recurrent_team for a GPU, in a text made for a size class. Loops are written out and what they keep has
+// names, so that it stays in registers: the weights of a workgroup's units, their states, and the words it waits for.
 //
 // An invocation asks for all of its words (words.wgsl) at once, and again for those that were missing: a round costs one trip.
-// Waiting ends: an invocation may ask in vain so often in a launch, then it raises the abort word, all leave, and the host runs everything again.
+// Waiting ends: who has asked in vain too often in a launch raises the abort word, all leave, and the host runs all again.
 
 const ROWS: u32 = 1u;     // positions of a team. The host sets these.
 const UNITS: u32 = 32u;   // units of the size class; those past the units of the cell stay zero
@@ -50,7 +48,6 @@ fn main(@builtin(local_invocation_index) lane: u32) {
     let part = lane / SLICE;
     let unit = number % MEMBERS * SLICE + lane % SLICE;
     let is_unit = unit < params.units;
-    let stride = params.stride;
     let kernel = kernel_begin(direction, part * WEIGHTS) + unit;
     //for k in WEIGHTS
     let weights$k = unpacked(recurrent_kernel[kernel + $ku * UNITS]);
@@ -60,24 +57,22 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         unit_weights = unpacked(recurrent_kernel[kernel_begin(direction, UNITS) + unit]);
     }
     var start = starts[params.first_step];
-    var end = starts[params.first_step + 1u];
+    var end = starts[params.first_step + 1u]; // of the rows of the step
     let present = min(ROWS, max(end - start, first) - first);
     let hidden_start = direction * params.hidden_pitch + first;
-    let cell_start = (direction * params.cell_pitch + first) * stride + unit;
+    let cell_start = (direction * params.cell_pitch + first) * params.stride + unit;
     //for o in STATES
     let row$o = part + $ou * PARTS;
     var state$o = UnitState(0.0, 0.0);
     if (row$o < present && is_unit) {
-        state$o.hidden = hidden[(hidden_start + params.previous_row + row$o) * stride + unit];
-        if (HAS_CELL_STATE == 1u) {
-            state$o.cell = cell_state[cell_start + row$o * stride];
-        }
+        state$o.hidden = hidden[(hidden_start + params.previous_row + row$o) * params.stride + unit];
+        if (HAS_CELL_STATE == 1u) { state$o.cell = cell_state[cell_start + row$o * params.stride]; }
     }
     //end
     for (var at = lane; at < WORDS * THREADS; at += THREADS) {
         tile[at] = 0.0;
         if (at / UNITS < present && at % UNITS < params.units) {
-            tile[at] = hidden[(hidden_start + params.previous_row + at / UNITS) * stride + at % UNITS];
+            tile[at] = hidden[(hidden_start + params.previous_row + at / UNITS) * params.stride + at % UNITS];
         }
     }
     var polls = 0u;
@@ -88,7 +83,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
         //for o in STATES
         var lanes$o = Lanes();
         if (row$o < count && is_unit) {
-            lanes$o = projected[(projected_row + row$o) * projected_stride(params.units, stride) + unit];
+            lanes$o = projected[(projected_row + row$o) * projected_stride(params.units, params.stride) + unit];
         }
         //end
         let words = HEAD + ((step - params.first_step) * params.teams + team) * (ROWS * UNITS); // of this step
@@ -140,17 +135,16 @@ fn main(@builtin(local_invocation_index) lane: u32) {
                 lanes$o += partial[($pu * ROWS + row$o) * SLICE + lane % SLICE];
                 //end
                 state$o = next_state(lanes$o, unit_weights, state$o);
-                hidden[(current_row + row$o) * stride + unit] = state$o.hidden;
+                hidden[(current_row + row$o) * params.stride + unit] = state$o.hidden;
             }
             hand_on(words + row$o * UNITS + unit, state$o.hidden);
         }
         //end
-        start = end;
-        end = next;
+        start = end; end = next;
     }
     //for o in STATES
     if (HAS_CELL_STATE == 1u && row$o < present && is_unit) {
-        cell_state[cell_start + row$o * stride] = state$o.cell;
+        cell_state[cell_start + row$o * params.stride] = state$o.cell;
     }
     //end
 }
