@@ -112,9 +112,7 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             tile[lane + $iu * THREADS] = bitcast<f32>(~word$i);
             //end
         }
-        if (workgroupUniformLoad(&leaving) != 0u || count == 0u) {
-            break;
-        }
+        if (workgroupUniformLoad(&leaving) != 0u || count == 0u) { break; }
         //for r in ROWS
         var sum$r = Lanes();
         //end
@@ -135,11 +133,12 @@ fn main(@builtin(local_invocation_index) lane: u32) {
                 lanes$o += partial[($pu * ROWS + row$o) * SLICE + lane % SLICE];
                 //end
                 state$o = next_state(lanes$o, unit_weights, state$o);
-                hidden[(current_row + row$o) * params.stride + unit] = state$o.hidden;
             }
             hand_on(words + row$o * UNITS + unit, state$o.hidden);
+            if (is_unit) { hidden[(current_row + row$o) * params.stride + unit] = state$o.hidden; }
         }
         //end
+        if (IN_TURN == 1u) { workgroupBarrier(); } // nobody waits before all of the workgroup have handed on
         start = end; end = next;
     }
     //for o in STATES

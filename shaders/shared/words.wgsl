@@ -2,7 +2,9 @@
 // is, and says by itself whether it has come: it is zero before, and the inverse of the bits of h then. So no order between
 // words is needed, and relaxed atomics are enough.
 
-const COHERENT: u32 = 1u; // whether a load sees what another workgroup has stored; else only what changes a word does. The host sets it.
+// The host sets these.
+const COHERENT: u32 = 1u; // whether a load sees what another workgroup has stored; else only what changes a word does
+const IN_TURN: u32 = 0u;  // whether invocations of a workgroup may run one after the other, so that one that waits keeps the next from running
 
 const HEAD: u32 = 4u;            // words before those of the first step: tickets, and what the probe finds out
 const ABSENT: u32 = 0xffffffffu; // the word of h = 0, for positions that do not run

@@ -357,7 +357,7 @@ fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
         let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
         for units in [4, 48, 128, 256] {
             for shape in Shape::all(units, lanes, limits) {
-                let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, true));
+                let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, texts::ON_DX12));
                 let (held, size) = held(&text);
                 assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
                 assert_eq!(held, shape.bytes(lanes), "{shape:?}");

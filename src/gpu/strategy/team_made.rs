@@ -31,14 +31,15 @@ pub(crate) const SHADER: Shader = Shader {
     params: ("Launch", size_of::<Params>()),
     bindings: BINDINGS,
     constants: &[
-        "ROWS", "UNITS", "SLICE", "PARTS", "WEIGHTS", "WORDS", "STATES", "COHERENT",
+        "ROWS", "UNITS", "SLICE", "PARTS", "WEIGHTS", "WORDS", "STATES", "COHERENT", "IN_TURN",
     ],
 };
 
 /// The constants of the text for a shape.
-pub(crate) fn constants(shape: Shape, is_coherent: bool) -> Vec<u32> {
+pub(crate) fn constants(shape: Shape, spin: Spin) -> Vec<u32> {
     let sizes = shape.constants().map(|size| size as u32);
-    sizes.into_iter().chain([is_coherent.into()]).collect()
+    let of_gpu = [spin.is_coherent, spin.in_software].map(u32::from);
+    sizes.into_iter().chain(of_gpu).collect()
 }
 
 /// How many shapes are counted for a batch before one of those that were is taken.
@@ -87,7 +88,7 @@ impl MadeTeam {
         let best = candidates.best(&Counted::new(), 1, |_| true);
         let (shape, _) = best.ok_or("so many units would need more workgroups than run at the same time")?;
         // all pipelines bind the same, and this one is what a single sequence needs
-        let pipeline = gpu.pipeline_for(&SHADER, cells.variant(&constants(shape, spin.is_coherent)));
+        let pipeline = gpu.pipeline_for(&SHADER, cells.variant(&constants(shape, spin)));
         Ok(Self {
             candidates,
             variant: cells.variant(&[]),
@@ -120,7 +121,7 @@ impl MadeTeam {
         for _ in 0..PROBES {
             let Some(shape) = self.uncounted(batch) else { break };
             let variant = Variant {
-                constants: constants(shape, self.candidates.spin.is_coherent),
+                constants: constants(shape, self.candidates.spin),
                 ..self.variant.clone()
             };
             let known = gpu.known_pipelines();

@@ -136,7 +136,13 @@ fn a_run_whose_team_is_not_complete_is_run_again_and_says_so() {
 fn teams_of_every_height_give_the_numbers_of_step() {
     for gpu in adapters() {
         let spin = Spin::of(&gpu).unwrap();
-        for (units, slice, parts, rows) in [(7, 4, 2, 1), (16, 8, 4, 2), (40, 24, 12, 4), (13, 8, 1, 8)] {
+        for (units, slice, parts, rows) in [
+            (7, 4, 2, 1),
+            (16, 8, 4, 2),
+            (60, 32, 2, 4),
+            (13, 8, 1, 8),
+            (40, 24, 12, 4),
+        ] {
             let lstm = lstm(units);
             let gru = Gru::new(3, units).return_sequences(true).seed(6);
             let gru = Model::builder().add(gru).build().unwrap();

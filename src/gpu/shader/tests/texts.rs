@@ -9,8 +9,21 @@ use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
+use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::team_shape::Shape;
 use crate::gpu::strategy::{solo, step, team_kept, team_made};
+
+/// How workgroups wait for each other on a software adapter, and where loads are not coherent.
+pub(super) const IN_SOFTWARE: Spin = Spin {
+    most_members: 2,
+    in_software: true,
+    is_coherent: true,
+};
+pub(super) const ON_DX12: Spin = Spin {
+    most_members: 128,
+    in_software: false,
+    is_coherent: false,
+};
 
 /// Every shader there is.
 pub(super) const ALL: [&Shader; 9] = [
@@ -134,14 +147,14 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         let [small, large] = workgroups;
         vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
     };
-    let made = |rows, units, slice, parts, is_coherent| {
+    let made = |[rows, units, slice, parts]: [usize; 4], spin| {
         let shape = Shape {
             rows,
             units,
             slice,
             parts,
         };
-        team_made::constants(shape, is_coherent)
+        team_made::constants(shape, spin)
     };
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
@@ -162,7 +175,7 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
             };
             of_workgroups([alone, shared], 2)
         }
-        "recurrent_team_made" => vec![made(1, 4, 2, 1, false), made(4, 64, 8, 16, true)],
+        "recurrent_team_made" => vec![made([1, 4, 2, 1], IN_SOFTWARE), made([4, 64, 8, 16], ON_DX12)],
         other => panic!("sizes of {other}"),
     }
 }
