@@ -136,19 +136,21 @@ fn a_run_whose_team_is_not_complete_is_run_again_and_says_so() {
 fn teams_of_every_height_give_the_numbers_of_step() {
     for gpu in adapters() {
         let spin = Spin::of(&gpu).unwrap();
-        for (units, slice, parts, rows) in [
+        let shapes = [
             (7, 4, 2, 1),
             (16, 8, 4, 2),
             (60, 32, 2, 4),
             (13, 8, 1, 8),
             (40, 24, 12, 4),
-        ] {
-            let lstm = lstm(units);
-            let gru = Gru::new(3, units).return_sequences(true).seed(6);
-            let gru = Model::builder().add(gru).build().unwrap();
-            let rnn = SimpleRnn::new(3, units).return_sequences(true).seed(7);
-            let rnn = Model::builder().add(Bidirectional::new(rnn)).build().unwrap();
-            for (name, model) in [("lstm", lstm), ("gru", gru), ("rnn", rnn)] {
+        ];
+        for (number, (units, slice, parts, rows)) in shapes.into_iter().enumerate() {
+            let gru = || Gru::new(3, units).return_sequences(true).seed(6);
+            let rnn = || SimpleRnn::new(3, units).return_sequences(true).seed(7);
+            let other = match number % 2 {
+                0 => Model::builder().add(gru()),
+                _ => Model::builder().add(Bidirectional::new(rnn())),
+            };
+            for (name, model) in [("lstm", lstm(units)), ("other", other.build().unwrap())] {
                 let mut team = team(&gpu, &model);
                 if spin.in_software {
                     team.candidates.only(Shape {
@@ -160,7 +162,7 @@ fn teams_of_every_height_give_the_numbers_of_step() {
                 }
                 let teams = by(&gpu, &model, team);
                 let steps = on(&gpu, &model, Strategy::Step);
-                for (size, is_masked) in [((5, 13), false), ((9, 30), true), ((1, 2), false)] {
+                for (size, is_masked) in [((5, 9), false), ((9, 14), true)] {
                     let want = run(&steps, size, is_masked);
                     let run_whole = || {
                         (0..5)
