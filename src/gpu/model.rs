@@ -21,7 +21,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct GpuModel {
     pub(crate) gpu: Gpu,
-    pub(crate) parts: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) weights: Prepared,
     pub(crate) settings: Settings,
     pub(crate) asked: Asked,
@@ -31,7 +31,7 @@ pub(crate) struct GpuModel {
 
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
-    pub(crate) async fn new(gpu: Gpu, parts: Arc<Plan>, settings: &Settings) -> Result<Self> {
+    pub(crate) async fn new(gpu: Gpu, plan: Arc<Plan>, settings: &Settings) -> Result<Self> {
         let asked = Asked::new(settings)?;
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
@@ -43,11 +43,11 @@ impl GpuModel {
         let known = gpu.known_pipelines();
         let make = || {
             gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
-            let weights = Prepared::make(&gpu, &parts, settings.wanted_precision(), &wanted)?;
+            let weights = Prepared::make(&gpu, &plan, settings.wanted_precision(), &wanted)?;
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)
         };
-        let made = match Self::probe(&gpu, &parts, &wanted).await {
+        let made = match Self::probe(&gpu, &plan, &wanted).await {
             Ok(()) => gpu.guarded("uploading the weights", make).await,
             Err(error) => Err(error),
         };
@@ -57,7 +57,7 @@ impl GpuModel {
         Ok(Self {
             weights: made?,
             gpu,
-            parts,
+            plan,
             asked,
             settings: settings.clone(),
             workspaces: Recent::default(),
@@ -65,8 +65,8 @@ impl GpuModel {
     }
 
     /// Finds out what the strategies have to know of the GPU before they can be made.
-    async fn probe(gpu: &Gpu, parts: &Plan, wanted: &[&Entry]) -> Result<()> {
-        let cells: Vec<&Cell> = parts.cells.iter().map(|planned| &planned.cell).collect();
+    async fn probe(gpu: &Gpu, plan: &Plan, wanted: &[&Entry]) -> Result<()> {
+        let cells: Vec<&Cell> = plan.cells.iter().map(|planned| &planned.cell).collect();
         for probe in wanted.iter().filter_map(|entry| entry.probe) {
             probe(gpu, &cells).await?;
         }
@@ -75,7 +75,7 @@ impl GpuModel {
 
     /// The sizes of a workspace for batches of (batch, time_steps).
     pub(crate) fn sizes(&self, size: (usize, usize)) -> Result<Sizes> {
-        Sizes::new(&self.gpu, (&self.parts, &self.weights), size, Keep::Nothing)
+        Sizes::new(&self.gpu, (&self.plan, &self.weights), size, Keep::Nothing)
     }
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
@@ -90,7 +90,7 @@ impl GpuModel {
     /// Whether the GPU can run a batch of this size: asked before lists are made of its steps, where those are not small.
     pub(crate) fn check_size(&self, (batch, time_steps): (usize, usize)) -> Result<()> {
         const SMALL: usize = 1 << 16;
-        match batch.saturating_mul(self.parts.most_steps(time_steps)) <= SMALL {
+        match batch.saturating_mul(self.plan.most_steps(time_steps)) <= SMALL {
             true => Ok(()),
             false => self.sizes((batch, time_steps)).map(|_| ()),
         }

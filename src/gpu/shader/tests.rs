@@ -15,9 +15,9 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::{gather, softmax};
-use crate::gpu::strategy::team_shape::{Limits, Shape};
-use crate::gpu::strategy::{launch, solo, step, team_kept, team_made};
-use texts::{ALL, Text, all};
+use crate::gpu::strategy::solo_shape::{Limits, Shape};
+use crate::gpu::strategy::{launch, solo, solo_made, step, team_kept, team_made, team_shape};
+use texts::{ALL, FLOOR, Text, all};
 
 mod texts;
 
@@ -270,6 +270,7 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
             "recurrent_step",
             "recurrent_step_rowwise",
             "recurrent_solo",
+            "recurrent_solo_made",
             "recurrent_team",
             "recurrent_team_made"
         ]
@@ -305,9 +306,9 @@ fn made(shader: &'static Shader, cell: &CellText, constants: &[u32]) -> Text {
 fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
     for (_, cell) in texts::cells() {
         let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
-        for (invocations, in_software) in [(256, false), (1024, false), (1024, true)] {
+        for invocations in [256, 1024] {
             for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
-                let Ok(workgroup) = solo::workgroup(units, lanes, invocations, in_software) else {
+                let Ok(workgroup) = solo::workgroup(units, invocations) else {
                     assert!(units > 32, "{units} units do not fit");
                     continue;
                 };
@@ -321,6 +322,39 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
                     assert!(workgroup.width * workgroup.parts <= invocations);
                     let told = solo::bytes(workgroup, rows, lanes);
                     assert_eq!(held, told, "{units} units: {workgroup:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The same for those of a size class, on the portable floor and on a device with room for more: these are made only where the
+/// device says so, and are as valid.
+#[test]
+fn the_workgroups_of_solo_made_have_the_size_that_the_host_thinks() {
+    let more = Limits {
+        invocations: 1024,
+        size: [1024, 1024],
+        bytes: 48 << 10,
+    };
+    let cells = texts::cells();
+    for (name, cell) in cells.iter().filter(|(name, _)| ["lstm", "simple_rnn"].contains(name)) {
+        let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
+        for (limits, widths) in [(FLOOR, [4, 12, 64, 80]), (more, [32, 112, 128, 192])] {
+            for (width, form) in widths.into_iter().flat_map(|width| Form::ALL.map(|form| (width, form))) {
+                for rows in solo_made::HEIGHTS {
+                    let shape = Shape::of((width, lanes, form), rows, limits);
+                    let Some(shape) = shape.filter(|_| form == Form::Full || lanes == 4) else {
+                        continue;
+                    };
+                    let mut text = made(&solo_made::SHADER, &cell, &shape.constants());
+                    text.variant.form = form;
+                    let (held, size) = held(&text);
+                    assert_eq!(size, [width, shape.parts].map(|size| size as u32), "{name}: {shape:?}");
+                    assert!(width * shape.parts <= limits.invocations && held <= limits.bytes);
+                    assert_eq!(held, shape.bytes(), "{name}: {shape:?}");
+                    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+                    validator.validate(&text.module()).unwrap();
                 }
             }
         }
@@ -347,7 +381,7 @@ fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
 /// The same for `recurrent_team_made`: what the host takes for the memory of a shape is what a driver has to give, to the byte.
 #[test]
 fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
-    let limits = Limits {
+    let limits = team_shape::Limits {
         bytes: 48 << 10,
         invocations: 1024,
         members: 128,
@@ -356,7 +390,7 @@ fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
     for (_, cell) in [&cells[0], &cells[8]] {
         let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
         for units in [4, 48, 128, 256] {
-            for shape in Shape::all(units, lanes, limits) {
+            for shape in team_shape::Shape::all(units, lanes, limits) {
                 let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, texts::ON_DX12));
                 let (held, size) = held(&text);
                 assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");

@@ -14,6 +14,7 @@ use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
+use crate::memory::WEIGHTS;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
 
@@ -37,12 +38,12 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
-    pub(crate) fn make(gpu: &Gpu, parts: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
+    pub(crate) fn make(gpu: &Gpu, plan: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
         let numbers = Numbers::of(gpu)?;
-        let together = together(parts, |cells| fit_together(gpu, cells));
+        let together = together(plan, |cells| fit_together(gpu, cells));
         let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
         for cells in &together {
-            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
+            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| plan.cells.get(cell)).collect();
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
@@ -57,7 +58,7 @@ impl Prepared {
             ));
             earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, form, cell, first_k))));
         }
-        let denses = parts.denses.iter();
+        let denses = plan.denses.iter();
         let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
         Ok(Self {
             numbers,
@@ -66,8 +67,8 @@ impl Prepared {
             recurrences,
             earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
-            tables: tables(gpu, parts)?,
-            table_rows: parts.tables.iter().map(|table| table.nrows()).collect(),
+            tables: tables(gpu, plan)?,
+            table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
         })
     }
 
@@ -91,15 +92,15 @@ impl Prepared {
 }
 
 /// The embeddings, row by row.
-fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
-    let mut tables = Vec::with_capacity(parts.tables.len());
-    for table in &parts.tables {
+fn tables(gpu: &Gpu, plan: &Plan) -> Result<Vec<Rows>> {
+    let mut tables = Vec::with_capacity(plan.tables.len());
+    for table in &plan.tables {
         let (rows, width) = table.dim();
         let size = RowsSize::new(width, padded(width), rows, gpu.largest_binding());
         check_weight(gpu, "row of the embeddings", size.row_bytes())?;
         let made = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
         for (buffer, held) in made.buffers.iter().zip(size.held(rows)) {
-            let mut packed = vec![0.0_f32; held.len() * size.stride];
+            let mut packed = WEIGHTS.zeros::<f32>(held.len() * size.stride)?;
             for (packed, row) in packed
                 .chunks_exact_mut(size.stride)
                 .zip(table.outer_iter().skip(held.start))

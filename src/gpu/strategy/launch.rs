@@ -124,4 +124,18 @@ impl Params {
             ..Self::default()
         }
     }
+
+    /// The rows of one direction that a launch with these parameters runs, if it is one of so many positions.
+    pub(crate) fn rows_run(&self, chunk: &Chunk<'_>, positions: Range<usize>) -> usize {
+        chunk.rows_within(positions, self.first_step as usize..self.last_step as usize)
+    }
+
+    /// The rows that a launch of teams of so many positions each runs.
+    pub(crate) fn rows_run_by_teams(&self, chunk: &Chunk<'_>, rows: usize) -> usize {
+        let teams = self.first_team..self.first_team + self.teams;
+        let first = |team: u32| (team / self.directions.max(1)) as usize * rows;
+        teams
+            .map(|team| self.rows_run(chunk, first(team)..first(team) + rows))
+            .sum()
+    }
 }

@@ -12,6 +12,8 @@ pub(crate) mod numbers;
 pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;
+pub(crate) mod solo_made;
+pub(crate) mod solo_shape;
 pub(crate) mod step;
 pub(crate) mod team;
 pub(crate) mod team_candidates;

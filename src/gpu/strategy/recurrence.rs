@@ -136,6 +136,11 @@ impl Recurrence {
         }
     }
 
+    /// Makes the pipelines that a workspace for so many sequences needs.
+    pub(crate) fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        self.ready().for_each(|(_, ready)| ready.make_for(gpu, sequences));
+    }
+
     /// The strategies that can run it.
     pub(crate) fn ready(&self) -> impl DoubleEndedIterator<Item = (Strategy, &dyn Ready)> {
         let ready = self.strategies.iter();

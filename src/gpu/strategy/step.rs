@@ -123,6 +123,11 @@ impl RecurrentStep {
             kernel_width: cells.kernel_width,
         }
     }
+
+    /// The rows that a dispatch with these parameters runs.
+    fn rows_run(&self, params: &Params) -> usize {
+        self.directions * params.positions as usize
+    }
 }
 
 impl Ready for RecurrentStep {
@@ -168,11 +173,12 @@ impl Ready for RecurrentStep {
                     let fits = HEIGHTS.into_iter().zip(pipelines).find(|&(height, _)| height <= active);
                     if let Some((height, pipeline)) = fits {
                         let workgroups = Workgroups::Across(across as u32, active.div_ceil(height) as u64);
-                        commands.dispatch(pipeline, &group.group, params, workgroups);
+                        commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
                     }
                 }
                 Variant::Rowwise(pipeline) => {
-                    commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(active as u64));
+                    let workgroups = Workgroups::Flat(active as u64);
+                    commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
                 }
             }
         }

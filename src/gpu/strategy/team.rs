@@ -111,8 +111,10 @@ impl Launches<'_> {
                     ..Params::new(chunk, &steps, self.units, self.kernel_width)
                 };
                 let workgroups = (teams * self.members).saturating_sub(self.missing);
+                let workgroups = Workgroups::Flat(workgroups as u64);
+                let rows_run = params.rows_run_by_teams(chunk, self.rows);
                 commands.waits = true;
-                commands.dispatch(self.pipeline, &group.group, params, Workgroups::Flat(workgroups as u64));
+                commands.dispatch_rows(rows_run, self.pipeline, &group.group, params, workgroups);
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
+use crate::output::Output;
 use crate::settings::{Settings, Strategy};
 use crate::state::State;
 
@@ -53,14 +54,14 @@ fn run(gpu: &GpuModel, (batch, time_steps): (usize, usize), is_masked: bool) -> 
     let length = |sequence: usize| time_steps - sequence * 3 % time_steps.max(1);
     let mask = Array2::from_shape_fn((batch, time_steps), |(sequence, step)| step < length(sequence));
     let input = Input::Values(values.view());
-    let flow = Arc::new(Flow::new(&gpu.parts, input, is_masked.then(|| mask.view())).unwrap());
+    let flow = Arc::new(Flow::new(&gpu.plan, input, is_masked.then(|| mask.view())).unwrap());
     let batch = Batch {
         flow: &flow,
         input,
         states: None,
         wants_states: true,
     };
-    pollster::block_on(gpu.run(batch)).unwrap()
+    pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
 fn cells(model: &Model) -> Cells<'_> {

@@ -19,6 +19,7 @@ use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::output::Output;
 use crate::settings::{Settings, Strategy};
 
 /// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
@@ -51,14 +52,14 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
         ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
     });
     let input = Input::Values(values.view());
-    let flow = Arc::new(Flow::new(&gpu.parts, input, None).unwrap());
+    let flow = Arc::new(Flow::new(&gpu.plan, input, None).unwrap());
     let batch = Batch {
         flow: &flow,
         input,
         states: None,
         wants_states: true,
     };
-    pollster::block_on(gpu.run(batch)).unwrap()
+    pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
 /// What both directions of a model are made ready for.

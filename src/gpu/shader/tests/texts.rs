@@ -10,8 +10,8 @@ use crate::cell::{Cell, Rule};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
-use crate::gpu::strategy::team_shape::Shape;
-use crate::gpu::strategy::{solo, step, team_kept, team_made};
+use crate::gpu::strategy::solo_shape::{Limits, Shape};
+use crate::gpu::strategy::{solo, solo_made, step, team_kept, team_made, team_shape};
 
 /// How workgroups wait for each other on a software adapter, and where loads are not coherent.
 pub(super) const IN_SOFTWARE: Spin = Spin {
@@ -26,17 +26,25 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 9] = [
+pub(super) const ALL: [&Shader; 10] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &softmax::SHADER,
     &step::SHADER,
     &step::ROWWISE,
     &solo::SHADER,
+    &solo_made::SHADER,
     &team_kept::SHADER,
     &team_made::SHADER,
     &crate::gpu::measure::SHADER,
 ];
+
+/// What each device lets a workgroup have.
+pub(super) const FLOOR: Limits = Limits {
+    invocations: MOST_INVOCATIONS as usize,
+    size: [256, 256],
+    bytes: MOST_WORKGROUP_BYTES as usize,
+};
 
 /// A shader, and what its text is made for.
 pub(super) struct Text {
@@ -137,7 +145,7 @@ pub(super) fn cells() -> Vec<(&'static str, Cell)> {
 }
 
 /// Some sets of values of the constants of a shader: the least, some, the most.
-fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
+fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     // one position, and as many as find room in the least memory of a workgroup
     let of_workgroups = |workgroups: [Workgroup; 2], tiles| {
         let tallest = |workgroup: Workgroup| {
@@ -148,7 +156,7 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
     };
     let made = |[rows, units, slice, parts]: [usize; 4], spin| {
-        let shape = Shape {
+        let shape = team_shape::Shape {
             rows,
             units,
             slice,
@@ -162,10 +170,14 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         "softmax" => vec![vec![15], vec![16]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
-        "recurrent_solo" => of_workgroups(
-            [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
-            2,
-        ),
+        "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
+        // the tallest, and one whose weights are in registers, workgroup memory and cache
+        "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
+            .map(|(width, rows)| {
+                let shape = Shape::of((width, lanes, form), rows, FLOOR).unwrap();
+                shape.constants().to_vec()
+            })
+            .into(),
         "recurrent_team" => {
             let alone = team_kept::Shape::of(3, 2, 256).unwrap().workgroup;
             let shared = Workgroup {
@@ -197,7 +209,7 @@ pub(super) fn all() -> Vec<Text> {
             }
             let halves = lanes == 4 && shader.name != step::ROWWISE.name;
             for form in Form::ALL.into_iter().filter(|&form| form == Form::Full || halves) {
-                for (size, constants) in sizes(shader, lanes).into_iter().enumerate() {
+                for (size, constants) in sizes(shader, lanes, form).into_iter().enumerate() {
                     let of_cell = cell.as_ref().map_or("", |(name, _)| name);
                     texts.push(Text {
                         name: format!("{}.{of_cell}.{form:?}.{size}", shader.name).to_lowercase(),
