@@ -30,6 +30,7 @@ pub struct Output {
     pub(crate) states: Vec<State>,
     pub(crate) device: Arc<str>,
     pub(crate) rows_run: usize,
+    pub(crate) was_replayed: bool,
     pub(crate) timing: Option<Timing>,
 }
 
@@ -220,6 +221,22 @@ impl Output {
     #[must_use]
     pub fn rows_run(&self) -> usize {
         self.rows_run
+    }
+
+    /// Whether the GPU had to run the batch a second time, by [`Strategy::Step`](crate::Strategy::Step): workgroups of the first attempt
+    /// ([`Strategy::Team`](crate::Strategy::Team)) had waited in vain for one that did not run. Nothing of that attempt is here. The numbers are right; the last
+    /// bits may differ from those of other runs of the batch.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert!(!output.was_replayed()); // on the CPU nobody waits
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn was_replayed(&self) -> bool {
+        self.was_replayed
     }
 
     /// How long the run took on the GPU, where the runner was made with [`Settings::timed`](crate::Settings::timed); `None`

@@ -135,6 +135,7 @@ impl CpuModel {
             states: returned,
             device: Arc::clone(&self.name),
             rows_run,
+            was_replayed: false,
             timing: None,
         };
         leave_states(finals, states.unwrap_or_default());

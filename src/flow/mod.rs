@@ -148,6 +148,8 @@ pub(crate) struct Ran {
     pub(crate) states: Vec<State>,
     /// The rows that the recurrent stages have run: counted while they ran on the CPU, by the dispatches on a GPU.
     pub(crate) rows_run: usize,
+    /// Whether a first attempt was given up, whose workgroups waited in vain.
+    pub(crate) was_replayed: bool,
     pub(crate) timing: Option<Timing>,
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Commands {
     record: usize,
     most_workgroups: u32,
     immediates: bool,
+    /// Whether workgroups wait for each other, so that the abort word says if all else counts.
+    pub(crate) waits: bool,
 }
 
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
@@ -113,6 +115,7 @@ impl Commands {
             record: record_bytes(gpu) as usize,
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
             immediates: gpu.has_immediates(),
+            waits: false,
         }
     }
 

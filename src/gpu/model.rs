@@ -110,6 +110,12 @@ impl GpuModel {
 
     async fn make_workspace(&self, size: (usize, usize)) -> Result<Workspace> {
         let known = self.gpu.known_pipelines();
+        for recurrence in &self.weights.recurrences {
+            if let Err(error) = recurrence.make_room(&self.gpu, size.0).await {
+                self.gpu.forget_pipelines_but(&known);
+                return Err(error);
+            }
+        }
         let make = || {
             let sizes = self.sizes(size)?;
             Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())

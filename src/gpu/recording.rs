@@ -68,14 +68,14 @@ impl GpuModel {
         let wants = (batch.states.is_some(), batch.wants_states);
         let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
         let mut commands = Commands::new(&self.gpu);
-        if let Some(exchange) = &buffers.exchange {
+        for stage in &buffers.stages {
+            stage.record(&run, &mut commands)?;
+        }
+        if let Some(exchange) = buffers.exchange.as_ref().filter(|_| commands.waits) {
             commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             commands
                 .last
                 .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
-        }
-        for stage in &buffers.stages {
-            stage.record(&run, &mut commands)?;
         }
         commands.upload(&self.gpu, &buffers.params)?;
         Ok(Recording {
@@ -101,10 +101,11 @@ impl GpuModel {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
         }
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
-        let exchange = workspace.exchange.iter();
+        // the abort word travels with what is read anyway, and where nobody waits there is none
+        let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
         let mut read = mapped::bytes(&self.gpu, &wanted, submission).await?;
-        let abort_word = workspace.exchange.as_ref().and_then(|_| read.pop());
+        let abort_word = exchange.and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.iter().take(size_of::<u32>()).any(|&byte| byte != 0)) {
             return Ok(None);
         }
@@ -124,6 +125,7 @@ impl GpuModel {
             outputs: earlier.take_rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?,
             states,
             rows_run: recording.commands.rows_run(),
+            was_replayed: false,
             timing: recording.staging.map(|recording| Timing {
                 recording,
                 // some drivers offer time stamps and leave them at zero

@@ -16,7 +16,7 @@ impl GpuModel {
     pub(crate) async fn run(&self, batch: Batch<'_, '_>, earlier: &mut Output) -> Result<Ran> {
         let size = batch.input.size();
         let mut workspace = self.workspace(size).await?;
-        let mut ran = None;
+        let (mut ran, mut was_replayed) = (None, false);
         // where workgroups gave up waiting for each other nothing that was made is of use, and everything is run again without waiting
         let by_step = Asked {
             strategy: Some((EVERYTHING, "a team whose workgroups gave up waiting for each other")),
@@ -40,12 +40,14 @@ impl GpuModel {
             ran = self.collect(&recording, batch, Some(submission), earlier).await?;
             workspace = recording.into_workspace();
             if let Some(ran) = &mut ran {
+                ran.was_replayed = was_replayed;
                 if let Some(timing) = &mut ran.timing {
                     timing.recording += encoding.unwrap_or(Duration::ZERO);
                 }
                 break;
             }
             self.gpu.counters().count_aborted_team();
+            was_replayed = true;
         }
         self.keep_workspace(workspace, size);
         ran.ok_or_else(|| Error::defect("the abort word"))

@@ -104,6 +104,7 @@ impl Section {
             states: returned.collect::<Result<_>>()?,
             device: Arc::clone(&self.name),
             rows_run: ran.rows_run,
+            was_replayed: ran.was_replayed,
             timing: ran.timing,
         };
         if let Some(states) = states {
@@ -151,6 +152,7 @@ impl Section {
             states: Vec::new(),
             device: Arc::clone(&self.name),
             rows_run: 0,
+            was_replayed: false,
             timing: None,
         })
     }
@@ -189,6 +191,7 @@ pub(super) async fn run_sections(
                     made.values = without_time(std::mem::take(&mut made.values));
                 }
                 made.rows_run += before.rows_run;
+                made.was_replayed |= before.was_replayed;
                 made.timing = sum(before.timing, made.timing);
             }
         }

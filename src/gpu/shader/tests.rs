@@ -17,7 +17,7 @@ use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{gather, softmax};
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{launch, residency, solo, solo_made, step, team};
+use crate::gpu::strategy::{launch, solo, solo_made, step, team_kept, team_made, team_shape};
 use texts::{ALL, FLOOR, Text, all};
 
 mod steps;
@@ -37,7 +37,6 @@ fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
-        "Residency" => format!("{:?}", residency::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),
@@ -278,7 +277,8 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
             "recurrent_step_rowwise",
             "recurrent_solo",
             "recurrent_solo_made",
-            "recurrent_team"
+            "recurrent_team",
+            "recurrent_team_made"
         ]
     );
 }
@@ -367,25 +367,40 @@ fn the_workgroups_of_solo_made_have_the_size_that_the_host_thinks() {
     }
 }
 
-/// The same for `recurrent_team`, and what probes for it holds as much, or more.
+/// The same for `recurrent_team`.
 #[test]
 fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
     for (_, cell) in texts::cells() {
         let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
-        for (budget, in_software) in [(128, false), (2, true)] {
-            for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
-                let shape = team::Shape::of(units, budget, 256, in_software).unwrap();
-                let workgroup = shape.workgroup;
-                for rows in [1, 8] {
-                    let constants = workgroup.constants(rows);
-                    let (of_team, size) = held(&made(&team::SHADER, &cell, &constants));
-                    assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
-                    assert_eq!(of_team, shape.bytes(rows, lanes), "{units} units: {shape:?}");
-                    let (of_probe, size_of_probe) = held(&made(&residency::SHADER, &cell, &constants));
-                    assert_eq!(size_of_probe, size);
-                    // the probe lacks the two scalars
-                    assert!(of_probe + 32 >= of_team, "{units} units: {shape:?}: {of_probe} bytes");
-                }
+        for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
+            let shape = team_kept::Shape::of(units, 2, 256).unwrap();
+            let workgroup = shape.workgroup;
+            for rows in [1, 8] {
+                let (held, size) = held(&made(&team_kept::SHADER, &cell, &workgroup.constants(rows)));
+                assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
+                assert_eq!(held, shape.bytes(rows, lanes), "{units} units: {shape:?}");
+            }
+        }
+    }
+}
+
+/// The same for `recurrent_team_made`: what the host takes for the memory of a shape is what a driver has to give, to the byte.
+#[test]
+fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
+    let limits = team_shape::Limits {
+        bytes: 48 << 10,
+        invocations: 1024,
+        members: 128,
+    };
+    let cells = texts::cells();
+    for (_, cell) in [&cells[0], &cells[8]] {
+        let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
+        for units in [4, 48, 128, 256] {
+            for shape in team_shape::Shape::all(units, lanes, limits) {
+                let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, texts::ON_DX12));
+                let (held, size) = held(&text);
+                assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
+                assert_eq!(held, shape.bytes(lanes), "{shape:?}");
             }
         }
     }

@@ -17,9 +17,6 @@ pub(crate) const SHARED: &[&str] = &[
 /// The constants of `inner_product.wgsl`.
 pub(crate) const CONSTANTS: &[&str] = &["ROWS", "WIDTH", "PARTS", "WEIGHTS"];
 
-/// Rows of the recurrent kernel that an invocation of a GPU keeps in its registers, at most.
-pub(crate) const WEIGHTS: usize = 32;
-
 /// Products of a workgroup in a launch, at most: no driver should take it for one that hangs.
 const LAUNCH: usize = 1 << 27;
 

@@ -10,8 +10,21 @@ use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
+use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{residency, solo, solo_made, step, team};
+use crate::gpu::strategy::{solo, solo_made, step, team_kept, team_made, team_shape};
+
+/// How workgroups wait for each other on a software adapter, and where loads are not coherent.
+pub(super) const IN_SOFTWARE: Spin = Spin {
+    most_members: 2,
+    in_software: true,
+    is_coherent: true,
+};
+pub(super) const ON_DX12: Spin = Spin {
+    most_members: 128,
+    in_software: false,
+    is_coherent: false,
+};
 
 /// Every shader there is.
 pub(super) const ALL: [&Shader; 14] = [
@@ -26,8 +39,8 @@ pub(super) const ALL: [&Shader; 14] = [
     &step::ROWWISE,
     &solo::SHADER,
     &solo_made::SHADER,
-    &team::SHADER,
-    &residency::SHADER,
+    &team_kept::SHADER,
+    &team_made::SHADER,
     &crate::gpu::measure::SHADER,
 ];
 
@@ -161,7 +174,15 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         let [small, large] = workgroups;
         vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
     };
-    let team = |units| team::Shape::of(units, 128, 256, false).unwrap().workgroup;
+    let made = |[rows, units, slice, parts]: [usize; 4], spin| {
+        let shape = team_shape::Shape {
+            rows,
+            units,
+            slice,
+            parts,
+        };
+        team_made::constants(shape, spin)
+    };
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
@@ -185,7 +206,16 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
                 shape.constants().to_vec()
             })
             .into(),
-        "recurrent_team" | "residency" => of_workgroups([3, 200].map(team), 2),
+        "recurrent_team" => {
+            let alone = team_kept::Shape::of(3, 2, 256).unwrap().workgroup;
+            let shared = Workgroup {
+                width: 8,
+                parts: 32,
+                weights: 8,
+            };
+            of_workgroups([alone, shared], 2)
+        }
+        "recurrent_team_made" => vec![made([1, 4, 2, 1], IN_SOFTWARE), made([4, 64, 8, 16], ON_DX12)],
         other => panic!("sizes of {other}"),
     }
 }
