@@ -15,6 +15,7 @@ pub(crate) mod solo;
 pub(crate) mod solo_made;
 pub(crate) mod solo_shape;
 pub(crate) mod step;
+pub(crate) mod step_forms;
 pub(crate) mod team;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;
