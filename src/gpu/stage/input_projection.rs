@@ -186,27 +186,24 @@ impl Projection {
         let step = (rows_of_a_part / 4 / slab * slab).max(1);
         let starts = (weights.inputs.start / 4..end.max(1)).step_by(step);
         let kernel = starts.map(|first| part(first..(first + step).min(end))).collect();
-        let bias: Vec<[f32; 4]> = match weights.bias {
-            Some(bias) => (0..column_vectors).map(bias).collect(),
-            None => vec![[0.0; 4]; column_vectors],
-        };
+        let of_bias = |column| weights.bias.map_or([0.0; 4], |bias| bias(column));
+        let bias: Vec<[f32; 4]> = (0..column_vectors).map(of_bias).collect();
         let (elementwise, softmax) = match activation.is_rowwise() {
             true => (Activation::Linear, Softmax::make(gpu, activation)),
             false => (activation, None),
         };
-        let ways = match numbers {
-            None => software(gpu, form, column_vectors, elementwise),
-            Some(numbers) => Ways::Gpu(Blocks {
-                numbers,
-                form,
-                activation: elementwise.constants(),
-                quads: end.saturating_sub(weights.inputs.start / 4),
-                columns: column_vectors,
-                has_tiles: has_slabs,
-            }),
+        let quads = end.saturating_sub(weights.inputs.start / 4);
+        let blocks = |numbers| Blocks {
+            numbers,
+            form,
+            activation: elementwise.constants(),
+            quads,
+            columns: column_vectors,
+            has_tiles: has_slabs,
         };
+        let ways = numbers.map(blocks).map(Ways::Gpu);
         Self {
-            ways,
+            ways: ways.unwrap_or_else(|| software(gpu, form, column_vectors, elementwise)),
             softmax,
             kernel,
             bias: upload("bias", Form::Full, &bias),

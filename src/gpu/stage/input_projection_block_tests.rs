@@ -1,5 +1,5 @@
 //! Every block of a GPU at every edge, on any adapter: against the product in f64, and against what software adapters run.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use super::tests::{Product, adapters, bits};
 use super::*;
@@ -34,7 +34,7 @@ fn pipelines(gpu: &Gpu, blocks: &Blocks) -> Vec<(Block, Arc<Pipeline>)> {
 /// The rows of a product by each block that it can run by.
 fn by_blocks(gpu: &Gpu, product: &Product, rows: &[Vec<f32>]) -> Vec<(Block, Vec<Vec<f32>>)> {
     let Ways::Gpu(blocks) = &product.projection.ways else {
-        unreachable!("a product with numbers")
+        panic!("a product with numbers")
     };
     let made = pipelines(gpu, blocks).into_iter();
     made.map(|(block, pipeline)| {
@@ -169,7 +169,7 @@ fn a_workspace_has_the_blocks_that_its_rows_need() {
         let (source, target) = (buffer(300 * 16), buffer(300 * 64));
         let groups = product.projection.groups(&gpu, "test", &params, [&source], &target);
         let Ways::Gpu(blocks) = &product.projection.ways else {
-            unreachable!("a product with numbers")
+            panic!("a product with numbers")
         };
         for rows in 1..=300 {
             let block = blocks.block(rows);
@@ -189,7 +189,7 @@ fn what_is_written_out_for_a_gpu_is_the_product() {
     for gpu in adapters() {
         let product = on_gpu(&gpu, Form::Full, 300, 34, (Activation::Linear, WHOLE));
         let Ways::Gpu(blocks) = &product.projection.ways else {
-            unreachable!("a product with numbers")
+            panic!("a product with numbers")
         };
         for block in [Block::SmallTile, Block::FourRows] {
             let made_for = MadeFor {
