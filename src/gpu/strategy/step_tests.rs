@@ -168,12 +168,13 @@ fn the_forms_in_relaxed_precision() {
     check(lstm, &[70], Precision::Relaxed);
 }
 
-/// What is no number in one sequence stays there, by every form, and so do the bits of the others.
+/// What is no number in one sequence stays there, by every form in which sequences share something, and so do the bits of the others.
 #[test]
 fn what_is_no_number_stays_in_its_sequence() {
     for gpu in adapters() {
         let model = gru(30);
-        for form in forms(&gpu, &cells(&gpu, &model, Precision::Full)) {
+        let all = forms(&gpu, &cells(&gpu, &model, Precision::Full)).into_iter();
+        for form in all.filter(|form| form.kind == Kind::Tile || form.tile == 8 && form.rows > 1) {
             let made = on(&gpu, &model, Precision::Full, Some(vec![form]));
             let clean = run(&made, &[9, 9, 5], None);
             for spoilt in [0, 3, 8] {
