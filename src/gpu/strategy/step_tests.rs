@@ -130,7 +130,7 @@ fn assert_close(name: &str, got: &Ran, want: &Ran) {
     }
 }
 
-/// The forms of a model of these units against the kept texts: of the split ones every other one for one number of units, and those between
+/// The forms of a model of these units against the kept texts: of the split ones every third one for one number of units, and others
 /// for the next, since each has to be compiled.
 fn check(model: fn(usize) -> Model, all_units: &[usize], precision: Precision) {
     for gpu in adapters() {
@@ -138,7 +138,7 @@ fn check(model: fn(usize) -> Model, all_units: &[usize], precision: Precision) {
             let model = model(units);
             let want = run(&on(&gpu, &model, precision, None), &ACTIVE, None);
             let all = forms(&gpu, &cells(&gpu, &model, precision)).into_iter().enumerate();
-            let tried = all.filter(|(number, form)| form.kind == Kind::Tile || (number + turn) % 2 == 0);
+            let tried = all.filter(|(number, form)| form.kind == Kind::Tile || (number + turn) % 3 == 0);
             for (_, form) in tried {
                 let name = format!("{}, {units} units, {precision:?}: {form:?}", gpu.name());
                 let made = on(&gpu, &model, precision, Some(vec![form]));
@@ -153,27 +153,28 @@ fn check(model: fn(usize) -> Model, all_units: &[usize], precision: Precision) {
 
 #[test]
 fn the_forms_of_an_lstm_at_every_edge() {
-    check(lstm, &[1, 3, 15, 16, 17, 33, 64, 65, 130], Precision::Full);
+    check(lstm, &[1, 15, 17, 65, 130], Precision::Full);
 }
 
 #[test]
 fn the_forms_of_the_other_cells() {
-    check(gru, &[3, 33], Precision::Full);
+    check(gru, &[33], Precision::Full);
     check(simple_rnn, &[3, 65], Precision::Full);
-    check(peepholes, &[17, 65], Precision::Full);
+    check(peepholes, &[17], Precision::Full);
 }
 
 #[test]
 fn the_forms_in_relaxed_precision() {
-    check(lstm, &[5, 70], Precision::Relaxed);
+    check(lstm, &[70], Precision::Relaxed);
 }
 
-/// What is no number in one sequence stays there, by every form, and so do the bits of the others.
+/// What is no number in one sequence stays there, by every form in which sequences share something, and so do the bits of the others.
 #[test]
 fn what_is_no_number_stays_in_its_sequence() {
     for gpu in adapters() {
         let model = gru(30);
-        for form in forms(&gpu, &cells(&gpu, &model, Precision::Full)) {
+        let all = forms(&gpu, &cells(&gpu, &model, Precision::Full)).into_iter();
+        for form in all.filter(|form| form.kind == Kind::Tile || form.tile == 8 && form.rows > 1) {
             let made = on(&gpu, &model, Precision::Full, Some(vec![form]));
             let clean = run(&made, &[9, 9, 5], None);
             for spoilt in [0, 3, 8] {
