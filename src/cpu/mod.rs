@@ -138,13 +138,7 @@ impl CpuModel {
             was_replayed: false,
             timing: None,
         };
-        if let Some(states) = states {
-            for (part, numbers) in states.iter_mut().zip(finals.chunks_exact(2)) {
-                for (array, numbers) in part.arrays_mut().zip(numbers) {
-                    array.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
-                }
-            }
-        }
+        leave_states(finals, states.unwrap_or_default());
         Ok(())
     }
 
@@ -307,5 +301,14 @@ impl<'a> Sources<'a> {
             source: self.source(gather)?,
             index: &gather.index,
         })
+    }
+}
+
+/// The final states of all cells become the caller's.
+fn leave_states(finals: &[Lines], states: &mut [State]) {
+    for (state, numbers) in states.iter_mut().zip(finals.chunks_exact(2)) {
+        for (array, numbers) in state.arrays_mut().zip(numbers) {
+            array.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+        }
     }
 }

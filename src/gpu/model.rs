@@ -101,19 +101,30 @@ impl GpuModel {
         if let Some(workspace) = self.workspaces.take(size) {
             return Ok(workspace);
         }
+        let made = match self.make_workspace(size).await {
+            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.make_workspace(size).await,
+            made => made,
+        };
+        Ok(ForSize::new(size, made?))
+    }
+
+    async fn make_workspace(&self, size: (usize, usize)) -> Result<Workspace> {
+        let known = self.gpu.known_pipelines();
         for recurrence in &self.weights.recurrences {
-            recurrence.make_room(&self.gpu, size.0).await?;
+            if let Err(error) = recurrence.make_room(&self.gpu, size.0).await {
+                self.gpu.forget_pipelines_but(&known);
+                return Err(error);
+            }
         }
         let make = || {
             let sizes = self.sizes(size)?;
             Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
         };
-        let doing = "making the buffers";
-        let made = match self.gpu.guarded(doing, make).await {
-            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.gpu.guarded(doing, make).await,
-            made => made,
-        };
-        Ok(ForSize::new(size, made?))
+        let made = self.gpu.guarded("making the buffers", make).await;
+        if made.is_err() {
+            self.gpu.forget_pipelines_but(&known);
+        }
+        made
     }
 
     /// Keeps a workspace after a run of a batch of this size.

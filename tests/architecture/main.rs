@@ -19,7 +19,7 @@ use tokens::{is_identifier, tokens};
 const FLOORS: &[&[&str]] = &[
     &["error", "half_precision"],
     &["memory", "parameters", "activation", "recent"],
-    &["sequences", "state", "settings", "cell"],
+    &["sequences", "state", "settings", "cell", "copy"],
     &["schedule", "states", "output", "tuning"],
     &["layer"],
     &["model"],

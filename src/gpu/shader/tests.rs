@@ -14,11 +14,13 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
+use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{gather, softmax};
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
 use crate::gpu::strategy::{launch, solo, solo_made, step, team_kept, team_made, team_shape};
 use texts::{ALL, FLOOR, Text, all};
 
+mod steps;
 mod texts;
 
 /// The portable floor, which every shader keeps to.
@@ -267,7 +269,11 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         read,
         [
             "input_projection",
+            "input_projection_tile",
+            "input_projection_few",
             "recurrent_step",
+            "recurrent_step_split",
+            "recurrent_step_tile",
             "recurrent_step_rowwise",
             "recurrent_solo",
             "recurrent_solo_made",
@@ -431,5 +437,26 @@ fn every_shader_keeps_to_the_portable_floor() {
             .map(|(_, variable)| bytes(&module, variable))
             .sum();
         assert!(shared <= MOST_WORKGROUP_BYTES, "{}: {shared} bytes", shader.name);
+    }
+}
+
+/// With two places for a slab the large tile wants twice the floor: the host makes it so only where the limits allow that.
+#[test]
+fn the_large_tile_with_two_places_is_twice_the_floor() {
+    for form in Form::ALL {
+        let text = |is_double| Text {
+            name: format!("input_projection_tile.double.{form:?}"),
+            shader: &projection_block::TILE,
+            variant: Variant {
+                form,
+                cell: None,
+                constants: texts::block(Block::LargeTile, is_double, [1, 0, 0]),
+            },
+        };
+        let [one, two] = [false, true].map(|is_double| held(&text(is_double)));
+        assert_eq!(one, (MOST_WORKGROUP_BYTES as usize, [MOST_INVOCATIONS, 1]));
+        assert_eq!(two, (projection_block::DOUBLE_BYTES as usize, [MOST_INVOCATIONS, 1]));
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+        validator.validate(&text(true).module()).unwrap();
     }
 }

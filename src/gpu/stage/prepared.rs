@@ -47,7 +47,7 @@ impl Prepared {
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
-                projections.push(Arc::new(cell_projection(gpu, form, cell)?));
+                projections.push(Arc::new(cell_projection(gpu, (form, numbers), cell)?));
             }
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
             let width = width_of(gpu, form, &cells);
@@ -56,10 +56,10 @@ impl Prepared {
             recurrences.push(Arc::new(
                 recurrence.ok_or_else(|| Error::defect("the flow of the model"))?,
             ));
-            earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, form, cell, first_k))));
+            earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, (form, numbers), cell, first_k))));
         }
         let denses = plan.denses.iter();
-        let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
+        let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, numbers, dense)?)));
         Ok(Self {
             numbers,
             projections,
@@ -155,7 +155,7 @@ fn first_row(gpu: &Gpu, form: Form, planned: &PlannedCell, width: usize) -> Resu
     }
 }
 
-fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Projection> {
+fn cell_projection(gpu: &Gpu, (form, numbers): (Form, Option<Numbers>), planned: &PlannedCell) -> Result<Projection> {
     let PlannedCell { cell, weights } = planned;
     let (features, units, lanes) = (cell.features, cell.units, cell.lanes().len());
     let columns = projected_width(cell);
@@ -165,7 +165,7 @@ fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Proje
     Ok(Projection::make(
         gpu,
         &cell.class().to_lowercase(),
-        form,
+        (form, numbers),
         &Weights {
             row_values: features,
             inputs: 0..features,
@@ -178,7 +178,7 @@ fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Proje
     ))
 }
 
-fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
+fn dense_weights(gpu: &Gpu, numbers: Option<Numbers>, part: &PlannedDense) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(
         gpu,
@@ -192,7 +192,7 @@ fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
     Ok(Projection::make(
         gpu,
         "dense",
-        Form::Full,
+        (Form::Full, numbers),
         &Weights {
             row_values: features,
             inputs: 0..features,

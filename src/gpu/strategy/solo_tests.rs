@@ -207,12 +207,12 @@ fn values(ran: &Ran) -> Vec<f32> {
 }
 
 fn compare(kind: &str, units: usize, precision: Precision, sizes: &[(usize, usize)]) {
-    // with a single compute unit few positions take tall workgroups too, and with so few passes of loops launches have few steps
+    // with a single compute unit few positions take tall workgroups, and with so few passes of loops launches have few steps
     let one_unit = Numbers { workgroups: 1, ..H200 };
     for gpu in gpus() {
         let model = model(kind, units);
         let step = on(&gpu, &model, precision, Strategy::Step);
-        for (numbers, most_passes) in [(H200, usize::MAX), (one_unit, usize::MAX), (one_unit, 40)] {
+        for (numbers, most_passes) in [(H200, usize::MAX), (one_unit, 40)] {
             let Some(solo) = made(&gpu, &model, precision, (numbers, most_passes)) else {
                 println!("skipped: {units} units of {kind} find no room on {}", gpu.name());
                 continue;
@@ -248,15 +248,15 @@ fn every_class_of_units() {
 fn every_cell() {
     for kind in ["gru", "simple_rnn", "peepholes"] {
         for units in [3, 33] {
-            compare(kind, units, Precision::Full, &[(2, 3), (5, 9)]);
+            compare(kind, units, Precision::Full, &[(2, 3), (9, 5)]);
         }
     }
 }
 
 #[test]
 fn every_precision() {
-    for units in [5, 64, 128, 129, 192] {
-        compare("lstm", units, Precision::Relaxed, &[(2, 6)]);
+    for units in [5, 128, 129, 192] {
+        compare("lstm", units, Precision::Relaxed, &[(5, 4)]);
     }
-    compare("gru", 160, Precision::Relaxed, &[(1, 6)]);
+    compare("gru", 160, Precision::Relaxed, &[(1, 4)]);
 }

@@ -7,6 +7,7 @@ use crate::cell::gru::GruOptions;
 use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
+use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
 use crate::gpu::stage::{gather, input_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
@@ -26,11 +27,15 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 10] = [
+pub(super) const ALL: [&Shader; 14] = [
     &gather::SHADER,
     &input_projection::SHADER,
+    &projection_block::TILE,
+    &projection_block::FEW,
     &softmax::SHADER,
     &step::SHADER,
+    &step::SPLIT,
+    &step::TILE,
     &step::ROWWISE,
     &solo::SHADER,
     &solo_made::SHADER,
@@ -144,6 +149,20 @@ pub(super) fn cells() -> Vec<(&'static str, Cell)> {
     rules.into_iter().map(|(name, rule)| (name, cell(rule))).collect()
 }
 
+/// The constants of a block of the projection.
+pub(super) fn block(block: Block, is_double: bool, activation: [u32; 3]) -> Vec<u32> {
+    let size = Size {
+        rows: 200,
+        columns: 65,
+        quads: 64,
+    };
+    let made_for = MadeFor {
+        is_double,
+        is_software: false,
+    };
+    block.text(size, made_for, activation).1
+}
+
 /// Some sets of values of the constants of a shader: the least, some, the most.
 fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     // one position, and as many as find room in the least memory of a workgroup
@@ -167,9 +186,18 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
+        "input_projection_tile" => vec![
+            block(Block::LargeTile, false, [0; 3]),
+            block(Block::SmallTile, false, [32, 0x3f00_0000, 0]),
+        ],
+        "input_projection_few" => vec![
+            block(Block::OneRow, false, [0; 3]),
+            block(Block::EightRows, false, [32, 0x3f00_0000, 0]),
+        ],
         "softmax" => vec![vec![15], vec![16]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
+        "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
         "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
         // the tallest, and one whose weights are in registers, workgroup memory and cache
         "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
