@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::cell::Cell;
 use crate::error::Result;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::timer::Timer;
@@ -10,7 +9,6 @@ use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::gather;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
-use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::tuned::Tuned;
 use crate::gpu::workspace::Workspace;
 use crate::model::plan::Plan;
@@ -47,10 +45,7 @@ impl GpuModel {
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)
         };
-        let made = match Self::probe(&gpu, &plan, &wanted).await {
-            Ok(()) => gpu.guarded("uploading the weights", make).await,
-            Err(error) => Err(error),
-        };
+        let made = gpu.guarded("uploading the weights", make).await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
         }
@@ -62,15 +57,6 @@ impl GpuModel {
             settings: settings.clone(),
             workspaces: Recent::default(),
         })
-    }
-
-    /// Finds out what the strategies have to know of the GPU before they can be made.
-    async fn probe(gpu: &Gpu, plan: &Plan, wanted: &[&Entry]) -> Result<()> {
-        let cells: Vec<&Cell> = plan.cells.iter().map(|planned| &planned.cell).collect();
-        for probe in wanted.iter().filter_map(|entry| entry.probe) {
-            probe(gpu, &cells).await?;
-        }
-        Ok(())
     }
 
     /// The sizes of a workspace for batches of (batch, time_steps).

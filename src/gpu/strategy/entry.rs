@@ -22,8 +22,6 @@ pub(crate) struct Entry {
     pub(crate) waits: bool,
     /// Makes it ready for cells, or says why it cannot run them.
     pub(crate) prepare: fn(&Gpu, &Cells<'_>) -> Prepared,
-    /// Finds out what `prepare` has to know of the GPU.
-    pub(crate) probe: Option<for<'a> fn(&'a Gpu, &'a [&'a Cell]) -> Probing<'a>>,
 }
 
 pub(crate) type Prepared = std::result::Result<Box<dyn Ready>, &'static str>;

@@ -20,7 +20,6 @@ pub(crate) const ENTRY: Entry = Entry {
         Some(numbers) => Ok(Box::new(SoloMade::make(gpu, cells, numbers)?)),
         None => Ok(Box::new(RecurrentSolo::make(gpu, cells)?)),
     },
-    probe: None,
 };
 
 pub(crate) const SHADER: Shader = Shader {

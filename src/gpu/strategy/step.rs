@@ -19,7 +19,6 @@ pub(crate) const ENTRY: Entry = Entry {
     name: Strategy::Step,
     waits: false,
     prepare: |gpu, cells| Ok(Box::new(RecurrentStep::make(gpu, cells))),
-    probe: None,
 };
 
 pub(crate) const SHADER: Shader = Shader {

@@ -20,7 +20,6 @@ pub(crate) const ENTRY: Entry = Entry {
     name: Strategy::Team,
     waits: true,
     prepare,
-    probe: None,
 };
 
 /// What both texts bind.

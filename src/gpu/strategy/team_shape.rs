@@ -158,7 +158,7 @@ mod tests {
         members: 128,
     };
 
-    /// The rows of `docs/benchmarks.md`, microseconds a step: those of teams, and of words that go round alone.
+    /// What sketches of teams took on an H200, microseconds a step.
     #[test]
     fn the_model_reproduces_what_was_measured() {
         let numbers = numbers::H200;
