@@ -16,10 +16,10 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{gather, softmax};
-use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{launch, solo, solo_made, step, team_kept, team_made, team_shape};
-use texts::{ALL, FLOOR, Text, all};
+use crate::gpu::strategy::{launch, solo, step, team_kept, team_made, team_shape};
+use texts::{ALL, Text, all};
 
+mod solos;
 mod steps;
 mod texts;
 
@@ -328,39 +328,6 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
                     assert!(workgroup.width * workgroup.parts <= invocations);
                     let told = solo::bytes(workgroup, rows, lanes);
                     assert_eq!(held, told, "{units} units: {workgroup:?}");
-                }
-            }
-        }
-    }
-}
-
-/// The same for those of a size class, on the portable floor and on a device with room for more: these are made only where the
-/// device says so, and are as valid.
-#[test]
-fn the_workgroups_of_solo_made_have_the_size_that_the_host_thinks() {
-    let more = Limits {
-        invocations: 1024,
-        size: [1024, 1024],
-        bytes: 48 << 10,
-    };
-    let cells = texts::cells();
-    for (name, cell) in cells.iter().filter(|(name, _)| ["lstm", "simple_rnn"].contains(name)) {
-        let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
-        for (limits, widths) in [(FLOOR, [4, 12, 64, 80]), (more, [32, 112, 128, 192])] {
-            for (width, form) in widths.into_iter().flat_map(|width| Form::ALL.map(|form| (width, form))) {
-                for rows in solo_made::HEIGHTS {
-                    let shape = Shape::of((width, lanes, form), rows, limits);
-                    let Some(shape) = shape.filter(|_| form == Form::Full || lanes == 4) else {
-                        continue;
-                    };
-                    let mut text = made(&solo_made::SHADER, &cell, &shape.constants());
-                    text.variant.form = form;
-                    let (held, size) = held(&text);
-                    assert_eq!(size, [width, shape.parts].map(|size| size as u32), "{name}: {shape:?}");
-                    assert!(width * shape.parts <= limits.invocations && held <= limits.bytes);
-                    assert_eq!(held, shape.bytes(), "{name}: {shape:?}");
-                    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
-                    validator.validate(&text.module()).unwrap();
                 }
             }
         }
