@@ -9,6 +9,7 @@ use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
+use crate::gpu::stage::matrix_projection;
 use crate::gpu::stage::softmax::{Params, Softmax};
 use crate::gpu::weights::Form;
 
@@ -65,6 +66,8 @@ impl Tile {
 pub(crate) struct Projection {
     /// One for each of [`Tile::ALL`].
     pipelines: [Arc<Pipeline>; Tile::ALL.len()],
+    /// By matrices, where a program asks for it. It binds the same.
+    matrices: Option<Arc<Pipeline>>,
     softmax: Option<Softmax>,
     kernel: Vec<KernelPart>,
     bias: wgpu::Buffer,
@@ -175,6 +178,7 @@ impl Projection {
         };
         Self {
             pipelines: Tile::ALL.map(pipeline),
+            matrices: None,
             columns,
             softmax,
             kernel,
@@ -184,6 +188,19 @@ impl Projection {
             column_vectors,
             width: weights.width,
         }
+    }
+
+    /// The same, large products by matrices if there is a pipeline. That knows no activation.
+    pub(crate) fn by_matrices(self, matrices: Option<&Arc<Pipeline>>) -> Self {
+        Self {
+            matrices: matrices.cloned(),
+            ..self
+        }
+    }
+
+    /// Whether large products are made by matrices.
+    pub(crate) fn has_matrices(&self) -> bool {
+        self.matrices.is_some()
     }
 
     pub(crate) fn groups<'a>(
@@ -221,14 +238,18 @@ impl Projection {
 
     /// Projects a span of rows of source number `source`.
     pub(crate) fn record(&self, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
-        self.record_by(Tile::of(span.rows), commands, groups, source, span);
+        let (rows, columns) = (span.rows, self.column_vectors);
+        match &self.matrices {
+            Some(matrices) if matrix_projection::suits(rows, columns, self.row_vectors) => {
+                let workgroups = matrix_projection::workgroups(rows, columns);
+                self.dispatch(matrices, workgroups, commands, (groups, source), span);
+            }
+            _ => self.record_by(Tile::of(rows), commands, groups, source, span),
+        }
     }
 
     /// The same by a tile of the caller's choice.
     fn record_by(&self, tile: Tile, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
-        let Some(parts) = groups.sources.get(source).filter(|_| span.rows > 0) else {
-            return;
-        };
         let across = self.column_vectors.div_ceil(self.columns) as u32;
         let rows = tile.rows() * (INVOCATIONS / self.columns);
         let workgroups = Workgroups::Across(across, span.rows.div_ceil(rows) as u64);
@@ -238,6 +259,21 @@ impl Projection {
             Tile::TwoRows => two,
             Tile::FourRows => four,
             Tile::EightRows => eight,
+        };
+        self.dispatch(pipeline, workgroups, commands, (groups, source), span);
+    }
+
+    /// One dispatch for each part of the kernel, and what comes behind them.
+    fn dispatch(
+        &self,
+        pipeline: &Arc<Pipeline>,
+        workgroups: Workgroups,
+        commands: &mut Commands,
+        (groups, source): (&ProjectionGroups, usize),
+        span: Span,
+    ) {
+        let Some(parts) = groups.sources.get(source).filter(|_| span.rows > 0) else {
+            return;
         };
         let mut params = Params {
             source_row: span.source_row as u32,

@@ -7,14 +7,15 @@ use crate::cell::gru::GruOptions;
 use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
-use crate::gpu::stage::{gather, input_projection, softmax};
+use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::{residency, solo, step, team};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 9] = [
+pub(super) const ALL: [&Shader; 10] = [
     &gather::SHADER,
     &input_projection::SHADER,
+    &matrix_projection::SHADER,
     &softmax::SHADER,
     &step::SHADER,
     &step::ROWWISE,
@@ -34,6 +35,11 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn text(&self) -> String {
         self.shader.text(false, &self.variant)
+    }
+
+    /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
+    pub(super) fn is_optional(&self) -> bool {
+        self.shader.name == matrix_projection::SHADER.name
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -137,6 +143,9 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
+        "matrix_projection" => [32, 64]
+            .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
+            .to_vec(),
         "softmax" => vec![vec![15], vec![16]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
@@ -166,6 +175,10 @@ pub(super) fn all() -> Vec<Text> {
             }
             let halves = lanes == 4 && shader.name != step::ROWWISE.name;
             for form in Form::ALL.into_iter().filter(|&form| form == Form::Full || halves) {
+                // it multiplies halves alone
+                if form == Form::Full && shader.name == matrix_projection::SHADER.name {
+                    continue;
+                }
                 for (size, constants) in sizes(shader, lanes).into_iter().enumerate() {
                     let of_cell = cell.as_ref().map_or("", |(name, _)| name);
                     texts.push(Text {

@@ -1,0 +1,303 @@
+//! What the host does about matrices, on adapters that have none: by a stand-in, which is the same text with the operations on
+//! matrices written out, and by others that fail.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+use std::sync::LazyLock;
+
+use ndarray::{Array3, Axis};
+
+use super::*;
+use crate::device::Device;
+use crate::gpu::device::adapter::Adapter;
+use crate::layer::lstm::Lstm;
+use crate::layer::simple_rnn::SimpleRnn;
+use crate::model::Model;
+use crate::sequences::Sequences;
+
+/// Products of matrices written out for a subgroup of 32: an invocation has 8 of the 256 sums of a matrix, and the matrices that are
+/// multiplied are where they begin in workgroup memory.
+const WRITTEN_OUT: &str = "
+struct Sums {
+    low: vec4<f32>,
+    high: vec4<f32>,
+}
+
+fn multiply_add(lane: u32, a: u32, b: u32, before: Sums) -> Sums {
+    var sums = before;
+    for (var k = 0u; k < 16u; k++) {
+        let x = f32(row_slab[a + lane / 2u * ROW_PITCH + k / 4u][k % 4u]);
+        let w = b + k * KERNEL_PITCH + lane % 2u * 2u;
+        sums.low += x * vec4<f32>(kernel_slab[w]);
+        sums.high += x * vec4<f32>(kernel_slab[w + 1u]);
+    }
+    return sums;
+}
+
+fn store_sums(lane: u32, matrix: Sums, begin: u32, pitch: u32) {
+    let first = begin + lane / 2u * pitch + lane % 2u * 8u;
+    for (var i = 0u; i < 4u; i++) {
+        sums[first + i] = matrix.low[i];
+        sums[first + 4u + i] = matrix.high[i];
+    }
+}
+";
+
+/// The text without matrices.
+fn without_matrices() -> String {
+    let replaced = [
+        ("enable wgpu_cooperative_matrix;\n", ""),
+        (
+            "    @builtin(subgroup_id) subgroup: u32,\n) {\n",
+            ") {\n    let subgroup = lane / SUBGROUP;\n",
+        ),
+        ("coop_mat16x16<f32, C>()", "Sums()"),
+        ("coopLoadT<coop_mat16x16<f16, A>>(&row_slab[", "("),
+        ("], ROW_PITCH)", ")"),
+        ("coopLoadT<coop_mat16x16<f16, B>>(&kernel_slab[", "("),
+        ("], KERNEL_PITCH)", ")"),
+        ("coopMultiplyAdd(", "multiply_add(lane % SUBGROUP, "),
+        ("coopStoreT(", "store_sums(lane % SUBGROUP, "),
+        ("&sums[", ""),
+        ("], SUMS_PITCH)", ", SUMS_PITCH)"),
+    ];
+    let text = replaced.into_iter().fold(SHADER.source.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "the text has no {from}");
+        text.replace(from, to)
+    });
+    assert!(!text.contains("coop"), "{text}");
+    text + WRITTEN_OUT
+}
+
+fn shader(name: &'static str, source: String) -> Shader {
+    Shader {
+        name,
+        source: source.leak(),
+        shared: &[],
+        bindings: SHADER.bindings,
+        constants: SHADER.constants,
+        ..SHADER
+    }
+}
+
+static STAND_IN: LazyLock<Shader> = LazyLock::new(|| shader("stand_in", without_matrices()));
+
+fn of_32(_: &Gpu) -> std::result::Result<Vec<u32>, &'static str> {
+    of_subgroup(32, [u32::MAX; 3])
+}
+
+fn means(shader: &'static Shader) -> Means {
+    Means {
+        shader,
+        constants: of_32,
+    }
+}
+
+/// A device of each adapter that can run the stand-in, with it; and none has been tried yet.
+fn gpus() -> Vec<Gpu> {
+    let open = |adapter: &Adapter| {
+        let limits = pollster::block_on(adapter.open()).unwrap().limits().clone();
+        let features = adapter.features() & (wgpu::Features::SHADER_F16 | wgpu::Features::IMMEDIATES);
+        let able = features.contains(wgpu::Features::SHADER_F16)
+            && limits.max_compute_workgroup_storage_size >= WORKGROUP_BYTES;
+        if !able {
+            println!(
+                "skipped: {} has no halves, or too little workgroup memory",
+                adapter.name()
+            );
+            return None;
+        }
+        let gpu = pollster::block_on(adapter.open_with(limits, features)).unwrap();
+        gpu.shared::<Trust>().replace(means(&STAND_IN));
+        Some(gpu)
+    };
+    let adapters = pollster::block_on(Adapter::all());
+    let gpus: Vec<Gpu> = adapters.iter().filter_map(open).collect();
+    let required = env::var("CELLSTATE_REQUIRE_GPU").is_ok_and(|value| value == "1");
+    assert!(!gpus.is_empty() || !required, "no adapter can run the stand-in");
+    gpus
+}
+
+fn relaxed() -> Settings {
+    Settings::new().precision(Precision::Relaxed)
+}
+
+fn new(gpu: &Gpu, settings: &Settings) -> Result<Matrices> {
+    pollster::block_on(Matrices::new(gpu, settings))
+}
+
+/// How far apart two outputs are.
+fn apart(one: &Array3<f32>, other: &Array3<f32>) -> f32 {
+    assert_eq!(one.dim(), other.dim());
+    let differences = one.iter().zip(other).map(|(one, other)| (one - other).abs());
+    // NaN is above everything
+    differences.fold(0.0, |most, now| if now <= most { most } else { now })
+}
+
+#[test]
+fn the_stand_in_passes_once() {
+    for gpu in gpus() {
+        let made = gpu.counters().pipelines();
+        let first = pollster::block_on(trusted(&gpu)).unwrap();
+        let buffers = gpu.counters().buffers();
+        let second = pollster::block_on(trusted(&gpu)).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(
+            (gpu.counters().pipelines(), gpu.counters().buffers()),
+            (made + 1, buffers)
+        );
+    }
+}
+
+/// Each thing that a driver may get wrong is noticed: a scale, a place, a tail, a sum that is begun anew.
+#[test]
+fn what_is_wrong_fails_the_trial() {
+    let wrong = [
+        ("a_scale", "* (1.0 / SCALE)", "* (1.001 / SCALE)"),
+        ("columns_for_rows", "lane / 2u * pitch", "lane / 2u * (pitch + 1u)"),
+        (
+            "a_row_too_many",
+            "if (row >= params.count || column",
+            "if (row > params.count || column",
+        ),
+        (
+            "a_slab_too_few",
+            "quad < params.input_vectors;",
+            "quad + QUADS < params.input_vectors;",
+        ),
+        ("no_sum_goes_on", "params.continues == 1u", "params.continues == 2u"),
+        ("first_vector", "+ params.first_vector + quad", "+ quad"),
+    ];
+    for (name, from, to) in wrong {
+        assert!(STAND_IN.source.contains(from), "{from}");
+        let shader: &'static Shader = Box::leak(Box::new(shader(name, STAND_IN.source.replace(from, to))));
+        for gpu in gpus() {
+            gpu.shared::<Trust>().replace(means(shader));
+            let known = gpu.known_pipelines().len();
+            assert_eq!(pollster::block_on(trusted(&gpu)).unwrap_err(), NOT_EXACT, "{name}");
+            assert_eq!(gpu.known_pipelines().len(), known, "{name}: the pipeline is forgotten");
+            // and a program that asks for it is refused
+            let error = new(&gpu, &relaxed().matrix_projection(true)).unwrap_err().to_string();
+            for part in ["matrix_projection(true)", &gpu.name(), NOT_EXACT, "leave it out"] {
+                assert!(error.contains(part), "{error}");
+            }
+        }
+    }
+}
+
+/// What the driver refuses is a reason, and neither a panic nor the error of something else.
+#[test]
+fn what_does_not_compile_fails_the_trial() {
+    let broken = format!("{}\nfn broken() -> u32 {{ return nothing; }}\n", STAND_IN.source);
+    let shader: &'static Shader = Box::leak(Box::new(shader("broken", broken)));
+    for gpu in gpus() {
+        gpu.shared::<Trust>().replace(means(shader));
+        let known = gpu.known_pipelines().len();
+        let why = pollster::block_on(trusted(&gpu)).unwrap_err();
+        assert!(why.contains("the trial failed") && why.contains("nothing"), "{why}");
+        assert_eq!(gpu.known_pipelines().len(), known);
+        gpu.shared::<Trust>().replace(means(&STAND_IN));
+        assert!(pollster::block_on(trusted(&gpu)).is_ok());
+    }
+}
+
+#[test]
+fn only_who_asks_gets_it_and_only_in_relaxed_precision() {
+    for gpu in gpus() {
+        if env::var_os(VARIABLE).is_none() {
+            assert!(matches!(new(&gpu, &relaxed()), Ok(Matrices::NotAsked)));
+        }
+        let settings = Settings::new().matrix_projection(true);
+        let error = new(&gpu, &settings).unwrap_err().to_string();
+        assert!(error.contains("Precision::Relaxed"), "{error}");
+        let matrices = new(&gpu, &relaxed().matrix_projection(true)).unwrap();
+        assert!(matrices.pipeline(Form::Half).is_some() && matrices.pipeline(Form::Full).is_none());
+    }
+}
+
+/// A device without them, as every one on which the tests of this crate have run.
+#[test]
+fn devices_without_matrices_refuse_them() {
+    for adapter in pollster::block_on(Adapter::all()) {
+        let gpu = pollster::block_on(adapter.open_another()).unwrap();
+        if gpu.has_matrices() {
+            let answer = pollster::block_on(trusted(&gpu));
+            println!("{}: {answer:?}", gpu.name());
+            continue;
+        }
+        let error = new(&gpu, &relaxed().matrix_projection(true)).unwrap_err().to_string();
+        assert!(error.contains(NOT_OFFERED), "{error}");
+    }
+}
+
+/// Runs at which tiles begin and end, against the same in relaxed precision without matrices.
+#[test]
+fn models_project_by_matrices() {
+    for gpu in gpus() {
+        let device = Device::from(gpu.clone());
+        // 43 units have 43 vec4 of columns, and 35 features one vec4 of k more than a slab
+        for (features, units, batch, time_steps) in [(35, 43, 13, 10), (32, 32, 16, 8), (70, 33, 43, 6)] {
+            let lstm = Lstm::new(features, units).return_sequences(true).seed(5);
+            let model = Model::builder().add(lstm).build().unwrap();
+            let usual = model.on_with(&device, &relaxed()).unwrap();
+            let runner = model.on_with(&device, &relaxed().matrix_projection(true)).unwrap();
+            let place = |(b, t, f): (usize, usize, usize)| ((b * 31 + t * 17 + f * 7) % 101) as f32 / 50.0 - 1.0;
+            let mut values = Array3::from_shape_fn((batch, time_steps, features), place);
+            let run = |runner: &crate::Runner, values: &Array3<f32>| {
+                let output = runner.run(&Sequences::from(values.clone())).unwrap();
+                output.sequences().unwrap().to_owned()
+            };
+            let (got, expected) = (run(&runner, &values), run(&usual, &values));
+            let error = apart(&got, &expected);
+            assert!(error < 1e-3, "{features}, {units}: {error}");
+            assert!(
+                error > 0.0,
+                "inputs are rounded by matrices alone, so these have not run"
+            );
+            assert_eq!(run(&runner, &values), got, "two runs have the same bits");
+            // what is no number stays in its sequence
+            values.index_axis_mut(Axis(0), 1).fill(f32::NAN);
+            let spoilt = run(&runner, &values);
+            for (sequence, (spoilt, got)) in spoilt.outer_iter().zip(got.outer_iter()).enumerate() {
+                match sequence {
+                    1 => assert!(spoilt.iter().all(|value| value.is_nan())),
+                    _ => assert_eq!(spoilt, got, "sequence {sequence}"),
+                }
+            }
+            let explained = runner.explain(batch, time_steps).unwrap().to_string();
+            assert!(explained.contains("matrices: kernels in half precision"), "{explained}");
+        }
+    }
+}
+
+/// Small products are made as usual, to the bit.
+#[test]
+fn small_products_are_made_as_usual() {
+    assert!(suits(128, 32, 8));
+    assert!(!suits(127, 32, 8) && !suits(128, 31, 8) && !suits(128, 32, 7));
+    for gpu in gpus() {
+        let device = Device::from(gpu.clone());
+        let model = Model::builder().add(Lstm::new(40, 40).seed(2)).build().unwrap();
+        let on = |settings: &Settings| model.on_with(&device, settings).unwrap();
+        let (usual, by_matrices) = (on(&relaxed()), on(&relaxed().matrix_projection(true)));
+        let values = Array3::from_shape_fn((9, 14, 40), |(b, t, f)| ((b + 3 * t + 5 * f) % 23) as f32 / 23.0);
+        let batch = Sequences::from(values);
+        let [one, other] = [&usual, &by_matrices].map(|runner| runner.run(&batch).unwrap());
+        assert_eq!(one.last(), other.last());
+    }
+}
+
+/// Where no kernel is kept as halves there is nothing to multiply by matrices.
+#[test]
+fn a_model_without_halves_refuses_matrices() {
+    for gpu in gpus() {
+        let model = Model::builder().add(SimpleRnn::new(4, 4)).build().unwrap();
+        let on = model.on_with(&Device::from(gpu), &relaxed().matrix_projection(true));
+        let error = on.unwrap_err().to_string();
+        assert!(error.contains(NO_HALVES), "{error}");
+    }
+}
