@@ -21,7 +21,7 @@ const VECTORS: u32 = 32u;    // vec4 of the columns of a workgroup
 // vec4 from one row of a slab to the next: 16 bytes more than there are, so that neighbours lie in other banks of the memory
 const ROW_PITCH: u32 = 10u;
 const KERNEL_PITCH: u32 = 34u;
-const SUMS_PITCH: u32 = 32u; // values
+const SUMS_PITCH: u32 = 16u; // values
 
 @group(0) @binding(0) var<uniform> params: Projection;
 @group(0) @binding(1) var<storage, read> rows: array<vec4<f32>>;
@@ -48,11 +48,11 @@ fn kernel_at(k: u32, column: u32) -> vec4<f16> {
     return kernel[k * params.column_vectors + column];
 }
 
-// Stores vec4 number `piece` of the 1024 that lie in `sums`; `row` and `column` are those of the first subgroup.
+// Stores vec4 number `piece` of the 512 that lie in `sums`; the row and the column are those of the first subgroup's matrix.
 fn store(piece: u32, first_row: u32, first_column: u32) {
-    let subgroup = piece / 128u;
-    let row = first_row + subgroup / 4u * 64u + piece / 8u % 16u;
-    let column = first_column + subgroup % 4u * 8u + piece % 8u;
+    let subgroup = piece / 64u;
+    let row = first_row + subgroup / 4u * 64u + piece / 4u % 16u;
+    let column = first_column + subgroup % 4u * 8u + piece % 4u;
     if (row >= params.count || column >= params.column_vectors) {
         return;
     }
@@ -119,15 +119,13 @@ fn main(
         workgroupBarrier();
     }
     //for i in 4
-    {
-        //for j in 2
-        coopStoreT(sum$i$j, &sums[subgroup * 16u * SUMS_PITCH + $ju * 16u], SUMS_PITCH);
-        //end
-        workgroupBarrier();
-        //for p in PIECES
-        store(piece$p, first_row + $iu * 16u, first_column);
-        //end
-        workgroupBarrier();
+    //for j in 2
+    coopStoreT(sum$i$j, &sums[subgroup * 16u * SUMS_PITCH], SUMS_PITCH);
+    workgroupBarrier();
+    for (var piece = lane; piece < 512u; piece += INVOCATIONS) {
+        store(piece, first_row + $iu * 16u, first_column + $ju * 4u);
     }
+    workgroupBarrier();
+    //end
     //end
 }

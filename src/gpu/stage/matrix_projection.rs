@@ -32,7 +32,7 @@ const SLAB: usize = 8;
 
 /// Subgroups of a workgroup, and its bytes of workgroup memory.
 pub(crate) const SUBGROUPS: u32 = 8;
-pub(crate) const WORKGROUP_BYTES: u32 = 35_328;
+pub(crate) const WORKGROUP_BYTES: u32 = 27_136;
 
 /// The environment variable that wishes for it: `CELLSTATE_MATRIX=1`.
 const VARIABLE: &str = "CELLSTATE_MATRIX";
