@@ -14,10 +14,11 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
-use crate::gpu::stage::{gather, matrix_projection, softmax};
+use crate::gpu::stage::{gather, softmax};
 use crate::gpu::strategy::{launch, residency, solo, step, team};
 use texts::{ALL, Text, all};
 
+mod optional;
 mod texts;
 
 /// The portable floor, which every shader keeps to.
@@ -71,41 +72,6 @@ fn every_shader_is_valid_without_any_optional_feature() {
         if let Err(error) = validator.validate(&text.module()) {
             panic!("{}: {}", text.name, error.emit_to_string(&text.text()));
         }
-    }
-}
-
-/// No other text asks for an extension; one that does asks before all else.
-#[test]
-fn only_optional_texts_ask_for_extensions() {
-    for text in all() {
-        let made = text.text();
-        let enables = ["enable f16;\n", "enable wgpu_cooperative_matrix;\n"].concat();
-        assert_eq!(made.starts_with(&enables), text.is_optional(), "{}", text.name);
-        let asked = made.lines().filter(|line| line.trim().starts_with("enable ")).count();
-        assert_eq!(asked, if text.is_optional() { 2 } else { 0 }, "{}", text.name);
-    }
-}
-
-/// What the host checks against the limits of a device is what the text takes.
-#[test]
-fn the_workgroups_of_matrices_have_the_size_that_the_host_thinks() {
-    for text in all().into_iter().filter(Text::is_optional) {
-        let (bytes, [invocations, _]) = held(&text);
-        assert_eq!(bytes as u32, matrix_projection::WORKGROUP_BYTES);
-        let subgroup = text.variant.constants[0];
-        assert_eq!(invocations, matrix_projection::SUBGROUPS * subgroup);
-        // each of the 1024 vec4 of a slab is loaded by one invocation
-        assert_eq!(invocations * text.variant.constants[1], 1024);
-        let room = [invocations, invocations, matrix_projection::WORKGROUP_BYTES];
-        assert!(matrix_projection::of_subgroup(subgroup, room).is_ok());
-        for less in 0..3 {
-            let mut room = room;
-            room[less] -= 1;
-            assert!(matrix_projection::of_subgroup(subgroup, room).is_err());
-        }
-    }
-    for subgroup in [0, 1, 8, 16, 33, 128] {
-        assert!(matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).is_err());
     }
 }
 
