@@ -26,7 +26,12 @@ fn settings_of_a_gpu_on_the_cpu() {
     refused!(on, Error::Unsupported { .. }, "timed(true) on CPU", "leave it out");
     let relaxed = Settings::new().precision(Precision::Relaxed);
     let on = model().on_with(&cpu, &relaxed.matrix_projection(true));
-    refused!(on, Error::Unsupported { .. }, "matrix_projection(true) on CPU", "leave it out");
+    refused!(
+        on,
+        Error::Unsupported { .. },
+        "matrix_projection(true) on CPU",
+        "leave it out"
+    );
     let path = std::env::temp_dir().join("cellstate-tuning-of-nobody");
     let on = model().on_with(&cpu, &Settings::new().tuning_file(&path));
     refused!(
@@ -60,7 +65,13 @@ fn settings_of_the_cpu_on_a_gpu() {
         // the matrices of a GPU multiply halves
         let on = model().on_with(&device, &Settings::new().matrix_projection(true));
         let setting = format!("matrix_projection(true) on {name}");
-        refused!(on, Error::Unsupported { .. }, setting, "Precision::Relaxed", "leave it out");
+        refused!(
+            on,
+            Error::Unsupported { .. },
+            setting,
+            "Precision::Relaxed",
+            "leave it out"
+        );
         let settings = Settings::new()
             .strategy(Strategy::Step)
             .timed(true)

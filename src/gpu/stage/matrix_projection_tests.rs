@@ -9,15 +9,17 @@
 
 use std::sync::LazyLock;
 
-use ndarray::{Array3, Axis};
+use ndarray::{Array3, ArrayD, Axis};
 
 use super::*;
-use crate::device::Device;
+use crate::flow::{Flow, Input};
+use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
+use crate::gpu::recording::Batch;
+use crate::layer::Layer;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
-use crate::sequences::Sequences;
 
 /// The product of a workgroup, one vec4 after the other.
 const PLAIN: &str = "
@@ -193,8 +195,29 @@ fn new(gpu: &Gpu, settings: &Settings) -> Result<Matrices> {
     pollster::block_on(Matrices::new(gpu, settings))
 }
 
+fn on(gpu: &Gpu, model: &Model, settings: &Settings) -> Result<GpuModel> {
+    pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), settings))
+}
+
+/// A model in relaxed precision, as usual and by matrices.
+fn both(gpu: &Gpu, layer: impl Into<Layer>) -> [GpuModel; 2] {
+    let model = Model::builder().add(layer).build().unwrap();
+    [false, true].map(|wanted| on(gpu, &model, &relaxed().matrix_projection(wanted)).unwrap())
+}
+
+fn run(model: &GpuModel, values: &Array3<f32>) -> ArrayD<f32> {
+    let input = Input::Values(values.view());
+    let batch = Batch {
+        flow: &Arc::new(Flow::new(&model.parts, input, None).unwrap()),
+        input,
+        states: None,
+        wants_states: false,
+    };
+    pollster::block_on(model.run(batch)).unwrap().outputs.swap_remove(0)
+}
+
 /// How far apart two outputs are.
-fn apart(one: &Array3<f32>, other: &Array3<f32>) -> f32 {
+fn apart(one: &ArrayD<f32>, other: &ArrayD<f32>) -> f32 {
     assert_eq!(one.dim(), other.dim());
     let differences = one.iter().zip(other).map(|(one, other)| (one - other).abs());
     // NaN is above everything
@@ -307,38 +330,32 @@ fn devices_without_matrices_refuse_them() {
 #[test]
 fn models_project_by_matrices() {
     for gpu in gpus() {
-        let device = Device::from(gpu.clone());
         // 43 units have 43 vec4 of columns, and 35 features one vec4 of k more than a slab
         for (features, units, batch, time_steps) in [(35, 43, 13, 10), (32, 32, 16, 8), (70, 33, 43, 6)] {
             let lstm = Lstm::new(features, units).return_sequences(true).seed(5);
-            let model = Model::builder().add(lstm).build().unwrap();
-            let usual = model.on_with(&device, &relaxed()).unwrap();
-            let runner = model.on_with(&device, &relaxed().matrix_projection(true)).unwrap();
+            let [usual, by_matrices] = both(gpu, lstm);
             let place = |(b, t, f): (usize, usize, usize)| ((b * 31 + t * 17 + f * 7) % 101) as f32 / 50.0 - 1.0;
             let mut values = Array3::from_shape_fn((batch, time_steps, features), place);
-            let run = |runner: &crate::Runner, values: &Array3<f32>| {
-                let output = runner.run(&Sequences::from(values.clone())).unwrap();
-                output.sequences().unwrap().to_owned()
-            };
-            let (got, expected) = (run(&runner, &values), run(&usual, &values));
+            let (got, expected) = (run(&by_matrices, &values), run(&usual, &values));
             let error = apart(&got, &expected);
             assert!(error < 1e-3, "{features}, {units}: {error}");
             assert!(
                 error > 0.0,
                 "inputs are rounded by matrices alone, so these have not run"
             );
-            assert_eq!(run(&runner, &values), got, "two runs have the same bits");
+            assert_eq!(run(&by_matrices, &values), got, "two runs have the same bits");
             // what is no number stays in its sequence
             values.index_axis_mut(Axis(0), 1).fill(f32::NAN);
-            let spoilt = run(&runner, &values);
+            let spoilt = run(&by_matrices, &values);
             for (sequence, (spoilt, got)) in spoilt.outer_iter().zip(got.outer_iter()).enumerate() {
                 match sequence {
                     1 => assert!(spoilt.iter().all(|value| value.is_nan())),
                     _ => assert_eq!(spoilt, got, "sequence {sequence}"),
                 }
             }
-            let explained = runner.explain(batch, time_steps).unwrap().to_string();
-            assert!(explained.contains("matrices: kernels in half precision"), "{explained}");
+            let (lines, _) = by_matrices.explain(batch, time_steps).unwrap();
+            let said = |line: &&String| line.starts_with("matrices: kernels in half precision");
+            assert_eq!(lines.iter().filter(said).count(), 1, "{lines:?}");
         }
     }
 }
@@ -349,14 +366,9 @@ fn small_products_are_made_as_usual() {
     assert!(suits(128, 32, 8));
     assert!(!suits(127, 32, 8) && !suits(128, 31, 8) && !suits(128, 32, 7));
     for gpu in gpus() {
-        let device = Device::from(gpu.clone());
-        let model = Model::builder().add(Lstm::new(40, 40).seed(2)).build().unwrap();
-        let on = |settings: &Settings| model.on_with(&device, settings).unwrap();
-        let (usual, by_matrices) = (on(&relaxed()), on(&relaxed().matrix_projection(true)));
+        let [usual, by_matrices] = both(gpu, Lstm::new(40, 40).seed(2));
         let values = Array3::from_shape_fn((9, 14, 40), |(b, t, f)| ((b + 3 * t + 5 * f) % 23) as f32 / 23.0);
-        let batch = Sequences::from(values);
-        let [one, other] = [&usual, &by_matrices].map(|runner| runner.run(&batch).unwrap());
-        assert_eq!(one.last(), other.last());
+        assert_eq!(run(&usual, &values), run(&by_matrices, &values));
     }
 }
 
@@ -365,8 +377,8 @@ fn small_products_are_made_as_usual() {
 fn a_model_without_halves_refuses_matrices() {
     for gpu in gpus() {
         let model = Model::builder().add(SimpleRnn::new(4, 4)).build().unwrap();
-        let on = model.on_with(&Device::from(gpu.clone()), &relaxed().matrix_projection(true));
-        let error = on.unwrap_err().to_string();
+        let refused = on(gpu, &model, &relaxed().matrix_projection(true));
+        let error = refused.unwrap_err().to_string();
         assert!(error.contains(NO_HALVES), "{error}");
     }
 }
