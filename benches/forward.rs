@@ -3,8 +3,10 @@
 //!
 //! A call takes the input on the host and gives the output at every step on the host, so the path `gpu` is with upload
 //! and readback. `gpu-resident` is what the GPU's own time stamps say of the same call: the work alone, on buffers that stay
-//! there. `gpu-recording` is what it costs the host to record one dispatch for every time step and submit them. Throughput
-//! counts the valid steps of all sequences. Each result is checked before it is timed: the CPU's against plain loops in f64,
+//! there. `gpu-recording` is what it costs the host to record one dispatch for every time step and submit them.
+//! `gpu-overhead` is a call less the GPU's work: what the host adds, copies to and from the GPU included. A line says how that
+//! compares with one plain copy of the same input and output from memory to memory. Throughput counts the valid steps of all
+//! sequences. Each result is checked before it is timed: the CPU's against plain loops in f64,
 //! the GPU's against the CPU's.
 //!
 //! - `CELLSTATE_BENCH_ADAPTER=llvmpipe` names an adapter; without it the path `gpu` is run on a real GPU or not at all
@@ -14,8 +16,9 @@
 mod rule;
 
 use std::env;
+use std::hint::black_box;
 use std::process::exit;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cellstate::{Device, Lstm, Model, Output, Runner, Sequences, Settings, Strategy};
 use criterion::measurement::WallTime;
@@ -29,6 +32,12 @@ const TOLERANCE: f64 = 2e-5;
 
 /// The steps that the f64 loops compute of a sequence.
 const CHECKED_STEPS: usize = 12;
+
+/// The calls of which the line of `gpu-overhead` gives the median.
+const OVERHEAD_CALLS: usize = 31;
+
+/// One step of one sequence, as a program that streams has it: next to no work, so what remains is the call.
+const STREAM: Shape = Shape::new(1, 1, 64, 128);
 
 /// What a call may cost outside of a real GPU unless `CELLSTATE_BENCH_ALL` is set, in floating point operations.
 const AFFORDABLE_ON_CPU: f64 = 1e11;
@@ -52,13 +61,15 @@ enum Measured {
     Resident,
     /// The host's recording of one dispatch for each step.
     Recording,
+    /// The whole call, less the GPU's work.
+    Overhead,
 }
 
 impl Measured {
     fn settings(self) -> Settings {
         match self {
             Self::Call => Settings::new(),
-            Self::Resident => Settings::new().timed(true),
+            Self::Resident | Self::Overhead => Settings::new().timed(true),
             Self::Recording => Settings::new().timed(true).strategy(Strategy::Step),
         }
     }
@@ -74,7 +85,8 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("forward");
     for path in paths().unwrap_or_else(|error| fail(&error.to_string())) {
-        for shape in SHAPES {
+        let stream = (path.measured == Measured::Overhead).then_some(STREAM);
+        for shape in stream.into_iter().chain(SHAPES) {
             if shape.operations() > path.affordable {
                 println!(
                     "forward/{}/{shape}: left out, set CELLSTATE_BENCH_ALL=1 to run it",
@@ -83,6 +95,9 @@ fn main() {
                 continue;
             }
             for with_lengths in [false, true] {
+                if with_lengths && shape.batch * shape.time_steps == 1 {
+                    continue; // there is nothing to leave out
+                }
                 bench(&mut group, &path, shape, with_lengths);
             }
         }
@@ -118,6 +133,7 @@ fn paths() -> Outcome<Vec<Path>> {
                 ("gpu", Measured::Call),
                 ("gpu-resident", Measured::Resident),
                 ("gpu-recording", Measured::Recording),
+                ("gpu-overhead", Measured::Overhead),
             ];
             paths.extend(measured.map(|(name, measured)| Path {
                 name,
@@ -161,6 +177,10 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, shape: Shape, wi
         if path.measured == Measured::Call {
             return bencher.iter(run);
         }
+        if path.measured == Measured::Overhead {
+            let mut output = Output::default();
+            return bencher.iter_custom(|times| (0..times).map(|_| or_fail(layer.overhead(&mut output))).sum());
+        }
         bencher.iter_custom(|times| {
             let timed = || match (run().timing(), path.measured) {
                 (Some(timing), Measured::Recording) => timing.recording,
@@ -170,6 +190,13 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, shape: Shape, wi
             (0..times).map(|_| timed()).sum()
         });
     });
+    if let Some(layer) = made.filter(|_| path.measured == Measured::Overhead) {
+        println!("{id}: {}", or_fail(layer.overhead_line()));
+    }
+}
+
+fn or_fail<T>(outcome: Outcome<T>) -> T {
+    outcome.unwrap_or_else(|error| fail(&error.to_string()))
 }
 
 /// Says what is wrong and ends: a bench has no other way out.
@@ -198,11 +225,55 @@ impl Layer {
     }
 
     fn run(&self) -> cellstate::Result<Output> {
+        let mut output = Output::default();
+        self.run_into(&mut output)?;
+        Ok(output)
+    }
+
+    fn run_into(&self, output: &mut Output) -> cellstate::Result<()> {
         let sequences = Sequences::from(&self.input);
         match &self.problem.lengths {
-            Some(lengths) => self.runner.run(&sequences.with_lengths(lengths)?),
-            None => self.runner.run(&sequences),
+            Some(lengths) => self.runner.run_into(&sequences.with_lengths(lengths)?, output),
+            None => self.runner.run_into(&sequences, output),
         }
+    }
+
+    /// What a call takes besides the GPU's work.
+    fn overhead(&self, output: &mut Output) -> Outcome<Duration> {
+        let start = Instant::now();
+        self.run_into(output)?;
+        let call = start.elapsed();
+        let timing = output.timing().and_then(|timing| timing.gpu);
+        Ok(call.saturating_sub(timing.ok_or("the adapter takes no time stamps")?))
+    }
+
+    /// That beside a plain copy of the input and the output, in turn; all of them go to memory that is there already, but for
+    /// the call that takes new memory for its output.
+    fn overhead_line(&self) -> Outcome<String> {
+        let mut output = self.run()?;
+        let from = [self.input.clone(), output.sequences()?.to_owned()];
+        let mut to = from.clone();
+        let (mut calls, mut new, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..OVERHEAD_CALLS {
+            calls.push(self.overhead(&mut output)?);
+            new.push(self.overhead(&mut Output::default())?);
+            let start = Instant::now();
+            for (from, to) in black_box(&from).iter().zip(&mut to) {
+                to.assign(from);
+            }
+            black_box(&mut to);
+            copies.push(start.elapsed());
+        }
+        let [call, new, copy] = [calls, new, copies].map(|mut times| {
+            times.sort_unstable();
+            times[OVERHEAD_CALLS / 2]
+        });
+        let ratio = call.as_secs_f64() / copy.as_secs_f64();
+        let megabytes = from.iter().map(|array| array.len() * size_of::<f32>()).sum::<usize>() as f64 * 1e-6;
+        Ok(format!(
+            "{call:.2?} besides the GPU's work ({new:.2?} with new memory for the output); a plain copy of {megabytes:.2} MB \
+             takes {copy:.2?}: {ratio:.2} times that"
+        ))
     }
 }
 

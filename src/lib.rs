@@ -2,6 +2,7 @@
 
 mod activation;
 mod cell;
+mod copy;
 mod cpu;
 mod device;
 mod error;
@@ -19,6 +20,7 @@ mod schedule;
 mod sequences;
 mod settings;
 mod state;
+mod states;
 mod tuning;
 
 pub use activation::Activation;
@@ -47,5 +49,6 @@ pub use parameters::{Parameter, Parameters, Role};
 pub use runner::{Explanation, Runner};
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
 pub use settings::{Instructions, Precision, Settings, Strategy};
-pub use state::{State, States};
+pub use state::State;
+pub use states::States;
 pub use tuning::{Candidate, TunedLayer, Tuning};

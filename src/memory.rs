@@ -54,6 +54,18 @@ pub(crate) const OUTPUT: Purpose = Purpose {
     repair: "run fewer sequences at once, or ask for the last output alone (return_sequences(false))",
 };
 
+/// The states of the sequences of a batch.
+pub(crate) const STATES: Purpose = Purpose {
+    what: "the states",
+    repair: "run fewer sequences at once",
+};
+
+/// The weights of a model in the order in which a device reads them.
+pub(crate) const WEIGHTS: Purpose = Purpose {
+    what: "the weights on their way to a device",
+    repair: "take a smaller model",
+};
+
 /// Lists, or [`Error::Memory`] where a `Vec` would panic or abort.
 impl Purpose {
     /// An empty list with room for `length` entries.
@@ -73,8 +85,13 @@ impl Purpose {
 
     /// `length` zeros, whose memory comes zeroed from the system.
     pub(crate) fn zeros<T: Clone + Default>(self, length: usize) -> Result<Vec<T>> {
-        let zeros = zeros(self.what, Dim([length]), self.repair)?;
+        let zeros = self.array(Dim([length]))?;
         Ok(zeros.into_raw_vec_and_offset().0)
+    }
+
+    /// An array of zeros.
+    pub(crate) fn array<A: Clone + Default, D: Dimension>(self, shape: D) -> Result<Array<A, D>> {
+        zeros(self.what, shape, self.repair)
     }
 
     /// What an iterator gives that knows its length.
@@ -102,7 +119,7 @@ impl Purpose {
         A: Clone + Default,
         D: Dimension,
     {
-        let mut copy = zeros(self.what, view.raw_dim(), self.repair)?;
+        let mut copy = self.array(view.raw_dim())?;
         copy.assign(view);
         Ok(copy)
     }

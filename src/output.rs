@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ndarray::{Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Ix2, Ix3};
+use ndarray::{Array1, Array2, ArrayD, ArrayView3, ArrayViewD, Axis, Ix2, Ix3};
 
+use crate::copy::room;
 use crate::error::{Error, Result};
 use crate::state::State;
 
@@ -19,13 +20,17 @@ use crate::state::State;
 /// assert_eq!((output.device(), output.rows_run()), ("CPU", 3 * 20));
 /// # Ok::<(), cellstate::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+///
+/// One that is not wanted any more can be given to [`Runner::run_into`](crate::Runner::run_into), which puts the next values
+/// into its memory; `Output::default()` has none, for the first call.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output {
     pub(crate) values: ArrayD<f32>,
     pub(crate) backward: Option<ArrayD<f32>>,
     pub(crate) states: Vec<State>,
     pub(crate) device: Arc<str>,
     pub(crate) rows_run: usize,
+    pub(crate) was_replayed: bool,
     pub(crate) timing: Option<Timing>,
 }
 
@@ -52,7 +57,32 @@ pub struct Timing {
     pub gpu: Option<Duration>,
 }
 
+/// Where the values of an output go.
+enum Room<'a> {
+    Here(&'a mut ArrayD<f32>),
+    New(Vec<f32>),
+}
+
 impl Output {
+    /// Takes arrays for outputs of these shapes: those that are here, if they have them, else empty ones with room for the
+    /// values. It takes none where memory is refused.
+    pub(crate) fn take_rooms<'a>(&mut self, shapes: impl Iterator<Item = &'a [usize]>) -> Result<Vec<ArrayD<f32>>> {
+        let mut here = [Some(&mut self.values), self.backward.as_mut()].into_iter();
+        let find = |shape: &[usize]| {
+            let here = here.next().flatten();
+            match here.filter(|array| array.shape() == shape && array.is_standard_layout()) {
+                Some(array) => Ok(Room::Here(array)),
+                None => room(shape.iter().product()).map(Room::New),
+            }
+        };
+        let rooms: Vec<Room<'_>> = shapes.map(find).collect::<Result<_>>()?;
+        let take = |room| match room {
+            Room::Here(array) => std::mem::take(array),
+            Room::New(list) => Array1::from_vec(list).into_dyn(),
+        };
+        Ok(rooms.into_iter().map(take).collect())
+    }
+
     /// What Keras's model would return: (batch, time_steps, units) if the last layer gives a value at every step
     /// (`return_sequences`), else (batch, units).
     ///
@@ -100,9 +130,9 @@ impl Output {
     /// The last output of each sequence, (batch, units).
     ///
     /// Without `return_sequences` that is the model's output itself. With it, it is the output at the last time step of
-    /// the padded axis, `y[:, -1]` in Keras 3.15 on TensorFlow: for an LSTM over padding at the end this repeats the last
-    /// valid output, which is PyTorch's `h_n` too; with `zero_output_for_mask`, or in a `Bidirectional`, it is zero where
-    /// the last step is masked, which is what PyTorch's `output[:, -1]` gives. With zero time steps it is zero.
+    /// the padded axis, `y[:, -1]` in Keras 3.15 on TensorFlow: for a recurrent layer over padding at the end this repeats
+    /// the last valid output, which is PyTorch's `h_n` too; with `zero_output_for_mask`, or in a `Bidirectional`, it is zero
+    /// where the last step is masked, which is what PyTorch's `output[:, -1]` gives. With zero time steps it is zero.
     ///
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences};
@@ -143,7 +173,7 @@ impl Output {
         self.backward.as_ref().map(|values| values.view())
     }
 
-    /// The final states of the last layer, if it has `return_state`: one for an LSTM, two for a `Bidirectional`
+    /// The final states of the last layer, if it has `return_state`: one for a single cell, two for a `Bidirectional`
     /// (forward, backward), one for each of stacked cells, in the order of Keras 3.15. Empty otherwise;
     /// [`run_from`](crate::Runner::run_from) gives all layers' states.
     ///
@@ -176,8 +206,9 @@ impl Output {
         &self.device
     }
 
-    /// How many rows the recurrent layers ran: for each LSTM and direction the valid steps of all sequences. Padding is
-    /// not among them. The CPU path counts them as it runs, the GPU path as it records the dispatches.
+    /// How many rows the recurrent layers ran: for each cell and direction the valid steps of all sequences. Padding is
+    /// not among them. The CPU path counts them as it runs, the GPU path by the dispatches that it submits:
+    /// by the steps and sequences that the parameters of each let the shader run.
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Device, Lstm, Sequences};
@@ -190,6 +221,22 @@ impl Output {
     #[must_use]
     pub fn rows_run(&self) -> usize {
         self.rows_run
+    }
+
+    /// Whether the GPU had to run the batch a second time, by [`Strategy::Step`](crate::Strategy::Step): workgroups of the first attempt
+    /// ([`Strategy::Team`](crate::Strategy::Team)) had waited in vain for one that did not run. Nothing of that attempt is here. The numbers are right; the last
+    /// bits may differ from those of other runs of the batch.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Sequences};
+    /// # use ndarray::Array3;
+    /// let output = Lstm::new(2, 8).on(&Device::cpu())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// assert!(!output.was_replayed()); // on the CPU nobody waits
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn was_replayed(&self) -> bool {
+        self.was_replayed
     }
 
     /// How long the run took on the GPU, where the runner was made with [`Settings::timed`](crate::Settings::timed); `None`

@@ -217,8 +217,12 @@ impl Parameters {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn get(&self, path: &str) -> Result<&Parameter> {
-        let found = self.list.iter().find(|parameter| parameter.path == path);
-        found.ok_or_else(|| self.unknown(path))
+        self.find(path).ok_or_else(|| self.unknown(path))
+    }
+
+    /// The same, where there need not be one.
+    pub(crate) fn find(&self, path: &str) -> Option<&Parameter> {
+        self.list.iter().find(|parameter| parameter.path == path)
     }
 
     /// Puts other values in the place of a weight's; the caller has checked them.

@@ -29,7 +29,8 @@ use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
-use crate::state::States;
+use crate::state::State;
+use crate::states::States;
 use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -37,12 +38,13 @@ use section::{Section, run_sections};
 /// Preparing is done once, running often: on a GPU the second run of a batch of the same (batch, time_steps) makes no
 /// buffer, no bind group and no pipeline, whatever its mask. The buffers of the four sizes that ran last are kept, and a
 /// batch that is smaller in both takes those of a larger one. On the CPU it is the same with all memory: the second run of a
-/// batch allocates what it hands out and little else, unless the model has a `Masking` layer, or softmax in the gates of an
-/// LSTM. There the buffers of a size are also given up after sixteen runs in a row that need less than a quarter of them.
+/// batch allocates what it hands out ([`Runner::run_into`] not even that) and little else, unless the model has a `Masking`
+/// layer, or softmax in the gates of a cell. There the buffers of a size are also given up after sixteen runs in a row that need
+/// less than a quarter of them.
 ///
 /// What the last four runs have worked out about their masks and tokens is kept too, at most 16 MiB for each (17 bytes a time
-/// step for one LSTM, 33 for a `Bidirectional`, 4 more for each further LSTM): a batch with the mask of one of them is not
-/// worked out again. [`Runner::release_memory`] gives all of that back.
+/// step for one recurrent layer, 33 for a `Bidirectional`, 4 more for each further cell): a batch with the mask of one of them
+/// is not worked out again. [`Runner::release_memory`] gives all of that back.
 ///
 /// A runner may be used by several threads at once; each run has buffers of its own. It keeps weights of its own: the layers
 /// and the model may be dropped.
@@ -229,8 +231,46 @@ impl Runner {
     ///
     /// As [`Runner::run`].
     pub async fn run_async(&self, sequences: &Sequences<'_>) -> Result<Output> {
+        let mut output = Output::default();
+        self.run_into_async(sequences, &mut output).await?;
+        Ok(output)
+    }
+
+    /// As [`Runner::run`], into an output of an earlier run, which is overwritten: where its arrays have the shape that this run
+    /// gives, the values go into their memory, which is there already. New memory has to be fetched from the system page by page,
+    /// and that can take longer than everything else that is done on the host.
+    ///
+    /// Any output will do, of another model or batch too, and `Output::default()`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Runner::run`]. The output is then as it was.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Output, Sequences};
+    /// # use ndarray::Array3;
+    /// let runner = Lstm::new(2, 8).return_sequences(true).on(&Device::cpu())?;
+    /// let mut output = Output::default();
+    /// for number in 0..3 {
+    ///     let batch = Array3::from_elem((3, 20, 2), number as f32);
+    ///     runner.run_into(&Sequences::from(&batch), &mut output)?; // the second and third take the memory of the first
+    ///     println!("{}", output.values());
+    /// }
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn run_into(&self, sequences: &Sequences<'_>, output: &mut Output) -> Result<()> {
+        pollster::block_on(self.run_into_async(sequences, output))
+    }
+
+    /// As [`Runner::run_into`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Runner::run_into`].
+    pub async fn run_into_async(&self, sequences: &Sequences<'_>, output: &mut Output) -> Result<()> {
         check_steps(sequences.batch(), sequences.time_steps())?; // before there is a state of so many sequences
-        self.run_states(sequences, None).await
+        self.run_states(sequences, None, output).await
     }
 
     /// Runs a batch from given states and leaves the final ones there: Keras's `initial_state` and `stateful`.
@@ -264,22 +304,34 @@ impl Runner {
     /// As [`Runner::run_from`].
     pub async fn run_from_async(&self, sequences: &Sequences<'_>, states: &mut States) -> Result<Output> {
         self.check_states(states, sequences.batch())?;
-        self.run_states(sequences, Some(states)).await
+        let mut output = Output::default();
+        self.run_states(sequences, Some(states), &mut output).await?;
+        Ok(output)
     }
 
-    /// Runs a batch, from zeros where there are no states, and leaves the final states there.
-    async fn run_states(&self, sequences: &Sequences<'_>, states: Option<&mut States>) -> Result<Output> {
+    /// Runs a batch, from zeros where there are no states, and leaves the final states there. What it gives takes the place of
+    /// an earlier output.
+    async fn run_states(
+        &self,
+        sequences: &Sequences<'_>,
+        states: Option<&mut States>,
+        output: &mut Output,
+    ) -> Result<()> {
         let input = self.check_input(sequences)?;
         let mask = sequences.mask().map(|mask| mask.view());
         match self.sections.as_slice() {
-            [section] => section.run(input, mask, states.map(|states| &mut **states)).await,
+            [section] => {
+                section
+                    .run(input, mask, states.map(|states| &mut **states), output)
+                    .await
+            }
             sections => {
-                let mut finals = states.as_deref().map(|states| states.to_vec());
-                let output = run_sections(sections, input, mask, finals.as_deref_mut()).await?;
+                let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
+                run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
                 if let Some((states, finals)) = states.zip(finals) {
                     *states = States::new(finals);
                 }
-                Ok(output)
+                Ok(())
             }
         }
     }

@@ -1,11 +1,9 @@
-//! The state of recurrent layers.
+//! The state of a recurrent layer.
 
-use std::ops::{Deref, DerefMut};
-
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, Dim, concatenate};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Dim, s};
 
 use crate::error::{Error, Result};
-use crate::memory;
+use crate::memory::STATES;
 
 /// The state of one recurrent layer for a batch: `hidden` (h), and for an LSTM the cell state (c) besides; each (batch, units).
 ///
@@ -74,12 +72,25 @@ impl State {
 
     /// Zeros for a batch that nobody has checked: an error where there is no memory for it.
     pub(crate) fn zeros(batch: usize, widths: impl Iterator<Item = usize>) -> Result<Self> {
-        let zeros = |width| memory::zeros("the states", Dim([batch, width]), "run fewer sequences at once");
-        let mut arrays = widths.map(zeros);
+        let mut arrays = widths.map(|width| STATES.array(Dim([batch, width])));
         Ok(Self {
             hidden: arrays.next().transpose()?.unwrap_or_default(),
             cell: arrays.next().transpose()?,
         })
+    }
+
+    /// A clone, or an error where there is no memory for it.
+    pub(crate) fn copied(&self) -> Result<Self> {
+        let cell = self.cell.as_ref().map(|cell| STATES.copied(&cell.view()));
+        Ok(Self {
+            hidden: STATES.copied(&self.hidden.view())?,
+            cell: cell.transpose()?,
+        })
+    }
+
+    /// The same of all cells.
+    pub(crate) fn all_copied(states: &[Self]) -> Result<Vec<Self>> {
+        states.iter().map(Self::copied).collect()
     }
 
     /// The number of sequences.
@@ -194,7 +205,7 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] if the batch has not all of the rows.
+    /// [`Error::Value`] if the batch has not all of the rows, [`Error::Memory`] if there is no memory for so many.
     ///
     /// ```
     /// # use cellstate::State;
@@ -206,9 +217,16 @@ impl State {
     /// ```
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         rows.iter().try_for_each(|&row| self.check_row("select", row))?;
+        let select = |array: &Array2<f32>| {
+            let mut selected = STATES.array(Dim([rows.len(), array.ncols()]))?;
+            for (mut to, &row) in selected.outer_iter_mut().zip(rows) {
+                to.assign(&array.row(row));
+            }
+            Ok(selected)
+        };
         Ok(Self {
-            hidden: self.hidden.select(Axis(0), rows),
-            cell: self.cell.as_ref().map(|cell| cell.select(Axis(0), rows)),
+            hidden: select(&self.hidden)?,
+            cell: self.cell.as_ref().map(select).transpose()?,
         })
     }
 
@@ -216,7 +234,8 @@ impl State {
     ///
     /// # Errors
     ///
-    /// [`Error::Size`] if they are not the states of one layer, or if there are none.
+    /// [`Error::Size`] if they are not the states of one layer, or if there are none; [`Error::Memory`] if there is no memory for
+    /// so many.
     ///
     /// ```
     /// # use cellstate::State;
@@ -226,19 +245,18 @@ impl State {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn concat(states: &[&Self]) -> Result<Self> {
-        let join = |arrays: Vec<ArrayView2<'_, f32>>| concatenate(Axis(0), &arrays).map_err(|_| different_layers());
-        let cells: Vec<ArrayView2<'_, f32>> = states.iter().filter_map(|state| state.cell()).collect();
+        let cells = || states.iter().filter_map(|state| state.cell());
         Ok(Self {
-            hidden: join(states.iter().map(|state| state.hidden()).collect())?,
-            cell: match cells.len() {
+            hidden: joined(states.iter().map(|state| state.hidden()))?,
+            cell: match cells().count() {
                 0 => None,
-                count if count == states.len() => Some(join(cells)?),
+                count if count == states.len() => Some(joined(cells())?),
                 _ => return Err(different_layers()),
             },
         })
     }
 
-    fn check_row(&self, argument: &str, row: usize) -> Result<()> {
+    pub(crate) fn check_row(&self, argument: &str, row: usize) -> Result<()> {
         if row < self.batch() {
             return Ok(());
         }
@@ -251,138 +269,32 @@ impl State {
     }
 }
 
-fn different_layers() -> Error {
+/// Arrays of one width, one behind the other.
+fn joined<'a>(arrays: impl Iterator<Item = ArrayView2<'a, f32>> + Clone) -> Result<Array2<f32>> {
+    let first = arrays.clone().next().ok_or_else(different_layers)?;
+    let width = first.ncols();
+    if arrays.clone().any(|array| array.ncols() != width) {
+        return Err(different_layers());
+    }
+    let rows = arrays
+        .clone()
+        .fold(0_usize, |rows, array| rows.saturating_add(array.nrows()));
+    let mut joined = STATES.array(Dim([rows, width]))?;
+    let mut first = 0;
+    for array in arrays {
+        let rows = first..first + array.nrows();
+        first = rows.end;
+        joined.slice_mut(s![rows, ..]).assign(&array);
+    }
+    Ok(joined)
+}
+
+/// States that do not belong together.
+pub(crate) fn different_layers() -> Error {
     Error::Size {
         argument: "states to concat".to_owned(),
         expected: "at least one, all of the same layer: as many arrays of the same widths".to_owned(),
         found: "none, or states of different layers".to_owned(),
         repair: "join the states of one runner with each other".to_owned(),
-    }
-}
-
-/// The states of all recurrent layers of a model, in the model's order.
-///
-/// One [`State`] for each recurrent layer: a `Bidirectional` has two (forward, then backward), stacked cells have one each, in
-/// their order, as in the lists of Keras 3.15. Carrying them from batch to batch is what Keras calls `stateful`, but a state is
-/// a value here and not part of the layer: cloning it is saving it, and one runner serves any number of them. It reads as
-/// a slice of [`State`].
-///
-/// ```
-/// use cellstate::{Device, Lstm, Sequences};
-/// use ndarray::Array3;
-///
-/// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
-/// let mut states = runner.zero_state(3);
-/// let chunk = Array3::from_elem((3, 5, 2), 0.5);
-/// runner.run_from(&Sequences::from(&chunk), &mut states)?; // the first five steps
-/// runner.run_from(&Sequences::from(&chunk), &mut states)?; // goes on where they ended
-/// states.reset_row(1)?; // sequence 1 starts anew
-/// assert_eq!(states[0].hidden().dim(), (3, 4));
-/// # Ok::<(), cellstate::Error>(())
-/// ```
-#[derive(Clone, Debug, PartialEq)]
-pub struct States {
-    states: Vec<State>,
-}
-
-impl States {
-    pub(crate) fn new(states: Vec<State>) -> Self {
-        Self { states }
-    }
-
-    /// Sets every state to zero, as Keras's `reset_state()` does.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm};
-    /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
-    /// let mut states = runner.zero_state(3);
-    /// states[0].hidden_mut().fill(0.5);
-    /// states.reset();
-    /// assert_eq!(states, runner.zero_state(3));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn reset(&mut self) {
-        self.states.iter_mut().for_each(State::reset);
-    }
-
-    /// Sets the state of one sequence of the batch to zero, in all layers.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Value`] if the batch has no such row; then no state is changed.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm, Model};
-    /// let model = Model::builder().add(Lstm::new(2, 4).return_sequences(true)).add(Lstm::new(4, 4)).build()?;
-    /// let mut states = model.on(&Device::cpu())?.zero_state(3);
-    /// states.iter_mut().for_each(|state| state.hidden_mut().fill(0.5));
-    /// states.reset_row(1)?;
-    /// assert!(states.iter().all(|state| state.hidden().row(1).sum() == 0.0 && state.hidden().row(2).sum() == 2.0));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn reset_row(&mut self, row: usize) -> Result<()> {
-        self.states
-            .iter()
-            .try_for_each(|state| state.check_row("reset_row", row))?;
-        self.states.iter_mut().try_for_each(|state| state.reset_row(row))
-    }
-
-    /// The states of some sequences of the batch, in the order of `rows`, which may repeat: streams that go on in a smaller
-    /// batch, or in another order.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Value`] if the batch has not all of the rows.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm};
-    /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
-    /// let states = runner.zero_state(3);
-    /// assert_eq!(states.select(&[2, 0])?, runner.zero_state(2));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let selected: Result<_> = self.states.iter().map(|state| state.select(rows)).collect();
-        Ok(Self::new(selected?))
-    }
-
-    /// The states of several batches of one model as those of one batch, one behind the other: streams that go on together.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Size`] if they are not the states of one model, or if there are none.
-    ///
-    /// ```
-    /// # use cellstate::{Device, Lstm, States};
-    /// let runner = Lstm::new(2, 4).on(&Device::cpu())?;
-    /// let (playing, new) = (runner.zero_state(3), runner.zero_state(1));
-    /// assert_eq!(States::concat(&[&playing, &new])?, runner.zero_state(4));
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    pub fn concat(states: &[&Self]) -> Result<Self> {
-        let layers = states.first().map_or(0, |states| states.len());
-        if states.is_empty() || states.iter().any(|states| states.len() != layers) {
-            return Err(different_layers());
-        }
-        let of_layer = |layer: usize| {
-            let states: Vec<&State> = states.iter().filter_map(|states| states.get(layer)).collect();
-            State::concat(&states)
-        };
-        let joined: Result<_> = (0..layers).map(of_layer).collect();
-        Ok(Self::new(joined?))
-    }
-}
-
-impl Deref for States {
-    type Target = [State];
-
-    fn deref(&self) -> &[State] {
-        &self.states
-    }
-}
-
-impl DerefMut for States {
-    fn deref_mut(&mut self) -> &mut [State] {
-        &mut self.states
     }
 }

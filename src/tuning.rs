@@ -71,7 +71,7 @@ impl Tuning {
         self.note = self.note.take().or(other.note);
     }
 
-    /// One entry for each LSTM, in the order in which they run; one for both directions that run together.
+    /// One entry for each cell, in the order in which they run; one for both directions that run together.
     ///
     /// ```
     /// # use cellstate::{Dense, Device};

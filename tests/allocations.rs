@@ -235,6 +235,18 @@ fn second_run(case: &Case, threads: usize) {
     let (bytes, second) = allocated(|| runner.run(&case.batch).unwrap());
     assert_gets("run", bytes);
     assert_eq!(first, second);
+    if let [("values", _)] = case.gets.as_slice() {
+        // what the caller has is taken again
+        let mut output = second;
+        let (bytes, ()) = allocated(|| runner.run_into(&case.batch, &mut output).unwrap());
+        let most = case.recurrences * if threads == 1 { 1 } else { LISTS };
+        assert!(
+            bytes.len() <= most && bytes.iter().all(is_list),
+            "{}: {bytes:?}",
+            case.name
+        );
+        assert_eq!(output, first);
+    }
     let mut states = runner.zero_state(case.batch.batch());
     for call in ["run_from", "run_from again"] {
         // it is the second run of the batch, and the states are written where they are
@@ -319,6 +331,9 @@ fn memory_is_given_back() {
     );
 }
 
+/// The calls of which the fastest is looked at.
+const CALLS: usize = 10;
+
 /// How much memory a batch would take is a formula: no lists of its steps are made to answer that.
 fn questions_about_memory_take_none() {
     for device in devices::devices().iter().filter(|device| device.gpu().is_some()) {
@@ -332,21 +347,17 @@ fn questions_about_memory_take_none() {
                     )
                 };
                 let _ = ask(); // what the first call of anything makes
-                let start = Instant::now();
                 let (bytes, answers) = allocated(ask);
-                // an unlucky thread may lose its processor, so the time is a hundred times what a formula takes
-                assert!(
-                    start.elapsed() < Duration::from_millis(20),
-                    "{}: {:?}",
-                    case.name,
-                    start.elapsed()
-                );
                 assert!(bytes.iter().sum::<usize>() < 1 << 20, "{}: {bytes:?}", case.name);
-                println!(
-                    "{}, {batch}, {time_steps}: {:?}, {answers:?}",
-                    case.name,
+                // of several calls the fastest, for an unlucky thread may lose its processor
+                let took = || {
+                    let start = Instant::now();
+                    let _ = runner.gpu_memory(batch, time_steps);
                     start.elapsed()
-                );
+                };
+                let took = (0..CALLS).map(|_| took()).min().unwrap();
+                assert!(took < Duration::from_millis(1), "{}: {took:?}", case.name);
+                println!("{}, {batch}, {time_steps}: {took:?}, {answers:?}", case.name);
             }
         }
     }

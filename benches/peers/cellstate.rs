@@ -3,14 +3,15 @@
 //! The paths are `cpu`, `gpu` (a whole call) and `gpu-resident` (the GPU's work by its own time stamps), each also with
 //! `-relaxed` for relaxed precision. `CELLSTATE_BENCH_ADAPTER` names the adapter of the path `gpu`; without it the best real GPU is taken.
 
+mod layer;
 mod rule;
 mod serve;
 
 use std::time::{Duration, Instant};
 
-use cellstate::{Device, Lstm, Model, Precision, Runner, Sequences, Settings};
-use ndarray::{Array1, Array2, Array3};
+use cellstate::{Device, Precision, Settings};
 
+use layer::Layer;
 use rule::Problem;
 use serve::{Outcome, Prepared, serve};
 
@@ -30,63 +31,38 @@ fn main() -> Outcome<()> {
         }
     };
     serve(env!("CARGO_PKG_VERSION"), paths, |path, problem| {
-        Ok(Box::new(Layer::new(path, problem)?))
+        Ok(Box::new(Timed::new(path, &problem)?))
     })
 }
 
-struct Layer {
-    runner: Runner,
-    input: Array3<f32>,
-    lengths: Option<Vec<usize>>,
+/// A layer, and whose clock is read.
+struct Timed {
+    layer: Layer,
     resident: bool,
 }
 
-impl Layer {
-    fn new(path: &str, problem: Problem) -> Outcome<Self> {
+impl Timed {
+    fn new(path: &str, problem: &Problem) -> Outcome<Self> {
         let (path, precision) = match path.strip_suffix("-relaxed") {
             Some(path) => (path, Precision::Relaxed),
             None => (path, Precision::Full),
         };
         let resident = path == "gpu-resident";
         let settings = Settings::new().precision(precision).timed(resident);
-        let shape = problem.shape;
-        let columns = 4 * shape.units;
-        let lstm = Lstm::new(shape.features, shape.units)
-            .with_weights(
-                Array2::from_shape_vec((shape.features, columns), problem.kernel)?,
-                Array2::from_shape_vec((shape.units, columns), problem.recurrent_kernel)?,
-                Some(Array1::from(problem.bias)),
-            )?
-            .return_sequences(true)
-            .zero_output_for_mask(true); // as the peers do
-        let runner = Model::builder().add(lstm).build()?.on_with(&device(path)?, &settings)?;
-        let input = Array3::from_shape_vec((shape.batch, shape.time_steps, shape.features), problem.input)?;
-        Ok(Self {
-            runner,
-            input,
-            lengths: problem.lengths,
-            resident,
-        })
-    }
-
-    fn run(&self) -> cellstate::Result<cellstate::Output> {
-        let sequences = Sequences::from(&self.input);
-        match &self.lengths {
-            Some(lengths) => self.runner.run(&sequences.with_lengths(lengths)?),
-            None => self.runner.run(&sequences),
-        }
+        let layer = Layer::new(&device(path)?, &settings, problem)?;
+        Ok(Self { layer, resident })
     }
 }
 
-impl Prepared for Layer {
+impl Prepared for Timed {
     fn call(&mut self) -> Outcome<()> {
-        self.run()?;
+        self.layer.run()?;
         Ok(())
     }
 
     fn time(&mut self) -> Outcome<Duration> {
         let call = Instant::now();
-        let output = self.run()?;
+        let output = self.layer.run()?;
         match (self.resident, output.timing()) {
             (false, _) => Ok(call.elapsed()),
             (true, timing) => Ok(timing
@@ -96,11 +72,11 @@ impl Prepared for Layer {
     }
 
     fn output(&mut self) -> Outcome<Vec<f32>> {
-        Ok(self.run()?.values().iter().copied().collect())
+        Ok(self.layer.run()?.values().iter().copied().collect())
     }
 
     fn adapter(&self) -> String {
-        match self.runner.device().gpu() {
+        match self.layer.runner.device().gpu() {
             None => "CPU".to_owned(),
             Some(gpu) => format!("{}, {}", gpu.name(), gpu.info().driver_info),
         }

@@ -1,5 +1,6 @@
 """What every program of the comparison computes, as rule.rs says it: lengths, numbers, digest."""
 
+import functools
 import math
 
 import numpy
@@ -23,6 +24,11 @@ def numbers_from(stream, start, count):
     index = numpy.arange(start, start + count, dtype=numpy.uint64)
     bits = hashed((index * 2654435761 + stream * 0x9E3779B9) & MASK)
     return (bits >> 8).astype(numpy.float32) / numpy.float32(8388608) - numpy.float32(1)
+
+
+@functools.lru_cache(maxsize=16)
+def weights_of_the_digest(start, count):
+    return numbers_from(WEIGHTS_OF_THE_DIGEST, start, count)
 
 
 def numbers(stream, scale, *shape):
@@ -64,7 +70,7 @@ class Problem:
         for start in range(0, flat.size, 1 << 22):
             part = flat[start : start + (1 << 22)].astype(numpy.float64)
             total += float(part.sum())
-            weighted += float(part @ numbers_from(WEIGHTS_OF_THE_DIGEST, start, part.size).astype(numpy.float64))
+            weighted += float(part @ weights_of_the_digest(start, part.size).astype(numpy.float64))
         samples = []
         for sample in range(SAMPLES):
             row = sample * STRIDE % self.batch

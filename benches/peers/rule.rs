@@ -126,6 +126,26 @@ impl Problem {
         (0..self.shape.batch).map(|row| self.length(row)).sum()
     }
 
+    /// The same for some of the sequences only.
+    pub(crate) fn of_sequences(&self, chosen: &[usize]) -> Self {
+        let size = self.shape.time_steps * self.shape.features;
+        let input = chosen.iter().filter_map(|&row| self.input.chunks_exact(size).nth(row));
+        Self {
+            shape: Shape {
+                batch: chosen.len(),
+                ..self.shape
+            },
+            lengths: self
+                .lengths
+                .is_some()
+                .then(|| chosen.iter().map(|&row| self.length(row)).collect()),
+            input: input.flatten().copied().collect(),
+            kernel: self.kernel.clone(),
+            recurrent_kernel: self.recurrent_kernel.clone(),
+            bias: self.bias.clone(),
+        }
+    }
+
     pub(crate) fn digest(&self, output: &[f32]) -> Digest {
         let mut digest = Digest {
             sum: 0.0,

@@ -1,5 +1,7 @@
 """A program of the comparison in Python; the requests are those of serve.rs."""
 
+import copy
+import functools
 import json
 import sys
 import time
@@ -36,8 +38,15 @@ def serve(version, paths, prepare):
             answer({"error": f"{type(error).__name__}: {error}".splitlines()[0]})
 
 
+@functools.lru_cache(maxsize=1)
+def numbers_of(shape):
+    """The numbers of a shape, which all its paths and modes share: to make them takes seconds for the largest."""
+    return Problem(*shape, with_lengths=False)
+
+
 def prepared(prepare, path, shape, mode):
-    problem = Problem(*shape, with_lengths=mode != "full")
+    problem = copy.copy(numbers_of(tuple(shape)))
+    problem.lengths = None if mode == "full" else problem.spread_lengths()
     call, output, adapter = prepare(path, problem, mode)
     reply = problem.digest(output())
     began = time.perf_counter()

@@ -34,7 +34,9 @@ fn second_arguments(gates: Lanes, row: Row, unit: Lanes, before: UnitState) -> L
     if (MULTIPLIES_RESET == 1u) {
         return vec4<f32>(gates.z, update, reset * before.hidden, 0.0);
     }
-    return vec4<f32>(clipped(gates.z + reset * gates.w), update, 0.0, 0.0);
+    // where x is infinite the lane of h has 0 * x, which is no number; in Keras h alone is there, and adds nothing
+    let is_infinite = (bitcast<u32>(gates.z) & 0x7fffffffu) == 0x7f800000u;
+    return vec4<f32>(clipped(select(gates.z + reset * gates.w, gates.z, is_infinite)), update, 0.0, 0.0);
 }
 
 fn state_of(arguments: Lanes, row: Row, before: UnitState) -> UnitState {

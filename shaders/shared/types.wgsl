@@ -65,16 +65,11 @@ struct Launch {
     teams: u32,            // teams of the launch,
     first_team: u32,       // and the first of them; team t has direction t % directions and tile t / directions
     directions: u32,
-    most_polls: u32,       // how often an invocation asks for what is not there yet, in one step
+    most_polls: u32,       // how often an invocation asks for what is not there yet: in one step, on a GPU in all of them
     kernel_width: u32,     // columns of the recurrent kernel, in units
 }
 
 struct Measure {
     count: u32, // passes of the loop
     mask: u32,  // the number of the last vec4 of `words`; one less than a power of two
-}
-
-struct Residency {
-    workgroups: u32,       // how many have been dispatched
-    most_polls: u32,
 }

@@ -6,3 +6,12 @@ alias Weights = vec4<f32>; // of the four lanes of a unit, or of four columns
 fn unpacked(weights: Weights) -> vec4<f32> {
     return weights;
 }
+
+// As bits, which wait in registers for their use.
+fn bits_of(weights: Weights) -> vec4<u32> {
+    return bitcast<vec4<u32>>(weights);
+}
+
+fn unpacked_bits(bits: vec4<u32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bits);
+}

@@ -31,31 +31,12 @@ pub(super) fn scalar(activation: Activation, x: f32) -> f32 {
             activation.apply(&mut row, 1);
             row[0]
         }
-        // Comparisons and `clamp` are chosen so that NaN passes; `max` would drop it.
-        Activation::Relu => {
-            if x <= 0.0 {
-                0.0
-            } else {
-                x
-            }
-        }
+        // comparisons and `clamp` are chosen so that NaN passes; `max` would drop it
+        Activation::Relu => above(0.0, x),
         Activation::Relu6 => x.clamp(0.0, 6.0),
         Activation::LeakyRelu => leaky_relu(0.2, x),
-        // These two make NaN 0, as in Keras.
-        Activation::HardShrink => {
-            if x.abs() > 0.5 {
-                x
-            } else {
-                0.0
-            }
-        }
-        Activation::SoftShrink => {
-            if x.abs() > 0.5 {
-                x - 0.5_f32.copysign(x)
-            } else {
-                0.0
-            }
-        }
+        Activation::HardShrink => hard_shrink(x),
+        Activation::SoftShrink => soft_shrink(x),
         Activation::HardSigmoid => hard_sigmoid(x),
         Activation::HardSilu => x * hard_sigmoid(x),
         Activation::HardTanh => x.clamp(-1.0, 1.0),
@@ -68,14 +49,23 @@ pub(super) fn scalar(activation: Activation, x: f32) -> f32 {
         Activation::LeakyReluWith { alpha } => leaky_relu(alpha, x),
         Activation::EluWith { alpha } if x < 0.0 => alpha * elu(x),
         Activation::EluWith { .. } => x,
-        Activation::ThresholdedRelu { alpha } => {
-            if x <= alpha {
-                0.0
-            } else {
-                x
-            }
-        }
+        Activation::ThresholdedRelu { alpha } => above(alpha, x),
     }
+}
+
+/// x where it is above a threshold, else 0.
+fn above(threshold: f32, x: f32) -> f32 {
+    if x <= threshold { 0.0 } else { x }
+}
+
+/// Of NaN 0, as in Keras.
+fn hard_shrink(x: f32) -> f32 {
+    if x.abs() > 0.5 { x } else { 0.0 }
+}
+
+/// Of NaN 0, as in Keras.
+fn soft_shrink(x: f32) -> f32 {
+    if x.abs() > 0.5 { x - 0.5_f32.copysign(x) } else { 0.0 }
 }
 
 fn leaky_relu(alpha: f32, x: f32) -> f32 {

@@ -39,10 +39,10 @@ mod tests {
     /// A model on plain instructions and two threads.
     fn explained(layers: &[Layer], precision: Precision, batch: usize) -> Vec<String> {
         let settings = Settings::new().instructions(Instructions::Plain).precision(precision);
-        let parts = Arc::new(Plan::drawn(layers).unwrap());
+        let plan = Arc::new(Plan::drawn(layers).unwrap());
         let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {
-            CpuModel::new(parts, &settings, "CPU".into())
+            CpuModel::new(plan, &settings, "CPU".into())
                 .unwrap()
                 .explain(batch, 1000)
         })
@@ -72,8 +72,8 @@ mod tests {
         // where there are halves, they are read where that is faster
         let best = Path::choose(None).unwrap();
         let storage = |units: usize| {
-            let parts = Plan::drawn(&[Lstm::new(2, units).into()]).unwrap();
-            Storage::choose(&parts.cells[0], best, Precision::Relaxed).1
+            let plan = Plan::drawn(&[Lstm::new(2, units).into()]).unwrap();
+            Storage::choose(&plan.cells[0], best, Precision::Relaxed).1
         };
         if best.has_halves() {
             assert_eq!([storage(64), storage(128)], [Storage::Small, Storage::Halves]);

@@ -25,7 +25,7 @@ use product::path::Path;
 use stage::dense::Dense;
 use stage::gather::{Gathered, Source};
 use stage::merge::merge;
-use stage::place::place;
+use stage::place::Placing;
 use stage::recurrence::{Recurrence, States};
 use stage::work::Work;
 
@@ -58,16 +58,22 @@ impl CpuModel {
         })
     }
 
-    /// Runs a flow from the states of all cells, and leaves the final ones there; without states it begins at zero. On an
-    /// error the states are as they were.
-    pub(crate) fn run(&self, flow: &Flow, input: Input<'_>, states: Option<&mut [State]>) -> Result<Output> {
+    /// Runs a flow from the states of all cells, and leaves the final ones there; without states it begins at zero. What it gives
+    /// takes the place of an earlier output, and its memory where that has the shape. On an error both are as they were.
+    pub(crate) fn run(
+        &self,
+        flow: &Flow,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+        output: &mut Output,
+    ) -> Result<()> {
         let (batch, time_steps) = input.size();
         let size = (batch, time_steps);
         let kept = self.workspaces.take(size);
         let mut workspace = kept.unwrap_or_else(|| ForSize::new(size, Workspace::default()));
-        let output = self.run_in(&mut workspace.value, flow, input, states)?;
+        self.run_in(&mut workspace.value, flow, input, states, output)?;
         self.workspaces.keep(workspace, size);
-        Ok(output)
+        Ok(())
     }
 
     /// Gives the memory that is kept for later runs back.
@@ -81,7 +87,8 @@ impl CpuModel {
         flow: &Flow,
         input: Input<'_>,
         states: Option<&mut [State]>,
-    ) -> Result<Output> {
+        output: &mut Output,
+    ) -> Result<()> {
         self.begin(workspace, flow.batch, states.as_deref())?;
         let read = self.prepare(workspace, flow, input)?;
         let Workspace {
@@ -112,26 +119,27 @@ impl CpuModel {
             rows_run += self.run_stage(number, &sources, finals, scratch, rows)?;
         }
         sources.stages = stages;
-        let mut outputs = flow
-            .outputs
-            .iter()
-            .map(|placed| place(sources.source(&placed.gather)?, placed));
-        let output = Output {
-            values: outputs.next().transpose()?.unwrap_or_default(),
-            backward: outputs.next().transpose()?,
-            states: self.returned(finals, flow.batch)?,
+        let placing = |number: usize, earlier| {
+            let placed = flow.outputs.get(number);
+            let placing = placed.map(|placed| Placing::new(sources.source(&placed.gather)?, placed, earlier));
+            placing.transpose()
+        };
+        let (values, backward) = (placing(0, Some(&output.values))?, placing(1, output.backward.as_ref())?);
+        let returned = self.returned(finals, flow.batch)?;
+        // nothing fails from here on, so what there was may go
+        *output = Output {
+            values: values
+                .map(|placing| placing.over(&mut output.values))
+                .unwrap_or_default(),
+            backward: backward.map(|placing| placing.over(output.backward.get_or_insert_default())),
+            states: returned,
             device: Arc::clone(&self.name),
             rows_run,
+            was_replayed: false,
             timing: None,
         };
-        if let Some(states) = states {
-            for (part, numbers) in states.iter_mut().zip(finals.chunks_exact(2)) {
-                for (array, numbers) in part.arrays_mut().zip(numbers) {
-                    array.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
-                }
-            }
-        }
-        Ok(output)
+        leave_states(finals, states.unwrap_or_default());
+        Ok(())
     }
 
     /// Makes room for a run: for its stages, for an input that does not lie row by row, and for a row of zeros. Gives the
@@ -293,5 +301,14 @@ impl<'a> Sources<'a> {
             source: self.source(gather)?,
             index: &gather.index,
         })
+    }
+}
+
+/// The final states of all cells become the caller's.
+fn leave_states(finals: &[Lines], states: &mut [State]) {
+    for (state, numbers) in states.iter_mut().zip(finals.chunks_exact(2)) {
+        for (array, numbers) in state.arrays_mut().zip(numbers) {
+            array.iter_mut().zip(&**numbers).for_each(|(to, &from)| *to = from);
+        }
     }
 }

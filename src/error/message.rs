@@ -7,6 +7,42 @@ use super::Error;
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Rank { .. }
+            | Self::Features { .. }
+            | Self::InputKind { .. }
+            | Self::Length { .. }
+            | Self::Token { .. } => self.of_input(f),
+            Self::Size { .. }
+            | Self::Value { .. }
+            | Self::NotFinite { .. }
+            | Self::File { .. }
+            | Self::Unsupported { .. }
+            | Self::Chain { .. } => self.of_model(f),
+            Self::NoDevice { .. } | Self::TooLarge { .. } | Self::Memory { .. } | Self::Gpu { .. } => self.of_device(f),
+            Self::Defect { what } => {
+                let repair = "this is a defect of cellstate, not of its caller: please report it with this message";
+                say(f, what, "to belong to this model", "something else", repair)
+            }
+        }
+    }
+}
+
+/// The three parts of a message, after what it is about.
+fn say(
+    f: &mut fmt::Formatter<'_>,
+    what: impl fmt::Display,
+    expected: impl fmt::Display,
+    found: impl fmt::Display,
+    repair: impl fmt::Display,
+) -> fmt::Result {
+    write!(f, "{what}: expected {expected}, got {found}; {repair}")
+}
+
+/// The messages in groups; one that is in none of them says at least what it has.
+impl Error {
+    /// What a run is given.
+    fn of_input(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Rank {
                 argument,
                 axes,
@@ -14,10 +50,8 @@ impl fmt::Display for Error {
                 repair,
             } => {
                 let count = shape.len();
-                write!(
-                    f,
-                    "{argument}: expected axes {axes}, got shape {shape:?} with {count} axes; {repair}"
-                )
+                let found = format_args!("shape {shape:?} with {count} axes");
+                say(f, argument, format_args!("axes {axes}"), found, repair)
             }
             Self::Features {
                 layer,
@@ -26,20 +60,48 @@ impl fmt::Display for Error {
                 shape,
                 repair,
             } => {
-                write!(
-                    f,
-                    "{layer}: expected {expected} features, got {found}{}; {repair}",
-                    of_shape(shape)
-                )
+                let found = format_args!("{found}{}", of_shape(shape));
+                say(f, layer, format_args!("{expected} features"), found, repair)
             }
             Self::InputKind {
                 layer,
                 expected,
                 found,
                 repair,
+            } => say(f, layer, expected, found, repair),
+            Self::Length {
+                sequence,
+                length,
+                time_steps,
+                repair,
             } => {
-                write!(f, "{layer}: expected {expected}, got {found}; {repair}")
+                let what = format_args!("lengths[{sequence}]");
+                say(
+                    f,
+                    what,
+                    format_args!("at most {time_steps} (time_steps)"),
+                    length,
+                    repair,
+                )
             }
+            Self::Token {
+                layer,
+                sequence,
+                time_step,
+                token,
+                input_dim,
+            } => {
+                let expected = format_args!("tokens from 0 to {}", input_dim.saturating_sub(1));
+                let found = format_args!("{token} in sequence {sequence} at time step {time_step}");
+                say(f, layer, expected, found, of_token(*token))
+            }
+            other => write!(f, "{other:?}"),
+        }
+    }
+
+    /// What layers, weights and models are made of, and arguments of any kind.
+    fn of_model(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::Size {
                 argument,
                 expected,
@@ -51,43 +113,15 @@ impl fmt::Display for Error {
                 expected,
                 found,
                 repair,
-            } => {
-                write!(f, "{argument}: expected {expected}, got {found}; {repair}")
-            }
-            Self::Length {
-                sequence,
-                length,
-                time_steps,
-                repair,
-            } => {
-                let expected = format_args!("expected at most {time_steps} (time_steps), got {length}");
-                write!(f, "lengths[{sequence}]: {expected}; {repair}")
-            }
-            Self::Token {
-                layer,
-                sequence,
-                time_step,
-                token,
-                input_dim,
-            } => {
-                let last = input_dim.saturating_sub(1);
-                let place = format_args!("sequence {sequence} at time step {time_step}");
-                let repair = of_token(*token);
-                write!(
-                    f,
-                    "{layer}: expected tokens from 0 to {last}, got {token} in {place}; {repair}"
-                )
-            }
+            } => say(f, argument, expected, found, repair),
             Self::NotFinite {
                 tensor,
                 index,
                 value,
                 repair,
             } => {
-                write!(
-                    f,
-                    "{tensor} at {index:?}: expected a finite number, got {value}; {repair}"
-                )
+                let what = format_args!("{tensor} at {index:?}");
+                say(f, what, "a finite number", value, repair)
             }
             Self::File {
                 argument,
@@ -96,11 +130,8 @@ impl fmt::Display for Error {
                 cause,
                 repair,
             } => {
-                write!(
-                    f,
-                    "{argument}: expected {expected}, got {}: {cause}; {repair}",
-                    path.display()
-                )
+                let found = format_args!("{}: {cause}", path.display());
+                say(f, argument, expected, found, repair)
             }
             Self::Unsupported { layer, option, instead } => write!(f, "{layer}: {option} is not supported; {instead}"),
             Self::Chain {
@@ -110,11 +141,16 @@ impl fmt::Display for Error {
                 found,
                 repair,
             } => {
-                write!(
-                    f,
-                    "layer {position} ({layer}): expected {expected}, got {found}; {repair}"
-                )
+                let what = format_args!("layer {position} ({layer})");
+                say(f, what, expected, found, repair)
             }
+            other => write!(f, "{other:?}"),
+        }
+    }
+
+    /// What devices and memory have room for, and what drivers say.
+    fn of_device(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::NoDevice {
                 wanted,
                 available,
@@ -129,23 +165,19 @@ impl fmt::Display for Error {
                 limit,
                 limit_name,
                 repair,
-            } => {
-                write!(
-                    f,
-                    "{what}: needs {needed}, the limit is {limit} ({limit_name}); {repair}"
-                )
-            }
+            } => write!(
+                f,
+                "{what}: needs {needed}, the limit is {limit} ({limit_name}); {repair}"
+            ),
             Self::Memory {
                 what,
                 shape,
                 bytes,
                 repair,
-            } => {
-                write!(
-                    f,
-                    "{what}: shape {shape:?} needs {bytes} bytes of memory, more than can be had; {repair}"
-                )
-            }
+            } => write!(
+                f,
+                "{what}: shape {shape:?} needs {bytes} bytes of memory, more than can be had; {repair}"
+            ),
             Self::Gpu {
                 doing,
                 adapter,
@@ -154,18 +186,10 @@ impl fmt::Display for Error {
             } => {
                 let repair = "if memory ran out, Runner::gpu_memory says what a batch takes, else try Device::cpu() and a \
                               newer driver";
-                write!(
-                    f,
-                    "{doing}: expected the GPU {adapter} to do it, got: {message}; {repair}"
-                )
+                let expected = format_args!("the GPU {adapter} to do it");
+                write!(f, "{doing}: expected {expected}, got: {message}; {repair}")
             }
-            Self::Defect { what } => {
-                let repair = "this is a defect of cellstate, not of its caller: please report it with this message";
-                write!(
-                    f,
-                    "{what}: expected to belong to this model, got something else; {repair}"
-                )
-            }
+            other => write!(f, "{other:?}"),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) struct View {
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) parts: &'a Plan,
+    pub(super) plan: &'a Plan,
     pub(super) batch: usize,
     pub(super) time_steps: usize,
     pub(super) flow: Flow,
@@ -32,10 +32,10 @@ pub(super) struct Builder<'a> {
 }
 
 impl Flow {
-    /// The flow of `parts` over a batch with a mask (batch, time_steps).
+    /// The flow of `plan` over a batch with a mask (batch, time_steps).
     ///
     /// The caller has checked that the input is what the model takes; here only tokens are checked, one by one.
-    pub(crate) fn new(parts: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
+    pub(crate) fn new(plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
         let (batch, time_steps) = input.size();
         check_steps(batch, time_steps)?;
         let flow = Self {
@@ -47,7 +47,7 @@ impl Flow {
             schedules: Vec::new(),
         };
         let mut builder = Builder {
-            parts,
+            plan,
             batch,
             time_steps,
             flow,
@@ -58,12 +58,12 @@ impl Flow {
                 source: Source::Input,
                 index: STEPS.listed((0..batch * time_steps).map(|step| step as u32))?,
             },
-            width: parts.features.unwrap_or(0),
+            width: plan.features.unwrap_or(0),
             sequences: true,
             mask: mask.map(|mask| STEPS.copied(&mask)).transpose()?,
             mask_number: 0,
         }];
-        for (position, operation) in parts.operations.iter().enumerate() {
+        for (position, operation) in plan.operations.iter().enumerate() {
             // `Model` has seen to it that only the last operation makes two views
             let Some(view) = views.pop() else { break };
             views = builder.apply(position, operation, view, input)?;
@@ -144,7 +144,7 @@ impl Builder<'_> {
         mut view: View,
         input: Input<'_>,
     ) -> Result<View> {
-        let (input_dim, width) = self.parts.tables.get(table).map_or((0, 0), |table| table.dim());
+        let (input_dim, width) = self.plan.tables.get(table).map_or((0, 0), |table| table.dim());
         view.gather.source = Source::Table(table);
         view.width = width;
         match input {
@@ -174,7 +174,7 @@ impl Builder<'_> {
                     // as in Keras this mask takes the place of the caller's; but what names no row stays padding
                     let rows = tokens.iter().zip(&view.gather.index);
                     let counts = STEPS.listed(rows.map(|(&token, &row)| token != 0 && row != NONE))?;
-                    view.mask = Array2::from_shape_vec(tokens.dim(), counts).ok();
+                    view.mask = Some(masked(tokens.dim(), counts)?);
                     view.mask_number = position + 1;
                 }
             }
@@ -187,7 +187,7 @@ impl Builder<'_> {
     /// that layer will not read are left out; else every step is asked for, masked or not, as in Keras.
     fn dense(&mut self, position: usize, dense: usize, view: View) -> Result<View> {
         let read_by_recurrent = self
-            .parts
+            .plan
             .operations
             .iter()
             .skip(position + 1)
@@ -217,7 +217,7 @@ impl Builder<'_> {
             placed.push(*number);
         }
         let width = self
-            .parts
+            .plan
             .denses
             .get(dense)
             .map_or(0, |part| part.weights.kernel.ncols());
@@ -244,6 +244,11 @@ impl Builder<'_> {
     }
 
     pub(super) fn width_of(&self, cell: usize) -> usize {
-        self.parts.cells.get(cell).map_or(0, |cell| cell.output())
+        self.plan.cells.get(cell).map_or(0, |cell| cell.output())
     }
+}
+
+/// Which steps count, as a mask of (batch, time_steps).
+pub(super) fn masked(size: (usize, usize), counts: Vec<bool>) -> Result<Array2<bool>> {
+    Array2::from_shape_vec(size, counts).map_err(|_| Error::defect("the mask that a layer makes"))
 }

@@ -11,7 +11,7 @@ use crate::model::plan::{Operation, Plan};
 use crate::recent::{ForSize, Recent};
 
 /// Lists of more bytes are not kept: they are made again, which next to a run of so many steps costs little. A step takes 17
-/// bytes in a model of one LSTM, 33 in one of a `Bidirectional`, and 4 more for each further LSTM.
+/// bytes in a model of one recurrent layer, 33 in one of a `Bidirectional`, and 4 more for each further cell.
 const LARGEST: usize = 16 << 20;
 
 /// The flows of the runs of one model.
@@ -52,18 +52,18 @@ fn tokens_of(input: Input<'_>) -> Option<ArrayView2<'_, i32>> {
 }
 
 impl Flows {
-    pub(crate) fn new(parts: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         let masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
         Self {
-            looks_at_values: parts.operations.iter().any(masking),
+            looks_at_values: plan.operations.iter().any(masking),
             recent: Recent::default(),
         }
     }
 
     /// The flow of a batch: one that is kept, else a new one. Nothing is compared or made while others are locked out.
-    pub(crate) fn flow(&self, parts: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
+    pub(crate) fn flow(&self, plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
         if self.looks_at_values {
-            return Ok(Arc::new(Flow::new(parts, input, mask)?));
+            return Ok(Arc::new(Flow::new(plan, input, mask)?));
         }
         let size = input.size();
         let candidates = self.recent.all();
@@ -74,7 +74,7 @@ impl Flows {
             }
             return Ok(Arc::clone(&found.flow));
         }
-        let flow = Arc::new(Flow::new(parts, input, mask)?);
+        let flow = Arc::new(Flow::new(plan, input, mask)?);
         let tokens = tokens_of(input);
         let bytes = [
             mask.map_or(0, |mask| mask.len()),

@@ -1,8 +1,8 @@
 //! The layers of a flow that compute nothing: masks that are read off values, and values that are repeated.
 
-use ndarray::{Array2, ArrayView1, s};
+use ndarray::{ArrayView1, s};
 
-use super::build::{Builder, View};
+use super::build::{Builder, View, masked};
 use super::{Gather, Input, NONE, Source};
 use crate::error::{Error, Result};
 use crate::memory::STEPS;
@@ -22,7 +22,7 @@ impl Builder<'_> {
                 inside.then(|| equals(values.slice(s![sequence, time_step, ..])))
             }
             (Source::Table(table), _) => {
-                let table = self.parts.tables.get(table)?;
+                let table = self.plan.tables.get(table)?;
                 ((row as usize) < table.nrows()).then(|| equals(table.row(row as usize)))
             }
             _ => None,
@@ -34,7 +34,7 @@ impl Builder<'_> {
                 *entry = NONE;
             }
         }
-        view.mask = Array2::from_shape_vec((self.batch, self.time_steps), counts).ok();
+        view.mask = Some(masked((self.batch, self.time_steps), counts)?);
         view.mask_number = position + 1;
         Ok(view)
     }

@@ -48,7 +48,7 @@ pub(crate) struct Gather {
 /// One stage. It makes one row for each entry of its lists.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
-    /// An LSTM: `input` has one entry for each row of the schedule.
+    /// A cell: `input` has one entry for each row of the schedule.
     Recurrent {
         cell: usize,
         schedule: Arc<Schedule>,
@@ -142,11 +142,14 @@ impl Flow {
 /// What a run of a flow gives.
 #[derive(Debug)]
 pub(crate) struct Ran {
+    /// While they are made, each has its shape or is empty, with room for its values.
     pub(crate) outputs: Vec<ArrayD<f32>>,
     /// The final state of every cell.
     pub(crate) states: Vec<State>,
-    /// The rows that the recurrent stages have run: counted while they ran on the CPU, as they were recorded on a GPU.
+    /// The rows that the recurrent stages have run: counted while they ran on the CPU, by the dispatches on a GPU.
     pub(crate) rows_run: usize,
+    /// Whether a first attempt was given up, whose workgroups waited in vain.
+    pub(crate) was_replayed: bool,
     pub(crate) timing: Option<Timing>,
 }
 

@@ -70,7 +70,7 @@ struct View {
 }
 
 struct Builder<'a> {
-    parts: &'a Plan,
+    plan: &'a Plan,
     batch: usize,
     time_steps: usize,
     /// For each schedule the number of its mask.
@@ -80,18 +80,18 @@ struct Builder<'a> {
 
 impl FlowSize {
     /// The caller has checked that a batch may have so many steps.
-    pub(crate) fn new(parts: &Plan, batch: usize, time_steps: usize) -> Self {
+    pub(crate) fn new(plan: &Plan, batch: usize, time_steps: usize) -> Self {
         let steps = batch * time_steps;
         let size = Self {
             batch,
-            features: parts.features.unwrap_or(0),
+            features: plan.features.unwrap_or(0),
             input_rows: 0,
             stages: Vec::new(),
             outputs: Vec::new(),
             schedules: Vec::new(),
         };
         let mut builder = Builder {
-            parts,
+            plan,
             batch,
             time_steps,
             masks: Vec::new(),
@@ -101,11 +101,11 @@ impl FlowSize {
             source: Source::Input,
             entries: steps,
             distinct: steps,
-            width: parts.features.unwrap_or(0),
+            width: plan.features.unwrap_or(0),
             mask: 0,
         };
         let mut views = vec![input];
-        for (number, operation) in parts.operations.iter().enumerate() {
+        for (number, operation) in plan.operations.iter().enumerate() {
             // `Model` has seen to it that only the last operation makes two views
             let Some(view) = views.pop() else { break };
             builder.apply(number, operation, view, &mut views);
@@ -149,7 +149,7 @@ impl Builder<'_> {
                 }
             }
             Operation::Embedding { table, mask_zero } => {
-                let (input_dim, width) = self.parts.tables.get(*table).map_or((0, 0), |table| table.dim());
+                let (input_dim, width) = self.plan.tables.get(*table).map_or((0, 0), |table| table.dim());
                 View {
                     source: Source::Table(*table),
                     // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
@@ -160,7 +160,7 @@ impl Builder<'_> {
                 }
             }
             Operation::Dense { dense } => {
-                let weights = self.parts.denses.get(*dense).map(|part| &part.weights.kernel);
+                let weights = self.plan.denses.get(*dense).map(|part| &part.weights.kernel);
                 let width = weights.map_or(0, |kernel| kernel.ncols());
                 let kind = StageKind::Dense {
                     dense: *dense,
@@ -224,7 +224,7 @@ impl Builder<'_> {
             schedule,
         };
         let rows = self.batch.saturating_mul(self.time_steps);
-        let width = self.parts.cells.get(cell).map_or(0, |cell| cell.output());
+        let width = self.plan.cells.get(cell).map_or(0, |cell| cell.output());
         self.push(kind, rows, width, View { distinct: rows, ..view })
     }
 

@@ -19,6 +19,8 @@ enum Command {
         /// Where its parameters begin, and how many bytes they have.
         params: (u32, u32),
         workgroups: [u32; 3],
+        /// The rows that it runs, of a step or a launch.
+        rows: usize,
     },
     Copy {
         source: wgpu::Buffer,
@@ -80,8 +82,8 @@ pub(crate) struct Commands {
     record: usize,
     most_workgroups: u32,
     immediates: bool,
-    /// The rows that the recurrent steps run.
-    pub(crate) rows_run: usize,
+    /// Whether workgroups wait for each other, so that the abort word says if all else counts.
+    pub(crate) waits: bool,
 }
 
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
@@ -113,7 +115,7 @@ impl Commands {
             record: record_bytes(gpu) as usize,
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
             immediates: gpu.has_immediates(),
-            rows_run: 0,
+            waits: false,
         }
     }
 
@@ -121,6 +123,19 @@ impl Commands {
     /// shader folds them again.
     pub(crate) fn dispatch<P: Pod>(
         &mut self,
+        pipeline: &Arc<Pipeline>,
+        bind_group: &wgpu::BindGroup,
+        params: P,
+        workgroups: Workgroups,
+    ) {
+        self.dispatch_rows(0, pipeline, bind_group, params, workgroups);
+    }
+
+    /// The same of steps of a recurrence. `rows` is what the shader runs with these parameters and so many workgroups: worked
+    /// out from them, not from what was to be run, so that a step too many or too few shows in [`Self::rows_run`].
+    pub(crate) fn dispatch_rows<P: Pod>(
+        &mut self,
+        rows: usize,
         pipeline: &Arc<Pipeline>,
         bind_group: &wgpu::BindGroup,
         params: P,
@@ -136,7 +151,17 @@ impl Commands {
             bind_group: number_of(&mut self.bind_groups, bind_group, |one, other| one == other),
             params: (start as u32, size_of::<P>() as u32),
             workgroups: workgroups.spread(self.most_workgroups),
+            rows,
         });
+    }
+
+    /// The rows that the steps run, of all dispatches in the list.
+    pub(crate) fn rows_run(&self) -> usize {
+        let rows = self.list.list.iter().map(|command| match command {
+            Command::Dispatch { rows, .. } => *rows,
+            Command::Copy { .. } | Command::Clear { .. } => 0,
+        });
+        rows.sum()
     }
 
     /// Uploads the parameters to a buffer of this recording alone, where they do not travel within the commands.
@@ -198,6 +223,7 @@ impl Commands {
                 bind_group,
                 params: (start, bytes),
                 workgroups: [x, y, z],
+                ..
             } = *dispatch
             else {
                 continue;

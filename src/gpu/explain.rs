@@ -23,9 +23,9 @@ impl GpuModel {
     /// The recurrences, in the order in which they run.
     pub(crate) fn named(&self) -> Vec<Named<'_>> {
         let mut named = Vec::with_capacity(self.weights.recurrences.len());
-        for (layer, operation) in (self.parts.begins_at.0..).zip(&self.parts.operations) {
+        for (layer, operation) in (self.plan.begins_at.0..).zip(&self.plan.operations) {
             let mut push = |cell: usize, what: &str, directions: Option<String>| {
-                let sizes = self.parts.cells.get(cell);
+                let sizes = self.plan.cells.get(cell);
                 let (features, units) = sizes.map_or((0, 0), |cell| (cell.features(), cell.units()));
                 let recurrence = self.weights.recurrence(cell);
                 named.extend(recurrence.map(|recurrence| Named {
@@ -37,7 +37,7 @@ impl GpuModel {
             match operation {
                 Operation::Recurrent { cells, .. } => match cells.as_slice() {
                     [cell] => {
-                        let class = self.parts.cells.get(*cell).map_or("", |planned| planned.cell.class());
+                        let class = self.plan.cells.get(*cell).map_or("", |planned| planned.cell.class());
                         push(*cell, class, None);
                     }
                     cells => {
@@ -47,7 +47,7 @@ impl GpuModel {
                     }
                 },
                 Operation::Bidirectional { forward, backward, .. } => {
-                    let cell = |cell: &usize| self.parts.cells.get(*cell);
+                    let cell = |cell: &usize| self.plan.cells.get(*cell);
                     match cell(forward)
                         .zip(cell(backward))
                         .and_then(|(one, other)| difference(one, other))

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct GpuModel {
     pub(crate) gpu: Gpu,
-    pub(crate) parts: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) weights: Prepared,
     pub(crate) settings: Settings,
     pub(crate) asked: Asked,
@@ -33,7 +33,7 @@ pub(crate) struct GpuModel {
 
 impl GpuModel {
     /// Uploads the weights and makes the pipelines.
-    pub(crate) async fn new(gpu: Gpu, parts: Arc<Plan>, settings: &Settings) -> Result<Self> {
+    pub(crate) async fn new(gpu: Gpu, plan: Arc<Plan>, settings: &Settings) -> Result<Self> {
         let asked = Asked::new(settings)?;
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = settings.wanted_tuning_file() {
@@ -46,13 +46,13 @@ impl GpuModel {
         let known = gpu.known_pipelines();
         let make = || {
             gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
-            let weights = Prepared::make(&gpu, &parts, (settings.wanted_precision(), &matrices), &wanted)?;
+            let weights = Prepared::make(&gpu, &plan, (settings.wanted_precision(), &matrices), &wanted)?;
             let taken = weights.projections.iter().map(|projection| projection.has_matrices());
             matrix_projection::check(&gpu, settings, taken)?;
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)
         };
-        let made = match Self::probe(&gpu, &parts, &wanted).await {
+        let made = match Self::probe(&gpu, &plan, &wanted).await {
             Ok(()) => gpu.guarded("uploading the weights", make).await,
             Err(error) => Err(error),
         };
@@ -62,7 +62,7 @@ impl GpuModel {
         Ok(Self {
             weights: made?,
             gpu,
-            parts,
+            plan,
             asked,
             matrices,
             settings: settings.clone(),
@@ -71,8 +71,8 @@ impl GpuModel {
     }
 
     /// Finds out what the strategies have to know of the GPU before they can be made.
-    async fn probe(gpu: &Gpu, parts: &Plan, wanted: &[&Entry]) -> Result<()> {
-        let cells: Vec<&Cell> = parts.cells.iter().map(|planned| &planned.cell).collect();
+    async fn probe(gpu: &Gpu, plan: &Plan, wanted: &[&Entry]) -> Result<()> {
+        let cells: Vec<&Cell> = plan.cells.iter().map(|planned| &planned.cell).collect();
         for probe in wanted.iter().filter_map(|entry| entry.probe) {
             probe(gpu, &cells).await?;
         }
@@ -81,7 +81,7 @@ impl GpuModel {
 
     /// The sizes of a workspace for batches of (batch, time_steps).
     pub(crate) fn sizes(&self, size: (usize, usize)) -> Result<Sizes> {
-        Sizes::new(&self.gpu, (&self.parts, &self.weights), size, Keep::Nothing)
+        Sizes::new(&self.gpu, (&self.plan, &self.weights), size, Keep::Nothing)
     }
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
@@ -96,7 +96,7 @@ impl GpuModel {
     /// Whether the GPU can run a batch of this size: asked before lists are made of its steps, where those are not small.
     pub(crate) fn check_size(&self, (batch, time_steps): (usize, usize)) -> Result<()> {
         const SMALL: usize = 1 << 16;
-        match batch.saturating_mul(self.parts.most_steps(time_steps)) <= SMALL {
+        match batch.saturating_mul(self.plan.most_steps(time_steps)) <= SMALL {
             true => Ok(()),
             false => self.sizes((batch, time_steps)).map(|_| ()),
         }
@@ -107,16 +107,30 @@ impl GpuModel {
         if let Some(workspace) = self.workspaces.take(size) {
             return Ok(workspace);
         }
+        let made = match self.make_workspace(size).await {
+            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.make_workspace(size).await,
+            made => made,
+        };
+        Ok(ForSize::new(size, made?))
+    }
+
+    async fn make_workspace(&self, size: (usize, usize)) -> Result<Workspace> {
+        let known = self.gpu.known_pipelines();
+        for recurrence in &self.weights.recurrences {
+            if let Err(error) = recurrence.make_room(&self.gpu, size.0).await {
+                self.gpu.forget_pipelines_but(&known);
+                return Err(error);
+            }
+        }
         let make = || {
             let sizes = self.sizes(size)?;
             Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
         };
-        let doing = "making the buffers";
-        let made = match self.gpu.guarded(doing, make).await {
-            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.gpu.guarded(doing, make).await,
-            made => made,
-        };
-        Ok(ForSize::new(size, made?))
+        let made = self.gpu.guarded("making the buffers", make).await;
+        if made.is_err() {
+            self.gpu.forget_pipelines_but(&known);
+        }
+        made
     }
 
     /// Keeps a workspace after a run of a batch of this size.

@@ -19,7 +19,7 @@ use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::upload::upload_input;
 use crate::gpu::workspace::Workspace;
-use crate::output::Timing;
+use crate::output::{Output, Timing};
 use crate::recent::ForSize;
 use crate::state::State;
 
@@ -68,14 +68,14 @@ impl GpuModel {
         let wants = (batch.states.is_some(), batch.wants_states);
         let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
         let mut commands = Commands::new(&self.gpu);
-        if let Some(exchange) = &buffers.exchange {
+        for stage in &buffers.stages {
+            stage.record(&run, &mut commands)?;
+        }
+        if let Some(exchange) = buffers.exchange.as_ref().filter(|_| commands.waits) {
             commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             commands
                 .last
                 .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
-        }
-        for stage in &buffers.stages {
-            stage.record(&run, &mut commands)?;
         }
         commands.upload(&self.gpu, &buffers.params)?;
         Ok(Recording {
@@ -85,13 +85,15 @@ impl GpuModel {
         })
     }
 
-    /// What a run gives, once it has run; `None` if workgroups have waited in vain. Without a submission to wait for, the caller
-    /// has seen to it that it has run.
+    /// What a run gives, once it has run, in the memory of an earlier output where that has the shape; `None` if workgroups
+    /// gave up waiting for each other. Without a submission to wait for, the caller has seen to it that it has run. On an error the earlier output
+    /// is as it was.
     pub(crate) async fn collect(
         &self,
         recording: &Recording,
         batch: Batch<'_, '_>,
         submission: Option<wgpu::SubmissionIndex>,
+        earlier: &mut Output,
     ) -> Result<Option<Ran>> {
         let workspace = &recording.workspace.value;
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
@@ -99,28 +101,31 @@ impl GpuModel {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
         }
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
-        let exchange = workspace.exchange.iter();
+        // the abort word travels with what is read anyway, and where nobody waits there is none
+        let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
-        let mut read = mapped::read::<f32>(&self.gpu, &wanted, submission).await?;
-        let abort_word = workspace.exchange.as_ref().and_then(|_| read.pop());
-        if abort_word.is_some_and(|words| words.first().is_some_and(|word| word.to_bits() != 0)) {
+        let mut read = mapped::bytes(&self.gpu, &wanted, submission).await?;
+        let abort_word = exchange.and_then(|_| read.pop());
+        if abort_word.is_some_and(|words| words.iter().take(size_of::<u32>()).any(|&byte| byte != 0)) {
             return Ok(None);
         }
         let stamps = workspace.timer.as_ref().and_then(|_| read.pop());
-        let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, bytemuck::cast_slice(&stamps)));
+        let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, &stamps));
         let states = match (batch.wants_states, batch.states) {
             (false, _) => Vec::new(),
-            (true, Some(states)) => states.to_vec(),
+            (true, Some(states)) => State::all_copied(states)?,
             (true, None) => {
-                let cells = self.parts.cells.iter();
+                let cells = self.plan.cells.iter();
                 let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
                 zeros.collect::<Result<_>>()?
             }
         };
         let mut ran = Ran {
-            outputs: Vec::with_capacity(batch.flow.outputs.len()),
+            // last, because nothing behind it fails unless by a mistake of ours
+            outputs: earlier.take_rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?,
             states,
-            rows_run: recording.commands.rows_run,
+            rows_run: recording.commands.rows_run(),
+            was_replayed: false,
             timing: recording.staging.map(|recording| Timing {
                 recording,
                 // some drivers offer time stamps and leave them at zero
@@ -150,3 +155,7 @@ impl Recording {
         self.workspace
     }
 }
+
+#[cfg(test)]
+#[path = "recording_tests.rs"]
+mod tests;

@@ -8,16 +8,18 @@ use crate::gpu::model::GpuModel;
 use crate::gpu::recording::{Batch, now};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::list::EVERYTHING;
+use crate::output::Output;
 
 impl GpuModel {
-    /// Runs a flow from the states of all cells; the final states are read back if they are wanted.
-    pub(crate) async fn run(&self, batch: Batch<'_, '_>) -> Result<Ran> {
+    /// Runs a flow from the states of all cells; the final states are read back if they are wanted. The outputs take the memory of
+    /// an earlier output where that has their shape; on an error it is as it was.
+    pub(crate) async fn run(&self, batch: Batch<'_, '_>, earlier: &mut Output) -> Result<Ran> {
         let size = batch.input.size();
         let mut workspace = self.workspace(size).await?;
-        let mut ran = None;
-        // where workgroups have waited in vain nothing that was made is of use, and everything is run again without waiting
+        let (mut ran, mut was_replayed) = (None, false);
+        // where workgroups gave up waiting for each other nothing that was made is of use, and everything is run again without waiting
         let by_step = Asked {
-            strategy: Some((EVERYTHING, "a team that waited in vain")),
+            strategy: Some((EVERYTHING, "a team whose workgroups gave up waiting for each other")),
             ..self.asked
         };
         for asked in [self.asked, by_step] {
@@ -35,15 +37,17 @@ impl GpuModel {
                 Ok((recording, submission))
             };
             let (recording, submission) = self.gpu.guarded("running the model", work).await?;
-            ran = self.collect(&recording, batch, Some(submission)).await?;
+            ran = self.collect(&recording, batch, Some(submission), earlier).await?;
             workspace = recording.into_workspace();
             if let Some(ran) = &mut ran {
+                ran.was_replayed = was_replayed;
                 if let Some(timing) = &mut ran.timing {
                     timing.recording += encoding.unwrap_or(Duration::ZERO);
                 }
                 break;
             }
             self.gpu.counters().count_aborted_team();
+            was_replayed = true;
         }
         self.keep_workspace(workspace, size);
         ran.ok_or_else(|| Error::defect("the abort word"))

@@ -57,14 +57,14 @@ impl Sizes {
     /// The sizes for batches of (batch, time_steps), whatever their mask.
     pub(crate) fn new(
         gpu: &Gpu,
-        (parts, prepared): (&Plan, &Prepared),
+        (plan, prepared): (&Plan, &Prepared),
         (batch, time_steps): (usize, usize),
         keep: Keep,
     ) -> Result<Self> {
-        let most_steps = parts.most_steps(time_steps);
-        check_uncut(gpu.largest_binding(), parts, prepared, batch, most_steps)?;
+        let most_steps = plan.most_steps(time_steps);
+        check_uncut(gpu.largest_binding(), plan, prepared, batch, most_steps)?;
         check_steps(batch, most_steps)?;
-        let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(parts, batch, time_steps), keep);
+        let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(plan, batch, time_steps), keep);
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));
         if sizes.params <= limit {
@@ -207,9 +207,9 @@ const PIECES_OF_TIME: &str = "time steps at once would fit: run the sequences pi
 
 /// What cannot be cut over time has to fit a binding: the list of steps, and one time step of the batch. Looked at before
 /// anything is made that is as large as the batch.
-fn check_uncut(limit: u64, parts: &Plan, prepared: &Prepared, batch: usize, time_steps: usize) -> Result<()> {
+fn check_uncut(limit: u64, plan: &Plan, prepared: &Prepared, batch: usize, time_steps: usize) -> Result<()> {
     // the smallest segment is one step: the states before it, and the rows that it makes
-    let steps = parts.cells.iter().enumerate().map(|(number, cell)| {
+    let steps = plan.cells.iter().enumerate().map(|(number, cell)| {
         let directions = prepared.directions(number) as u64;
         let row = directions * padded(cell.output()) as u64 * VALUE;
         let gathered = padded(cell.features()) as u64 * VALUE;

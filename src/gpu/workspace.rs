@@ -93,7 +93,7 @@ impl Workspace {
             return Err(defect());
         }
         for (lists, schedule) in self.schedules.iter().zip(&flow.schedules) {
-            lists.upload(gpu, schedule);
+            lists.upload(gpu, schedule)?;
         }
         self.lists_of = Arc::downgrade(flow);
         Ok(())

@@ -1,6 +1,6 @@
 //! What the weights of several layers have in common, and those of a Dense layer.
 
-use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
 use crate::cell::check_tensor;
 use crate::cell::gates::{kernel_from, row_from};
@@ -120,11 +120,14 @@ impl Foreign<'_> {
             .map(|bias| row_from(bias.unwrap_or(zeros.view()), self.order))
             .collect();
         let views: Vec<ArrayView2<'_, f32>> = rows.iter().map(|row| row.view()).collect();
-        let biases = ndarray::concatenate(Axis(0), &views).ok();
+        let biases = match self.biases.iter().any(Option::is_some) {
+            true => Some(concatenate(Axis(0), &views).map_err(|_| Error::defect("the rows of a bias"))?),
+            false => None,
+        };
         Ok(Converted {
             kernel: kernel_from(self.kernel, self.order),
             recurrent_kernel: kernel_from(self.recurrent_kernel, self.order),
-            biases: biases.filter(|_| self.biases.iter().any(Option::is_some)),
+            biases,
         })
     }
 }

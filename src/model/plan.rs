@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArcArray2, Array1, Axis, Ix1, Ix2};
+use ndarray::{ArcArray2, Array1, Axis, Ix2};
 
 use crate::activation::Activation;
 use crate::cell::{Cell, CellWeights};
@@ -252,7 +252,7 @@ impl Plan {
         self.denses.push(PlannedDense {
             weights: DenseWeights {
                 kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
-                bias: optional(parameters, path, Role::Bias).map(|bias| row(&bias)),
+                bias: optional(parameters, path, Role::Bias)?.map(|bias| row(&bias)),
             },
             activation: layer.activation_kind().checked()?,
         });
@@ -265,9 +265,9 @@ impl Plan {
         let weights = CellWeights {
             kernel: matrix(parameters, path, Role::Kernel)?,
             recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
-            bias: optional(parameters, path, Role::Bias),
-            peepholes: optional(parameters, path, Role::Peepholes),
-            projection: optional(parameters, path, Role::Projection),
+            bias: optional(parameters, path, Role::Bias)?,
+            peepholes: optional(parameters, path, Role::Peepholes)?,
+            projection: optional(parameters, path, Role::Projection)?,
         };
         weights.check(&layer.cell)?;
         self.cells.push(PlannedCell {
@@ -355,12 +355,17 @@ fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f
 }
 
 /// A weight that a layer need not have, as a matrix; a bias of one row is kept without its first axis.
-fn optional(parameters: &Parameters, path: &str, role: Role) -> Option<ArcArray2<f32>> {
-    let values = parameters.get(&format!("{path}/{role}")).ok()?.shared().clone();
-    match values.ndim() {
-        1 => Some(values.into_dimensionality::<Ix1>().ok()?.insert_axis(Axis(0))),
-        _ => values.into_dimensionality::<Ix2>().ok(),
-    }
+fn optional(parameters: &Parameters, path: &str, role: Role) -> Result<Option<ArcArray2<f32>>> {
+    let Some(parameter) = parameters.find(&format!("{path}/{role}")) else {
+        return Ok(None);
+    };
+    let values = parameter.shared().clone();
+    let values = match values.ndim() {
+        1 => values.insert_axis(Axis(0)),
+        _ => values,
+    };
+    let values = values.into_dimensionality::<Ix2>();
+    values.map(Some).map_err(|_| Error::defect("the shape of a parameter"))
 }
 
 fn row(bias: &ArcArray2<f32>) -> Array1<f32> {

@@ -37,7 +37,7 @@ impl Explanation {
         &self.lines
     }
 
-    /// The strategy of each LSTM, in the order in which they run, one for both directions that run together. None on the
+    /// The strategy of each cell, in the order in which they run, one for both directions that run together. None on the
     /// CPU.
     ///
     /// ```

@@ -4,7 +4,8 @@ use super::Runner;
 use super::section::Prepared;
 use crate::error::Result;
 use crate::schedule::check_steps;
-use crate::state::{State, States};
+use crate::state::State;
+use crate::states::States;
 
 impl Runner {
     /// The state in which a batch begins: zeros, one [`State`] for each recurrent layer, in the order of [`States`].

@@ -13,8 +13,8 @@ use ndarray::{Array2, Array3};
 use crate::cpu::CpuModel;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
-use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
+use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::recording::{Batch, Recording};
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::workspace::Workspace;
@@ -22,6 +22,7 @@ use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::output::Output;
 use crate::recent::ForSize;
 use crate::settings::{Settings, Strategy};
 use crate::state::State;
@@ -36,7 +37,7 @@ fn gpus() -> Vec<Gpu> {
             }
             let has_immediates = !features.is_empty();
             let limits = wgpu::Limits {
-                max_immediate_size: if has_immediates { 64 } else { 0 },
+                max_immediate_size: if has_immediates { MOST_PARAMS } else { 0 },
                 ..wgpu::Limits::default()
             };
             let gpu = pollster::block_on(adapter.open_with(limits, features)).unwrap();
@@ -115,9 +116,14 @@ impl Play {
                 .collect()
         };
         let mut states: Vec<State> = self.states.clone().unwrap_or_else(zeros);
-        let want = cpu
-            .run(&self.flow, Input::Values(self.values.view()), Some(&mut states))
-            .unwrap();
+        let mut want = Output::default();
+        cpu.run(
+            &self.flow,
+            Input::Values(self.values.view()),
+            Some(&mut states),
+            &mut want,
+        )
+        .unwrap();
         let near = |(got, want): (&f32, &f32)| (got - want).abs() <= 1e-5; // never NaN
         assert_eq!(ran.outputs[0].shape(), want.values.shape(), "{name}");
         let mut pairs = ran.outputs[0].iter().zip(&want.values);
@@ -163,7 +169,8 @@ fn several_recordings_in_one_encoder_do_not_disturb_each_other() {
                 }
                 let submission = gpu.queue().submit([encoder.finish()]);
                 for (number, (play, recording)) in plays.iter().zip(&recordings).enumerate() {
-                    let ran = made.collect(recording, play.batch(), Some(submission.clone()));
+                    let mut earlier = Output::default();
+                    let ran = made.collect(recording, play.batch(), Some(submission.clone()), &mut earlier);
                     let ran = pollster::block_on(ran).unwrap().unwrap();
                     let name = format!("{}, {strategy}, round {round}, recording {number}", gpu.name());
                     play.check(&model, &ran, &name);
@@ -202,7 +209,8 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
                     .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
                 recording.encode(&mut encoder);
                 let submission = gpu.queue().submit([encoder.finish()]);
-                let ran = pollster::block_on(made.collect(&recording, play.batch(), Some(submission)));
+                let mut earlier = Output::default();
+                let ran = pollster::block_on(made.collect(&recording, play.batch(), Some(submission), &mut earlier));
                 let ran = ran.unwrap().unwrap();
                 workspace = recording.into_workspace();
                 if play.values.iter().all(|value| value.is_finite()) {

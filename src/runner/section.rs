@@ -52,26 +52,31 @@ impl Section {
         })
     }
 
-    /// Runs a batch from the states of the section's cells, and leaves the final ones there; on an error they are as they were.
+    /// Runs a batch from the states of the section's cells, and leaves the final ones there. What it gives takes the place of an
+    /// earlier output, and its memory where that has the shape. On an error both are as they were.
     pub(super) async fn run(
         &self,
         input: Input<'_>,
         mask: Option<ArrayView2<'_, bool>>,
         states: Option<&mut [State]>,
-    ) -> Result<Output> {
+        output: &mut Output,
+    ) -> Result<()> {
         if let Prepared::Gpu(model) = &self.prepared {
             model.check_size(input.size())?;
         }
         match &self.prepared {
             Prepared::Cpu(model) => {
                 let flow = self.flows.flow(&self.plan, input, mask)?;
-                model.run(&flow, input, states)
+                model.run(&flow, input, states, output)
             }
             Prepared::Gpu(model) => {
                 let flow = self.flows.flow(&self.plan, input, mask)?;
-                self.run_on_gpu(model, &flow, input, states).await
+                self.run_on_gpu(model, &flow, input, states, output).await
             }
-            Prepared::Nothing => self.move_values(input),
+            Prepared::Nothing => {
+                *output = self.move_values(input)?;
+                Ok(())
+            }
         }
     }
 
@@ -81,23 +86,25 @@ impl Section {
         flow: &Arc<Flow>,
         input: Input<'_>,
         states: Option<&mut [State]>,
-    ) -> Result<Output> {
-        let ran = model
-            .run(Batch {
-                flow,
-                input,
-                states: states.as_deref(),
-                wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
-            })
-            .await?;
+        output: &mut Output,
+    ) -> Result<()> {
+        let batch = Batch {
+            flow,
+            input,
+            states: states.as_deref(),
+            wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
+        };
+        let ran = model.run(batch, output).await?;
         let mut outputs = ran.outputs.into_iter();
         let returned = self.plan.returned_states.iter();
-        let output = Output {
+        let returned = returned.filter_map(|&cell| ran.states.get(cell).map(State::copied));
+        *output = Output {
             values: outputs.next().unwrap_or_default(),
             backward: outputs.next(),
-            states: returned.filter_map(|&cell| ran.states.get(cell).cloned()).collect(),
+            states: returned.collect::<Result<_>>()?,
             device: Arc::clone(&self.name),
             rows_run: ran.rows_run,
+            was_replayed: ran.was_replayed,
             timing: ran.timing,
         };
         if let Some(states) = states {
@@ -105,7 +112,7 @@ impl Section {
                 *state = last;
             }
         }
-        Ok(output)
+        Ok(())
     }
 
     /// What Masking and RepeatVector make of the input: steps whose values all equal a mask value are set to zero, one step
@@ -145,20 +152,23 @@ impl Section {
             states: Vec::new(),
             device: Arc::clone(&self.name),
             rows_run: 0,
+            was_replayed: false,
             timing: None,
         })
     }
 }
 
-/// Runs sections one behind the other, each over the output of the one before, from the states of all their cells.
+/// Runs sections one behind the other, each over the output of the one before, from the states of all their cells. What the last
+/// one gives takes the place of an earlier output.
 pub(super) async fn run_sections(
     sections: &[Section],
     input: Input<'_>,
     mask: Option<ArrayView2<'_, bool>>,
     mut states: Option<&mut [State]>,
-) -> Result<Output> {
+    output: &mut Output,
+) -> Result<()> {
     let mut before: Option<Output> = None;
-    for section in sections {
+    for (number, section) in sections.iter().enumerate() {
         let cells = section.plan.cells.len();
         let (own, rest) = match states {
             Some(states) if states.len() >= cells => {
@@ -168,23 +178,26 @@ pub(super) async fn run_sections(
             _ => (None, None),
         };
         states = rest;
-        let output = match before.take() {
-            None => section.run(input, mask, own).await?,
+        let mut between = Output::default();
+        let is_last = number + 1 == sections.len();
+        let made = if is_last { &mut *output } else { &mut between };
+        match before.take() {
+            None => section.run(input, mask, own, made).await?,
             Some(before) => {
                 let values = with_time(before.values, section.plan.takes_last())?;
                 // the Masking layer with which the section begins takes the place of any mask
-                let mut output = section.run(Input::Values(values.view()), None, own).await?;
+                section.run(Input::Values(values.view()), None, own, made).await?;
                 if section.plan.gives_last() {
-                    output.values = without_time(output.values);
+                    made.values = without_time(std::mem::take(&mut made.values));
                 }
-                output.rows_run += before.rows_run;
-                output.timing = sum(before.timing, output.timing);
-                output
+                made.rows_run += before.rows_run;
+                made.was_replayed |= before.was_replayed;
+                made.timing = sum(before.timing, made.timing);
             }
-        };
-        before = Some(output);
+        }
+        before = Some(between);
     }
-    before.ok_or_else(|| Error::defect("a model without sections"))
+    Ok(())
 }
 
 /// The output of a section as the input of the next one; one value for each sequence is a single time step.

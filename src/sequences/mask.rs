@@ -7,9 +7,9 @@ use crate::{Error, Result};
 
 /// Which steps of a batch count: a boolean (batch, time_steps), `true` where a step is real.
 ///
-/// A step that does not count changes nothing: an LSTM carries its state over it. The steps that count may be anywhere:
-/// at the front, at the end, with holes between, or nowhere in a sequence. `true` means "use this step", as in Keras
-/// 3.15 (`mask` of `keras.layers.LSTM`); PyTorch's `key_padding_mask` means the opposite.
+/// A step that does not count changes nothing: a recurrent layer carries its state over it. The steps that count may be
+/// anywhere: at the front, at the end, with holes between, or nowhere in a sequence. `true` means "use this step", as in
+/// Keras 3.15 (`mask` of its recurrent layers); PyTorch's `key_padding_mask` means the opposite.
 ///
 /// ```
 /// use cellstate::Mask;

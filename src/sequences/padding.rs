@@ -28,7 +28,7 @@ pub enum Side {
 ///
 /// The default pads and truncates at the end, to the longest sequence, with 0. **Keras's `pad_sequences` does both in
 /// front** unless told otherwise: [`Padding::keras`] is that. With the mask, which side is padded makes no difference to
-/// the states an LSTM ends with; which side is truncated does, because real steps are lost there.
+/// the states a recurrent layer ends with; which side is truncated does, because real steps are lost there.
 ///
 /// ```
 /// use cellstate::{Padding, Side};

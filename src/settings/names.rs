@@ -21,10 +21,10 @@ pub enum Strategy {
     /// costs more than running it.
     Solo,
     /// Several workgroups share the units and hand each other the hidden state within one dispatch: where all of them run at
-    /// the same time, on Vulkan and DX12 of NVIDIA and AMD. It is only taken where it is named, or where
+    /// the same time, on Vulkan and DX12 of NVIDIA and AMD. On discrete GPUs it is taken where it is reckoned to be the fastest, on others where it is named, or where
     /// [`Runner::tune`](crate::Runner::tune) has found it the fastest with a
     /// [`tuning_file`](crate::Settings::tuning_file). Where the workgroups turn out not to run at the same time the batch is
-    /// run again by `Step`, whose last bits may be others.
+    /// run again by `Step`, whose last bits may be others: [`Output::was_replayed`](crate::Output::was_replayed).
     Team,
 }
 

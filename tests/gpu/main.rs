@@ -18,6 +18,7 @@ mod devices;
 mod every_cell;
 mod failures;
 mod floor;
+mod into;
 mod lookup;
 mod memory;
 #[path = "../support/models.rs"]

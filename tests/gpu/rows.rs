@@ -1,18 +1,18 @@
 //! Only valid steps are run, whatever is in the others; a NaN in a valid step stays in its sequence; long loops.
 
 use cellstate::{Device, Error, Settings, Strategy};
-use ndarray::{Array3, Axis, s};
+use ndarray::{Array2, Array3, Axis, array, s};
 
 use super::devices::devices;
 use super::models::{OnDevice, Ran, assert_ran_close};
 use super::support::{
+    cells::CellSpec,
     golden::Input,
     judge::{assert_close, assert_same_bits},
     layers::{LayerSpec, Merge, RecurrentOptions},
     random::Random,
 };
 use super::zoo::kinds;
-use ndarray::Array2;
 
 const OPTIONS: RecurrentOptions = RecurrentOptions {
     return_sequences: true,
@@ -44,26 +44,30 @@ fn rows_run_counts_the_valid_steps_of_every_direction() {
         options: OPTIONS,
         merge: Merge::Sum,
     };
+    let named = Strategy::ALL.iter().map(|&strategy| Settings::new().strategy(strategy));
+    let all: Vec<Settings> = [Settings::new()].into_iter().chain(named).collect();
     for device in devices() {
-        for (layers, times) in [
-            (vec![lstm.clone()], 1),
-            (vec![lstm.clone(), next.clone()], 2),
-            (vec![both.clone()], 2),
-        ] {
-            let runner = OnDevice::new(&layers, &device).unwrap();
-            assert_eq!(
-                ran(&runner, &input, Some(&mask)).rows_run,
-                14 * times,
-                "{}",
-                device.name()
-            );
-            assert_eq!(ran(&runner, &input, None).rows_run, 30 * times, "{}", device.name());
+        let settings = if device.gpu().is_some() { &all[..] } else { &all[..1] };
+        for settings in settings {
+            for (layers, times) in [
+                (vec![lstm.clone()], 1),
+                (vec![lstm.clone(), next.clone()], 2),
+                (vec![both.clone()], 2),
+            ] {
+                let runner = match OnDevice::with(&layers, &device, settings) {
+                    Err(Error::Unsupported { .. }) if settings.wanted_strategy() == Some(Strategy::Team) => continue,
+                    runner => runner.unwrap(),
+                };
+                let name = format!("{}, {:?}", device.name(), settings.wanted_strategy());
+                assert_eq!(ran(&runner, &input, Some(&mask)).rows_run, 14 * times, "{name}");
+                assert_eq!(ran(&runner, &input, None).rows_run, 30 * times, "{name}");
+            }
         }
     }
 }
 
-/// On a GPU `rows_run` says what was recorded, not what the shaders did. What they did is shown here: a shader that ran a
-/// masked step would carry what stands in it into the state, whatever the strategy.
+/// On a GPU `rows_run` says what the parameters of the dispatches let the shaders run, not what the shaders did. What they did
+/// is shown here: a shader that ran a masked step would carry what stands in it into the state, whatever the strategy.
 #[test]
 fn padding_reaches_nothing() {
     for device in devices() {
@@ -236,22 +240,102 @@ fn every_activation_passes_nan() {
     }
 }
 
+/// An infinite input saturates the gates, and no number is lost: what the CPU gives, every strategy gives.
 #[test]
 fn infinity_in_a_valid_step_saturates_the_gates() {
     let random = &mut Random::new(6);
-    let layers = [LayerSpec::Recurrent {
-        cell: random.cell(1, 5),
-        options: OPTIONS,
-    }];
-    let cpu = OnDevice::new(&layers, &Device::cpu()).unwrap();
-    for content in [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN] {
-        let mut input = random.array3((3, 7, 1), 1.0);
-        input[[1, 3, 0]] = content;
-        let want = ran(&cpu, &input, None);
-        assert!(want.values.iter().all(|value| value.is_finite()), "{content}");
-        for device in devices() {
-            let got = ran(&OnDevice::new(&layers, &device).unwrap(), &input, None);
-            assert_ran_close(&format!("{}, {content}", device.name()), &got, &want);
+    let other = |cell: CellSpec| CellSpec {
+        recurrent_activation: "hard_sigmoid".to_owned(),
+        ..cell
+    };
+    let cells = [
+        random.cell(1, 5),
+        random.gru(1, 5, true),
+        other(random.gru(1, 5, true)),
+        random.gru(1, 5, false),
+        random.simple_rnn(1, 5),
+    ];
+    for cell in cells {
+        let rule = cell.rule.clone();
+        let layers = [LayerSpec::Recurrent { cell, options: OPTIONS }];
+        let cpu = OnDevice::new(&layers, &Device::cpu()).unwrap();
+        for content in [f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MIN] {
+            let mut input = random.array3((3, 7, 1), 1.0);
+            input[[1, 3, 0]] = content;
+            let want = ran(&cpu, &input, None);
+            assert!(want.values.iter().all(|value| value.is_finite()), "{rule:?}, {content}");
+            for_each_strategy(&layers, |name, runner| {
+                assert_ran_close(
+                    &format!("{name}, {rule:?}, {content}"),
+                    &ran(runner, &input, None),
+                    &want,
+                );
+            });
+        }
+    }
+}
+
+/// A runner by each strategy that can run the layers, on each device.
+fn for_each_strategy(layers: &[LayerSpec], check: impl Fn(&str, &OnDevice)) {
+    for device in devices() {
+        let strategies: &[Strategy] = if device.gpu().is_some() { Strategy::ALL } else { &[] };
+        let named = strategies.iter().map(|&strategy| Settings::new().strategy(strategy));
+        for settings in [Settings::new()].into_iter().chain(named) {
+            match OnDevice::with(layers, &device, &settings) {
+                Err(Error::Unsupported { .. }) => println!("skipped: {settings:?}"),
+                runner => check(&format!("{}, {settings:?}", device.name()), &runner.unwrap()),
+            }
+        }
+    }
+}
+
+/// The numbers of Keras 3.15.1 (TensorFlow, CPU): what h gives to n is kept apart there, where 0 * inf does not reach it.
+#[test]
+fn a_gru_takes_infinity_as_keras_does() {
+    let numbers = |from: f32, count: usize| move |at: usize| from + at as f32 * (0.2 - from) / (count - 1) as f32;
+    let recurrent = Array2::from_shape_fn((2, 6), |(row, column)| -0.5 + 0.1 * (row * 6 + column) as f32);
+    let kernel = array![[0.5, -0.25, 0.3, 0.2, 0.7, -0.6]];
+    let after = [
+        (
+            f32::INFINITY,
+            [[0.190346, -0.0796098], [0.190346, -1.0], [0.1053747, -0.5828179]],
+        ),
+        (
+            f32::NEG_INFINITY,
+            [[0.190346, -0.0796098], [-1.0, -0.0796098], [-0.5286013, -0.0566902]],
+        ),
+    ];
+    let before = [
+        (
+            f32::INFINITY,
+            [[0.210107, -0.053936], [0.210107, -1.0], [0.147006, -0.5241202]],
+        ),
+        (
+            f32::NEG_INFINITY,
+            [[0.210107, -0.053936], [-1.0, -0.053936], [-0.4987006, -0.0173718]],
+        ),
+    ];
+    for (reset_after, cases) in [(true, after), (false, before)] {
+        let rows = 1 + usize::from(reset_after);
+        let bias = numbers(-0.1, 6 * rows);
+        let cell = CellSpec {
+            kernel: kernel.clone(),
+            recurrent_kernel: recurrent.clone(),
+            bias: Some(Array2::from_shape_fn((rows, 6), |(row, column)| bias(row * 6 + column))),
+            ..Random::new(7).gru(1, 2, reset_after)
+        };
+        let layers = [LayerSpec::Recurrent { cell, options: OPTIONS }];
+        for (content, want) in cases {
+            let input = array![[[0.5], [content], [0.25]]];
+            for_each_strategy(&layers, |name, runner| {
+                let got = ran(runner, &input, None).values;
+                for (got, want) in got.iter().zip(want.as_flattened()) {
+                    assert!(
+                        (got - want).abs() < 2e-6,
+                        "{name}, {reset_after}, {content}: {got}, {want}"
+                    );
+                }
+            });
         }
     }
 }

@@ -42,7 +42,9 @@ fn ours(class: &str, config: &serde_json::Value) -> Option<Initializer> {
 
 /// The registry of Keras, as `golden/initializer_names.py` has written it down.
 fn registry() -> serde_json::Map<String, serde_json::Value> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/initializer_names.json");
+    // where it is run, which may be another machine than the one that built it
+    let root = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let path = format!("{root}/golden/initializer_names.json");
     let page: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     assert_eq!(page["framework"], "keras 3.15.1");
     page["names"].as_object().unwrap().clone()

@@ -105,6 +105,21 @@ fn select_and_concat_undo_each_other() {
     );
 }
 
+/// More than any machine has addresses for, asked for by lists that are small.
+#[test]
+fn what_does_not_fit_into_memory_is_refused() {
+    const ROWS: usize = 1 << 22;
+    let wide = State::new(Array2::zeros((1, 1 << 24)));
+    let text = "run fewer sequences";
+    refused!(wide.select(&vec![0; ROWS]), Error::Memory { .. }, "the states", text);
+    refused!(
+        State::concat(&vec![&wide; ROWS]),
+        Error::Memory { .. },
+        "the states",
+        text
+    );
+}
+
 #[test]
 fn rows_that_are_not_there() {
     let model = Model::builder()

@@ -74,8 +74,13 @@ pub(crate) struct Case {
 pub(crate) fn folder() -> PathBuf {
     match std::env::var_os("CELLSTATE_GOLDEN") {
         Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/cases")),
+        None => repository().join("golden/cases"),
     }
+}
+
+/// The repository: cargo says where when it runs a test, and so does who runs the test elsewhere.
+fn repository() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// All cases of [`folder`], in the order of their names. Panics if there is none or one cannot be read.

@@ -19,8 +19,10 @@ impl Rule for Gru {
     fn finish<S: Simd>(&self, simd: S, units: Units<'_>) {
         let usual = (Activation::Tanh, Activation::Sigmoid);
         let options = &self.0;
-        if (options.activation, options.recurrent_activation) == usual && options.reset_after && options.clip.is_none()
-        {
+        let is_usual = (options.activation, options.recurrent_activation) == usual;
+        let of_hidden = units.lanes.get(3 * S::WIDTH..4 * S::WIDTH).unwrap_or_default();
+        let is_number = of_hidden.iter().fold(true, |all, lane| all & !lane.is_nan());
+        if is_usual && options.reset_after && options.clip.is_none() && is_number {
             self::usual(simd, units);
         } else {
             self.finish_by_activation(units);
@@ -40,8 +42,11 @@ impl Rule for Gru {
         activate(options.recurrent_activation, options.clip, update);
         if options.reset_after {
             activate(options.recurrent_activation, options.clip, reset);
+            // where x is infinite the lane of h has 0 * x, which is no number; in Keras h alone is there, and adds nothing
             for ((candidate, reset), of_hidden) in candidate.iter_mut().zip(reset).zip(of_hidden) {
-                *candidate += *reset * *of_hidden;
+                if !candidate.is_infinite() {
+                    *candidate += *reset * *of_hidden;
+                }
             }
         }
         activate(options.activation, options.clip, candidate);

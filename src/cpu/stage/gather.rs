@@ -9,6 +9,10 @@ use crate::error::Result;
 use crate::flow::NONE;
 use crate::memory::{self, OUTPUT};
 
+/// Numbers that the allocator gets from the system for this one call: what costs time is that each page is touched
+/// for the first time, and the threads share that. Below, memory that was used before is not filled twice.
+const FRESH: usize = 4 << 20;
+
 /// Rows of one width, one after another, read by their numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
@@ -76,10 +80,6 @@ impl<'a> Source<'a> {
     ///
     /// [`Error::Memory`](crate::Error::Memory) if there is no room for them.
     pub(crate) fn gather(&self, index: &[u32]) -> Result<Vec<f32>> {
-        const ROWS_PER_TASK: usize = 1024;
-        // Numbers that the allocator gets from the system for this one call: what costs time is that each page is touched
-        // for the first time, and the threads share that. Below, memory that was used before is not filled twice.
-        const FRESH: usize = 4 << 20;
         let length = index.len().saturating_mul(self.width);
         if length < FRESH {
             let mut rows = OUTPUT.list(length)?;
@@ -89,14 +89,26 @@ impl<'a> Source<'a> {
             return Ok(rows);
         }
         let (mut rows, _) = memory::zeros(OUTPUT.what, Dim([length]), OUTPUT.repair)?.into_raw_vec_and_offset();
-        rows.par_chunks_mut(ROWS_PER_TASK * self.width)
-            .zip(index.par_chunks(ROWS_PER_TASK))
-            .for_each(|(rows, index)| {
-                let rows = rows.chunks_exact_mut(self.width.max(1));
-                rows.zip(index)
-                    .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
-            });
+        self.gather_into(index, &mut rows);
         Ok(rows)
+    }
+
+    /// The same, into memory that is there and has room for all of them.
+    pub(crate) fn gather_into(&self, index: &[u32], rows: &mut [f32]) {
+        const ROWS_PER_TASK: usize = 1024;
+        let width = self.width.max(1);
+        let copy = |(rows, index): (&mut [f32], &[u32])| {
+            let rows = rows.chunks_exact_mut(width);
+            rows.zip(index)
+                .for_each(|(row, &number)| row.copy_from_slice(self.row(number)));
+        };
+        match rows.len() < FRESH {
+            true => copy((rows, index)),
+            false => rows
+                .par_chunks_mut(ROWS_PER_TASK * width)
+                .zip(index.par_chunks(ROWS_PER_TASK))
+                .for_each(copy),
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Counters {
         self.pipelines.load(Ordering::Relaxed) as u64
     }
 
-    /// Runs in which workgroups of [`Strategy::Team`](crate::Strategy::Team) waited in vain for each other. Each was run again by
+    /// Runs in which workgroups of [`Strategy::Team`](crate::Strategy::Team) gave up waiting for each other. Each was run again by
     /// another strategy before anything was given out, and since the first one that strategy is only taken where it is named.
     ///
     /// ```no_run

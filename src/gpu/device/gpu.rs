@@ -66,6 +66,54 @@ pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
     format!("{name} ({:?})", info.backend)
 }
 
+/// Whether a device was opened with as much as all shaders take for granted.
+fn check_floor(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Result<()> {
+    let floor = [
+        (
+            "storage buffers of a shader",
+            limits.max_storage_buffers_per_shader_stage,
+            4,
+        ),
+        (
+            "invocations of a workgroup",
+            limits.max_compute_invocations_per_workgroup,
+            256,
+        ),
+        (
+            "invocations of a workgroup along x",
+            limits.max_compute_workgroup_size_x,
+            256,
+        ),
+        (
+            "bytes of workgroup memory",
+            limits.max_compute_workgroup_storage_size,
+            16 << 10,
+        ),
+        (
+            "dynamic uniform buffers",
+            limits.max_dynamic_uniform_buffers_per_pipeline_layout,
+            1,
+        ),
+        (
+            "workgroups of a dispatch along one axis",
+            limits.max_compute_workgroups_per_dimension,
+            65_535,
+        ),
+    ];
+    for (what, found, needed) in floor {
+        if found < needed {
+            return Err(Error::TooLarge {
+                what: format!("a shader of cellstate on {}", name(info)),
+                needed: needed.into(),
+                limit: found.into(),
+                limit_name: what,
+                repair: "open the device with `wgpu::Limits::default()` or more".to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
 impl Gpu {
     /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
     /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that make a runner
@@ -123,49 +171,7 @@ impl Gpu {
     ) -> Result<Self> {
         let info = adapter.get_info();
         let limits = device.limits();
-        let floor = [
-            (
-                "storage buffers of a shader",
-                limits.max_storage_buffers_per_shader_stage,
-                4,
-            ),
-            (
-                "invocations of a workgroup",
-                limits.max_compute_invocations_per_workgroup,
-                256,
-            ),
-            (
-                "invocations of a workgroup along x",
-                limits.max_compute_workgroup_size_x,
-                256,
-            ),
-            (
-                "bytes of workgroup memory",
-                limits.max_compute_workgroup_storage_size,
-                16 << 10,
-            ),
-            (
-                "dynamic uniform buffers",
-                limits.max_dynamic_uniform_buffers_per_pipeline_layout,
-                1,
-            ),
-            (
-                "workgroups of a dispatch along one axis",
-                limits.max_compute_workgroups_per_dimension,
-                65_535,
-            ),
-        ];
-        for (what, found, needed) in floor {
-            if found < needed {
-                return Err(Error::TooLarge {
-                    what: format!("a shader of cellstate on {}", name(&info)),
-                    needed: needed.into(),
-                    limit: found.into(),
-                    limit_name: what,
-                    repair: "open the device with `wgpu::Limits::default()` or more".to_owned(),
-                });
-            }
-        }
+        check_floor(&info, &limits)?;
         let inner = Inner {
             features: device.features(),
             downlevel: adapter.get_downlevel_capabilities().flags,

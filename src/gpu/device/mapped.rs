@@ -1,5 +1,7 @@
 //! Waiting for the driver to let the host read a buffer.
 
+use std::borrow::Cow;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -10,14 +12,65 @@ use super::Gpu;
 use crate::error::Result;
 use crate::memory::OUTPUT;
 
-/// The values of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
-/// behind it is not waited for.
-#[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
+/// The first bytes of a buffer that the host reads, where the driver has put them. Dropping it gives the buffer back to the GPU.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    /// `None` where there is nothing to read.
+    view: Option<(wgpu::BufferView, wgpu::Buffer)>,
+}
+
+impl Bytes {
+    /// The values that the bytes are.
+    pub(crate) fn values(&self) -> Cow<'_, [f32]> {
+        match bytemuck::try_cast_slice(self) {
+            Ok(values) => Cow::Borrowed(values),
+            // a browser's copy of the memory may begin anywhere
+            Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(self)),
+        }
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.view.as_ref().map(|(view, _)| &**view).unwrap_or_default()
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        if let Some((view, buffer)) = self.view.take() {
+            drop(view); // what is looked at cannot be given back
+            buffer.unmap();
+        }
+    }
+}
+
+/// The values of buffers that the host reads, in lists of their own; as [`bytes`], which copies nothing.
 pub(crate) async fn read<T: Pod + Default>(
     gpu: &Gpu,
     wanted: &[(&wgpu::Buffer, u64)],
     submission: Option<wgpu::SubmissionIndex>,
 ) -> Result<Vec<Vec<T>>> {
+    let read = bytes(gpu, wanted, submission).await?;
+    let list = |bytes: Bytes| {
+        let mut values: Vec<T> = OUTPUT.zeros(bytes.len() / size_of::<T>())?;
+        let whole = bytes.get(..size_of_val(&*values)).unwrap_or_default();
+        bytemuck::cast_slice_mut::<T, u8>(&mut values).copy_from_slice(whole);
+        Ok(values)
+    };
+    read.into_iter().map(list).collect()
+}
+
+/// The bytes of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
+/// behind it is not waited for.
+#[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
+pub(crate) async fn bytes(
+    gpu: &Gpu,
+    wanted: &[(&wgpu::Buffer, u64)],
+    submission: Option<wgpu::SubmissionIndex>,
+) -> Result<Vec<Bytes>> {
     let failed = |message: String| gpu.failed("reading back", message);
     let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
     let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
@@ -31,7 +84,7 @@ pub(crate) async fn read<T: Pod + Default>(
     let mut read = Vec::with_capacity(wanted.len());
     for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
         let Some(mapped) = mapped else {
-            read.push(Vec::new());
+            read.push(Bytes { view: None });
             continue;
         };
         // another thread that waits on the device may have been given the answer, and is about to pass it on
@@ -40,12 +93,9 @@ pub(crate) async fn read<T: Pod + Default>(
             .slice(..bytes)
             .get_mapped_range()
             .map_err(|error| failed(error.to_string()))?;
-        let mut values: Vec<T> = OUTPUT.zeros(view.len() / size_of::<T>())?;
-        let whole = view.get(..size_of_val(&*values)).unwrap_or_default();
-        bytemuck::cast_slice_mut::<T, u8>(&mut values).copy_from_slice(whole);
-        read.push(values);
-        drop(view);
-        buffer.unmap();
+        read.push(Bytes {
+            view: Some((view, buffer.clone())),
+        });
     }
     Ok(read)
 }

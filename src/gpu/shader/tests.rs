@@ -14,11 +14,14 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, StructMember, TypeInner};
 
 use super::*;
+use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{gather, softmax};
-use crate::gpu::strategy::{launch, residency, solo, step, team};
-use texts::{ALL, Text, all};
+use crate::gpu::strategy::solo_shape::{Limits, Shape};
+use crate::gpu::strategy::{launch, solo, solo_made, step, team_kept, team_made, team_shape};
+use texts::{ALL, FLOOR, Text, all};
 
 mod optional;
+mod steps;
 mod texts;
 
 /// The portable floor, which every shader keeps to.
@@ -35,7 +38,6 @@ fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
-        "Residency" => format!("{:?}", residency::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step::Params::default()),
@@ -277,10 +279,16 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         read,
         [
             "input_projection",
+            "input_projection_tile",
+            "input_projection_few",
             "recurrent_step",
+            "recurrent_step_split",
+            "recurrent_step_tile",
             "recurrent_step_rowwise",
             "recurrent_solo",
-            "recurrent_team"
+            "recurrent_solo_made",
+            "recurrent_team",
+            "recurrent_team_made"
         ]
     );
 }
@@ -314,9 +322,9 @@ fn made(shader: &'static Shader, cell: &CellText, constants: &[u32]) -> Text {
 fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
     for (_, cell) in texts::cells() {
         let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
-        for (invocations, in_software) in [(256, false), (1024, false), (1024, true)] {
+        for invocations in [256, 1024] {
             for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
-                let Ok(workgroup) = solo::workgroup(units, lanes, invocations, in_software) else {
+                let Ok(workgroup) = solo::workgroup(units, invocations) else {
                     assert!(units > 32, "{units} units do not fit");
                     continue;
                 };
@@ -336,25 +344,73 @@ fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
     }
 }
 
-/// The same for `recurrent_team`, and what probes for it holds as much, or more.
+/// The same for those of a size class, on the portable floor and on a device with room for more: these are made only where the
+/// device says so, and are as valid.
+#[test]
+fn the_workgroups_of_solo_made_have_the_size_that_the_host_thinks() {
+    let more = Limits {
+        invocations: 1024,
+        size: [1024, 1024],
+        bytes: 48 << 10,
+    };
+    let cells = texts::cells();
+    for (name, cell) in cells.iter().filter(|(name, _)| ["lstm", "simple_rnn"].contains(name)) {
+        let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
+        for (limits, widths) in [(FLOOR, [4, 12, 64, 80]), (more, [32, 112, 128, 192])] {
+            for (width, form) in widths.into_iter().flat_map(|width| Form::ALL.map(|form| (width, form))) {
+                for rows in solo_made::HEIGHTS {
+                    let shape = Shape::of((width, lanes, form), rows, limits);
+                    let Some(shape) = shape.filter(|_| form == Form::Full || lanes == 4) else {
+                        continue;
+                    };
+                    let mut text = made(&solo_made::SHADER, &cell, &shape.constants());
+                    text.variant.form = form;
+                    let (held, size) = held(&text);
+                    assert_eq!(size, [width, shape.parts].map(|size| size as u32), "{name}: {shape:?}");
+                    assert!(width * shape.parts <= limits.invocations && held <= limits.bytes);
+                    assert_eq!(held, shape.bytes(), "{name}: {shape:?}");
+                    let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+                    validator.validate(&text.module()).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// The same for `recurrent_team`.
 #[test]
 fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
     for (_, cell) in texts::cells() {
         let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
-        for (budget, in_software) in [(128, false), (2, true)] {
-            for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
-                let shape = team::Shape::of(units, budget, 256, in_software).unwrap();
-                let workgroup = shape.workgroup;
-                for rows in [1, 8] {
-                    let constants = workgroup.constants(rows);
-                    let (of_team, size) = held(&made(&team::SHADER, &cell, &constants));
-                    assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
-                    assert_eq!(of_team, shape.bytes(rows, lanes), "{units} units: {shape:?}");
-                    let (of_probe, size_of_probe) = held(&made(&residency::SHADER, &cell, &constants));
-                    assert_eq!(size_of_probe, size);
-                    // the probe lacks the two scalars
-                    assert!(of_probe + 32 >= of_team, "{units} units: {shape:?}: {of_probe} bytes");
-                }
+        for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
+            let shape = team_kept::Shape::of(units, 2, 256).unwrap();
+            let workgroup = shape.workgroup;
+            for rows in [1, 8] {
+                let (held, size) = held(&made(&team_kept::SHADER, &cell, &workgroup.constants(rows)));
+                assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
+                assert_eq!(held, shape.bytes(rows, lanes), "{units} units: {shape:?}");
+            }
+        }
+    }
+}
+
+/// The same for `recurrent_team_made`: what the host takes for the memory of a shape is what a driver has to give, to the byte.
+#[test]
+fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
+    let limits = team_shape::Limits {
+        bytes: 48 << 10,
+        invocations: 1024,
+        members: 128,
+    };
+    let cells = texts::cells();
+    for (_, cell) in [&cells[0], &cells[8]] {
+        let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
+        for units in [4, 48, 128, 256] {
+            for shape in team_shape::Shape::all(units, lanes, limits) {
+                let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, texts::ON_DX12));
+                let (held, size) = held(&text);
+                assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
+                assert_eq!(held, shape.bytes(lanes), "{shape:?}");
             }
         }
     }
@@ -391,5 +447,26 @@ fn every_shader_keeps_to_the_portable_floor() {
             .map(|(_, variable)| bytes(&module, variable))
             .sum();
         assert!(shared <= MOST_WORKGROUP_BYTES, "{}: {shared} bytes", shader.name);
+    }
+}
+
+/// With two places for a slab the large tile wants twice the floor: the host makes it so only where the limits allow that.
+#[test]
+fn the_large_tile_with_two_places_is_twice_the_floor() {
+    for form in Form::ALL {
+        let text = |is_double| Text {
+            name: format!("input_projection_tile.double.{form:?}"),
+            shader: &projection_block::TILE,
+            variant: Variant {
+                form,
+                cell: None,
+                constants: texts::block(Block::LargeTile, is_double, [1, 0, 0]),
+            },
+        };
+        let [one, two] = [false, true].map(|is_double| held(&text(is_double)));
+        assert_eq!(one, (MOST_WORKGROUP_BYTES as usize, [MOST_INVOCATIONS, 1]));
+        assert_eq!(two, (projection_block::DOUBLE_BYTES as usize, [MOST_INVOCATIONS, 1]));
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::all());
+        validator.validate(&text(true).module()).unwrap();
     }
 }

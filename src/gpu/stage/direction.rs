@@ -7,10 +7,12 @@ use ndarray::ArrayView2;
 use crate::error::Result;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::mapped::Bytes;
 use crate::gpu::rows::{Rows, VALUE, padded};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::at;
 use crate::gpu::stage::projected_input::ProjectedInput;
+use crate::memory::RUN;
 use crate::schedule::Schedule;
 use crate::state::State;
 
@@ -52,13 +54,14 @@ impl DirectionBuffers {
     }
 
     /// Uploads the state from which it begins.
-    pub(crate) fn upload_state(&self, gpu: &Gpu, schedule: &Schedule, state: &State) {
+    pub(crate) fn upload_state(&self, gpu: &Gpu, schedule: &Schedule, state: &State) -> Result<()> {
         let cell_state = self.cell_state.iter().map(|cell| (&cell.buffer, cell.start));
         let starts = [(&self.hidden, 0)].into_iter().chain(cell_state);
         for ((buffer, start), values) in starts.zip(state.arrays()) {
-            let packed = by_position(schedule, values.view());
+            let packed = by_position(schedule, values.view())?;
             gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
         }
+        Ok(())
     }
 
     /// What the host reads of the final state of so many sequences.
@@ -125,27 +128,28 @@ impl DirectionBuffers {
 }
 
 /// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
-fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Vec<f32> {
+fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
     let stride = padded(state.ncols());
-    let mut packed = vec![0.0; schedule.batch() * stride];
+    let mut packed = RUN.zeros(schedule.batch() * stride)?;
     for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
         let row = state.row(sequence as usize);
         packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
     }
-    packed
+    Ok(packed)
 }
 
 /// Takes the final state from what was read back: h by sequence, then c by position, where the cell has such a state. A
 /// sequence without a valid step keeps the state that it had.
-pub(crate) fn read_state(values: &[f32], schedule: &Schedule, state: &mut State) {
+pub(crate) fn read_state(read: &Bytes, schedule: &Schedule, state: &mut State) {
     let hidden_stride = padded(state.hidden().ncols()).max(1);
+    let values = read.values();
     let (hidden, cell_state) = values.split_at((schedule.batch() * hidden_stride).min(values.len()));
-    let hidden: Vec<&[f32]> = hidden.chunks_exact(hidden_stride).collect();
     let cell_stride = state.cell().map_or(0, |cell| padded(cell.ncols())).max(1);
     let mut cell_state = cell_state.chunks_exact(cell_stride);
     for (&sequence, &length) in schedule.order().iter().zip(schedule.lengths()) {
         let sequence = sequence as usize;
-        let parts = [hidden.get(sequence).copied(), cell_state.next()];
+        let of_hidden = hidden.get(sequence * hidden_stride..(sequence + 1) * hidden_stride);
+        let parts = [of_hidden, cell_state.next()];
         for (array, values) in state.arrays_mut().zip(parts).filter(|_| length > 0) {
             let row = array.row_mut(sequence).into_iter().zip(values.into_iter().flatten());
             row.for_each(|(value, &new)| *value = new);

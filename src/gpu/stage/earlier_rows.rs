@@ -11,6 +11,7 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::stage::input_projection::{Projection, ProjectionGroups, Span, Weights, rows_of_a_binding};
 use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::{Form, by_lane, projected_width};
 use crate::model::plan::PlannedCell;
 
@@ -25,7 +26,7 @@ pub(crate) fn count(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Option<usiz
 }
 
 /// The first rows of a recurrent kernel on the GPU.
-pub(crate) fn make(gpu: &Gpu, form: Form, planned: &PlannedCell, rows: usize) -> Projection {
+pub(crate) fn make(gpu: &Gpu, form: (Form, Option<Numbers>), planned: &PlannedCell, rows: usize) -> Projection {
     let PlannedCell { cell, weights } = planned;
     let label = format!("{}.recurrent", cell.class().to_lowercase());
     Projection::make(

@@ -10,7 +10,9 @@ use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
 use crate::gpu::stage::matrix_projection;
+use crate::gpu::stage::projection_block::{self, Block, Blocks, SLAB_QUADS};
 use crate::gpu::stage::softmax::{Params, Softmax};
+use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::Form;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -26,7 +28,7 @@ pub(crate) const SHADER: Shader = Shader {
 /// Invocations of a workgroup.
 const INVOCATIONS: usize = 64;
 
-/// The variants of the shader: how many rows an invocation makes of its vec4 of columns. Each gives the same bits.
+/// The variants of the shader, which runs in software: how many rows an invocation makes of its vec4 of columns. Each gives the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tile {
     OneRow,
@@ -64,8 +66,7 @@ impl Tile {
 /// Weights on the GPU: `kernel` as `[k][column]` in vec4, rows up to a multiple of four, and `bias` as `[column]`.
 #[derive(Debug)]
 pub(crate) struct Projection {
-    /// One for each of [`Tile::ALL`].
-    pipelines: [Arc<Pipeline>; Tile::ALL.len()],
+    ways: Ways,
     /// By matrices, where a program asks for it. It binds the same.
     matrices: Option<Arc<Pipeline>>,
     softmax: Option<Softmax>,
@@ -76,10 +77,17 @@ pub(crate) struct Projection {
     /// vec4 of a row of the source.
     row_vectors: usize,
     column_vectors: usize,
-    /// Columns of a workgroup, in vec4.
-    columns: usize,
     /// Values of a projected row that count.
     width: usize,
+}
+
+/// How rows are multiplied.
+#[derive(Debug)]
+enum Ways {
+    /// In software: a pipeline for each of [`Tile::ALL`], and the columns of a workgroup, in vec4.
+    Software([Arc<Pipeline>; Tile::ALL.len()], usize),
+    /// On a GPU: by the block that takes the least time. Its pipeline is made for a workspace that may need it.
+    Gpu(Blocks),
 }
 
 /// As many rows of a kernel as a binding holds.
@@ -107,6 +115,8 @@ pub(crate) struct Weights<'a> {
 /// The bind groups of a projection from each of several sources into one target.
 #[derive(Debug)]
 pub(crate) struct ProjectionGroups {
+    /// The pipelines for as many rows as there may be; in software none.
+    blocks: Vec<(Block, Arc<Pipeline>)>,
     /// For each source one for each part of the kernel.
     sources: Vec<Vec<wgpu::BindGroup>>,
     softmax: Option<wgpu::BindGroup>,
@@ -134,8 +144,29 @@ pub(crate) struct Span {
 
 impl Projection {
     /// Packs weights in a form that loses nothing of them, as many rows in a buffer as a binding holds.
-    pub(crate) fn make(gpu: &Gpu, label: &str, form: Form, weights: &Weights<'_>, activation: Activation) -> Self {
+    /// With the numbers of a GPU it runs by the forms of a GPU.
+    pub(crate) fn make(
+        gpu: &Gpu,
+        label: &str,
+        (form, numbers): (Form, Option<Numbers>),
+        weights: &Weights<'_>,
+        activation: Activation,
+    ) -> Self {
+        let rows_of_a_part = rows_of_a_binding(gpu, form, weights.column_vectors);
+        Self::cut(gpu, label, (form, numbers), weights, (activation, rows_of_a_part))
+    }
+
+    /// The same with so many rows of the kernel in a buffer.
+    fn cut(
+        gpu: &Gpu,
+        label: &str,
+        (form, numbers): (Form, Option<Numbers>),
+        weights: &Weights<'_>,
+        (activation, rows_of_a_part): (Activation, usize),
+    ) -> Self {
         let column_vectors = weights.column_vectors;
+        let has_slabs = numbers.is_some() && rows_of_a_part / 4 >= SLAB_QUADS;
+        let slab = if has_slabs { SLAB_QUADS } else { 1 };
         let upload = |name: &str, form: Form, values: &[[f32; 4]]| {
             gpu.upload_weights(&format!("cellstate.{label}.{name}"), form, values.as_flattened())
         };
@@ -144,7 +175,7 @@ impl Projection {
             false => [0.0; 4],
         };
         let part = |vectors: Range<usize>| {
-            let rows = vectors.start * 4..vectors.end * 4;
+            let rows = vectors.start * 4..(vectors.start + vectors.len().next_multiple_of(slab)) * 4;
             let packed: Vec<[f32; 4]> = rows
                 .flat_map(|k| (0..column_vectors).map(move |column| (k, column)))
                 .map(|(k, column)| row(k, column))
@@ -155,31 +186,31 @@ impl Projection {
             }
         };
         let end = padded(weights.inputs.end) / 4;
-        let step = (rows_of_a_binding(gpu, form, column_vectors) / 4).max(1);
+        let step = (rows_of_a_part / 4 / slab * slab).max(1);
         let starts = (weights.inputs.start / 4..end.max(1)).step_by(step);
         let kernel = starts.map(|first| part(first..(first + step).min(end))).collect();
         let bias: Vec<[f32; 4]> = match weights.bias {
             Some(bias) => (0..column_vectors).map(bias).collect(),
             None => vec![[0.0; 4]; column_vectors],
         };
-        let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
         let (elementwise, softmax) = match activation.is_rowwise() {
             true => (Activation::Linear, Softmax::make(gpu, activation)),
             false => (activation, None),
         };
-        let [kind, alpha, beta] = elementwise.constants();
-        let pipeline = |tile: Tile| {
-            let variant = Variant {
+        let ways = match numbers {
+            None => software(gpu, form, column_vectors, elementwise),
+            Some(numbers) => Ways::Gpu(Blocks {
+                numbers,
                 form,
-                constants: vec![tile.rows() as u32, columns as u32, kind, alpha, beta],
-                cell: None,
-            };
-            gpu.pipeline_for(&SHADER, variant)
+                activation: elementwise.constants(),
+                quads: end.saturating_sub(weights.inputs.start / 4),
+                columns: column_vectors,
+                has_tiles: has_slabs,
+            }),
         };
         Self {
-            pipelines: Tile::ALL.map(pipeline),
+            ways,
             matrices: None,
-            columns,
             softmax,
             kernel,
             bias: upload("bias", Form::Full, &bias),
@@ -191,11 +222,18 @@ impl Projection {
     }
 
     /// The same, large products by matrices if there is a pipeline. That knows no activation.
-    pub(crate) fn by_matrices(self, matrices: Option<&Arc<Pipeline>>) -> Self {
+    pub(crate) fn with_matrices(self, matrices: Option<&Arc<Pipeline>>) -> Self {
         Self {
             matrices: matrices.cloned(),
             ..self
         }
+    }
+
+    /// The pipeline by matrices and its workgroups, if there is one and so many rows suit it.
+    fn by_matrices(&self, rows: usize) -> Option<(&Arc<Pipeline>, Workgroups)> {
+        let pipeline = self.matrices.as_ref()?;
+        let suits = matrix_projection::suits(rows, self.column_vectors, self.row_vectors);
+        suits.then(|| (pipeline, matrix_projection::workgroups(rows, self.column_vectors)))
     }
 
     /// Whether large products are made by matrices.
@@ -203,6 +241,7 @@ impl Projection {
         self.matrices.is_some()
     }
 
+    /// The bind groups for a workspace, and the pipelines for as many rows as its buffers hold.
     pub(crate) fn groups<'a>(
         &self,
         gpu: &Gpu,
@@ -211,23 +250,54 @@ impl Projection {
         sources: impl IntoIterator<Item = &'a wgpu::Buffer>,
         target: &wgpu::Buffer,
     ) -> ProjectionGroups {
-        let group =
-            |pipeline: &Pipeline, storage: &[&wgpu::Buffer]| gpu.make_bind_group(label, pipeline, params, storage);
-        // the tiles have layouts of the same entries, so one bind group serves all
-        let [pipeline, ..] = &self.pipelines;
-        let of_parts = |rows: &wgpu::Buffer| {
-            let parts = self.kernel.iter();
+        let sources: Vec<&wgpu::Buffer> = sources.into_iter().collect();
+        let blocks = self.blocks(gpu, &sources, target);
+        // the pipelines have layouts of the same entries, so one bind group serves all
+        let pipeline = match &self.ways {
+            Ways::Software([pipeline, ..], _) => Some(pipeline),
+            Ways::Gpu(_) => blocks.first().map(|(_, pipeline)| pipeline),
+        };
+        let of_parts = |&rows: &&wgpu::Buffer| {
+            let parts = self.kernel.iter().zip(pipeline.into_iter().cycle());
             parts
-                .map(|part| group(pipeline, &[rows, &part.buffer, &self.bias, target]))
+                .map(|(part, pipeline)| {
+                    gpu.make_bind_group(label, pipeline, params, &[rows, &part.buffer, &self.bias, target])
+                })
                 .collect()
         };
-        let sources = sources.into_iter().map(of_parts).collect();
         ProjectionGroups {
-            sources,
+            sources: sources.iter().map(of_parts).collect(),
             softmax: self
                 .softmax
                 .as_ref()
                 .map(|softmax| softmax.group(gpu, label, params, target)),
+            blocks,
+        }
+    }
+
+    /// The pipelines for as many rows as lie in a source and find room in the target.
+    fn blocks(&self, gpu: &Gpu, sources: &[&wgpu::Buffer], target: &wgpu::Buffer) -> Vec<(Block, Arc<Pipeline>)> {
+        let Ways::Gpu(blocks) = &self.ways else {
+            return Vec::new();
+        };
+        let rows = |buffer: &wgpu::Buffer, vectors: usize| (buffer.size() / (16 * vectors.max(1) as u64)) as usize;
+        let of_sources = sources.iter().map(|source| rows(source, self.row_vectors)).max();
+        let most_rows = rows(target, self.column_vectors).min(of_sources.unwrap_or(0));
+        let needed = blocks.needed(most_rows).into_iter();
+        needed.map(|block| (block, blocks.pipeline(gpu, block))).collect()
+    }
+
+    /// The seconds that it takes for so many rows, by the numbers of the GPU; `None` where there are none.
+    #[allow(dead_code, reason = "`explain` is to print it")]
+    pub(crate) fn seconds(&self, rows: usize) -> Option<f64> {
+        match &self.ways {
+            Ways::Software(..) => None,
+            Ways::Gpu(blocks) => Some(projection_block::seconds(
+                rows,
+                blocks.columns,
+                4 * blocks.quads,
+                &blocks.numbers,
+            )),
         }
     }
 
@@ -238,39 +308,47 @@ impl Projection {
 
     /// Projects a span of rows of source number `source`.
     pub(crate) fn record(&self, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
-        let (rows, columns) = (span.rows, self.column_vectors);
-        match &self.matrices {
-            Some(matrices) if matrix_projection::suits(rows, columns, self.row_vectors) => {
-                let workgroups = matrix_projection::workgroups(rows, columns);
-                self.dispatch(matrices, workgroups, commands, (groups, source), span);
+        let as_usual = || match &self.ways {
+            Ways::Software(..) => self.by_tile(Tile::of(span.rows), span.rows),
+            Ways::Gpu(blocks) => {
+                let block = blocks.block(span.rows);
+                let made = groups.blocks.iter().find(|(made, _)| *made == block);
+                // every block makes the same product
+                let made = made.or(groups.blocks.first());
+                made.map(|(block, pipeline)| (pipeline, block.workgroups(blocks.size(span.rows))))
             }
-            _ => self.record_by(Tile::of(rows), commands, groups, source, span),
+        };
+        if let Some(way) = self.by_matrices(span.rows).or_else(as_usual) {
+            self.record_by(way, commands, groups, (source, span));
         }
     }
 
-    /// The same by a tile of the caller's choice.
-    fn record_by(&self, tile: Tile, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
-        let across = self.column_vectors.div_ceil(self.columns) as u32;
-        let rows = tile.rows() * (INVOCATIONS / self.columns);
-        let workgroups = Workgroups::Across(across, span.rows.div_ceil(rows) as u64);
-        let [one, two, four, eight] = &self.pipelines;
+    /// The pipeline of a tile, and its workgroups for so many rows.
+    fn by_tile(&self, tile: Tile, rows: usize) -> Option<(&Arc<Pipeline>, Workgroups)> {
+        let Ways::Software([one, two, four, eight], columns) = &self.ways else {
+            return None;
+        };
+        let across = self.column_vectors.div_ceil(*columns) as u32;
+        let rows_of_workgroup = tile.rows() * (INVOCATIONS / columns);
         let pipeline = match tile {
             Tile::OneRow => one,
             Tile::TwoRows => two,
             Tile::FourRows => four,
             Tile::EightRows => eight,
         };
-        self.dispatch(pipeline, workgroups, commands, (groups, source), span);
+        Some((
+            pipeline,
+            Workgroups::Across(across, rows.div_ceil(rows_of_workgroup) as u64),
+        ))
     }
 
-    /// One dispatch for each part of the kernel, and what comes behind them.
-    fn dispatch(
+    /// The same by a pipeline of the caller's choice.
+    fn record_by(
         &self,
-        pipeline: &Arc<Pipeline>,
-        workgroups: Workgroups,
+        (pipeline, workgroups): (&Arc<Pipeline>, Workgroups),
         commands: &mut Commands,
-        (groups, source): (&ProjectionGroups, usize),
-        span: Span,
+        groups: &ProjectionGroups,
+        (source, span): (usize, Span),
     ) {
         let Some(parts) = groups.sources.get(source).filter(|_| span.rows > 0) else {
             return;
@@ -297,6 +375,25 @@ impl Projection {
     }
 }
 
+/// The ways of a software adapter.
+fn software(gpu: &Gpu, form: Form, column_vectors: usize, activation: Activation) -> Ways {
+    let columns = column_vectors.next_power_of_two().clamp(1, INVOCATIONS);
+    let [kind, alpha, beta] = activation.constants();
+    let pipeline = |tile: Tile| {
+        let variant = Variant {
+            form,
+            constants: vec![tile.rows() as u32, columns as u32, kind, alpha, beta],
+            cell: None,
+        };
+        gpu.pipeline_for(&SHADER, variant)
+    };
+    Ways::Software(Tile::ALL.map(pipeline), columns)
+}
+
 #[cfg(test)]
 #[path = "input_projection_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "input_projection_block_tests.rs"]
+mod block_tests;

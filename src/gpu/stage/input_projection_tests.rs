@@ -27,7 +27,7 @@ const TARGET_ROW: usize = 3;
 const UNTOUCHED: f32 = 12345.0;
 
 /// The adapters that the environment names, else all.
-fn adapters() -> Vec<Gpu> {
+pub(super) fn adapters() -> Vec<Gpu> {
     let names = env::var("CELLSTATE_ADAPTERS").unwrap_or_default().to_lowercase();
     let names: Vec<&str> = names
         .split(',')
@@ -53,14 +53,26 @@ fn value(place: usize) -> f32 {
 }
 
 /// A product of a size, with the rows and the weights that its values come from.
-struct Product {
+pub(super) struct Product {
     inputs: usize,
     columns: usize,
-    projection: Projection,
+    pub(super) projection: Projection,
 }
 
 impl Product {
     fn new(gpu: &Gpu, form: Form, inputs: usize, columns: usize, activation: Activation) -> Self {
+        let most = rows_of_a_binding(gpu, form, columns.div_ceil(4));
+        Self::cut(gpu, (form, None), inputs, columns, (activation, most))
+    }
+
+    /// With the numbers of a GPU, if it is to run by its forms, and so many rows of the kernel in a part.
+    pub(super) fn cut(
+        gpu: &Gpu,
+        form: (Form, Option<Numbers>),
+        inputs: usize,
+        columns: usize,
+        activation: (Activation, usize),
+    ) -> Self {
         let vectors = columns.div_ceil(4);
         let lanes = |place: &dyn Fn(usize) -> f32, column: usize| {
             std::array::from_fn(|lane| match column * 4 + lane {
@@ -68,7 +80,7 @@ impl Product {
                 _ => 0.0,
             })
         };
-        let projection = Projection::make(
+        let projection = Projection::cut(
             gpu,
             "test",
             form,
@@ -98,13 +110,18 @@ impl Product {
         value(2_000_000 + column)
     }
 
-    fn rows(&self, rows: usize) -> Vec<Vec<f32>> {
+    pub(super) fn rows(&self, rows: usize) -> Vec<Vec<f32>> {
         let row = |row: usize| (0..self.inputs).map(|k| value(row * 1000 + k)).collect();
         (0..rows).map(row).collect()
     }
 
     /// The rows projected by a tile, without the padding of the columns.
     fn by(&self, gpu: &Gpu, tile: Tile, rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        self.projected(gpu, self.projection.by_tile(tile, rows.len()).unwrap(), rows)
+    }
+
+    /// The same by any pipeline.
+    pub(super) fn projected(&self, gpu: &Gpu, way: (&Arc<Pipeline>, Workgroups), rows: &[Vec<f32>]) -> Vec<Vec<f32>> {
         let (source_stride, target_stride) = (padded(self.inputs), padded(self.columns));
         // around the rows there is NaN, so that none of it can get in unseen
         let mut source = vec![f32::NAN; (SOURCE_ROW + rows.len() + 1) * source_stride];
@@ -120,7 +137,8 @@ impl Product {
             buffer
         };
         let (source, projected) = (upload(&source), upload(&target));
-        let params = gpu.make_buffer("test", 2 * record_bytes(gpu), Use::Uniform);
+        let records = self.projection.parts() as u64 + 1;
+        let params = gpu.make_buffer("test", records * record_bytes(gpu), Use::Uniform);
         let groups = self.projection.groups(gpu, "test", &params, [&source], &projected);
         let mut commands = Commands::new(gpu);
         let span = Span {
@@ -128,7 +146,7 @@ impl Product {
             target_row: TARGET_ROW,
             rows: rows.len(),
         };
-        self.projection.record_by(tile, &mut commands, &groups, 0, span);
+        self.projection.record_by(way, &mut commands, &groups, (0, span));
         let bytes = target.len() as u64 * 4;
         let readback = gpu.make_buffer("test", bytes, Use::Readback);
         commands.last.copy(&projected, 0..bytes, &readback, 0);
@@ -150,13 +168,13 @@ impl Product {
         let (projected, after) = rest.split_at(rows.len());
         assert!(
             before.iter().chain(after).flatten().all(|&value| value == UNTOUCHED),
-            "{tile:?}: a row that is not of the span was written"
+            "a row that is not of the span was written"
         );
         projected.iter().map(|row| row[..self.columns].to_vec()).collect()
     }
 
     /// One value in f64, and the sum of the magnitudes that it is made of, to which its rounding is in proportion.
-    fn expected(row: &[f32], column: usize) -> (f64, f64) {
+    pub(super) fn expected(row: &[f32], column: usize) -> (f64, f64) {
         let bias = f64::from(Self::bias(column));
         row.iter().enumerate().fold((bias, bias.abs()), |(sum, size), (k, &x)| {
             let term = f64::from(x) * f64::from(Self::weight(k, column));
@@ -165,7 +183,7 @@ impl Product {
     }
 }
 
-fn bits(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
+pub(super) fn bits(rows: &[Vec<f32>]) -> Vec<Vec<u32>> {
     let row = |row: &Vec<f32>| row.iter().map(|value| value.to_bits()).collect();
     rows.iter().map(row).collect()
 }

@@ -8,6 +8,7 @@ use crate::flow::size::FlowSize;
 use crate::flow::{Flow, Ran, Source};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
+use crate::gpu::device::mapped::Bytes;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::pieces::Pieces;
@@ -84,7 +85,7 @@ pub(crate) trait Stage: Debug + Send + Sync {
     }
 
     /// Takes what was read, in the order of [`wanted`](Self::wanted).
-    fn take(&self, _flow: &Flow, _read: &mut dyn Iterator<Item = Vec<f32>>, _ran: &mut Ran) -> Result<()> {
+    fn take(&self, _flow: &Flow, _read: &mut dyn Iterator<Item = Bytes>, _ran: &mut Ran) -> Result<()> {
         Ok(())
     }
 

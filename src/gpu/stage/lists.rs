@@ -1,8 +1,10 @@
 //! Lists of row numbers on the GPU.
 
+use crate::error::Result;
 use crate::flow::NONE;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::memory::STEPS;
 use crate::schedule::Schedule;
 
 /// The bytes of a list of rows.
@@ -42,19 +44,20 @@ impl ScheduleLists {
         buffer_bytes(index_bytes(steps + 1)) + buffer_bytes(index_bytes(batch))
     }
 
-    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) {
+    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) -> Result<()> {
         upload_list(gpu, &self.starts, schedule.offsets());
-        upload_list(gpu, &self.last_rows, &last_rows(schedule));
+        upload_list(gpu, &self.last_rows, &last_rows(schedule)?);
+        Ok(())
     }
 }
 
 /// For each sequence the row after which it is finished.
-fn last_rows(schedule: &Schedule) -> Vec<u32> {
-    let mut rows = vec![NONE; schedule.batch()];
+fn last_rows(schedule: &Schedule) -> Result<Vec<u32>> {
+    let mut rows = STEPS.filled(schedule.batch(), NONE)?;
     for (position, &sequence) in schedule.order().iter().enumerate() {
         if let (Some(entry), Some(row)) = (rows.get_mut(sequence as usize), schedule.last_row(position)) {
             *entry = row as u32;
         }
     }
-    rows
+    Ok(rows)
 }

@@ -20,6 +20,7 @@ use crate::layer::Layer;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
+use crate::output::Output;
 
 /// The product of a workgroup, one vec4 after the other.
 const PLAIN: &str = "
@@ -208,12 +209,13 @@ fn both(gpu: &Gpu, layer: impl Into<Layer>) -> [GpuModel; 2] {
 fn run(model: &GpuModel, values: &Array3<f32>) -> ArrayD<f32> {
     let input = Input::Values(values.view());
     let batch = Batch {
-        flow: &Arc::new(Flow::new(&model.parts, input, None).unwrap()),
+        flow: &Arc::new(Flow::new(&model.plan, input, None).unwrap()),
         input,
         states: None,
         wants_states: false,
     };
-    pollster::block_on(model.run(batch)).unwrap().outputs.swap_remove(0)
+    let ran = pollster::block_on(model.run(batch, &mut Output::default()));
+    ran.unwrap().outputs.swap_remove(0)
 }
 
 /// How far apart two outputs are.

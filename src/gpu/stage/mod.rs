@@ -19,5 +19,6 @@ pub(crate) mod pieces;
 pub(crate) mod place;
 pub(crate) mod prepared;
 pub(crate) mod projected_input;
+pub(crate) mod projection_block;
 pub(crate) mod recurrence;
 pub(crate) mod softmax;

@@ -2,17 +2,18 @@
 
 use ndarray::{ArrayD, IxDyn};
 
+use crate::copy::{append, overwrite};
 use crate::error::Result;
 use crate::flow::size::OutputSize;
 use crate::flow::{Flow, Placed, Ran, Source};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
-use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::device::mapped::Bytes;
+use crate::gpu::rows::{Rows, RowsSize, VALUE};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
 use crate::gpu::stage::lists::index_bytes;
-use crate::memory::OUTPUT;
 
 /// What an output takes.
 #[derive(Debug)]
@@ -112,14 +113,32 @@ impl Stage for Place {
         Ok(self.staging.buffers.iter().zip(bytes).collect())
     }
 
-    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Vec<f32>>, ran: &mut Ran) -> Result<()> {
+    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Bytes>, ran: &mut Ran) -> Result<()> {
         let shape = &self.placed(flow)?.shape;
-        let mut all: Vec<f32> = OUTPUT.list(shape.iter().product())?;
-        for values in read.take(self.staging.buffers.len()) {
-            all.extend(values);
-        }
-        ran.outputs
-            .push(ArrayD::from_shape_vec(IxDyn(shape), all).map_err(|_| defect())?);
+        let output = ran.outputs.get_mut(self.number).ok_or_else(defect)?;
+        let pieces: Vec<Bytes> = read.take(self.staging.buffers.len()).collect();
+        *output = filled(std::mem::take(output), shape, &pieces)?;
         Ok(())
     }
+}
+
+/// The array of this shape with the values of all pieces: in the memory of `room`, which has the shape or is empty.
+fn filled(mut room: ArrayD<f32>, shape: &[usize], pieces: &[Bytes]) -> Result<ArrayD<f32>> {
+    if let (true, Some(mut rest)) = (room.shape() == shape, room.as_slice_mut()) {
+        for piece in pieces {
+            let (values, behind) = rest
+                .split_at_mut_checked(piece.len() / VALUE as usize)
+                .ok_or_else(defect)?;
+            overwrite(values, piece);
+            rest = behind;
+        }
+        return match rest {
+            [] => Ok(room),
+            _ => Err(defect()),
+        };
+    }
+    let (mut list, _) = room.into_raw_vec_and_offset();
+    list.clear();
+    let list = pieces.iter().fold(list, |list, piece| append(list, piece));
+    ArrayD::from_shape_vec(IxDyn(shape), list).map_err(|_| defect())
 }

@@ -15,6 +15,7 @@ use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
+use crate::memory::WEIGHTS;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
 
@@ -40,20 +41,20 @@ impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
     pub(crate) fn make(
         gpu: &Gpu,
-        parts: &Plan,
+        plan: &Plan,
         (precision, matrices): (Precision, &Matrices),
         wanted: &[&Entry],
     ) -> Result<Self> {
         let numbers = Numbers::of(gpu)?;
-        let together = together(parts, |cells| fit_together(gpu, cells));
+        let together = together(plan, |cells| fit_together(gpu, cells));
         let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
         for cells in &together {
-            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| parts.cells.get(cell)).collect();
+            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| plan.cells.get(cell)).collect();
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
-                let projection = cell_projection(gpu, form, cell)?;
-                projections.push(Arc::new(projection.by_matrices(matrices.pipeline(form))));
+                let projection = cell_projection(gpu, (form, numbers), cell)?;
+                projections.push(Arc::new(projection.with_matrices(matrices.pipeline(form))));
             }
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
             let width = width_of(gpu, form, &cells);
@@ -62,10 +63,10 @@ impl Prepared {
             recurrences.push(Arc::new(
                 recurrence.ok_or_else(|| Error::defect("the flow of the model"))?,
             ));
-            earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, form, cell, first_k))));
+            earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, (form, numbers), cell, first_k))));
         }
-        let denses = parts.denses.iter();
-        let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, dense)?)));
+        let denses = plan.denses.iter();
+        let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, numbers, dense)?)));
         Ok(Self {
             numbers,
             projections,
@@ -73,8 +74,8 @@ impl Prepared {
             recurrences,
             earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
-            tables: tables(gpu, parts)?,
-            table_rows: parts.tables.iter().map(|table| table.nrows()).collect(),
+            tables: tables(gpu, plan)?,
+            table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
         })
     }
 
@@ -98,15 +99,15 @@ impl Prepared {
 }
 
 /// The embeddings, row by row.
-fn tables(gpu: &Gpu, parts: &Plan) -> Result<Vec<Rows>> {
-    let mut tables = Vec::with_capacity(parts.tables.len());
-    for table in &parts.tables {
+fn tables(gpu: &Gpu, plan: &Plan) -> Result<Vec<Rows>> {
+    let mut tables = Vec::with_capacity(plan.tables.len());
+    for table in &plan.tables {
         let (rows, width) = table.dim();
         let size = RowsSize::new(width, padded(width), rows, gpu.largest_binding());
         check_weight(gpu, "row of the embeddings", size.row_bytes())?;
         let made = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
         for (buffer, held) in made.buffers.iter().zip(size.held(rows)) {
-            let mut packed = vec![0.0_f32; held.len() * size.stride];
+            let mut packed = WEIGHTS.zeros::<f32>(held.len() * size.stride)?;
             for (packed, row) in packed
                 .chunks_exact_mut(size.stride)
                 .zip(table.outer_iter().skip(held.start))
@@ -161,7 +162,7 @@ fn first_row(gpu: &Gpu, form: Form, planned: &PlannedCell, width: usize) -> Resu
     }
 }
 
-fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Projection> {
+fn cell_projection(gpu: &Gpu, (form, numbers): (Form, Option<Numbers>), planned: &PlannedCell) -> Result<Projection> {
     let PlannedCell { cell, weights } = planned;
     let (features, units, lanes) = (cell.features, cell.units, cell.lanes().len());
     let columns = projected_width(cell);
@@ -171,7 +172,7 @@ fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Proje
     Ok(Projection::make(
         gpu,
         &cell.class().to_lowercase(),
-        form,
+        (form, numbers),
         &Weights {
             row_values: features,
             inputs: 0..features,
@@ -184,7 +185,7 @@ fn cell_projection(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Result<Proje
     ))
 }
 
-fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
+fn dense_weights(gpu: &Gpu, numbers: Option<Numbers>, part: &PlannedDense) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(
         gpu,
@@ -198,7 +199,7 @@ fn dense_weights(gpu: &Gpu, part: &PlannedDense) -> Result<Projection> {
     Ok(Projection::make(
         gpu,
         "dense",
-        Form::Full,
+        (Form::Full, numbers),
         &Weights {
             row_values: features,
             inputs: 0..features,

@@ -8,6 +8,7 @@ use crate::flow::{Flow, Gather, Ran, Source, Stage as FlowStage};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::device::mapped::Bytes;
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
@@ -175,6 +176,7 @@ impl StageSize for RecurrenceSize {
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
+        self.recurrence.make_for(maker.gpu, self.pieces.batch);
         // where there is no such state the shaders bind an empty buffer
         let bytes = self.directions.len() as u64 * self.cell_bytes();
         let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
@@ -248,7 +250,7 @@ impl Stage for RecurrenceStage {
     fn upload_states(&self, gpu: &Gpu, flow: &Flow, states: &[State]) -> Result<()> {
         for (buffers, schedule, _) in self.in_run(flow)? {
             let state = at(states, buffers.cell)?;
-            buffers.upload_state(gpu, schedule, state);
+            buffers.upload_state(gpu, schedule, state)?;
         }
         Ok(())
     }
@@ -295,7 +297,6 @@ impl Stage for RecurrenceStage {
                         }
                     }
                 }
-                commands.rows_run += directions.len() * chunk.rows().len();
             }
         }
         if run.wants_states {
@@ -312,7 +313,7 @@ impl Stage for RecurrenceStage {
         Ok(wanted.map(|buffers| buffers.wanted(flow.batch)).collect())
     }
 
-    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Vec<f32>>, ran: &mut Ran) -> Result<()> {
+    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Bytes>, ran: &mut Ran) -> Result<()> {
         for (buffers, schedule, _) in self.in_run(flow)? {
             // without a place to put it, nobody wanted it and nothing was read
             if let Some(state) = ran.states.get_mut(buffers.cell) {

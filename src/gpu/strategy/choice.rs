@@ -9,6 +9,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::strategy::entry::{Entry, Work};
 use crate::gpu::strategy::list;
 use crate::gpu::strategy::recurrence::Recurrence;
+use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::settings::{Precision, Settings, Strategy};
 
@@ -73,12 +74,12 @@ fn of_environment(said: Option<&OsStr>) -> Result<Option<Strategy>> {
     strategy.map(Some)
 }
 
-/// The strategies that are to be made ready. One whose workgroups wait for each other is never taken by itself, for no adapter
-/// was measured on which it is the fastest: it is there for who names it, and for `Runner::tune` where answers are kept. On a
-/// software adapter it is never the fastest.
+/// The strategies that are to be made ready. One whose workgroups wait for each other is so unasked only where it was measured
+/// to be the fastest, or resembles that; elsewhere for who names it, and on a GPU for `Runner::tune` where answers are kept.
 pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'static Entry> {
     let tuned = settings.wanted_tuning_file().is_some() && gpu.info().device_type != wgpu::DeviceType::Cpu;
-    let is_wanted = |entry: &&Entry| !entry.waits || tuned || asked.named() == Some(entry.name);
+    let waiting = tuned || Spin::is_default(gpu);
+    let is_wanted = |entry: &&Entry| !entry.waits || waiting || asked.named() == Some(entry.name);
     list::ALL.into_iter().filter(is_wanted).collect()
 }
 

@@ -52,8 +52,10 @@ impl Chunk<'_> {
         self.start(step) - self.start(self.projected_step)
     }
 
-    /// The rows of one direction.
-    pub(crate) fn rows(&self) -> Range<usize> {
-        self.start(self.steps.start)..self.start(self.steps.end)
+    /// The rows that some positions have in some steps.
+    pub(crate) fn rows_within(&self, positions: Range<usize>, steps: Range<usize>) -> usize {
+        let lengths = self.lengths.iter().take(positions.end).skip(positions.start);
+        let rows = lengths.map(|&length| (length as usize).min(steps.end).saturating_sub(steps.start));
+        rows.sum()
     }
 }

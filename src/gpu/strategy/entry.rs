@@ -85,6 +85,21 @@ pub(crate) trait Ready: Debug + Send + Sync {
         None
     }
 
+    /// Why it cannot run them after all, where that turned out since.
+    fn has_failed(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Before [`make_for`](Self::make_for), where a pipeline has to be asked of the GPU: makes what it lacks for a workspace with room for so many sequences, and finds out what that has to know of the GPU. It is done
+    /// before the sizes of the workspace are worked out.
+    fn make_room<'a>(&'a self, _gpu: &'a Gpu, _batch: usize) -> Option<Probing<'a>> {
+        None
+    }
+
+    /// Makes the pipelines that a workspace for so many sequences needs besides the one that it [`binds`](Self::binds): the lengths of
+    /// the sequences may be any, and a run in a kept workspace compiles nothing.
+    fn make_for(&self, _gpu: &Gpu, _sequences: usize) {}
+
     /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {
         None

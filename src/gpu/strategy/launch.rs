@@ -17,9 +17,6 @@ pub(crate) const SHARED: &[&str] = &[
 /// The constants of `inner_product.wgsl`.
 pub(crate) const CONSTANTS: &[&str] = &["ROWS", "WIDTH", "PARTS", "WEIGHTS"];
 
-/// Rows of the recurrent kernel that an invocation of a GPU keeps in its registers, at most.
-pub(crate) const WEIGHTS: usize = 32;
-
 /// Products of a workgroup in a launch, at most: no driver should take it for one that hangs.
 const LAUNCH: usize = 1 << 27;
 
@@ -123,5 +120,19 @@ impl Params {
             kernel_width: kernel_width as u32,
             ..Self::default()
         }
+    }
+
+    /// The rows of one direction that a launch with these parameters runs, if it is one of so many positions.
+    pub(crate) fn rows_run(&self, chunk: &Chunk<'_>, positions: Range<usize>) -> usize {
+        chunk.rows_within(positions, self.first_step as usize..self.last_step as usize)
+    }
+
+    /// The rows that a launch of teams of so many positions each runs.
+    pub(crate) fn rows_run_by_teams(&self, chunk: &Chunk<'_>, rows: usize) -> usize {
+        let teams = self.first_team..self.first_team + self.teams;
+        let first = |team: u32| (team / self.directions.max(1)) as usize * rows;
+        teams
+            .map(|team| self.rows_run(chunk, first(team)..first(team) + rows))
+            .sum()
     }
 }

@@ -12,8 +12,15 @@ pub(crate) mod numbers;
 pub(crate) mod recurrence;
 pub(crate) mod residency;
 pub(crate) mod solo;
+pub(crate) mod solo_made;
+pub(crate) mod solo_shape;
 pub(crate) mod step;
+pub(crate) mod step_forms;
 pub(crate) mod team;
+pub(crate) mod team_candidates;
+pub(crate) mod team_kept;
+pub(crate) mod team_made;
+pub(crate) mod team_shape;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;
 #[cfg(not(target_arch = "wasm32"))]

@@ -50,7 +50,7 @@ impl fmt::Display for Numbers {
 }
 
 /// One NVIDIA H200, driver 580.159.04, Vulkan: `docs/benchmarks.md`.
-const H200: Numbers = Numbers {
+pub(crate) const H200: Numbers = Numbers {
     name: "h200",
     dispatch: 2.2e-6,
     exchange: 0.75e-6,

@@ -1,6 +1,7 @@
 //! The recurrence: cells that run together, and the strategies that can run them behind one interface.
 
 use crate::cell::Cell;
+use crate::error::Result;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::strategy::chunk::Chunk;
@@ -97,7 +98,9 @@ impl Recurrence {
         let prepare = |entry: &Entry| match wanted.iter().any(|wanted| wanted.name == entry.name) {
             _ if first_k > 0 && entry.name != list::EVERYTHING => Err("the recurrent kernel is larger than a binding"),
             true => (entry.prepare)(gpu, &together),
-            false => Err("neither was it asked for by name, nor is there a tuning file on a GPU"),
+            false => Err(
+                "it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12: else by name, or for a tuning file",
+            ),
         };
         Some(Self {
             cell: cell.clone(),
@@ -133,10 +136,24 @@ impl Recurrence {
         }
     }
 
+    /// Makes the pipelines that a workspace for so many sequences needs.
+    pub(crate) fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        self.ready().for_each(|(_, ready)| ready.make_for(gpu, sequences));
+    }
+
     /// The strategies that can run it.
     pub(crate) fn ready(&self) -> impl DoubleEndedIterator<Item = (Strategy, &dyn Ready)> {
         let ready = self.strategies.iter();
-        ready.filter_map(|(name, ready)| Some((*name, &**ready.as_ref().ok()?)))
+        let ready = ready.filter_map(|(name, ready)| Some((*name, &**ready.as_ref().ok()?)));
+        ready.filter(|(_, ready)| ready.has_failed().is_none())
+    }
+
+    /// Makes what the strategies lack for a workspace with room for so many sequences.
+    pub(crate) async fn make_room(&self, gpu: &Gpu, batch: usize) -> Result<()> {
+        for making in self.ready().filter_map(|(_, ready)| ready.make_room(gpu, batch)) {
+            making.await?;
+        }
+        Ok(())
     }
 
     fn named(&self, strategy: Strategy) -> Option<&dyn Ready> {
@@ -145,10 +162,11 @@ impl Recurrence {
     }
 
     /// Whether a strategy can run it, and why not.
-    pub(crate) fn can(&self, strategy: Strategy) -> Result<(), &'static str> {
+    pub(crate) fn can(&self, strategy: Strategy) -> std::result::Result<(), &'static str> {
         let found = self.strategies.iter().find(|(name, _)| *name == strategy);
         match found {
-            Some((_, ready)) => ready.as_ref().map(|_| ()).map_err(|&why| why),
+            Some((_, Ok(ready))) => ready.has_failed().map_or(Ok(()), Err),
+            Some((_, Err(why))) => Err(why),
             None => Err("it is not among the strategies of a GPU"),
         }
     }

@@ -1,37 +1,18 @@
 //! How many workgroups run at the same time, and where they may wait for each other at all.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use bytemuck::{Pod, Zeroable};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::gpu::commands::{Commands, Workgroups, record_bytes};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped;
-use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::strategy::launch::{CONSTANTS, Workgroup};
+use crate::gpu::shader::{Key, Pipeline, Shader};
+use crate::gpu::strategy::launch::Params;
+use crate::gpu::strategy::numbers::Numbers;
 
-pub(crate) const SHADER: Shader = Shader {
-    name: "residency",
-    source: include_str!("../../../shaders/residency.wgsl"),
-    shared: &[],
-    runs_cell: false,
-    params: ("Residency", size_of::<Params>()),
-    bindings: &[reads("held"), writes("counts")],
-    constants: CONSTANTS,
-};
-
-/// The struct `Residency` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    workgroups: u32,
-    most_polls: u32,
-}
-
-/// Workgroups of a team on a GPU, at most, and those of a launch.
+/// Workgroups of a team on a GPU, at most, and those that the probe counts.
 const MOST_MEMBERS: usize = 128;
 const MOST_WORKGROUPS: usize = 256;
 
@@ -39,10 +20,20 @@ const MOST_WORKGROUPS: usize = 256;
 const NVIDIA: u32 = 0x10de;
 const AMD: u32 = 0x1002;
 
-/// How often an invocation asks before it gives up. On a GPU it should be some hundredths of a second in all, far from what
-/// makes a driver reset it: an estimate, for there was none to measure it on. In software the other workgroup may have lost its
-/// processor to another program, so there it is up to a second on a busy machine.
-const MOST_POLLS: u32 = 1 << 16;
+/// WGSL has no clock, so waiting is bounded by a count; but one question is one trip to the cache, whose seconds are known. A launch may
+/// wait for this long in all: far longer than anything else that the GPU may have to finish first, and far from the two
+/// seconds after which a driver resets it, even if a trip takes four times as long because everybody asks. While the GPU runs
+/// another program, nobody counts.
+const PATIENCE: f64 = 0.25;
+
+/// And so often in each step besides, which is what a step asks anyway until the words are there.
+const POLLS_OF_A_STEP: usize = 16;
+
+/// How often the probe asks: some thousandths of a second. Workgroups that there is room for start within microseconds.
+const PROBE_POLLS: u32 = 1 << 13;
+
+/// In software the other workgroup may have lost its processor to another program, so there it is up to a second on a busy
+/// machine.
 const MOST_POLLS_IN_SOFTWARE: u32 = 1 << 22;
 
 /// How workgroups may wait for each other on a GPU.
@@ -50,8 +41,9 @@ const MOST_POLLS_IN_SOFTWARE: u32 = 1 << 22;
 pub(crate) struct Spin {
     /// Workgroups that may wait for each other.
     pub(crate) most_members: usize,
-    pub(crate) most_polls: u32,
     pub(crate) in_software: bool,
+    /// Whether a load sees what another workgroup has stored.
+    pub(crate) is_coherent: bool,
 }
 
 impl Spin {
@@ -68,8 +60,8 @@ impl Spin {
                 0 | 1 => Err("there is only one thread"),
                 _ => Ok(Self {
                     most_members: 2,
-                    most_polls: MOST_POLLS_IN_SOFTWARE,
                     in_software: true,
+                    is_coherent: true,
                 }),
             };
         }
@@ -79,75 +71,101 @@ impl Spin {
         match native && [NVIDIA, AMD].contains(&info.vendor) && info.device_type != wgpu::DeviceType::Cpu {
             true => Ok(Self {
                 most_members: MOST_MEMBERS,
-                most_polls: MOST_POLLS,
                 in_software: false,
+                // HLSL has no atomic load, and a plain one may find what the compute unit has cached
+                is_coherent: info.backend == wgpu::Backend::Vulkan,
             }),
             false => Err("its workgroups may not wait for each other"),
         }
     }
+
+    /// How often an invocation asks before it gives up, in a launch of so many steps.
+    pub(crate) fn most_polls(self, numbers: Option<&Numbers>, steps: usize) -> u32 {
+        match numbers {
+            Some(numbers) if !self.in_software => {
+                let patience = (PATIENCE / numbers.trip) as u32; // a count beyond u32 becomes the largest
+                patience.saturating_add((POLLS_OF_A_STEP * steps) as u32)
+            }
+            _ => MOST_POLLS_IN_SOFTWARE,
+        }
+    }
+
+    /// Whether teams are made ready unasked.
+    pub(crate) fn is_default(gpu: &Gpu) -> bool {
+        let is_discrete = gpu.info().device_type == wgpu::DeviceType::DiscreteGpu;
+        is_discrete && Self::of(gpu).is_ok_and(|spin| !spin.in_software)
+    }
 }
 
-/// What has been found out about a GPU: for each make of a workgroup how many run at the same time.
+/// What has been found out about a GPU: for each pipeline how many of its workgroups run at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Residency {
-    found: Mutex<HashMap<(Workgroup, usize), usize>>,
+    found: Mutex<HashMap<Key, usize>>,
 }
 
 impl Residency {
-    fn lock(&self) -> MutexGuard<'_, HashMap<(Workgroup, usize), usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The workgroups that a launch may have: three quarters of those that [`probe`] has seen to run at the same time, for another
-/// program may take its part of the GPU later. In software it is known, and a busy machine would only give a wrong answer.
-pub(crate) fn budget(gpu: &Gpu, spin: Spin, workgroup: Workgroup, rows: usize) -> usize {
+/// The workgroups that a launch of a pipeline may have: three quarters of those that were seen to run at the same time, for
+/// another program may take its part of the GPU later. In software it is known, and a busy machine would only give a wrong
+/// answer.
+pub(crate) async fn budget(
+    gpu: &Gpu,
+    spin: Spin,
+    shader: &'static Shader,
+    pipeline: (&Key, &Arc<Pipeline>),
+) -> Result<usize> {
     if spin.in_software {
-        return spin.most_members;
+        return Ok(spin.most_members);
     }
-    let resident = gpu.shared::<Residency>().lock().get(&(workgroup, rows)).copied();
-    resident.unwrap_or(0) * 3 / 4
-}
-
-/// Finds out how many workgroups of a make run at the same time, unless that is known.
-pub(crate) async fn probe(gpu: &Gpu, spin: Spin, workgroup: Workgroup, rows: usize) -> Result<()> {
+    let (key, pipeline) = pipeline;
     let residency = gpu.shared::<Residency>();
-    if spin.in_software || residency.lock().contains_key(&(workgroup, rows)) {
-        return Ok(());
-    }
-    if let Some(seen) = resident(gpu, workgroup, rows, (MOST_WORKGROUPS, spin.most_polls)).await? {
-        // another thread may have asked meanwhile; submissions run one after the other, so neither has disturbed the other
-        let mut found = residency.lock();
-        let most = found.entry((workgroup, rows)).or_insert(seen);
-        *most = seen.max(*most);
-    }
-    Ok(())
+    let known = residency.lock().get(key).copied();
+    let seen = match known {
+        Some(seen) => seen,
+        None => {
+            let seen = resident(gpu, shader, pipeline, (MOST_WORKGROUPS, PROBE_POLLS)).await?;
+            // another thread may have asked meanwhile; submissions run one after the other, so neither has disturbed the other
+            let mut found = residency.lock();
+            let most = found.entry(key.clone()).or_default();
+            *most = seen.max(*most);
+            *most
+        }
+    };
+    Ok(seen * 3 / 4)
 }
 
-/// How many of so many workgroups run at the same time: as many as had come when the first of them gave up waiting for the
-/// rest. `None` if the GPU does not say.
+/// How many of so many workgroups of a pipeline run at the same time: as many as had come when the first of them gave up
+/// waiting for the rest; none if the GPU does not say. A launch without steps counts them (words.wgsl).
 pub(crate) async fn resident(
     gpu: &Gpu,
-    workgroup: Workgroup,
-    rows: usize,
+    shader: &'static Shader,
+    pipeline: &Arc<Pipeline>,
     (workgroups, polls): (usize, u32),
-) -> Result<Option<usize>> {
-    const COUNTS: u64 = 16;
+) -> Result<usize> {
+    const BYTES: u64 = 16;
     let submit = || {
-        let pipeline = gpu.pipeline(&SHADER, &workgroup.constants(rows));
-        let held = (workgroup.parts * workgroup.weights * 16) as u64;
-        let held = gpu.make_buffer("cellstate.residency.held", held, Use::Storage);
-        let counts = gpu.make_buffer("cellstate.residency", COUNTS, Use::Storage);
-        let staging = gpu.make_buffer("cellstate.residency.staging", COUNTS, Use::Readback);
+        // nothing but the words of `exchange` is read or written
+        let buffer = |name: &str| gpu.make_buffer(&format!("cellstate.residency.{name}"), BYTES, Use::Storage);
+        let buffers: Vec<wgpu::Buffer> = shader.bindings.iter().map(|binding| buffer(binding.name)).collect();
+        let storage: Vec<&wgpu::Buffer> = buffers.iter().collect();
+        let staging = gpu.make_buffer("cellstate.residency.staging", BYTES, Use::Readback);
         let params = gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform);
-        let group = gpu.make_bind_group("residency", &pipeline, &params, &[&held, &counts]);
+        let group = gpu.make_bind_group("residency", pipeline, &params, &storage);
         let mut commands = Commands::new(gpu);
         let told = Params {
-            workgroups: workgroups as u32,
+            teams: workgroups as u32,
             most_polls: polls,
+            ..Params::default()
         };
-        commands.dispatch(&pipeline, &group, told, Workgroups::Flat(workgroups as u64));
-        commands.last.copy(&counts, 0..COUNTS, &staging, 0);
+        commands.dispatch(pipeline, &group, told, Workgroups::Flat(workgroups as u64));
+        let mut bindings = shader.bindings.iter().zip(&buffers);
+        if let Some((_, exchange)) = bindings.find(|(binding, _)| binding.name == "exchange") {
+            commands.last.copy(exchange, 0..BYTES, &staging, 0);
+        }
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
             label: Some("cellstate.residency"),
         });
@@ -156,10 +174,10 @@ pub(crate) async fn resident(
         Ok((gpu.queue().submit([encoder.finish()]), staging))
     };
     let (submission, staging) = gpu.guarded("counting the workgroups that run at once", submit).await?;
-    let counts = mapped::read::<u32>(gpu, &[(&staging, COUNTS)], Some(submission)).await?;
+    let counts = mapped::read::<u32>(gpu, &[(&staging, BYTES)], Some(submission)).await?;
     Ok(match counts.first().map(Vec::as_slice) {
-        Some([came, 0, ..]) => Some(*came as usize),
-        Some([_, came, ..]) => Some(*came as usize),
-        _ => None,
+        Some([came, 0, ..]) => *came as usize,
+        Some([_, came, ..]) => *came as usize,
+        _ => 0,
     })
 }

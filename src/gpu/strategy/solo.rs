@@ -1,4 +1,6 @@
 //! `recurrent_solo`: a workgroup owns some positions for many time steps, in one dispatch.
+//!
+//! This is the form for software adapters; GPUs have another (`solo_made.rs`).
 
 use std::sync::Arc;
 
@@ -8,12 +10,16 @@ use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready};
 use crate::gpu::strategy::launch::{self, Params, Workgroup, most_steps};
+use crate::gpu::strategy::solo_made::SoloMade;
 use crate::settings::Strategy;
 
 pub(crate) const ENTRY: Entry = Entry {
     name: Strategy::Solo,
     waits: false,
-    prepare: |gpu, cells| Ok(Box::new(RecurrentSolo::make(gpu, cells)?)),
+    prepare: |gpu, cells| match cells.numbers {
+        Some(numbers) => Ok(Box::new(SoloMade::make(gpu, cells, numbers)?)),
+        None => Ok(Box::new(RecurrentSolo::make(gpu, cells)?)),
+    },
     probe: None,
 };
 
@@ -36,42 +42,22 @@ pub(crate) const SHADER: Shader = Shader {
 /// The positions of a workgroup, the most first.
 const HEIGHTS: [usize; 4] = [8, 4, 2, 1];
 
-/// The bytes of weights that a workgroup of a GPU keeps, at most: what is known of register files leaves room for so many
-/// and for the sums.
-const WEIGHT_BYTES: usize = 144 << 10;
-
-/// Workgroups of a dispatch that a GPU should have before its workgroups get taller; an estimate, for none was measured.
-const WORKGROUPS: usize = 64;
-
 /// For each direction, the products of a step (units² · positions) up to which `solo` is the faster on a software adapter.
 ///
 /// What step and solo cost there is even along 8² · 512 = 16² · 128 = 32² · 32 = 64² · 8 = 128² · 2 and 96² · 4 = 192²; the table stands
 /// in `docs/benchmarks.md`. Two directions are two workgroups more to share the threads, so each may be as large.
 const SOLO_PRODUCTS: usize = 192 * 192;
 
-/// The workgroup for so many units: as few parts as there can be. A software adapter keeps the weights in memory either
-/// way, where they may be many; a GPU should keep them in registers.
-pub(crate) fn workgroup(
-    units: usize,
-    lanes: usize,
-    most_invocations: usize,
-    in_software: bool,
-) -> Result<Workgroup, &'static str> {
-    if !in_software && 4 * lanes * units * units > WEIGHT_BYTES {
-        return Err("the weights do not fit the registers of a workgroup");
-    }
+/// The workgroup for so many units: one part, for a software adapter keeps the weights in memory, where they may be many.
+pub(crate) fn workgroup(units: usize, most_invocations: usize) -> Result<Workgroup, &'static str> {
     let width = units.next_multiple_of(8);
-    let most_weights = if in_software { usize::MAX } else { launch::WEIGHTS };
-    let fewest = [1, 2, 4, 8, 16]
-        .into_iter()
-        .find(|parts| units.div_ceil(*parts) <= most_weights);
-    match fewest {
-        Some(parts) if units > 0 && width * parts <= most_invocations => Ok(Workgroup {
+    match units > 0 && width <= most_invocations {
+        true => Ok(Workgroup {
             width,
-            parts,
-            weights: units.div_ceil(parts).next_multiple_of(4),
+            parts: 1,
+            weights: units.next_multiple_of(4),
         }),
-        _ => Err("so many units need more invocations than a workgroup may have"),
+        false => Err("so many units need more invocations than a workgroup may have"),
     }
 }
 
@@ -102,10 +88,9 @@ impl RecurrentSolo {
         if let Some(why) = cells.cell.obstacle() {
             return Err(why);
         }
-        let in_software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let (units, lanes) = (cells.cell.units, cells.cell.lanes().len());
         let most_invocations = gpu.limits().max_compute_invocations_per_workgroup as usize;
-        let workgroup = workgroup(units, lanes, most_invocations, in_software)?;
+        let workgroup = workgroup(units, most_invocations)?;
         let bytes = |rows| bytes(workgroup, rows, lanes);
         let heights = workgroup.heights(gpu, SHADER.bindings.len(), (&HEIGHTS, bytes))?;
         let pipeline = |rows: usize| {
@@ -122,10 +107,7 @@ impl RecurrentSolo {
             units,
             kernel_width: cells.kernel_width,
             directions: cells.directions,
-            workgroups: match in_software {
-                true => std::thread::available_parallelism().map_or(1, usize::from),
-                false => WORKGROUPS,
-            },
+            workgroups: std::thread::available_parallelism().map_or(1, usize::from),
             most_passes: gpu.most_passes(),
         })
     }
@@ -153,16 +135,10 @@ impl Ready for RecurrentSolo {
         (&SHADER, &self.lowest.1)
     }
 
-    fn suits(&self, gpu: &Gpu, positions: usize) -> Option<&'static str> {
-        if gpu.info().device_type == wgpu::DeviceType::Cpu {
-            let products = (self.units * self.units).saturating_mul(positions);
-            return (products <= SOLO_PRODUCTS * self.directions)
-                .then_some("on a software adapter dispatching so small a step costs more than running it");
-        }
-        // an estimate: no GPU was measured
-        Some(
-            "the weights should find room in the registers of a workgroup, so they are read once and no step is dispatched",
-        )
+    fn suits(&self, _gpu: &Gpu, positions: usize) -> Option<&'static str> {
+        let products = (self.units * self.units).saturating_mul(positions);
+        (products <= SOLO_PRODUCTS * self.directions)
+            .then_some("on a software adapter dispatching so small a step costs more than running it")
     }
 
     fn dispatches(&self, positions: usize, steps: usize) -> usize {
@@ -184,7 +160,8 @@ impl Ready for RecurrentSolo {
             let last = (first + self.launch_steps(*rows)).min(chunk.steps.end);
             let params = Params::new(chunk, &(first..last), self.units, self.kernel_width);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(*rows) as u64);
-            commands.dispatch(pipeline, &group.group, params, workgroups);
+            let rows_run = self.directions * params.rows_run(chunk, 0..active.div_ceil(*rows) * rows);
+            commands.dispatch_rows(rows_run, pipeline, &group.group, params, workgroups);
             first = last;
         }
     }

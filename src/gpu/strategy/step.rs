@@ -1,6 +1,6 @@
 //! `recurrent_step`: one dispatch for each time step, product, lanes and state update in one shader.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytemuck::{Pod, Zeroable};
 
@@ -8,9 +8,11 @@ use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
-use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
-use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready};
+use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready, Work};
+use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
+use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -33,6 +35,37 @@ pub(crate) const SHADER: Shader = Shader {
         writes("cell_state"),
     ],
     constants: &["ROWS"],
+};
+
+/// The same on a GPU, for few positions,
+pub(crate) const SPLIT: Shader = Shader {
+    name: "recurrent_step_split",
+    source: include_str!("../../../shaders/recurrent_step_split.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/step_rows.wgsl")],
+    constants: &[
+        "UNITS",
+        "TILE",
+        "PARTS",
+        "QUADS",
+        "LOADS",
+        "KEPT",
+        "PART_QUADS",
+        "PART_REST",
+        "GROUPS",
+        "GROUP",
+        "IS_ONE",
+        "IS_FOUR",
+    ],
+    ..SHADER
+};
+
+/// and for many.
+pub(crate) const TILE: Shader = Shader {
+    name: "recurrent_step_tile",
+    source: include_str!("../../../shaders/recurrent_step_tile.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/step_fours.wgsl")],
+    constants: &["UNITS", "ROWS", "LOADS"],
+    ..SHADER
 };
 
 /// The same for cells with an obstacle ([`Cell::obstacle`]).
@@ -90,17 +123,89 @@ pub(crate) fn passes(cell: &Cell) -> usize {
 
 /// How one step is shared out.
 #[derive(Debug)]
-enum Variant {
+enum Shared {
+    /// On a GPU, by the form that is the fastest for the positions that run.
+    Forms(Box<Made>),
     /// One invocation for a unit of several positions; one pipeline for each of [`HEIGHTS`].
     Elementwise([Arc<Pipeline>; HEIGHTS.len()]),
     /// One workgroup for a position.
     Rowwise(Arc<Pipeline>),
 }
 
+/// The forms of a GPU, with their pipelines.
+#[derive(Debug)]
+struct Made {
+    forms: StepForms,
+    slots: Vec<Slot>,
+    /// The form for a single position, which any batch may come to.
+    first: (StepForm, Arc<Pipeline>),
+}
+
+/// A pipeline that is made with the first workspace that may need it.
+#[derive(Debug)]
+struct Slot {
+    form: StepForm,
+    variant: Variant,
+    pipeline: OnceLock<Arc<Pipeline>>,
+}
+
+impl Slot {
+    fn make(&self, gpu: &Gpu) -> &Arc<Pipeline> {
+        let make = || gpu.pipeline_for(shader_of(self.form), self.variant.clone());
+        self.pipeline.get_or_init(make)
+    }
+}
+
+impl Made {
+    fn new(gpu: &Gpu, cells: &Cells<'_>, forms: StepForms) -> Option<Self> {
+        let slot = |&form: &StepForm| Slot {
+            form,
+            variant: cells.variant(&form.constants(forms.layer())),
+            pipeline: OnceLock::new(),
+        };
+        let slots: Vec<Slot> = forms.all().iter().map(slot).collect();
+        let (number, first) = forms.by_positions(1)?;
+        Some(Self {
+            first: (first, Arc::clone(slots.get(number)?.make(gpu))),
+            forms,
+            slots,
+        })
+    }
+
+    /// The form for so many positions, with its pipeline.
+    fn form(&self, positions: usize) -> (StepForm, &Arc<Pipeline>) {
+        let (first, pipeline) = &self.first;
+        let found = self.forms.by_positions(positions);
+        let found = found.and_then(|(number, form)| Some((form, self.slots.get(number)?.pipeline.get()?)));
+        found.unwrap_or((*first, pipeline))
+    }
+}
+
+fn shader_of(form: StepForm) -> &'static Shader {
+    match form.kind {
+        Kind::Split { .. } => &SPLIT,
+        Kind::Tile => &TILE,
+    }
+}
+
+/// What the forms of a GPU have to know of cells; `None` where they cannot run them: the texts count on rows and columns up to
+/// the size class, and on the whole of the recurrent kernel.
+fn layer_of(cells: &Cells<'_>) -> Option<Layer> {
+    let lanes = cells.cell.lanes().len();
+    let is_whole = cells.first_k == 0 && cells.kernel_width == class_of(cells.cell);
+    (is_whole && cells.cell.obstacle().is_none()).then_some(Layer {
+        directions: cells.directions,
+        units: cells.cell.units,
+        width: cells.kernel_width,
+        lanes,
+        weight_bytes: cells.form.bytes(lanes) as usize,
+    })
+}
+
 /// The strategy `step`.
 #[derive(Debug)]
 pub(crate) struct RecurrentStep {
-    variant: Variant,
+    shared: Shared,
     units: usize,
     output: usize,
     directions: usize,
@@ -110,12 +215,30 @@ pub(crate) struct RecurrentStep {
 
 impl RecurrentStep {
     fn make(gpu: &Gpu, cells: &Cells<'_>) -> Self {
+        let few = |(layer, numbers)| {
+            let all = StepForm::all(layer, Allowed::by(gpu.limits()));
+            StepForms::few(layer, numbers, &all)
+        };
+        let forms = layer_of(cells).zip(cells.numbers).and_then(few);
+        match forms.and_then(|forms| Made::new(gpu, cells, forms)) {
+            Some(made) => Self::by(cells, Shared::Forms(Box::new(made))),
+            None => Self::kept(gpu, cells),
+        }
+    }
+
+    /// By the texts that run everywhere.
+    fn kept(gpu: &Gpu, cells: &Cells<'_>) -> Self {
         let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, cells.variant(&[rows as u32]));
+        let shared = match cells.cell.obstacle() {
+            Some(_) => Shared::Rowwise(gpu.pipeline_for(&ROWWISE, cells.variant(&[]))),
+            None => Shared::Elementwise(HEIGHTS.map(elementwise)),
+        };
+        Self::by(cells, shared)
+    }
+
+    fn by(cells: &Cells<'_>, shared: Shared) -> Self {
         Self {
-            variant: match cells.cell.obstacle() {
-                Some(_) => Variant::Rowwise(gpu.pipeline_for(&ROWWISE, cells.variant(&[]))),
-                None => Variant::Elementwise(HEIGHTS.map(elementwise)),
-            },
+            shared,
             units: cells.cell.units,
             output: cells.cell.output,
             directions: cells.directions,
@@ -123,13 +246,67 @@ impl RecurrentStep {
             kernel_width: cells.kernel_width,
         }
     }
+
+    fn params(&self, chunk: &Chunk<'_>, step: usize) -> Params {
+        Params {
+            previous_row: chunk.previous_row(step) as u32,
+            current_row: chunk.current_row(step) as u32,
+            projected_row: chunk.projected_row(step) as u32,
+            positions: chunk.active(step) as u32,
+            units: self.units as u32,
+            output: self.output as u32,
+            hidden_stride: padded(self.output) as u32,
+            cell_stride: padded(self.units) as u32,
+            hidden_pitch: chunk.hidden_pitch as u32,
+            projected_pitch: chunk.projected_pitch as u32,
+            cell_pitch: chunk.batch as u32,
+            first_k: self.first_k as u32,
+            kernel_width: self.kernel_width as u32,
+        }
+    }
+
+    /// A step of so many positions: the pipeline, and its workgroups. `None` where nothing is to be done.
+    fn dispatch(&self, active: usize) -> Option<(&Arc<Pipeline>, Workgroups)> {
+        let across = |units: usize, rows: usize| {
+            let across = self.directions * self.units.div_ceil(units);
+            Workgroups::Across(across as u32, active.div_ceil(rows) as u64)
+        };
+        match &self.shared {
+            _ if active == 0 => None,
+            Shared::Forms(made) => {
+                let (form, pipeline) = made.form(active);
+                Some((pipeline, across(form.tile, form.rows)))
+            }
+            Shared::Elementwise(pipelines) => {
+                let mut heights = HEIGHTS.into_iter().zip(pipelines);
+                let (height, pipeline) = heights.find(|&(height, _)| height <= active)?;
+                Some((pipeline, across(UNITS_PER_WORKGROUP, height)))
+            }
+            Shared::Rowwise(pipeline) => Some((pipeline, Workgroups::Flat(active as u64))),
+        }
+    }
+
+    /// The rows that a dispatch with these parameters runs.
+    fn rows_run(&self, params: &Params) -> usize {
+        self.directions * params.positions as usize
+    }
 }
 
 impl Ready for RecurrentStep {
     fn binds(&self) -> (&'static Shader, &Pipeline) {
-        match &self.variant {
-            Variant::Elementwise([first, ..]) => (&SHADER, first),
-            Variant::Rowwise(pipeline) => (&ROWWISE, pipeline),
+        match &self.shared {
+            Shared::Forms(made) => (shader_of(made.first.0), &made.first.1),
+            Shared::Elementwise([first, ..]) => (&SHADER, first),
+            Shared::Rowwise(pipeline) => (&ROWWISE, pipeline),
+        }
+    }
+
+    fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        if let Shared::Forms(made) = &self.shared {
+            let needed = made.slots.iter().zip(made.forms.needed(sequences));
+            needed.filter(|(_, needed)| *needed).for_each(|(slot, _)| {
+                slot.make(gpu);
+            });
         }
     }
 
@@ -140,41 +317,28 @@ impl Ready for RecurrentStep {
         })
     }
 
+    fn seconds(&self, work: Work) -> Option<f64> {
+        let Shared::Forms(made) = &self.shared else {
+            return None;
+        };
+        let positions = work.rows.div_ceil(work.steps.max(1));
+        Some(work.steps as f64 * made.forms.seconds(positions)?)
+    }
+
     fn dispatches(&self, _positions: usize, steps: usize) -> usize {
         steps
     }
 
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
-        let across = self.directions * self.units.div_ceil(UNITS_PER_WORKGROUP);
         for step in chunk.steps.clone() {
-            let active = chunk.active(step);
-            let params = Params {
-                previous_row: chunk.previous_row(step) as u32,
-                current_row: chunk.current_row(step) as u32,
-                projected_row: chunk.projected_row(step) as u32,
-                positions: active as u32,
-                units: self.units as u32,
-                output: self.output as u32,
-                hidden_stride: padded(self.output) as u32,
-                cell_stride: padded(self.units) as u32,
-                hidden_pitch: chunk.hidden_pitch as u32,
-                projected_pitch: chunk.projected_pitch as u32,
-                cell_pitch: chunk.batch as u32,
-                first_k: self.first_k as u32,
-                kernel_width: self.kernel_width as u32,
-            };
-            match &self.variant {
-                Variant::Elementwise(pipelines) => {
-                    let fits = HEIGHTS.into_iter().zip(pipelines).find(|&(height, _)| height <= active);
-                    if let Some((height, pipeline)) = fits {
-                        let workgroups = Workgroups::Across(across as u32, active.div_ceil(height) as u64);
-                        commands.dispatch(pipeline, &group.group, params, workgroups);
-                    }
-                }
-                Variant::Rowwise(pipeline) => {
-                    commands.dispatch(pipeline, &group.group, params, Workgroups::Flat(active as u64));
-                }
+            if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
+                let params = self.params(chunk, step);
+                commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
             }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+mod tests;

@@ -1,5 +1,5 @@
-//! Teams: what happens when a workgroup does not come, how many run at the same time, and that a workspace has room for every
-//! launch. That teams give the right numbers is tested with the other strategies, and in tests/gpu/team.rs.
+//! Teams on a software adapter: what happens when a workgroup does not come, and that a workspace has room for every launch.
+//! That teams give the right numbers is tested with the other strategies, and in tests/gpu/team.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,10 +14,12 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
+use crate::gpu::strategy::team::EXCHANGE;
 use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;
 use crate::model::Model;
+use crate::output::Output;
 use crate::settings::{Settings, Strategy};
 
 /// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
@@ -50,14 +52,14 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
         ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
     });
     let input = Input::Values(values.view());
-    let flow = Arc::new(Flow::new(&gpu.parts, input, None).unwrap());
+    let flow = Arc::new(Flow::new(&gpu.plan, input, None).unwrap());
     let batch = Batch {
         flow: &flow,
         input,
         states: None,
         wants_states: true,
     };
-    pollster::block_on(gpu.run(batch)).unwrap()
+    pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
 /// What both directions of a model are made ready for.
@@ -73,7 +75,7 @@ fn cells(model: &Model) -> Cells<'_> {
 }
 
 /// The same model by this make of a team.
-fn by(gpu: &Gpu, model: &Model, team: RecurrentTeam) -> GpuModel {
+fn by(gpu: &Gpu, model: &Model, team: KeptTeam) -> GpuModel {
     let mut on = on(gpu, model, Strategy::Team);
     let recurrence = Arc::get_mut(&mut on.weights.recurrences[0]).unwrap();
     recurrence.replace(Strategy::Team, Box::new(team));
@@ -87,10 +89,10 @@ fn a_run_whose_team_is_not_complete_is_run_again() {
         let model = model(21);
         let want = run(&on(&gpu, &model, Strategy::Step), 9, 40);
         assert_eq!(gpu.counters().aborted_teams(), 0);
-        let team = RecurrentTeam {
+        let team = KeptTeam {
             missing: 1,
             most_polls: 1000,
-            ..RecurrentTeam::make(&gpu, &cells(&model)).unwrap()
+            ..KeptTeam::make(&gpu, &cells(&model), Spin::of(&gpu).unwrap()).unwrap()
         };
         let teams = by(&gpu, &model, team);
         for aborted in 1..3 {
@@ -122,7 +124,7 @@ fn a_sum_in_parts_is_the_same() {
                     weights: units.div_ceil(parts).next_multiple_of(4),
                 },
             };
-            let team = RecurrentTeam::of_shape(&gpu, &cells(&model), Spin::of(&gpu).unwrap(), shape);
+            let team = KeptTeam::of_shape(&gpu, &cells(&model), Spin::of(&gpu).unwrap(), shape);
             let teams = by(&gpu, &model, team.unwrap());
             let is_through = (0..5).any(|_| {
                 let before = gpu.counters().aborted_teams();
@@ -147,7 +149,7 @@ fn teams_larger_than_the_gpu_end() {
     {
         let model = model(64);
         let want = run(&on(gpu, &model, Strategy::Step), 2, 20);
-        let mut team = RecurrentTeam::make(gpu, &cells(&model)).unwrap();
+        let mut team = KeptTeam::make(gpu, &cells(&model), Spin::of(gpu).unwrap()).unwrap();
         // the same make, but of 8 workgroups; the machine may have as many threads
         team.shape = Shape {
             members: 8,
@@ -162,36 +164,15 @@ fn teams_larger_than_the_gpu_end() {
     }
 }
 
-#[test]
-fn the_probe_counts_who_came() {
-    for gpu in adapters() {
-        let spin = Spin::of(&gpu).unwrap();
-        let shape = Shape::of(64, spin.most_members, 256, spin.in_software).unwrap();
-        let count = |workgroups| {
-            pollster::block_on(residency::resident(&gpu, shape.workgroup, 1, (workgroups, 2000)))
-                .unwrap()
-                .unwrap()
-        };
-        assert_eq!(count(1), 1);
-        let came = count(200);
-        println!("{}: {came} of 200 workgroups ran at the same time", gpu.name());
-        assert!((1..=200).contains(&came));
-        if spin.in_software {
-            let threads = std::thread::available_parallelism().unwrap().get();
-            assert!(came <= threads.max(16), "{came} workgroups, {threads} threads");
-        }
-    }
-}
-
 /// In every workspace each batch that it may hold has room, whatever its mask: for its words and its dispatches.
 #[test]
 fn a_workspace_has_room_for_every_launch() {
     for gpu in adapters() {
         for units in [1, 21, 130] {
             for most_teams in [1, 3] {
-                let team = RecurrentTeam {
+                let team = KeptTeam {
                     most_teams,
-                    ..RecurrentTeam::make(&gpu, &cells(&model(units))).unwrap()
+                    ..KeptTeam::make(&gpu, &cells(&model(units)), Spin::of(&gpu).unwrap()).unwrap()
                 };
                 for batch in [1, 2, 3, 8, 9, 33] {
                     let launch = team.launch(batch);
@@ -209,18 +190,13 @@ fn a_workspace_has_room_for_every_launch() {
     }
 }
 
-/// On a GPU the weights of a workgroup fit its registers, and the members of a team have all the units.
+/// The members of a team have all the units.
 #[test]
 fn shapes() {
-    for units in [1, 3, 64, 65, 96, 128, 200, 256, 512, 1000] {
-        let shape = Shape::of(units, 128, 1024, false).unwrap();
-        let workgroup = shape.workgroup;
+    for units in [1, 3, 64, 65, 96, 128, 200, 256, 512] {
+        let shape = Shape::of(units, 2, 256).unwrap();
         assert!(
-            workgroup.width * workgroup.parts <= INVOCATIONS && workgroup.weights <= launch::WEIGHTS,
-            "{shape:?}"
-        );
-        assert!(
-            shape.slice <= workgroup.width && workgroup.parts * workgroup.weights >= units,
+            shape.slice <= shape.workgroup.width && shape.workgroup.weights >= units,
             "{shape:?}"
         );
         assert!(
@@ -228,9 +204,6 @@ fn shapes() {
             "{shape:?}"
         );
     }
-    assert_eq!(Shape::of(256, 128, 256, false).unwrap().members, 8);
-    assert_eq!(Shape::of(512, 128, 256, false).unwrap().members, 32);
-    assert_eq!(Shape::of(512, 31, 256, false), None);
-    assert_eq!(Shape::of(512, 2, 256, true).unwrap().workgroup.weights, 512);
-    assert_eq!(Shape::of(513, 2, 256, true), None);
+    assert_eq!(Shape::of(512, 1, 256), None);
+    assert_eq!(Shape::of(513, 2, 256), None);
 }

@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::cell::lstm::GATES;
 use crate::cell::{CellWeights, check_tensor, gates};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::weights::{Foreign, ONNX_NAMES, PYTORCH_NAMES, first_row, one_row, onnx_biases};
 
 /// The weights of one LSTM, gates in the order i f g o, which is Keras's and PyTorch's.
@@ -129,7 +129,8 @@ impl LstmWeights {
             let units = w.nrows() / GATES;
             check_tensor("p (ONNX's P)", &p, &[3 * units], "(3·units)")?;
             let row = gates::row_from(p, gates::PEEPHOLES_ONNX);
-            weights.peepholes = row.into_shape_with_order((3, units)).ok();
+            let peepholes = row.into_shape_with_order((3, units));
+            weights.peepholes = Some(peepholes.map_err(|_| Error::defect("the shape of the peepholes"))?);
         }
         Ok(weights)
     }

@@ -7,23 +7,50 @@ use crate::cell::gru::GruOptions;
 use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
+use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
 use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
-use crate::gpu::strategy::{residency, solo, step, team};
+use crate::gpu::strategy::residency::Spin;
+use crate::gpu::strategy::solo_shape::{Limits, Shape};
+use crate::gpu::strategy::{solo, solo_made, step, team_kept, team_made, team_shape};
+
+/// How workgroups wait for each other on a software adapter, and where loads are not coherent.
+pub(super) const IN_SOFTWARE: Spin = Spin {
+    most_members: 2,
+    in_software: true,
+    is_coherent: true,
+};
+pub(super) const ON_DX12: Spin = Spin {
+    most_members: 128,
+    in_software: false,
+    is_coherent: false,
+};
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 10] = [
+pub(super) const ALL: [&Shader; 15] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &matrix_projection::SHADER,
+    &projection_block::TILE,
+    &projection_block::FEW,
     &softmax::SHADER,
     &step::SHADER,
+    &step::SPLIT,
+    &step::TILE,
     &step::ROWWISE,
     &solo::SHADER,
-    &team::SHADER,
-    &residency::SHADER,
+    &solo_made::SHADER,
+    &team_kept::SHADER,
+    &team_made::SHADER,
     &crate::gpu::measure::SHADER,
 ];
+
+/// What each device lets a workgroup have.
+pub(super) const FLOOR: Limits = Limits {
+    invocations: MOST_INVOCATIONS as usize,
+    size: [256, 256],
+    bytes: MOST_WORKGROUP_BYTES as usize,
+};
 
 /// A shader, and what its text is made for.
 pub(super) struct Text {
@@ -128,8 +155,22 @@ pub(super) fn cells() -> Vec<(&'static str, Cell)> {
     rules.into_iter().map(|(name, rule)| (name, cell(rule))).collect()
 }
 
+/// The constants of a block of the projection.
+pub(super) fn block(block: Block, is_double: bool, activation: [u32; 3]) -> Vec<u32> {
+    let size = Size {
+        rows: 200,
+        columns: 65,
+        quads: 64,
+    };
+    let made_for = MadeFor {
+        is_double,
+        is_software: false,
+    };
+    block.text(size, made_for, activation).1
+}
+
 /// Some sets of values of the constants of a shader: the least, some, the most.
-fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
+fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     // one position, and as many as find room in the least memory of a workgroup
     let of_workgroups = |workgroups: [Workgroup; 2], tiles| {
         let tallest = |workgroup: Workgroup| {
@@ -139,21 +180,51 @@ fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
         let [small, large] = workgroups;
         vec![small.constants(1).to_vec(), large.constants(tallest(large)).to_vec()]
     };
-    let team = |units| team::Shape::of(units, 128, 256, false).unwrap().workgroup;
+    let made = |[rows, units, slice, parts]: [usize; 4], spin| {
+        let shape = team_shape::Shape {
+            rows,
+            units,
+            slice,
+            parts,
+        };
+        team_made::constants(shape, spin)
+    };
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "matrix_projection" => [32, 64]
             .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
             .to_vec(),
+        "input_projection_tile" => vec![
+            block(Block::LargeTile, false, [0; 3]),
+            block(Block::SmallTile, false, [32, 0x3f00_0000, 0]),
+        ],
+        "input_projection_few" => vec![
+            block(Block::OneRow, false, [0; 3]),
+            block(Block::EightRows, false, [32, 0x3f00_0000, 0]),
+        ],
         "softmax" => vec![vec![15], vec![16]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
-        "recurrent_solo" => of_workgroups(
-            [3, 64].map(|units| solo::workgroup(units, lanes, 256, false).unwrap()),
-            2,
-        ),
-        "recurrent_team" | "residency" => of_workgroups([3, 200].map(team), 2),
+        "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
+        "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
+        // the tallest, and one whose weights are in registers, workgroup memory and cache
+        "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
+            .map(|(width, rows)| {
+                let shape = Shape::of((width, lanes, form), rows, FLOOR).unwrap();
+                shape.constants().to_vec()
+            })
+            .into(),
+        "recurrent_team" => {
+            let alone = team_kept::Shape::of(3, 2, 256).unwrap().workgroup;
+            let shared = Workgroup {
+                width: 8,
+                parts: 32,
+                weights: 8,
+            };
+            of_workgroups([alone, shared], 2)
+        }
+        "recurrent_team_made" => vec![made([1, 4, 2, 1], IN_SOFTWARE), made([4, 64, 8, 16], ON_DX12)],
         other => panic!("sizes of {other}"),
     }
 }
@@ -179,7 +250,7 @@ pub(super) fn all() -> Vec<Text> {
                 if form == Form::Full && shader.name == matrix_projection::SHADER.name {
                     continue;
                 }
-                for (size, constants) in sizes(shader, lanes).into_iter().enumerate() {
+                for (size, constants) in sizes(shader, lanes, form).into_iter().enumerate() {
                     let of_cell = cell.as_ref().map_or("", |(name, _)| name);
                     texts.push(Text {
                         name: format!("{}.{of_cell}.{form:?}.{size}", shader.name).to_lowercase(),

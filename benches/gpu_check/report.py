@@ -1,0 +1,151 @@
+"""What has been found so far, as JSON and as Markdown; both are written again after each part."""
+
+import json
+import os
+import re
+
+from gpu_check.ratios import against_pytorch, digits
+
+HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | model ms | host to host ms | least | copy ms | differs by | SM MHz |"
+
+
+def write(folder, found):
+    replace(folder / "results.json", json.dumps(found, indent=1, ensure_ascii=False))
+    replace(folder / "results.md", markdown(found))
+
+
+def replace(path, text):
+    """Whole or not at all, whenever this program is ended."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+def verdict(found):
+    """(whether all is well, in words)"""
+    tests = [check for check in found["tests"] if not check.get("not_reached")]
+    bad = [check["name"] for check in tests if not check["ok"]]
+    left_out = [check["name"] for check in found["tests"] if check.get("not_reached") and check.get("required")]
+    wrong = [f"{row['shape']} {row['row']}" for row in found["rows"] if is_wrong(row)]
+    words = [f"{len(tests) - len(bad)} of {len(tests)} test runs passed"]
+    words += [f"FAILED: {', '.join(bad)}"] if bad else []
+    words += [f"not reached: {', '.join(left_out)}"] if left_out else []
+    words += [f"WRONG OR FAILED ROWS: {', '.join(wrong)}"] if wrong else []
+    words += [found["stopped"]] if found.get("stopped") else []
+    good = bool(tests) and not (bad or left_out or wrong or found.get("stopped"))
+    return good and found["finished"], "; ".join(words) + ("" if found["finished"] else "; NOT FINISHED")
+
+
+def is_wrong(row):
+    return "failed" in row or row.get("right") is False or row.get("repeats") is False
+
+
+def markdown(found):
+    parts = [heading(found), tests(found), rows(found), against_pytorch(found), explained(found), troubles(found)]
+    return "\n".join(part for part in parts if part)
+
+
+def heading(found):
+    adapter, build, card = found["adapter"], found["build"], found["card"]
+    lines = [
+        f"# gpu-check, {found['date']}",
+        "",
+        f"**{verdict(found)[1]}** in {found['seconds']:.0f} of {found['budget']} s.",
+        "",
+        f"- {adapter.get('name')}, {adapter.get('kind')}, {adapter.get('backend')}, driver {adapter.get('driver')}",
+        f"- cellstate {build.get('version')} at {build.get('commit')}, profile {build.get('profile')}; {found['machine']}",
+        f"- {found['pytorch']}",
+    ]
+    if card:
+        clocks = "; ".join(f"{when}: {said}" for when, said in found["clocks"].items() if said)
+        lines.append(f"- clocks, at most {card['clocks.max.sm']} MHz (memory {card['clocks.max.mem']}): {clocks}")
+    else:
+        lines.append("- clocks: not known, there is no nvidia-smi")
+    return "\n".join([*lines, ""])
+
+
+def tests(found):
+    lines = ["## Tests", "", "| run | passed | failed | s | |", "|---|---:|---:|---:|---|"]
+    for check in found["tests"]:
+        if not check.get("not_reached"):
+            ended = "" if check["ok"] else "**" + (check["end"] or "failed") + "** " + ", ".join(check["failed"])
+            lines.append(f"| {check['name']} | {check['passed']} | {len(check['failed'])} | {check['seconds']:.1f} | {ended} |")
+    left_out = [check["name"] for check in found["tests"] if check.get("not_reached")]
+    lines += ["", f"Not reached: {', '.join(left_out)}."] if left_out else []
+    return "\n".join([*lines, ""]) if found["tests"] else ""
+
+
+def rows(found):
+    lines = ["## cellstate", "", HEAD, "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---|---|"]
+    for row in found["rows"]:
+        if row.get("not_reached"):
+            continue
+        mode, strategy, precision = row["row"].split("/")
+        cells = [row["shape"], mode, strategy, row.get("strategy", ""), precision]
+        if "gpu_ms" in row:
+            gpu, host = row["gpu_ms"], row["host_ms"]
+            cells += [digits(gpu["median"]), digits(gpu["min"])] if gpu else ["no time stamps", ""]
+            cells += [model(row), digits(host["median"]), digits(host["min"])]
+            cells += [digits(row["copy_ms"]["median"]), differs(row), clock(row)]
+        else:
+            cells += [words_of(row), "", "", "", "", "", differs(row), ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    left_out = [f"{row['shape']} {row['row']}" for row in found["rows"] if row.get("not_reached")]
+    lines += ["", f"Not reached: {', '.join(left_out)}."] if left_out else []
+    return "\n".join([*lines, ""]) if found["rows"] else ""
+
+
+def model(row):
+    """What the crate's model expects of the recurrence alone, for a full batch, by the strategy that ran."""
+    text = "\n".join(row.get("explain", []))
+    said = re.search(rf"estimates of the recurrence: .*?\b{re.escape(row['strategy'])} ([\d.]+) µs", text)
+    return digits(float(said[1]) / 1e3) if said and row["row"].startswith("full/") else ""
+
+
+def differs(row):
+    if "right" not in row:
+        return ""
+    number = "not a number" if row["difference"] is None else f"{row['difference']:.0e}"
+    words = [number if row["right"] else f"**WRONG: {number}**"]
+    words += [] if row["repeats"] else ["**other bits the second time**"]
+    words += [f"{row['aborted_teams']} teams aborted"] if row.get("aborted_teams") else []
+    return ", ".join(words)
+
+
+def clock(row):
+    if not row.get("clock"):
+        return ""
+    median, least = row["clock"]
+    return f"{median:.0f}" if least >= 0.95 * median else f"{median:.0f}, once {least:.0f}"
+
+
+def words_of(row):
+    words = row.get("refused") or row.get("failed") or "not timed"
+    return words.replace("|", "/").replace("\n", " ")
+
+
+def explained(found):
+    """How the crate chose, and what it expects, in its own words: for full batches in full precision."""
+    lines = []
+    for row in found["rows"]:
+        if row["row"] == "full/chosen/f32" and row.get("explain"):
+            lines += [f"{row['shape']}:", "", *("    " + line for line in row["explain"]), ""]
+    return "\n".join(["## What `Runner::explain` says", "", *lines]) if lines else ""
+
+
+def troubles(found):
+    lines = []
+    for check in found["tests"]:
+        if check.get("tail"):
+            lines += [f"### {check['name']}: {check['end'] or 'failed'}", "", "```text", check["tail"], "```", ""]
+        if check.get("unfinished"):
+            lines += [f"Not finished: {', '.join(check['unfinished'])}.", ""]
+        lines += where(check)
+    for row in found["rows"]:
+        if row.get("where"):
+            lines += [f"### {row['shape']} {row['row']}: {row['failed']}", "", *where(row)]
+    return "\n".join(["## What went wrong", "", *lines]) if lines else ""
+
+
+def where(part):
+    return ["Where its threads were:", "", "```text", part["where"][:4000], "```", ""] if part.get("where") else []

@@ -1,0 +1,76 @@
+//! The texts of the forms of a step on a GPU.
+
+use super::*;
+use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm};
+
+/// What every device allows, and what a larger one does.
+const FLOOR: Allowed = Allowed {
+    invocations: MOST_INVOCATIONS as usize,
+    bytes: MOST_WORKGROUP_BYTES as usize,
+};
+const LARGER: Allowed = Allowed {
+    invocations: 256,
+    bytes: 48 << 10,
+};
+
+fn layer(width: usize, lanes: usize) -> Layer {
+    Layer {
+        directions: 2,
+        units: width,
+        width,
+        lanes,
+        weight_bytes: 4 * lanes,
+    }
+}
+
+fn forms(shader: &Shader, layer: Layer, allowed: Allowed) -> Vec<StepForm> {
+    let mut forms = StepForm::all(layer, allowed);
+    forms.retain(|form| (form.kind == Kind::Tile) == (shader.name == step::TILE.name));
+    forms
+}
+
+/// The first form and the last one of a small layer and of a larger one, that keep to the floor.
+pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
+    let mut sizes = Vec::new();
+    for width in [16, 96] {
+        let layer = layer(width, lanes);
+        let forms = forms(shader, layer, FLOOR);
+        let ends = [forms.first(), forms.last()].into_iter().flatten();
+        sizes.extend(ends.map(|form| form.constants(layer)));
+    }
+    sizes.dedup();
+    sizes
+}
+
+/// Beyond the floor a form is made only where the device allows it, and there is one for every size that keeps to the floor. All
+/// of them are valid and of the size that the host thinks.
+#[test]
+fn the_workgroups_of_a_step_have_the_size_that_the_host_thinks() {
+    let mut beyond = 0;
+    let some = ["lstm_options", "gru", "simple_rnn"];
+    for (_, cell) in texts::cells().into_iter().filter(|(name, _)| some.contains(name)) {
+        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
+        for width in [4, 12, 48, 80, 160, 512, 1024] {
+            let layer = layer(width, lanes);
+            assert!(!StepForm::all(layer, FLOOR).is_empty(), "{width} units on the floor");
+            for allowed in [FLOOR, LARGER] {
+                for form in StepForm::all(layer, allowed) {
+                    let shader = if form.kind == Kind::Tile {
+                        &step::TILE
+                    } else {
+                        &step::SPLIT
+                    };
+                    let text = made(shader, &cell, &form.constants(layer));
+                    let (bytes, size) = held(&text);
+                    assert_eq!(size, [form.invocations() as u32, 1], "{form:?}");
+                    assert_eq!(bytes, form.bytes(layer), "{width} units: {form:?}");
+                    assert!(bytes <= allowed.bytes && form.invocations() <= allowed.invocations);
+                    beyond += usize::from(bytes > FLOOR.bytes);
+                    let valid = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&text.module());
+                    assert!(valid.is_ok(), "{width} units: {form:?}: {valid:?}");
+                }
+            }
+        }
+    }
+    assert!(beyond > 0);
+}

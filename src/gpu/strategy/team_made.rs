@@ -1,0 +1,234 @@
+//! `recurrent_team_made`: teams on a GPU, by texts that are made for a size class.
+//!
+//! How a team is made up depends on the batch, so it is decided when a workspace is made for one: the shape that takes the least time by the
+//! numbers of the GPU, of which a pipeline is made and whose workgroups are counted then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::Result;
+use crate::gpu::commands::Commands;
+use crate::gpu::device::Gpu;
+use crate::gpu::rows::VALUE;
+use crate::gpu::shader::{Pipeline, Shader, Variant};
+use crate::gpu::strategy::chunk::Chunk;
+use crate::gpu::strategy::entry::{Cells, Group, Probing, Ready, Work};
+use crate::gpu::strategy::launch::Params;
+use crate::gpu::strategy::numbers::Numbers;
+use crate::gpu::strategy::residency::{self, Spin};
+use crate::gpu::strategy::team::{BINDINGS, HEAD, Launches};
+use crate::gpu::strategy::team_candidates::{Candidates, Counted};
+use crate::gpu::strategy::team_shape::Shape;
+
+pub(crate) const SHADER: Shader = Shader {
+    name: "recurrent_team_made",
+    source: include_str!("../../../shaders/recurrent_team_made.wgsl"),
+    shared: &[
+        include_str!("../../../shaders/shared/finish.wgsl"),
+        include_str!("../../../shaders/shared/words.wgsl"),
+    ],
+    runs_cell: true,
+    params: ("Launch", size_of::<Params>()),
+    bindings: BINDINGS,
+    constants: &[
+        "ROWS", "UNITS", "SLICE", "PARTS", "WEIGHTS", "WORDS", "STATES", "COHERENT", "IN_TURN",
+    ],
+};
+
+/// The constants of the text for a shape.
+pub(crate) fn constants(shape: Shape, spin: Spin) -> Vec<u32> {
+    let sizes = shape.constants().map(|size| size as u32);
+    let of_gpu = [spin.is_coherent, spin.in_software].map(u32::from);
+    sizes.into_iter().chain(of_gpu).collect()
+}
+
+/// How many shapes are counted for a batch before one of those that were is taken.
+const PROBES: usize = 3;
+
+/// What was decided for a batch.
+#[derive(Debug)]
+struct Form {
+    shape: Shape,
+    pipeline: Arc<Pipeline>,
+    /// Teams that run at the same time.
+    most_teams: usize,
+}
+
+/// What has been found out.
+#[derive(Debug, Default)]
+struct Found {
+    /// The forms, by the sequences that a workspace has room for. None is changed.
+    forms: HashMap<usize, Form>,
+    counted: Counted,
+    /// Whether there was a batch for which too few workgroups run at the same time, whatever their shape.
+    has_failed: bool,
+}
+
+/// The strategy `team` on a GPU.
+#[derive(Debug)]
+pub(crate) struct MadeTeam {
+    pub(super) candidates: Candidates,
+    /// What the texts are made for but for the constants of a shape.
+    variant: Variant,
+    /// That of a single sequence.
+    pipeline: Arc<Pipeline>,
+    units: usize,
+    kernel_width: usize,
+    directions: usize,
+    found: Mutex<Found>,
+    /// For the tests: how often to ask, and how many workgroups a launch lacks.
+    pub(super) most_polls: Option<u32>,
+    pub(super) missing: usize,
+}
+
+impl MadeTeam {
+    /// Why not, where it cannot run the cells.
+    pub(crate) fn make(gpu: &Gpu, cells: &Cells<'_>, spin: Spin, numbers: Numbers) -> Result<Self, &'static str> {
+        let candidates = Candidates::new(gpu, cells, spin, numbers)?;
+        let best = candidates.best(&Counted::new(), 1, |_| true);
+        let (shape, _) = best.ok_or("so many units would need more workgroups than run at the same time")?;
+        // all pipelines bind the same, and this one is what a single sequence needs
+        let pipeline = gpu.pipeline_for(&SHADER, cells.variant(&constants(shape, spin)));
+        Ok(Self {
+            candidates,
+            variant: cells.variant(&[]),
+            pipeline,
+            units: cells.cell.units,
+            kernel_width: cells.kernel_width,
+            directions: cells.directions,
+            found: Mutex::default(),
+            most_polls: None,
+            missing: 0,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shape for a workspace with room for so many sequences, and its teams at once: what was decided, else what will be
+    /// where enough workgroups run at the same time.
+    fn shape(&self, batch: usize) -> Option<(Shape, usize)> {
+        let found = self.lock();
+        match found.forms.get(&batch) {
+            Some(form) => Some((form.shape, form.most_teams)),
+            None => self.candidates.best(&found.counted, batch, |_| true),
+        }
+    }
+
+    /// Decides how so many sequences are run. The best shape is counted; if that makes another one the best, that one is too.
+    async fn decide(&self, gpu: &Gpu, batch: usize) -> Result<()> {
+        for _ in 0..PROBES {
+            let Some(shape) = self.uncounted(batch) else { break };
+            let variant = Variant {
+                constants: constants(shape, self.candidates.spin),
+                ..self.variant.clone()
+            };
+            let known = gpu.known_pipelines();
+            let make = || Ok(gpu.pipeline_for(&SHADER, variant.clone()));
+            let pipeline = gpu.guarded("making a shader for teams", make).await;
+            if pipeline.is_err() {
+                gpu.forget_pipelines_but(&known);
+            }
+            let pipeline = pipeline?;
+            let key = (SHADER.name, variant);
+            let workgroups = residency::budget(gpu, self.candidates.spin, &SHADER, (&key, &pipeline)).await?;
+            self.lock().counted.insert(shape, (workgroups, pipeline));
+        }
+        let mut found = self.lock();
+        if found.forms.contains_key(&batch) {
+            return Ok(());
+        }
+        let counted = |shape: &Shape| found.counted.contains_key(shape);
+        let best = self.candidates.best(&found.counted, batch, counted);
+        let form = best.and_then(|(shape, most_teams)| {
+            let (_, pipeline) = found.counted.get(&shape)?;
+            Some(Form {
+                shape,
+                pipeline: Arc::clone(pipeline),
+                most_teams,
+            })
+        });
+        match form {
+            Some(form) => drop(found.forms.insert(batch, form)),
+            None => found.has_failed = true,
+        }
+        Ok(())
+    }
+
+    /// The best shape for so many sequences, unless it is decided how they are run or its workgroups were counted.
+    fn uncounted(&self, batch: usize) -> Option<Shape> {
+        let found = self.lock();
+        if found.forms.contains_key(&batch) {
+            return None;
+        }
+        let (shape, _) = self.candidates.best(&found.counted, batch, |_| true)?;
+        (!found.counted.contains_key(&shape)).then_some(shape)
+    }
+}
+
+impl Ready for MadeTeam {
+    fn binds(&self) -> (&'static Shader, &Pipeline) {
+        (&SHADER, &self.pipeline)
+    }
+
+    /// Never: it is taken by the numbers of the GPU.
+    fn suits(&self, _gpu: &Gpu, _positions: usize) -> Option<&'static str> {
+        None
+    }
+
+    fn seconds(&self, work: Work) -> Option<f64> {
+        let (shape, most_teams) = self.shape(work.positions)?;
+        Some(self.candidates.seconds(shape, most_teams, work))
+    }
+
+    fn has_failed(&self) -> Option<&'static str> {
+        (self.lock().has_failed).then_some("too few of its workgroups run at the same time")
+    }
+
+    fn make_room<'a>(&'a self, gpu: &'a Gpu, batch: usize) -> Option<Probing<'a>> {
+        (batch > 0).then(|| -> Probing<'a> { Box::pin(self.decide(gpu, batch)) })
+    }
+
+    fn exchange_bytes(&self, batch: usize, time_steps: usize) -> Option<u64> {
+        let (shape, most_teams) = self.shape(batch)?;
+        let (teams, steps) = self.candidates.launch(shape, most_teams, batch);
+        Some((HEAD + steps.min(time_steps) * teams * shape.rows * shape.units) as u64 * VALUE)
+    }
+
+    fn dispatches(&self, positions: usize, steps: usize) -> usize {
+        let Some((shape, most_teams)) = self.shape(positions) else {
+            return 0;
+        };
+        let (teams, launch_steps) = self.candidates.launch(shape, most_teams, positions);
+        shape.teams(self.directions, positions).div_ceil(teams) * steps.div_ceil(launch_steps)
+    }
+
+    fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
+        let found = self.lock();
+        let Some(form) = found.forms.get(&chunk.batch) else {
+            return; // every workspace was made with room for it
+        };
+        let (teams, steps) = self.candidates.launch(form.shape, form.most_teams, chunk.batch);
+        let polls = self.candidates.spin.most_polls(Some(&self.candidates.numbers), steps);
+        let launches = Launches {
+            pipeline: &form.pipeline,
+            rows: form.shape.rows,
+            members: form.shape.members(),
+            slice: form.shape.slice,
+            words: form.shape.units,
+            teams,
+            steps,
+            most_polls: self.most_polls.unwrap_or(polls),
+            missing: self.missing,
+            directions: self.directions,
+            units: self.units,
+            kernel_width: self.kernel_width,
+        };
+        launches.record(commands, group, chunk);
+    }
+}
+
+#[cfg(test)]
+#[path = "team_made_tests.rs"]
+mod tests;
