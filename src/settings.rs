@@ -27,6 +27,7 @@ pub struct Settings {
     strategy: Option<Strategy>,
     instructions: Option<Instructions>,
     timed: bool,
+    matrix_projection: bool,
     tuning_file: Option<PathBuf>,
 }
 
@@ -97,6 +98,28 @@ impl Settings {
         self
     }
 
+    /// Multiplies what recurrent layers read by the matrix units of a GPU ("cooperative matrices"): operands in half precision, sums in
+    /// `f32`. Only [`Precision::Relaxed`] has it, and only for kernels that it keeps in half precision. What a layer reads is rounded to
+    /// half precision too; a value beyond 65,504 becomes infinite. Products of fewer than 128 rows, 128 columns or 32 inputs are made as usual,
+    /// and so is all that the recurrent kernel is multiplied by.
+    ///
+    /// It is off unless it is asked for, because it has not been measured on a GPU. The features of `wgpu` that it needs are offered by
+    /// Vulkan alone and are experimental there; a device that the application hands over has to be opened with them. `Model::on_with` tries it
+    /// once on each GPU and refuses it where the result is not exact, where the GPU has no such matrices, in full precision, for a model none of whose
+    /// recurrent layers can take it, and on the CPU. The environment variable `CELLSTATE_MATRIX=1` asks for it too, and is passed
+    /// over where it cannot be done; [`Runner::explain`](crate::Runner::explain) says why.
+    ///
+    /// ```
+    /// # use cellstate::{Precision, Settings};
+    /// let settings = Settings::new().precision(Precision::Relaxed).matrix_projection(true);
+    /// assert!(settings.wants_matrix_projection());
+    /// ```
+    #[must_use]
+    pub fn matrix_projection(mut self, wanted: bool) -> Self {
+        self.matrix_projection = wanted;
+        self
+    }
+
     /// Names a file in which the answers of [`Runner::tune`](crate::Runner::tune) are kept: `Model::on_with` reads it if it is
     /// there, `tune` writes it. Without it nothing is ever read or written. `Model::on_with` refuses it on the CPU, where nothing
     /// is tuned, and in a browser there are no files.
@@ -140,6 +163,17 @@ impl Settings {
         self.timed
     }
 
+    /// What [`Settings::matrix_projection`] has set.
+    ///
+    /// ```
+    /// # use cellstate::Settings;
+    /// assert!(!Settings::new().wants_matrix_projection());
+    /// ```
+    #[must_use]
+    pub fn wants_matrix_projection(&self) -> bool {
+        self.matrix_projection
+    }
+
     /// What [`Settings::precision`] has set.
     ///
     /// ```
@@ -180,6 +214,7 @@ impl Settings {
         let of_gpu = [
             self.strategy.map(|strategy| format!("strategy({strategy})")),
             self.timed.then(|| "timed(true)".to_owned()),
+            self.matrix_projection.then(|| "matrix_projection(true)".to_owned()),
             self.tuning_file
                 .as_ref()
                 .map(|path| format!("tuning_file({:?})", path.display().to_string())),

@@ -74,6 +74,7 @@ impl GpuModel {
     pub(crate) fn explain(&self, batch: usize, time_steps: usize) -> Result<(Vec<String>, Vec<Strategy>)> {
         let sizes = self.sizes((batch, time_steps))?;
         let mut lines = self.machine();
+        lines.extend(self.matrices.line());
         lines.push(format!(
             "memory: {} bytes of buffers besides the weights",
             sizes.total()

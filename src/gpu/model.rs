@@ -7,6 +7,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::timer::Timer;
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::gather;
+use crate::gpu::stage::matrix_projection::{self, Matrices};
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
 use crate::gpu::strategy::tuned::Tuned;
@@ -23,6 +24,7 @@ pub(crate) struct GpuModel {
     pub(crate) weights: Prepared,
     pub(crate) settings: Settings,
     pub(crate) asked: Asked,
+    pub(crate) matrices: Matrices,
     /// The workspaces of the last runs.
     workspaces: Recent<Workspace>,
 }
@@ -38,10 +40,13 @@ impl GpuModel {
                 .read(&crate::gpu::strategy::tuned::gpu_fields(gpu.info()), &text);
         }
         let wanted = choice::wanted(&gpu, settings, asked);
+        let matrices = Matrices::new(&gpu, settings).await?;
         let known = gpu.known_pipelines();
         let make = || {
             gpu.pipeline(&gather::SHADER, &[]); // every workspace uses it
-            let weights = Prepared::make(&gpu, &plan, settings.wanted_precision(), &wanted)?;
+            let weights = Prepared::make(&gpu, &plan, (settings.wanted_precision(), &matrices), &wanted)?;
+            let taken = weights.projections.iter().map(|projection| projection.has_matrices());
+            matrix_projection::check(&gpu, settings, taken)?;
             choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
             Ok(weights)
         };
@@ -54,6 +59,7 @@ impl GpuModel {
             gpu,
             plan,
             asked,
+            matrices,
             settings: settings.clone(),
             workspaces: Recent::default(),
         })

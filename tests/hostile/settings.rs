@@ -24,6 +24,14 @@ fn settings_of_a_gpu_on_the_cpu() {
     }
     let on = model().on_with(&cpu, &Settings::new().timed(true));
     refused!(on, Error::Unsupported { .. }, "timed(true) on CPU", "leave it out");
+    let relaxed = Settings::new().precision(Precision::Relaxed);
+    let on = model().on_with(&cpu, &relaxed.matrix_projection(true));
+    refused!(
+        on,
+        Error::Unsupported { .. },
+        "matrix_projection(true) on CPU",
+        "leave it out"
+    );
     let path = std::env::temp_dir().join("cellstate-tuning-of-nobody");
     let on = model().on_with(&cpu, &Settings::new().tuning_file(&path));
     refused!(
@@ -54,9 +62,20 @@ fn settings_of_the_cpu_on_a_gpu() {
             let setting = format!("instructions({instructions}) on {name}");
             refused!(on, Error::Unsupported { .. }, setting, "Device::cpu()");
         }
+        // the matrices of a GPU multiply halves
+        let on = model().on_with(&device, &Settings::new().matrix_projection(true));
+        let setting = format!("matrix_projection(true) on {name}");
+        refused!(
+            on,
+            Error::Unsupported { .. },
+            setting,
+            "Precision::Relaxed",
+            "leave it out"
+        );
         let settings = Settings::new()
             .strategy(Strategy::Step)
             .timed(true)
+            .matrix_projection(false)
             .precision(Precision::Relaxed);
         assert!(model().on_with(&device, &settings).is_ok(), "{name}");
     }

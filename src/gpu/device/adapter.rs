@@ -7,6 +7,8 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 
 use super::gpu::{Failure, Gpu, lock, name};
+use super::matrices;
+use super::module::experimental;
 use super::turn::finish_in_turn;
 use crate::error::{Cause, Error, Result};
 
@@ -153,10 +155,7 @@ impl Adapter {
             // another thread may have had the turn before
             match self.opened() {
                 Some(gpu) => Ok(gpu),
-                None => {
-                    let features = self.adapter.features() & USED_FEATURES;
-                    Ok(self.keep(self.request(self.adapter.limits(), features).await?))
-                }
+                None => Ok(self.keep(self.request_all().await?)),
             }
         })
         .await
@@ -183,6 +182,19 @@ impl Adapter {
         gpu
     }
 
+    /// Opens a device with all limits, and of the optional features those that are used where they are, in turn. No setting of a
+    /// model is known yet, so cooperative matrices are among them; a driver that has second thoughts is asked again without.
+    async fn request_all(&self) -> Result<Gpu> {
+        let features = self.adapter.features() & USED_FEATURES;
+        if matrices::are_offered(&self.adapter) {
+            let opened = self.request(self.adapter.limits(), features | matrices::FEATURES).await;
+            if opened.is_ok() {
+                return opened;
+            }
+        }
+        self.request(self.adapter.limits(), features).await
+    }
+
     /// Opens a device, in turn.
     async fn request(&self, limits: wgpu::Limits, features: wgpu::Features) -> Result<Gpu> {
         let info = self.adapter.get_info();
@@ -196,6 +208,7 @@ impl Adapter {
             label: Some("cellstate"),
             required_limits: limits,
             required_features: features,
+            experimental_features: experimental(features),
             ..Default::default()
         };
         let (device, queue) = self.adapter.request_device(&descriptor).await.map_err(failed)?;
@@ -218,8 +231,9 @@ impl Adapter {
     /// A device that nobody else has, never closed either.
     #[cfg(test)]
     pub(crate) async fn open_another(&self) -> Result<Gpu> {
-        let features = self.adapter.features() & USED_FEATURES;
-        self.open_with(self.adapter.limits(), features).await
+        let gpu = finish_in_turn(self.request_all()).await?;
+        mem::forget(gpu.clone());
+        Ok(gpu)
     }
 
     /// The same with these limits and features.

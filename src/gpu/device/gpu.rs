@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attached::Attached;
 use super::counters::Counters;
-use super::turn;
+use super::{matrices, turn};
 use crate::error::{Cause, Error, Result};
 
 /// A GPU to run models on: a `wgpu` device and its queue.
@@ -38,6 +38,7 @@ struct Inner {
     limits: wgpu::Limits,
     features: wgpu::Features,
     downlevel: wgpu::DownlevelFlags,
+    has_matrices: bool,
     counters: Counters,
     attached: Attached,
     /// What the driver said outside of any call of ours; only for a device of our own.
@@ -174,6 +175,7 @@ impl Gpu {
         let inner = Inner {
             features: device.features(),
             downlevel: adapter.get_downlevel_capabilities().flags,
+            has_matrices: device.features().contains(matrices::FEATURES) && matrices::are_offered(adapter),
             device,
             queue,
             info,
@@ -311,6 +313,11 @@ impl Gpu {
     /// Whether shaders can unpack half-precision numbers. All of WebGPU can, but not every software adapter.
     pub(crate) fn has_halves(&self) -> bool {
         self.inner.downlevel.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32)
+    }
+
+    /// Whether shaders may multiply matrices of 16 × 16 halves and sum up in `f32`: offered, and asked for when it was opened.
+    pub(crate) fn has_matrices(&self) -> bool {
+        self.inner.has_matrices
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {

@@ -6,6 +6,7 @@ pub(crate) mod buffer;
 mod counters;
 mod gpu;
 pub(crate) mod mapped;
+mod matrices;
 mod module;
 pub(crate) mod timer;
 pub(crate) mod turn;

@@ -1,7 +1,7 @@
-//! Shader modules: the only unsafe code of the GPU path.
+//! Shader modules, and features of wgpu that are not finished: the only unsafe code of the GPU path.
 #![allow(
     unsafe_code,
-    reason = "wgpu compiles a shader without its run-time checks only for those who vouch for it"
+    reason = "wgpu compiles a shader without its run-time checks, and gives experimental features, only to those who vouch for it"
 )]
 
 use crate::gpu::device::Gpu;
@@ -27,4 +27,15 @@ impl Gpu {
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
         }
     }
+}
+
+/// What a device is opened with that has these features: `wgpu` wants to be told where one of them is experimental.
+pub(super) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.intersects(wgpu::Features::all_experimental_mask()) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: `wgpu` asks to be told that such a feature may have errors. The only one that is ever asked for is cooperative
+    // matrices, which one text uses (`shaders/matrix_projection.wgsl`): where a program asks for it, in bounds that the host has
+    // checked, and only after a product on the device was compared with the same one on the host.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

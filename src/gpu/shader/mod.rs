@@ -3,6 +3,7 @@
 pub(crate) mod cell;
 mod template;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,12 +75,13 @@ impl Shader {
     pub(crate) fn text(&self, immediates: bool, variant: &Variant) -> String {
         let cell = variant.cell.as_ref().filter(|_| self.runs_cell);
         let lanes = cell.map_or(4, |cell| cell.lanes);
-        let mut text = format!("{SHARED}{}", variant.form.text(lanes));
+        let (enables, source) = directives(self.source);
+        let mut text = format!("{enables}{SHARED}{}", variant.form.text(lanes));
         for part in cell.iter().flat_map(|cell| [UNIT, cell.source]) {
             text.push_str(part);
         }
         self.shared.iter().for_each(|part| text.push_str(part));
-        text.push_str(self.source);
+        text.push_str(&source);
         if immediates {
             text = text.replace(UNIFORM, IMMEDIATE);
         }
@@ -100,6 +102,17 @@ impl Shader {
                 .map(|&(_, value)| value)
         })
     }
+}
+
+/// The lines by which a text asks for extensions, which have to stand before all else, and the text without them.
+fn directives(source: &str) -> (String, Cow<'_, str>) {
+    if !source.contains("\nenable ") {
+        return (String::new(), Cow::Borrowed(source));
+    }
+    let (enables, rest): (Vec<&str>, Vec<&str>) = source
+        .split_inclusive('\n')
+        .partition(|line| line.starts_with("enable "));
+    (enables.concat(), Cow::Owned(rest.concat()))
 }
 
 /// How a text declares a constant, up to its value.

@@ -9,6 +9,7 @@ use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
+use crate::gpu::stage::matrix_projection;
 use crate::gpu::stage::projection_block::{self, Block, Blocks, SLAB_QUADS};
 use crate::gpu::stage::softmax::{Params, Softmax};
 use crate::gpu::strategy::numbers::Numbers;
@@ -66,6 +67,8 @@ impl Tile {
 #[derive(Debug)]
 pub(crate) struct Projection {
     ways: Ways,
+    /// By matrices, where a program asks for it. It binds the same.
+    matrices: Option<Arc<Pipeline>>,
     softmax: Option<Softmax>,
     kernel: Vec<KernelPart>,
     bias: wgpu::Buffer,
@@ -204,6 +207,7 @@ impl Projection {
         let ways = numbers.map(blocks).map(Ways::Gpu);
         Self {
             ways: ways.unwrap_or_else(|| software(gpu, form, column_vectors, elementwise)),
+            matrices: None,
             softmax,
             kernel,
             bias: upload("bias", Form::Full, &bias),
@@ -212,6 +216,26 @@ impl Projection {
             column_vectors,
             width: weights.width,
         }
+    }
+
+    /// The same, large products by matrices if there is a pipeline. That knows no activation.
+    pub(crate) fn with_matrices(self, matrices: Option<&Arc<Pipeline>>) -> Self {
+        Self {
+            matrices: matrices.cloned(),
+            ..self
+        }
+    }
+
+    /// The pipeline by matrices and its workgroups, if there is one and so many rows suit it.
+    fn by_matrices(&self, rows: usize) -> Option<(&Arc<Pipeline>, Workgroups)> {
+        let pipeline = self.matrices.as_ref()?;
+        let suits = matrix_projection::suits(rows, self.column_vectors, self.row_vectors);
+        suits.then(|| (pipeline, matrix_projection::workgroups(rows, self.column_vectors)))
+    }
+
+    /// Whether large products are made by matrices.
+    pub(crate) fn has_matrices(&self) -> bool {
+        self.matrices.is_some()
     }
 
     /// The bind groups for a workspace, and the pipelines for as many rows as its buffers hold.
@@ -281,7 +305,7 @@ impl Projection {
 
     /// Projects a span of rows of source number `source`.
     pub(crate) fn record(&self, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
-        let way = match &self.ways {
+        let as_usual = || match &self.ways {
             Ways::Software(..) => self.by_tile(Tile::of(span.rows), span.rows),
             Ways::Gpu(blocks) => {
                 let block = blocks.block(span.rows);
@@ -291,7 +315,7 @@ impl Projection {
                 made.map(|(block, pipeline)| (pipeline, block.workgroups(blocks.size(span.rows))))
             }
         };
-        if let Some(way) = way {
+        if let Some(way) = self.by_matrices(span.rows).or_else(as_usual) {
             self.record_by(way, commands, groups, (source, span));
         }
     }

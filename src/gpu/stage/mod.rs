@@ -12,6 +12,8 @@ pub(crate) mod input_projection;
 pub(crate) mod interface;
 pub(crate) mod list;
 pub(crate) mod lists;
+pub(crate) mod matrix_projection;
+pub(crate) mod matrix_trial;
 pub(crate) mod merge;
 pub(crate) mod pieces;
 pub(crate) mod place;

@@ -9,6 +9,7 @@ use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{Rows, RowsSize, padded};
 use crate::gpu::stage::earlier_rows;
 use crate::gpu::stage::input_projection::{self, Projection, Weights};
+use crate::gpu::stage::matrix_projection::Matrices;
 use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
@@ -38,7 +39,12 @@ pub(crate) struct Prepared {
 
 impl Prepared {
     /// Uploads the weights and makes the pipelines, those of the strategies that are wanted.
-    pub(crate) fn make(gpu: &Gpu, plan: &Plan, precision: Precision, wanted: &[&Entry]) -> Result<Self> {
+    pub(crate) fn make(
+        gpu: &Gpu,
+        plan: &Plan,
+        (precision, matrices): (Precision, &Matrices),
+        wanted: &[&Entry],
+    ) -> Result<Self> {
         let numbers = Numbers::of(gpu)?;
         let together = together(plan, |cells| fit_together(gpu, cells));
         let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
@@ -47,7 +53,8 @@ impl Prepared {
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
             for cell in &cells {
-                projections.push(Arc::new(cell_projection(gpu, (form, numbers), cell)?));
+                let projection = cell_projection(gpu, (form, numbers), cell)?;
+                projections.push(Arc::new(projection.with_matrices(matrices.pipeline(form))));
             }
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
             let width = width_of(gpu, form, &cells);

@@ -8,7 +8,7 @@ use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
-use crate::gpu::stage::{gather, input_projection, softmax};
+use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
@@ -27,9 +27,10 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 14] = [
+pub(super) const ALL: [&Shader; 15] = [
     &gather::SHADER,
     &input_projection::SHADER,
+    &matrix_projection::SHADER,
     &projection_block::TILE,
     &projection_block::FEW,
     &softmax::SHADER,
@@ -61,6 +62,11 @@ pub(super) struct Text {
 impl Text {
     pub(super) fn text(&self) -> String {
         self.shader.text(false, &self.variant)
+    }
+
+    /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
+    pub(super) fn is_optional(&self) -> bool {
+        self.shader.name == matrix_projection::SHADER.name
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -186,6 +192,9 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     match shader.name {
         "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
+        "matrix_projection" => [32, 64]
+            .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
+            .to_vec(),
         "input_projection_tile" => vec![
             block(Block::LargeTile, false, [0; 3]),
             block(Block::SmallTile, false, [32, 0x3f00_0000, 0]),
@@ -237,6 +246,10 @@ pub(super) fn all() -> Vec<Text> {
             }
             let halves = lanes == 4 && shader.name != step::ROWWISE.name;
             for form in Form::ALL.into_iter().filter(|&form| form == Form::Full || halves) {
+                // it multiplies halves alone
+                if form == Form::Full && shader.name == matrix_projection::SHADER.name {
+                    continue;
+                }
                 for (size, constants) in sizes(shader, lanes, form).into_iter().enumerate() {
                     let of_cell = cell.as_ref().map_or("", |(name, _)| name);
                     texts.push(Text {
