@@ -64,14 +64,19 @@ fn assert_close(name: &str, got: &[Vec<f32>], rows: &[Vec<f32>], activation: imp
     }
 }
 
-/// Columns that end within a vec4 as well; and the forms in turn, since both run the same text.
+/// Columns that end within a vec4 as well; and full precision and halves in turn, since both run the same text.
 #[test]
 fn every_block_at_every_edge_is_the_product() {
     for gpu in adapters() {
         for (number, inputs) in INPUTS.into_iter().enumerate() {
             for (other, vectors) in COLUMNS.into_iter().enumerate() {
                 let columns = 4 * vectors - (number + other) % 4;
-                let form = Form::ALL[(number + other) % 2];
+                // each is compiled, which is what takes long in software
+                let form = if inputs > 17 {
+                    Form::Full
+                } else {
+                    Form::ALL[(number + other) % 2]
+                };
                 let product = on_gpu(&gpu, form, inputs, columns, (Activation::Linear, WHOLE));
                 for (place, rows) in ROWS.into_iter().enumerate() {
                     // every pair of edges meets, though not every three
