@@ -16,12 +16,13 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{gather, softmax};
-use crate::gpu::strategy::{launch, solo, step, team_kept, team_made, team_shape};
+use crate::gpu::strategy::{launch, solo, step};
 use texts::{ALL, Text, all};
 
 mod optional;
 mod solos;
 mod steps;
+mod teams;
 mod texts;
 
 /// The portable floor, which every shader keeps to.
@@ -314,72 +315,6 @@ fn made(shader: &'static Shader, cell: &CellText, constants: &[u32]) -> Text {
             cell: Some(cell.clone()),
             constants: constants.to_vec(),
         },
-    }
-}
-
-/// What the host takes a workgroup of `recurrent_solo` for is what it is.
-#[test]
-fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
-    for (_, cell) in texts::cells() {
-        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
-        for invocations in [256, 1024] {
-            for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
-                let Ok(workgroup) = solo::workgroup(units, invocations) else {
-                    assert!(units > 32, "{units} units do not fit");
-                    continue;
-                };
-                assert!(
-                    workgroup.width >= units && workgroup.parts * workgroup.weights >= units,
-                    "{workgroup:?}"
-                );
-                for rows in [1, 8] {
-                    let (held, size) = held(&made(&solo::SHADER, &cell, &workgroup.constants(rows)));
-                    assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
-                    assert!(workgroup.width * workgroup.parts <= invocations);
-                    let told = solo::bytes(workgroup, rows, lanes);
-                    assert_eq!(held, told, "{units} units: {workgroup:?}");
-                }
-            }
-        }
-    }
-}
-
-/// The same for `recurrent_team`.
-#[test]
-fn the_workgroups_of_teams_have_the_size_that_the_host_thinks() {
-    for (_, cell) in texts::cells() {
-        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
-        for units in [1, 3, 8, 31, 64, 65, 128, 256, 500] {
-            let shape = team_kept::Shape::of(units, 2, 256).unwrap();
-            let workgroup = shape.workgroup;
-            for rows in [1, 8] {
-                let (held, size) = held(&made(&team_kept::SHADER, &cell, &workgroup.constants(rows)));
-                assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
-                assert_eq!(held, shape.bytes(rows, lanes), "{units} units: {shape:?}");
-            }
-        }
-    }
-}
-
-/// The same for `recurrent_team_made`: what the host takes for the memory of a shape is what a driver has to give, to the byte.
-#[test]
-fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
-    let limits = team_shape::Limits {
-        bytes: 48 << 10,
-        invocations: 1024,
-        members: 128,
-    };
-    let cells = texts::cells();
-    for (_, cell) in [&cells[0], &cells[8]] {
-        let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
-        for units in [4, 48, 128, 256] {
-            for shape in team_shape::Shape::all(units, lanes, limits) {
-                let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, texts::ON_DX12));
-                let (held, size) = held(&text);
-                assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
-                assert_eq!(held, shape.bytes(lanes), "{shape:?}");
-            }
-        }
     }
 }
 

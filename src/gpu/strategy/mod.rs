@@ -19,6 +19,7 @@ pub(crate) mod step_forms;
 pub(crate) mod team;
 pub(crate) mod team_candidates;
 pub(crate) mod team_kept;
+pub(crate) mod team_launches;
 pub(crate) mod team_made;
 pub(crate) mod team_shape;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]

@@ -9,7 +9,7 @@ use crate::gpu::strategy::entry::{Cells, Work};
 use crate::gpu::strategy::launch::most_steps;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::residency::Spin;
-use crate::gpu::strategy::team::{BINDINGS, exchange_words};
+use crate::gpu::strategy::team_launches::{BINDINGS, exchange_words};
 use crate::gpu::strategy::team_shape::{Cost, Limits, Shape};
 
 /// The steps of a batch for which a shape is chosen: so many that what a launch costs hardly counts.

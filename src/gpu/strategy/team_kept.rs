@@ -11,7 +11,7 @@ use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready};
 use crate::gpu::strategy::launch::{self, Params, Workgroup, most_steps};
 use crate::gpu::strategy::residency::Spin;
-use crate::gpu::strategy::team::{BINDINGS, HEAD, Launches, exchange_words};
+use crate::gpu::strategy::team_launches::{BINDINGS, HEAD, Launches, exchange_words};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",

@@ -16,8 +16,8 @@ use crate::gpu::strategy::entry::{Cells, Group, Probing, Ready, Work};
 use crate::gpu::strategy::launch::Params;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::residency::{self, Spin};
-use crate::gpu::strategy::team::{BINDINGS, HEAD, Launches};
 use crate::gpu::strategy::team_candidates::{Candidates, Counted};
+use crate::gpu::strategy::team_launches::{BINDINGS, HEAD, Launches};
 use crate::gpu::strategy::team_shape::Shape;
 
 pub(crate) const SHADER: Shader = Shader {

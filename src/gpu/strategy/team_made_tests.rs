@@ -10,7 +10,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
-use crate::gpu::strategy::team::EXCHANGE;
+use crate::gpu::strategy::team_launches::EXCHANGE;
 use crate::gpu::weights::{Form as WeightForm, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::gru::Gru;

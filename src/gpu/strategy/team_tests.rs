@@ -14,7 +14,7 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
-use crate::gpu::strategy::team::EXCHANGE;
+use crate::gpu::strategy::team_launches::EXCHANGE;
 use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::lstm::Lstm;

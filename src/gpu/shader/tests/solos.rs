@@ -1,4 +1,4 @@
-//! The texts of `recurrent_solo_made` have the size that the host thinks.
+//! The texts of solo have the size that the host thinks.
 
 use super::*;
 use crate::gpu::strategy::solo_made;
@@ -32,6 +32,33 @@ fn the_workgroups_of_solo_made_have_the_size_that_the_host_thinks() {
                     assert_eq!(held, shape.bytes(), "{name}: {shape:?}");
                     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32);
                     validator.validate(&text.module()).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// What the host takes a workgroup of `recurrent_solo` for is what it is.
+#[test]
+fn the_workgroups_of_solo_have_the_size_that_the_host_thinks() {
+    for (_, cell) in texts::cells() {
+        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
+        for invocations in [256, 1024] {
+            for units in [1, 3, 8, 31, 32, 33, 64, 65, 96, 128, 256, 1000] {
+                let Ok(workgroup) = solo::workgroup(units, invocations) else {
+                    assert!(units > 32, "{units} units do not fit");
+                    continue;
+                };
+                assert!(
+                    workgroup.width >= units && workgroup.parts * workgroup.weights >= units,
+                    "{workgroup:?}"
+                );
+                for rows in [1, 8] {
+                    let (held, size) = held(&made(&solo::SHADER, &cell, &workgroup.constants(rows)));
+                    assert_eq!(size, [workgroup.width, workgroup.parts].map(|size| size as u32));
+                    assert!(workgroup.width * workgroup.parts <= invocations);
+                    let told = solo::bytes(workgroup, rows, lanes);
+                    assert_eq!(held, told, "{units} units: {workgroup:?}");
                 }
             }
         }
