@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { spawn } from 'node:child_process';
 
-const TIME_LIMIT = 180_000; // milliseconds
+const TIME_LIMIT = 600_000; // milliseconds
 
 const [folder, browser] = process.argv.slice(2);
 

@@ -45,6 +45,14 @@ pub(super) const ALL: [&Shader; 15] = [
     &crate::gpu::measure::SHADER,
 ];
 
+/// Those that run a cell and are made for a size class, with their loops written out.
+const MADE: [&str; 4] = [
+    "recurrent_step_split",
+    "recurrent_step_tile",
+    "recurrent_solo_made",
+    "recurrent_team_made",
+];
+
 /// What each device lets a workgroup have.
 pub(super) const FLOOR: Limits = Limits {
     invocations: MOST_INVOCATIONS as usize,
@@ -242,6 +250,11 @@ pub(super) fn all() -> Vec<Text> {
             // what needs all units at once runs by one shader alone
             let hindered = cell.as_ref().is_some_and(|(_, cell)| cell.obstacle().is_some());
             if hindered && shader.name != step::ROWWISE.name {
+                continue;
+            }
+            // long texts take long to compile in a browser: one set of options of each number of lanes, states and weights
+            let some = ["lstm_options", "gru", "simple_rnn"];
+            if MADE.contains(&shader.name) && !cell.as_ref().is_some_and(|(name, _)| some.contains(name)) {
                 continue;
             }
             let halves = lanes == 4 && shader.name != step::ROWWISE.name;
