@@ -102,21 +102,33 @@ impl GpuModel {
 
     async fn make_workspace(&self, size: (usize, usize)) -> Result<Workspace> {
         let known = self.gpu.known_pipelines();
-        for recurrence in &self.weights.recurrences {
-            if let Err(error) = recurrence.make_room(&self.gpu, size.0).await {
-                self.gpu.forget_pipelines_but(&known);
-                return Err(error);
+        let made = match self.make_room(size.0).await {
+            Ok(()) => {
+                let make = || {
+                    let sizes = self.sizes(size)?;
+                    Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
+                };
+                self.gpu.guarded("making the buffers", make).await
             }
-        }
-        let make = || {
-            let sizes = self.sizes(size)?;
-            Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
+            Err(error) => Err(error),
         };
-        let made = self.gpu.guarded("making the buffers", make).await;
         if made.is_err() {
             self.gpu.forget_pipelines_but(&known);
+            self.weights
+                .recurrences
+                .iter()
+                .for_each(|recurrence| recurrence.forget());
         }
         made
+    }
+
+    /// Makes what the strategies lack for a workspace with room for so many sequences. A strategy that the settings name may turn
+    /// out not to run here.
+    async fn make_room(&self, batch: usize) -> Result<()> {
+        for recurrence in &self.weights.recurrences {
+            recurrence.make_room(&self.gpu, batch).await?;
+        }
+        choice::check(&self.gpu, &self.weights.recurrences, self.settings.wanted_strategy())
     }
 
     /// Keeps a workspace after a run of a batch of this size.

@@ -96,8 +96,13 @@ impl Section {
         };
         let ran = model.run(batch, output).await?;
         let mut outputs = ran.outputs.into_iter();
+        let mut last: Vec<Option<State>> = ran.states.into_iter().map(Some).collect();
         let returned = self.plan.returned_states.iter();
-        let returned = returned.filter_map(|&cell| ran.states.get(cell).map(State::copied));
+        // only who asks for states of their own has them copied: the memory of the earlier output is in use by now, so that nothing may fail
+        let returned = returned.filter_map(|&cell| match states.is_some() {
+            true => last.get(cell)?.as_ref().map(State::copied),
+            false => last.get_mut(cell)?.take().map(Ok),
+        });
         *output = Output {
             values: outputs.next().unwrap_or_default(),
             backward: outputs.next(),
@@ -108,8 +113,10 @@ impl Section {
             timing: ran.timing,
         };
         if let Some(states) = states {
-            for (state, last) in states.iter_mut().zip(ran.states) {
-                *state = last;
+            for (state, last) in states.iter_mut().zip(last) {
+                if let Some(last) = last {
+                    *state = last;
+                }
             }
         }
         Ok(())

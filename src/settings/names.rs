@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::error::{Error, Result};
 
-/// A way to run the steps of an LSTM on a GPU. All of them give the same result.
+/// A way to run the steps of a recurrent layer on a GPU. All of them give the same result, but for the last bits.
 ///
 /// ```
 /// # use cellstate::Strategy;

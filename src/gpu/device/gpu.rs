@@ -116,8 +116,10 @@ fn check_floor(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Result<()> {
 
 impl Gpu {
     /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
-    /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that make a runner
-    /// which may run [`Strategy::Team`](crate::Strategy::Team): they try once how many workgroups run at the same time.
+    /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that try
+    /// [`Settings::matrix_projection`](crate::Settings::matrix_projection). The first run of a batch size may submit up to three short launches more, which count
+    /// how many workgroups run at the same time: [`Strategy::Team`](crate::Strategy::Team) is taken unasked on discrete GPUs of NVIDIA
+    /// and AMD by Vulkan and DX12; [`Settings::strategy`](crate::Settings::strategy) names another.
     ///
     /// An application that opens or closes devices while other threads use this crate does so by [`Gpu::in_turn`].
     ///
@@ -145,7 +147,8 @@ impl Gpu {
     /// NVIDIA's driver crashes or hangs where one thread makes a `wgpu::Instance`, opens a device or closes one while another
     /// thread does, or makes a pipeline. This crate keeps from it by itself; an application with devices of its own and several
     /// threads makes, opens and closes them in here. `work` may call this crate, and should wait for no other thread: that one
-    /// may be waiting for its turn.
+    /// may be waiting for its turn. A run copies large inputs and outputs by the threads of rayon, so it does not belong in here where tasks of the same pool
+    /// make runners.
     ///
     /// ```no_run
     /// # fn example(adapter: wgpu::Adapter) -> Result<(), Box<dyn std::error::Error>> {

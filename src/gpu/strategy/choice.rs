@@ -105,7 +105,9 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
             reason: from.reason().into(),
         };
     }
-    let estimates = recurrence.estimates(work).filter(|&(strategy, _)| trusted(strategy));
+    // a formula alone is no reason to let workgroups wait for each other where nobody has measured that they run at the same time
+    let unasked = |strategy| !waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
+    let estimates = recurrence.estimates(work).filter(|&(strategy, _)| unasked(strategy));
     if let Some((strategy, seconds)) = estimates.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
         return Choice {
             strategy,

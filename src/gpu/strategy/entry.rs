@@ -17,8 +17,8 @@ use crate::settings::Strategy;
 /// A strategy.
 pub(crate) struct Entry {
     pub(crate) name: Strategy,
-    /// Whether its workgroups wait for each other: then it is made ready only where it was asked for, and a run may have to be
-    /// made again by another.
+    /// Whether its workgroups wait for each other: then it is made ready only where it was asked for or may be taken unasked, and a
+    /// run may have to be made again by another.
     pub(crate) waits: bool,
     /// Makes it ready for cells, or says why it cannot run them.
     pub(crate) prepare: fn(&Gpu, &Cells<'_>) -> Prepared,
@@ -88,8 +88,8 @@ pub(crate) trait Ready: Debug + Send + Sync {
         None
     }
 
-    /// Before [`make_for`](Self::make_for), where a pipeline has to be asked of the GPU: makes what it lacks for a workspace with room for so many sequences, and finds out what that has to know of the GPU. It is done
-    /// before the sizes of the workspace are worked out.
+    /// Before [`make_for`](Self::make_for), where a pipeline has to be asked of the GPU: makes what it lacks for a workspace with room
+    /// for so many sequences, and finds out what that has to know of the GPU. It is done before the sizes of the workspace are worked out.
     fn make_room<'a>(&'a self, _gpu: &'a Gpu, _batch: usize) -> Option<Probing<'a>> {
         None
     }
@@ -97,6 +97,9 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// Makes the pipelines that a workspace for so many sequences needs besides the one that it [`binds`](Self::binds): the lengths of
     /// the sequences may be any, and a run in a kept workspace compiles nothing.
     fn make_for(&self, _gpu: &Gpu, _sequences: usize) {}
+
+    /// Forgets what [`make_for`](Self::make_for) has made, for some of that may have failed.
+    fn forget(&self) {}
 
     /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {

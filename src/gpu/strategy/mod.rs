@@ -6,6 +6,7 @@ pub(crate) mod choice;
 pub(crate) mod chunk;
 pub(crate) mod entry;
 pub(crate) mod exchange;
+pub(crate) mod later;
 pub(crate) mod launch;
 pub(crate) mod list;
 pub(crate) mod numbers;

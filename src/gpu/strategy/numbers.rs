@@ -1,6 +1,6 @@
 //! What a GPU costs: the numbers from which the time of each strategy and tile is worked out.
 //!
-//! The numbers of the H200 are measured (`docs/benchmarks.md`); those of other GPUs are estimates from them, by kind. A software
+//! Those of the H200 are measured, or follow from what was measured there of sketches; an H100 is taken for one, and those of other GPUs are estimates by kind. A software
 //! adapter has none: what costs there are instructions, and each strategy has a form and a threshold of its own for it.
 
 use std::ffi::OsStr;
@@ -49,7 +49,8 @@ impl fmt::Display for Numbers {
     }
 }
 
-/// One NVIDIA H200, driver 580.159.04, Vulkan: `docs/benchmarks.md`.
+/// One NVIDIA H200, driver 580.159.04, Vulkan. A dispatch, an exchange and the products of tiles were measured by sketches of one size; the
+/// barrier, the trip and the caches are what makes the formulas fit the times of these sketches.
 pub(crate) const H200: Numbers = Numbers {
     name: "h200",
     dispatch: 2.2e-6,

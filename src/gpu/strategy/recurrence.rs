@@ -141,6 +141,11 @@ impl Recurrence {
         self.ready().for_each(|(_, ready)| ready.make_for(gpu, sequences));
     }
 
+    /// Forgets the pipelines that were made for workspaces, for some of them may have failed.
+    pub(crate) fn forget(&self) {
+        self.ready().for_each(|(_, ready)| ready.forget());
+    }
+
     /// The strategies that can run it.
     pub(crate) fn ready(&self) -> impl DoubleEndedIterator<Item = (Strategy, &dyn Ready)> {
         let ready = self.strategies.iter();

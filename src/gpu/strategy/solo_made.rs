@@ -1,12 +1,13 @@
 //! `recurrent_solo_made`: `solo` for a GPU, by texts that are made for a size class.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
+use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready, Work};
+use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::launch::{Params, most_steps};
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::solo_shape::{CONSTANTS, Limits, Load, Shape};
@@ -37,8 +38,7 @@ pub(crate) const HEIGHTS: [usize; 4] = [8, 4, 2, 1];
 #[derive(Debug)]
 struct Height {
     shape: Shape,
-    variant: Variant,
-    pipeline: OnceLock<Arc<Pipeline>>,
+    pipeline: Later,
 }
 
 /// The strategy `solo` on a GPU.
@@ -68,8 +68,7 @@ impl SoloMade {
             let shape = Shape::of(weights, rows, Limits::of(gpu))?;
             Some(Height {
                 shape,
-                variant: cells.variant(&shape.constants()),
-                pipeline: OnceLock::new(),
+                pipeline: Later::new(&SHADER, cells.variant(&shape.constants())),
             })
         };
         let heights: Vec<Height> = HEIGHTS.into_iter().filter_map(height).collect();
@@ -77,7 +76,7 @@ impl SoloMade {
             .last()
             .ok_or("the weights find no room in the registers, the memory and the cache of a workgroup")?;
         Ok(Self {
-            lowest: (lowest.shape, lowest.pipeline(gpu)),
+            lowest: (lowest.shape, lowest.pipeline.make(gpu)),
             heights,
             numbers,
             units: cells.cell.units,
@@ -106,12 +105,12 @@ impl SoloMade {
 
     /// What runs steps of so many positions in a workspace for so many sequences: the best height for all of these, which is made by
     /// then, or the lowest.
-    fn height(&self, sequences: usize, positions: usize) -> (Shape, &Arc<Pipeline>) {
+    fn height(&self, sequences: usize, positions: usize) -> (Shape, Arc<Pipeline>) {
         let (lowest, pipeline) = &self.lowest;
         let tall = self
             .best(sequences)
             .and_then(|height| Some((height.shape, height.pipeline.get()?)));
-        let lowest = (*lowest, pipeline);
+        let lowest = (*lowest, Arc::clone(pipeline));
         match tall {
             Some(tall) if self.step_seconds(tall.0, positions) <= self.step_seconds(lowest.0, positions) => tall,
             _ => lowest,
@@ -125,13 +124,6 @@ impl SoloMade {
         most_steps(shape.width * shape.width * shape.rows)
             .min(most_passes)
             .max(1)
-    }
-}
-
-impl Height {
-    fn pipeline(&self, gpu: &Gpu) -> Arc<Pipeline> {
-        let make = || gpu.pipeline_for(&SHADER, self.variant.clone());
-        Arc::clone(self.pipeline.get_or_init(make))
     }
 }
 
@@ -157,8 +149,12 @@ impl Ready for SoloMade {
 
     fn make_for(&self, gpu: &Gpu, sequences: usize) {
         if let Some(height) = self.best(sequences) {
-            height.pipeline(gpu);
+            height.pipeline.make(gpu);
         }
+    }
+
+    fn forget(&self) {
+        self.heights.iter().for_each(|height| height.pipeline.forget());
     }
 
     fn dispatches(&self, positions: usize, steps: usize) -> usize {
@@ -182,7 +178,7 @@ impl Ready for SoloMade {
             let params = Params::new(chunk, &(first..last), self.units, shape.width);
             let workgroups = Workgroups::Across(self.directions as u32, active.div_ceil(shape.rows) as u64);
             let rows_run = self.directions * params.rows_run(chunk, 0..active.div_ceil(shape.rows) * shape.rows);
-            commands.dispatch_rows(rows_run, pipeline, &group.group, params, workgroups);
+            commands.dispatch_rows(rows_run, &pipeline, &group.group, params, workgroups);
             first = last;
         }
     }

@@ -1,6 +1,6 @@
 //! `recurrent_step`: one dispatch for each time step, product, lanes and state update in one shader.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -8,9 +8,10 @@ use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
-use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
+use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready, Work};
+use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
@@ -135,48 +136,29 @@ enum Shared {
 #[derive(Debug)]
 struct Made {
     forms: StepForms,
-    slots: Vec<Slot>,
+    slots: Vec<Later>,
     /// The form for a single position, which any batch may come to.
     first: (StepForm, Arc<Pipeline>),
 }
 
-/// A pipeline that is made with the first workspace that may need it.
-#[derive(Debug)]
-struct Slot {
-    form: StepForm,
-    variant: Variant,
-    pipeline: OnceLock<Arc<Pipeline>>,
-}
-
-impl Slot {
-    fn make(&self, gpu: &Gpu) -> &Arc<Pipeline> {
-        let make = || gpu.pipeline_for(shader_of(self.form), self.variant.clone());
-        self.pipeline.get_or_init(make)
-    }
-}
-
 impl Made {
     fn new(gpu: &Gpu, cells: &Cells<'_>, forms: StepForms) -> Option<Self> {
-        let slot = |&form: &StepForm| Slot {
-            form,
-            variant: cells.variant(&form.constants(forms.layer())),
-            pipeline: OnceLock::new(),
-        };
-        let slots: Vec<Slot> = forms.all().iter().map(slot).collect();
+        let slot = |&form: &StepForm| Later::new(shader_of(form), cells.variant(&form.constants(forms.layer())));
+        let slots: Vec<Later> = forms.all().iter().map(slot).collect();
         let (number, first) = forms.by_positions(1)?;
         Some(Self {
-            first: (first, Arc::clone(slots.get(number)?.make(gpu))),
+            first: (first, slots.get(number)?.make(gpu)),
             forms,
             slots,
         })
     }
 
     /// The form for so many positions, with its pipeline.
-    fn form(&self, positions: usize) -> (StepForm, &Arc<Pipeline>) {
+    fn form(&self, positions: usize) -> (StepForm, Arc<Pipeline>) {
         let (first, pipeline) = &self.first;
         let found = self.forms.by_positions(positions);
-        let found = found.and_then(|(number, form)| Some((form, self.slots.get(number)?.pipeline.get()?)));
-        found.unwrap_or((*first, pipeline))
+        let found = found.and_then(|(number, form)| Some((form, self.slots.get(number)?.get()?)));
+        found.unwrap_or_else(|| (*first, Arc::clone(pipeline)))
     }
 }
 
@@ -265,7 +247,7 @@ impl RecurrentStep {
     }
 
     /// A step of so many positions: the pipeline, and its workgroups. `None` where nothing is to be done.
-    fn dispatch(&self, active: usize) -> Option<(&Arc<Pipeline>, Workgroups)> {
+    fn dispatch(&self, active: usize) -> Option<(Arc<Pipeline>, Workgroups)> {
         let across = |units: usize, rows: usize| {
             let across = self.directions * self.units.div_ceil(units);
             Workgroups::Across(across as u32, active.div_ceil(rows) as u64)
@@ -279,9 +261,9 @@ impl RecurrentStep {
             Shared::Elementwise(pipelines) => {
                 let mut heights = HEIGHTS.into_iter().zip(pipelines);
                 let (height, pipeline) = heights.find(|&(height, _)| height <= active)?;
-                Some((pipeline, across(UNITS_PER_WORKGROUP, height)))
+                Some((Arc::clone(pipeline), across(UNITS_PER_WORKGROUP, height)))
             }
-            Shared::Rowwise(pipeline) => Some((pipeline, Workgroups::Flat(active as u64))),
+            Shared::Rowwise(pipeline) => Some((Arc::clone(pipeline), Workgroups::Flat(active as u64))),
         }
     }
 
@@ -309,6 +291,12 @@ impl Ready for RecurrentStep {
         }
     }
 
+    fn forget(&self) {
+        if let Shared::Forms(made) = &self.shared {
+            made.slots.iter().for_each(|slot| slot.forget());
+        }
+    }
+
     fn suits(&self, gpu: &Gpu, _positions: usize) -> Option<&'static str> {
         Some(match gpu.info().device_type {
             wgpu::DeviceType::Cpu => "on a software adapter so large a step is worth all threads",
@@ -332,7 +320,7 @@ impl Ready for RecurrentStep {
         for step in chunk.steps.clone() {
             if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
                 let params = self.params(chunk, step);
-                commands.dispatch_rows(self.rows_run(&params), pipeline, &group.group, params, workgroups);
+                commands.dispatch_rows(self.rows_run(&params), &pipeline, &group.group, params, workgroups);
             }
         }
     }
