@@ -76,8 +76,17 @@ impl<T> Recent<T> {
 
     /// Takes the smallest of those that hold a batch of this size.
     pub(crate) fn take(&self, size: (usize, usize)) -> Option<ForSize<T>> {
+        self.take_smallest(|one| one.holds(size))
+    }
+
+    /// Takes the smallest of those that hold a batch of this size and no more sequences.
+    pub(crate) fn take_alike(&self, size: (usize, usize)) -> Option<ForSize<T>> {
+        self.take_smallest(|one| one.holds(size) && one.batch == size.0)
+    }
+
+    fn take_smallest(&self, fits: impl Fn(&ForSize<T>) -> bool) -> Option<ForSize<T>> {
         let mut kept = self.lock();
-        let fitting = kept.iter().enumerate().filter(|(_, one)| one.holds(size));
+        let fitting = kept.iter().enumerate().filter(|(_, one)| fits(one));
         let (place, _) = fitting.min_by_key(|(_, one)| one.steps())?;
         Some(kept.remove(place))
     }

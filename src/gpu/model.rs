@@ -90,7 +90,13 @@ impl GpuModel {
 
     /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
     pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<ForSize<Workspace>> {
-        if let Some(workspace) = self.workspaces.take(size) {
+        // the forms for a GPU follow the batch of the workspace, and each has an order of sums of its own: a run gives the same bits whatever
+        // was run before
+        let kept = match self.weights.numbers {
+            Some(_) => self.workspaces.take_alike(size),
+            None => self.workspaces.take(size),
+        };
+        if let Some(workspace) = kept {
             return Ok(workspace);
         }
         let made = match self.make_workspace(size).await {
@@ -117,7 +123,7 @@ impl GpuModel {
             self.weights
                 .recurrences
                 .iter()
-                .for_each(|recurrence| recurrence.forget());
+                .for_each(|recurrence| recurrence.forget(&known));
         }
         made
     }

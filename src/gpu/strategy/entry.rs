@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::shader::cell::CellText;
-use crate::gpu::shader::{Pipeline, Shader, Variant};
+use crate::gpu::shader::{Key, Pipeline, Shader, Variant};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::Form;
@@ -98,8 +98,8 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// the sequences may be any, and a run in a kept workspace compiles nothing.
     fn make_for(&self, _gpu: &Gpu, _sequences: usize) {}
 
-    /// Forgets what [`make_for`](Self::make_for) has made, for some of that may have failed.
-    fn forget(&self) {}
+    /// Forgets what [`make_for`](Self::make_for) has made, but for the pipelines that are known: some of that may have failed.
+    fn forget(&self, _known: &[Key]) {}
 
     /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::{Pipeline, Shader, Variant};
+use crate::gpu::shader::{Key, Pipeline, Shader, Variant};
 
 /// A pipeline that is made when a workspace first needs it.
 #[derive(Debug)]
@@ -37,8 +37,11 @@ impl Later {
         self.lock().clone()
     }
 
-    /// Forgets the pipeline: its making may have failed, and it is made anew by the next workspace that needs it.
-    pub(crate) fn forget(&self) {
-        *self.lock() = None;
+    /// Forgets the pipeline unless it is among those that were known before: its making may have failed, and it is made anew by the next
+    /// workspace that needs it.
+    pub(crate) fn forget(&self, known: &[Key]) {
+        if !known.contains(&(self.shader.name, self.variant.clone())) {
+            *self.lock() = None;
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::cell::Cell;
 use crate::error::Result;
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
+use crate::gpu::shader::Key;
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Bound, Cells, Entry, Group, Prepared, Ready, Work};
 use crate::gpu::strategy::exchange::ExchangeBuffers;
@@ -141,9 +142,9 @@ impl Recurrence {
         self.ready().for_each(|(_, ready)| ready.make_for(gpu, sequences));
     }
 
-    /// Forgets the pipelines that were made for workspaces, for some of them may have failed.
-    pub(crate) fn forget(&self) {
-        self.ready().for_each(|(_, ready)| ready.forget());
+    /// Forgets the pipelines that were made for workspaces, but for those that are known: some of them may have failed.
+    pub(crate) fn forget(&self, known: &[Key]) {
+        self.ready().for_each(|(_, ready)| ready.forget(known));
     }
 
     /// The strategies that can run it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready, Work};
 use crate::gpu::strategy::later::Later;
@@ -153,8 +153,8 @@ impl Ready for SoloMade {
         }
     }
 
-    fn forget(&self) {
-        self.heights.iter().for_each(|height| height.pipeline.forget());
+    fn forget(&self, known: &[Key]) {
+        self.heights.iter().for_each(|height| height.pipeline.forget(known));
     }
 
     fn dispatches(&self, positions: usize, steps: usize) -> usize {

@@ -8,7 +8,7 @@ use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
-use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready, Work};
 use crate::gpu::strategy::later::Later;
@@ -291,9 +291,9 @@ impl Ready for RecurrentStep {
         }
     }
 
-    fn forget(&self) {
+    fn forget(&self, known: &[Key]) {
         if let Shared::Forms(made) = &self.shared {
-            made.slots.iter().for_each(|slot| slot.forget());
+            made.slots.iter().for_each(|slot| slot.forget(known));
         }
     }
 
