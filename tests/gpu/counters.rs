@@ -40,6 +40,15 @@ fn four_sizes_alternate_and_make_nothing() {
                 SIZES.iter().rev().for_each(|&size| drop(run(size, seed + 9)));
             }
             assert_eq!(opened.made(), first, "{}", kind.name);
+            for shorter in [(2, 9), (4, 1), (9, 3), (30, 1)] {
+                run(shorter, 1);
+                assert_eq!(opened.made(), first, "{}: {shorter:?}", kind.name);
+            }
+            // the forms for a GPU follow the batch of the workspace, so there fewer sequences have a workspace of their own
+            let named = std::env::var_os("CELLSTATE_GPU_NUMBERS").is_some_and(|name| !name.is_empty());
+            if named || adapter.get_info().device_type != wgpu::DeviceType::Cpu {
+                continue;
+            }
             // what is smaller in both takes the buffers of a larger one
             for smaller in [(1, 1), (2, 9), (0, 5), (3, 0), (8, 4)] {
                 run(smaller, 1);
