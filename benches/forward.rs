@@ -12,6 +12,8 @@
 //! - `CELLSTATE_BENCH_ADAPTER=llvmpipe` names an adapter; without it the path `gpu` is run on a real GPU or not at all
 //! - `CELLSTATE_BENCH_ALL=1` runs the largest shapes on the CPU and on software adapters too
 
+#[path = "peers/layer.rs"]
+mod layer;
 #[path = "peers/rule.rs"]
 mod rule;
 
@@ -20,12 +22,13 @@ use std::hint::black_box;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-use cellstate::{Device, Lstm, Model, Output, Runner, Sequences, Settings, Strategy};
+use cellstate::{Device, Output, Settings, Strategy};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
-use ndarray::{Array1, Array2, Array3};
+use ndarray::Array2;
 
-use rule::{Problem, SHAPES, Shape};
+use layer::Layer;
+use rule::{Outcome, Problem, SHAPES, Shape};
 
 /// How far an output may lie from the f64 loops, and the GPU's from the CPU's: outputs are below 1.
 const TOLERANCE: f64 = 2e-5;
@@ -42,8 +45,6 @@ const STREAM: Shape = Shape::new(1, 1, 64, 128);
 /// What a call may cost outside of a real GPU unless `CELLSTATE_BENCH_ALL` is set, in floating point operations.
 const AFFORDABLE_ON_CPU: f64 = 1e11;
 const AFFORDABLE_IN_SOFTWARE: f64 = 1e10;
-
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// A device with its part of the ids, and what is measured there.
 struct Path {
@@ -73,12 +74,6 @@ impl Measured {
             Self::Recording => Settings::new().timed(true).strategy(Strategy::Step),
         }
     }
-}
-
-struct Layer {
-    runner: Runner,
-    input: Array3<f32>,
-    problem: Problem,
 }
 
 fn main() {
@@ -179,7 +174,7 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, shape: Shape, wi
         }
         if path.measured == Measured::Overhead {
             let mut output = Output::default();
-            return bencher.iter_custom(|times| (0..times).map(|_| or_fail(layer.overhead(&mut output))).sum());
+            return bencher.iter_custom(|times| (0..times).map(|_| or_fail(overhead(layer, &mut output))).sum());
         }
         bencher.iter_custom(|times| {
             let timed = || match (run().timing(), path.measured) {
@@ -191,7 +186,7 @@ fn bench(group: &mut BenchmarkGroup<'_, WallTime>, path: &Path, shape: Shape, wi
         });
     });
     if let Some(layer) = made.filter(|_| path.measured == Measured::Overhead) {
-        println!("{id}: {}", or_fail(layer.overhead_line()));
+        println!("{id}: {}", or_fail(overhead_line(&layer)));
     }
 }
 
@@ -205,101 +200,64 @@ fn fail(message: &str) -> ! {
     exit(1)
 }
 
-impl Layer {
-    fn new(device: &Device, settings: &Settings, problem: Problem) -> Outcome<Self> {
-        let shape = problem.shape;
-        let columns = 4 * shape.units;
-        let matrix = |rows: usize, values: &[f32]| Array2::from_shape_vec((rows, columns), values.to_vec());
-        let lstm = Lstm::new(shape.features, shape.units)
-            .with_weights(
-                matrix(shape.features, &problem.kernel)?,
-                matrix(shape.units, &problem.recurrent_kernel)?,
-                Some(Array1::from(problem.bias.clone())),
-            )?
-            .return_sequences(true)
-            .zero_output_for_mask(true);
-        let runner = Model::builder().add(lstm).build()?.on_with(device, settings)?;
-        let dimensions = (shape.batch, shape.time_steps, shape.features);
-        let input = Array3::from_shape_vec(dimensions, problem.input.clone())?;
-        Ok(Self { runner, input, problem })
-    }
+/// What a call takes besides the GPU's work.
+fn overhead(layer: &Layer, output: &mut Output) -> Outcome<Duration> {
+    let start = Instant::now();
+    layer.run_into(output)?;
+    let call = start.elapsed();
+    let timing = output.timing().and_then(|timing| timing.gpu);
+    Ok(call.saturating_sub(timing.ok_or("the adapter takes no time stamps")?))
+}
 
-    fn run(&self) -> cellstate::Result<Output> {
-        let mut output = Output::default();
-        self.run_into(&mut output)?;
-        Ok(output)
-    }
-
-    fn run_into(&self, output: &mut Output) -> cellstate::Result<()> {
-        let sequences = Sequences::from(&self.input);
-        match &self.problem.lengths {
-            Some(lengths) => self.runner.run_into(&sequences.with_lengths(lengths)?, output),
-            None => self.runner.run_into(&sequences, output),
-        }
-    }
-
-    /// What a call takes besides the GPU's work.
-    fn overhead(&self, output: &mut Output) -> Outcome<Duration> {
+/// That beside a plain copy of the input and the output, in turn; all of them go to memory that is there already, but for
+/// the call that takes new memory for its output.
+fn overhead_line(layer: &Layer) -> Outcome<String> {
+    let mut output = layer.run()?;
+    let from = [layer.input.clone(), output.sequences()?.to_owned()];
+    let mut to = from.clone();
+    let (mut calls, mut new, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..OVERHEAD_CALLS {
+        calls.push(overhead(layer, &mut output)?);
+        new.push(overhead(layer, &mut Output::default())?);
         let start = Instant::now();
-        self.run_into(output)?;
-        let call = start.elapsed();
-        let timing = output.timing().and_then(|timing| timing.gpu);
-        Ok(call.saturating_sub(timing.ok_or("the adapter takes no time stamps")?))
-    }
-
-    /// That beside a plain copy of the input and the output, in turn; all of them go to memory that is there already, but for
-    /// the call that takes new memory for its output.
-    fn overhead_line(&self) -> Outcome<String> {
-        let mut output = self.run()?;
-        let from = [self.input.clone(), output.sequences()?.to_owned()];
-        let mut to = from.clone();
-        let (mut calls, mut new, mut copies) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..OVERHEAD_CALLS {
-            calls.push(self.overhead(&mut output)?);
-            new.push(self.overhead(&mut Output::default())?);
-            let start = Instant::now();
-            for (from, to) in black_box(&from).iter().zip(&mut to) {
-                to.assign(from);
-            }
-            black_box(&mut to);
-            copies.push(start.elapsed());
+        for (from, to) in black_box(&from).iter().zip(&mut to) {
+            to.assign(from);
         }
-        let [call, new, copy] = [calls, new, copies].map(|mut times| {
-            times.sort_unstable();
-            times[OVERHEAD_CALLS / 2]
-        });
-        let ratio = call.as_secs_f64() / copy.as_secs_f64();
-        let megabytes = from.iter().map(|array| array.len() * size_of::<f32>()).sum::<usize>() as f64 * 1e-6;
-        Ok(format!(
-            "{call:.2?} besides the GPU's work ({new:.2?} with new memory for the output); a plain copy of {megabytes:.2} MB \
-             takes {copy:.2?}: {ratio:.2} times that"
-        ))
+        black_box(&mut to);
+        copies.push(start.elapsed());
     }
+    let [call, new, copy] = [calls, new, copies].map(|mut times| {
+        times.sort_unstable();
+        times[OVERHEAD_CALLS / 2]
+    });
+    let ratio = call.as_secs_f64() / copy.as_secs_f64();
+    let megabytes = from.iter().map(|array| array.len() * size_of::<f32>()).sum::<usize>() as f64 * 1e-6;
+    Ok(format!(
+        "{call:.2?} besides the GPU's work ({new:.2?} with new memory for the output); a plain copy of {megabytes:.2} MB \
+         takes {copy:.2?}: {ratio:.2} times that"
+    ))
 }
 
 fn checked(path: &Path, shape: Shape, with_lengths: bool) -> Outcome<Layer> {
-    let layer = Layer::new(
-        &path.device,
-        &path.measured.settings(),
-        Problem::new(shape, with_lengths),
-    )?;
+    let problem = Problem::new(shape, with_lengths);
+    let layer = Layer::new(&path.device, &path.measured.settings(), &problem)?;
     let output = layer.run()?;
     let values = output.sequences()?;
     if path.device.gpu().is_some() {
-        let reference = Layer::new(&Device::cpu(), &Settings::new(), layer.problem.clone())?.run()?;
+        let reference = Layer::new(&Device::cpu(), &Settings::new(), &problem)?.run()?;
         for (found, expected) in values.iter().zip(reference.sequences()?) {
             compare("the CPU's result", f64::from(*found), f64::from(*expected))?;
         }
         return Ok(layer);
     }
     for row in [0, shape.batch / 2, shape.batch - 1] {
-        let expected = first_steps(&layer.problem, row);
+        let expected = first_steps(&problem, row);
         for ((step, unit), &expected) in expected.indexed_iter() {
             let found = values.get((row, step, unit)).ok_or("the output is too small")?;
             compare("f64 loops", f64::from(*found), expected)?;
         }
         let padding = values.outer_iter().nth(row).ok_or("the output has too few rows")?;
-        for &found in padding.outer_iter().skip(layer.problem.length(row)).flatten() {
+        for &found in padding.outer_iter().skip(problem.length(row)).flatten() {
             compare("zero at padded steps", f64::from(found), 0.0)?;
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cellstate::Gpu;
 use wgpu::util::{BufferInitDescriptor, DeviceExt};
 
-use crate::serve::Outcome;
+use crate::rule::Outcome;
 
 /// A loop over its own registers.
 const SHADER: &str = "

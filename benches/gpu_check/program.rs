@@ -11,9 +11,6 @@ mod layer;
 mod row;
 #[path = "../peers/rule.rs"]
 mod rule;
-#[path = "../peers/serve.rs"]
-#[allow(dead_code, reason = "only its type of result is used")]
-mod serve;
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +19,7 @@ use cellstate::{Device, Strategy};
 use serde_json::{Value, json};
 
 use row::{Row, Shaped, Timings};
-use rule::Shape;
-use serve::Outcome;
+use rule::{Outcome, Shape};
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

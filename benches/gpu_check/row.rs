@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::busy::Busy;
 use crate::layer::Layer;
+use crate::rule::Outcome;
 use crate::rule::{Problem, Shape};
-use crate::serve::Outcome;
 
 /// How far a value may lie from the CPU's in full precision: outputs are below 1.
 const TOLERANCE: f32 = 2e-5;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use cellstate::{Device, Precision, Settings};
 
 use layer::Layer;
-use rule::Problem;
-use serve::{Outcome, Prepared, serve};
+use rule::{Outcome, Problem};
+use serve::{Prepared, serve};
 
 fn main() -> Outcome<()> {
     let paths: &[&str] = match device("gpu") {

@@ -3,12 +3,11 @@
 use cellstate::{Device, Lstm, Model, Output, Runner, Sequences, Settings};
 use ndarray::{Array1, Array2, Array3};
 
-use super::rule::Problem;
-use super::serve::Outcome;
+use super::rule::{Outcome, Problem};
 
 pub(crate) struct Layer {
     pub(crate) runner: Runner,
-    input: Array3<f32>,
+    pub(crate) input: Array3<f32>,
     lengths: Option<Vec<usize>>,
 }
 
@@ -36,10 +35,16 @@ impl Layer {
     }
 
     pub(crate) fn run(&self) -> cellstate::Result<Output> {
+        let mut output = Output::default();
+        self.run_into(&mut output)?;
+        Ok(output)
+    }
+
+    pub(crate) fn run_into(&self, output: &mut Output) -> cellstate::Result<()> {
         let sequences = Sequences::from(&self.input);
         match &self.lengths {
-            Some(lengths) => self.runner.run(&sequences.with_lengths(lengths)?),
-            None => self.runner.run(&sequences),
+            Some(lengths) => self.runner.run_into(&sequences.with_lengths(lengths)?, output),
+            None => self.runner.run_into(&sequences, output),
         }
     }
 }

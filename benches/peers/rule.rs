@@ -5,7 +5,10 @@
 
 #![allow(dead_code, reason = "each program uses a part")]
 
+use std::error::Error;
 use std::fmt;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Where the numbers of each tensor come from.
 const INPUT: u32 = 0;

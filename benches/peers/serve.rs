@@ -5,13 +5,10 @@
 //! - `release`: forgets what was prepared
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, Instant};
 
-use super::rule::{Problem, Shape};
-
-pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
+use super::rule::{Outcome, Problem, Shape};
 
 /// A model with its input, ready to be timed.
 pub(crate) trait Prepared {
