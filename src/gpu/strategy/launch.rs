@@ -6,7 +6,17 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
+use crate::gpu::shader::{Binding, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
+
+/// What both texts of `solo` bind.
+pub(crate) const SOLO_BINDINGS: &[Binding] = &[
+    reads("recurrent_kernel"),
+    reads("projected"),
+    writes("hidden"),
+    writes("cell_state"),
+    reads("starts"),
+];
 
 /// The texts that their shaders share.
 pub(crate) const SHARED: &[&str] = &[

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::{Pipeline, Shader, reads, writes};
+use crate::gpu::shader::{Pipeline, Shader};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready};
 use crate::gpu::strategy::launch::{self, Params, Workgroup, most_steps};
@@ -28,13 +28,7 @@ pub(crate) const SHADER: Shader = Shader {
     shared: launch::SHARED,
     runs_cell: true,
     params: ("Launch", size_of::<Params>()),
-    bindings: &[
-        reads("recurrent_kernel"),
-        reads("projected"),
-        writes("hidden"),
-        writes("cell_state"),
-        reads("starts"),
-    ],
+    bindings: launch::SOLO_BINDINGS,
     constants: launch::CONSTANTS,
 };
 

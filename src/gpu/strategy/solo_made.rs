@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
+use crate::gpu::shader::{Key, Pipeline, Shader};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready, Work};
 use crate::gpu::strategy::later::Later;
-use crate::gpu::strategy::launch::{Params, most_steps};
+use crate::gpu::strategy::launch::{Params, SOLO_BINDINGS, most_steps};
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::solo_shape::{CONSTANTS, Limits, Load, Shape};
 
@@ -21,13 +21,7 @@ pub(crate) const SHADER: Shader = Shader {
     ],
     runs_cell: true,
     params: ("Launch", size_of::<Params>()),
-    bindings: &[
-        reads("recurrent_kernel"),
-        reads("projected"),
-        writes("hidden"),
-        writes("cell_state"),
-        reads("starts"),
-    ],
+    bindings: SOLO_BINDINGS,
     constants: CONSTANTS,
 };
 
