@@ -67,6 +67,8 @@ struct Launch {
     directions: u32,
     most_polls: u32,       // how often an invocation asks for what is not there yet: in one step, on a GPU in all of them
     kernel_width: u32,     // columns of the recurrent kernel, in units
+    first_position: u32,   // for wide teams: the first position of the launch,
+    pace: u32,             // and positions from one row of a team to the next
 }
 
 struct Measure {

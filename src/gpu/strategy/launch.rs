@@ -110,6 +110,8 @@ pub(crate) struct Params {
     pub(crate) directions: u32,
     pub(crate) most_polls: u32,
     pub(crate) kernel_width: u32,
+    pub(crate) first_position: u32,
+    pub(crate) pace: u32,
 }
 
 impl Params {

@@ -23,6 +23,9 @@ pub(crate) mod team_kept;
 pub(crate) mod team_launches;
 pub(crate) mod team_made;
 pub(crate) mod team_shape;
+pub(crate) mod team_wide;
+pub(crate) mod team_wide_launches;
+pub(crate) mod team_wide_shape;
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) mod tuned;
 #[cfg(not(target_arch = "wasm32"))]

@@ -118,24 +118,34 @@ pub(crate) async fn budget(
     shader: &'static Shader,
     pipeline: (&Key, &Arc<Pipeline>),
 ) -> Result<usize> {
+    let seen = all_seen(gpu, spin, shader, pipeline).await?;
+    Ok(if spin.in_software { seen } else { seen * 3 / 4 })
+}
+
+/// All that were seen to run at the same time.
+pub(crate) async fn all_seen(
+    gpu: &Gpu,
+    spin: Spin,
+    shader: &'static Shader,
+    pipeline: (&Key, &Arc<Pipeline>),
+) -> Result<usize> {
     if spin.in_software {
         return Ok(spin.most_members);
     }
     let (key, pipeline) = pipeline;
     let residency = gpu.shared::<Residency>();
     let known = residency.lock().get(key).copied();
-    let seen = match known {
-        Some(seen) => seen,
+    match known {
+        Some(seen) => Ok(seen),
         None => {
             let seen = resident(gpu, shader, pipeline, (MOST_WORKGROUPS, PROBE_POLLS)).await?;
             // another thread may have asked meanwhile; submissions run one after the other, so neither has disturbed the other
             let mut found = residency.lock();
             let most = found.entry(key.clone()).or_default();
             *most = seen.max(*most);
-            *most
+            Ok(*most)
         }
-    };
-    Ok(seen * 3 / 4)
+    }
 }
 
 /// How many of so many workgroups of a pipeline run at the same time: as many as had come when the first of them gave up
