@@ -59,8 +59,12 @@ fn main(@builtin(local_invocation_index) at: u32, @builtin(subgroup_id) subgroup
     let position = first + row * params.pace;
     let hidden_start = direction * params.hidden_pitch;
     let cell_at = (direction * params.cell_pitch + position) * params.stride + unit;
+    let projected_at = direction * params.projected_pitch + position - params.projected_base;
+    let projected_pitch = projected_stride(params.units, params.stride);
+    var lanes_next = Lanes();
     var state = UnitState(0.0, 0.0);
     if (row < present && is_unit) {
+        lanes_next = projected[(projected_at + start) * projected_pitch + unit];
         state.hidden = hidden[(hidden_start + params.previous_row + position) * params.stride + unit];
         if (HAS_CELL_STATE == 1u) { state.cell = cell_state[cell_at]; }
     }
@@ -77,11 +81,8 @@ fn main(@builtin(local_invocation_index) at: u32, @builtin(subgroup_id) subgroup
         let next = starts[min(step + 2u, params.last_step)]; // asked for a step ahead
         let count = rows_of(first, end - start);
         if (count == 0u) { break; }
-        var lanes = Lanes();
-        if (row < count && is_unit) {
-            let projected_row = direction * params.projected_pitch + position + start - params.projected_base;
-            lanes = projected[projected_row * projected_stride(params.units, params.stride) + unit];
-        }
+        var lanes = lanes_next;
+        if (row < rows_of(first, next - end) && is_unit) { lanes_next = projected[(projected_at + end) * projected_pitch + unit]; }
         let words = HEAD + ((step - params.first_step) * params.teams + team) * TEAM_WORDS; // of this step,
         let words_before = words - params.teams * TEAM_WORDS;                               // and of the one before
         for (var begin = 0u; begin < count; begin += GROUP) { // a group, by its first row

@@ -34,8 +34,8 @@ const TEAM_WORDS: u32 = ROWS / GROUP * GROUP_WORDS;
 
 
 // Of the positions of a team, first, first + pace, and so on, those that run where so many do.
-fn rows_of(first: u32, active: u32) -> u32 {
-    return min(ROWS, (max(active, first) - first + params.pace - 1u) / params.pace);
+fn rows_of(first: u32, positions: u32) -> u32 {
+    return min(ROWS, (max(positions, first) - first + params.pace - 1u) / params.pace);
 }
 
 // Two sums of each lane become one: lanes without the bit have the lower one then, those with it the upper one.

@@ -13,7 +13,7 @@ use crate::gpu::strategy::entry::{Cells, Group, Probing, Ready, Work};
 use crate::gpu::strategy::launch::{Params, most_steps};
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::residency::{self, Spin};
-use crate::gpu::strategy::team_launches::{BINDINGS, HEAD, exchange_words};
+use crate::gpu::strategy::team_launches::{BINDINGS, HEAD};
 use crate::gpu::strategy::team_shape::Limits;
 use crate::gpu::strategy::team_wide_launches::WideLaunches;
 use crate::gpu::strategy::team_wide_shape::{Cost, Shape};
@@ -109,6 +109,16 @@ pub(crate) struct WideTeam {
     pub(super) missing: usize,
 }
 
+/// Words of `exchange` after its head, at most: of few launches, each of which empties its words and reads the weights.
+const EXCHANGE: usize = 1 << 22;
+
+fn most_words(gpu: &Gpu) -> usize {
+    let asked = std::env::var("SWEEP_TEAM_EXCHANGE").ok(); // SWEEP
+    let asked = asked.and_then(|log| log.parse::<u32>().ok()).map(|log| 1_usize << log); // SWEEP
+    let most = asked.unwrap_or(EXCHANGE).min((gpu.largest_binding() / VALUE) as usize); // SWEEP
+    most.saturating_sub(HEAD)
+}
+
 /// The shape that the environment asks for: rows, slice, own, taken, batches, ahead.
 fn swept(units: usize, lanes_of_subgroup: usize) -> Option<Shape> {
     let asked = std::env::var("SWEEP_TEAM_WIDE").ok()?; // SWEEP
@@ -149,7 +159,7 @@ impl WideTeam {
         if let Some(shape) = swept(cells.kernel_width, lanes_of_subgroup) {
             shapes = vec![shape]; // SWEEP
         }
-        let exchange_words = exchange_words(gpu);
+        let exchange_words = most_words(gpu);
         shapes.retain(|shape| shape.words() <= exchange_words);
         let first = *shapes
             .first()

@@ -33,15 +33,15 @@ pub(crate) struct WideLaunches<'a> {
 
 /// What a launch runs: some directions of some positions, whose rows are shared out among so many teams of each direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Share {
-    directions: Range<usize>,
-    positions: Range<usize>,
-    pace: usize,
+pub(super) struct Share {
+    pub(super) directions: Range<usize>,
+    pub(super) positions: Range<usize>,
+    pub(super) pace: usize,
 }
 
 impl WideLaunches<'_> {
     /// The launches for so many positions.
-    fn shares(&self, active: usize) -> Vec<Share> {
+    pub(super) fn shares(&self, active: usize) -> Vec<Share> {
         let rows = self.shape.rows.max(1);
         // where not even one team of each direction runs at the same time, the directions run one after the other
         let together = self.teams >= self.directions;

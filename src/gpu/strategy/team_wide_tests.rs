@@ -1,4 +1,4 @@
-//! Teams on a GPU, run by a software adapter with the numbers of a GPU: what happens when a workgroup does not come, the numbers of every form,
+//! Teams for many positions, run by a software adapter with the numbers of a GPU: what happens when a workgroup does not come, the numbers of every form,
 //! and that a workspace has room for every launch.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
@@ -10,7 +10,6 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
-use crate::gpu::strategy::team_launches::EXCHANGE;
 use crate::gpu::weights::{Form as WeightForm, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::gru::Gru;
@@ -76,12 +75,12 @@ fn cells(model: &Model) -> Cells<'_> {
     }
 }
 
-fn team(gpu: &Gpu, model: &Model) -> MadeTeam {
-    MadeTeam::make(gpu, &cells(model), Spin::of(gpu).unwrap(), H200).unwrap()
+fn team(gpu: &Gpu, model: &Model) -> WideTeam {
+    WideTeam::make(gpu, &cells(model), Spin::of(gpu).unwrap(), H200).unwrap()
 }
 
 /// The same model by this make of a team.
-fn by(gpu: &Gpu, model: &Model, team: MadeTeam) -> GpuModel {
+fn by(gpu: &Gpu, model: &Model, team: WideTeam) -> GpuModel {
     let mut on = on(gpu, model, Strategy::Step); // which makes no other team
     on.asked.strategy = Some((Strategy::Team, "a test"));
     let recurrence = Arc::get_mut(&mut on.weights.recurrences[0]).unwrap();
@@ -132,19 +131,24 @@ fn a_run_whose_team_is_not_complete_is_run_again_and_says_so() {
     }
 }
 
-/// Every cell, with positions that shrink, in teams of each height of which several do not fit at once; and twice, with the same bits.
+/// Every cell, with positions that shrink, by every way to share out rows and units; and twice, with the same bits.
 #[test]
-fn teams_of_every_height_give_the_numbers_of_step() {
+fn teams_of_every_make_give_the_numbers_of_step() {
     for gpu in adapters() {
         let spin = Spin::of(&gpu).unwrap();
+        let lanes_of_subgroup = gpu.lanes_of_subgroup().unwrap() as usize;
+        // (units, slice, own, taken, batches, groups, whether it asks ahead)
         let shapes = [
-            (7, 4, 2, 1),
-            (16, 8, 4, 2),
-            (60, 32, 2, 4),
-            (13, 8, 1, 8),
-            (40, 24, 12, 4),
+            (7, 4, 1, 1, 1, 1, false),
+            (16, 8, 2, 2, 1, 2, true),
+            (60, 32, 1, 4, 1, 2, true),
+            (13, 8, 2, 4, 1, 1, false),
+            (40, 24, 4, 1, 2, 1, false),
+            (24, 16, 1, 8, 1, 1, false),
+            (30, 16, 1, 2, 1, 4, true),
+            (64, 32, 1, 2, 2, 2, false),
         ];
-        for (number, (units, slice, parts, rows)) in shapes.into_iter().enumerate() {
+        for (number, (units, slice, own, taken, batches, groups, is_ahead)) in shapes.into_iter().enumerate() {
             let gru = || Gru::new(3, units).return_sequences(true).seed(6);
             let rnn = || SimpleRnn::new(3, units).return_sequences(true).seed(7);
             let other = match number % 2 {
@@ -154,12 +158,17 @@ fn teams_of_every_height_give_the_numbers_of_step() {
             for (name, model) in [("lstm", lstm(units)), ("other", other.build().unwrap())] {
                 let mut team = team(&gpu, &model);
                 if spin.in_software {
-                    team.candidates.only(Shape {
-                        rows,
+                    team.shapes = vec![Shape {
+                        rows: taken * batches * groups,
                         units: class_of(&model.plan().cells[0].cell),
                         slice,
-                        parts,
-                    });
+                        own,
+                        lanes_of_subgroup,
+                        taken,
+                        batches,
+                        tiles: groups.min(2),
+                        is_ahead,
+                    }];
                 }
                 let teams = by(&gpu, &model, team);
                 let steps = on(&gpu, &model, Strategy::Step);
@@ -171,7 +180,7 @@ fn teams_of_every_height_give_the_numbers_of_step() {
                             .find(|ran| !ran.was_replayed)
                     };
                     let whole = [run_whole(), run_whole()].map(|ran| ran.unwrap_or_else(|| panic!("{name}: replayed")));
-                    let what = format!("{name}, {units} units, {rows} rows, {size:?}");
+                    let what = format!("{name}, {units} units, shape {number}, {size:?}");
                     assert!(!far(&whole[0], &want), "{what}");
                     assert!(whole[0].outputs == whole[1].outputs, "{what}: two runs, the same bits");
                     assert!(whole[0].states == whole[1].states, "{what}: two runs, the same bits");
@@ -194,7 +203,7 @@ fn the_probe_counts_who_came() {
         let came = count(200);
         println!("{}: {came} of 200 workgroups ran at the same time", gpu.name());
         assert!((1..=200).contains(&came));
-        if team.candidates.spin.in_software {
+        if team.spin.in_software {
             let threads = std::thread::available_parallelism().unwrap().get();
             assert!(came <= threads.max(16), "{came} workgroups, {threads} threads");
         }
@@ -207,8 +216,8 @@ fn a_gpu_on_which_no_team_fits_runs_by_another_strategy() {
     for gpu in adapters() {
         let model = lstm(21);
         let mut team = team(&gpu, &model);
-        team.candidates.spin.most_members = 1;
-        team.candidates.spin.in_software = true;
+        team.spin.most_members = 1;
+        team.spin.in_software = true;
         let teams = by(&gpu, &model, team);
         let want = run(&on(&gpu, &model, Strategy::Step), (3, 10), false);
         let got = run(&teams, (3, 10), false);
@@ -217,7 +226,7 @@ fn a_gpu_on_which_no_team_fits_runs_by_another_strategy() {
     }
 }
 
-/// In every workspace each batch that it may hold has room, whatever its mask: for its words and its dispatches.
+/// In every workspace each batch that it may hold has room, whatever its mask: for its words and its dispatches; and each row is run once.
 #[test]
 fn a_workspace_has_room_for_every_launch() {
     for gpu in adapters() {
@@ -226,15 +235,35 @@ fn a_workspace_has_room_for_every_launch() {
             for batch in [1, 2, 3, 8, 9, 33, 100] {
                 let (shape, most_teams) = team.shape(batch).unwrap();
                 for most_teams in [1, 3, most_teams] {
-                    let (teams, steps) = team.candidates.launch(shape, most_teams, batch);
+                    let (teams, steps) = team.launch(shape, most_teams, batch);
+                    let launches = WideLaunches {
+                        pipeline: &team.pipeline,
+                        shape,
+                        teams,
+                        steps,
+                        most_polls: 1,
+                        missing: 0,
+                        directions: 2,
+                        units,
+                        kernel_width: units,
+                    };
+                    assert!(teams * shape.words() * steps <= EXCHANGE);
                     for active in 1..=batch {
-                        let running = shape.teams(2, active);
-                        assert!(running.min(teams) * shape.rows * shape.units * steps <= EXCHANGE);
-                        assert!(running.div_ceil(teams) <= shape.teams(2, batch).div_ceil(teams));
-                        assert!(shape.rows * running >= active * 2);
+                        let shares = launches.shares(active);
+                        let mut runs = vec![0; active];
+                        for share in &shares {
+                            assert!(share.pace * share.directions.len() <= teams);
+                            assert!(share.positions.len() <= share.pace * shape.rows);
+                            share
+                                .positions
+                                .clone()
+                                .for_each(|position| runs[position] += share.directions.len());
+                        }
+                        assert!(runs.iter().all(|&runs| runs == 2), "{shares:?}");
+                        assert!(shares.len() <= launches.shares(batch).len());
                     }
                 }
-                assert!(team.exchange_bytes(batch, 100_000).unwrap() <= 4 * EXCHANGE as u64);
+                assert!(team.exchange_bytes(batch, 100_000).unwrap() <= 4 * EXCHANGE as u64 + 16);
             }
         }
     }
