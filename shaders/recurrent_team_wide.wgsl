@@ -103,6 +103,9 @@ fn main(@builtin(local_invocation_index) at: u32, @builtin(subgroup_id) subgroup
                 //end
                 //end
                 //end
+                //for i in SLOTS
+                let is_wanted$i = is_slot(slot$i, count - begin);
+                //end
                 while (least == 0u) {
                     polls++;
                     if (polls >= params.most_polls || (polls % 256u == 0u && atomicOr(&control[0], 0u) != 0u)) {
@@ -110,9 +113,11 @@ fn main(@builtin(local_invocation_index) at: u32, @builtin(subgroup_id) subgroup
                         atomicStore(&leaving, 1u);
                         break;
                     }
+                    //for f in ONE_FIRST
+                    if (word_at(select(0u, asked, is_wanted0)) == 0u) { continue; }
+                    //end
                     // all at once: what is not there yet is asked for again with the rest
                     //for i in SLOTS
-                    let is_wanted$i = is_slot(slot$i, count - begin);
                     //for c in 4
                     word$i_$c = word_at(select(0u, asked + ($iu * 4u + $cu) * THREADS, is_wanted$i));
                     //end

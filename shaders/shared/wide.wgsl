@@ -12,6 +12,7 @@ const ROWS_1: u32 = 2u;
 const BATCHES: u32 = 1u;           // so often in a group
 const TILES: u32 = 2u;             // groups that workgroup memory has room for, 1 or 2
 const AHEAD: u32 = 0u;             // 1: the words of the next group are asked for before the sums of this one
+const ONE_FIRST: u32 = 0u;         // 1: one word is asked for until it is there, and then all
 const FOURS: u32 = 1u;             // fours of k that a lane has, UNITS / (4 · LANES_OF_SUBGROUP),
 const SLOTS: u32 = 1u;             // and fours of h that an invocation waits for, ROWS / GROUPS · PITCH / THREADS, both rounded up
 const REST: u32 = 1u;              // shuffles that are left, log2(LANES_OF_SUBGROUP / (OWN · TAKEN)),

@@ -289,7 +289,8 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
             "recurrent_solo",
             "recurrent_solo_made",
             "recurrent_team",
-            "recurrent_team_made"
+            "recurrent_team_made",
+            "recurrent_team_wide"
         ]
     );
 }

@@ -42,6 +42,7 @@ pub(crate) const SHADER: Shader = Shader {
         "BATCHES",
         "TILES",
         "AHEAD",
+        "ONE_FIRST",
         "FOURS",
         "SLOTS",
         "REST",
@@ -119,11 +120,11 @@ fn most_words(gpu: &Gpu) -> usize {
     most.saturating_sub(HEAD)
 }
 
-/// The shape that the environment asks for: rows, slice, own, taken, batches, ahead.
+/// The shape that the environment asks for: rows, slice, own, taken, batches, ahead, first.
 fn swept(units: usize, lanes_of_subgroup: usize) -> Option<Shape> {
     let asked = std::env::var("SWEEP_TEAM_WIDE").ok()?; // SWEEP
     let sizes: Vec<usize> = asked.split(',').filter_map(|size| size.trim().parse().ok()).collect(); // SWEEP
-    let [rows, slice, own, taken, batches, ahead] = sizes[..] else {
+    let [rows, slice, own, taken, batches, ahead, first] = sizes[..] else {
         return None;
     }; // SWEEP
     Some(Shape {
@@ -136,6 +137,7 @@ fn swept(units: usize, lanes_of_subgroup: usize) -> Option<Shape> {
         batches,
         tiles: (rows / (taken * batches)).clamp(1, 2),
         is_ahead: ahead == 1,
+        is_one_first: first == 1,
     })
 }
 

@@ -35,6 +35,8 @@ pub(crate) struct Shape {
     pub(crate) tiles: usize,
     /// Whether the words of the next group are asked for before the sums of a group.
     pub(crate) is_ahead: bool,
+    /// Whether an invocation waits for one of its words before it asks for all.
+    pub(crate) is_one_first: bool,
 }
 
 impl Shape {
@@ -59,6 +61,7 @@ impl Shape {
                             batches: rows / (groups * taken),
                             tiles: groups.min(2),
                             is_ahead,
+                            is_one_first: false,
                         })
                     });
                     shapes.extend(of_groups.filter(|shape| shape.fits(lanes, limits)));
@@ -124,6 +127,7 @@ impl Shape {
             self.batches,
             self.tiles,
             usize::from(self.is_ahead),
+            usize::from(self.is_one_first),
             self.fours(),
             self.slots(),
         ];

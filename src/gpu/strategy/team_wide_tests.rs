@@ -168,6 +168,7 @@ fn teams_of_every_make_give_the_numbers_of_step() {
                         batches,
                         tiles: groups.min(2),
                         is_ahead,
+                        is_one_first: number % 3 == 0,
                     }];
                 }
                 let teams = by(&gpu, &model, team);

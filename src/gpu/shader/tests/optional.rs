@@ -9,16 +9,18 @@ fn only_optional_texts_ask_for_extensions() {
     for text in all() {
         let made = text.text();
         let enables = ["enable f16;\n", "enable wgpu_cooperative_matrix;\n"].concat();
-        assert_eq!(made.starts_with(&enables), text.is_optional(), "{}", text.name);
+        let has_matrices = text.shader.name == matrix_projection::SHADER.name;
+        assert_eq!(made.starts_with(&enables), has_matrices, "{}", text.name);
         let asked = made.lines().filter(|line| line.trim().starts_with("enable ")).count();
-        assert_eq!(asked, if text.is_optional() { 2 } else { 0 }, "{}", text.name);
+        assert_eq!(asked, if has_matrices { 2 } else { 0 }, "{}", text.name);
     }
 }
 
 /// What the host checks against the limits of a device is what the text takes.
 #[test]
 fn the_workgroups_of_matrices_have_the_size_that_the_host_thinks() {
-    for text in all().into_iter().filter(Text::is_optional) {
+    let has_matrices = |text: &Text| text.shader.name == matrix_projection::SHADER.name;
+    for text in all().into_iter().filter(has_matrices) {
         let (bytes, [invocations, _]) = held(&text);
         assert_eq!(bytes as u32, matrix_projection::WORKGROUP_BYTES);
         let subgroup = text.variant.constants[0];

@@ -1,7 +1,7 @@
 //! The texts of teams: their workgroups.
 
 use super::*;
-use crate::gpu::strategy::{team_kept, team_made, team_shape};
+use crate::gpu::strategy::{team_kept, team_made, team_shape, team_wide};
 
 /// The same for `recurrent_team`.
 #[test]
@@ -38,6 +38,25 @@ fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
                 assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
                 assert_eq!(held, shape.bytes(lanes), "{shape:?}");
             }
+        }
+    }
+}
+
+/// The same for `recurrent_team_wide`, within the memory that an H200 gives a workgroup.
+#[test]
+fn the_teams_for_many_positions_have_the_size_that_the_host_thinks() {
+    let cells = texts::cells();
+    for (_, cell) in [&cells[0], &cells[8]] {
+        for shape in texts::wide_shapes() {
+            let text = made(
+                &team_wide::SHADER,
+                &CellText::of(cell),
+                &team_wide::constants(shape, texts::ON_DX12),
+            );
+            let (held, size) = held(&text);
+            assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
+            assert_eq!(held, shape.bytes(), "{shape:?}");
+            assert!(shape.invocations() <= 256 && held <= 48 << 10, "{shape:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{solo, solo_made, step, team_kept, team_made, team_shape};
+use crate::gpu::strategy::{solo, solo_made, step, team_kept, team_made, team_shape, team_wide, team_wide_shape};
 
 /// How workgroups wait for each other on a software adapter, and where loads are not coherent.
 pub(super) const IN_SOFTWARE: Spin = Spin {
@@ -27,7 +27,7 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 15] = [
+pub(super) const ALL: [&Shader; 16] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &matrix_projection::SHADER,
@@ -42,15 +42,17 @@ pub(super) const ALL: [&Shader; 15] = [
     &solo_made::SHADER,
     &team_kept::SHADER,
     &team_made::SHADER,
+    &team_wide::SHADER,
     &crate::gpu::measure::SHADER,
 ];
 
 /// Those that run a cell and are made for a size class, with their loops written out.
-const MADE: [&str; 4] = [
+const MADE: [&str; 5] = [
     "recurrent_step_split",
     "recurrent_step_tile",
     "recurrent_solo_made",
     "recurrent_team_made",
+    "recurrent_team_wide",
 ];
 
 /// What each device lets a workgroup have.
@@ -74,7 +76,7 @@ impl Text {
 
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
-        self.shader.name == matrix_projection::SHADER.name
+        [matrix_projection::SHADER.name, team_wide::SHADER.name].contains(&self.shader.name)
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -177,6 +179,34 @@ pub(super) fn block(block: Block, is_double: bool, activation: [u32; 3]) -> Vec<
     block.text(size, made_for, activation).1
 }
 
+/// A small team for many positions, and the one for 64 sequences of 512 units.
+pub(super) fn wide_shapes() -> [team_wide_shape::Shape; 2] {
+    let small = team_wide_shape::Shape {
+        rows: 8,
+        units: 24,
+        slice: 8,
+        own: 1,
+        lanes_of_subgroup: 8,
+        taken: 2,
+        batches: 2,
+        tiles: 2,
+        is_ahead: true,
+        is_one_first: true,
+    };
+    let large = team_wide_shape::Shape {
+        rows: 16,
+        units: 512,
+        slice: 16,
+        own: 2,
+        lanes_of_subgroup: 32,
+        taken: 8,
+        batches: 1,
+        is_one_first: false,
+        ..small
+    };
+    [small, large]
+}
+
 /// Some sets of values of the constants of a shader: the least, some, the most.
 fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     // one position, and as many as find room in the least memory of a workgroup
@@ -233,6 +263,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
             of_workgroups([alone, shared], 2)
         }
         "recurrent_team_made" => vec![made([1, 4, 2, 1], IN_SOFTWARE), made([4, 64, 8, 16], ON_DX12)],
+        "recurrent_team_wide" => wide_shapes().map(|shape| team_wide::constants(shape, ON_DX12)).into(),
         other => panic!("sizes of {other}"),
     }
 }
