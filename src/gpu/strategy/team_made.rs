@@ -31,7 +31,17 @@ pub(crate) const SHADER: Shader = Shader {
     params: ("Launch", size_of::<Params>()),
     bindings: BINDINGS,
     constants: &[
-        "ROWS", "UNITS", "SLICE", "PARTS", "WEIGHTS", "WORDS", "STATES", "COHERENT", "IN_TURN",
+        "ROWS",
+        "UNITS",
+        "SLICE",
+        "PARTS",
+        "WEIGHTS",
+        "WORDS",
+        "STATES",
+        "COHERENT",
+        "IN_TURN",
+        "ONE_BY_ONE",
+        "AT_ONCE",
     ],
 };
 
@@ -39,7 +49,9 @@ pub(crate) const SHADER: Shader = Shader {
 pub(crate) fn constants(shape: Shape, spin: Spin) -> Vec<u32> {
     let sizes = shape.constants().map(|size| size as u32);
     let of_gpu = [spin.is_coherent, spin.in_software].map(u32::from);
-    sizes.into_iter().chain(of_gpu).collect()
+    let at_once = std::env::var("SWEEP_TEAM_ASK").is_ok(); // SWEEP
+    let asks = [!at_once, at_once].map(u32::from); // SWEEP
+    sizes.into_iter().chain(of_gpu).chain(asks).collect()
 }
 
 /// How many shapes are counted for a batch before one of those that were is taken.
