@@ -83,10 +83,10 @@ pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'stat
     list::ALL.into_iter().filter(is_wanted).collect()
 }
 
-/// The strategy for a batch: what is asked for by name, else what was measured, else what takes the least time by the numbers
-/// of the GPU, else what suits the size.
-pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Work) -> Choice {
-    let can = |strategy| recurrence.can(strategy).is_ok();
+/// The strategy for a batch in a workspace with room for so many sequences: what is asked for by name, else what was measured, else
+/// what takes the least time by the numbers of the GPU, else what suits the size.
+pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, (batch, work): (usize, Work)) -> Choice {
+    let can = |strategy| recurrence.can(strategy, Some(batch)).is_ok();
     if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
         return Choice {
             strategy,
@@ -107,7 +107,9 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
     }
     // a formula alone is no reason to let workgroups wait for each other where nobody has measured that they run at the same time
     let unasked = |strategy| !waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
-    let estimates = recurrence.estimates(work).filter(|&(strategy, _)| unasked(strategy));
+    let estimates = recurrence
+        .estimates(batch, work)
+        .filter(|&(strategy, _)| unasked(strategy));
     if let Some((strategy, seconds)) = estimates.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
         return Choice {
             strategy,
@@ -118,18 +120,23 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
             .into(),
         };
     }
-    let (strategy, reason) = recurrence.suited(gpu, work.positions);
+    let (strategy, reason) = recurrence.suited(gpu, (batch, work.positions));
     Choice {
         strategy,
         reason: reason.into(),
     }
 }
 
-/// Refuses a strategy that the settings name and a recurrence cannot do.
-pub(crate) fn check(gpu: &Gpu, recurrences: &[Arc<Recurrence>], forced: Option<Strategy>) -> Result<()> {
+/// Refuses a strategy that the settings name and a recurrence cannot do, in a workspace with room for so many sequences if that is known.
+pub(crate) fn check(
+    gpu: &Gpu,
+    recurrences: &[Arc<Recurrence>],
+    forced: Option<Strategy>,
+    batch: Option<usize>,
+) -> Result<()> {
     let Some(strategy) = forced else { return Ok(()) };
     for recurrence in recurrences {
-        if let Err(why) = recurrence.can(strategy) {
+        if let Err(why) = recurrence.can(strategy, batch) {
             return Err(Error::Unsupported {
                 layer: format!("{} with {} units", recurrence.cell.class(), recurrence.cell.units),
                 option: format!("the strategy {strategy} on {}: {why}", gpu.name()),
