@@ -75,10 +75,15 @@ fn of_environment(said: Option<&OsStr>) -> Result<Option<Strategy>> {
 }
 
 /// The strategies that are to be made ready. One whose workgroups wait for each other is so unasked only where it was measured
-/// to be the fastest, or resembles that; elsewhere for who names it, and on a GPU for `Runner::tune` where answers are kept.
+/// to be the fastest, or resembles that, and nobody names another, for its shaders take long to compile; elsewhere for who names
+/// it, and on a GPU for `Runner::tune` where answers are kept.
 pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'static Entry> {
     let tuned = settings.wanted_tuning_file().is_some() && gpu.info().device_type != wgpu::DeviceType::Cpu;
-    let waiting = tuned || Spin::is_default(gpu);
+    wanted_of(asked, (tuned, Spin::is_default(gpu)))
+}
+
+fn wanted_of(asked: Asked, (tuned, is_default): (bool, bool)) -> Vec<&'static Entry> {
+    let waiting = tuned || (asked.strategy.is_none() && is_default);
     let is_wanted = |entry: &&Entry| !entry.waits || waiting || asked.named() == Some(entry.name);
     list::ALL.into_iter().filter(is_wanted).collect()
 }
@@ -163,6 +168,28 @@ mod tests {
             for part in [STRATEGY_VARIABLE, "step, solo, team", nonsense, "unset"] {
                 assert!(error.contains(part), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn teams_are_made_ready_for_who_may_take_them() {
+        let has_team = |named: Option<Strategy>, gpu| {
+            let asked = Asked {
+                strategy: named.map(|strategy| (strategy, "a test")),
+                precision: Precision::Full,
+            };
+            let wanted = wanted_of(asked, gpu);
+            assert!(wanted.iter().any(|entry| entry.name == list::EVERYTHING));
+            wanted.iter().any(|entry| entry.name == Strategy::Team)
+        };
+        for (named, [plain, default, tuned]) in [
+            (None, [false, true, true]),
+            (Some(Strategy::Step), [false, false, true]),
+            (Some(Strategy::Team), [true, true, true]),
+        ] {
+            assert_eq!(has_team(named, (false, false)), plain);
+            assert_eq!(has_team(named, (false, true)), default);
+            assert_eq!(has_team(named, (true, false)), tuned);
         }
     }
 

@@ -100,7 +100,7 @@ impl Recurrence {
             _ if first_k > 0 && entry.name != list::EVERYTHING => Err("the recurrent kernel is larger than a binding"),
             true => (entry.prepare)(gpu, &together),
             false => Err(
-                "it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12: else by name, or for a tuning file",
+                "it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12, where nobody names another: else by name, or for a tuning file",
             ),
         };
         Some(Self {

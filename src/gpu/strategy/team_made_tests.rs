@@ -246,10 +246,10 @@ fn counting_takes_no_memory_of_a_run() {
             in_software: false,
             ..Spin::of(&gpu).unwrap()
         };
-        let mut team = MadeTeam::make(&gpu, &cells(&model), spin, H200).unwrap();
-        team.most_polls = Some(1000); // in software a team without turns may never get to its end
-        let teams = by(&gpu, &model, team);
         for size in [(9, 40), (1, 40), (70, 3), (3, 0)] {
+            let mut team = MadeTeam::make(&gpu, &cells(&model), spin, H200).unwrap();
+            team.most_polls = Some(1000); // in software a team without turns may never get to its end
+            let teams = by(&gpu, &model, team);
             let told = teams.memory(size.0, size.1).unwrap();
             let before = gpu.counters().bytes();
             run(&teams, size, false);
