@@ -12,9 +12,6 @@ const WEIGHTS: u32 = 8u;  // UNITS / PARTS: rows of the recurrent kernel that an
 const WORDS: u32 = 1u;    // words that an invocation waits for, ROWS · UNITS / THREADS,
 const STATES: u32 = 1u;   // and states that it makes, ROWS / PARTS, both rounded up
 
-const ONE_BY_ONE: u32 = 1u; // 1: only what was missing is asked for again,
-const AT_ONCE: u32 = 0u;    // or all
-
 const THREADS: u32 = SLICE * PARTS;
 const MEMBERS: u32 = UNITS / SLICE; // workgroups of a team
 
@@ -97,23 +94,11 @@ fn main(@builtin(local_invocation_index) lane: u32) {
             //end
             loop {
                 var is_missing = false;
-                //for o in ONE_BY_ONE
                 //for i in WORDS
                 if (word$i == 0u) {
                     word$i = word_at(asked + $iu * THREADS);
                     is_missing = is_missing || word$i == 0u;
                 }
-                //end
-                //end
-                //for a in AT_ONCE
-                //for i in WORDS
-                let is_wanted$i = (lane + $iu * THREADS) / UNITS < count;
-                let answer$i = word_at(select(0u, asked + $iu * THREADS, is_wanted$i));
-                //end
-                //for i in WORDS
-                word$i = select(ABSENT, answer$i, is_wanted$i);
-                is_missing = is_missing || word$i == 0u;
-                //end
                 //end
                 if (!is_missing) { break; }
                 polls++;

@@ -1,30 +1,20 @@
-// wide: how a team of recurrent_team_wide is made up, and what its lanes do together.
+// wide: how a team of recurrent_team_wide is made up.
 
 const ROWS: u32 = 4u;              // positions of a team. The host sets these.
 const UNITS: u32 = 32u;            // units of the size class; those past the units of the cell stay zero
 const SLICE: u32 = 16u;            // units of a workgroup
 const LANES_OF_SUBGROUP: u32 = 8u; // exactly
-const UNITS_2: u32 = 1u;           // units of a subgroup: UNITS_2 · UNITS_1, each 1 or 2
-const UNITS_1: u32 = 2u;
-const ROWS_4: u32 = 1u;            // rows at a time: ROWS_4 · ROWS_2 · ROWS_1, each 1 or 2
-const ROWS_2: u32 = 2u;
+const ROWS_2: u32 = 2u;            // rows of a group: ROWS_2 · ROWS_1, each 1 or 2
 const ROWS_1: u32 = 2u;
-const BATCHES: u32 = 1u;           // so often in a group
-const TILES: u32 = 2u;             // groups that workgroup memory has room for, 1 or 2
-const AHEAD: u32 = 0u;             // 1: the words of the next group are asked for before the sums of this one
-const ONE_FIRST: u32 = 0u;         // 1: one word is asked for until it is there, and then all
+const TILES: u32 = 1u;             // 2 where there are several groups: the words of the next one travel while a group is worked on
 const FOURS: u32 = 1u;             // fours of k that a lane has, UNITS / (4 · LANES_OF_SUBGROUP),
-const SLOTS: u32 = 1u;             // and fours of h that an invocation waits for, ROWS / GROUPS · PITCH / THREADS, both rounded up
-const REST: u32 = 1u;              // shuffles that are left, log2(LANES_OF_SUBGROUP / (OWN · TAKEN)),
-const PAIRS_U2: u32 = 0u;          // and which shuffles halve
-const PAIRS_U1: u32 = 1u;
-const PAIRS_R4: u32 = 0u;
-const PAIRS_R2: u32 = 1u;
+const SLOTS: u32 = 1u;             // and fours of h that an invocation waits for, GROUP · PITCH / THREADS, both rounded up
+const REST: u32 = 0u;              // shuffles that are left, log2(LANES_OF_SUBGROUP / (OWN · GROUP)),
+const PAIRS_R2: u32 = 1u;          // and whether rows are halved
 const PAIRS_R1: u32 = 1u;
 
-const OWN: u32 = UNITS_2 * UNITS_1;
-const TAKEN: u32 = ROWS_4 * ROWS_2 * ROWS_1;
-const GROUP: u32 = BATCHES * TAKEN;                  // rows of a group
+const OWN: u32 = 2u;                                 // units of a subgroup
+const GROUP: u32 = ROWS_2 * ROWS_1;                  // rows of a group
 const THREADS: u32 = SLICE / OWN * LANES_OF_SUBGROUP;
 const MEMBERS: u32 = UNITS / SLICE;                  // workgroups of a team
 const QUARTER: u32 = UNITS / 4u;                     // slot x of a row has h of x, QUARTER + x, 2 QUARTER + x and 3 QUARTER + x
@@ -33,16 +23,9 @@ const TILE: u32 = SLOTS * THREADS;                   // slots of a group,
 const GROUP_WORDS: u32 = 4u * TILE;                  // and its words: those of a slot THREADS apart
 const TEAM_WORDS: u32 = ROWS / GROUP * GROUP_WORDS;
 
-
 // Of the positions of a team, first, first + pace, and so on, those that run where so many do.
 fn rows_of(first: u32, positions: u32) -> u32 {
     return min(ROWS, (max(positions, first) - first + params.pace - 1u) / params.pace);
-}
-
-// Two sums of each lane become one: lanes without the bit have the lower one then, those with it the upper one.
-fn halved(lower: Lanes, upper: Lanes, lane: u32, bit: u32) -> Lanes {
-    let is_upper = (lane & bit) != 0u;
-    return select(lower, upper, is_upper) + subgroupShuffleXor(select(upper, lower, is_upper), bit);
 }
 
 // Whether a slot of a group is one of h, and of a row that is wanted.

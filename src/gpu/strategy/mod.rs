@@ -22,6 +22,7 @@ pub(crate) mod team_candidates;
 pub(crate) mod team_kept;
 pub(crate) mod team_launches;
 pub(crate) mod team_made;
+pub(crate) mod team_make;
 pub(crate) mod team_shape;
 pub(crate) mod team_wide;
 pub(crate) mod team_wide_launches;

@@ -55,7 +55,7 @@ pub(crate) const H200: Numbers = Numbers {
     name: "h200",
     dispatch: 2.2e-6,
     exchange: 0.75e-6,
-    exchange_word: 0.15e-6,
+    exchange_word: 0.2e-6,
     barrier: 0.06e-6,
     trip: 0.5e-6,
     products: 18e12,

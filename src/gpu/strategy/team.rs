@@ -7,7 +7,6 @@ use crate::gpu::strategy::entry::{Cells, Entry, Prepared};
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::team_kept::KeptTeam;
 use crate::gpu::strategy::team_made::MadeTeam;
-use crate::gpu::strategy::team_wide::WideTeam;
 use crate::settings::Strategy;
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -22,10 +21,6 @@ fn prepare(gpu: &Gpu, cells: &Cells<'_>) -> Prepared {
         return Err(why);
     }
     let spin = Spin::of(gpu)?;
-    // SWEEP
-    if let Some(numbers) = cells.numbers.filter(|_| std::env::var("SWEEP_TEAM_WIDE").is_ok()) {
-        return Ok(Box::new(WideTeam::make(gpu, cells, spin, numbers)?)); // SWEEP
-    }
     let made = match cells.numbers {
         Some(numbers) => MadeTeam::make(gpu, cells, spin, numbers),
         None => Err("there are no numbers of the GPU"),

@@ -11,7 +11,7 @@ use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready};
 use crate::gpu::strategy::launch::{self, Params, Workgroup, most_steps};
 use crate::gpu::strategy::residency::Spin;
-use crate::gpu::strategy::team_launches::{BINDINGS, HEAD, Launches, exchange_words};
+use crate::gpu::strategy::team_launches::{BINDINGS, EXCHANGE, HEAD, Launches, exchange_words};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "recurrent_team",
@@ -116,7 +116,7 @@ impl KeptTeam {
             return Err("too few of its workgroups run at the same time");
         }
         let units = cells.cell.units;
-        let exchange_words = exchange_words(gpu);
+        let exchange_words = exchange_words(gpu, EXCHANGE);
         if most_teams * tallest * units > exchange_words {
             return Err("what the workgroups hand each other in one step does not fit a binding");
         }
@@ -199,7 +199,7 @@ impl Ready for KeptTeam {
             rows: *rows,
             members: self.shape.members,
             slice: self.shape.slice,
-            words: self.units,
+            words: rows * self.units,
             teams: launch.teams,
             steps: launch.steps,
             most_polls: self.most_polls,

@@ -1,6 +1,6 @@
-//! `recurrent_team_made`: teams on a GPU, by texts that are made for a size class.
+//! Teams on a GPU, by texts that are made for a size class: `recurrent_team_made`, and `recurrent_team_wide` where that is faster.
 //!
-//! How a team is made up depends on the batch, so it is decided when a workspace is made for one: the shape that takes the least time by the
+//! How a team is made up depends on the batch, so it is decided when a workspace is made for one: the make that takes the least time by the
 //! numbers of the GPU, of which a pipeline is made and whose workgroups are counted then.
 
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::residency::{self, Spin};
 use crate::gpu::strategy::team_candidates::{Candidates, Counted};
 use crate::gpu::strategy::team_launches::{BINDINGS, HEAD, Launches};
+use crate::gpu::strategy::team_make::Make;
 use crate::gpu::strategy::team_shape::Shape;
 
 pub(crate) const SHADER: Shader = Shader {
@@ -31,17 +32,7 @@ pub(crate) const SHADER: Shader = Shader {
     params: ("Launch", size_of::<Params>()),
     bindings: BINDINGS,
     constants: &[
-        "ROWS",
-        "UNITS",
-        "SLICE",
-        "PARTS",
-        "WEIGHTS",
-        "WORDS",
-        "STATES",
-        "COHERENT",
-        "IN_TURN",
-        "ONE_BY_ONE",
-        "AT_ONCE",
+        "ROWS", "UNITS", "SLICE", "PARTS", "WEIGHTS", "WORDS", "STATES", "COHERENT", "IN_TURN",
     ],
 };
 
@@ -49,18 +40,16 @@ pub(crate) const SHADER: Shader = Shader {
 pub(crate) fn constants(shape: Shape, spin: Spin) -> Vec<u32> {
     let sizes = shape.constants().map(|size| size as u32);
     let of_gpu = [spin.is_coherent, spin.in_software].map(u32::from);
-    let at_once = std::env::var("SWEEP_TEAM_ASK").is_ok(); // SWEEP
-    let asks = [!at_once, at_once].map(u32::from); // SWEEP
-    sizes.into_iter().chain(of_gpu).chain(asks).collect()
+    sizes.into_iter().chain(of_gpu).collect()
 }
 
-/// How many shapes are counted for a batch before one of those that were is taken.
-const PROBES: usize = 3;
+/// How many makes are counted for a batch before one of those that were is taken: each is a text to be compiled.
+const PROBES: usize = 2;
 
 /// What was decided for a batch.
 #[derive(Debug)]
 struct Form {
-    shape: Shape,
+    make: Make,
     pipeline: Arc<Pipeline>,
     /// Teams that run at the same time.
     most_teams: usize,
@@ -78,9 +67,10 @@ struct Found {
 #[derive(Debug)]
 pub(crate) struct MadeTeam {
     pub(super) candidates: Candidates,
-    /// What the texts are made for but for the constants of a shape.
+    /// What the texts are made for but for the constants of a make.
     variant: Variant,
-    /// That of a single sequence.
+    /// Those of a single sequence.
+    shader: &'static Shader,
     pipeline: Arc<Pipeline>,
     units: usize,
     kernel_width: usize,
@@ -96,13 +86,14 @@ impl MadeTeam {
     pub(crate) fn make(gpu: &Gpu, cells: &Cells<'_>, spin: Spin, numbers: Numbers) -> Result<Self, &'static str> {
         let candidates = Candidates::new(gpu, cells, spin, numbers)?;
         let best = candidates.best(&Counted::new(), 1, |_| true);
-        let (shape, _) = best.ok_or("so many units would need more workgroups than run at the same time")?;
+        let (make, _) = best.ok_or("so many units would need more workgroups than run at the same time")?;
         // all pipelines bind the same, and this one is what a single sequence needs
-        let pipeline = gpu.pipeline_for(&SHADER, cells.variant(&constants(shape, spin)));
-        residency::make_ready(gpu, spin, &SHADER);
+        let pipeline = gpu.pipeline_for(make.shader(), cells.variant(&make.constants(spin)));
+        residency::make_ready(gpu, spin, make.shader());
         Ok(Self {
             candidates,
             variant: cells.variant(&[]),
+            shader: make.shader(),
             pipeline,
             units: cells.cell.units,
             kernel_width: cells.kernel_width,
@@ -117,45 +108,45 @@ impl MadeTeam {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shape for a workspace with room for so many sequences, and its teams at once: what was decided, else what will be
+    /// The make for a workspace with room for so many sequences, and its teams at once: what was decided, else what will be
     /// where enough workgroups run at the same time.
-    fn shape(&self, batch: usize) -> Option<(Shape, usize)> {
+    fn decided(&self, batch: usize) -> Option<(Make, usize)> {
         let found = self.lock();
         match found.forms.get(&batch) {
-            Some(form) => form.as_ref().map(|form| (form.shape, form.most_teams)),
+            Some(form) => form.as_ref().map(|form| (form.make, form.most_teams)),
             None => self.candidates.best(&found.counted, batch, |_| true),
         }
     }
 
-    /// Decides how so many sequences are run. The best shape is counted; if that makes another one the best, that one is too.
+    /// Decides how so many sequences are run. The best make is counted; if that makes another one the best, that one is too.
     async fn decide(&self, gpu: &Gpu, batch: usize) -> Result<()> {
         for _ in 0..PROBES {
-            let Some(shape) = self.uncounted(batch) else { break };
+            let Some(make) = self.uncounted(batch) else { break };
             let variant = Variant {
-                constants: constants(shape, self.candidates.spin),
+                constants: make.constants(self.candidates.spin),
                 ..self.variant.clone()
             };
             let known = gpu.known_pipelines();
-            let make = || Ok(gpu.pipeline_for(&SHADER, variant.clone()));
-            let pipeline = gpu.guarded("making a shader for teams", make).await;
+            let compile = || Ok(gpu.pipeline_for(make.shader(), variant.clone()));
+            let pipeline = gpu.guarded("making a shader for teams", compile).await;
             if pipeline.is_err() {
                 gpu.forget_pipelines_but(&known);
             }
             let pipeline = pipeline?;
-            let key = (SHADER.name, variant);
-            let workgroups = residency::budget(gpu, self.candidates.spin, &SHADER, (&key, &pipeline)).await?;
-            self.lock().counted.insert(shape, (workgroups, pipeline));
+            let key = (make.shader().name, variant);
+            let workgroups = residency::budget(gpu, self.candidates.spin, make.shader(), (&key, &pipeline)).await?;
+            self.lock().counted.insert(make, (workgroups, pipeline));
         }
         let mut found = self.lock();
         if found.forms.contains_key(&batch) {
             return Ok(());
         }
-        let counted = |shape: &Shape| found.counted.contains_key(shape);
+        let counted = |make: &Make| found.counted.contains_key(make);
         let best = self.candidates.best(&found.counted, batch, counted);
-        let form = best.and_then(|(shape, most_teams)| {
-            let (_, pipeline) = found.counted.get(&shape)?;
+        let form = best.and_then(|(make, most_teams)| {
+            let (_, pipeline) = found.counted.get(&make)?;
             Some(Form {
-                shape,
+                make,
                 pipeline: Arc::clone(pipeline),
                 most_teams,
             })
@@ -164,20 +155,20 @@ impl MadeTeam {
         Ok(())
     }
 
-    /// The best shape for so many sequences, unless it is decided how they are run or its workgroups were counted.
-    fn uncounted(&self, batch: usize) -> Option<Shape> {
+    /// The best make for so many sequences, unless it is decided how they are run or its workgroups were counted.
+    fn uncounted(&self, batch: usize) -> Option<Make> {
         let found = self.lock();
         if found.forms.contains_key(&batch) {
             return None;
         }
-        let (shape, _) = self.candidates.best(&found.counted, batch, |_| true)?;
-        (!found.counted.contains_key(&shape)).then_some(shape)
+        let (make, _) = self.candidates.best(&found.counted, batch, |_| true)?;
+        (!found.counted.contains_key(&make)).then_some(make)
     }
 }
 
 impl Ready for MadeTeam {
     fn binds(&self) -> (&'static Shader, &Pipeline) {
-        (&SHADER, &self.pipeline)
+        (self.shader, &self.pipeline)
     }
 
     /// Never: it is taken by the numbers of the GPU.
@@ -186,8 +177,8 @@ impl Ready for MadeTeam {
     }
 
     fn seconds(&self, work: Work) -> Option<f64> {
-        let (shape, most_teams) = self.shape(work.positions)?;
-        Some(self.candidates.seconds(shape, most_teams, work))
+        let (make, most_teams) = self.decided(work.positions)?;
+        Some(self.candidates.seconds(make, most_teams, work))
     }
 
     fn has_failed(&self, batch: usize) -> Option<&'static str> {
@@ -204,11 +195,11 @@ impl Ready for MadeTeam {
     }
 
     fn dispatches(&self, positions: usize, steps: usize) -> usize {
-        let Some((shape, most_teams)) = self.shape(positions) else {
+        let Some((make, most_teams)) = self.decided(positions) else {
             return 0;
         };
-        let (teams, launch_steps) = self.candidates.launch(shape, most_teams, positions);
-        shape.teams(self.directions, positions).div_ceil(teams) * steps.div_ceil(launch_steps)
+        let (teams, launch_steps) = self.candidates.launch(make, most_teams, positions);
+        make.rounds(teams, self.directions, positions) * steps.div_ceil(launch_steps)
     }
 
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
@@ -216,14 +207,14 @@ impl Ready for MadeTeam {
         let Some(Some(form)) = found.forms.get(&chunk.batch) else {
             return; // every workspace was made with room for it, or it is not chosen
         };
-        let (teams, steps) = self.candidates.launch(form.shape, form.most_teams, chunk.batch);
+        let (teams, steps) = self.candidates.launch(form.make, form.most_teams, chunk.batch);
         let polls = self.candidates.spin.most_polls(Some(&self.candidates.numbers), steps);
         let launches = Launches {
             pipeline: &form.pipeline,
-            rows: form.shape.rows,
-            members: form.shape.members(),
-            slice: form.shape.slice,
-            words: form.shape.units,
+            rows: form.make.rows(),
+            members: form.make.members(),
+            slice: form.make.slice(),
+            words: form.make.words(),
             teams,
             steps,
             most_polls: self.most_polls.unwrap_or(polls),
@@ -232,7 +223,7 @@ impl Ready for MadeTeam {
             units: self.units,
             kernel_width: self.kernel_width,
         };
-        launches.record(commands, group, chunk);
+        form.make.record(&launches, (commands, group, chunk));
     }
 }
 

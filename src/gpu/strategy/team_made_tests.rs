@@ -10,7 +10,9 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
-use crate::gpu::strategy::team_launches::EXCHANGE;
+use crate::gpu::strategy::team_launches::EXCHANGE_OF_GPU;
+use crate::gpu::strategy::team_wide_launches::shares;
+use crate::gpu::strategy::{team_wide, team_wide_shape};
 use crate::gpu::weights::{Form as WeightForm, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::gru::Gru;
@@ -117,50 +119,102 @@ fn a_run_whose_team_is_not_complete_is_run_again_and_says_so() {
         let model = lstm(21);
         let want = run(&on(&gpu, &model, Strategy::Step), (9, 40), false);
         assert!(!want.was_replayed);
-        let mut team = team(&gpu, &model);
-        team.missing = 1;
-        team.most_polls = Some(1000);
-        let teams = by(&gpu, &model, team);
-        for aborted in 1..3 {
-            let got = run(&teams, (9, 40), false);
-            assert_eq!(gpu.counters().aborted_teams(), aborted);
-            assert!(got.was_replayed);
-            assert_eq!(got.rows_run, want.rows_run);
-            assert!(got.outputs == want.outputs, "the replay has the bits of step");
-            assert!(got.states == want.states);
+        let all = team(&gpu, &model).candidates.makes;
+        let of = |shader: &str| {
+            all.iter()
+                .copied()
+                .find(|make| make.shader().name == shader && make.rows() == 4)
+        };
+        let makes = [SHADER.name, team_wide::SHADER.name].map(of);
+        let mut aborted = 0;
+        for make in makes.into_iter().flatten() {
+            let mut team = team(&gpu, &model);
+            team.missing = 1;
+            team.most_polls = Some(1000);
+            team.candidates.only(make);
+            let teams = by(&gpu, &model, team);
+            for _ in 0..2 {
+                let got = run(&teams, (9, 40), false);
+                aborted += 1;
+                assert_eq!(gpu.counters().aborted_teams(), aborted);
+                assert!(got.was_replayed);
+                assert_eq!(got.rows_run, want.rows_run);
+                assert!(got.outputs == want.outputs, "the replay has the bits of step");
+                assert!(got.states == want.states);
+            }
         }
     }
 }
 
-/// Every cell, with positions that shrink, in teams of each height of which several do not fit at once; and twice, with the same bits.
+/// Teams of each height whose sums go through workgroup memory: units, slice, parts, rows.
+const PARTS: [[usize; 4]; 5] = [
+    [7, 4, 2, 1],
+    [16, 8, 4, 2],
+    [60, 32, 2, 4],
+    [13, 8, 1, 8],
+    [40, 24, 12, 4],
+];
+
+/// Teams whose sums stay in a subgroup, with one group, two and more: units, slice, rows of a group, rows.
+const WIDE: [[usize; 4]; 6] = [
+    [7, 4, 1, 1],
+    [16, 8, 2, 2],
+    [60, 32, 2, 4],
+    [13, 8, 4, 4],
+    [40, 24, 1, 2],
+    [100, 56, 1, 4],
+];
+
+/// The makes above for a model of so many units.
+fn makes(gpu: &Gpu) -> Vec<(usize, Make)> {
+    let parts = PARTS.map(|[units, slice, parts, rows]| {
+        let shape = Shape {
+            rows,
+            units,
+            slice,
+            parts,
+        };
+        (units, Make::Parts(shape))
+    });
+    let wide = |lanes_of_subgroup: u32| {
+        WIDE.map(|[units, slice, group, rows]| {
+            let shape = team_wide_shape::Shape {
+                rows,
+                units,
+                slice,
+                lanes_of_subgroup: lanes_of_subgroup as usize,
+                group,
+            };
+            (units, Make::Wide(shape))
+        })
+    };
+    let wide = gpu.lanes_of_subgroup().map(wide).into_iter().flatten();
+    parts.into_iter().chain(wide).collect()
+}
+
+/// A make for the size class of a model.
+fn of_class(make: Make, model: &Model) -> Make {
+    let units = class_of(&model.plan().cells[0].cell);
+    match make {
+        Make::Parts(shape) => Make::Parts(Shape { units, ..shape }),
+        Make::Wide(shape) => Make::Wide(team_wide_shape::Shape { units, ..shape }),
+    }
+}
+
+/// Every cell, with positions that shrink, in teams of each make of which several do not fit at once; and twice, with the same bits.
 #[test]
-fn teams_of_every_height_give_the_numbers_of_step() {
-    for gpu in adapters() {
-        let spin = Spin::of(&gpu).unwrap();
-        let shapes = [
-            (7, 4, 2, 1),
-            (16, 8, 4, 2),
-            (60, 32, 2, 4),
-            (13, 8, 1, 8),
-            (40, 24, 12, 4),
-        ];
-        for (number, (units, slice, parts, rows)) in shapes.into_iter().enumerate() {
+fn teams_of_every_make_give_the_numbers_of_step() {
+    for gpu in adapters().into_iter().filter(|gpu| Spin::of(gpu).unwrap().in_software) {
+        for (number, (units, make)) in makes(&gpu).into_iter().enumerate() {
             let gru = || Gru::new(3, units).return_sequences(true).seed(6);
             let rnn = || SimpleRnn::new(3, units).return_sequences(true).seed(7);
             let other = match number % 2 {
                 0 => Model::builder().add(gru()),
                 _ => Model::builder().add(Bidirectional::new(rnn())),
             };
-            for (name, model) in [("lstm", lstm(units)), ("other", other.build().unwrap())] {
+            for model in [lstm(units), other.build().unwrap()] {
                 let mut team = team(&gpu, &model);
-                if spin.in_software {
-                    team.candidates.only(Shape {
-                        rows,
-                        units: class_of(&model.plan().cells[0].cell),
-                        slice,
-                        parts,
-                    });
-                }
+                team.candidates.only(of_class(make, &model));
                 let teams = by(&gpu, &model, team);
                 let steps = on(&gpu, &model, Strategy::Step);
                 for (size, is_masked) in [((5, 9), false), ((9, 14), true)] {
@@ -170,8 +224,8 @@ fn teams_of_every_height_give_the_numbers_of_step() {
                             .map(|_| run(&teams, size, is_masked))
                             .find(|ran| !ran.was_replayed)
                     };
-                    let whole = [run_whole(), run_whole()].map(|ran| ran.unwrap_or_else(|| panic!("{name}: replayed")));
-                    let what = format!("{name}, {units} units, {rows} rows, {size:?}");
+                    let what = format!("{units} units, {make:?}, {size:?}");
+                    let whole = [run_whole(), run_whole()].map(|ran| ran.unwrap_or_else(|| panic!("{what}: replayed")));
                     assert!(!far(&whole[0], &want), "{what}");
                     assert!(whole[0].outputs == whole[1].outputs, "{what}: two runs, the same bits");
                     assert!(whole[0].states == whole[1].states, "{what}: two runs, the same bits");
@@ -188,7 +242,13 @@ fn the_probe_counts_who_came() {
         let model = lstm(21);
         let team = team(&gpu, &model);
         let count = |workgroups| {
-            pollster::block_on(residency::resident(&gpu, &SHADER, &team.pipeline, (workgroups, 2000))).unwrap()
+            pollster::block_on(residency::resident(
+                &gpu,
+                team.shader,
+                &team.pipeline,
+                (workgroups, 2000),
+            ))
+            .unwrap()
         };
         assert_eq!(count(1), 1);
         let came = count(200);
@@ -265,21 +325,63 @@ fn a_workspace_has_room_for_every_launch() {
         for units in [1, 21, 100] {
             let team = team(&gpu, &lstm(units));
             for batch in [1, 2, 3, 8, 9, 33, 100] {
-                let (shape, most_teams) = team.shape(batch).unwrap();
+                let (make, most_teams) = team.decided(batch).unwrap();
                 for most_teams in [1, 3, most_teams, 100_000] {
-                    let (teams, steps) = team.candidates.launch(shape, most_teams, batch);
+                    let (teams, steps) = team.candidates.launch(make, most_teams, batch);
+                    assert!(teams * make.words() * steps <= EXCHANGE_OF_GPU);
                     for time_steps in [1, 100, 100_000] {
-                        let words = steps.min(time_steps) * teams * shape.rows * shape.units;
+                        let words = steps.min(time_steps) * teams * make.words();
                         assert!(words <= team.candidates.words(batch, time_steps));
                     }
                     for active in 1..=batch {
-                        let running = shape.teams(2, active);
-                        assert!(running.min(teams) * shape.rows * shape.units * steps <= EXCHANGE);
-                        assert!(running.div_ceil(teams) <= shape.teams(2, batch).div_ceil(teams));
-                        assert!(shape.rows * running >= active * 2);
+                        let rounds = make.rounds(teams, 2, active);
+                        assert!(rounds <= make.rounds(teams, 2, batch));
                     }
                 }
-                assert!(team.exchange_bytes(batch, 100_000).unwrap() <= 4 * EXCHANGE as u64);
+                assert!(team.exchange_bytes(batch, 100_000).unwrap() <= 4 * EXCHANGE_OF_GPU as u64);
+            }
+        }
+    }
+}
+
+/// Each position is run once in each direction, by no more teams than run at the same time, in as many launches as the host reckons with.
+#[test]
+fn positions_are_shared_out() {
+    for gpu in adapters() {
+        let team = team(&gpu, &lstm(21));
+        for (rows, teams) in [(1, 1), (4, 2), (4, 3), (16, 2), (16, 8), (8, 5)] {
+            let shape = team_wide_shape::Shape {
+                rows,
+                units: 24,
+                slice: 12,
+                lanes_of_subgroup: 32,
+                group: rows.min(4),
+            };
+            let launches = Launches {
+                pipeline: &team.pipeline,
+                rows,
+                members: 2,
+                slice: 12,
+                words: shape.words(),
+                teams,
+                steps: 10,
+                most_polls: 1,
+                missing: 0,
+                directions: 2,
+                units: 21,
+                kernel_width: 24,
+            };
+            for active in 1..100 {
+                let shares = shares(shape, &launches, active);
+                let mut runs = vec![0; active];
+                for share in &shares {
+                    assert!(share.pace * share.directions.len() <= teams);
+                    assert!(share.positions.len() <= share.pace * rows);
+                    let positions = share.positions.clone();
+                    positions.for_each(|position| runs[position] += share.directions.len());
+                }
+                assert!(runs.iter().all(|&runs| runs == 2), "{shares:?}");
+                assert_eq!(shares.len(), Make::Wide(shape).rounds(teams, 2, active));
             }
         }
     }

@@ -185,23 +185,14 @@ pub(super) fn wide_shapes() -> [team_wide_shape::Shape; 2] {
         rows: 8,
         units: 24,
         slice: 8,
-        own: 1,
-        lanes_of_subgroup: 8,
-        taken: 2,
-        batches: 2,
-        tiles: 2,
-        is_ahead: true,
-        is_one_first: true,
+        lanes_of_subgroup: 32,
+        group: 2,
     };
     let large = team_wide_shape::Shape {
         rows: 16,
         units: 512,
         slice: 16,
-        own: 2,
-        lanes_of_subgroup: 32,
-        taken: 8,
-        batches: 1,
-        is_one_first: false,
+        group: 4,
         ..small
     };
     [small, large]
