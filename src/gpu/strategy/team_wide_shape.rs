@@ -24,10 +24,10 @@ const BESIDES: usize = 40;
 const PRODUCTS: usize = 128;
 
 /// What a step takes besides its products, in exchanges, and how many workgroups of a launch and members of a team cost one exchange
-/// more. Like [`SPEED`], fitted to seven shapes that were measured on an H200: within 5 % of each.
-const BASE: f64 = 0.76;
-const WORKGROUPS: f64 = 147.0;
-const MEMBERS: f64 = 278.0;
+/// more. Like [`SPEED`], fitted to six shapes that were measured on an H200: within 5 % of each.
+const BASE: f64 = 0.88;
+const WORKGROUPS: f64 = 160.0;
+const MEMBERS: f64 = 750.0;
 
 /// The products of a compute unit, against those of the tiles that `Numbers::products` was measured with.
 const SPEED: f64 = 0.86;
