@@ -11,7 +11,6 @@ use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
 use crate::gpu::strategy::team_launches::EXCHANGE_OF_GPU;
-use crate::gpu::strategy::team_wide_launches::shares;
 use crate::gpu::strategy::{team_wide, team_wide_shape};
 use crate::gpu::weights::{Form as WeightForm, class_of};
 use crate::layer::bidirectional::Bidirectional;
@@ -20,7 +19,7 @@ use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
 use crate::output::Output;
-use crate::settings::{Settings, Strategy};
+use crate::settings::{Precision, Settings, Strategy};
 use crate::state::State;
 
 /// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
@@ -44,8 +43,11 @@ fn lstm(units: usize) -> Model {
 }
 
 fn on(gpu: &Gpu, model: &Model, strategy: Strategy) -> GpuModel {
-    let settings = Settings::new().strategy(strategy);
-    pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), &settings)).unwrap()
+    with(gpu, model, &Settings::new().strategy(strategy))
+}
+
+fn with(gpu: &Gpu, model: &Model, settings: &Settings) -> GpuModel {
+    pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), settings)).unwrap()
 }
 
 /// Sequences of different length if asked for: then positions shrink from step to step.
@@ -84,7 +86,10 @@ fn team(gpu: &Gpu, model: &Model) -> MadeTeam {
 
 /// The same model by this make of a team.
 fn by(gpu: &Gpu, model: &Model, team: MadeTeam) -> GpuModel {
-    let mut on = on(gpu, model, Strategy::Step); // which makes no other team
+    in_place(on(gpu, model, Strategy::Step), team) // which makes no other team
+}
+
+fn in_place(mut on: GpuModel, team: MadeTeam) -> GpuModel {
     on.asked.strategy = Some((Strategy::Team, "a test"));
     let recurrence = Arc::get_mut(&mut on.weights.recurrences[0]).unwrap();
     recurrence.replace(Strategy::Team, Box::new(team));
@@ -235,6 +240,29 @@ fn teams_of_every_make_give_the_numbers_of_step() {
     }
 }
 
+/// Weights that are halves are read as such, by both texts.
+#[test]
+fn halves_give_the_numbers_of_step() {
+    for gpu in adapters().into_iter().filter(|gpu| Spin::of(gpu).unwrap().in_software) {
+        let model = lstm(13);
+        let settings = Settings::new().strategy(Strategy::Step).precision(Precision::Relaxed);
+        let want = run(&with(&gpu, &model, &settings), (5, 9), true);
+        let full = run(&on(&gpu, &model, Strategy::Step), (5, 9), true);
+        assert!(far(&full, &want), "halves are not what they were made of");
+        let cells = Cells {
+            form: WeightForm::Half,
+            ..cells(&model)
+        };
+        for (_, make) in makes(&gpu).into_iter().filter(|&(units, _)| units == 13) {
+            let mut team = MadeTeam::make(&gpu, &cells, Spin::of(&gpu).unwrap(), H200).unwrap();
+            team.candidates.only(of_class(make, &model));
+            let teams = in_place(with(&gpu, &model, &settings), team);
+            let ran = (0..5).map(|_| run(&teams, (5, 9), true)).find(|ran| !ran.was_replayed);
+            assert!(!far(&ran.unwrap(), &want), "{make:?}");
+        }
+    }
+}
+
 /// A launch without steps counts, and ends even if there are far more workgroups than run at the same time.
 #[test]
 fn the_probe_counts_who_came() {
@@ -339,49 +367,6 @@ fn a_workspace_has_room_for_every_launch() {
                     }
                 }
                 assert!(team.exchange_bytes(batch, 100_000).unwrap() <= 4 * EXCHANGE_OF_GPU as u64);
-            }
-        }
-    }
-}
-
-/// Each position is run once in each direction, by no more teams than run at the same time, in as many launches as the host reckons with.
-#[test]
-fn positions_are_shared_out() {
-    for gpu in adapters() {
-        let team = team(&gpu, &lstm(21));
-        for (rows, teams) in [(1, 1), (4, 2), (4, 3), (16, 2), (16, 8), (8, 5)] {
-            let shape = team_wide_shape::Shape {
-                rows,
-                units: 24,
-                slice: 12,
-                lanes_of_subgroup: 32,
-                group: rows.min(4),
-            };
-            let launches = Launches {
-                pipeline: &team.pipeline,
-                rows,
-                members: 2,
-                slice: 12,
-                words: shape.words(),
-                teams,
-                steps: 10,
-                most_polls: 1,
-                missing: 0,
-                directions: 2,
-                units: 21,
-                kernel_width: 24,
-            };
-            for active in 1..100 {
-                let shares = shares(shape, &launches, active);
-                let mut runs = vec![0; active];
-                for share in &shares {
-                    assert!(share.pace * share.directions.len() <= teams);
-                    assert!(share.positions.len() <= share.pace * rows);
-                    let positions = share.positions.clone();
-                    positions.for_each(|position| runs[position] += share.directions.len());
-                }
-                assert!(runs.iter().all(|&runs| runs == 2), "{shares:?}");
-                assert_eq!(shares.len(), Make::Wide(shape).rounds(teams, 2, active));
             }
         }
     }
