@@ -115,7 +115,7 @@ impl Recurrence {
         &self,
         gpu: &Gpu,
         params: &wgpu::Buffer,
-        [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
+        [projected, hidden, cell_state, starts, halves]: [&wgpu::Buffer; 5],
         exchange: Option<&ExchangeBuffers>,
     ) -> RecurrenceGroups {
         let mut storage = vec![
@@ -124,6 +124,7 @@ impl Recurrence {
             ("hidden", hidden),
             ("cell_state", cell_state),
             ("starts", starts),
+            ("halves", halves),
         ];
         let shared = exchange.map(|buffers| [("exchange", &buffers.exchange), ("control", &buffers.control)]);
         storage.extend(shared.into_iter().flatten());
@@ -196,6 +197,12 @@ impl Recurrence {
             .ready()
             .filter_map(|(_, ready)| ready.exchange_bytes(batch, time_steps));
         bytes.max()
+    }
+
+    /// The bytes of the rounded h that a workspace for so many sequences keeps.
+    pub(crate) fn halves_bytes(&self, batch: usize) -> u64 {
+        let bytes = self.ready().map(|(_, ready)| ready.halves_bytes(batch));
+        bytes.max().unwrap_or(0)
     }
 
     /// The dispatches for so many steps of at most so many positions by a strategy.

@@ -13,6 +13,7 @@ use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready, Work};
 use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
+use crate::gpu::strategy::step_matrix::StepMatrix;
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
@@ -110,6 +111,7 @@ pub(crate) struct Params {
     cell_pitch: u32,
     first_k: u32,
     kernel_width: u32,
+    pub(crate) halves_place: u32,
 }
 
 /// The most passes of its loops that an invocation makes for a cell.
@@ -171,7 +173,7 @@ fn shader_of(form: StepForm) -> &'static Shader {
 
 /// What the forms of a GPU have to know of cells; `None` where they cannot run them: the texts count on rows and columns up to
 /// the size class, and on the whole of the recurrent kernel.
-fn layer_of(cells: &Cells<'_>) -> Option<Layer> {
+pub(crate) fn layer_of(cells: &Cells<'_>) -> Option<Layer> {
     let lanes = cells.cell.lanes().len();
     let is_whole = cells.first_k == 0 && cells.kernel_width == class_of(cells.cell);
     (is_whole && cells.cell.obstacle().is_none()).then_some(Layer {
@@ -192,6 +194,8 @@ pub(crate) struct RecurrentStep {
     directions: usize,
     first_k: usize,
     kernel_width: usize,
+    /// For many positions in relaxed precision.
+    matrix: Option<StepMatrix>,
 }
 
 impl RecurrentStep {
@@ -202,7 +206,10 @@ impl RecurrentStep {
         };
         let forms = layer_of(cells).zip(cells.numbers).and_then(few);
         match forms.and_then(|forms| Made::new(gpu, cells, forms)) {
-            Some(made) => Self::by(cells, Shared::Forms(Box::new(made))),
+            Some(made) => Self {
+                matrix: StepMatrix::make(gpu, cells),
+                ..Self::by(cells, Shared::Forms(Box::new(made)))
+            },
             None => Self::kept(gpu, cells),
         }
     }
@@ -225,6 +232,7 @@ impl RecurrentStep {
             directions: cells.directions,
             first_k: cells.first_k,
             kernel_width: cells.kernel_width,
+            matrix: None,
         }
     }
 
@@ -243,6 +251,7 @@ impl RecurrentStep {
             cell_pitch: chunk.batch as u32,
             first_k: self.first_k as u32,
             kernel_width: self.kernel_width as u32,
+            halves_place: 0,
         }
     }
 
@@ -289,12 +298,26 @@ impl Ready for RecurrentStep {
                 slot.make(gpu);
             });
         }
+        if let Some(matrix) = &self.matrix {
+            matrix.make_for(gpu, sequences);
+        }
     }
 
     fn forget(&self, known: &[Key]) {
         if let Shared::Forms(made) = &self.shared {
             made.slots.iter().for_each(|slot| slot.forget(known));
         }
+        if let Some(matrix) = &self.matrix {
+            matrix.forget(known);
+        }
+    }
+
+    fn binds_halves(&self) -> Option<(&'static Shader, Arc<Pipeline>)> {
+        self.matrix.as_ref()?.binds()
+    }
+
+    fn halves_bytes(&self, batch: usize) -> u64 {
+        self.matrix.as_ref().map_or(0, |matrix| matrix.halves_bytes(batch))
     }
 
     fn suits(&self, gpu: &Gpu, _positions: usize) -> Option<&'static str> {
@@ -317,8 +340,19 @@ impl Ready for RecurrentStep {
     }
 
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
+        let mut follows = false;
         for step in chunk.steps.clone() {
-            if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
+            let matrix = self.matrix.as_ref().zip(group.with_halves.as_ref());
+            let by_matrix =
+                matrix.and_then(|(matrix, bound)| Some((matrix.dispatch(chunk.active(step), follows)?, bound)));
+            follows = by_matrix.is_some();
+            if let Some(((pipeline, workgroups), bound)) = by_matrix {
+                let params = Params {
+                    halves_place: (step % 2) as u32,
+                    ..self.params(chunk, step)
+                };
+                commands.dispatch_rows(self.rows_run(&params), &pipeline, bound, params, workgroups);
+            } else if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
                 let params = self.params(chunk, step);
                 commands.dispatch_rows(self.rows_run(&params), &pipeline, &group.group, params, workgroups);
             }

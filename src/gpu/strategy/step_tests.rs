@@ -213,3 +213,6 @@ fn a_step_takes_the_form_of_its_positions() {
         assert_eq!(gpu.counters().pipelines(), pipelines);
     }
 }
+
+#[path = "step_matrix_tests.rs"]
+mod matrix;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm};
+use crate::gpu::strategy::step_matrix::{self, MatrixForm};
 
 /// What every device allows, and what a larger one does.
 const FLOOR: Allowed = Allowed {
@@ -40,6 +41,61 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
     }
     sizes.dedup();
     sizes
+}
+
+/// By matrices: forms that differ in whatever the text has a condition for.
+const MATRIX_FORMS: [MatrixForm; 5] = [
+    matrix_form([64, 4, 64, 1, 2, 2, 2]),
+    matrix_form([64, 4, 128, 1, 4, 4, 2]),
+    matrix_form([64, 4, 64, 2, 2, 2, 2]),
+    matrix_form([128, 2, 64, 1, 2, 2, 2]),
+    matrix_form([64, 4, 64, 1, 4, 2, 2]),
+];
+
+const fn matrix_form([rows, quads, slab, places, parts, high, wide]: [usize; 7]) -> MatrixForm {
+    MatrixForm {
+        rows,
+        quads,
+        slab,
+        places,
+        parts,
+        high,
+        wide,
+    }
+}
+
+pub(super) fn matrices() -> Vec<Vec<u32>> {
+    let mut sizes = Vec::new();
+    for form in MATRIX_FORMS {
+        assert_eq!(form.check(1024, [1024, 48 << 10]), Ok(()));
+        for from_halves in [false, true] {
+            sizes.push(form.constants(1024, from_halves, form.is_by_row(48 << 10)));
+        }
+    }
+    sizes
+}
+
+/// The host checks what a text takes against the limits of the device before the text is made.
+#[test]
+fn the_workgroups_of_steps_by_matrices_have_the_size_that_the_host_thinks() {
+    let (_, cell) = texts::cells().swap_remove(0);
+    for (form, by_row) in MATRIX_FORMS.into_iter().flat_map(|form| [(form, false), (form, true)]) {
+        let text = made(
+            &step_matrix::SHADER,
+            &CellText::of(&cell),
+            &form.constants(1024, true, by_row),
+        );
+        let text = Text {
+            variant: Variant {
+                form: Form::Half,
+                ..text.variant
+            },
+            ..text
+        };
+        let (bytes, size) = held(&text);
+        assert_eq!(size, [form.invocations() as u32, 1], "{form:?}");
+        assert_eq!(bytes, form.bytes(if by_row { form.wide } else { 1 }), "{form:?}");
+    }
 }
 
 /// Beyond the floor a form is made only where the device allows it, and there is one for every size that keeps to the floor. All
