@@ -17,6 +17,7 @@ const QUADS: u32 = 4u;
 const SLAB: u32 = 64u;        // k of a slab
 const PLACES: u32 = 1u;       // slabs that find room in workgroup memory: 1 or 2
 const IS_SINGLE: u32 = 1u;    // whether that is 1
+const AHEAD: u32 = 1u;        // slabs that wait in registers
 const PARTS: u32 = 2u;
 const HIGH: u32 = 2u;
 const WIDE: u32 = 2u;
@@ -35,7 +36,7 @@ const COLUMNS: u32 = 4u * QUADS;
 const H_PITCH: u32 = FOURS + 2u;
 const W_PITCH: u32 = COLUMNS + 2u;
 const SUMS_PITCH: u32 = 20u; // values
-const MATRIX: u32 = 16u * SUMS_PITCH;
+const MATRIX: u32 = 16u * SUMS_PITCH + 8u; // from one matrix to the next, so that these too lie in other banks
 const DOWN: u32 = ROWS / 16u / HIGH;
 const ACROSS: u32 = QUADS / WIDE;
 const HELD: u32 = 1u + BY_ROW * (WIDE - 1u);
@@ -69,13 +70,20 @@ fn main(
     let weights = direction * UNITS * UNITS + begin;
     //for l in W_LOADS
     let piece$l = lane + $lu * INVOCATIONS;
-    var w$l = recurrent_kernel[weights + piece$l / COLUMNS * UNITS + piece$l % COLUMNS];
+    let weights$l = weights + piece$l / COLUMNS * UNITS + piece$l % COLUMNS;
     //end
     //for l in H_LOADS
     let row$l = (lane + $lu * INVOCATIONS) / FOURS;
     let four$l = (lane + $lu * INVOCATIONS) % FOURS;
     let source$l = row_of(direction, min(first + row$l, last));
-    var h$l = h_rounded(source$l, four$l);
+    //end
+    //for q in AHEAD
+    //for l in W_LOADS
+    var w$q_$l = recurrent_kernel[weights$l + $qu * SLAB * UNITS];
+    //end
+    //for l in H_LOADS
+    var h$q_$l = h_rounded(source$l, four$l + $qu * FOURS);
+    //end
     //end
     // what it finishes: four units of a position
     let quad = lane % QUADS;
@@ -108,31 +116,32 @@ fn main(
     var sum$i$j = coop_mat16x16<f32, C>();
     //end
     //end
-    for (var slab = 0u; slab < UNITS / SLAB; slab++) {
-        let in_h = slab % PLACES * ROWS * H_PITCH;
-        let in_w = slab % PLACES * SLAB * W_PITCH;
+    for (var slab = 0u; slab < UNITS / SLAB; slab += AHEAD) {
+        //for q in AHEAD
+        let in_h$q = (slab + $qu) % PLACES * ROWS * H_PITCH;
+        let in_w$q = (slab + $qu) % PLACES * SLAB * W_PITCH;
         //for l in W_LOADS
-        w_slab[in_w + piece$l / COLUMNS * W_PITCH + piece$l % COLUMNS] = w$l;
+        w_slab[in_w$q + piece$l / COLUMNS * W_PITCH + piece$l % COLUMNS] = w$q_$l;
         //end
         //for l in H_LOADS
-        h_slab[in_h + row$l * H_PITCH + four$l] = h$l;
+        h_slab[in_h$q + row$l * H_PITCH + four$l] = h$q_$l;
         //end
         workgroupBarrier();
-        if (slab + 1u < UNITS / SLAB) {
+        if (slab + $qu + AHEAD < UNITS / SLAB) {
             //for l in W_LOADS
-            w$l = recurrent_kernel[weights + ((slab + 1u) * SLAB + piece$l / COLUMNS) * UNITS + piece$l % COLUMNS];
+            w$q_$l = recurrent_kernel[weights$l + (slab + $qu + AHEAD) * SLAB * UNITS];
             //end
             //for l in H_LOADS
-            h$l = h_rounded(source$l, (slab + 1u) * FOURS + four$l);
+            h$q_$l = h_rounded(source$l, (slab + $qu + AHEAD) * FOURS + four$l);
             //end
         }
         //for k in DEEP
         {
             //for i in HIGH
-            let a$i = coopLoadT<coop_mat16x16<f16, A>>(&h_slab[in_h + matrix_rows + $iu * 16u * H_PITCH + $ku * 4u], H_PITCH);
+            let a$i = coopLoadT<coop_mat16x16<f16, A>>(&h_slab[in_h$q + matrix_rows + $iu * 16u * H_PITCH + $ku * 4u], H_PITCH);
             //end
             //for j in WIDE
-            let b$j = coopLoadT<coop_mat16x16<f16, B>>(&w_slab[in_w + matrix_columns + $ku * 16u * W_PITCH + $ju * 4u], W_PITCH);
+            let b$j = coopLoadT<coop_mat16x16<f16, B>>(&w_slab[in_w$q + matrix_columns + $ku * 16u * W_PITCH + $ju * 4u], W_PITCH);
             //end
             //for i in HIGH
             //for j in WIDE
@@ -143,6 +152,7 @@ fn main(
         //end
         //for s in IS_SINGLE
         workgroupBarrier();
+        //end
         //end
     }
     let sums_at = (block / HIGH * ACROSS + quad / WIDE) * HELD * MATRIX + lane / QUADS % 16u * SUMS_PITCH;

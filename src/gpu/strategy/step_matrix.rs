@@ -30,6 +30,7 @@ pub(crate) const SHADER: Shader = Shader {
         "SLAB",
         "PLACES",
         "IS_SINGLE",
+        "AHEAD",
         "PARTS",
         "HIGH",
         "WIDE",
@@ -62,6 +63,8 @@ pub(crate) struct MatrixForm {
     pub(crate) slab: usize,
     /// Slabs that find room in workgroup memory at once.
     pub(crate) places: usize,
+    /// Slabs that wait in registers.
+    pub(crate) ahead: usize,
     /// Parts of k.
     pub(crate) parts: usize,
     /// The matrices of a subgroup: from row to row,
@@ -83,7 +86,7 @@ impl MatrixForm {
     pub(crate) fn bytes(self, held: usize) -> usize {
         let h = self.rows * (self.slab / 4 + 2) * 8;
         let weights = self.slab * (4 * self.quads + 2) * 8;
-        self.places * (h + weights) + self.subgroups() * held * SIDE * 20 * 4
+        self.places * (h + weights) + self.subgroups() * held * 4 * (SIDE * 20 + 8)
     }
 
     /// Whether the sums of a row of matrices go through workgroup memory at once: where that has the room.
@@ -101,14 +104,15 @@ impl MatrixForm {
             high,
             wide,
             places,
+            ahead,
         } = self;
-        if [rows, quads, slab, parts, high, wide].contains(&0) || ![1, 2].contains(&places) {
+        if [rows, quads, slab, ahead, parts, high, wide].contains(&0) || ![1, 2].contains(&places) {
             return Err("a size of zero");
         }
         if !rows.is_multiple_of(SIDE * high) || !quads.is_multiple_of(wide) || !slab.is_multiple_of(SIDE * parts) {
             return Err("matrices that do not fill it");
         }
-        if !width.is_multiple_of(slab) || !width.is_multiple_of(4 * quads) {
+        if !width.is_multiple_of(slab * ahead) || !width.is_multiple_of(4 * quads) {
             return Err("a width that it does not fill");
         }
         let all = self.invocations();
@@ -131,6 +135,7 @@ impl MatrixForm {
             self.slab,
             self.places,
             usize::from(self.places == 1),
+            self.ahead,
             self.parts,
             self.high,
             self.wide,
@@ -169,8 +174,8 @@ impl StepMatrix {
             return None;
         }
         let numbers: Vec<usize> = asked.split(',').filter_map(|number| number.parse().ok()).collect(); // SWEEP
-        let &[rows, quads, slab, places, parts, high, wide] = numbers.as_slice() else {
-            eprintln!("matrix step: {asked} are not seven numbers"); // SWEEP
+        let &[rows, quads, slab, places, ahead, parts, high, wide] = numbers.as_slice() else {
+            eprintln!("matrix step: {asked} are not eight numbers"); // SWEEP
             return None;
         };
         let form = MatrixForm {
@@ -178,6 +183,7 @@ impl StepMatrix {
             quads,
             slab,
             places,
+            ahead,
             parts,
             high,
             wide,

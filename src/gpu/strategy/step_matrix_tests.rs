@@ -79,12 +79,13 @@ static PLAIN: std::sync::LazyLock<Shader> = std::sync::LazyLock::new(|| Shader {
     ..step_matrix::SHADER
 });
 
-fn form([rows, quads, slab, places, parts, high, wide]: [usize; 7]) -> MatrixForm {
+fn form([rows, quads, slab, places, ahead, parts, high, wide]: [usize; 8]) -> MatrixForm {
     MatrixForm {
         rows,
         quads,
         slab,
         places,
+        ahead,
         parts,
         high,
         wide,
@@ -107,11 +108,11 @@ fn by_matrices(gpu: &Gpu, model: &Model, form: MatrixForm) -> GpuModel {
     on
 }
 
-const FORMS: [[usize; 7]; 4] = [
-    [32, 4, 32, 1, 2, 1, 2],
-    [64, 4, 64, 1, 2, 2, 2],
-    [64, 2, 32, 2, 2, 2, 1],
-    [128, 2, 32, 1, 2, 2, 2],
+const FORMS: [[usize; 8]; 4] = [
+    [32, 4, 32, 1, 2, 2, 1, 2],
+    [64, 4, 64, 1, 1, 2, 2, 2],
+    [64, 2, 32, 2, 2, 2, 2, 1],
+    [128, 2, 32, 1, 1, 2, 2, 2],
 ];
 
 fn check(model: fn(usize) -> Model, units: usize, number: usize) {

@@ -45,19 +45,20 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
 
 /// By matrices: forms that differ in whatever the text has a condition for.
 const MATRIX_FORMS: [MatrixForm; 5] = [
-    matrix_form([64, 4, 64, 1, 2, 2, 2]),
-    matrix_form([64, 4, 128, 1, 4, 4, 2]),
-    matrix_form([64, 4, 64, 2, 2, 2, 2]),
-    matrix_form([128, 2, 64, 1, 2, 2, 2]),
-    matrix_form([64, 4, 64, 1, 4, 2, 2]),
+    matrix_form([64, 4, 64, 1, 1, 2, 2, 2]),
+    matrix_form([64, 4, 128, 1, 1, 4, 4, 2]),
+    matrix_form([64, 4, 64, 2, 2, 2, 2, 2]),
+    matrix_form([128, 2, 64, 1, 1, 2, 2, 2]),
+    matrix_form([64, 4, 64, 1, 2, 4, 2, 2]),
 ];
 
-const fn matrix_form([rows, quads, slab, places, parts, high, wide]: [usize; 7]) -> MatrixForm {
+const fn matrix_form([rows, quads, slab, places, ahead, parts, high, wide]: [usize; 8]) -> MatrixForm {
     MatrixForm {
         rows,
         quads,
         slab,
         places,
+        ahead,
         parts,
         high,
         wide,
