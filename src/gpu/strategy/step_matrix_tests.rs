@@ -108,11 +108,13 @@ fn by_matrices(gpu: &Gpu, model: &Model, form: MatrixForm) -> GpuModel {
     on
 }
 
-const FORMS: [[usize; 8]; 4] = [
+const FORMS: [[usize; 8]; 6] = [
     [32, 4, 32, 1, 2, 2, 1, 2],
     [64, 4, 64, 1, 1, 2, 2, 2],
     [64, 2, 32, 2, 2, 2, 2, 1],
     [128, 2, 32, 1, 1, 2, 2, 2],
+    [64, 4, 64, 1, 1, 4, 4, 2],
+    [32, 2, 64, 2, 1, 4, 1, 2],
 ];
 
 fn check(model: fn(usize) -> Model, units: usize, number: usize) {
@@ -139,6 +141,8 @@ fn check(model: fn(usize) -> Model, units: usize, number: usize) {
 fn steps_of_an_lstm_by_matrices() {
     check(lstm, 61, 0);
     check(lstm, 64, 1);
+    check(lstm, 64, 4);
+    check(lstm, 120, 5);
 }
 
 #[test]
