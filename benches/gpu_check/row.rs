@@ -175,9 +175,11 @@ impl Shaped {
             Some(made) => made,
             none => none.insert(Compared::new(self.shape, row.with_lengths)?),
         };
-        let settings = Settings::new()
-            .precision(row.precision)
-            .matrix_projection(row.by_matrices);
+        let settings = Settings::new().precision(row.precision);
+        let settings = match row.by_matrices {
+            true => settings.matrices(true),
+            false => settings,
+        };
         let settings = match row.strategy {
             Some(strategy) => settings.strategy(strategy),
             None => settings,

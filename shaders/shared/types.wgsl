@@ -47,7 +47,6 @@ struct Step {
     cell_pitch: u32,       // and of `cell_state`
     first_k: u32,          // the row of the recurrent kernel with which this part of it begins
     kernel_width: u32,     // columns of the recurrent kernel, in units
-    halves_place: u32,     // the place of `halves`, 0 or 1, where h is left rounded: before the step it lies in the other one
 }
 
 struct Launch {

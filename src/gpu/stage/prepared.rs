@@ -59,7 +59,9 @@ impl Prepared {
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
             let width = width_of(gpu, form, &cells);
             let first_k = first_row(gpu, form, cell, width)?;
-            let recurrence = Recurrence::make(gpu, (form, first_k, width), &cells, (wanted, numbers));
+            let by_matrices = matrices.pipeline(form).is_some();
+            let costs = numbers.map(|numbers| Numbers { by_matrices, ..numbers });
+            let recurrence = Recurrence::make(gpu, (form, first_k, width), &cells, (wanted, costs));
             recurrences.push(Arc::new(
                 recurrence.ok_or_else(|| Error::defect("the flow of the model"))?,
             ));

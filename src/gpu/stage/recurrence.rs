@@ -151,8 +151,7 @@ impl StageSize for RecurrenceSize {
         let directions = self.directions.len() as u64;
         let list = buffer_bytes(index_bytes(self.entries));
         let state = buffer_bytes(self.hidden_bytes()) + buffer_bytes(self.staging_bytes());
-        let halves = buffer_bytes(self.recurrence.halves_bytes(self.pieces.batch));
-        directions * (list + state) + buffer_bytes(directions * self.cell_bytes()) + halves
+        directions * (list + state) + buffer_bytes(directions * self.cell_bytes())
     }
 
     fn scratch(&self) -> Scratch {
@@ -181,14 +180,12 @@ impl StageSize for RecurrenceSize {
         // where there is no such state the shaders bind an empty buffer
         let bytes = self.directions.len() as u64 * self.cell_bytes();
         let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
-        let bytes = self.recurrence.halves_bytes(self.pieces.batch);
-        let halves = maker.gpu.make_buffer("cellstate.halves", bytes, Use::Storage);
         let directions: Vec<DirectionBuffers> = (0..self.directions.len())
             .map(|direction| self.direction(maker, direction, &cell_state))
             .collect::<Result<_>>()?;
         let starts = &at(maker.schedules, self.schedule)?.starts;
         let group = |hidden| {
-            let buffers = [maker.projected, hidden, &cell_state, starts, &halves];
+            let buffers = [maker.projected, hidden, &cell_state, starts];
             self.recurrence.groups(maker.gpu, maker.params, buffers, maker.exchange)
         };
         let rows = &at(&directions, 0)?.rows;

@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use crate::cell::Cell;
 use crate::error::Result;
@@ -111,14 +110,9 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// The dispatches for so many steps of at most so many positions, at most.
     fn dispatches(&self, positions: usize, steps: usize) -> usize;
 
-    /// A shader that runs some of the steps and binds `halves` besides what [`binds`](Self::binds) says, with its pipeline.
-    fn binds_halves(&self) -> Option<(&'static Shader, Arc<Pipeline>)> {
+    /// What is to be said of how it runs steps, where that is not the same for all devices.
+    fn says(&self) -> Option<String> {
         None
-    }
-
-    /// The bytes of the rounded h of two steps of so many sequences, where that is kept.
-    fn halves_bytes(&self, _batch: usize) -> u64 {
-        0
     }
 
     /// Runs the steps of a chunk.
@@ -143,8 +137,6 @@ impl<'a> Bound<'a> {
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) group: wgpu::BindGroup,
-    /// The same with `halves`, for a shader that binds that too.
-    pub(crate) with_halves: Option<wgpu::BindGroup>,
     /// What is to be emptied before a launch, where workgroups hand each other something.
     pub(crate) exchange: Option<wgpu::Buffer>,
 }
@@ -152,17 +144,11 @@ pub(crate) struct Group {
 impl Group {
     /// `None` if a buffer is missing.
     pub(crate) fn make(gpu: &Gpu, ready: &dyn Ready, bound: Bound<'_>) -> Option<Self> {
-        let group = |shader: &Shader, pipeline: &Pipeline| {
-            let storage = shader.bindings.iter().map(|binding| bound.storage(binding.name));
-            let storage: Option<Vec<&wgpu::Buffer>> = storage.collect();
-            Some(gpu.make_bind_group(shader.name, pipeline, bound.params, &storage?))
-        };
         let (shader, pipeline) = ready.binds();
+        let storage = shader.bindings.iter().map(|binding| bound.storage(binding.name));
+        let storage: Option<Vec<&wgpu::Buffer>> = storage.collect();
         Some(Self {
-            group: group(shader, pipeline)?,
-            with_halves: ready
-                .binds_halves()
-                .and_then(|(shader, pipeline)| group(shader, &pipeline)),
+            group: gpu.make_bind_group(shader.name, pipeline, bound.params, &storage?),
             exchange: bound.storage("exchange").cloned(),
         })
     }

@@ -115,7 +115,7 @@ impl Recurrence {
         &self,
         gpu: &Gpu,
         params: &wgpu::Buffer,
-        [projected, hidden, cell_state, starts, halves]: [&wgpu::Buffer; 5],
+        [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
         exchange: Option<&ExchangeBuffers>,
     ) -> RecurrenceGroups {
         let mut storage = vec![
@@ -124,7 +124,6 @@ impl Recurrence {
             ("hidden", hidden),
             ("cell_state", cell_state),
             ("starts", starts),
-            ("halves", halves),
         ];
         let shared = exchange.map(|buffers| [("exchange", &buffers.exchange), ("control", &buffers.control)]);
         storage.extend(shared.into_iter().flatten());
@@ -205,16 +204,15 @@ impl Recurrence {
         bytes.max()
     }
 
-    /// The bytes of the rounded h that a workspace for so many sequences keeps.
-    pub(crate) fn halves_bytes(&self, batch: usize) -> u64 {
-        let bytes = self.ready().map(|(_, ready)| ready.halves_bytes(batch));
-        bytes.max().unwrap_or(0)
-    }
-
     /// The dispatches for so many steps of at most so many positions by a strategy.
     pub(crate) fn dispatches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
         self.named(strategy)
             .map_or(0, |ready| ready.dispatches(positions, steps))
+    }
+
+    /// What is to be said of how a strategy runs steps.
+    pub(crate) fn says(&self, strategy: Strategy) -> Option<String> {
+        self.named(strategy)?.says()
     }
 
     /// Runs steps by a strategy that [`can`](Self::can) run them.

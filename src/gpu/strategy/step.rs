@@ -10,7 +10,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
-use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready, Work};
+use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
 use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
 use crate::gpu::strategy::step_matrix::StepMatrix;
@@ -98,20 +98,19 @@ pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Params {
-    previous_row: u32,
-    current_row: u32,
-    projected_row: u32,
-    positions: u32,
-    units: u32,
-    output: u32,
-    hidden_stride: u32,
-    cell_stride: u32,
-    hidden_pitch: u32,
-    projected_pitch: u32,
-    cell_pitch: u32,
-    first_k: u32,
-    kernel_width: u32,
-    pub(crate) halves_place: u32,
+    pub(crate) previous_row: u32,
+    pub(crate) current_row: u32,
+    pub(crate) projected_row: u32,
+    pub(crate) positions: u32,
+    pub(crate) units: u32,
+    pub(crate) output: u32,
+    pub(crate) hidden_stride: u32,
+    pub(crate) cell_stride: u32,
+    pub(crate) hidden_pitch: u32,
+    pub(crate) projected_pitch: u32,
+    pub(crate) cell_pitch: u32,
+    pub(crate) first_k: u32,
+    pub(crate) kernel_width: u32,
 }
 
 /// The most passes of its loops that an invocation makes for a cell.
@@ -141,6 +140,8 @@ struct Made {
     slots: Vec<Later>,
     /// The form for a single position, which any batch may come to.
     first: (StepForm, Arc<Pipeline>),
+    /// For many positions in relaxed precision.
+    matrix: Option<StepMatrix>,
 }
 
 impl Made {
@@ -150,6 +151,7 @@ impl Made {
         let (number, first) = forms.by_positions(1)?;
         Some(Self {
             first: (first, slots.get(number)?.make(gpu)),
+            matrix: StepMatrix::make(gpu, cells, forms.layer()),
             forms,
             slots,
         })
@@ -161,6 +163,37 @@ impl Made {
         let found = self.forms.by_positions(positions);
         let found = found.and_then(|(number, form)| Some((form, self.slots.get(number)?.get()?)));
         found.unwrap_or_else(|| (*first, Arc::clone(pipeline)))
+    }
+
+    /// A step of so many positions by matrices, if that is worth it and its pipeline was made.
+    fn by_matrices(&self, positions: usize) -> Option<(Arc<Pipeline>, Workgroups)> {
+        self.matrix.as_ref()?.dispatch(positions, &self.forms)
+    }
+
+    fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        let needed = match &self.matrix {
+            Some(matrix) => matrix.make_forms(gpu, sequences, &self.forms),
+            None => self.forms.needed(sequences),
+        };
+        let needed = self.slots.iter().zip(needed).filter(|(_, needed)| *needed);
+        needed.for_each(|(slot, _)| {
+            slot.make(gpu);
+        });
+    }
+
+    fn forget(&self, known: &[Key]) {
+        self.slots.iter().for_each(|slot| slot.forget(known));
+        if let Some(matrix) = &self.matrix {
+            matrix.forget(known);
+        }
+    }
+
+    /// The seconds of a step of so many positions.
+    fn seconds(&self, positions: usize) -> Option<f64> {
+        let by_matrices = self.matrix.as_ref();
+        let best = by_matrices.and_then(|matrix| matrix.best(positions, &self.forms));
+        best.map(|(_, seconds)| seconds)
+            .or_else(|| self.forms.seconds(positions))
     }
 }
 
@@ -194,8 +227,6 @@ pub(crate) struct RecurrentStep {
     directions: usize,
     first_k: usize,
     kernel_width: usize,
-    /// For many positions in relaxed precision.
-    matrix: Option<StepMatrix>,
 }
 
 impl RecurrentStep {
@@ -206,10 +237,7 @@ impl RecurrentStep {
         };
         let forms = layer_of(cells).zip(cells.numbers).and_then(few);
         match forms.and_then(|forms| Made::new(gpu, cells, forms)) {
-            Some(made) => Self {
-                matrix: StepMatrix::make(gpu, cells),
-                ..Self::by(cells, Shared::Forms(Box::new(made)))
-            },
+            Some(made) => Self::by(cells, Shared::Forms(Box::new(made))),
             None => Self::kept(gpu, cells),
         }
     }
@@ -232,7 +260,6 @@ impl RecurrentStep {
             directions: cells.directions,
             first_k: cells.first_k,
             kernel_width: cells.kernel_width,
-            matrix: None,
         }
     }
 
@@ -251,7 +278,6 @@ impl RecurrentStep {
             cell_pitch: chunk.batch as u32,
             first_k: self.first_k as u32,
             kernel_width: self.kernel_width as u32,
-            halves_place: 0,
         }
     }
 
@@ -263,10 +289,10 @@ impl RecurrentStep {
         };
         match &self.shared {
             _ if active == 0 => None,
-            Shared::Forms(made) => {
+            Shared::Forms(made) => made.by_matrices(active).or_else(|| {
                 let (form, pipeline) = made.form(active);
                 Some((pipeline, across(form.tile, form.rows)))
-            }
+            }),
             Shared::Elementwise(pipelines) => {
                 let mut heights = HEIGHTS.into_iter().zip(pipelines);
                 let (height, pipeline) = heights.find(|&(height, _)| height <= active)?;
@@ -291,33 +317,34 @@ impl Ready for RecurrentStep {
         }
     }
 
+    fn make_room<'a>(&'a self, gpu: &'a Gpu, batch: usize) -> Option<Probing<'a>> {
+        let Shared::Forms(made) = &self.shared else {
+            return None;
+        };
+        let matrix = made.matrix.as_ref()?;
+        Some(Box::pin(async move {
+            matrix.try_forms(gpu, batch, &made.forms).await;
+            Ok(())
+        }))
+    }
+
     fn make_for(&self, gpu: &Gpu, sequences: usize) {
         if let Shared::Forms(made) = &self.shared {
-            let needed = made.slots.iter().zip(made.forms.needed(sequences));
-            needed.filter(|(_, needed)| *needed).for_each(|(slot, _)| {
-                slot.make(gpu);
-            });
-        }
-        if let Some(matrix) = &self.matrix {
-            matrix.make_for(gpu, sequences);
+            made.make_for(gpu, sequences);
         }
     }
 
     fn forget(&self, known: &[Key]) {
         if let Shared::Forms(made) = &self.shared {
-            made.slots.iter().for_each(|slot| slot.forget(known));
-        }
-        if let Some(matrix) = &self.matrix {
-            matrix.forget(known);
+            made.forget(known);
         }
     }
 
-    fn binds_halves(&self) -> Option<(&'static Shader, Arc<Pipeline>)> {
-        self.matrix.as_ref()?.binds()
-    }
-
-    fn halves_bytes(&self, batch: usize) -> u64 {
-        self.matrix.as_ref().map_or(0, |matrix| matrix.halves_bytes(batch))
+    fn says(&self) -> Option<String> {
+        let Shared::Forms(made) = &self.shared else {
+            return None;
+        };
+        Some(made.matrix.as_ref()?.line(&made.forms))
     }
 
     fn suits(&self, gpu: &Gpu, _positions: usize) -> Option<&'static str> {
@@ -332,7 +359,7 @@ impl Ready for RecurrentStep {
             return None;
         };
         let positions = work.rows.div_ceil(work.steps.max(1));
-        Some(work.steps as f64 * made.forms.seconds(positions)?)
+        Some(work.steps as f64 * made.seconds(positions)?)
     }
 
     fn dispatches(&self, _positions: usize, steps: usize) -> usize {
@@ -340,19 +367,8 @@ impl Ready for RecurrentStep {
     }
 
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
-        let mut follows = false;
         for step in chunk.steps.clone() {
-            let matrix = self.matrix.as_ref().zip(group.with_halves.as_ref());
-            let by_matrix =
-                matrix.and_then(|(matrix, bound)| Some((matrix.dispatch(chunk.active(step), follows)?, bound)));
-            follows = by_matrix.is_some();
-            if let Some(((pipeline, workgroups), bound)) = by_matrix {
-                let params = Params {
-                    halves_place: (step % 2) as u32,
-                    ..self.params(chunk, step)
-                };
-                commands.dispatch_rows(self.rows_run(&params), &pipeline, bound, params, workgroups);
-            } else if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
+            if let Some((pipeline, workgroups)) = self.dispatch(chunk.active(step)) {
                 let params = self.params(chunk, step);
                 commands.dispatch_rows(self.rows_run(&params), &pipeline, &group.group, params, workgroups);
             }

@@ -43,49 +43,27 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
     sizes
 }
 
-/// By matrices: forms that differ in whatever the text has a condition for.
-const MATRIX_FORMS: [MatrixForm; 5] = [
-    matrix_form([64, 4, 64, 1, 1, 2, 2, 2]),
-    matrix_form([64, 4, 128, 1, 1, 4, 4, 2]),
-    matrix_form([64, 4, 64, 2, 2, 2, 2, 2]),
-    matrix_form([128, 2, 64, 1, 1, 2, 2, 2]),
-    matrix_form([64, 4, 64, 1, 2, 4, 2, 2]),
-];
-
-const fn matrix_form([rows, quads, slab, places, ahead, parts, high, wide]: [usize; 8]) -> MatrixForm {
-    MatrixForm {
-        rows,
-        quads,
-        slab,
-        places,
-        ahead,
-        parts,
-        high,
-        wide,
-    }
+/// By matrices: every form, by both slabs.
+fn matrix_forms() -> impl Iterator<Item = (usize, MatrixForm)> {
+    let forms = |width| {
+        MatrixForm::all(width, LARGER)
+            .into_iter()
+            .map(move |form| (width, form))
+    };
+    [64, 1024].into_iter().flat_map(forms)
 }
 
 pub(super) fn matrices() -> Vec<Vec<u32>> {
-    let mut sizes = Vec::new();
-    for form in MATRIX_FORMS {
-        assert_eq!(form.check(1024, [1024, 48 << 10]), Ok(()));
-        for from_halves in [false, true] {
-            sizes.push(form.constants(1024, from_halves, form.is_by_row(48 << 10)));
-        }
-    }
-    sizes
+    matrix_forms().map(|(width, form)| form.constants(width)).collect()
 }
 
 /// The host checks what a text takes against the limits of the device before the text is made.
 #[test]
 fn the_workgroups_of_steps_by_matrices_have_the_size_that_the_host_thinks() {
     let (_, cell) = texts::cells().swap_remove(0);
-    for (form, by_row) in MATRIX_FORMS.into_iter().flat_map(|form| [(form, false), (form, true)]) {
-        let text = made(
-            &step_matrix::SHADER,
-            &CellText::of(&cell),
-            &form.constants(1024, true, by_row),
-        );
+    assert_eq!(matrix_forms().count(), 4);
+    for (width, form) in matrix_forms() {
+        let text = made(&step_matrix::SHADER, &CellText::of(&cell), &form.constants(width));
         let text = Text {
             variant: Variant {
                 form: Form::Half,
@@ -94,8 +72,18 @@ fn the_workgroups_of_steps_by_matrices_have_the_size_that_the_host_thinks() {
             ..text
         };
         let (bytes, size) = held(&text);
-        assert_eq!(size, [form.invocations() as u32, 1], "{form:?}");
-        assert_eq!(bytes, form.bytes(if by_row { form.wide } else { 1 }), "{form:?}");
+        assert_eq!(size, [256, 1], "{form:?}");
+        assert_eq!(bytes, form.bytes(), "{form:?}");
+        // each subgroup has matrices of its own, and each invocation has as much to load as the others
+        let subgroups = form.parts * (form.rows / 16 / form.high) * (form.quads / 2);
+        assert_eq!(subgroups * 32, 256, "{form:?}");
+        assert_eq!(form.slab % (16 * form.parts), 0, "{form:?}");
+        assert_eq!(
+            [form.rows * form.slab / 4 % 256, form.slab * 4 * form.quads % 256],
+            [0; 2],
+            "{form:?}"
+        );
+        assert!(form.rows * form.quads <= 256, "{form:?}");
     }
 }
 
