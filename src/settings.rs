@@ -107,7 +107,7 @@ impl Settings {
     /// rows, 128 columns or 32 inputs are made as usual, and so are steps of few sequences: [`Runner::explain`](crate::Runner::explain) says from how many on.
     ///
     /// On an H200, h of 128 sequences and 48 steps through 1024 units differed from full precision by at most 3.6e-5, and a step took
-    /// a quarter of the time (`docs/benchmarks.md`). The features of `wgpu` that it needs are offered by Vulkan alone and are experimental there;
+    /// a quarter of the time. The features of `wgpu` that it needs are offered by Vulkan alone and are experimental there;
     /// a device that the application hands over has to be opened with them. `Model::on_with` makes a first trial, once on each GPU; the first large
     /// batch makes another one of a step, and where that fails, steps are made as usual.
     ///

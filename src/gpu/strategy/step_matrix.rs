@@ -268,7 +268,7 @@ mod tests {
         }
     }
 
-    /// The microseconds of a step of so many positions and units that were measured on the H200 (`docs/benchmarks.md`).
+    /// The microseconds of a step of so many positions and units that were measured on the H200 (`docs/design.md`).
     #[test]
     fn what_was_measured_follows_from_the_numbers() {
         for ([positions, units], number, micros) in [([128, 1024], 0, 12.6), ([64, 512], 1, 7.06)] {

@@ -198,12 +198,10 @@ fn check(model: fn(usize) -> Model, units: usize) {
 fn steps_of_an_lstm_by_matrices() {
     check(lstm, 61);
     check(lstm, 128);
-    check(lstm, 250);
 }
 
 #[test]
 fn steps_of_a_gru_by_matrices() {
-    check(gru, 64);
     check(gru, 117);
     check(gru, 181);
 }
@@ -257,7 +255,7 @@ fn what_is_wrong_fails_the_trial() {
         ("projected", "params.projected_row + ", ""),
     ];
     for gpu in gpus() {
-        let form = matrix_forms(&gpu, 64)[0];
+        let form = matrix_forms(&gpu, 64)[1];
         for (name, from, to) in wrong {
             let from = from.replace("at0", "at$p");
             let to = to.replace("at0", "at$p");
@@ -295,6 +293,9 @@ fn what_is_no_number_stays_in_its_sequence() {
         let model = gru(60);
         let form = matrix_forms(&gpu, 64)[1];
         let made = by_matrices(&gpu, &model, form, &PLAIN);
+        let (lines, _) = made.explain(40, 3).unwrap();
+        let said = |line: &String| line.contains("steps of many sequences are multiplied by matrices, from 8 on");
+        assert!(lines.iter().any(said), "{lines:?}");
         let active = [40, 40, 35];
         let clean = run(&made, &active, None);
         for spoilt in [0, 17, 39] {

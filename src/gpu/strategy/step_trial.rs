@@ -33,8 +33,8 @@ const BEFORE: usize = 1;
 /// What no step may overwrite.
 const UNTOUCHED: f32 = 12_345.0;
 
-/// What stands past the units of h, which no sum may take.
-const PAST: f32 = 4_099.0;
+/// What stands past the units of h, which no sum may take: not even times zero.
+const PAST: f32 = f32::INFINITY;
 
 /// What came of the trials on a GPU: of each text and form once.
 #[derive(Debug, Default)]
@@ -219,7 +219,7 @@ impl Trial {
         projected
     }
 
-    /// h before the step, with a number past the units that no sum may take, and what may not be overwritten around.
+    /// h before the step, with what no sum may take past the units, and what may not be overwritten around.
     fn hidden(self) -> Vec<f32> {
         let (units, stride) = (self.layer.units, self.stride());
         let mut hidden = vec![UNTOUCHED; self.hidden_rows() * stride];
