@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::mapped;
@@ -17,8 +17,9 @@ use crate::gpu::model::GpuModel;
 use crate::gpu::stage::interface::defect;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
-use crate::gpu::upload::upload_input;
+use crate::gpu::upload::{input_fits, upload_input};
 use crate::gpu::workspace::Workspace;
+use crate::half_precision::fits_half;
 use crate::output::{Output, Timing};
 use crate::recent::ForSize;
 use crate::state::State;
@@ -47,6 +48,29 @@ pub(crate) struct Recording {
 }
 
 impl GpuModel {
+    /// Whether the input can be rounded to half precision. Nobody looks where nothing is.
+    fn input_fits(&self, batch: Batch<'_, '_>) -> bool {
+        match batch.input {
+            Input::Values(values) if self.matrices.are_ready() => input_fits(batch.flow, values),
+            _ => false,
+        }
+    }
+
+    /// Refuses states that steps by matrices would make infinite.
+    fn check_states(&self, states: &[State]) -> Result<()> {
+        let hidden = states.iter().filter_map(|state| state.arrays().next());
+        let beyond = hidden.flatten().find(|value| !fits_half(**value));
+        match beyond.filter(|_| self.matrices.are_ready()) {
+            None => Ok(()),
+            Some(value) => Err(Error::Value {
+                argument: "the initial state".to_owned(),
+                expected: "hidden states within 65,504, which half precision can hold".to_owned(),
+                found: value.to_string(),
+                repair: "turn the matrix units off by Settings::matrices(false)".to_owned(),
+            }),
+        }
+    }
+
     /// Uploads into a workspace and makes the list of commands.
     pub(crate) fn stage(
         &self,
@@ -60,13 +84,20 @@ impl GpuModel {
             upload_input(&self.gpu, &buffers.input, batch.flow, values)?;
         }
         if let Some(states) = batch.states {
+            self.check_states(states)?;
             for stage in &buffers.stages {
                 stage.upload_states(&self.gpu, batch.flow, states)?;
             }
         }
         let start = self.settings.is_timed().then(now).flatten();
         let wants = (batch.states.is_some(), batch.wants_states);
-        let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
+        let run = buffers.run(
+            (&self.gpu, &self.weights),
+            batch.flow,
+            asked,
+            wants,
+            self.input_fits(batch),
+        );
         let mut commands = Commands::new(&self.gpu);
         for stage in &buffers.stages {
             stage.record(&run, &mut commands)?;

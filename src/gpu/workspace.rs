@@ -9,7 +9,7 @@ use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
-use crate::gpu::stage::interface::{Maker, Run, Stage, Tunable, defect};
+use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::Asked;
@@ -111,6 +111,7 @@ impl Workspace {
         flow: &'a Flow,
         asked: Asked,
         (has_states, wants_states): (bool, bool),
+        input_fits: bool,
     ) -> Run<'a> {
         let tables = prepared.tables.iter().zip(&prepared.table_rows);
         let stages = self.rows.iter().zip(&flow.stages);
@@ -123,6 +124,7 @@ impl Workspace {
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),
             stages: stages.map(|(rows, stage)| rows.size.held_of(stage)).collect(),
+            fits: Fitting::of(flow, &prepared.fits, input_fits),
         }
     }
 
