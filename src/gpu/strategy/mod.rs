@@ -18,6 +18,8 @@ pub(crate) mod solo_shape;
 pub(crate) mod step;
 pub(crate) mod step_forms;
 pub(crate) mod step_matrix;
+pub(crate) mod step_matrix_form;
+pub(crate) mod step_params;
 pub(crate) mod step_trial;
 pub(crate) mod team;
 pub(crate) mod team_candidates;

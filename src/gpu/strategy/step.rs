@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
@@ -14,6 +12,7 @@ use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
 use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
 use crate::gpu::strategy::step_matrix::StepMatrix;
+use crate::gpu::strategy::step_params::Params;
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
@@ -93,25 +92,6 @@ const ROWWISE_UNITS: usize = 64;
 
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
 pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
-
-/// The struct `Step` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    pub(crate) previous_row: u32,
-    pub(crate) current_row: u32,
-    pub(crate) projected_row: u32,
-    pub(crate) positions: u32,
-    pub(crate) units: u32,
-    pub(crate) output: u32,
-    pub(crate) hidden_stride: u32,
-    pub(crate) cell_stride: u32,
-    pub(crate) hidden_pitch: u32,
-    pub(crate) projected_pitch: u32,
-    pub(crate) cell_pitch: u32,
-    pub(crate) first_k: u32,
-    pub(crate) kernel_width: u32,
-}
 
 /// The most passes of its loops that an invocation makes for a cell.
 pub(crate) fn passes(cell: &Cell) -> usize {

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm};
-use crate::gpu::strategy::step_matrix::{self, MatrixForm};
+use crate::gpu::strategy::step_matrix;
+use crate::gpu::strategy::step_matrix_form::MatrixForm;
 
 /// What every device allows, and what a larger one does.
 const FLOOR: Allowed = Allowed {
