@@ -104,7 +104,7 @@ impl GpuModel {
         // the abort word travels with what is read anyway, and where nobody waits there is none
         let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
-        let mut read = mapped::bytes(&self.gpu, &wanted, submission).await?;
+        let mut read = mapped::bytes(&self.gpu, &wanted, submission, &workspace.waits).await?;
         let abort_word = exchange.and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.iter().take(size_of::<u32>()).any(|&byte| byte != 0)) {
             return Ok(None);

@@ -7,6 +7,7 @@ use crate::flow::Flow;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
+use crate::gpu::device::waits::Waits;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
 use crate::gpu::stage::interface::{Maker, Run, Stage, Tunable, defect};
@@ -26,6 +27,7 @@ pub(crate) struct Workspace {
     pub(crate) schedules: Vec<ScheduleLists>,
     pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
+    pub(crate) waits: Waits,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
 }
@@ -74,6 +76,7 @@ impl Workspace {
             schedules,
             exchange,
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
+            waits: Waits::new(prepared.numbers.is_some()),
             lists_of: Weak::new(),
         })
     }
