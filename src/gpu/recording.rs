@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::copy::fetch;
 use crate::error::Result;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::commands::Commands;
@@ -96,6 +97,9 @@ impl GpuModel {
         earlier: &mut Output,
     ) -> Result<Option<Ran>> {
         let workspace = &recording.workspace.value;
+        // while the GPU is at work, the system finds the memory
+        let mut rooms = earlier.rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?;
+        rooms.iter_mut().flatten().for_each(fetch);
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for stage in &workspace.stages {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
@@ -122,7 +126,7 @@ impl GpuModel {
         };
         let mut ran = Ran {
             // last, because nothing behind it fails unless by a mistake of ours
-            outputs: earlier.take_rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?,
+            outputs: earlier.take_rooms(rooms),
             states,
             rows_run: recording.commands.rows_run(),
             was_replayed: false,
