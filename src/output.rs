@@ -50,7 +50,8 @@ pub struct Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The host's: from the flow to the submitted commands.
+    /// The host's: from the flow to the submitted commands. A run that is like the one before finds them encoded, from when the GPU
+    /// was at work.
     pub recording: Duration,
     /// The GPU's: from its first dispatch to the end of its last one, all on buffers that stay there. `None` where it takes
     /// no time stamps.

@@ -1,7 +1,8 @@
 //! A recording: what a run needs on the GPU, staged; then encoded into any encoder; then collected.
 //!
 //! *Staging* takes a workspace, uploads lists, input, states and parameters into its buffers, and makes the list of commands.
-//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. *Collecting* reads back,
+//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. A run that is repeated is encoded while
+//! the GPU is at work on the one before (`ahead.rs`). *Collecting* reads back,
 //! once what was encoded has run. A recording has its workspace for itself from the first to the last, so several recordings of
 //! a model may be encoded into one encoder, and each gives what it would have given alone.
 
@@ -45,6 +46,8 @@ pub(crate) struct Recording {
     workspace: ForSize<Workspace>,
     commands: Commands,
     staging: Option<Duration>,
+    /// The same commands once more, for the next run.
+    next: Option<wgpu::CommandBuffer>,
 }
 
 impl GpuModel {
@@ -83,6 +86,7 @@ impl GpuModel {
             staging: start.map(|start| start.elapsed()),
             commands,
             workspace,
+            next: None,
         })
     }
 
@@ -154,8 +158,19 @@ impl Recording {
         self.commands.encode(self.workspace.value.timer.as_ref(), encoder);
     }
 
+    /// Whether it does what the run before did, and that encoded, if it is there.
+    pub(crate) fn take_ahead(&mut self) -> (bool, Option<wgpu::CommandBuffer>) {
+        self.workspace.value.ahead.take(&self.commands)
+    }
+
+    /// Takes what was encoded of it once more, for the next run.
+    pub(crate) fn set_next(&mut self, encoded: wgpu::CommandBuffer) {
+        self.next = Some(encoded);
+    }
+
     /// Its workspace, for the next recording: only when what was encoded has run.
-    pub(crate) fn into_workspace(self) -> ForSize<Workspace> {
+    pub(crate) fn into_workspace(mut self) -> ForSize<Workspace> {
+        self.workspace.value.ahead.keep(self.commands, self.next);
         self.workspace
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 
 use crate::error::Result;
 use crate::flow::Flow;
+use crate::gpu::ahead::Ahead;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
@@ -28,6 +29,7 @@ pub(crate) struct Workspace {
     pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
     pub(crate) waits: Waits,
+    pub(crate) ahead: Ahead,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
 }
@@ -77,6 +79,7 @@ impl Workspace {
             exchange,
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
             waits: Waits::new(prepared.numbers.is_some()),
+            ahead: Ahead::default(),
             lists_of: Weak::new(),
         })
     }
