@@ -23,7 +23,8 @@ pub(crate) const SHADER: Shader = Shader {
     constants: &[],
 };
 
-const INVOCATIONS: u64 = 256;
+/// The values that a workgroup writes: `VALUES` of the text for each of its invocations.
+const VALUES: u64 = 4 * 256;
 
 /// The struct `Gather` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -178,7 +179,7 @@ impl GatherBuffers {
                 &self.pipeline,
                 group,
                 params,
-                Workgroups::Flat(values.div_ceil(INVOCATIONS)),
+                Workgroups::Flat(values.div_ceil(VALUES)),
             );
         }
     }
