@@ -8,7 +8,7 @@ use super::Gpu;
 
 /// The waits for the runs of a workspace.
 ///
-/// A thread that sleeps is woken late: on an H200 in a virtual machine by a tenth of a millisecond. Where a run is expected to be
+/// A thread that sleeps is woken late: in a virtual machine with an H200 by some hundredths of a millisecond. Where a run is expected to be
 /// short, the thread sleeps through most of it and asks again and again for the rest; if the run takes much longer than the one
 /// before, the thread sleeps after all.
 #[derive(Debug, Default)]

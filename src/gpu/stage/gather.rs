@@ -175,12 +175,7 @@ impl GatherBuffers {
                 operation: target.fold as u32,
             };
             let values = entries.len() as u64 * target.written as u64;
-            commands.dispatch(
-                &self.pipeline,
-                group,
-                params,
-                Workgroups::Flat(values.div_ceil(VALUES)),
-            );
+            commands.dispatch(&self.pipeline, group, params, Workgroups::Flat(values.div_ceil(VALUES)));
         }
     }
 }
