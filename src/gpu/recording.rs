@@ -1,13 +1,15 @@
 //! A recording: what a run needs on the GPU, staged; then encoded into any encoder; then collected.
 //!
 //! *Staging* takes a workspace, uploads lists, input, states and parameters into its buffers, and makes the list of commands.
-//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. *Collecting* reads back,
+//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. A run that is repeated is encoded while
+//! the GPU is at work on the one before (`ahead.rs`). *Collecting* reads back,
 //! once what was encoded has run. A recording has its workspace for itself from the first to the last, so several recordings of
 //! a model may be encoded into one encoder, and each gives what it would have given alone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::copy::fetch;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::commands::Commands;
@@ -45,6 +47,8 @@ pub(crate) struct Recording {
     workspace: ForSize<Workspace>,
     commands: Commands,
     staging: Option<Duration>,
+    /// The same commands once more, for the next run.
+    next: Option<wgpu::CommandBuffer>,
 }
 
 impl GpuModel {
@@ -113,6 +117,7 @@ impl GpuModel {
             staging: start.map(|start| start.elapsed()),
             commands,
             workspace,
+            next: None,
         })
     }
 
@@ -127,6 +132,9 @@ impl GpuModel {
         earlier: &mut Output,
     ) -> Result<Option<Ran>> {
         let workspace = &recording.workspace.value;
+        // while the GPU is at work, the system finds the memory
+        let mut rooms = earlier.rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?;
+        rooms.iter_mut().flatten().for_each(fetch);
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for stage in &workspace.stages {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
@@ -135,7 +143,7 @@ impl GpuModel {
         // the abort word travels with what is read anyway, and where nobody waits there is none
         let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
-        let mut read = mapped::bytes(&self.gpu, &wanted, submission).await?;
+        let mut read = mapped::bytes(&self.gpu, &wanted, submission, &workspace.waits).await?;
         let abort_word = exchange.and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.iter().take(size_of::<u32>()).any(|&byte| byte != 0)) {
             return Ok(None);
@@ -153,7 +161,7 @@ impl GpuModel {
         };
         let mut ran = Ran {
             // last, because nothing behind it fails unless by a mistake of ours
-            outputs: earlier.take_rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?,
+            outputs: earlier.take_rooms(rooms),
             states,
             rows_run: recording.commands.rows_run(),
             was_replayed: false,
@@ -181,8 +189,19 @@ impl Recording {
         self.commands.encode(self.workspace.value.timer.as_ref(), encoder);
     }
 
+    /// Whether it does what the run before did, and that encoded, if it is there.
+    pub(crate) fn take_ahead(&mut self) -> (bool, Option<wgpu::CommandBuffer>) {
+        self.workspace.value.ahead.take(&self.commands)
+    }
+
+    /// Takes what was encoded of it once more, for the next run.
+    pub(crate) fn set_next(&mut self, encoded: wgpu::CommandBuffer) {
+        self.next = Some(encoded);
+    }
+
     /// Its workspace, for the next recording: only when what was encoded has run.
-    pub(crate) fn into_workspace(self) -> ForSize<Workspace> {
+    pub(crate) fn into_workspace(mut self) -> ForSize<Workspace> {
+        self.workspace.value.ahead.keep(self.commands, self.next);
         self.workspace
     }
 }

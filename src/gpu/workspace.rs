@@ -4,9 +4,11 @@ use std::sync::{Arc, Weak};
 
 use crate::error::Result;
 use crate::flow::Flow;
+use crate::gpu::ahead::Ahead;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
+use crate::gpu::device::waits::Waits;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
 use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
@@ -26,6 +28,8 @@ pub(crate) struct Workspace {
     pub(crate) schedules: Vec<ScheduleLists>,
     pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
+    pub(crate) waits: Waits,
+    pub(crate) ahead: Ahead,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
 }
@@ -74,6 +78,8 @@ impl Workspace {
             schedules,
             exchange,
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
+            waits: Waits::new(prepared.numbers.is_some()),
+            ahead: Ahead::default(),
             lists_of: Weak::new(),
         })
     }
