@@ -20,6 +20,13 @@ struct Gather {
     operation: u32,        // SET, ADD, MULTIPLY or AVERAGE
 }
 
+struct Lookup {
+    count: u32,            // steps to look up
+    first_step: u32,       // the tokens of the steps first_step .. last_step lie in this part of the buffer
+    last_step: u32,
+    table_rows: u32,
+}
+
 struct Projection {
     source_row: u32,       // row of `rows` that is read first
     target_row: u32,       // row of `projected` that is written first

@@ -15,7 +15,7 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{gather, softmax};
+use crate::gpu::stage::{gather, lookup, softmax};
 use crate::gpu::strategy::{launch, solo, step};
 use texts::{ALL, Text, all};
 
@@ -38,6 +38,7 @@ fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
 fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
         "Gather" => format!("{:?}", gather::Params::default()),
+        "Lookup" => format!("{:?}", lookup::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),

@@ -9,6 +9,7 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
@@ -240,9 +241,9 @@ impl RecurrenceStage {
 }
 
 impl Stage for RecurrenceStage {
-    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
+    fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()> {
         for (buffers, _, input) in self.in_run(flow)? {
-            buffers.input.upload(gpu, input);
+            buffers.input.upload(to, input);
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     /// The strategy that the settings name, else the one that the environment names, and who names it.
     pub(crate) strategy: Option<(Strategy, &'static str)>,
     pub(crate) precision: Precision,
+    /// Whether workgroups may wait for each other: not where the host cannot see that one has waited in vain.
+    pub(crate) may_wait: bool,
 }
 
 /// The environment variable that names a strategy to be taken wherever a layer can be run by it.
@@ -44,6 +46,7 @@ impl Asked {
         Ok(Self {
             strategy: named,
             precision: settings.wanted_precision(),
+            may_wait: true,
         })
     }
 }
@@ -86,7 +89,7 @@ pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'stat
 /// The strategy for a batch: what is asked for by name, else what was measured, else what takes the least time by the numbers
 /// of the GPU, else what suits the size.
 pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Work) -> Choice {
-    let can = |strategy| recurrence.can(strategy).is_ok();
+    let can = |strategy| recurrence.can(strategy).is_ok() && (asked.may_wait || !list::waits(strategy));
     if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
         return Choice {
             strategy,
@@ -97,8 +100,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
         .shared::<Tuned>()
         .of(|| Key::new(recurrence, asked.precision, (work.positions, work.steps)));
     // workgroups that once waited in vain may do so again
-    let waits = |strategy| list::ALL.iter().any(|entry| entry.waits && entry.name == strategy);
-    let trusted = |strategy| !waits(strategy) || gpu.counters().aborted_teams() == 0;
+    let trusted = |strategy| !list::waits(strategy) || gpu.counters().aborted_teams() == 0;
     if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy) && trusted(strategy)) {
         return Choice {
             strategy,
@@ -106,8 +108,10 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
         };
     }
     // a formula alone is no reason to let workgroups wait for each other where nobody has measured that they run at the same time
-    let unasked = |strategy| !waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
-    let estimates = recurrence.estimates(work).filter(|&(strategy, _)| unasked(strategy));
+    let unasked = |strategy| !list::waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
+    let estimates = recurrence
+        .estimates(work)
+        .filter(|&(strategy, _)| can(strategy) && unasked(strategy));
     if let Some((strategy, seconds)) = estimates.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
         return Choice {
             strategy,
@@ -118,7 +122,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
             .into(),
         };
     }
-    let (strategy, reason) = recurrence.suited(gpu, work.positions);
+    let (strategy, reason) = recurrence.suited(gpu, work.positions, can);
     Choice {
         strategy,
         reason: reason.into(),

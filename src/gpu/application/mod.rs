@@ -1,0 +1,318 @@
+//! A model within the commands of an application: from a tensor in a buffer of the application to another.
+//!
+//! All that can fail or wait is done before. A [`GpuWorkspace`] keeps the list of commands for the schedule that is set;
+//! encoding writes the list down, as the encoding of a recording does.
+
+mod buffers;
+mod check;
+mod parcel;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ndarray::ArrayView3;
+
+use crate::error::Result;
+use crate::flow::{Flow, Input};
+use crate::gpu::GpuModel;
+use crate::gpu::commands::{Commands, Copies};
+use crate::gpu::stage::interface::{Ends, defect};
+use crate::gpu::strategy::choice::Asked;
+use crate::gpu::workspace::Workspace;
+use crate::model::plan::{Operation, Plan};
+use crate::schedule::check_steps;
+use crate::sequences::{Mask, Sequences};
+use parcel::{Packing, Weighed};
+
+/// A model over buffers of the application, recorded into encoders of the application; from
+/// [`Runner::workspace`](crate::Runner::workspace).
+///
+/// The workspace holds everything that a batch of one (batch, time_steps) needs on the GPU. [`encode`](Self::encode) writes the
+/// whole model into a command encoder: it reads the [`input`](Self::input) and leaves the [`output`](Self::output), and it
+/// submits, waits for, uploads, maps and makes nothing. So the network runs in the middle of a frame, between the
+/// application's own passes.
+///
+/// # Layout
+///
+/// | buffer | shape | values |
+/// |---|---|---|
+/// | [`input`](Self::input) | (batch, time_steps, features) | `f32` |
+/// | [`input`](Self::input) of a model with an `Embedding` first | (batch, time_steps) | tokens, `u32` or `i32` |
+/// | [`output`](Self::output) | that of [`Output::values`](crate::Output::values): (batch, time_steps, units) or (batch, units) | `f32` |
+/// | [`backward`](Self::backward) | that of [`Output::backward`](crate::Output::backward) | `f32` |
+///
+/// Values stand one behind the other, the last axis first, with nothing in between: value [b, t, f] of an input is number
+/// `(b * time_steps + t) * features + f` of an `array<f32>`. The workspace makes these buffers with the usages `STORAGE`,
+/// `COPY_SRC` and `COPY_DST`; [`set_input`](Self::set_input) and [`set_output`](Self::set_output) take the application's own.
+///
+/// # Which steps count
+///
+/// At first all steps of all sequences. [`set_lengths`](Self::set_lengths) and [`set_mask`](Self::set_mask) set another
+/// schedule between two calls of `encode`. Padding is neither multiplied nor read, so it may hold anything, NaN included. A
+/// step that does not count has in the output what a run has there. All states begin at zero.
+///
+/// # What runs when
+///
+/// What was encoded runs when and in the order in which the application submits. A workspace may be encoded any number of times, into one
+/// encoder or several. Each time is a whole run over the buffers that were set when it was encoded, by the schedule that was
+/// set then. Runs that are to keep their outputs apart have workspaces, or output buffers, of their own. Several threads may
+/// encode at the same time.
+///
+/// A run in here gives the same bits as [`Runner::run`](crate::Runner::run) where both run by the same
+/// [`Strategy`](crate::Strategy). [`Strategy::Team`](crate::Strategy::Team) is not taken in here, for only the host could see that a
+/// team has waited in vain; nor are a `Masking` layer and `mask_zero`, which read values that the host does not have.
+///
+/// ```no_run
+/// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
+/// use cellstate::{Gpu, Lstm};
+///
+/// let gpu = Gpu::from_wgpu(&adapter, &device, &queue)?;
+/// let runner = Lstm::new(2, 64).on(&gpu.into())?;
+/// let workspace = runner.workspace(3, 20)?;                      // batch, time_steps: everything that can fail
+///
+/// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+/// // … a pass of the application that writes workspace.input(): 3 * 20 * 2 values
+/// workspace.encode(&mut encoder)?;
+/// // … a pass of the application that reads workspace.output(): 3 * 64 values
+/// queue.submit([encoder.finish()]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct GpuWorkspace {
+    model: Arc<GpuModel>,
+    /// The plan behind the tokens.
+    plan: Arc<Plan>,
+    workspace: Workspace,
+    time_steps: usize,
+    input_shape: Vec<usize>,
+    mask: Option<Mask>,
+    recorded: Recorded,
+}
+
+/// A schedule, and the commands that run it.
+struct Recorded {
+    flow: Arc<Flow>,
+    commands: Commands,
+    parcel: wgpu::Buffer,
+    /// Whether commands that an application has read from the parcel.
+    is_encoded: AtomicBool,
+}
+
+impl GpuWorkspace {
+    /// Makes everything for batches of (batch, time_steps).
+    pub(crate) async fn make(model: &Arc<GpuModel>, (batch, time_steps): (usize, usize)) -> Result<Self> {
+        check::supported(model)?;
+        check_steps(batch, time_steps)?;
+        let (plan, table) = behind_tokens(&model.plan);
+        let ends = Ends::Application {
+            steps: batch * time_steps,
+            table,
+        };
+        let workspace = model.new_workspace((&plan, ends), (batch, time_steps)).await?;
+        let flow = Arc::new(Flow::new(&plan, Input::Values(unseen(batch, time_steps)?), None)?);
+        let mut input_shape = vec![batch, time_steps];
+        input_shape.extend(plan.features.filter(|_| table.is_none()));
+        let record = || record(model, &workspace, flow, None);
+        let recorded = model.gpu.guarded("recording the model", record).await?;
+        Ok(Self {
+            model: Arc::clone(model),
+            plan,
+            workspace,
+            time_steps,
+            input_shape,
+            mask: None,
+            recorded,
+        })
+    }
+
+    /// Of sequence `i` only the first `lengths[i]` steps count, in all that is encoded from now on: a batch padded at the end.
+    ///
+    /// It makes lists on the host and hands them to the queue, which uploads them with the next submission; it waits for
+    /// nothing, and what was encoded before still runs as it was encoded. Lengths of `time_steps` make all steps count again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`](crate::Error::Size) if there is not one length for each sequence; [`Error::Length`](crate::Error::Length)
+    /// names the first sequence whose length is more than `time_steps`; [`Error::Memory`](crate::Error::Memory) if the lists
+    /// do not fit into memory, [`Error::Gpu`](crate::Error::Gpu) if the driver fails. The schedule is then as it was.
+    ///
+    /// ```no_run
+    /// # fn example(runner: cellstate::Runner, mut encoder: wgpu::CommandEncoder) -> cellstate::Result<()> {
+    /// let mut workspace = runner.workspace(3, 15)?;
+    /// workspace.set_lengths(&[15, 10, 12])?;
+    /// workspace.encode(&mut encoder)?;
+    /// assert_eq!(workspace.rows_run(), 15 + 10 + 12); // of one recurrent layer: padding is not run
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn set_lengths(&mut self, lengths: &[usize]) -> Result<()> {
+        pollster::block_on(self.set_lengths_async(lengths))
+    }
+
+    /// As [`set_lengths`](Self::set_lengths).
+    ///
+    /// # Errors
+    ///
+    /// As [`set_lengths`](Self::set_lengths).
+    pub async fn set_lengths_async(&mut self, lengths: &[usize]) -> Result<()> {
+        let batch = self.batch()?.with_lengths(lengths)?;
+        self.set_steps_of(&batch).await
+    }
+
+    /// The steps that are `true` in `mask` (batch, time_steps) count, in all that is encoded from now on; the others may be
+    /// anywhere. As [`set_lengths`](Self::set_lengths) in everything else.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`](crate::Error::Size) if the mask has another shape, else as [`set_lengths`](Self::set_lengths).
+    ///
+    /// ```no_run
+    /// # fn example(runner: cellstate::Runner) -> cellstate::Result<()> {
+    /// use ndarray::array;
+    ///
+    /// let mut workspace = runner.workspace(2, 3)?;
+    /// workspace.set_mask(array![[true, false, true], [false, true, true]])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn set_mask(&mut self, mask: impl Into<Mask>) -> Result<()> {
+        pollster::block_on(self.set_mask_async(mask))
+    }
+
+    /// As [`set_mask`](Self::set_mask).
+    ///
+    /// # Errors
+    ///
+    /// As [`set_mask`](Self::set_mask).
+    pub async fn set_mask_async(&mut self, mask: impl Into<Mask>) -> Result<()> {
+        let batch = self.batch()?.with_mask(mask)?;
+        self.set_steps_of(&batch).await
+    }
+
+    /// A batch of this size, whose values nobody looks at.
+    fn batch(&self) -> Result<Sequences<'static>> {
+        Ok(Sequences::from(unseen(self.recorded.flow.batch, self.time_steps)?))
+    }
+
+    async fn set_steps_of(&mut self, batch: &Sequences<'_>) -> Result<()> {
+        let mask = batch.mask();
+        if mask.is_some() && mask == self.mask.as_ref() {
+            return Ok(()); // as it is already
+        }
+        let input = Input::Values(unseen(batch.batch(), batch.time_steps())?);
+        let flow = Flow::new(&self.plan, input, mask.map(Mask::view))?;
+        self.record(Arc::new(flow)).await?;
+        self.mask = mask.cloned();
+        Ok(())
+    }
+
+    /// Records a flow in the place of the present one.
+    async fn record(&mut self, flow: Arc<Flow>) -> Result<()> {
+        let record = || record(&self.model, &self.workspace, flow, Some(&self.recorded));
+        self.recorded = self.model.gpu.guarded("recording the model", record).await?;
+        Ok(())
+    }
+
+    /// Writes the whole model into an encoder of the application. It submits, waits for, uploads, maps and makes nothing, and the
+    /// passes and copies that it writes end within it. The encoder is one of the device that the runner is on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device is known to be lost. What `wgpu` finds wrong with an encoder it
+    /// says when that is finished.
+    ///
+    /// ```no_run
+    /// # fn example(workspace: cellstate::GpuWorkspace, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
+    /// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    /// workspace.encode(&mut encoder)?;
+    /// queue.submit([encoder.finish()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.model.gpu.check_alive("encoding the model")?;
+        self.recorded.is_encoded.store(true, Ordering::Relaxed);
+        encoder.push_debug_group("cellstate");
+        self.recorded.commands.encode(None, encoder);
+        encoder.pop_debug_group();
+        Ok(())
+    }
+
+    /// How many rows the recurrent layers run when this is encoded: as [`Output::rows_run`](crate::Output::rows_run).
+    ///
+    /// ```no_run
+    /// # fn example(runner: cellstate::Runner) -> cellstate::Result<()> {
+    /// assert_eq!(runner.workspace(3, 20)?.rows_run(), 3 * 20); // of one recurrent layer
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn rows_run(&self) -> usize {
+        self.recorded.commands.rows_run()
+    }
+}
+
+impl fmt::Debug for GpuWorkspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GpuWorkspace")
+            .field("gpu", &self.model.gpu.name())
+            .field("input_shape", &self.input_shape)
+            .field("output_shape", &self.output_shape())
+            .field("rows_run", &self.rows_run())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The values of a batch that only the GPU knows: none, of so many time steps.
+fn unseen(batch: usize, time_steps: usize) -> Result<ArrayView3<'static, f32>> {
+    ArrayView3::from_shape((batch, time_steps, 0), &[]).map_err(|_| defect())
+}
+
+/// A plan whose input are the rows of the table that tokens name, and the table; or the plan itself where it reads numbers.
+fn behind_tokens(plan: &Arc<Plan>) -> (Arc<Plan>, Option<usize>) {
+    let Some(&Operation::Embedding { table, .. }) = plan.operations.first() else {
+        return (Arc::clone(plan), None);
+    };
+    let mut behind = Plan::clone(plan);
+    behind.operations.remove(0);
+    behind.features = behind.tables.get(table).map(|table| table.ncols());
+    (Arc::new(behind), Some(table))
+}
+
+/// The commands of a flow. Its lists and parameters go into the parcel of the recording before, if that has room and no encoded
+/// commands read from it.
+fn record(model: &GpuModel, workspace: &Workspace, flow: Arc<Flow>, before: Option<&Recorded>) -> Result<Recorded> {
+    let gpu = &model.gpu;
+    let asked = Asked {
+        may_wait: false,
+        ..model.asked
+    };
+    let run = workspace.run((gpu, &model.weights), &flow, asked, (false, false));
+    let mut commands = Commands::new(gpu);
+    for stage in &workspace.stages {
+        stage.record(&run, &mut commands)?;
+    }
+    if commands.waits {
+        return Err(defect());
+    }
+    let mut weighed = Weighed::default();
+    workspace.write_lists(&mut weighed, &flow)?;
+    commands.write_params(&mut weighed, &workspace.params)?;
+    let free = before.filter(|before| !before.is_encoded.load(Ordering::Relaxed));
+    let free = free.filter(|before| before.parcel.size() >= weighed.bytes);
+    let parcel = free.map_or_else(|| parcel::make(gpu, weighed.bytes), |before| before.parcel.clone());
+    let mut unpacking = Copies::default();
+    let mut packing = Packing::new(gpu, &parcel, &mut unpacking);
+    workspace.write_lists(&mut packing, &flow)?;
+    commands.write_params(&mut packing, &workspace.params)?;
+    commands.first.append(unpacking);
+    Ok(Recorded {
+        flow,
+        commands,
+        parcel,
+        is_encoded: AtomicBool::new(false),
+    })
+}
