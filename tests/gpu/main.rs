@@ -15,6 +15,8 @@ mod counters;
 mod cut;
 #[path = "../support/devices.rs"]
 mod devices;
+mod encode;
+mod encode_buffers;
 mod every_cell;
 mod failures;
 mod floor;
