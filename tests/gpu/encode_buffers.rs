@@ -151,6 +151,25 @@ fn wrong_lengths_and_masks_are_refused_and_change_nothing() {
     }
 }
 
+/// The application destroys its device while a workspace lives: whatever is called, nothing panics and no handler hears of it.
+#[test]
+fn a_lost_device_is_no_panic() {
+    for adapter in adapters() {
+        let opened = open(&adapter, floor());
+        let runner = lstm(&opened.device);
+        let mut workspace = runner.workspace(2, 3).unwrap();
+        let own = buffer(&opened.gpu, 4096, ANY);
+        opened.wgpu.destroy();
+        for length in 1..3 {
+            for answer in [workspace.set_lengths(&[length, 0]), workspace.set_output(&own, 0)] {
+                assert!(matches!(answer, Ok(()) | Err(Error::Gpu { .. })), "{answer:?}");
+            }
+            assert!(matches!(runner.workspace(2, 3), Err(Error::Gpu { .. })));
+        }
+        opened.assert_quiet();
+    }
+}
+
 /// The two outputs of a `Bidirectional` go to two places.
 #[test]
 fn separate_outputs_have_buffers_of_their_own() {
