@@ -164,7 +164,7 @@ fn a_lost_device_is_no_panic() {
             for answer in [workspace.set_lengths(&[length, 0]), workspace.set_output(&own, 0)] {
                 assert!(matches!(answer, Ok(()) | Err(Error::Gpu { .. })), "{answer:?}");
             }
-            assert!(matches!(runner.workspace(2, 3), Err(Error::Gpu { .. })));
+            assert!(matches!(runner.workspace(2, 3), Ok(_) | Err(Error::Gpu { .. })));
         }
         opened.assert_quiet();
     }
