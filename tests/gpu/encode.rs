@@ -91,7 +91,7 @@ fn assert_same(name: &str, runner: &Runner, size: (usize, usize), got: ArrayView
 }
 
 /// Spoils the steps that do not count.
-fn spoil(input: &mut Input, mask: Option<&Array2<bool>>) {
+pub(crate) fn spoil(input: &mut Input, mask: Option<&Array2<bool>>) {
     if let (Input::Values(values), Some(mask)) = (input, mask) {
         for ((sequence, time_step), _) in mask.indexed_iter().filter(|(_, counts)| !**counts) {
             values.slice_mut(s![sequence, time_step, ..]).fill(f32::NAN);
@@ -100,7 +100,7 @@ fn spoil(input: &mut Input, mask: Option<&Array2<bool>>) {
 }
 
 /// Devices with limits and features of every sort: parameters in a uniform, parameters within the commands, small bindings.
-fn devices_of(adapter: &wgpu::Adapter) -> Vec<Opened> {
+pub(crate) fn devices_of(adapter: &wgpu::Adapter) -> Vec<Opened> {
     let small = wgpu::Limits {
         max_storage_buffer_binding_size: 2 << 10,
         ..floor()

@@ -17,6 +17,7 @@ mod cut;
 mod devices;
 mod encode;
 mod encode_buffers;
+mod encode_masks;
 mod every_cell;
 mod failures;
 mod floor;

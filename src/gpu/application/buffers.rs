@@ -278,7 +278,61 @@ impl GpuWorkspace {
 
     /// Whether a tensor may be where it is.
     fn check(&self, end: End, tensor: &Tensor) -> Result<()> {
-        let (name, buffer) = (name(end), &tensor.buffer);
+        let needed = tensor.offset..tensor.offset.saturating_add(bytes_of(&tensor.size, tensor.rows));
+        self.check_bytes((name(end), self.shape(end)), &tensor.buffer, &needed)?;
+        let others = self.tensors().filter(|&(of, _)| of != end);
+        let others = others.map(|(of, other)| (name(of), &other.buffer, other.bytes()));
+        let mask = self.gpu_mask.as_ref().filter(|_| end != End::Input);
+        let mask = mask.map(|mask| ("mask", &mask.buffer, mask.offset..mask.offset + mask.bytes));
+        self.check_apart((name(end), &tensor.buffer, &needed), others.chain(mask))
+    }
+
+    /// Whether nothing else of the workspace has these bytes.
+    fn check_apart<'a>(
+        &self,
+        (name, buffer, needed): (&str, &wgpu::Buffer, &Range<u64>),
+        others: impl Iterator<Item = (&'a str, &'a wgpu::Buffer, Range<u64>)>,
+    ) -> Result<()> {
+        let mut in_it = others.filter(|(_, other, bytes)| *other == buffer && overlap(bytes, needed));
+        match in_it.next() {
+            Some((other, _, bytes)) => Err(Error::Value {
+                argument: format!("the bytes of the {name}"),
+                expected: format!("others than those of the {other} of this workspace, {bytes:?}"),
+                found: format!("{needed:?} of the same buffer"),
+                repair: format!(
+                    "begin at byte {} or later, or take another buffer",
+                    bytes.end.next_multiple_of(offset_alignment(&self.model.gpu))
+                ),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a mask may be where it is.
+    pub(super) fn check_mask(
+        &self,
+        (what, shape): (&str, &[usize]),
+        buffer: &wgpu::Buffer,
+        needed: Range<u64>,
+    ) -> Result<()> {
+        self.check_bytes((what, shape), buffer, &needed)?;
+        let limit = self.model.gpu.largest_binding();
+        if needed.end - needed.start > limit {
+            return Err(Error::TooLarge {
+                what: format!("the {what} of shape {shape:?}"),
+                needed: needed.end - needed.start,
+                limit,
+                limit_name: "bytes, max_storage_buffer_binding_size",
+                repair: "take a smaller batch, or set the mask by `set_mask`".to_owned(),
+            });
+        }
+        let outputs = self.tensors().filter(|&(of, _)| of != End::Input);
+        let outputs = outputs.map(|(of, output)| (name(of), &output.buffer, output.bytes()));
+        self.check_apart((what, buffer, &needed), outputs)
+    }
+
+    /// Whether so many bytes of a buffer can be bound.
+    fn check_bytes(&self, (name, shape): (&str, &[usize]), buffer: &wgpu::Buffer, needed: &Range<u64>) -> Result<()> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::Value {
                 argument: format!("the buffer of the {name}"),
@@ -288,47 +342,27 @@ impl GpuWorkspace {
             });
         }
         let alignment = offset_alignment(&self.model.gpu);
-        if !tensor.offset.is_multiple_of(alignment) {
+        if !needed.start.is_multiple_of(alignment) {
             return Err(Error::Value {
                 argument: format!("the offset of the {name}"),
                 expected: format!("a multiple of {alignment} bytes, the device's min_storage_buffer_offset_alignment"),
-                found: tensor.offset.to_string(),
+                found: needed.start.to_string(),
                 repair: format!(
                     "begin at byte {}",
-                    tensor.offset.saturating_add(alignment) / alignment * alignment
+                    needed.start.saturating_add(alignment) / alignment * alignment
                 ),
             });
         }
-        let bytes = bytes_of(&tensor.size, tensor.rows);
-        if tensor.offset.checked_add(bytes).is_none_or(|end| end > buffer.size()) {
+        if needed.end > buffer.size() {
+            let bytes = needed.end - needed.start;
             return Err(Error::Size {
                 argument: format!("the buffer of the {name}"),
-                expected: format!(
-                    "{bytes} bytes for shape {:?} from byte {} on",
-                    self.shape(end),
-                    tensor.offset
-                ),
+                expected: format!("{bytes} bytes for shape {shape:?} from byte {} on", needed.start),
                 found: format!("a buffer of {} bytes", buffer.size()),
                 repair: "make the buffer larger, or begin nearer to its start".to_owned(),
             });
         }
-        let mut others = self.tensors().filter(|&(of, _)| of != end);
-        match others.find(|(_, other)| other.buffer == *buffer && overlap(&other.bytes(), &tensor.bytes())) {
-            Some((of, other)) => Err(Error::Value {
-                argument: format!("the bytes of the {name}"),
-                expected: format!(
-                    "others than those of the {} of this workspace, {:?}",
-                    self::name(of),
-                    other.bytes()
-                ),
-                found: format!("{:?} of the same buffer", tensor.bytes()),
-                repair: format!(
-                    "begin at byte {} or later, or take another buffer",
-                    other.bytes().end.next_multiple_of(alignment)
-                ),
-            }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

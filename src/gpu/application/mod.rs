@@ -6,6 +6,7 @@
 mod buffers;
 mod check;
 mod parcel;
+mod steps;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +18,14 @@ use crate::error::Result;
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::commands::{Commands, Copies};
+use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::interface::{Ends, defect};
 use crate::gpu::strategy::choice::Asked;
+use crate::gpu::strategy::list::EVERYTHING;
 use crate::gpu::workspace::Workspace;
 use crate::model::plan::{Operation, Plan};
 use crate::schedule::check_steps;
-use crate::sequences::{Mask, Sequences};
+use crate::sequences::Mask;
 use parcel::{Packing, Weighed};
 
 /// A model over buffers of the application, recorded into encoders of the application; from
@@ -49,8 +52,10 @@ use parcel::{Packing, Weighed};
 /// # Which steps count
 ///
 /// At first all steps of all sequences. [`set_lengths`](Self::set_lengths) and [`set_mask`](Self::set_mask) set another
-/// schedule between two calls of `encode`. Padding is neither multiplied nor read, so it may hold anything, NaN included. A
-/// step that does not count has in the output what a run has there. All states begin at zero.
+/// schedule between two calls of `encode`. Padding is neither multiplied nor read, so it may hold anything, NaN included. Lengths
+/// and masks that only the GPU knows are read by [`set_lengths_from`](Self::set_lengths_from) and
+/// [`set_mask_from`](Self::set_mask_from). A step that does not count has in the output what a run has there. All states begin at
+/// zero.
 ///
 /// # What runs when
 ///
@@ -86,8 +91,17 @@ pub struct GpuWorkspace {
     workspace: Workspace,
     time_steps: usize,
     input_shape: Vec<usize>,
-    mask: Option<Mask>,
+    steps: Steps,
+    gpu_mask: Option<GpuMask>,
     recorded: Recorded,
+}
+
+/// Which steps count.
+enum Steps {
+    All,
+    OfHost(Mask),
+    /// Those that a mask in a buffer says.
+    OfGpu,
 }
 
 /// A schedule, and the commands that run it.
@@ -113,7 +127,7 @@ impl GpuWorkspace {
         let flow = Arc::new(Flow::new(&plan, Input::Values(unseen(batch, time_steps)?), None)?);
         let mut input_shape = vec![batch, time_steps];
         input_shape.extend(plan.features.filter(|_| table.is_none()));
-        let record = || record(model, &workspace, flow, None);
+        let record = || record(model, &workspace, (flow, model.asked), None);
         let recorded = model.gpu.guarded("recording the model", record).await?;
         Ok(Self {
             model: Arc::clone(model),
@@ -121,97 +135,22 @@ impl GpuWorkspace {
             workspace,
             time_steps,
             input_shape,
-            mask: None,
+            steps: Steps::All,
+            gpu_mask: None,
             recorded,
         })
     }
 
-    /// Of sequence `i` only the first `lengths[i]` steps count, in all that is encoded from now on: a batch padded at the end.
-    ///
-    /// It makes lists on the host and hands them to the queue, which uploads them with the next submission; it waits for
-    /// nothing, and what was encoded before still runs as it was encoded. Lengths of `time_steps` make all steps count again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Size`](crate::Error::Size) if there is not one length for each sequence; [`Error::Length`](crate::Error::Length)
-    /// names the first sequence whose length is more than `time_steps`; [`Error::Memory`](crate::Error::Memory) if the lists
-    /// do not fit into memory, [`Error::Gpu`](crate::Error::Gpu) if the driver fails. The schedule is then as it was.
-    ///
-    /// ```no_run
-    /// # fn example(runner: cellstate::Runner, mut encoder: wgpu::CommandEncoder) -> cellstate::Result<()> {
-    /// let mut workspace = runner.workspace(3, 15)?;
-    /// workspace.set_lengths(&[15, 10, 12])?;
-    /// workspace.encode(&mut encoder)?;
-    /// assert_eq!(workspace.rows_run(), 15 + 10 + 12); // of one recurrent layer: padding is not run
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn set_lengths(&mut self, lengths: &[usize]) -> Result<()> {
-        pollster::block_on(self.set_lengths_async(lengths))
-    }
-
-    /// As [`set_lengths`](Self::set_lengths).
-    ///
-    /// # Errors
-    ///
-    /// As [`set_lengths`](Self::set_lengths).
-    pub async fn set_lengths_async(&mut self, lengths: &[usize]) -> Result<()> {
-        let batch = self.batch()?.with_lengths(lengths)?;
-        self.set_steps_of(&batch).await
-    }
-
-    /// The steps that are `true` in `mask` (batch, time_steps) count, in all that is encoded from now on; the others may be
-    /// anywhere. As [`set_lengths`](Self::set_lengths) in everything else.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Size`](crate::Error::Size) if the mask has another shape, else as [`set_lengths`](Self::set_lengths).
-    ///
-    /// ```no_run
-    /// # fn example(runner: cellstate::Runner) -> cellstate::Result<()> {
-    /// use ndarray::array;
-    ///
-    /// let mut workspace = runner.workspace(2, 3)?;
-    /// workspace.set_mask(array![[true, false, true], [false, true, true]])?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn set_mask(&mut self, mask: impl Into<Mask>) -> Result<()> {
-        pollster::block_on(self.set_mask_async(mask))
-    }
-
-    /// As [`set_mask`](Self::set_mask).
-    ///
-    /// # Errors
-    ///
-    /// As [`set_mask`](Self::set_mask).
-    pub async fn set_mask_async(&mut self, mask: impl Into<Mask>) -> Result<()> {
-        let batch = self.batch()?.with_mask(mask)?;
-        self.set_steps_of(&batch).await
-    }
-
-    /// A batch of this size, whose values nobody looks at.
-    fn batch(&self) -> Result<Sequences<'static>> {
-        Ok(Sequences::from(unseen(self.recorded.flow.batch, self.time_steps)?))
-    }
-
-    async fn set_steps_of(&mut self, batch: &Sequences<'_>) -> Result<()> {
-        let mask = batch.mask();
-        if mask.is_some() && mask == self.mask.as_ref() {
-            return Ok(()); // as it is already
-        }
-        let input = Input::Values(unseen(batch.batch(), batch.time_steps())?);
-        let flow = Flow::new(&self.plan, input, mask.map(Mask::view))?;
-        self.record(Arc::new(flow)).await?;
-        self.mask = mask.cloned();
-        Ok(())
-    }
-
     /// Records a flow in the place of the present one.
     async fn record(&mut self, flow: Arc<Flow>) -> Result<()> {
-        let record = || record(&self.model, &self.workspace, flow, Some(&self.recorded));
+        let asked = match self.steps {
+            Steps::OfGpu => Asked {
+                strategy: Some((EVERYTHING, "a mask that only the GPU knows")),
+                ..self.model.asked
+            },
+            Steps::All | Steps::OfHost(_) => self.model.asked,
+        };
+        let record = || record(&self.model, &self.workspace, (flow, asked), Some(&self.recorded));
         self.recorded = self.model.gpu.guarded("recording the model", record).await?;
         Ok(())
     }
@@ -284,11 +223,16 @@ fn behind_tokens(plan: &Arc<Plan>) -> (Arc<Plan>, Option<usize>) {
 
 /// The commands of a flow. Its lists and parameters go into the parcel of the recording before, if that has room and no encoded
 /// commands read from it.
-fn record(model: &GpuModel, workspace: &Workspace, flow: Arc<Flow>, before: Option<&Recorded>) -> Result<Recorded> {
+fn record(
+    model: &GpuModel,
+    workspace: &Workspace,
+    (flow, asked): (Arc<Flow>, Asked),
+    before: Option<&Recorded>,
+) -> Result<Recorded> {
     let gpu = &model.gpu;
     let asked = Asked {
         may_wait: false,
-        ..model.asked
+        ..asked
     };
     let run = workspace.run((gpu, &model.weights), &flow, asked, (false, false));
     let mut commands = Commands::new(gpu);

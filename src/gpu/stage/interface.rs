@@ -11,6 +11,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::prepared::Prepared;
@@ -88,6 +89,9 @@ pub(crate) trait Stage: Debug + Send + Sync {
 
     /// Binds another tensor of the same size in its place.
     fn bind(&mut self, _gpu: &Gpu, _tensor: Tensor) {}
+
+    /// Runs by a mask of the application that only the GPU knows, or again by the schedule alone.
+    fn bind_mask(&mut self, _gpu: &Gpu, _params: &wgpu::Buffer, _mask: Option<&GpuMask>) {}
 
     /// What the host reads after a run.
     fn wanted(&self, _flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
