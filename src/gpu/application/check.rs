@@ -12,12 +12,12 @@ pub(super) fn supported(model: &GpuModel) -> Result<()> {
             Operation::Masking { .. } => (
                 "Masking",
                 "a mask of values that only the GPU has",
-                "build the model without the layer, and say with `set_lengths` or `set_mask` which steps count",
+                "build the model without the layer, and say with `set_mask`, or `set_mask_from` on the GPU, which steps count",
             ),
             Operation::Embedding { mask_zero: true, .. } => (
                 "Embedding",
                 "`mask_zero` of tokens that only the GPU has",
-                "build the model with `mask_zero(false)`, and say with `set_lengths` or `set_mask` which tokens count",
+                "build the model with `mask_zero(false)`, and say with `set_lengths` or `set_mask` (or on the GPU, `set_lengths_from` or `set_mask_from`) which tokens count",
             ),
             _ => continue,
         };
