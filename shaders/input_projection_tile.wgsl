@@ -20,13 +20,13 @@ const BETA: u32 = 0u;
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;   // [column]
 @group(0) @binding(4) var<storage, read_write> projected: array<vec4<f32>>;
 
-fn store(row: u32, column: u32, sum: vec4<f32>) {
+fn store(row: u32, column: u32, of_column: vec4<f32>, sum: vec4<f32>) {
     if (row < params.count && column < params.column_vectors) {
         let place = (params.target_row + row) * params.column_vectors + column;
         if (params.continues == 1u) {
             projected[place] += sum;
         } else {
-            projected[place] = bias[column] + sum;
+            projected[place] = of_column + sum;
         }
     }
 }
@@ -110,11 +110,14 @@ fn main(
         }
     }
     let column = workgroup.x * WIDTH + x;
+    // before anything is stored: a compiler cannot know that a store leaves the bias as it is, and would ask for it again each time
+    let bias0 = bias[min(column, params.column_vectors - 1u)];
+    let bias1 = bias[min(column + SIDE, params.column_vectors - 1u)];
     //for r in 4
-    store(first_row + 4u * y + $ru, column, sum0$r);
-    store(first_row + 4u * y + $ru, column + SIDE, sum1$r);
-    store(first_row + 4u * (y + SIDE) + $ru, column, sum2$r);
-    store(first_row + 4u * (y + SIDE) + $ru, column + SIDE, sum3$r);
+    store(first_row + 4u * y + $ru, column, bias0, sum0$r);
+    store(first_row + 4u * y + $ru, column + SIDE, bias1, sum1$r);
+    store(first_row + 4u * (y + SIDE) + $ru, column, bias0, sum2$r);
+    store(first_row + 4u * (y + SIDE) + $ru, column + SIDE, bias1, sum3$r);
     //end
     //for a in ACTIVATES
     // a loop, so that the activation stands in the code once

@@ -18,7 +18,7 @@ SHARE_OF_TESTS = 0.45
 SLOWER_IN_SOFTWARE = 6
 # kept for stopping the last program and writing
 RESERVE = 5
-CHOSEN = [f"{mode}/chosen/{precision}" for precision in ("f32", "relaxed") for mode in ("full", "lengths")]
+CHOSEN = [f"{mode}/chosen/{precision}" for precision in ("f32", "relaxed") for mode in ("full", "lengths")] + ["full/matrix/relaxed"]
 STRESS_REPEATS = range(4, 11)
 # where drivers keep their manifest besides the folders that the loader knows
 MANIFESTS = ["/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json", "/usr/local/cuda/share/vulkan/icd.d/nvidia_icd.json"]
@@ -89,7 +89,7 @@ class Plan:
         if self.torch:
             self.times(CHOSEN, pytorch.FIRST)
         if tests:
-            self.test(later + checks.by_strategy(strategies))
+            self.test(later + checks.second() + checks.by_strategy(strategies) + checks.third())
         if self.torch:
             self.times(by_name, pytorch.SECOND)
         if tests:

@@ -16,8 +16,9 @@ PATHS = {
     "cuda-tf32": (True, False),
 }
 MODES = {"full": ["full"], "lengths": ["packed", "padded"]}
-FIRST = [(path, mode) for mode in ("full", "packed") for path in PATHS if path != "cuda-tf32"]
-SECOND = [(path, "padded") for path in PATHS] + [("cuda-tf32", mode) for mode in ("full", "packed")]
+# first what there is something to reach for
+FIRST = [("cuda-resident", "full"), ("cuda-resident-tf32", "full"), ("cuda", "full"), ("cuda-resident", "packed")]
+SECOND = [(path, mode) for mode in ("packed", "padded", "full") for path in PATHS if (path, mode) not in FIRST]
 
 
 class PyTorch:

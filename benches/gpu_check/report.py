@@ -138,6 +138,8 @@ def troubles(found):
     for check in found["tests"]:
         if check.get("tail"):
             lines += [f"### {check['name']}: {check['end'] or 'failed'}", "", "```text", check["tail"], "```", ""]
+        if check.get("panics"):
+            lines += ["What panicked:", "", "```text", *check["panics"], "```", ""]
         if check.get("unfinished"):
             lines += [f"Not finished: {', '.join(check['unfinished'])}.", ""]
         lines += where(check)

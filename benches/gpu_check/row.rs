@@ -26,6 +26,7 @@ const CALLS: (usize, usize) = (3, 500);
 pub(crate) struct Row {
     with_lengths: bool,
     strategy: Option<Strategy>,
+    by_matrices: bool,
     precision: Precision,
 }
 
@@ -43,9 +44,10 @@ impl FromStr for Row {
                 _ => return Err(format!("the mode is full or lengths, not {mode}").into()),
             },
             strategy: match strategy {
-                "chosen" => None,
+                "chosen" | "matrix" => None,
                 name => Some(name.parse()?),
             },
+            by_matrices: strategy == "matrix",
             precision: match precision {
                 "f32" => Precision::Full,
                 "relaxed" => Precision::Relaxed,
@@ -173,7 +175,9 @@ impl Shaped {
             Some(made) => made,
             none => none.insert(Compared::new(self.shape, row.with_lengths)?),
         };
-        let settings = Settings::new().precision(row.precision);
+        let settings = Settings::new()
+            .precision(row.precision)
+            .matrix_projection(row.by_matrices);
         let settings = match row.strategy {
             Some(strategy) => settings.strategy(strategy),
             None => settings,

@@ -14,7 +14,7 @@ from gpu_check import checks, ours, plan, report
 from gpu_check.checks import Check
 
 OK = "print('test a ... ok')\nprint('test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured')"
-FAILS = "print('test b ... FAILED')\nprint('test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured')\nsys.exit(101)"
+FAILS = "print('test b ... \\nthread \\'b\\' (7) panicked at b.rs:1:2:\\nleft: 1\\nFAILED')\nprint('test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured')\nsys.exit(101)"
 CRASHES = "print('test a ... ok')\nsys.stdout.flush()\nos.kill(os.getpid(), signal.SIGSEGV)"
 HANGS = "if '--list' in sys.argv: sys.exit(print('a: test\\nb: test'))\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('test a ... ok', flush=True)\ntime.sleep(100)"
 NOTHING = "print('test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured')"
@@ -33,6 +33,9 @@ for row in sys.argv[6:]:
         os.kill(os.getpid(), signal.SIGSEGV)
     if row == "full/chosen/relaxed":
         time.sleep(100)
+    if row == "full/matrix/relaxed":
+        print(json.dumps({"row": row, "shape": sys.argv[3], "refused": "no matrices"}), flush=True)
+        continue
     said = {"row": row, "shape": sys.argv[3], "strategy": "step", "explain": ["  estimates of the recurrence: solo 9 µs, step 500 µs"], "repeats": True}
     said.update(right=row != "lengths/chosen/relaxed", difference=1e-7, samples=[0.5], sum=1.0, weighted=1.0)
     if row == "lengths/step/f32":
@@ -56,7 +59,18 @@ for line in sys.stdin:
 """
 
 
+def parsed():
+    """What tests print stands before their result where they run one by one, and behind it where several do."""
+    one = "test a ... device: CPU\nall is ok\nok\ntest b ... \nthread 'b' (1) panicked at b.rs:1:2:\nleft\nnote: run\nFAILED\ntest c ... seven\n"
+    expect("one by one", checks.results_of(one), {"a": "ok", "b": "FAILED"})
+    several = "test a ... ok\nlooks FAILED\ntest b ... FAILED\nfine: ok\ntest c ... ignored, why\ntest result: FAILED. 1 passed; 1 failed"
+    expect("at once", checks.results_of(several), {"a": "ok", "b": "FAILED", "c": "ignored"})
+    listed = "device\n\nfailures:\n\n---- d stdout ----\n\nfailures:\n    d\n    e\n\ntest result: FAILED."
+    expect("in the list at the end", checks.results_of(listed), {"d": "FAILED", "e": "FAILED"})
+
+
 def run():
+    parsed()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         found, code, markdown = whole(root, {"golden": OK, "gpu": CRASHES, "tile_edges": HANGS, "hostile": FAILS, "relaxed": NOTHING})
@@ -67,6 +81,7 @@ def run():
         expect("a hang", ends["tile_edges"], "stopped after 1 s")
         expect("what it hung in", [check.get("unfinished") for check in found["tests"] if check["name"] == "tile_edges"], [["b"]])
         expect("a failure", [check["failed"] for check in found["tests"] if check["name"] == "hostile"], [["b"]])
+        expect("why", [check.get("panics") for check in found["tests"] if check["name"] == "hostile"], [["thread 'b' (7) panicked at b.rs:1:2:\nleft: 1"]])
         expect("no test", ends["relaxed"], "no test ran")
         rows = {row["row"]: row for row in found["rows"]}
         expect("a row", rows["full/chosen/f32"]["gpu_ms"]["median"], 2.0)
@@ -106,9 +121,9 @@ def whole(root, tests, only=None, budget=60, limit=1):
     (root / "build.json").write_text('{"version": "0", "commit": "none", "profile": "none"}')
     options = argparse.Namespace(budget=budget, out=root / "out", adapter=None, only=only, began=time.monotonic())
     options.shapes, options.time_steps, options.warm, options.seconds = "1x2x3x4", None, 0.1, 0.1
-    kept = checks.first, checks.by_strategy, checks.stress, ours.PATIENCE, os.environ.get("PEERS_PYTHON")
+    kept = checks.first, checks.second, checks.by_strategy, checks.stress, ours.PATIENCE, os.environ.get("PEERS_PYTHON")
     checks.first = lambda: [Check(name, name, limit) for name in sorted(tests, key=list(tests).index)]
-    checks.by_strategy, checks.stress, ours.PATIENCE = (lambda names: []), (lambda number: []), 1
+    checks.second, checks.by_strategy, checks.stress, ours.PATIENCE = list, (lambda names: []), (lambda number: []), 1
     os.environ["PEERS_PYTHON"] = str(root / "python")
     scratch = root / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -116,7 +131,7 @@ def whole(root, tests, only=None, budget=60, limit=1):
         with contextlib.redirect_stdout(io.StringIO()) as said:
             code = plan.Plan(options, root, scratch).run()
     finally:
-        checks.first, checks.by_strategy, checks.stress, ours.PATIENCE, python = kept
+        checks.first, checks.second, checks.by_strategy, checks.stress, ours.PATIENCE, python = kept
         os.environ.pop("PEERS_PYTHON")
         if python is not None:
             os.environ["PEERS_PYTHON"] = python

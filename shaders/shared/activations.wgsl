@@ -48,18 +48,21 @@ fn is_undefined(kind: u32, alpha: f32, beta: f32, negative: bool) -> bool {
     }
 }
 
+// NaN stays NaN, and an infinity gives what Keras's formula gives.
 fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
     // min, max and clamp may drop NaN, and compilers drop x != x and do not make a NaN: the bits are what stays
     let bits = bitcast<u32>(x);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) {
+    let is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    // what nearly all cells have goes without a branch, so that the gates of a unit are worked out beside each other
+    if (kind == ACTIVATION_TANH) { return select(hyperbolic_tangent(x), x, is_nan); }
+    if (kind == ACTIVATION_SIGMOID) { return select(sigmoid(x), x, is_nan); }
+    if (is_nan) {
         return select(x, 0.0, kind == ACTIVATION_HARD_SHRINK || kind == ACTIVATION_SOFT_SHRINK);
     }
     if ((bits & 0x7fffffffu) == 0x7f800000u && is_undefined(kind, alpha, beta, bits != 0x7f800000u)) {
         return bitcast<f32>(bits | 0x00400000u); // the quiet bit
     }
     switch kind {
-        case ACTIVATION_TANH: { return hyperbolic_tangent(x); }
-        case ACTIVATION_SIGMOID: { return sigmoid(x); }
         case ACTIVATION_ELU, ACTIVATION_CELU: { return select(exponential_minus_one(x), x, x > 0.0); }
         case ACTIVATION_SELU: {
             return 1.050701 * select(1.6732632 * exponential_minus_one(x), x, x > 0.0);

@@ -14,7 +14,8 @@ fn hyperbolic_tangent(x: f32) -> f32 {
     let e = exp(-2.0 * a);
     let z = a * a;
     let series = a * (1.0 + z * (-0.33333334 + z * (0.13333334 + z * (-0.053968254 + z * 0.021869488))));
-    return sign(x) * select((1.0 - e) / (1.0 + e), series, a < 0.25);
+    let bits = bitcast<u32>(select((1.0 - e) / (1.0 + e), series, a < 0.25));
+    return bitcast<f32>(bits | (bitcast<u32>(x) & 0x80000000u)); // the sign of x
 }
 
 // exp(x) - 1 for x <= 0, as 2 t / (1 - t) with t = tanh(x / 2), which does not cancel near 0.

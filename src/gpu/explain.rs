@@ -87,14 +87,14 @@ impl GpuModel {
                 steps: pieces.steps,
                 rows: pieces.positions().saturating_mul(pieces.steps),
             };
-            let choice = choose(&self.gpu, named.recurrence, self.asked, work);
+            let choice = choose(&self.gpu, named.recurrence, self.asked, (pieces.batch, work));
             strategies.push(choice.strategy);
             lines.push(format!(
                 "{}: strategy {}, for {}",
                 named.name, choice.strategy, choice.reason
             ));
-            lines.extend(refused(named.recurrence, self.asked).map(|line| format!("  {line}")));
-            lines.extend(estimates(named.recurrence, work).map(|line| format!("  {line}")));
+            lines.extend(refused(named.recurrence, self.asked, pieces.batch).map(|line| format!("  {line}")));
+            lines.extend(estimates(named.recurrence, pieces.batch, work).map(|line| format!("  {line}")));
             lines.extend(named.directions.iter().map(|line| format!("  {line}")));
             lines.push(format!("  {}", cut(named.recurrence, choice.strategy, pieces)));
         }
@@ -155,15 +155,15 @@ impl GpuModel {
 }
 
 /// What is to be said where the strategy that is asked for cannot be done.
-fn refused(recurrence: &Recurrence, asked: Asked) -> Option<String> {
+fn refused(recurrence: &Recurrence, asked: Asked, batch: usize) -> Option<String> {
     let (strategy, by) = asked.strategy?;
-    let why = recurrence.can(strategy).err()?;
+    let why = recurrence.can(strategy, Some(batch)).err()?;
     Some(format!("{by} asks for {strategy}, which cannot be done: {why}"))
 }
 
 /// What each strategy takes by the numbers of the GPU, where there are numbers.
-fn estimates(recurrence: &Recurrence, work: Work) -> Option<String> {
-    let estimates = recurrence.estimates(work);
+fn estimates(recurrence: &Recurrence, batch: usize, work: Work) -> Option<String> {
+    let estimates = recurrence.estimates(batch, work);
     let said: Vec<String> = estimates
         .map(|(strategy, seconds)| format!("{strategy} {:.0} µs", seconds * 1e6))
         .collect();

@@ -48,7 +48,7 @@ impl GpuModel {
             let weights = Prepared::make(&gpu, &plan, (settings.wanted_precision(), &matrices), &wanted)?;
             let taken = weights.projections.iter().map(|projection| projection.has_matrices());
             matrix_projection::check(&gpu, settings, taken)?;
-            choice::check(&gpu, &weights.recurrences, settings.wanted_strategy())?;
+            choice::check(&gpu, &weights.recurrences, settings.wanted_strategy(), None)?;
             Ok(weights)
         };
         let made = gpu.guarded("uploading the weights", make).await;
@@ -146,7 +146,8 @@ impl GpuModel {
         for recurrence in &self.weights.recurrences {
             recurrence.make_room(&self.gpu, batch, ends == Ends::Host).await?;
         }
-        choice::check(&self.gpu, &self.weights.recurrences, self.settings.wanted_strategy())
+        let named = self.settings.wanted_strategy();
+        choice::check(&self.gpu, &self.weights.recurrences, named, Some(batch))
     }
 
     /// Keeps a workspace after a run of a batch of this size.

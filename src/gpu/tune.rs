@@ -141,7 +141,8 @@ impl GpuModel {
             Ok(())
         };
         self.gpu.guarded("preparing to tune", upload).await?;
-        let strategies: Vec<Strategy> = named.recurrence.ready().map(|(strategy, _)| strategy).collect();
+        let able = named.recurrence.able(bench.pieces.batch);
+        let strategies: Vec<Strategy> = able.map(|(strategy, _)| strategy).collect();
         let steps = match strategies.len() {
             0 | 1 => 0,
             _ => self.worthy_steps(&bench, &strategies).await?,

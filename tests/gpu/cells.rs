@@ -281,7 +281,9 @@ fn a_refused_strategy_says_which_of_its_reasons_holds() {
         refused(Lstm::new(2, 4).projection(2).into(), "a projection of all units");
         let softmax = SimpleRnn::new(2, 4).activation(cellstate::Activation::Softmax);
         refused(softmax.into(), "all units at once");
-        if device.gpu().unwrap().info().device_type == wgpu::DeviceType::Cpu {
+        // the texts for a GPU, which these numbers bring to a software adapter, have another limit
+        let has_numbers = std::env::var_os("CELLSTATE_GPU_NUMBERS").is_some_and(|name| !name.is_empty());
+        if device.gpu().unwrap().info().device_type == wgpu::DeviceType::Cpu && !has_numbers {
             refused(
                 SimpleRnn::new(2, 1500).into(),
                 "more invocations than a workgroup may have",

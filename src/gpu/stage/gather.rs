@@ -24,7 +24,8 @@ pub(crate) const SHADER: Shader = Shader {
     constants: &[],
 };
 
-const INVOCATIONS: u64 = 256;
+/// The values that a workgroup writes: `VALUES` of the text for each of its invocations.
+const VALUES: u64 = 4 * 256;
 
 /// The struct `Gather` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
@@ -187,12 +188,7 @@ impl GatherBuffers {
                 operation: target.fold as u32,
             };
             let values = entries.len() as u64 * target.written as u64;
-            commands.dispatch(
-                &self.pipeline,
-                group,
-                params,
-                Workgroups::Flat(values.div_ceil(INVOCATIONS)),
-            );
+            commands.dispatch(&self.pipeline, group, params, Workgroups::Flat(values.div_ceil(VALUES)));
         }
     }
 }

@@ -304,7 +304,7 @@ impl Stage for RecurrenceStage {
             steps: schedule.steps(),
             rows: schedule.rows(),
         };
-        let strategy = choose(run.gpu, &self.recurrence, run.asked, work).strategy;
+        let strategy = choose(run.gpu, &self.recurrence, run.asked, (self.pieces.batch, work)).strategy;
         for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
             let groups = at(&self.groups, segment)?;
             for (buffers, _, _) in &directions {

@@ -78,18 +78,24 @@ fn of_environment(said: Option<&OsStr>) -> Result<Option<Strategy>> {
 }
 
 /// The strategies that are to be made ready. One whose workgroups wait for each other is so unasked only where it was measured
-/// to be the fastest, or resembles that; elsewhere for who names it, and on a GPU for `Runner::tune` where answers are kept.
+/// to be the fastest, or resembles that, and nobody names another, for its shaders take long to compile; elsewhere for who names
+/// it, and on a GPU for `Runner::tune` where answers are kept.
 pub(crate) fn wanted(gpu: &Gpu, settings: &Settings, asked: Asked) -> Vec<&'static Entry> {
     let tuned = settings.wanted_tuning_file().is_some() && gpu.info().device_type != wgpu::DeviceType::Cpu;
-    let waiting = tuned || Spin::is_default(gpu);
+    wanted_of(asked, (tuned, Spin::is_default(gpu)))
+}
+
+fn wanted_of(asked: Asked, (tuned, is_default): (bool, bool)) -> Vec<&'static Entry> {
+    let waiting = tuned || (asked.strategy.is_none() && is_default);
     let is_wanted = |entry: &&Entry| !entry.waits || waiting || asked.named() == Some(entry.name);
     list::ALL.into_iter().filter(is_wanted).collect()
 }
 
-/// The strategy for a batch: what is asked for by name, else what was measured, else what takes the least time by the numbers
-/// of the GPU, else what suits the size.
-pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Work) -> Choice {
-    let can = |strategy| recurrence.can(strategy).is_ok() && (asked.may_wait || !list::waits(strategy));
+/// The strategy for a batch in a workspace with room for so many sequences: what is asked for by name, else what was measured, else
+/// what takes the least time by the numbers of the GPU, else what suits the size.
+pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, (batch, work): (usize, Work)) -> Choice {
+    let may = |strategy| asked.may_wait || !list::waits(strategy);
+    let can = |strategy| may(strategy) && recurrence.can(strategy, Some(batch)).is_ok();
     if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
         return Choice {
             strategy,
@@ -110,8 +116,8 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
     // a formula alone is no reason to let workgroups wait for each other where nobody has measured that they run at the same time
     let unasked = |strategy| !list::waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
     let estimates = recurrence
-        .estimates(work)
-        .filter(|&(strategy, _)| can(strategy) && unasked(strategy));
+        .estimates(batch, work)
+        .filter(|&(strategy, _)| may(strategy) && unasked(strategy));
     if let Some((strategy, seconds)) = estimates.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
         return Choice {
             strategy,
@@ -122,18 +128,23 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, work: Wor
             .into(),
         };
     }
-    let (strategy, reason) = recurrence.suited(gpu, work.positions, can);
+    let (strategy, reason) = recurrence.suited(gpu, (batch, work.positions), may);
     Choice {
         strategy,
         reason: reason.into(),
     }
 }
 
-/// Refuses a strategy that the settings name and a recurrence cannot do.
-pub(crate) fn check(gpu: &Gpu, recurrences: &[Arc<Recurrence>], forced: Option<Strategy>) -> Result<()> {
+/// Refuses a strategy that the settings name and a recurrence cannot do, in a workspace with room for so many sequences if that is known.
+pub(crate) fn check(
+    gpu: &Gpu,
+    recurrences: &[Arc<Recurrence>],
+    forced: Option<Strategy>,
+    batch: Option<usize>,
+) -> Result<()> {
     let Some(strategy) = forced else { return Ok(()) };
     for recurrence in recurrences {
-        if let Err(why) = recurrence.can(strategy) {
+        if let Err(why) = recurrence.can(strategy, batch) {
             return Err(Error::Unsupported {
                 layer: format!("{} with {} units", recurrence.cell.class(), recurrence.cell.units),
                 option: format!("the strategy {strategy} on {}: {why}", gpu.name()),
@@ -160,6 +171,29 @@ mod tests {
             for part in [STRATEGY_VARIABLE, "step, solo, team", nonsense, "unset"] {
                 assert!(error.contains(part), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn teams_are_made_ready_for_who_may_take_them() {
+        let has_team = |named: Option<Strategy>, gpu| {
+            let asked = Asked {
+                strategy: named.map(|strategy| (strategy, "a test")),
+                precision: Precision::Full,
+                may_wait: true,
+            };
+            let wanted = wanted_of(asked, gpu);
+            assert!(wanted.iter().any(|entry| entry.name == list::EVERYTHING));
+            wanted.iter().any(|entry| entry.name == Strategy::Team)
+        };
+        for (named, [plain, default, tuned]) in [
+            (None, [false, true, true]),
+            (Some(Strategy::Step), [false, false, true]),
+            (Some(Strategy::Team), [true, true, true]),
+        ] {
+            assert_eq!(has_team(named, (false, false)), plain);
+            assert_eq!(has_team(named, (false, true)), default);
+            assert_eq!(has_team(named, (true, false)), tuned);
         }
     }
 

@@ -83,8 +83,8 @@ pub(crate) trait Ready: Debug + Send + Sync {
         None
     }
 
-    /// Why it cannot run them after all, where that turned out since.
-    fn has_failed(&self) -> Option<&'static str> {
+    /// Why it cannot run the batches of a workspace with room for so many sequences, where that turned out when the workspace was made.
+    fn has_failed(&self, _batch: usize) -> Option<&'static str> {
         None
     }
 
@@ -101,7 +101,8 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// Forgets what [`make_for`](Self::make_for) has made, but for the pipelines that are known: some of that may have failed.
     fn forget(&self, _known: &[Key]) {}
 
-    /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps); `None` if they do not.
+    /// The bytes that its workgroups hand each other in a workspace for (batch, time_steps), at most; `None` if they do not. Nothing that
+    /// [`make_room`](Self::make_room) finds out changes them, so they are told beforehand.
     fn exchange_bytes(&self, _batch: usize, _time_steps: usize) -> Option<u64> {
         None
     }

@@ -100,7 +100,7 @@ impl Recurrence {
             _ if first_k > 0 && entry.name != list::EVERYTHING => Err("the recurrent kernel is larger than a binding"),
             true => (entry.prepare)(gpu, &together),
             false => Err(
-                "it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12: else by name, or for a tuning file",
+                "it is made unasked only on discrete GPUs of NVIDIA and AMD, by Vulkan or DX12, where nobody names another: else by name, or for a tuning file",
             ),
         };
         Some(Self {
@@ -147,11 +147,15 @@ impl Recurrence {
         self.ready().for_each(|(_, ready)| ready.forget(known));
     }
 
-    /// The strategies that can run it.
+    /// The strategies that were made ready.
     pub(crate) fn ready(&self) -> impl DoubleEndedIterator<Item = (Strategy, &dyn Ready)> {
         let ready = self.strategies.iter();
-        let ready = ready.filter_map(|(name, ready)| Some((*name, &**ready.as_ref().ok()?)));
-        ready.filter(|(_, ready)| ready.has_failed().is_none())
+        ready.filter_map(|(name, ready)| Some((*name, &**ready.as_ref().ok()?)))
+    }
+
+    /// Those of them that can run the batches of a workspace with room for so many sequences.
+    pub(crate) fn able(&self, batch: usize) -> impl DoubleEndedIterator<Item = (Strategy, &dyn Ready)> {
+        self.ready().filter(move |(_, ready)| ready.has_failed(batch).is_none())
     }
 
     /// Makes what the strategies lack for a workspace with room for so many sequences.
@@ -169,31 +173,33 @@ impl Recurrence {
         ready.next().map(|(_, ready)| ready)
     }
 
-    /// Whether a strategy can run it, and why not.
-    pub(crate) fn can(&self, strategy: Strategy) -> std::result::Result<(), &'static str> {
+    /// Whether a strategy can run it, in a workspace with room for so many sequences if that is known, and why not.
+    pub(crate) fn can(&self, strategy: Strategy, batch: Option<usize>) -> std::result::Result<(), &'static str> {
         let found = self.strategies.iter().find(|(name, _)| *name == strategy);
         match found {
-            Some((_, Ok(ready))) => ready.has_failed().map_or(Ok(()), Err),
+            Some((_, Ok(ready))) => batch.and_then(|batch| ready.has_failed(batch)).map_or(Ok(()), Err),
             Some((_, Err(why))) => Err(why),
             None => Err("it is not among the strategies of a GPU"),
         }
     }
 
-    /// The seconds that each strategy takes for a batch by the numbers of the GPU; nothing where there are none.
-    pub(crate) fn estimates(&self, work: Work) -> impl Iterator<Item = (Strategy, f64)> {
-        self.ready()
+    /// The seconds that each strategy takes for a batch by the numbers of the GPU, in a workspace with room for so many sequences; nothing
+    /// where there are no numbers.
+    pub(crate) fn estimates(&self, batch: usize, work: Work) -> impl Iterator<Item = (Strategy, f64)> {
+        self.able(batch)
             .filter_map(move |(name, ready)| Some((name, ready.seconds(work)?)))
     }
 
-    /// The strategy that runs steps of so many positions if nobody names another and nothing was measured, of those that may, and why.
+    /// The strategy that runs steps of so many positions if nobody names another and nothing was measured, of those that may, and why; in a
+    /// workspace with room for so many sequences.
     pub(crate) fn suited(
         &self,
         gpu: &Gpu,
-        positions: usize,
+        (batch, positions): (usize, usize),
         may: impl Fn(Strategy) -> bool,
     ) -> (Strategy, &'static str) {
         let suits = |(name, ready): (Strategy, &dyn Ready)| Some((name, ready.suits(gpu, positions)?));
-        let suited = self.ready().rev().filter(|&(name, _)| may(name)).find_map(suits);
+        let suited = self.able(batch).rev().filter(|&(name, _)| may(name)).find_map(suits);
         suited.unwrap_or((list::EVERYTHING, "it is the only one"))
     }
 

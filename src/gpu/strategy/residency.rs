@@ -97,15 +97,53 @@ impl Spin {
     }
 }
 
+/// What the probe binds and what the host reads of it. It is made with the first team on a GPU and kept there, so that the first run of a batch
+/// size takes no more memory than it was told to.
+#[derive(Debug)]
+struct Probe {
+    storage: Vec<wgpu::Buffer>,
+    params: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+impl Probe {
+    /// Of each buffer: nothing but the first words of `exchange` is read or written.
+    const BYTES: u64 = 16;
+
+    fn make(gpu: &Gpu, shader: &Shader) -> Self {
+        let buffer = |name: &str| gpu.make_buffer(&format!("cellstate.residency.{name}"), Self::BYTES, Use::Storage);
+        Self {
+            storage: shader.bindings.iter().map(|binding| buffer(binding.name)).collect(),
+            params: gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform),
+            staging: gpu.make_buffer("cellstate.residency.staging", Self::BYTES, Use::Readback),
+        }
+    }
+}
+
 /// What has been found out about a GPU: for each pipeline how many of its workgroups run at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Residency {
     found: Mutex<HashMap<Key, usize>>,
+    /// `None` while somebody counts, who puts it back.
+    probe: Mutex<Option<Probe>>,
 }
 
 impl Residency {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn probe(&self) -> MutexGuard<'_, Option<Probe>> {
+        self.probe.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes what [`budget`] needs for a shader, where it asks the GPU.
+pub(crate) fn make_ready(gpu: &Gpu, spin: Spin, shader: &Shader) {
+    if !spin.in_software {
+        let residency = gpu.shared::<Residency>();
+        let mut probe = residency.probe();
+        probe.get_or_insert_with(|| Probe::make(gpu, shader));
     }
 }
 
@@ -146,15 +184,13 @@ pub(crate) async fn resident(
     pipeline: &Arc<Pipeline>,
     (workgroups, polls): (usize, u32),
 ) -> Result<usize> {
-    const BYTES: u64 = 16;
+    let residency = gpu.shared::<Residency>();
+    let kept = residency.probe().take();
     let submit = || {
-        // nothing but the words of `exchange` is read or written
-        let buffer = |name: &str| gpu.make_buffer(&format!("cellstate.residency.{name}"), BYTES, Use::Storage);
-        let buffers: Vec<wgpu::Buffer> = shader.bindings.iter().map(|binding| buffer(binding.name)).collect();
-        let storage: Vec<&wgpu::Buffer> = buffers.iter().collect();
-        let staging = gpu.make_buffer("cellstate.residency.staging", BYTES, Use::Readback);
-        let params = gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform);
-        let group = gpu.make_bind_group("residency", pipeline, &params, &storage);
+        let fits = |probe: &Probe| probe.storage.len() == shader.bindings.len();
+        let probe = kept.filter(fits).unwrap_or_else(|| Probe::make(gpu, shader));
+        let storage: Vec<&wgpu::Buffer> = probe.storage.iter().collect();
+        let group = gpu.make_bind_group("residency", pipeline, &probe.params, &storage);
         let mut commands = Commands::new(gpu);
         let told = Params {
             teams: workgroups as u32,
@@ -162,19 +198,21 @@ pub(crate) async fn resident(
             ..Params::default()
         };
         commands.dispatch(pipeline, &group, told, Workgroups::Flat(workgroups as u64));
-        let mut bindings = shader.bindings.iter().zip(&buffers);
+        let mut bindings = shader.bindings.iter().zip(&probe.storage);
         if let Some((_, exchange)) = bindings.find(|(binding, _)| binding.name == "exchange") {
-            commands.last.copy(exchange, 0..BYTES, &staging, 0);
+            commands.first.clear(exchange, 0..Probe::BYTES);
+            commands.last.copy(exchange, 0..Probe::BYTES, &probe.staging, 0);
         }
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
             label: Some("cellstate.residency"),
         });
-        commands.upload(gpu, &params)?;
+        commands.upload(gpu, &probe.params)?;
         commands.encode(None, &mut encoder);
-        Ok((gpu.queue().submit([encoder.finish()]), staging))
+        Ok((gpu.queue().submit([encoder.finish()]), probe))
     };
-    let (submission, staging) = gpu.guarded("counting the workgroups that run at once", submit).await?;
-    let counts = mapped::read::<u32>(gpu, &[(&staging, BYTES)], Some(submission)).await?;
+    let (submission, probe) = gpu.guarded("counting the workgroups that run at once", submit).await?;
+    let counts = mapped::read::<u32>(gpu, &[(&probe.staging, Probe::BYTES)], Some(submission)).await?;
+    *residency.probe() = Some(probe);
     Ok(match counts.first().map(Vec::as_slice) {
         Some([came, 0, ..]) => *came as usize,
         Some([_, came, ..]) => *came as usize,

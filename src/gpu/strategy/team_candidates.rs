@@ -71,9 +71,27 @@ impl Candidates {
 
     /// The teams of a launch in a workspace with room for so many sequences, and its steps.
     pub(crate) fn launch(&self, shape: Shape, most_teams: usize, batch: usize) -> (usize, usize) {
-        let teams = shape.teams(self.directions, batch).clamp(1, most_teams.max(1));
-        let fitting = self.exchange_words / (teams * shape.rows * shape.units).max(1);
+        let words = (shape.rows * shape.units).max(1);
+        let most_teams = most_teams.min(self.exchange_words / words).max(1);
+        let teams = shape.teams(self.directions, batch).clamp(1, most_teams);
+        let fitting = self.exchange_words / (teams * words);
         (teams, fitting.min(most_steps(shape.products(1))).max(1))
+    }
+
+    /// Words of `exchange` after its head in a workspace for (batch, time_steps): as many as any shape hands on in a launch, for which one it
+    /// will be is only known once workgroups were counted.
+    pub(crate) fn words(&self, batch: usize, time_steps: usize) -> usize {
+        let positions = self.directions * batch.next_multiple_of(self.tallest(batch));
+        let units = self.shapes.iter().map(|shape| shape.units).max().unwrap_or(0);
+        let words = positions.saturating_mul(units).saturating_mul(time_steps);
+        words.min(self.exchange_words)
+    }
+
+    /// The positions of a team for so many sequences, at most: with more it would hand on words of no sequence.
+    fn tallest(&self, batch: usize) -> usize {
+        let heights = || self.shapes.iter().map(|shape| shape.rows);
+        let enough = heights().filter(|&rows| rows >= batch).min();
+        enough.or(heights().max()).unwrap_or(1).max(1)
     }
 
     /// The seconds of a batch by a shape with so many teams at once.
@@ -99,7 +117,9 @@ impl Candidates {
             steps: STEPS,
             rows: batch * STEPS,
         };
-        let wanted = self.shapes.iter().copied().filter(is_wanted);
+        let tallest = self.tallest(batch);
+        let wanted = self.shapes.iter().copied().filter(|shape| shape.rows <= tallest);
+        let wanted = wanted.filter(is_wanted);
         let with_teams = wanted.map(|shape| (shape, self.workgroups(counted, shape) / shape.members().max(1)));
         let running = with_teams.filter(|&(_, teams)| teams > 0);
         let timed = running.map(|(shape, teams)| (shape, teams, self.seconds(shape, teams, work)));

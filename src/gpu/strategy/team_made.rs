@@ -57,11 +57,9 @@ struct Form {
 /// What has been found out.
 #[derive(Debug, Default)]
 struct Found {
-    /// The forms, by the sequences that a workspace has room for. None is changed.
-    forms: HashMap<usize, Form>,
+    /// The forms, by the sequences that a workspace has room for; `None` where too few workgroups run at the same time for that. None is changed.
+    forms: HashMap<usize, Option<Form>>,
     counted: Counted,
-    /// Whether there was a batch for which too few workgroups run at the same time, whatever their shape.
-    has_failed: bool,
 }
 
 /// The strategy `team` on a GPU.
@@ -89,6 +87,7 @@ impl MadeTeam {
         let (shape, _) = best.ok_or("so many units would need more workgroups than run at the same time")?;
         // all pipelines bind the same, and this one is what a single sequence needs
         let pipeline = gpu.pipeline_for(&SHADER, cells.variant(&constants(shape, spin)));
+        residency::make_ready(gpu, spin, &SHADER);
         Ok(Self {
             candidates,
             variant: cells.variant(&[]),
@@ -111,7 +110,7 @@ impl MadeTeam {
     fn shape(&self, batch: usize) -> Option<(Shape, usize)> {
         let found = self.lock();
         match found.forms.get(&batch) {
-            Some(form) => Some((form.shape, form.most_teams)),
+            Some(form) => form.as_ref().map(|form| (form.shape, form.most_teams)),
             None => self.candidates.best(&found.counted, batch, |_| true),
         }
     }
@@ -149,10 +148,7 @@ impl MadeTeam {
                 most_teams,
             })
         });
-        match form {
-            Some(form) => drop(found.forms.insert(batch, form)),
-            None => found.has_failed = true,
-        }
+        found.forms.insert(batch, form);
         Ok(())
     }
 
@@ -182,8 +178,9 @@ impl Ready for MadeTeam {
         Some(self.candidates.seconds(shape, most_teams, work))
     }
 
-    fn has_failed(&self) -> Option<&'static str> {
-        (self.lock().has_failed).then_some("too few of its workgroups run at the same time")
+    fn has_failed(&self, batch: usize) -> Option<&'static str> {
+        let has_none = matches!(self.lock().forms.get(&batch), Some(None));
+        has_none.then_some("too few of its workgroups run at the same time")
     }
 
     fn make_room<'a>(&'a self, gpu: &'a Gpu, batch: usize) -> Option<Probing<'a>> {
@@ -191,9 +188,7 @@ impl Ready for MadeTeam {
     }
 
     fn exchange_bytes(&self, batch: usize, time_steps: usize) -> Option<u64> {
-        let (shape, most_teams) = self.shape(batch)?;
-        let (teams, steps) = self.candidates.launch(shape, most_teams, batch);
-        Some((HEAD + steps.min(time_steps) * teams * shape.rows * shape.units) as u64 * VALUE)
+        Some((HEAD + self.candidates.words(batch, time_steps)) as u64 * VALUE)
     }
 
     fn dispatches(&self, positions: usize, steps: usize) -> usize {
@@ -206,8 +201,8 @@ impl Ready for MadeTeam {
 
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>) {
         let found = self.lock();
-        let Some(form) = found.forms.get(&chunk.batch) else {
-            return; // every workspace was made with room for it
+        let Some(Some(form)) = found.forms.get(&chunk.batch) else {
+            return; // every workspace was made with room for it, or it is not chosen
         };
         let (teams, steps) = self.candidates.launch(form.shape, form.most_teams, chunk.batch);
         let polls = self.candidates.spin.most_polls(Some(&self.candidates.numbers), steps);
