@@ -19,6 +19,36 @@ LINES = [
 ]
 HEAD = "| shape | what | chosen ms | best by name | ms | PyTorch ms | PyTorch : chosen | PyTorch : best | differs by | SM MHz |"
 
+# the columns of the short table: what cellstate chose, and the path and the mode of PyTorch to compare it with
+SHORT = [
+    ("f32", "full", "f32", "gpu_ms", "cuda-resident", "full"),
+    ("lengths", "lengths", "f32", "gpu_ms", "cuda-resident", "packed"),
+    ("relaxed", "full", "relaxed", "gpu_ms", "cuda-resident-tf32", "full"),
+    ("relaxed lengths", "lengths", "relaxed", "gpu_ms", "cuda-resident-tf32", "packed"),
+    ("host to host", "full", "f32", "host_ms", "cuda", "full"),
+]
+
+
+def in_short(found):
+    """One line a shape: what cellstate chose, in milliseconds, and PyTorch's time over it."""
+    ours = {(row["shape"], row["row"]): row for row in found["rows"]}
+    theirs = {(row["shape"], row["path"], row["mode"]): row for row in found["pytorch_rows"]}
+    if not theirs:
+        return ""
+    lines = ["## In short", "", f"| shape | {' | '.join(f'{name} ms | PyTorch : ours' for name, *_ in SHORT)} | lengths : full |"]
+    lines.append("|---|" + "---:|" * (2 * len(SHORT) + 1))
+    for shape in dict.fromkeys(row["shape"] for row in found["rows"]):
+        cells = []
+        for _, mode, precision, clock, path, their_mode in SHORT:
+            row, their = ours.get((shape, f"{mode}/chosen/{precision}"), {}), theirs.get((shape, path, their_mode), {})
+            measured, other = (row.get(clock) or {}).get("median"), (their.get("ms") or {}).get("median")
+            agree = measured and other and agreement(row, their, shape, precision)[1]
+            cells += [digits(measured) if measured else "", f"{other / measured:.2f}" if agree else ""]
+        full, lengths = ((ours.get((shape, f"{mode}/chosen/f32"), {}).get("gpu_ms") or {}).get("median") for mode in ("full", "lengths"))
+        cells.append(f"{lengths / full:.2f}" if full and lengths else "")
+        lines.append(f"| {shape} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
 
 def against_pytorch(found):
     theirs = {(row["shape"], row["path"], row["mode"]): row for row in found["pytorch_rows"]}

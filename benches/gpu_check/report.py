@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from gpu_check.ratios import against_pytorch, digits
+from gpu_check.ratios import against_pytorch, digits, in_short
 
 HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | model ms | host to host ms | least | copy ms | differs by | SM MHz |"
 
@@ -41,7 +41,7 @@ def is_wrong(row):
 
 
 def markdown(found):
-    parts = [heading(found), tests(found), rows(found), against_pytorch(found), explained(found), troubles(found)]
+    parts = [heading(found), in_short(found), tests(found), rows(found), against_pytorch(found), explained(found), troubles(found)]
     return "\n".join(part for part in parts if part)
 
 
