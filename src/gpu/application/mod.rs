@@ -66,8 +66,9 @@ use parcel::{Packing, Weighed};
 ///
 /// A run in here gives the same bits as [`Runner::run`](crate::Runner::run) where both run by the same
 /// [`Strategy`](crate::Strategy), but that a `Dense` layer right behind an `Embedding` may sum in another order on a GPU.
-/// [`Settings::timed`](crate::Settings::timed) takes no time stamps in here. [`Strategy::Team`](crate::Strategy::Team) is not taken in here, for only the host could see that a
-/// team has waited in vain; nor are a `Masking` layer and `mask_zero`, which read values that the host does not have.
+/// [`Strategy::Team`](crate::Strategy::Team) is not taken in here, for only the host could see that a team has waited in vain. A
+/// `Masking` layer and `mask_zero` are refused: they make a mask of values that the host does not have.
+/// [`Settings::timed`](crate::Settings::timed) takes no time stamps in here.
 ///
 /// ```no_run
 /// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
