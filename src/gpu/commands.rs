@@ -7,6 +7,7 @@ use bytemuck::Pod;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::timer::Timer;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::shader::Pipeline;
 
@@ -54,6 +55,11 @@ impl Copies {
                 bytes: bytes.end - bytes.start,
             });
         }
+    }
+
+    /// What another list has, behind this one.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.list.append(&mut other.list);
     }
 
     /// Sets bytes of a buffer to zero.
@@ -166,13 +172,19 @@ impl Commands {
 
     /// Uploads the parameters to a buffer of this recording alone, where they do not travel within the commands.
     pub(crate) fn upload(&self, gpu: &Gpu, params: &wgpu::Buffer) -> Result<()> {
+        let mut queue = gpu;
+        self.write_params(&mut queue, params)
+    }
+
+    /// Hands in the parameters, where they do not travel within the commands.
+    pub(crate) fn write_params(&self, to: &mut dyn Writes, params: &wgpu::Buffer) -> Result<()> {
         if self.immediates || self.params.is_empty() {
             return Ok(());
         }
         if self.params.len() as u64 > params.size() {
             return Err(Error::defect("the number of dispatches"));
         }
-        gpu.queue().write_buffer(params, 0, &self.params);
+        to.write(params, &self.params);
         Ok(())
     }
 

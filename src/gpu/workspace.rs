@@ -9,6 +9,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
 use crate::gpu::device::waits::Waits;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
 use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
@@ -92,16 +93,23 @@ impl Workspace {
             return Ok(());
         }
         self.forget_lists();
+        let mut queue = gpu;
+        self.write_lists(&mut queue, flow)?;
+        self.lists_of = Arc::downgrade(flow);
+        Ok(())
+    }
+
+    /// Hands in the lists of a flow.
+    pub(crate) fn write_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()> {
         for stage in &self.stages {
-            stage.upload_lists(gpu, flow)?;
+            stage.upload_lists(to, flow)?;
         }
         if self.schedules.len() != flow.schedules.len() {
             return Err(defect());
         }
         for (lists, schedule) in self.schedules.iter().zip(&flow.schedules) {
-            lists.upload(gpu, schedule)?;
+            lists.upload(to, schedule)?;
         }
-        self.lists_of = Arc::downgrade(flow);
         Ok(())
     }
 

@@ -269,6 +269,12 @@ impl Gpu {
         lock(&self.inner.failure).lost.is_some()
     }
 
+    /// Refuses a device that is known to be lost.
+    pub(crate) fn check_alive(&self, doing: &'static str) -> Result<()> {
+        let lost = lock(&self.inner.failure).lost.clone();
+        lost.map_or(Ok(()), |message| Err(self.failed(doing, message)))
+    }
+
     /// The same, after asking. May call what others wait for, so no lock is held meanwhile.
     pub(super) fn is_lost(&self) -> bool {
         // that it was destroyed is only told once the GPU has finished and somebody asks; an error is told by the callback

@@ -11,6 +11,7 @@ mod module;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub(crate) mod waits;
+pub(crate) mod writes;
 
 pub use counters::Counters;
 pub use gpu::Gpu;

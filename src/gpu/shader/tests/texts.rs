@@ -8,7 +8,7 @@ use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
-use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
+use crate::gpu::stage::{carry, gather, input_projection, lookup, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
@@ -27,9 +27,11 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 16] = [
+pub(super) const ALL: [&Shader; 18] = [
+    &carry::SHADER,
     &gather::SHADER,
     &input_projection::SHADER,
+    &lookup::SHADER,
     &matrix_projection::SHADER,
     &projection_block::TILE,
     &projection_block::FEW,
@@ -203,7 +205,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         team_made::constants(shape, spin)
     };
     match shader.name {
-        "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
+        "carry" | "gather" | "lookup" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "matrix_projection" => [32, 64]
             .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
