@@ -29,6 +29,7 @@ pub use cell::lstm::LstmOptions;
 pub use cell::simple_rnn::SimpleRnnOptions;
 pub use device::Device;
 pub use error::{Cause, Error, Result};
+pub use gpu::GpuWorkspace;
 pub use gpu::device::{Counters, Gpu};
 pub use layer::Layer;
 pub use layer::bidirectional::{Bidirectional, MergeMode};

@@ -7,6 +7,7 @@ mod memory;
 mod recording_tests;
 mod section;
 mod tune;
+mod workspace;
 
 use std::sync::Arc;
 

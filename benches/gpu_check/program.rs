@@ -3,7 +3,7 @@
 //!
 //! - `gpu_check adapters` says which adapters there are, and which is the best real one
 //! - `gpu_check measure ADAPTER SHAPE WARM SECONDS ROW...`: a shape is `BATCHxTIME_STEPSxFEATURESxUNITS`, a row
-//!   `full|lengths/chosen|matrix|STRATEGY/f32|relaxed` (`matrix`: as chosen, with `Settings::matrix_projection`); the GPU is kept busy
+//!   `full|lengths/chosen|matrix|STRATEGY/f32|relaxed` (`matrix`: as chosen, with `Settings::matrices(true)`); the GPU is kept busy
 //!   for WARM seconds before it is timed for SECONDS
 
 mod busy;

@@ -175,9 +175,11 @@ impl Shaped {
             Some(made) => made,
             none => none.insert(Compared::new(self.shape, row.with_lengths)?),
         };
-        let settings = Settings::new()
-            .precision(row.precision)
-            .matrix_projection(row.by_matrices);
+        let settings = Settings::new().precision(row.precision);
+        let settings = match row.by_matrices {
+            true => settings.matrices(true),
+            false => settings,
+        };
         let settings = match row.strategy {
             Some(strategy) => settings.strategy(strategy),
             None => settings,
@@ -224,7 +226,15 @@ impl Shaped {
             untimed.run()?;
             Ok(Some(call.elapsed()))
         })?;
+        let mut output = Output::default();
+        untimed.run_into(&mut output)?;
+        let host_into = times(limit, || {
+            let call = Instant::now();
+            untimed.run_into(&mut output)?;
+            Ok(Some(call.elapsed()))
+        })?;
         said["timed"] = json!([began, crate::now()]);
+        said["host_into_ms"] = summary(host_into);
         said["gpu_ms"] = summary(gpu);
         said["host_ms"] = summary(host);
         said["recording_ms"] = summary(recording);

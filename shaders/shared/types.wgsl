@@ -20,6 +20,32 @@ struct Gather {
     operation: u32,        // SET, ADD, MULTIPLY or AVERAGE
 }
 
+struct Lookup {
+    count: u32,            // steps to look up
+    first_step: u32,       // the tokens of the steps first_step .. last_step lie in this part of the buffer
+    last_step: u32,
+    table_rows: u32,
+}
+
+struct Carry {
+    operation: u32,        // CARRY or ZERO
+    mask_kind: u32,        // LENGTHS, or a byte for each step
+    time_steps: u32,
+    batch: u32,            // also the rows of `cell_state` from one direction to the next
+    first_step: u32,       // the step of the first row, in the order of processing
+    count: u32,            // rows of a direction: all sequences of one step or more
+    directions: u32,
+    backward: u32,         // bit d: direction d runs from the last time step to the first
+    zeroed: u32,           // bit d: outputs of direction d that do not count are zero
+    previous_row: u32,     // row of `hidden` of sequence 0 before the step,
+    current_row: u32,      // and after it, or of the first step
+    output: u32,           // values of a row of `hidden` that count,
+    units: u32,            // and of `cell_state`; 0 without such a state
+    hidden_stride: u32,
+    hidden_pitch: u32,
+    cell_stride: u32,
+}
+
 struct Projection {
     source_row: u32,       // row of `rows` that is read first
     target_row: u32,       // row of `projected` that is written first

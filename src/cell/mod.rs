@@ -45,6 +45,22 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// An LSTM without activations, of which a GPU's sums can be read: c = f·c + i·g, h = o·c.
+    pub(crate) fn without_activations(units: usize) -> Self {
+        let options = LstmOptions {
+            activation: Activation::Linear,
+            recurrent_activation: Activation::Linear,
+            output_activation: Activation::Linear,
+            ..LstmOptions::new()
+        };
+        Self {
+            rule: Rule::Lstm(options),
+            features: 1,
+            units,
+            output: units,
+        }
+    }
+
     /// The name of the layer class with this cell in Keras 3.15.
     pub(crate) fn class(&self) -> &'static str {
         match self.rule {
@@ -125,6 +141,16 @@ impl Cell {
             Rule::Gru(options) => vec![options.activation, options.recurrent_activation],
             Rule::SimpleRnn(options) => vec![options.activation],
         }
+    }
+
+    /// Whether no hidden state is beyond 1 or below -1, or beyond where it began: what it is made of is a product of activations, or
+    /// between one and the state before.
+    pub(crate) fn is_within_one(&self) -> bool {
+        let activations = match self.rule {
+            Rule::Lstm(options) => vec![options.recurrent_activation, options.output_activation],
+            Rule::Gru(_) | Rule::SimpleRnn(_) => self.activations(),
+        };
+        !self.has_projection() && activations.into_iter().all(Activation::is_within_one)
     }
 
     /// Beyond what the arguments of the activations are cut off, if they are.

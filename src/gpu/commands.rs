@@ -7,10 +7,11 @@ use bytemuck::Pod;
 
 use crate::error::{Error, Result};
 use crate::gpu::device::timer::Timer;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::shader::Pipeline;
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Command {
     Dispatch {
         /// Their numbers in the lists of `Commands`.
@@ -37,7 +38,7 @@ enum Command {
 }
 
 /// Copies and clears. Between two dispatches they end a pass, which is dear.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Copies {
     list: Vec<Command>,
 }
@@ -54,6 +55,11 @@ impl Copies {
                 bytes: bytes.end - bytes.start,
             });
         }
+    }
+
+    /// What another list has, behind this one.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.list.append(&mut other.list);
     }
 
     /// Sets bytes of a buffer to zero.
@@ -166,14 +172,43 @@ impl Commands {
 
     /// Uploads the parameters to a buffer of this recording alone, where they do not travel within the commands.
     pub(crate) fn upload(&self, gpu: &Gpu, params: &wgpu::Buffer) -> Result<()> {
+        let mut queue = gpu;
+        self.write_params(&mut queue, params)
+    }
+
+    /// Hands in the parameters, where they do not travel within the commands.
+    pub(crate) fn write_params(&self, to: &mut dyn Writes, params: &wgpu::Buffer) -> Result<()> {
         if self.immediates || self.params.is_empty() {
             return Ok(());
         }
         if self.params.len() as u64 > params.size() {
             return Err(Error::defect("the number of dispatches"));
         }
-        gpu.queue().write_buffer(params, 0, &self.params);
+        to.write(params, &self.params);
         Ok(())
+    }
+
+    /// Whether both have the GPU do the same, on the same buffers: the commands that one is encoded into serve the other.
+    pub(crate) fn do_the_same(&self, other: &Self) -> bool {
+        let Self {
+            first,
+            last,
+            list,
+            pipelines,
+            bind_groups,
+            params,
+            record,
+            most_workgroups,
+            immediates,
+            waits,
+        } = self;
+        let same = |(one, other): (&Arc<Pipeline>, &Arc<Pipeline>)| Arc::ptr_eq(one, other);
+        pipelines.len() == other.pipelines.len()
+            && pipelines.iter().zip(&other.pipelines).all(same)
+            && (bind_groups, params) == (&other.bind_groups, &other.params)
+            && [first, list, last] == [&other.first, &other.list, &other.last]
+            && (record, most_workgroups) == (&other.record, &other.most_workgroups)
+            && (immediates, waits) == (&other.immediates, &other.waits)
     }
 
     /// Encodes everything, with time stamps before the first dispatch and behind the last one if there is a timer. It

@@ -95,6 +95,7 @@ impl GpuModel {
             ));
             lines.extend(refused(named.recurrence, self.asked, pieces.batch).map(|line| format!("  {line}")));
             lines.extend(estimates(named.recurrence, pieces.batch, work).map(|line| format!("  {line}")));
+            lines.extend(named.recurrence.says(choice.strategy).map(|line| format!("  {line}")));
             lines.extend(named.directions.iter().map(|line| format!("  {line}")));
             lines.push(format!("  {}", cut(named.recurrence, choice.strategy, pieces)));
         }

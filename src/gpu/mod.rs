@@ -1,7 +1,7 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `weights`, `shader` < `commands`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
-//! `model` < `recording` < `run`, `explain`, `measure` < `tune`. Within `stage`: `lists`, `pieces`, `matrix_projection` < `input_projection` < `prepared` <
+//! Arrows point only this way: `device` < `weights`, `shader` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
+//! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `lists`, `pieces`, `matrix_projection` < `input_projection` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
 //! Words that are used inside, each for one thing:
@@ -14,6 +14,10 @@
 //! - *Scratch*: buffers that all stages use, one after the other. *Shared*: buffers of rows that several stages take in turn.
 //! - *Staging*, a buffer that the host reads. *To stage* a recording, to upload what it needs.
 
+mod ahead;
+#[cfg(test)]
+mod ahead_tests;
+mod application;
 mod commands;
 pub(crate) mod device;
 mod explain;
@@ -24,11 +28,13 @@ mod rows;
 mod run;
 mod shader;
 pub(crate) mod sizes;
-mod stage;
+pub(crate) mod stage;
 mod strategy;
+mod tensor;
 mod tune;
 mod upload;
 mod weights;
 pub(crate) mod workspace;
 
+pub use application::GpuWorkspace;
 pub(crate) use model::GpuModel;

@@ -7,6 +7,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::timer::Timer;
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::gather;
+use crate::gpu::stage::interface::Ends;
 use crate::gpu::stage::matrix_projection::{self, Matrices};
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
@@ -67,7 +68,12 @@ impl GpuModel {
 
     /// The sizes of a workspace for batches of (batch, time_steps).
     pub(crate) fn sizes(&self, size: (usize, usize)) -> Result<Sizes> {
-        Sizes::new(&self.gpu, (&self.plan, &self.weights), size, Keep::Nothing)
+        Sizes::new(
+            &self.gpu,
+            (&self.plan, &self.weights),
+            size,
+            (Keep::Nothing, Ends::Host),
+        )
     }
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
@@ -99,20 +105,26 @@ impl GpuModel {
         if let Some(workspace) = kept {
             return Ok(workspace);
         }
-        let made = match self.make_workspace(size).await {
-            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.make_workspace(size).await,
-            made => made,
-        };
+        let made = self.new_workspace((&self.plan, Ends::Host), size).await;
         Ok(ForSize::new(size, made?))
     }
 
-    async fn make_workspace(&self, size: (usize, usize)) -> Result<Workspace> {
+    /// A new workspace for batches of this size: of the plan, or of the part of it that an application wants.
+    pub(crate) async fn new_workspace(&self, of: (&Plan, Ends), size: (usize, usize)) -> Result<Workspace> {
+        match self.make_workspace(of, size).await {
+            Err(crate::error::Error::Gpu { .. }) if self.drop_workspaces() => self.make_workspace(of, size).await,
+            made => made,
+        }
+    }
+
+    async fn make_workspace(&self, (plan, ends): (&Plan, Ends), size: (usize, usize)) -> Result<Workspace> {
         let known = self.gpu.known_pipelines();
-        let made = match self.make_room(size.0).await {
+        let is_timed = self.settings.is_timed() && ends == Ends::Host;
+        let made = match self.make_room(size.0, ends).await {
             Ok(()) => {
                 let make = || {
-                    let sizes = self.sizes(size)?;
-                    Workspace::make(&self.gpu, &self.weights, &sizes, self.settings.is_timed())
+                    let sizes = Sizes::new(&self.gpu, (plan, &self.weights), size, (Keep::Nothing, ends))?;
+                    Workspace::make(&self.gpu, &self.weights, &sizes, is_timed)
                 };
                 self.gpu.guarded("making the buffers", make).await
             }
@@ -130,9 +142,9 @@ impl GpuModel {
 
     /// Makes what the strategies lack for a workspace with room for so many sequences. A strategy that the settings name may turn
     /// out not to run here.
-    async fn make_room(&self, batch: usize) -> Result<()> {
+    async fn make_room(&self, batch: usize, ends: Ends) -> Result<()> {
         for recurrence in &self.weights.recurrences {
-            recurrence.make_room(&self.gpu, batch).await?;
+            recurrence.make_room(&self.gpu, batch, ends == Ends::Host).await?;
         }
         let named = self.settings.wanted_strategy();
         choice::check(&self.gpu, &self.weights.recurrences, named, Some(batch))

@@ -7,7 +7,7 @@ use crate::gpu::commands::record_bytes;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
-use crate::gpu::stage::interface::{Scratch, Sizer, StageSize};
+use crate::gpu::stage::interface::{Ends, Scratch, Sizer, StageSize};
 use crate::gpu::stage::list::{self, StageSizes};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::lists::index_bytes;
@@ -59,12 +59,12 @@ impl Sizes {
         gpu: &Gpu,
         (plan, prepared): (&Plan, &Prepared),
         (batch, time_steps): (usize, usize),
-        keep: Keep,
+        (keep, ends): (Keep, Ends),
     ) -> Result<Self> {
         let most_steps = plan.most_steps(time_steps);
         check_uncut(gpu.largest_binding(), plan, prepared, batch, most_steps)?;
         check_steps(batch, most_steps)?;
-        let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(plan, batch, time_steps), keep);
+        let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(plan, batch, time_steps), (keep, ends));
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));
         if sizes.params <= limit {
@@ -90,11 +90,13 @@ impl Sizes {
         })
     }
 
-    fn measure(gpu: &Gpu, prepared: &Prepared, flow: FlowSize, keep: Keep) -> Result<Self> {
+    fn measure(gpu: &Gpu, prepared: &Prepared, flow: FlowSize, (keep, ends): (Keep, Ends)) -> Result<Self> {
         let limit = gpu.largest_binding();
         let features = flow.features;
         let input = RowsSize::new(features, padded(features), flow.input_rows, limit);
         let sizer = Sizer {
+            gpu,
+            ends,
             limit,
             prepared,
             flow: &flow,
@@ -104,11 +106,16 @@ impl Sizes {
         let StageSizes { stages, rows } = list::sizes(sizer)?;
         let dispatches: usize = stages.iter().map(|stage| stage.dispatches()).sum();
         let scratch = stages.iter().map(|stage| stage.scratch());
+        let mut scratch = scratch.fold(Scratch::default(), Scratch::max);
+        if ends != Ends::Host {
+            // nobody waits for another where the host cannot see that one waited in vain
+            scratch.exchange = None;
+        }
         Ok(Self {
             batch: flow.batch,
             input,
             shared: Shared::new(&stages, keep),
-            scratch: scratch.fold(Scratch::default(), Scratch::max),
+            scratch,
             rows,
             stages,
             schedules: flow.schedules,

@@ -137,7 +137,7 @@ impl GpuModel {
 
     async fn tune_layer(&self, bench: Bench<'_>, named: Named<'_>) -> Result<TunedLayer> {
         let upload = || {
-            upload_list(&self.gpu, bench.stage.starts, &bench.starts);
+            upload_list(&mut &self.gpu, bench.stage.starts, &bench.starts);
             Ok(())
         };
         self.gpu.guarded("preparing to tune", upload).await?;

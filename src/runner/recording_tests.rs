@@ -17,6 +17,7 @@ use crate::gpu::device::adapter::Adapter;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::recording::{Batch, Recording};
 use crate::gpu::sizes::{Keep, Sizes};
+use crate::gpu::stage::interface::Ends;
 use crate::gpu::workspace::Workspace;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -193,7 +194,7 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
         let mut totals = Vec::new();
         let mut all = Vec::new();
         for keep in [Keep::Nothing, Keep::All] {
-            let sizes = Sizes::new(&gpu, (model.plan(), &made.weights), size, keep).unwrap();
+            let sizes = Sizes::new(&gpu, (model.plan(), &made.weights), size, (keep, Ends::Host)).unwrap();
             totals.push(sizes.total());
             let before = gpu.counters().bytes();
             let workspace = Workspace::make(&gpu, &made.weights, &sizes, false).unwrap();

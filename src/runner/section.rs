@@ -29,7 +29,7 @@ pub(super) struct Section {
 #[derive(Debug)]
 pub(super) enum Prepared {
     Cpu(CpuModel),
-    Gpu(Box<GpuModel>),
+    Gpu(Arc<GpuModel>),
     /// Masking and RepeatVector alone: they set steps to zero or repeat them, and there is nothing to compute.
     Nothing,
 }
@@ -41,7 +41,7 @@ impl Section {
             Device::Cpu => Prepared::Cpu(CpuModel::new(Arc::clone(plan), settings, Arc::clone(name))?),
             Device::Gpu(gpu) => {
                 let model = GpuModel::new(gpu.clone(), Arc::clone(plan), settings).await?;
-                Prepared::Gpu(Box::new(model))
+                Prepared::Gpu(Arc::new(model))
             }
         };
         Ok(Self {

@@ -15,6 +15,9 @@ mod counters;
 mod cut;
 #[path = "../support/devices.rs"]
 mod devices;
+mod encode;
+mod encode_buffers;
+mod encode_masks;
 mod every_cell;
 mod failures;
 mod floor;
@@ -26,6 +29,7 @@ mod memory;
 mod models;
 mod own_device;
 mod relaxed;
+mod repeated;
 mod rows;
 mod strategies;
 #[path = "../support/mod.rs"]

@@ -25,13 +25,8 @@ fn settings_of_a_gpu_on_the_cpu() {
     let on = model().on_with(&cpu, &Settings::new().timed(true));
     refused!(on, Error::Unsupported { .. }, "timed(true) on CPU", "leave it out");
     let relaxed = Settings::new().precision(Precision::Relaxed);
-    let on = model().on_with(&cpu, &relaxed.matrix_projection(true));
-    refused!(
-        on,
-        Error::Unsupported { .. },
-        "matrix_projection(true) on CPU",
-        "leave it out"
-    );
+    let on = model().on_with(&cpu, &relaxed.matrices(true));
+    refused!(on, Error::Unsupported { .. }, "matrices(true) on CPU", "leave it out");
     let path = std::env::temp_dir().join("cellstate-tuning-of-nobody");
     let on = model().on_with(&cpu, &Settings::new().tuning_file(&path));
     refused!(
@@ -63,8 +58,8 @@ fn settings_of_the_cpu_on_a_gpu() {
             refused!(on, Error::Unsupported { .. }, setting, "Device::cpu()");
         }
         // the matrices of a GPU multiply halves
-        let on = model().on_with(&device, &Settings::new().matrix_projection(true));
-        let setting = format!("matrix_projection(true) on {name}");
+        let on = model().on_with(&device, &Settings::new().matrices(true));
+        let setting = format!("matrices(true) on {name}");
         refused!(
             on,
             Error::Unsupported { .. },
@@ -75,7 +70,7 @@ fn settings_of_the_cpu_on_a_gpu() {
         let settings = Settings::new()
             .strategy(Strategy::Step)
             .timed(true)
-            .matrix_projection(false)
+            .matrices(false)
             .precision(Precision::Relaxed);
         assert!(model().on_with(&device, &settings).is_ok(), "{name}");
     }

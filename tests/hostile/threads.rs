@@ -24,6 +24,7 @@ fn every_public_type_is_send_sync_and_debug() {
     shared::<Embedding>();
     shared::<Error>();
     shared::<Gpu>();
+    shared::<GpuWorkspace>();
     shared::<Initializer>();
     shared::<Layer>();
     shared::<Lstm>();

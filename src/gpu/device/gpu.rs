@@ -117,7 +117,7 @@ fn check_floor(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Result<()> {
 impl Gpu {
     /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
     /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that try
-    /// [`Settings::matrix_projection`](crate::Settings::matrix_projection). The first run of a batch size may submit up to three short launches more, which count
+    /// [`Settings::matrices`](crate::Settings::matrices), as the first run of a large batch may. The first run of a batch size may submit up to three short launches more, which count
     /// how many workgroups run at the same time: [`Strategy::Team`](crate::Strategy::Team) is taken unasked on discrete GPUs of NVIDIA
     /// and AMD by Vulkan and DX12; [`Settings::strategy`](crate::Settings::strategy) names another.
     ///
@@ -267,6 +267,12 @@ impl Gpu {
     /// Whether the device is known to be lost or destroyed, for good.
     pub(super) fn is_known_as_lost(&self) -> bool {
         lock(&self.inner.failure).lost.is_some()
+    }
+
+    /// Refuses a device that is known to be lost.
+    pub(crate) fn check_alive(&self, doing: &'static str) -> Result<()> {
+        let lost = lock(&self.inner.failure).lost.clone();
+        lost.map_or(Ok(()), |message| Err(self.failed(doing, message)))
     }
 
     /// The same, after asking. May call what others wait for, so no lock is held meanwhile.

@@ -10,6 +10,8 @@ mod matrices;
 mod module;
 pub(crate) mod timer;
 pub(crate) mod turn;
+pub(crate) mod waits;
+pub(crate) mod writes;
 
 pub use counters::Counters;
 pub use gpu::Gpu;

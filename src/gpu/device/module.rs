@@ -35,7 +35,7 @@ pub(super) fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatur
         return wgpu::ExperimentalFeatures::disabled();
     }
     // SAFETY: `wgpu` asks to be told that such a feature may have errors. The only one that is ever asked for is cooperative
-    // matrices, which one text uses (`shaders/matrix_projection.wgsl`): where a program asks for it, in bounds that the host has
+    // matrices, which two texts use (`shaders/matrix_projection.wgsl`, `shaders/recurrent_step_matrix.wgsl`): in bounds that the host has
     // checked, and only after a product on the device was compared with the same one on the host.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

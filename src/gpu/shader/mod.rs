@@ -190,6 +190,18 @@ impl Gpu {
         params: &wgpu::Buffer,
         storage: &[&wgpu::Buffer],
     ) -> wgpu::BindGroup {
+        let whole = storage.iter().map(|buffer| buffer.as_entire_buffer_binding());
+        self.make_bind_group_of_parts(label, pipeline, params, whole)
+    }
+
+    /// The same of parts of buffers.
+    pub(crate) fn make_bind_group_of_parts<'a>(
+        &self,
+        label: &str,
+        pipeline: &Pipeline,
+        params: &wgpu::Buffer,
+        storage: impl IntoIterator<Item = wgpu::BufferBinding<'a>>,
+    ) -> wgpu::BindGroup {
         let record = wgpu::BufferBinding {
             buffer: params,
             offset: 0,
@@ -199,10 +211,13 @@ impl Gpu {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(record),
         });
-        let rest = storage.iter().zip(1..).map(|(buffer, binding)| wgpu::BindGroupEntry {
-            binding,
-            resource: buffer.as_entire_binding(),
-        });
+        let rest = storage
+            .into_iter()
+            .zip(1..)
+            .map(|(part, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(part),
+            });
         let entries: Vec<_> = first.into_iter().chain(rest).collect();
         self.bind(label, &pipeline.layout, &entries)
     }

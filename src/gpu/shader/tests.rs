@@ -15,8 +15,8 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{gather, softmax};
-use crate::gpu::strategy::{launch, solo, step};
+use crate::gpu::stage::{carry, gather, lookup, softmax};
+use crate::gpu::strategy::{launch, solo, step, step_params};
 use texts::{ALL, Text, all};
 
 mod optional;
@@ -37,11 +37,13 @@ fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
 /// The fields of the host's struct of a name, in order, as `Debug` prints them.
 fn host_fields(name: &str) -> Vec<String> {
     let printed = match name {
+        "Carry" => format!("{:?}", carry::Params::default()),
         "Gather" => format!("{:?}", gather::Params::default()),
+        "Lookup" => format!("{:?}", lookup::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
-        "Step" => format!("{:?}", step::Params::default()),
+        "Step" => format!("{:?}", step_params::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();

@@ -6,8 +6,8 @@ use crate::error::Result;
 use crate::flow::size::StageSize as FlowStageSize;
 use crate::flow::{Flow, Source};
 use crate::gpu::commands::Commands;
-use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{RowsSize, VALUE, padded};
 use crate::gpu::stage::input_projection::Projection;
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at};
@@ -90,8 +90,8 @@ impl StageSize for DenseSize {
 }
 
 impl Stage for Dense {
-    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
-        self.input.upload(gpu, flow.stage(self.number)?.input());
+    fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()> {
+        self.input.upload(to, flow.stage(self.number)?.input());
         Ok(())
     }
 

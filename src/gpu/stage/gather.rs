@@ -8,6 +8,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::flow::{Gather, NONE};
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::shader::{Pipeline, Shader, reads, writes};
 use crate::gpu::stage::interface::Maker;
@@ -112,25 +113,37 @@ impl GatherBuffers {
         source: &Rows,
         targets: &[wgpu::Buffer],
     ) -> Self {
-        let pipeline = maker.gpu.pipeline(&SHADER, &[]);
-        let group = |target: &wgpu::Buffer, source: &wgpu::Buffer| {
-            let storage = [&index, source, target];
-            maker.gpu.make_bind_group(label, &pipeline, maker.params, &storage)
+        let (from, to) = (whole(&source.buffers), whole(targets));
+        Self::between((maker.gpu, maker.params), label, index, (&source.size, &from), &to)
+    }
+
+    /// From parts of buffers to parts of others.
+    pub(crate) fn between(
+        (gpu, params): (&Gpu, &wgpu::Buffer),
+        label: &str,
+        index: wgpu::Buffer,
+        (size, from): (&RowsSize, &[wgpu::BufferBinding<'_>]),
+        to: &[wgpu::BufferBinding<'_>],
+    ) -> Self {
+        let pipeline = gpu.pipeline(&SHADER, &[]);
+        let group = |target: &wgpu::BufferBinding<'_>, source: &wgpu::BufferBinding<'_>| {
+            let storage = [index.as_entire_buffer_binding(), source.clone(), target.clone()];
+            gpu.make_bind_group_of_parts(label, &pipeline, params, storage)
         };
-        let groups = targets
+        let groups = to
             .iter()
-            .map(|target| source.buffers.iter().map(|from| group(target, from)).collect());
+            .map(|target| from.iter().map(|from| group(target, from)).collect());
         let groups = groups.collect();
         Self {
             pipeline,
             groups,
             index,
-            source: source.size.clone(),
+            source: size.clone(),
         }
     }
 
-    pub(crate) fn upload(&self, gpu: &Gpu, gather: &Gather) {
-        upload_list(gpu, &self.index, &gather.index);
+    pub(crate) fn upload(&self, to: &mut dyn Writes, gather: &Gather) {
+        upload_list(to, &self.index, &gather.index);
     }
 
     /// How the rows lie that it reads.
@@ -178,6 +191,11 @@ impl GatherBuffers {
             commands.dispatch(&self.pipeline, group, params, Workgroups::Flat(values.div_ceil(VALUES)));
         }
     }
+}
+
+/// Buffers as they are bound, from their first byte to the last.
+pub(crate) fn whole(buffers: &[wgpu::Buffer]) -> Vec<wgpu::BufferBinding<'_>> {
+    buffers.iter().map(|buffer| buffer.as_entire_buffer_binding()).collect()
 }
 
 /// The first row, if the entries name neighbours that lie in one source buffer: then they need no gathering.

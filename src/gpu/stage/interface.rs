@@ -5,17 +5,20 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::flow::size::FlowSize;
-use crate::flow::{Flow, Ran, Source};
+use crate::flow::{self, Flow, Ran, Source};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::mapped::Bytes;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::pieces::Pieces;
-use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::stage::prepared::{Fits, Prepared};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
+use crate::gpu::tensor::{End, Tensor};
 use crate::state::State;
 
 /// What a stage takes in a workspace.
@@ -69,7 +72,7 @@ impl Scratch {
 /// A stage in a workspace. Its runs differ in masks and lengths, and so in their flows.
 pub(crate) trait Stage: Debug + Send + Sync {
     /// Uploads what a flow says: which rows are read.
-    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()>;
+    fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()>;
 
     /// Uploads the states from which cells begin, one for each cell of the model.
     fn upload_states(&self, _gpu: &Gpu, _flow: &Flow, _states: &[State]) -> Result<()> {
@@ -78,6 +81,17 @@ pub(crate) trait Stage: Debug + Send + Sync {
 
     /// Records a run.
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()>;
+
+    /// The tensor of the application that it reads or writes, if there is one.
+    fn tensor(&self) -> Option<(End, &Tensor)> {
+        None
+    }
+
+    /// Binds another tensor of the same size in its place.
+    fn bind(&mut self, _gpu: &Gpu, _tensor: Tensor) {}
+
+    /// Runs by a mask of the application that only the GPU knows, or again by the schedule alone.
+    fn bind_mask(&mut self, _gpu: &Gpu, _params: &wgpu::Buffer, _mask: Option<&GpuMask>) {}
 
     /// What the host reads after a run.
     fn wanted(&self, _flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
@@ -108,13 +122,24 @@ pub(crate) struct Tunable<'a> {
     pub(crate) starts: &'a wgpu::Buffer,
 }
 
+/// Where a batch comes from and where its outputs go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// The host writes the rows of the input and reads the outputs.
+    Host,
+    /// They are tensors in buffers of the application. The input has so many steps: numbers, or tokens that name the rows of a table.
+    Application { steps: usize, table: Option<usize> },
+}
+
 /// What stages are measured by: the flow, what their weights are, and the rows that the stages before them make.
 pub(crate) struct Sizer<'a> {
+    pub(crate) gpu: &'a Gpu,
     /// The most bytes of a binding.
     pub(crate) limit: u64,
     pub(crate) prepared: &'a Prepared,
     pub(crate) flow: &'a FlowSize,
     pub(crate) input: RowsSize,
+    pub(crate) ends: Ends,
     /// For each stage of the flow so far.
     pub(crate) stages: Vec<RowsSize>,
 }
@@ -170,6 +195,47 @@ pub(crate) struct Run<'a> {
     pub(crate) input: Vec<Range<usize>>,
     pub(crate) tables: Vec<Vec<Range<usize>>>,
     pub(crate) stages: Vec<Vec<Range<usize>>>,
+    /// Whether the values of each can be rounded to half precision.
+    pub(crate) fits: Fitting,
+}
+
+/// Whether the values of the input, of each table and of each stage can be rounded to half precision.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitting {
+    pub(crate) input: bool,
+    tables: Vec<bool>,
+    stages: Vec<bool>,
+}
+
+impl Fitting {
+    /// Of a flow, where that of the input is known.
+    pub(crate) fn of(flow: &Flow, fits: &Fits, input: bool) -> Self {
+        let mut fitting = Self {
+            input,
+            tables: fits.tables.clone(),
+            stages: Vec::with_capacity(flow.stages.len()),
+        };
+        for stage in &flow.stages {
+            let stage = match stage {
+                flow::Stage::Recurrent { cell, .. } => found(&fits.cells, *cell),
+                flow::Stage::Dense { dense, .. } => found(&fits.denses, *dense),
+                // of values within one the sum and the product are as small
+                flow::Stage::Merge { forward, backward, .. } => {
+                    fitting.of_source(forward.source) && fitting.of_source(backward.source)
+                }
+            };
+            fitting.stages.push(stage);
+        }
+        fitting
+    }
+
+    pub(crate) fn of_source(&self, source: Source) -> bool {
+        match source {
+            Source::Input => self.input,
+            Source::Table(table) => found(&self.tables, table),
+            Source::Stage(stage) => found(&self.stages, stage),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -181,6 +247,10 @@ impl Run<'_> {
             Source::Stage(stage) => at(&self.stages, stage)?,
         })
     }
+}
+
+fn found(list: &[bool], number: usize) -> bool {
+    list.get(number).is_some_and(|&fits| fits)
 }
 
 /// What a list has at this number. It always has something there: the sizes, the flow and the weights come from one model.

@@ -4,10 +4,12 @@ use crate::error::Result;
 use crate::flow::size::StageKind;
 use crate::gpu::rows::RowsSize;
 use crate::gpu::stage::dense::DenseSize;
-use crate::gpu::stage::interface::{Sizer, StageSize};
+use crate::gpu::stage::give::GiveSize;
+use crate::gpu::stage::interface::{Ends, Sizer, StageSize};
 use crate::gpu::stage::merge::MergeSize;
 use crate::gpu::stage::place::PlaceSize;
 use crate::gpu::stage::recurrence::RecurrenceSize;
+use crate::gpu::stage::take::TakeSize;
 
 /// The sizes of all stages.
 #[derive(Debug)]
@@ -21,6 +23,9 @@ pub(crate) struct StageSizes {
 /// The sizes of all stages of a flow.
 pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
     let mut sizes: Vec<Box<dyn StageSize>> = Vec::new();
+    if let Ends::Application { steps, table } = sizer.ends {
+        sizes.push(Box::new(TakeSize::new(&sizer, steps, table)?));
+    }
     while let Some(stage) = sizer.flow.stages.get(sizer.stages.len()) {
         let size: Box<dyn StageSize> = match stage.kind {
             StageKind::Recurrent { cell, schedule, .. } => {
@@ -37,7 +42,10 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
         sizes.push(size);
     }
     for number in 0..sizer.flow.outputs.len() {
-        sizes.push(Box::new(PlaceSize::new(&sizer, number)?));
+        sizes.push(match sizer.ends {
+            Ends::Host => Box::new(PlaceSize::new(&sizer, number)?),
+            Ends::Application { .. } => Box::new(GiveSize::new(&sizer, number)?),
+        });
     }
     Ok(StageSizes {
         stages: sizes,

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::flow::NONE;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::device::writes::Writes;
 use crate::memory::STEPS;
 use crate::schedule::Schedule;
 
@@ -18,8 +19,8 @@ pub(crate) fn make_list(gpu: &Gpu, label: &str, entries: usize) -> wgpu::Buffer 
 }
 
 /// Uploads the entries of a list.
-pub(crate) fn upload_list(gpu: &Gpu, list: &wgpu::Buffer, entries: &[u32]) {
-    gpu.queue().write_buffer(list, 0, bytemuck::cast_slice(entries));
+pub(crate) fn upload_list(to: &mut dyn Writes, list: &wgpu::Buffer, entries: &[u32]) {
+    to.write(list, bytemuck::cast_slice(entries));
 }
 
 /// The lists of a schedule, which all recurrences that run by it share.
@@ -44,9 +45,9 @@ impl ScheduleLists {
         buffer_bytes(index_bytes(steps + 1)) + buffer_bytes(index_bytes(batch))
     }
 
-    pub(crate) fn upload(&self, gpu: &Gpu, schedule: &Schedule) -> Result<()> {
-        upload_list(gpu, &self.starts, schedule.offsets());
-        upload_list(gpu, &self.last_rows, &last_rows(schedule)?);
+    pub(crate) fn upload(&self, to: &mut dyn Writes, schedule: &Schedule) -> Result<()> {
+        upload_list(to, &self.starts, schedule.offsets());
+        upload_list(to, &self.last_rows, &last_rows(schedule)?);
         Ok(())
     }
 }

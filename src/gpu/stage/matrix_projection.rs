@@ -1,7 +1,7 @@
 //! `matrix_projection`: what `input_projection` does with weights in half precision, by the matrix units of a GPU.
 //!
-//! Nobody has measured it on a GPU, and its interface in `wgpu` is experimental. So it runs only where a program asks for it, and after
-//! a product on the device was compared with the same one on the host (`matrix_trial`).
+//! Its interface in `wgpu` is experimental. So it runs only after a product on the device was compared with the same one on the host
+//! (`matrix_trial`), and a program can turn it off.
 
 use std::env;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ const SLAB: usize = 8;
 pub(crate) const SUBGROUPS: u32 = 8;
 pub(crate) const WORKGROUP_BYTES: u32 = 27_136;
 
-/// The environment variable that wishes for it: `CELLSTATE_MATRIX=1`.
+/// The environment variable that turns matrices off where the settings say nothing: `CELLSTATE_MATRIX=0`.
 const VARIABLE: &str = "CELLSTATE_MATRIX";
 
 const NOT_OFFERED: &str =
@@ -163,8 +163,9 @@ async fn tried(gpu: &Gpu, shader: &'static Shader, constants: Vec<u32>) -> std::
 /// What a model does about matrices.
 #[derive(Clone, Debug)]
 pub(crate) enum Matrices {
-    NotAsked,
-    /// The environment wishes for them, in vain.
+    /// In full precision, or where they were turned off.
+    Off,
+    /// The GPU cannot do them.
     Refused(String),
     Ready(Arc<Pipeline>),
 }
@@ -172,19 +173,20 @@ pub(crate) enum Matrices {
 impl Matrices {
     /// # Errors
     ///
-    /// [`Error::Unsupported`] if the settings ask for matrices and there are none. The environment only wishes.
+    /// [`Error::Unsupported`] if the settings insist on matrices and there are none.
     pub(crate) async fn new(gpu: &Gpu, settings: &Settings) -> Result<Self> {
-        let wished = env::var_os(VARIABLE).is_some_and(|value| value == "1");
-        if !settings.wants_matrix_projection() && !wished {
-            return Ok(Self::NotAsked);
-        }
+        let insists = settings.wanted_matrices() == Some(true);
+        let is_off = || env::var_os(VARIABLE).is_some_and(|value| value == "0");
+        let wanted = settings.wanted_matrices().unwrap_or_else(|| !is_off());
         let answer = match settings.wanted_precision() {
+            _ if !wanted => return Ok(Self::Off),
+            Precision::Full if !insists => return Ok(Self::Off),
             Precision::Full => Err(FULL_PRECISION.to_owned()),
             Precision::Relaxed => trusted(gpu).await,
         };
         match answer {
             Ok(pipeline) => Ok(Self::Ready(pipeline)),
-            Err(why) if settings.wants_matrix_projection() => Err(refusal(gpu, &why)),
+            Err(why) if insists => Err(refusal(gpu, &why)),
             Err(why) => Ok(Self::Refused(why)),
         }
     }
@@ -197,13 +199,16 @@ impl Matrices {
         }
     }
 
+    /// Whether anything is multiplied by them.
+    pub(crate) fn are_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+
     /// What there is to say of it.
     pub(crate) fn line(&self) -> Option<String> {
         match self {
-            Self::NotAsked => None,
-            Self::Refused(why) => Some(format!(
-                "matrices: {VARIABLE} asks for them, which cannot be done: {why}"
-            )),
+            Self::Off => None,
+            Self::Refused(why) => Some(format!("matrices: none, for {why}")),
             Self::Ready(_) => Some(format!(
                 "matrices: kernels in half precision are multiplied by them, from {ROWS} rows, {} columns and {} inputs on",
                 4 * COLUMNS,
@@ -216,7 +221,7 @@ impl Matrices {
 /// Refuses matrices that the settings ask for where a model has recurrent layers and none takes them.
 pub(crate) fn check(gpu: &Gpu, settings: &Settings, taken: impl Iterator<Item = bool>) -> Result<()> {
     let taken: Vec<bool> = taken.collect();
-    match settings.wants_matrix_projection() && !taken.is_empty() && !taken.contains(&true) {
+    match settings.wanted_matrices() == Some(true) && !taken.is_empty() && !taken.contains(&true) {
         true => Err(refusal(gpu, NO_HALVES)),
         false => Ok(()),
     }
@@ -225,7 +230,7 @@ pub(crate) fn check(gpu: &Gpu, settings: &Settings, taken: impl Iterator<Item = 
 fn refusal(gpu: &Gpu, why: &str) -> Error {
     Error::Unsupported {
         layer: "Settings".to_owned(),
-        option: format!("matrix_projection(true) on {}: {why}", gpu.name()),
+        option: format!("matrices(true) on {}: {why}", gpu.name()),
         instead: "leave it out of the settings, and products are made as usual".to_owned(),
     }
 }

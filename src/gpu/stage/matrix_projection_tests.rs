@@ -203,7 +203,7 @@ fn on(gpu: &Gpu, model: &Model, settings: &Settings) -> Result<GpuModel> {
 /// A model in relaxed precision, as usual and by matrices.
 fn both(gpu: &Gpu, layer: impl Into<Layer>) -> [GpuModel; 2] {
     let model = Model::builder().add(layer).build().unwrap();
-    [false, true].map(|wanted| on(gpu, &model, &relaxed().matrix_projection(wanted)).unwrap())
+    [false, true].map(|wanted| on(gpu, &model, &relaxed().matrices(wanted)).unwrap())
 }
 
 fn run(model: &GpuModel, values: &Array3<f32>) -> ArrayD<f32> {
@@ -274,9 +274,9 @@ fn what_is_wrong_fails_the_trial() {
         assert!(STAND_IN.source.contains(from), "{from}");
         let shader: &'static Shader = Box::leak(Box::new(shader(name, STAND_IN.source.replace(from, to))));
         for gpu in gpus_by(means(shader)) {
-            // a program that asks for it is refused
-            let error = new(&gpu, &relaxed().matrix_projection(true)).unwrap_err().to_string();
-            for part in ["matrix_projection(true)", &gpu.name(), NOT_EXACT, "leave it out"] {
+            // a program that insists is refused
+            let error = new(&gpu, &relaxed().matrices(true)).unwrap_err().to_string();
+            for part in ["matrices(true)", &gpu.name(), NOT_EXACT, "leave it out"] {
                 assert!(error.contains(part), "{name}: {error}");
             }
             assert_eq!(gpu.known_pipelines().len(), 0, "{name}: the pipeline is forgotten");
@@ -300,15 +300,17 @@ fn what_does_not_compile_fails_the_trial() {
 }
 
 #[test]
-fn only_who_asks_gets_it_and_only_in_relaxed_precision() {
+fn relaxed_precision_has_it_unless_it_is_turned_off() {
     for gpu in gpus() {
         if env::var_os(VARIABLE).is_none() {
-            assert!(matches!(new(gpu, &relaxed()), Ok(Matrices::NotAsked)));
+            assert!(matches!(new(gpu, &relaxed()), Ok(Matrices::Ready(_))));
         }
-        let settings = Settings::new().matrix_projection(true);
+        assert!(matches!(new(gpu, &relaxed().matrices(false)), Ok(Matrices::Off)));
+        assert!(matches!(new(gpu, &Settings::new()), Ok(Matrices::Off)));
+        let settings = Settings::new().matrices(true);
         let error = new(gpu, &settings).unwrap_err().to_string();
         assert!(error.contains("Precision::Relaxed"), "{error}");
-        let matrices = new(gpu, &relaxed().matrix_projection(true)).unwrap();
+        let matrices = new(gpu, &relaxed().matrices(true)).unwrap();
         assert!(matrices.pipeline(Form::Half).is_some() && matrices.pipeline(Form::Full).is_none());
     }
 }
@@ -323,8 +325,13 @@ fn devices_without_matrices_refuse_them() {
             println!("{}: {answer:?}", gpu.name());
             continue;
         }
-        let error = new(&gpu, &relaxed().matrix_projection(true)).unwrap_err().to_string();
+        let error = new(&gpu, &relaxed().matrices(true)).unwrap_err().to_string();
         assert!(error.contains(NOT_OFFERED), "{error}");
+        // and without being asked for they are passed over
+        assert!(matches!(
+            new(&gpu, &relaxed()),
+            Ok(Matrices::Refused(_) | Matrices::Off)
+        ));
     }
 }
 
@@ -379,7 +386,7 @@ fn small_products_are_made_as_usual() {
 fn a_model_without_halves_refuses_matrices() {
     for gpu in gpus() {
         let model = Model::builder().add(SimpleRnn::new(4, 4)).build().unwrap();
-        let refused = on(gpu, &model, &relaxed().matrix_projection(true));
+        let refused = on(gpu, &model, &relaxed().matrices(true));
         let error = refused.unwrap_err().to_string();
         assert!(error.contains(NO_HALVES), "{error}");
     }

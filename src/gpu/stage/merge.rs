@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::flow::size::StageSize as FlowStageSize;
 use crate::flow::{Flow, Source, Stage as FlowStage};
 use crate::gpu::commands::Commands;
-use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::buffer_bytes;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{RowsSize, padded};
 use crate::gpu::stage::gather::{Fold, GatherBuffers, Target};
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, defect};
@@ -89,12 +89,12 @@ impl StageSize for MergeSize {
 }
 
 impl Stage for Merge {
-    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
+    fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()> {
         let FlowStage::Merge { forward, backward, .. } = flow.stage(self.number)? else {
             return Err(defect());
         };
         for (buffers, gather) in self.directions.iter().zip([forward, backward]) {
-            buffers.upload(gpu, gather);
+            buffers.upload(to, gather);
         }
         Ok(())
     }

@@ -4,14 +4,17 @@
 //! a workspace; and the stage records any number of runs. The recurrence is one stage for both directions of a layer, where one
 //! shader can run both. What stages there are stands in `list`.
 
+pub(crate) mod carry;
 pub(crate) mod dense;
 pub(crate) mod direction;
 pub(crate) mod earlier_rows;
 pub(crate) mod gather;
+pub(crate) mod give;
 pub(crate) mod input_projection;
 pub(crate) mod interface;
 pub(crate) mod list;
 pub(crate) mod lists;
+pub(crate) mod lookup;
 pub(crate) mod matrix_projection;
 pub(crate) mod matrix_trial;
 pub(crate) mod merge;
@@ -22,3 +25,4 @@ pub(crate) mod projected_input;
 pub(crate) mod projection_block;
 pub(crate) mod recurrence;
 pub(crate) mod softmax;
+pub(crate) mod take;

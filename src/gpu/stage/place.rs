@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::flow::size::OutputSize;
 use crate::flow::{Flow, Placed, Ran, Source};
 use crate::gpu::commands::Commands;
-use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize, VALUE};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
@@ -86,8 +86,8 @@ impl Place {
 }
 
 impl Stage for Place {
-    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
-        self.gather.upload(gpu, &self.placed(flow)?.gather);
+    fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()> {
+        self.gather.upload(to, &self.placed(flow)?.gather);
         Ok(())
     }
 

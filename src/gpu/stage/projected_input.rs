@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::flow::Gather;
 use crate::gpu::commands::Commands;
-use crate::gpu::device::Gpu;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, padded};
 use crate::gpu::stage::gather::{GatherBuffers, Target, neighbours};
 use crate::gpu::stage::input_projection::{Projection, ProjectionGroups, Span};
@@ -48,8 +48,8 @@ impl ProjectedInput {
         }
     }
 
-    pub(crate) fn upload(&self, gpu: &Gpu, input: &Gather) {
-        self.gather.upload(gpu, input);
+    pub(crate) fn upload(&self, to: &mut dyn Writes, input: &Gather) {
+        self.gather.upload(to, input);
     }
 
     /// Projects the rows that entries `rows` of the list name. They are gathered first, unless they lie side by side already.
@@ -77,7 +77,8 @@ impl ProjectedInput {
             target_row: to.row,
             rows: rows.len(),
         };
-        self.weights.record(commands, groups, source, span);
+        let fits = run.fits.of_source(input.source);
+        self.weights.record(commands, groups, source, (span, fits));
         Ok(())
     }
 }

@@ -9,20 +9,24 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
+use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
+use crate::gpu::stage::carry::{Carry, GpuMask, OfRecurrence};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
 use crate::gpu::stage::gather::GatherBuffers;
 use crate::gpu::stage::input_projection::Projection;
-use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
+use crate::gpu::stage::interface::{Ends, Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
 use crate::gpu::stage::lists::index_bytes;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::projected_input::{ProjectedInput, ProjectedTo};
 use crate::gpu::strategy::choice::choose;
+use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::Work;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::weights::projected_width;
 use crate::schedule::Schedule;
+use crate::settings::Strategy;
 use crate::state::State;
 
 /// What a recurrence takes.
@@ -42,6 +46,8 @@ pub(crate) struct RecurrenceSize {
     pieces: Pieces,
     recurrence: Arc<Recurrence>,
     earlier_rows: Option<Arc<Projection>>,
+    /// Whether a mask on the GPU may undo steps.
+    may_carry: bool,
 }
 
 impl RecurrenceSize {
@@ -87,6 +93,7 @@ impl RecurrenceSize {
             pieces,
             recurrence,
             earlier_rows: sizer.prepared.earlier_rows(cell).cloned(),
+            may_carry: sizer.ends != Ends::Host,
         })
     }
 
@@ -172,7 +179,9 @@ impl StageSize for RecurrenceSize {
         // each direction is gathered, projected, and its final h gathered
         let others = chunks * (self.projections + self.source_buffers) + self.directions.len() * self.buffers();
         let earlier = self.earlier_rows.as_ref().map_or(0, |rows| steps * rows.parts());
-        launches.max().unwrap_or(0) + others + earlier
+        // behind each step, and behind all of a buffer
+        let carried = if self.may_carry { steps + self.buffers() } else { 0 };
+        launches.max().unwrap_or(0) + others + earlier + carried
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
@@ -200,6 +209,8 @@ impl StageSize for RecurrenceSize {
                 .as_ref()
                 .map(|weights| EarlierRows::make(maker.gpu, weights, maker.params, &rows.buffers, maker.projected)),
             directions,
+            carry: None,
+            cell_state,
             recurrence: Arc::clone(&self.recurrence),
             starts: starts.clone(),
         }))
@@ -224,6 +235,10 @@ pub(crate) struct RecurrenceStage {
     /// One for each buffer of the rows.
     groups: Vec<RecurrenceGroups>,
     earlier_rows: Option<EarlierRows>,
+    /// c of all directions; empty where there is none.
+    cell_state: wgpu::Buffer,
+    /// Under a mask on the GPU.
+    carry: Option<Carry>,
     /// For each step the row of position 0, and one more for the end.
     starts: wgpu::Buffer,
 }
@@ -237,12 +252,34 @@ impl RecurrenceStage {
         };
         self.directions.iter().enumerate().map(number).collect()
     }
+
+    /// Runs the steps of a chunk: one by one where something is to be done between them.
+    fn record_chunk(
+        &self,
+        commands: &mut Commands,
+        (segment, groups): (usize, &RecurrenceGroups),
+        chunk: &Chunk<'_>,
+        strategy: Strategy,
+    ) {
+        if self.earlier_rows.is_none() && self.carry.is_none() {
+            return self.recurrence.record(commands, groups, chunk, strategy);
+        }
+        for (step, one) in one_by_one(chunk) {
+            if let Some(earlier) = &self.earlier_rows {
+                earlier.record(commands, segment, chunk, step);
+            }
+            self.recurrence.record(commands, groups, &one, strategy);
+            if let Some(carry) = &self.carry {
+                carry.record(commands, segment, chunk, step);
+            }
+        }
+    }
 }
 
 impl Stage for RecurrenceStage {
-    fn upload_lists(&self, gpu: &Gpu, flow: &Flow) -> Result<()> {
+    fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()> {
         for (buffers, _, input) in self.in_run(flow)? {
-            buffers.input.upload(gpu, input);
+            buffers.input.upload(to, input);
         }
         Ok(())
     }
@@ -288,15 +325,13 @@ impl Stage for RecurrenceStage {
                     let rows = rows_of(schedule, &steps);
                     buffers.input.record(run, commands, (input, rows), to)?;
                 }
-                match &self.earlier_rows {
-                    None => self.recurrence.record(commands, groups, &chunk, strategy),
-                    Some(earlier) => {
-                        for (step, one) in one_by_one(&chunk) {
-                            earlier.record(commands, segment, &chunk, step);
-                            self.recurrence.record(commands, groups, &one, strategy);
-                        }
-                    }
-                }
+                self.record_chunk(commands, (segment, groups), &chunk, strategy);
+            }
+        }
+        if let Some(carry) = &self.carry {
+            carry.begin(commands);
+            for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
+                carry.end(commands, segment, &steps);
             }
         }
         if run.wants_states {
@@ -306,6 +341,23 @@ impl Stage for RecurrenceStage {
             }
         }
         Ok(())
+    }
+
+    fn bind_mask(&mut self, gpu: &Gpu, params: &wgpu::Buffer, mask: Option<&GpuMask>) {
+        let cells: Vec<usize> = self.directions.iter().map(|buffers| buffers.cell).collect();
+        let cell = &self.recurrence.cell;
+        let units = if cell.has_cell_state() { cell.units } else { 0 };
+        self.carry = self.directions.first().zip(mask).and_then(|(first, mask)| {
+            let of = OfRecurrence {
+                cells: &cells,
+                rows: &first.rows.size,
+                hidden: &first.rows.buffers,
+                cell_state: &self.cell_state,
+                cell_width: (units, padded(units)),
+                batch: self.pieces.batch,
+            };
+            Carry::make((gpu, params), mask, &of)
+        });
     }
 
     fn wanted(&self, flow: &Flow, wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {

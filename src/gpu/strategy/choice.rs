@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     /// The strategy that the settings name, else the one that the environment names, and who names it.
     pub(crate) strategy: Option<(Strategy, &'static str)>,
     pub(crate) precision: Precision,
+    /// Whether workgroups may wait for each other: not where the host cannot see that one has waited in vain.
+    pub(crate) may_wait: bool,
 }
 
 /// The environment variable that names a strategy to be taken wherever a layer can be run by it.
@@ -44,6 +46,7 @@ impl Asked {
         Ok(Self {
             strategy: named,
             precision: settings.wanted_precision(),
+            may_wait: true,
         })
     }
 }
@@ -91,7 +94,8 @@ fn wanted_of(asked: Asked, (tuned, is_default): (bool, bool)) -> Vec<&'static En
 /// The strategy for a batch in a workspace with room for so many sequences: what is asked for by name, else what was measured, else
 /// what takes the least time by the numbers of the GPU, else what suits the size.
 pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, (batch, work): (usize, Work)) -> Choice {
-    let can = |strategy| recurrence.can(strategy, Some(batch)).is_ok();
+    let may = |strategy| asked.may_wait || !list::waits(strategy);
+    let can = |strategy| may(strategy) && recurrence.can(strategy, Some(batch)).is_ok();
     if let Some((strategy, by)) = asked.strategy.filter(|&(strategy, _)| can(strategy)) {
         return Choice {
             strategy,
@@ -102,8 +106,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, (batch, w
         .shared::<Tuned>()
         .of(|| Key::new(recurrence, asked.precision, (work.positions, work.steps)));
     // workgroups that once waited in vain may do so again
-    let waits = |strategy| list::ALL.iter().any(|entry| entry.waits && entry.name == strategy);
-    let trusted = |strategy| !waits(strategy) || gpu.counters().aborted_teams() == 0;
+    let trusted = |strategy| !list::waits(strategy) || gpu.counters().aborted_teams() == 0;
     if let Some((strategy, from)) = tuned.filter(|&(strategy, _)| can(strategy) && trusted(strategy)) {
         return Choice {
             strategy,
@@ -111,10 +114,10 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, (batch, w
         };
     }
     // a formula alone is no reason to let workgroups wait for each other where nobody has measured that they run at the same time
-    let unasked = |strategy| !waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
+    let unasked = |strategy| !list::waits(strategy) || (Spin::is_default(gpu) && trusted(strategy));
     let estimates = recurrence
         .estimates(batch, work)
-        .filter(|&(strategy, _)| unasked(strategy));
+        .filter(|&(strategy, _)| may(strategy) && unasked(strategy));
     if let Some((strategy, seconds)) = estimates.min_by(|(_, one), (_, other)| one.total_cmp(other)) {
         return Choice {
             strategy,
@@ -125,7 +128,7 @@ pub(crate) fn choose(gpu: &Gpu, recurrence: &Recurrence, asked: Asked, (batch, w
             .into(),
         };
     }
-    let (strategy, reason) = recurrence.suited(gpu, (batch, work.positions));
+    let (strategy, reason) = recurrence.suited(gpu, (batch, work.positions), may);
     Choice {
         strategy,
         reason: reason.into(),
@@ -177,6 +180,7 @@ mod tests {
             let asked = Asked {
                 strategy: named.map(|strategy| (strategy, "a test")),
                 precision: Precision::Full,
+                may_wait: true,
             };
             let wanted = wanted_of(asked, gpu);
             assert!(wanted.iter().any(|entry| entry.name == list::EVERYTHING));

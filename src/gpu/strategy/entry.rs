@@ -110,6 +110,11 @@ pub(crate) trait Ready: Debug + Send + Sync {
     /// The dispatches for so many steps of at most so many positions, at most.
     fn dispatches(&self, positions: usize, steps: usize) -> usize;
 
+    /// What is to be said of how it runs steps, where that is not the same for all devices.
+    fn says(&self) -> Option<String> {
+        None
+    }
+
     /// Runs the steps of a chunk.
     fn record(&self, commands: &mut Commands, group: &Group, chunk: &Chunk<'_>);
 }

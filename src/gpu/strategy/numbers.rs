@@ -31,6 +31,8 @@ pub(crate) struct Numbers {
     pub(crate) memory_bytes: f64,
     /// Workgroups of 256 invocations with their registers full that run at the same time: the compute units.
     pub(crate) workgroups: usize,
+    /// Whether halves may be multiplied by the matrix units: where the settings let them, and the GPU has passed a trial.
+    pub(crate) by_matrices: bool,
 }
 
 impl fmt::Display for Numbers {
@@ -62,6 +64,7 @@ pub(crate) const H200: Numbers = Numbers {
     cache_bytes: 5e12,
     memory_bytes: 4.3e12,
     workgroups: 132,
+    by_matrices: false,
 };
 
 /// Estimates: no other discrete GPU was measured.
@@ -76,6 +79,7 @@ pub(crate) const DISCRETE: Numbers = Numbers {
     cache_bytes: 1.5e12,
     memory_bytes: 0.5e12,
     workgroups: 40,
+    by_matrices: false,
 };
 
 /// Estimates: no integrated GPU was measured.
@@ -90,6 +94,7 @@ const INTEGRATED: Numbers = Numbers {
     cache_bytes: 0.2e12,
     memory_bytes: 0.06e12,
     workgroups: 8,
+    by_matrices: false,
 };
 
 /// The numbers that were measured on a GPU.

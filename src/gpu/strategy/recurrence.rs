@@ -159,8 +159,10 @@ impl Recurrence {
     }
 
     /// Makes what the strategies lack for a workspace with room for so many sequences.
-    pub(crate) async fn make_room(&self, gpu: &Gpu, batch: usize) -> Result<()> {
-        for making in self.ready().filter_map(|(_, ready)| ready.make_room(gpu, batch)) {
+    /// Those whose workgroups wait for each other lack nothing where they may not.
+    pub(crate) async fn make_room(&self, gpu: &Gpu, batch: usize, may_wait: bool) -> Result<()> {
+        let wanted = self.ready().filter(|&(name, _)| may_wait || !list::waits(name));
+        for making in wanted.filter_map(|(_, ready)| ready.make_room(gpu, batch)) {
             making.await?;
         }
         Ok(())
@@ -188,11 +190,16 @@ impl Recurrence {
             .filter_map(move |(name, ready)| Some((name, ready.seconds(work)?)))
     }
 
-    /// The strategy that runs steps of so many positions if nobody names another and nothing was measured, and why; in a workspace with room
-    /// for so many sequences.
-    pub(crate) fn suited(&self, gpu: &Gpu, (batch, positions): (usize, usize)) -> (Strategy, &'static str) {
+    /// The strategy that runs steps of so many positions if nobody names another and nothing was measured, of those that may, and why; in a
+    /// workspace with room for so many sequences.
+    pub(crate) fn suited(
+        &self,
+        gpu: &Gpu,
+        (batch, positions): (usize, usize),
+        may: impl Fn(Strategy) -> bool,
+    ) -> (Strategy, &'static str) {
         let suits = |(name, ready): (Strategy, &dyn Ready)| Some((name, ready.suits(gpu, positions)?));
-        let suited = self.able(batch).rev().find_map(suits);
+        let suited = self.able(batch).rev().filter(|&(name, _)| may(name)).find_map(suits);
         suited.unwrap_or((list::EVERYTHING, "it is the only one"))
     }
 
@@ -208,6 +215,11 @@ impl Recurrence {
     pub(crate) fn dispatches(&self, strategy: Strategy, positions: usize, steps: usize) -> usize {
         self.named(strategy)
             .map_or(0, |ready| ready.dispatches(positions, steps))
+    }
+
+    /// What is to be said of how a strategy runs steps.
+    pub(crate) fn says(&self, strategy: Strategy) -> Option<String> {
+        self.named(strategy)?.says()
     }
 
     /// Runs steps by a strategy that [`can`](Self::can) run them.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
-use crate::gpu::strategy::entry::{Cells, Entry, Group, Ready, Work};
+use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
 use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
+use crate::gpu::strategy::step_matrix::StepMatrix;
+use crate::gpu::strategy::step_params::Params;
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
@@ -93,25 +93,6 @@ const ROWWISE_UNITS: usize = 64;
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
 pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
 
-/// The struct `Step` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    previous_row: u32,
-    current_row: u32,
-    projected_row: u32,
-    positions: u32,
-    units: u32,
-    output: u32,
-    hidden_stride: u32,
-    cell_stride: u32,
-    hidden_pitch: u32,
-    projected_pitch: u32,
-    cell_pitch: u32,
-    first_k: u32,
-    kernel_width: u32,
-}
-
 /// The most passes of its loops that an invocation makes for a cell.
 pub(crate) fn passes(cell: &Cell) -> usize {
     let (units, output) = (cell.units, cell.output);
@@ -139,6 +120,8 @@ struct Made {
     slots: Vec<Later>,
     /// The form for a single position, which any batch may come to.
     first: (StepForm, Arc<Pipeline>),
+    /// For many positions in relaxed precision.
+    matrix: Option<StepMatrix>,
 }
 
 impl Made {
@@ -148,6 +131,7 @@ impl Made {
         let (number, first) = forms.by_positions(1)?;
         Some(Self {
             first: (first, slots.get(number)?.make(gpu)),
+            matrix: StepMatrix::make(gpu, cells, forms.layer()),
             forms,
             slots,
         })
@@ -160,6 +144,37 @@ impl Made {
         let found = found.and_then(|(number, form)| Some((form, self.slots.get(number)?.get()?)));
         found.unwrap_or_else(|| (*first, Arc::clone(pipeline)))
     }
+
+    /// A step of so many positions by matrices, if that is worth it and its pipeline was made.
+    fn by_matrices(&self, positions: usize) -> Option<(Arc<Pipeline>, Workgroups)> {
+        self.matrix.as_ref()?.dispatch(positions, &self.forms)
+    }
+
+    fn make_for(&self, gpu: &Gpu, sequences: usize) {
+        let needed = match &self.matrix {
+            Some(matrix) => matrix.make_forms(gpu, sequences, &self.forms),
+            None => self.forms.needed(sequences),
+        };
+        let needed = self.slots.iter().zip(needed).filter(|(_, needed)| *needed);
+        needed.for_each(|(slot, _)| {
+            slot.make(gpu);
+        });
+    }
+
+    fn forget(&self, known: &[Key]) {
+        self.slots.iter().for_each(|slot| slot.forget(known));
+        if let Some(matrix) = &self.matrix {
+            matrix.forget(known);
+        }
+    }
+
+    /// The seconds of a step of so many positions.
+    fn seconds(&self, positions: usize) -> Option<f64> {
+        let by_matrices = self.matrix.as_ref();
+        let best = by_matrices.and_then(|matrix| matrix.best(positions, &self.forms));
+        best.map(|(_, seconds)| seconds)
+            .or_else(|| self.forms.seconds(positions))
+    }
 }
 
 fn shader_of(form: StepForm) -> &'static Shader {
@@ -171,7 +186,7 @@ fn shader_of(form: StepForm) -> &'static Shader {
 
 /// What the forms of a GPU have to know of cells; `None` where they cannot run them: the texts count on rows and columns up to
 /// the size class, and on the whole of the recurrent kernel.
-fn layer_of(cells: &Cells<'_>) -> Option<Layer> {
+pub(crate) fn layer_of(cells: &Cells<'_>) -> Option<Layer> {
     let lanes = cells.cell.lanes().len();
     let is_whole = cells.first_k == 0 && cells.kernel_width == class_of(cells.cell);
     (is_whole && cells.cell.obstacle().is_none()).then_some(Layer {
@@ -254,10 +269,10 @@ impl RecurrentStep {
         };
         match &self.shared {
             _ if active == 0 => None,
-            Shared::Forms(made) => {
+            Shared::Forms(made) => made.by_matrices(active).or_else(|| {
                 let (form, pipeline) = made.form(active);
                 Some((pipeline, across(form.tile, form.rows)))
-            }
+            }),
             Shared::Elementwise(pipelines) => {
                 let mut heights = HEIGHTS.into_iter().zip(pipelines);
                 let (height, pipeline) = heights.find(|&(height, _)| height <= active)?;
@@ -282,19 +297,34 @@ impl Ready for RecurrentStep {
         }
     }
 
+    fn make_room<'a>(&'a self, gpu: &'a Gpu, batch: usize) -> Option<Probing<'a>> {
+        let Shared::Forms(made) = &self.shared else {
+            return None;
+        };
+        let matrix = made.matrix.as_ref()?;
+        Some(Box::pin(async move {
+            matrix.try_forms(gpu, batch, &made.forms).await;
+            Ok(())
+        }))
+    }
+
     fn make_for(&self, gpu: &Gpu, sequences: usize) {
         if let Shared::Forms(made) = &self.shared {
-            let needed = made.slots.iter().zip(made.forms.needed(sequences));
-            needed.filter(|(_, needed)| *needed).for_each(|(slot, _)| {
-                slot.make(gpu);
-            });
+            made.make_for(gpu, sequences);
         }
     }
 
     fn forget(&self, known: &[Key]) {
         if let Shared::Forms(made) = &self.shared {
-            made.slots.iter().for_each(|slot| slot.forget(known));
+            made.forget(known);
         }
+    }
+
+    fn says(&self) -> Option<String> {
+        let Shared::Forms(made) = &self.shared else {
+            return None;
+        };
+        Some(made.matrix.as_ref()?.line(&made.forms))
     }
 
     fn suits(&self, gpu: &Gpu, _positions: usize) -> Option<&'static str> {
@@ -309,7 +339,7 @@ impl Ready for RecurrentStep {
             return None;
         };
         let positions = work.rows.div_ceil(work.steps.max(1));
-        Some(work.steps as f64 * made.forms.seconds(positions)?)
+        Some(work.steps as f64 * made.seconds(positions)?)
     }
 
     fn dispatches(&self, _positions: usize, steps: usize) -> usize {

@@ -21,7 +21,7 @@ const INVOCATIONS: usize = 256;
 const BYTES: usize = 48 << 10;
 
 /// For more positions the form of so many is taken.
-const POSITIONS: usize = 4096;
+pub(crate) const POSITIONS: usize = 4096;
 
 /// A form is left out if another takes at most so much longer: each is a pipeline to be compiled.
 const SLACK: f64 = 1.08;

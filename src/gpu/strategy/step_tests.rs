@@ -23,6 +23,7 @@ use crate::layer::simple_rnn::SimpleRnn;
 use crate::model::Model;
 use crate::output::Output;
 use crate::settings::{Precision, Settings};
+use crate::state::State;
 
 /// The positions that run a step, one after the other: around the edges of all forms.
 const ACTIVE: [usize; 10] = [70, 65, 64, 33, 31, 9, 8, 7, 2, 1];
@@ -99,6 +100,10 @@ fn on(gpu: &Gpu, model: &Model, precision: Precision, forms: Option<Vec<StepForm
 
 /// A batch in which so many sequences run each step; one of them may have a value that is none.
 fn run(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>) -> Ran {
+    run_with(gpu, active, spoilt, None)
+}
+
+fn run_with(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>, states: Option<&[State]>) -> Ran {
     let (batch, time_steps) = (active[0], active.len());
     let mut values = Array3::from_shape_fn((batch, time_steps, 3), |(a, b, c)| {
         ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
@@ -113,7 +118,7 @@ fn run(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>) -> Ran {
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        states,
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
@@ -213,3 +218,6 @@ fn a_step_takes_the_form_of_its_positions() {
         assert_eq!(gpu.counters().pipelines(), pipelines);
     }
 }
+
+#[path = "step_matrix_tests.rs"]
+mod matrix;

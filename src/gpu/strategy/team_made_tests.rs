@@ -11,7 +11,8 @@ use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
 use crate::gpu::strategy::team_launches::EXCHANGE_OF_GPU;
-use crate::gpu::strategy::{team_wide, team_wide_shape};
+use crate::gpu::strategy::team_shape::Shape;
+use crate::gpu::strategy::{team_parts, team_wide, team_wide_shape};
 use crate::gpu::weights::{Form as WeightForm, class_of};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::gru::Gru;
@@ -130,7 +131,7 @@ fn a_run_whose_team_is_not_complete_is_run_again_and_says_so() {
                 .copied()
                 .find(|make| make.shader().name == shader && make.rows() == 4)
         };
-        let makes = [SHADER.name, team_wide::SHADER.name].map(of);
+        let makes = [team_parts::SHADER.name, team_wide::SHADER.name].map(of);
         let mut aborted = 0;
         for make in makes.into_iter().flatten() {
             let mut team = team(&gpu, &model);

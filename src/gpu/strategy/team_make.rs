@@ -7,7 +7,7 @@ use crate::gpu::strategy::entry::{Group, Work};
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::team_launches::Launches;
 use crate::gpu::strategy::team_shape::{Cost, Limits, Shape};
-use crate::gpu::strategy::{team_made, team_wide, team_wide_launches, team_wide_shape};
+use crate::gpu::strategy::{team_parts, team_wide, team_wide_launches, team_wide_shape};
 
 /// How a team is made up. Both texts bind the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +28,7 @@ impl Make {
 
     pub(crate) fn shader(self) -> &'static Shader {
         match self {
-            Self::Parts(_) => &team_made::SHADER,
+            Self::Parts(_) => &team_parts::SHADER,
             Self::Wide(_) => &team_wide::SHADER,
         }
     }
@@ -36,7 +36,7 @@ impl Make {
     /// The constants of its text.
     pub(crate) fn constants(self, spin: Spin) -> Vec<u32> {
         match self {
-            Self::Parts(shape) => team_made::constants(shape, spin),
+            Self::Parts(shape) => team_parts::constants(shape, spin),
             Self::Wide(shape) => team_wide::constants(shape, spin),
         }
     }

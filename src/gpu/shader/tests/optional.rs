@@ -19,8 +19,8 @@ fn only_optional_texts_ask_for_extensions() {
 /// What the host checks against the limits of a device is what the text takes.
 #[test]
 fn the_workgroups_of_matrices_have_the_size_that_the_host_thinks() {
-    let has_matrices = |text: &Text| text.shader.name == matrix_projection::SHADER.name;
-    for text in all().into_iter().filter(has_matrices) {
+    let of_projection = |text: &Text| text.shader.name == matrix_projection::SHADER.name;
+    for text in all().into_iter().filter(of_projection) {
         let (bytes, [invocations, _]) = held(&text);
         assert_eq!(bytes as u32, matrix_projection::WORKGROUP_BYTES);
         let subgroup = text.variant.constants[0];

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm};
+use crate::gpu::strategy::step_matrix;
+use crate::gpu::strategy::step_matrix_form::MatrixForm;
 
 /// What every device allows, and what a larger one does.
 const FLOOR: Allowed = Allowed {
@@ -40,6 +42,50 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
     }
     sizes.dedup();
     sizes
+}
+
+/// By matrices: every form, by both slabs.
+fn matrix_forms() -> impl Iterator<Item = (usize, MatrixForm)> {
+    let forms = |width| {
+        MatrixForm::all(width, LARGER)
+            .into_iter()
+            .map(move |form| (width, form))
+    };
+    [64, 1024].into_iter().flat_map(forms)
+}
+
+pub(super) fn matrices() -> Vec<Vec<u32>> {
+    matrix_forms().map(|(width, form)| form.constants(width)).collect()
+}
+
+/// The host checks what a text takes against the limits of the device before the text is made.
+#[test]
+fn the_workgroups_of_steps_by_matrices_have_the_size_that_the_host_thinks() {
+    let (_, cell) = texts::cells().swap_remove(0);
+    assert_eq!(matrix_forms().count(), 4);
+    for (width, form) in matrix_forms() {
+        let text = made(&step_matrix::SHADER, &CellText::of(&cell), &form.constants(width));
+        let text = Text {
+            variant: Variant {
+                form: Form::Half,
+                ..text.variant
+            },
+            ..text
+        };
+        let (bytes, size) = held(&text);
+        assert_eq!(size, [256, 1], "{form:?}");
+        assert_eq!(bytes, form.bytes(), "{form:?}");
+        // each subgroup has matrices of its own, and each invocation has as much to load as the others
+        let subgroups = form.parts * (form.rows / 16 / form.high) * (form.quads / 2);
+        assert_eq!(subgroups * 32, 256, "{form:?}");
+        assert_eq!(form.slab % (16 * form.parts), 0, "{form:?}");
+        assert_eq!(
+            [form.rows * form.slab / 4 % 256, form.slab * 4 * form.quads % 256],
+            [0; 2],
+            "{form:?}"
+        );
+        assert!(form.rows * form.quads <= 256, "{form:?}");
+    }
 }
 
 /// Beyond the floor a form is made only where the device allows it, and there is one for every size that keeps to the floor. All

@@ -1,7 +1,7 @@
 //! The texts of teams: their workgroups.
 
 use super::*;
-use crate::gpu::strategy::{team_kept, team_made, team_shape, team_wide};
+use crate::gpu::strategy::{team_kept, team_parts, team_shape, team_wide};
 
 /// The same for `recurrent_team`.
 #[test]
@@ -33,7 +33,11 @@ fn the_teams_of_a_gpu_have_the_size_that_the_host_thinks() {
         let (cell, lanes) = (CellText::of(cell), cell.lanes().len());
         for units in [4, 48, 128, 256] {
             for shape in team_shape::Shape::all(units, lanes, limits) {
-                let text = made(&team_made::SHADER, &cell, &team_made::constants(shape, texts::ON_DX12));
+                let text = made(
+                    &team_parts::SHADER,
+                    &cell,
+                    &team_parts::constants(shape, texts::ON_DX12),
+                );
                 let (held, size) = held(&text);
                 assert_eq!(size, [shape.invocations() as u32, 1], "{shape:?}");
                 assert_eq!(held, shape.bytes(lanes), "{shape:?}");

@@ -8,11 +8,13 @@ use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
-use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
+use crate::gpu::stage::{carry, gather, input_projection, lookup, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{solo, solo_made, step, team_kept, team_made, team_shape, team_wide, team_wide_shape};
+use crate::gpu::strategy::{
+    solo, solo_made, step, step_matrix, team_kept, team_parts, team_shape, team_wide, team_wide_shape,
+};
 
 /// How workgroups wait for each other on a software adapter, and where loads are not coherent.
 pub(super) const IN_SOFTWARE: Spin = Spin {
@@ -27,9 +29,11 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 16] = [
+pub(super) const ALL: [&Shader; 19] = [
+    &carry::SHADER,
     &gather::SHADER,
     &input_projection::SHADER,
+    &lookup::SHADER,
     &matrix_projection::SHADER,
     &projection_block::TILE,
     &projection_block::FEW,
@@ -37,23 +41,28 @@ pub(super) const ALL: [&Shader; 16] = [
     &step::SHADER,
     &step::SPLIT,
     &step::TILE,
+    &step_matrix::SHADER,
     &step::ROWWISE,
     &solo::SHADER,
     &solo_made::SHADER,
     &team_kept::SHADER,
-    &team_made::SHADER,
+    &team_parts::SHADER,
     &team_wide::SHADER,
     &crate::gpu::measure::SHADER,
 ];
 
 /// Those that run a cell and are made for a size class, with their loops written out.
-const MADE: [&str; 5] = [
+const MADE: [&str; 6] = [
+    "recurrent_step_matrix",
     "recurrent_step_split",
     "recurrent_step_tile",
     "recurrent_solo_made",
     "recurrent_team_made",
     "recurrent_team_wide",
 ];
+
+/// Those that multiply by the matrix units of a GPU.
+const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
 
 /// What each device lets a workgroup have.
 pub(super) const FLOOR: Limits = Limits {
@@ -76,7 +85,7 @@ impl Text {
 
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
-        [matrix_projection::SHADER.name, team_wide::SHADER.name].contains(&self.shader.name)
+        BY_MATRICES.contains(&self.shader.name) || self.shader.name == team_wide::SHADER.name
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -216,10 +225,10 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
             slice,
             parts,
         };
-        team_made::constants(shape, spin)
+        team_parts::constants(shape, spin)
     };
     match shader.name {
-        "gather" | "recurrent_step_rowwise" => vec![Vec::new()],
+        "carry" | "gather" | "lookup" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "matrix_projection" => [32, 64]
             .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
@@ -236,6 +245,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
+        "recurrent_step_matrix" => steps::matrices(),
         "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
         // the tallest, and one whose weights are in registers, workgroup memory and cache
         "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
@@ -282,7 +292,7 @@ pub(super) fn all() -> Vec<Text> {
             let halves = lanes == 4 && shader.name != step::ROWWISE.name;
             for form in Form::ALL.into_iter().filter(|&form| form == Form::Full || halves) {
                 // it multiplies halves alone
-                if form == Form::Full && shader.name == matrix_projection::SHADER.name {
+                if form == Form::Full && BY_MATRICES.contains(&shader.name) {
                     continue;
                 }
                 for (size, constants) in sizes(shader, lanes, form).into_iter().enumerate() {

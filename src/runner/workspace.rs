@@ -1,0 +1,69 @@
+//! A runner within the commands of an application.
+
+use super::Runner;
+use super::section::Prepared;
+use crate::error::{Error, Result};
+use crate::gpu::GpuWorkspace;
+
+impl Runner {
+    /// Everything that the model needs to run batches of (batch, time_steps) within the application's own commands: from a
+    /// buffer of the GPU to another, without the host. [`GpuWorkspace`] says how.
+    ///
+    /// It makes the buffers, pipelines and lists, which can fail or wait, so that [`GpuWorkspace::encode`] has nothing to do of
+    /// that. Any number of workspaces may be made. They keep the weights, and the runner may be dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] on the CPU, which has no command encoder, and for a model whose masks the host reads off values
+    /// that only the GPU has: with a `Masking` layer, or `mask_zero` of an `Embedding`; also where the settings name
+    /// [`Strategy::Team`](crate::Strategy::Team). [`Error::TooLarge`] if no such batch can be run, [`Error::Memory`] if its lists do not
+    /// fit into memory, [`Error::Gpu`] if the driver fails.
+    ///
+    /// ```no_run
+    /// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
+    /// use cellstate::{Gpu, Lstm};
+    ///
+    /// let gpu = Gpu::from_wgpu(&adapter, &device, &queue)?;
+    /// let workspace = Lstm::new(2, 64).on(&gpu.into())?.workspace(3, 20)?;
+    /// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    /// workspace.encode(&mut encoder)?;
+    /// queue.submit([encoder.finish()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn workspace(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
+        pollster::block_on(self.workspace_async(batch, time_steps))
+    }
+
+    /// As [`Runner::workspace`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Runner::workspace`].
+    pub async fn workspace_async(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
+        let unsupported = |layer: &str, instead: &str| Error::Unsupported {
+            layer: layer.to_owned(),
+            option: "running within the application's commands".to_owned(),
+            instead: instead.to_owned(),
+        };
+        match self.sections.as_slice() {
+            _ if self.gpu().is_none() => Err(unsupported(
+                "a model on the CPU",
+                "call `run` or `run_into`, which take and give arrays, or put the model on the application's GPU: \
+                 `model.on(&Gpu::from_wgpu(&adapter, &device, &queue)?.into())`",
+            )),
+            [section] => match &section.prepared {
+                Prepared::Gpu(model) => GpuWorkspace::make(model, (batch, time_steps)).await,
+                Prepared::Cpu(_) | Prepared::Nothing => Err(unsupported(
+                    "a model that computes nothing",
+                    "call `run`, which the host does alone",
+                )),
+            },
+            _ => Err(unsupported(
+                "a Masking layer behind one that computes, whose values the host reads,",
+                "call `run`, or build the model without the layer",
+            )),
+        }
+    }
+}
