@@ -12,7 +12,6 @@ fn size(rows: usize, columns: usize, inputs: usize) -> Size {
     }
 }
 
-/// Measured on an H200 by sketches of the tiles: `docs/benchmarks.md`.
 /// The seconds of the block that takes the least time for `inputs` values and `columns` vec4.
 fn seconds(rows: usize, columns: usize, inputs: usize) -> f64 {
     let size = Size {
@@ -23,6 +22,7 @@ fn seconds(rows: usize, columns: usize, inputs: usize) -> f64 {
     best(size, true, &H200).seconds(size, &H200)
 }
 
+/// Measured on an H200 by sketches of the tiles: `docs/benchmarks.md`.
 #[test]
 fn the_times_are_those_that_were_measured() {
     for (block, rows, columns, inputs, measured) in [
