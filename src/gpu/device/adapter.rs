@@ -13,7 +13,9 @@ use super::turn::finish_in_turn;
 use crate::error::{Cause, Error, Result};
 
 /// The optional features that are used where they are, each with a path without.
-const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES.union(wgpu::Features::TIMESTAMP_QUERY);
+const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES
+    .union(wgpu::Features::TIMESTAMP_QUERY)
+    .union(wgpu::Features::SUBGROUP);
 
 const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
     .union(wgpu::Backends::METAL)

@@ -323,6 +323,13 @@ impl Gpu {
         self.inner.has_matrices
     }
 
+    /// The lanes of a subgroup, where shaders may shuffle among them and each subgroup has as many as the others.
+    pub(crate) fn lanes_of_subgroup(&self) -> Option<u32> {
+        let (info, lanes) = (&self.inner.info, self.inner.info.subgroup_max_size);
+        let is_fixed = info.subgroup_min_size == lanes && lanes.is_power_of_two() && (4..=32).contains(&lanes);
+        (self.inner.features.contains(wgpu::Features::SUBGROUP) && is_fixed).then_some(lanes)
+    }
+
     pub(crate) fn limits(&self) -> &wgpu::Limits {
         &self.inner.limits
     }

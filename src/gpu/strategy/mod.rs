@@ -19,6 +19,7 @@ pub(crate) mod step;
 pub(crate) mod step_forms;
 pub(crate) mod step_matrix;
 pub(crate) mod step_trial;
+pub(crate) mod step_wide;
 pub(crate) mod team;
 pub(crate) mod team_candidates;
 pub(crate) mod team_kept;

@@ -14,6 +14,7 @@ use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
 use crate::gpu::strategy::later::Later;
 use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
 use crate::gpu::strategy::step_matrix::StepMatrix;
+use crate::gpu::strategy::step_wide::{self, Wide};
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
@@ -201,6 +202,7 @@ fn shader_of(form: StepForm) -> &'static Shader {
     match form.kind {
         Kind::Split { .. } => &SPLIT,
         Kind::Tile => &TILE,
+        Kind::Wide(_) => &step_wide::SHADER,
     }
 }
 
@@ -232,7 +234,9 @@ pub(crate) struct RecurrentStep {
 impl RecurrentStep {
     fn make(gpu: &Gpu, cells: &Cells<'_>) -> Self {
         let few = |(layer, numbers)| {
-            let all = StepForm::all(layer, Allowed::by(gpu.limits()));
+            let allowed = Allowed::by(gpu.limits());
+            let mut all = StepForm::all(layer, allowed);
+            all.extend(Wide::all(layer, allowed, step_wide::lanes(gpu)));
             StepForms::few(layer, numbers, &all)
         };
         let forms = layer_of(cells).zip(cells.numbers).and_then(few);

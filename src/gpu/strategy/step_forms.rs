@@ -2,6 +2,7 @@
 //! number of positions.
 
 use crate::gpu::strategy::numbers::Numbers;
+use crate::gpu::strategy::step_wide::Wide;
 
 /// Units of a workgroup of the split form.
 const SPLIT_TILES: [usize; 3] = [4, 8, 16];
@@ -67,6 +68,8 @@ pub(crate) enum Kind {
     },
     /// `recurrent_step_tile`
     Tile,
+    /// `recurrent_step_wide`
+    Wide(Wide),
 }
 
 /// A form.
@@ -151,6 +154,7 @@ impl StepForm {
                 ]
             }
             Kind::Tile => vec![layer.width, self.parts, self.parts / 4],
+            Kind::Wide(wide) => wide.constants(layer, self.rows),
         };
         constants.into_iter().map(|constant| constant as u32).collect()
     }
@@ -160,6 +164,7 @@ impl StepForm {
         match self.kind {
             Kind::Split { .. } => self.tile * self.parts,
             Kind::Tile => 32 * self.parts,
+            Kind::Wide(wide) => wide.invocations(),
         }
     }
 
@@ -172,23 +177,26 @@ impl StepForm {
                 2 * 16 * self.parts * self.rows,
                 2 * 4 * self.parts * self.tile * 4 * layer.lanes,
             ],
+            Kind::Wide(wide) => wide.bytes(layer),
         };
         // WebGPU counts every variable up to 16 bytes
         h.next_multiple_of(16) + sums.next_multiple_of(16)
     }
 
-    /// What a step by it costs.
-    fn cost(self, layer: Layer) -> Cost {
+    /// The seconds of a step of so many positions.
+    pub(crate) fn seconds(self, numbers: &Numbers, layer: Layer, positions: usize) -> f64 {
         let barriers = match self.kind {
             Kind::Split { kept } => 2 * self.rows / kept,
             Kind::Tile => layer.width / (4 * self.parts) + 2 * self.parts,
+            Kind::Wide(wide) => return wide.seconds(numbers, layer, [positions, self.rows]),
         };
-        Cost {
+        let cost = Cost {
             rows: self.rows,
             tile: self.tile,
             invocations: self.invocations(),
             barriers,
-        }
+        };
+        cost.seconds(numbers, layer, positions)
     }
 }
 
@@ -231,13 +239,12 @@ impl StepForms {
     /// Few of these: one more for each number of positions that those before are too slow for. `None` where there are none.
     pub(crate) fn few(layer: Layer, numbers: Numbers, all: &[StepForm]) -> Option<Self> {
         let mut forms: Vec<StepForm> = Vec::new();
-        let seconds = |form: &StepForm, positions| form.cost(layer).seconds(&numbers, layer, positions);
         for positions in (0..)
             .map(|power| 1 << power)
             .take_while(|&positions| positions <= POSITIONS)
         {
             let least = |forms: &[StepForm]| {
-                let timed = forms.iter().map(|&form| (form, seconds(&form, positions)));
+                let timed = (forms.iter()).map(|&form| (form, form.seconds(&numbers, layer, positions)));
                 timed.min_by(|(_, one), (_, other)| one.total_cmp(other))
             };
             let (form, best) = least(all)?;
@@ -257,7 +264,7 @@ impl StepForms {
             plan: Vec::new(),
         };
         for positions in 1..=POSITIONS {
-            let seconds = (made.forms.iter()).map(|form| form.cost(layer).seconds(&numbers, layer, positions));
+            let seconds = (made.forms.iter()).map(|form| form.seconds(&numbers, layer, positions));
             let best = seconds.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
             let best = best.map_or(0, |(number, _)| number);
             if made.plan.last().is_none_or(|&(_, last)| last != best) {
@@ -294,7 +301,7 @@ impl StepForms {
     /// The seconds of a step of so many positions.
     pub(crate) fn seconds(&self, positions: usize) -> Option<f64> {
         let (_, form) = self.by_positions(positions)?;
-        Some(form.cost(self.layer).seconds(&self.numbers, self.layer, positions))
+        Some(form.seconds(&self.numbers, self.layer, positions))
     }
 }
 
@@ -365,14 +372,11 @@ mod tests {
                 ] {
                     let all = StepForm::all(layer, allowed);
                     let few = StepForms::few(layer, H200, &all).unwrap();
-                    println!("{layer:?}: {:?}", few.all());
                     assert!(few.all().len() <= 8, "{:?}", few.all());
                     for positions in [1, 2, 3, 7, 8, 30, 33, 64, 100, 128, 1000, 100_000] {
                         let (number, form) = few.by_positions(positions).unwrap();
                         assert!(few.needed(positions)[number]);
-                        let seconds = few.seconds(positions).unwrap();
-                        println!("  {positions}: {:.2} µs by {form:?}", seconds * 1e6);
-                        let of = |form: &StepForm| form.cost(layer).seconds(&H200, layer, positions.min(POSITIONS));
+                        let of = |form: &StepForm| form.seconds(&H200, layer, positions.min(POSITIONS));
                         assert!(few.all().iter().all(|other| of(other) >= of(&form)));
                     }
                 }

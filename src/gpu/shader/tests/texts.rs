@@ -12,7 +12,7 @@ use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{solo, solo_made, step, step_matrix, team_kept, team_made, team_shape};
+use crate::gpu::strategy::{solo, solo_made, step, step_matrix, step_wide, team_kept, team_made, team_shape};
 
 /// How workgroups wait for each other on a software adapter, and where loads are not coherent.
 pub(super) const IN_SOFTWARE: Spin = Spin {
@@ -27,7 +27,7 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 16] = [
+pub(super) const ALL: [&Shader; 17] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &matrix_projection::SHADER,
@@ -37,6 +37,7 @@ pub(super) const ALL: [&Shader; 16] = [
     &step::SHADER,
     &step::SPLIT,
     &step::TILE,
+    &step_wide::SHADER,
     &step_matrix::SHADER,
     &step::ROWWISE,
     &solo::SHADER,
@@ -47,16 +48,17 @@ pub(super) const ALL: [&Shader; 16] = [
 ];
 
 /// Those that run a cell and are made for a size class, with their loops written out.
-const MADE: [&str; 5] = [
+const MADE: [&str; 6] = [
     "recurrent_step_matrix",
     "recurrent_step_split",
     "recurrent_step_tile",
+    "recurrent_step_wide",
     "recurrent_solo_made",
     "recurrent_team_made",
 ];
 
 /// Those that multiply by the matrix units of a GPU.
-const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
+pub(super) const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
 
 /// What each device lets a workgroup have.
 pub(super) const FLOOR: Limits = Limits {
@@ -79,7 +81,7 @@ impl Text {
 
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
-        BY_MATRICES.contains(&self.shader.name)
+        BY_MATRICES.contains(&self.shader.name) || self.shader.name == step_wide::SHADER.name
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -221,6 +223,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
         "recurrent_step_matrix" => steps::matrices(),
+        "recurrent_step_wide" => steps::wide(lanes),
         "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
         // the tallest, and one whose weights are in registers, workgroup memory and cache
         "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]
