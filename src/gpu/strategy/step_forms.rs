@@ -236,23 +236,27 @@ pub(crate) struct StepForms {
 }
 
 impl StepForms {
-    /// Few of these: one more for each number of positions that those before are too slow for. `None` where there are none.
+    /// Few of these: one more for each number of positions that those before are too slow for, and wide ones last: those that all
+    /// others are too slow for. `None` where there are none.
     pub(crate) fn few(layer: Layer, numbers: Numbers, all: &[StepForm]) -> Option<Self> {
         let mut forms: Vec<StepForm> = Vec::new();
-        for positions in (0..)
-            .map(|power| 1 << power)
-            .take_while(|&positions| positions <= POSITIONS)
-        {
-            let least = |forms: &[StepForm]| {
-                let timed = (forms.iter()).map(|&form| (form, form.seconds(&numbers, layer, positions)));
-                timed.min_by(|(_, one), (_, other)| one.total_cmp(other))
-            };
-            let (form, best) = least(all)?;
-            if least(&forms).is_none_or(|(_, has)| has > SLACK * best) {
-                forms.push(form);
+        let (wide, others): (Vec<StepForm>, Vec<StepForm>) =
+            (all.iter()).partition(|form| matches!(form.kind, Kind::Wide(_)));
+        for all in [others, wide] {
+            for positions in (0..=POSITIONS.ilog2()).map(|power| 1 << power) {
+                let least = |forms: &[StepForm]| {
+                    let timed = (forms.iter()).map(|&form| (form, form.seconds(&numbers, layer, positions)));
+                    timed.min_by(|(_, one), (_, other)| one.total_cmp(other))
+                };
+                let Some((form, best)) = least(&all) else {
+                    break;
+                };
+                if least(&forms).is_none_or(|(_, has)| has > SLACK * best) {
+                    forms.push(form);
+                }
             }
         }
-        Some(Self::of(layer, numbers, forms))
+        (!forms.is_empty()).then(|| Self::of(layer, numbers, forms))
     }
 
     /// All of these.
@@ -306,94 +310,5 @@ impl StepForms {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-mod tests {
-    use super::*;
-    use crate::gpu::strategy::numbers::H200;
-
-    const FLOOR: Allowed = Allowed {
-        invocations: 256,
-        bytes: 16 << 10,
-    };
-    const LARGER: Allowed = Allowed {
-        invocations: 256,
-        bytes: 48 << 10,
-    };
-
-    fn lstm(units: usize) -> Layer {
-        Layer {
-            directions: 1,
-            units,
-            width: units,
-            lanes: 4,
-            weight_bytes: 16,
-        }
-    }
-
-    /// The sketches that were measured on the H200 (`docs/benchmarks.md`): positions, units, and a workgroup's positions, units,
-    /// invocations and barriers; and the microseconds of a step.
-    #[test]
-    fn what_was_measured_follows_from_the_numbers() {
-        let measured = [
-            ([1, 512], [1, 4, 256, 2], 4.06),
-            ([32, 256], [8, 8, 256, 2], 4.85),
-            ([64, 512], [8, 16, 256, 2], 12.7),
-            ([64, 512], [32, 8, 128, 2 * 4 + 2 * 7], 18.3),
-            ([128, 1024], [64, 16, 256, 2 * 16 + 2 * 3], 50.0),
-        ];
-        for ([positions, units], [rows, tile, invocations, barriers], micros) in measured {
-            let cost = Cost {
-                rows,
-                tile,
-                invocations,
-                barriers,
-            };
-            let told = 1e6 * cost.seconds(&H200, lstm(units), positions);
-            let ratio: f64 = told / micros;
-            assert!(
-                (0.7..1.3).contains(&ratio),
-                "{positions} x {units}: {told:.2} µs, measured {micros}"
-            );
-        }
-    }
-
-    #[test]
-    fn few_forms_serve_all_positions() {
-        for units in [4, 16, 32, 48, 64, 96, 128, 160, 256, 512, 1024, 2048, 8192] {
-            for allowed in [FLOOR, LARGER] {
-                for layer in [
-                    lstm(units),
-                    Layer {
-                        directions: 2,
-                        lanes: 1,
-                        weight_bytes: 4,
-                        ..lstm(units)
-                    },
-                ] {
-                    let all = StepForm::all(layer, allowed);
-                    let few = StepForms::few(layer, H200, &all).unwrap();
-                    assert!(few.all().len() <= 8, "{:?}", few.all());
-                    for positions in [1, 2, 3, 7, 8, 30, 33, 64, 100, 128, 1000, 100_000] {
-                        let (number, form) = few.by_positions(positions).unwrap();
-                        assert!(few.needed(positions)[number]);
-                        let of = |form: &StepForm| form.seconds(&H200, layer, positions.min(POSITIONS));
-                        assert!(few.all().iter().all(|other| of(other) >= of(&form)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Few positions never take a form of many, and where a step is longer than its dispatch half of the positions cost about half.
-    #[test]
-    fn positions_cost_what_they_are() {
-        let few = |units| StepForms::few(lstm(units), H200, &StepForm::all(lstm(units), LARGER)).unwrap();
-        assert_eq!(few(512).by_positions(1).unwrap().1.rows, 1);
-        assert_eq!(few(1024).by_positions(128).unwrap().1.kind, Kind::Tile);
-        for (units, positions) in [(512, 128), (1024, 256)] {
-            let seconds = |positions| few(units).seconds(positions).unwrap();
-            let ratio = seconds(positions / 2) / seconds(positions);
-            assert!(ratio < 0.7, "{units} units: {ratio}");
-        }
-    }
-}
+#[path = "step_forms_tests.rs"]
+mod tests;

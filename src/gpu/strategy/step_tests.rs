@@ -199,6 +199,8 @@ fn check_wide(model: Model, precision: Precision, tried: &[usize]) {
 fn the_wide_forms() {
     check_wide(lstm(125), Precision::Full, &[0, 1, 2, 3]);
     check_wide(lstm(128), Precision::Full, &[0]);
+    // as many registers as there are at most
+    check_wide(lstm(256), Precision::Full, &[1]);
     check_wide(lstm(125), Precision::Relaxed, &[2]);
     check_wide(gru(126), Precision::Full, &[0]);
     check_wide(simple_rnn(127), Precision::Full, &[1, 3]);

@@ -216,7 +216,7 @@ mod tests {
     /// The wide form is for many units; where another form is as fast it is left out.
     #[test]
     fn many_positions_of_many_units_go_by_the_wide_form() {
-        for units in [128, 256, 512, 640, 1024, 2048] {
+        for units in [128, 256, 384, 512, 640, 768, 1024, 2048] {
             let (with, without) = (few(lstm(units), Some(32)), few(lstm(units), None));
             for positions in [1, 4, 8, 16, 32, 64, 128, 256, 512] {
                 let (_, form) = with.by_positions(positions).unwrap();
