@@ -45,6 +45,22 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
+    /// An LSTM without activations, of which a GPU's sums can be read: c = f·c + i·g, h = o·c.
+    pub(crate) fn without_activations(units: usize) -> Self {
+        let options = LstmOptions {
+            activation: Activation::Linear,
+            recurrent_activation: Activation::Linear,
+            output_activation: Activation::Linear,
+            ..LstmOptions::new()
+        };
+        Self {
+            rule: Rule::Lstm(options),
+            features: 1,
+            units,
+            output: units,
+        }
+    }
+
     /// The name of the layer class with this cell in Keras 3.15.
     pub(crate) fn class(&self) -> &'static str {
         match self.rule {

@@ -16,7 +16,7 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{gather, softmax};
-use crate::gpu::strategy::{launch, solo, step};
+use crate::gpu::strategy::{launch, solo, step, step_params};
 use texts::{ALL, Text, all};
 
 mod optional;
@@ -41,7 +41,7 @@ fn host_fields(name: &str) -> Vec<String> {
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
-        "Step" => format!("{:?}", step::Params::default()),
+        "Step" => format!("{:?}", step_params::Params::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();

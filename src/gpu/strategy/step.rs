@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use bytemuck::{Pod, Zeroable};
-
 use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
@@ -12,9 +10,11 @@ use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
 use crate::gpu::strategy::later::Later;
-use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
+use crate::gpu::strategy::step_forms::{Kind, StepForm, StepForms};
+use crate::gpu::strategy::step_layer::{Allowed, Layer};
 use crate::gpu::strategy::step_matrix::StepMatrix;
-use crate::gpu::strategy::step_wide::{self, Wide};
+use crate::gpu::strategy::step_params::Params;
+use crate::gpu::strategy::step_wide;
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
@@ -70,6 +70,26 @@ pub(crate) const TILE: Shader = Shader {
     ..SHADER
 };
 
+/// For many positions and units, where subgroups are of a known size.
+pub(crate) const WIDE: Shader = Shader {
+    name: "recurrent_step_wide",
+    source: include_str!("../../../shaders/recurrent_step_wide.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/step_wide.wgsl")],
+    constants: &[
+        "UNITS",
+        "BLOCK",
+        "GROUP",
+        "LANES_OF_SUBGROUP",
+        "SPLIT",
+        "OWN",
+        "TILES",
+        "IS_FULL",
+        "FOURS",
+        "LOADS",
+    ],
+    ..SHADER
+};
+
 /// The same for cells with an obstacle ([`Cell::obstacle`]).
 pub(crate) const ROWWISE: Shader = Shader {
     name: "recurrent_step_rowwise",
@@ -94,25 +114,6 @@ const ROWWISE_UNITS: usize = 64;
 
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
 pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
-
-/// The struct `Step` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct Params {
-    pub(crate) previous_row: u32,
-    pub(crate) current_row: u32,
-    pub(crate) projected_row: u32,
-    pub(crate) positions: u32,
-    pub(crate) units: u32,
-    pub(crate) output: u32,
-    pub(crate) hidden_stride: u32,
-    pub(crate) cell_stride: u32,
-    pub(crate) hidden_pitch: u32,
-    pub(crate) projected_pitch: u32,
-    pub(crate) cell_pitch: u32,
-    pub(crate) first_k: u32,
-    pub(crate) kernel_width: u32,
-}
 
 /// The most passes of its loops that an invocation makes for a cell.
 pub(crate) fn passes(cell: &Cell) -> usize {
@@ -202,7 +203,7 @@ fn shader_of(form: StepForm) -> &'static Shader {
     match form.kind {
         Kind::Split { .. } => &SPLIT,
         Kind::Tile => &TILE,
-        Kind::Wide(_) => &step_wide::SHADER,
+        Kind::Wide(_) => &WIDE,
     }
 }
 
@@ -236,7 +237,7 @@ impl RecurrentStep {
         let few = |(layer, numbers)| {
             let allowed = Allowed::by(gpu.limits());
             let mut all = StepForm::all(layer, allowed);
-            all.extend(Wide::all(layer, allowed, step_wide::lanes(gpu)));
+            all.extend(StepForm::wide(layer, allowed, step_wide::lanes(gpu)));
             StepForms::few(layer, numbers, &all)
         };
         let forms = layer_of(cells).zip(cells.numbers).and_then(few);

@@ -2,6 +2,7 @@
 //! number of positions.
 
 use crate::gpu::strategy::numbers::Numbers;
+use crate::gpu::strategy::step_layer::{Allowed, INVOCATIONS, Layer, POSITIONS};
 use crate::gpu::strategy::step_wide::Wide;
 
 /// Units of a workgroup of the split form.
@@ -16,47 +17,8 @@ const TILE_ROWS: [usize; 2] = [4, 8];
 /// Units of a workgroup of the tile form.
 const TILE_UNITS: usize = 16;
 
-/// Invocations and bytes of memory of a workgroup, at most: what every GPU has that offers more than the floor, and room for more
-/// than one workgroup on a compute unit.
-const INVOCATIONS: usize = 256;
-const BYTES: usize = 48 << 10;
-
-/// For more positions the form of so many is taken.
-pub(crate) const POSITIONS: usize = 4096;
-
 /// A form is left out if another takes at most so much longer: each is a pipeline to be compiled.
 const SLACK: f64 = 1.08;
-
-/// What the forms have to know of the cells.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Layer {
-    pub(crate) directions: usize,
-    pub(crate) units: usize,
-    /// The units of the size class, for which the texts are made.
-    pub(crate) width: usize,
-    pub(crate) lanes: usize,
-    /// The bytes of the weights of a unit for one k.
-    pub(crate) weight_bytes: usize,
-}
-
-/// What a device allows a workgroup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Allowed {
-    pub(crate) invocations: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Allowed {
-    pub(crate) fn by(limits: &wgpu::Limits) -> Self {
-        let invocations = limits
-            .max_compute_invocations_per_workgroup
-            .min(limits.max_compute_workgroup_size_x);
-        Self {
-            invocations: INVOCATIONS.min(invocations as usize),
-            bytes: BYTES.min(limits.max_compute_workgroup_storage_size as usize),
-        }
-    }
-}
 
 /// Which text a form is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +85,20 @@ impl StepForm {
         forms
     }
 
+    /// The wide ones; none without lanes of a subgroup.
+    pub(crate) fn wide(layer: Layer, allowed: Allowed, lanes: Option<usize>) -> Vec<Self> {
+        Wide::all(layer, allowed, lanes).into_iter().map(Self::of).collect()
+    }
+
+    pub(crate) fn of(wide: Wide) -> Self {
+        Self {
+            kind: Kind::Wide(wide),
+            rows: wide.block,
+            tile: wide.slice(),
+            parts: wide.split,
+        }
+    }
+
     /// The constants of its text, in the order in which `step.rs` names them.
     pub(crate) fn constants(self, layer: Layer) -> Vec<u32> {
         let constants = match self.kind {
@@ -154,7 +130,7 @@ impl StepForm {
                 ]
             }
             Kind::Tile => vec![layer.width, self.parts, self.parts / 4],
-            Kind::Wide(wide) => wide.constants(layer, self.rows),
+            Kind::Wide(wide) => wide.constants(layer),
         };
         constants.into_iter().map(|constant| constant as u32).collect()
     }
@@ -188,7 +164,7 @@ impl StepForm {
         let barriers = match self.kind {
             Kind::Split { kept } => 2 * self.rows / kept,
             Kind::Tile => layer.width / (4 * self.parts) + 2 * self.parts,
-            Kind::Wide(wide) => return wide.seconds(numbers, layer, [positions, self.rows]),
+            Kind::Wide(wide) => return wide.seconds(numbers, layer, positions),
         };
         let cost = Cost {
             rows: self.rows,

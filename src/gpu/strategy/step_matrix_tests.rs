@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::gpu::strategy::numbers::Numbers;
-use crate::gpu::strategy::step_matrix::{self, MatrixForm, StepMatrix};
+use crate::gpu::strategy::step_matrix::{self, StepMatrix};
+use crate::gpu::strategy::step_matrix_form::MatrixForm;
 use crate::gpu::strategy::step_trial;
 
 /// Products of matrices written out for a subgroup of 32: an invocation has 8 of the 256 sums of a matrix, and the matrices that are

@@ -15,6 +15,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
+use crate::gpu::strategy::step_wide::Wide;
 use crate::gpu::weights::Form;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::gru::Gru;
@@ -127,7 +128,7 @@ fn run_with(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>, states: Opt
 /// Wide forms for a layer: as they are taken; and where workgroups have few positions, subgroups share k and lanes have two units.
 fn wide_forms(gpu: &Gpu, layer: Layer) -> Vec<StepForm> {
     let lanes = step_wide::lanes(gpu);
-    let mut forms = Wide::all(layer, Allowed::by(gpu.limits()), lanes);
+    let mut forms = StepForm::wide(layer, Allowed::by(gpu.limits()), lanes);
     let others = [(1, 2, 1, 7), (2, 4, 2, 40)];
     let form = |(own, split, tiles, block)| {
         let wide = Wide {
@@ -135,8 +136,9 @@ fn wide_forms(gpu: &Gpu, layer: Layer) -> Vec<StepForm> {
             own,
             split,
             tiles,
+            block,
         };
-        wide.form(layer, block)
+        wide.divides(layer).then(|| StepForm::of(wide))
     };
     forms.extend(others.into_iter().filter_map(form));
     forms

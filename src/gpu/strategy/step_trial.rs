@@ -6,9 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::activation::Activation;
-use crate::cell::lstm::LstmOptions;
-use crate::cell::{Cell, Rule};
+use crate::cell::Cell;
 use crate::error::Result;
 use crate::gpu::commands::{Commands, record_bytes};
 use crate::gpu::device::buffer::Use;
@@ -16,9 +14,9 @@ use crate::gpu::device::{Gpu, mapped};
 use crate::gpu::rows::padded;
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Shader, Variant};
-use crate::gpu::strategy::step::Params;
-use crate::gpu::strategy::step_forms::Layer;
-use crate::gpu::strategy::step_matrix::MatrixForm;
+use crate::gpu::strategy::step_layer::Layer;
+use crate::gpu::strategy::step_matrix_form::MatrixForm;
+use crate::gpu::strategy::step_params::Params;
 use crate::gpu::weights::Form;
 
 pub(crate) const NOT_EXACT: &str = "a step over whole numbers by matrices differed from the same one on the host";
@@ -135,21 +133,9 @@ impl Trial {
     }
 
     fn variant(self) -> Variant {
-        let options = LstmOptions {
-            activation: Activation::Linear,
-            recurrent_activation: Activation::Linear,
-            output_activation: Activation::Linear,
-            ..LstmOptions::new()
-        };
-        let cell = Cell {
-            rule: Rule::Lstm(options),
-            features: 1,
-            units: self.layer.units,
-            output: self.layer.units,
-        };
         Variant {
             form: Form::Half,
-            cell: Some(CellText::of(&cell)),
+            cell: Some(CellText::of(&Cell::without_activations(self.layer.units))),
             constants: self.form.constants(self.layer.width),
         }
     }

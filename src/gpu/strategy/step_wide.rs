@@ -2,29 +2,8 @@
 //! h pass by.
 
 use crate::gpu::device::Gpu;
-use crate::gpu::shader::Shader;
 use crate::gpu::strategy::numbers::Numbers;
-use crate::gpu::strategy::step;
-use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, POSITIONS, StepForm};
-
-pub(crate) const SHADER: Shader = Shader {
-    name: "recurrent_step_wide",
-    source: include_str!("../../../shaders/recurrent_step_wide.wgsl"),
-    shared: &[include_str!("../../../shaders/shared/step_wide.wgsl")],
-    constants: &[
-        "UNITS",
-        "BLOCK",
-        "GROUP",
-        "LANES_OF_SUBGROUP",
-        "SPLIT",
-        "OWN",
-        "TILES",
-        "IS_FULL",
-        "FOURS",
-        "LOADS",
-    ],
-    ..step::SHADER
-};
+use crate::gpu::strategy::step_layer::{Allowed, Layer, POSITIONS};
 
 /// The invocations of a workgroup, its rows at a time, and the lanes of a subgroup that share k: as many, so that each of them comes
 /// to have the sums of one row.
@@ -61,6 +40,8 @@ pub(crate) struct Wide {
     pub(crate) split: usize,
     /// Times [`TAKEN`] rows of h that workgroup memory has room for: one, or two with a barrier less.
     pub(crate) tiles: usize,
+    /// Positions of a workgroup.
+    pub(crate) block: usize,
 }
 
 /// The lanes of a subgroup, where a GPU runs the form: the text counts on subgroups that are whole, and on a driver's order of them,
@@ -76,44 +57,37 @@ pub(crate) fn lanes(gpu: &Gpu) -> Option<usize> {
 }
 
 impl Wide {
-    /// The forms for a layer that a device allows; none without subgroups.
-    pub(crate) fn all(layer: Layer, allowed: Allowed, lanes: Option<usize>) -> Vec<StepForm> {
+    /// Those for a layer that a device allows; none without subgroups.
+    pub(crate) fn all(layer: Layer, allowed: Allowed, lanes: Option<usize>) -> Vec<Self> {
         let split = layer.width.div_ceil(4 * LANES_K * FOURS).next_power_of_two();
-        let wide = |lanes_of_subgroup, tiles| Self {
+        let wide = |lanes_of_subgroup, tiles, block| Self {
             lanes_of_subgroup,
             own: OWN,
             split,
             tiles,
+            block,
         };
-        let fits = |form: &StepForm| form.invocations() <= allowed.invocations && form.bytes(layer) <= allowed.bytes;
-        let tallest = |block| {
-            let form = |tiles| {
-                lanes
-                    .and_then(|lanes| wide(lanes, tiles).form(layer, block))
-                    .filter(fits)
-            };
-            form(2).or_else(|| form(1))
+        let fits = |wide: &Self| {
+            let bytes: usize = wide.bytes(layer).into_iter().sum();
+            wide.divides(layer) && wide.invocations() <= allowed.invocations && bytes <= allowed.bytes
         };
-        BLOCKS.into_iter().filter_map(tallest).collect()
+        let of_block = |block| {
+            let tallest = |lanes| [2, 1].map(|tiles| wide(lanes, tiles, block)).into_iter().find(fits);
+            lanes.and_then(tallest)
+        };
+        BLOCKS.into_iter().filter_map(of_block).collect()
     }
 
-    /// The form that has so many positions in a workgroup; `None` where the sizes do not fit together.
-    pub(crate) fn form(self, layer: Layer, block: usize) -> Option<StepForm> {
-        let subgroups = INVOCATIONS.checked_div(self.lanes_of_subgroup)?;
-        let fits = self.split.is_power_of_two()
-            && self.split <= subgroups
-            && self.lanes_of_subgroup >= LANES_K
+    /// Whether a layer can be shared out so.
+    pub(crate) fn divides(self, layer: Layer) -> bool {
+        self.lanes_of_subgroup >= LANES_K
+            && self.split.is_power_of_two()
+            && self.split * self.lanes_of_subgroup <= INVOCATIONS
             && self.slice().is_multiple_of(4)
             && layer.width.is_multiple_of(self.slice())
             && layer.width.is_multiple_of(4 * LANES_K * self.split)
             && (TAKEN * layer.width / 4).is_multiple_of(INVOCATIONS)
-            && self.group().is_multiple_of(TAKEN);
-        fits.then(|| StepForm {
-            kind: Kind::Wide(self),
-            rows: block,
-            tile: self.slice(),
-            parts: self.split,
-        })
+            && self.group().is_multiple_of(TAKEN)
     }
 
     pub(crate) fn invocations(self) -> usize {
@@ -121,7 +95,7 @@ impl Wide {
     }
 
     /// Units of a workgroup.
-    fn slice(self) -> usize {
+    pub(crate) fn slice(self) -> usize {
         INVOCATIONS / (LANES_K * self.split.max(1)) * self.own
     }
 
@@ -130,11 +104,11 @@ impl Wide {
         GROUP.min(INVOCATIONS / self.slice().max(1))
     }
 
-    /// The constants of the text, in the order of [`SHADER`].
-    pub(crate) fn constants(self, layer: Layer, block: usize) -> Vec<usize> {
+    /// The constants of the text, in the order in which `step.rs` names them.
+    pub(crate) fn constants(self, layer: Layer) -> Vec<usize> {
         vec![
             layer.width,
-            block,
+            self.block,
             self.group(),
             self.lanes_of_subgroup,
             self.split,
@@ -156,16 +130,16 @@ impl Wide {
 
     /// The seconds of a step of so many positions: the dispatch, the weights of a workgroup, and its rows one after the other, of which
     /// each is multiplied while others are asked for.
-    pub(crate) fn seconds(self, numbers: &Numbers, layer: Layer, [positions, block]: [usize; 2]) -> f64 {
+    pub(crate) fn seconds(self, numbers: &Numbers, layer: Layer, positions: usize) -> f64 {
         let across = layer.directions * layer.units.div_ceil(self.slice().max(1));
         let units = numbers.workgroups.max(1);
-        let waves = (across * positions.div_ceil(block.max(1))).div_ceil(units) as f64;
+        let waves = (across * positions.div_ceil(self.block.max(1))).div_ceil(units) as f64;
         let of_cache = |bytes: usize| (units * bytes) as f64 / numbers.cache_bytes;
         let weights = of_cache(layer.width * self.slice() * layer.weight_bytes) / WEIGHTS_OF_CACHE;
         let products = (units * layer.width * self.slice() * layer.lanes) as f64 / numbers.products;
         let barriers = 2.0 / self.tiles.max(1) as f64 / TAKEN as f64 + 1.0 / self.group().max(1) as f64;
         let row = products.max(of_cache(4 * layer.width)) + barriers * numbers.barrier;
-        let rows = positions.min(block).next_multiple_of(TAKEN) as f64;
+        let rows = positions.min(self.block).next_multiple_of(TAKEN) as f64;
         numbers.dispatch + numbers.trip + waves * (weights + rows * row)
     }
 }
@@ -175,7 +149,7 @@ impl Wide {
 mod tests {
     use super::*;
     use crate::gpu::strategy::numbers::H200;
-    use crate::gpu::strategy::step_forms::StepForms;
+    use crate::gpu::strategy::step_forms::{Kind, StepForm, StepForms};
 
     const ALLOWED: Allowed = Allowed {
         invocations: 256,
@@ -194,7 +168,7 @@ mod tests {
 
     fn few(layer: Layer, lanes: Option<usize>) -> StepForms {
         let mut all = StepForm::all(layer, ALLOWED);
-        all.extend(Wide::all(layer, ALLOWED, lanes));
+        all.extend(StepForm::wide(layer, ALLOWED, lanes));
         StepForms::few(layer, H200, &all).unwrap()
     }
 
@@ -202,7 +176,7 @@ mod tests {
     #[test]
     fn what_was_measured_follows_from_the_numbers() {
         let forms = Wide::all(lstm(1024), ALLOWED, Some(32));
-        assert_eq!(forms.iter().map(|form| form.tile).collect::<Vec<_>>(), [8, 8]);
+        assert_eq!(forms.iter().map(|form| form.slice()).collect::<Vec<_>>(), [8, 8]);
         for (positions, micros) in [(128, 46.0), (16, 14.4)] {
             let told = 1e6 * forms[0].seconds(&H200, lstm(1024), positions);
             let ratio: f64 = told / micros;

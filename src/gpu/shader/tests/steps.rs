@@ -1,9 +1,11 @@
 //! The texts of the forms of a step on a GPU.
 
 use super::*;
-use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm};
-use crate::gpu::strategy::step_matrix::{self, MatrixForm};
-use crate::gpu::strategy::step_wide::{self, Wide};
+use crate::gpu::strategy::step_forms::{Kind, StepForm};
+use crate::gpu::strategy::step_layer::{Allowed, Layer};
+use crate::gpu::strategy::step_matrix;
+use crate::gpu::strategy::step_matrix_form::MatrixForm;
+use crate::gpu::strategy::step_wide::Wide;
 
 /// What every device allows, and what a larger one does.
 const FLOOR: Allowed = Allowed {
@@ -46,14 +48,15 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
 
 /// Wide forms for subgroups of 32: as they are taken, and another of two units a lane.
 fn wide_forms(layer: Layer) -> Vec<StepForm> {
-    let mut forms = Wide::all(layer, LARGER, Some(32));
+    let mut forms = StepForm::wide(layer, LARGER, Some(32));
     let other = Wide {
         lanes_of_subgroup: 32,
         own: 2,
         split: 8,
         tiles: 1,
+        block: 64,
     };
-    forms.extend(other.form(layer, 64));
+    forms.extend(other.divides(layer).then(|| StepForm::of(other)));
     forms
 }
 
@@ -76,7 +79,7 @@ fn the_workgroups_of_wide_steps_have_the_size_that_the_host_thinks() {
             let forms = wide_forms(layer);
             assert!(forms.len() >= count, "{width} units: {forms:?}");
             for form in forms {
-                let text = made(&step_wide::SHADER, &cell, &form.constants(layer));
+                let text = made(&step::WIDE, &cell, &form.constants(layer));
                 let (bytes, size) = held(&text);
                 assert_eq!(size, [form.invocations() as u32, 1], "{form:?}");
                 assert_eq!(bytes, form.bytes(layer), "{width} units: {form:?}");

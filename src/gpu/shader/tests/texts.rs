@@ -12,7 +12,7 @@ use crate::gpu::stage::{gather, input_projection, matrix_projection, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
-use crate::gpu::strategy::{solo, solo_made, step, step_matrix, step_wide, team_kept, team_made, team_shape};
+use crate::gpu::strategy::{solo, solo_made, step, step_matrix, team_kept, team_made, team_shape};
 
 /// How workgroups wait for each other on a software adapter, and where loads are not coherent.
 pub(super) const IN_SOFTWARE: Spin = Spin {
@@ -37,7 +37,7 @@ pub(super) const ALL: [&Shader; 17] = [
     &step::SHADER,
     &step::SPLIT,
     &step::TILE,
-    &step_wide::SHADER,
+    &step::WIDE,
     &step_matrix::SHADER,
     &step::ROWWISE,
     &solo::SHADER,
@@ -81,7 +81,7 @@ impl Text {
 
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
-        BY_MATRICES.contains(&self.shader.name) || self.shader.name == step_wide::SHADER.name
+        BY_MATRICES.contains(&self.shader.name) || self.shader.name == step::WIDE.name
     }
 
     pub(super) fn module(&self) -> naga::Module {
