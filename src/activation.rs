@@ -226,6 +226,22 @@ impl Activation {
         }
     }
 
+    /// Whether no value of it is beyond 1 or below -1.
+    pub(crate) fn is_within_one(self) -> bool {
+        matches!(
+            self,
+            Self::Tanh
+                | Self::Sigmoid
+                | Self::Softsign
+                | Self::Softmax
+                | Self::HardSigmoid
+                | Self::HardTanh
+                | Self::SparseSigmoid
+                | Self::HardSigmoidKeras2
+                | Self::HardSigmoidWith { .. }
+        )
+    }
+
     /// Whether a value depends on its whole row (`softmax`, `log_softmax`) and not on one number alone.
     ///
     /// ```

@@ -1,5 +1,7 @@
 //! Values on their way from mapped memory into the caller's arrays: each is touched once, by several threads where there are many.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -7,6 +9,12 @@ use crate::memory::OUTPUT;
 
 /// What one thread copies at a time. With less than two of them another thread is not worth waking.
 pub(crate) const SHARE: usize = 256 << 10;
+
+/// Values between two that lie on pages of their own: the smallest pages that a system has are 4 KiB.
+const PAGE: usize = 4096 / size_of::<f32>();
+
+/// Values whose pages one thread fetches at a time: 2 MiB.
+const FETCHED: usize = (2 << 20) / size_of::<f32>();
 
 /// Values that are copied as one: a list of them can be filled by several threads without being filled with zeros before.
 type Block = [f32; 64];
@@ -17,6 +25,21 @@ const BLOCK: usize = size_of::<Block>();
 pub(crate) fn room(values: usize) -> Result<Vec<f32>> {
     let blocks = values.div_ceil(BLOCK / size_of::<f32>());
     OUTPUT.list(blocks.saturating_mul(BLOCK / size_of::<f32>()))
+}
+
+/// Has the system give the memory of an empty list, which it does page by page when something is written there: better while
+/// there is nothing else to do.
+pub(crate) fn fetch(list: &mut Vec<f32>) {
+    let write = |values: &mut [MaybeUninit<f32>]| {
+        for value in values.iter_mut().step_by(PAGE) {
+            value.write(0.0);
+        }
+    };
+    let spare = list.spare_capacity_mut();
+    match spare.len() < 2 * FETCHED {
+        true => write(spare),
+        false => spare.par_chunks_mut(FETCHED).for_each(write),
+    }
 }
 
 /// Copies values over others; what is longer than the other one is left out.
@@ -96,6 +119,8 @@ mod tests {
             assert_eq!(over, values);
             for before in [0, 3, 2 * blocks] {
                 let mut list = room(before + length).unwrap();
+                fetch(&mut list);
+                assert!(list.is_empty());
                 let (capacity, address) = (list.capacity(), list.as_ptr());
                 list.resize(before, -1.0);
                 for bytes in [bytemuck::cast_slice(&values), &shifted[1..]] {
@@ -106,6 +131,20 @@ mod tests {
                     list.truncate(before);
                 }
             }
+        }
+    }
+
+    /// Of every length around the bounds: nothing is written but in the room of the list.
+    #[test]
+    fn memory_is_fetched_and_nothing_else() {
+        for length in [0, 1, PAGE, 2 * FETCHED - 1, 2 * FETCHED, 5 * FETCHED + 7] {
+            let mut list = room(length).unwrap();
+            let (capacity, address) = (list.capacity(), list.as_ptr());
+            fetch(&mut list);
+            assert_eq!((list.len(), list.capacity(), list.as_ptr()), (0, capacity, address));
+            list.resize(length, 2.0);
+            fetch(&mut list);
+            assert!(list.iter().all(|&value| value == 2.0));
         }
     }
 

@@ -13,6 +13,12 @@ pub(crate) fn from_half_bits(bits: u16) -> f32 {
     f16::from_bits(bits).to_f32()
 }
 
+/// Whether a number keeps its meaning as a half-precision number: a finite one stays finite.
+pub(crate) fn fits_half(value: f32) -> bool {
+    let is_beyond = value.abs() >= 65_520.0;
+    !is_beyond || value.is_infinite()
+}
+
 /// Each rounded to the nearest half-precision number; `None` if one is beyond their range.
 pub(crate) fn rounded<D: Dimension>(weights: &ArcArray<f32, D>) -> Option<ArcArray<f32, D>> {
     let rounded = weights.map(|&weight| from_half_bits(half_bits(weight))).into_shared();
@@ -47,6 +53,23 @@ mod tests {
             }
             assert_eq!(f64::from(got), want);
             assert_eq!(half_bits(got), bits, "{want}");
+        }
+    }
+
+    #[test]
+    fn what_would_become_infinite_does_not_fit() {
+        for value in [0.0, -65_504.0, 65_519.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
+            assert!(fits_half(value), "{value}");
+            assert!(
+                value.is_infinite() || !from_half_bits(half_bits(value)).is_infinite(),
+                "{value}"
+            );
+        }
+        for value in [65_520.0, -65_520.0, 1e6, f32::MAX, f32::MIN] {
+            assert!(
+                !fits_half(value) && from_half_bits(half_bits(value)).is_infinite(),
+                "{value}"
+            );
         }
     }
 

@@ -50,37 +50,39 @@ pub struct Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// The host's: from the flow to the submitted commands.
+    /// The host's: from the flow to the submitted commands. A run that is like the one before finds them encoded, from when the GPU
+    /// was at work.
     pub recording: Duration,
     /// The GPU's: from its first dispatch to the end of its last one, all on buffers that stay there. `None` where it takes
     /// no time stamps.
     pub gpu: Option<Duration>,
 }
 
-/// Where the values of an output go.
-enum Room<'a> {
-    Here(&'a mut ArrayD<f32>),
-    New(Vec<f32>),
-}
-
 impl Output {
-    /// Takes arrays for outputs of these shapes: those that are here, if they have them, else empty ones with room for the
-    /// values. It takes none where memory is refused.
-    pub(crate) fn take_rooms<'a>(&mut self, shapes: impl Iterator<Item = &'a [usize]>) -> Result<Vec<ArrayD<f32>>> {
-        let mut here = [Some(&mut self.values), self.backward.as_mut()].into_iter();
+    /// Lists with room for outputs of these shapes, where the arrays that are here do not have them.
+    pub(crate) fn rooms<'a>(&self, shapes: impl Iterator<Item = &'a [usize]>) -> Result<Vec<Option<Vec<f32>>>> {
+        let mut here = [Some(&self.values), self.backward.as_ref()].into_iter();
         let find = |shape: &[usize]| {
             let here = here.next().flatten();
             match here.filter(|array| array.shape() == shape && array.is_standard_layout()) {
-                Some(array) => Ok(Room::Here(array)),
-                None => room(shape.iter().product()).map(Room::New),
+                Some(_) => Ok(None),
+                None => room(shape.iter().product()).map(Some),
             }
         };
-        let rooms: Vec<Room<'_>> = shapes.map(find).collect::<Result<_>>()?;
-        let take = |room| match room {
-            Room::Here(array) => std::mem::take(array),
-            Room::New(list) => Array1::from_vec(list).into_dyn(),
+        shapes.map(find).collect()
+    }
+
+    /// The arrays that are here, and empty ones in these rooms where there are some.
+    pub(crate) fn take_rooms(&mut self, rooms: Vec<Option<Vec<f32>>>) -> Vec<ArrayD<f32>> {
+        let mut here = [Some(&mut self.values), self.backward.as_mut()].into_iter();
+        let take = |room| {
+            let here = here.next().flatten();
+            match room {
+                Some(list) => Array1::from_vec(list).into_dyn(),
+                None => here.map(std::mem::take).unwrap_or_default(),
+            }
         };
-        Ok(rooms.into_iter().map(take).collect())
+        rooms.into_iter().map(take).collect()
     }
 
     /// What Keras's model would return: (batch, time_steps, units) if the last layer gives a value at every step

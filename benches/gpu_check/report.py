@@ -6,7 +6,7 @@ import re
 
 from gpu_check.ratios import against_pytorch, digits, in_short
 
-HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | model ms | host to host ms | least | copy ms | differs by | SM MHz |"
+HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | model ms | host to host ms | least | into ms | copy ms | differs by | SM MHz |"
 
 
 def write(folder, found):
@@ -76,7 +76,7 @@ def tests(found):
 
 
 def rows(found):
-    lines = ["## cellstate", "", HEAD, "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---|---|"]
+    lines = ["## cellstate", "", HEAD, "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---|"]
     for row in found["rows"]:
         if row.get("not_reached"):
             continue
@@ -86,9 +86,9 @@ def rows(found):
             gpu, host = row["gpu_ms"], row["host_ms"]
             cells += [digits(gpu["median"]), digits(gpu["min"])] if gpu else ["no time stamps", ""]
             cells += [model(row), digits(host["median"]), digits(host["min"])]
-            cells += [digits(row["copy_ms"]["median"]), differs(row), clock(row)]
+            cells += [digits(row["host_into_ms"]["median"]), digits(row["copy_ms"]["median"]), differs(row), clock(row)]
         else:
-            cells += [words_of(row), "", "", "", "", "", differs(row), ""]
+            cells += [words_of(row), "", "", "", "", "", "", differs(row), ""]
         lines.append(f"| {' | '.join(cells)} |")
     left_out = [f"{row['shape']} {row['row']}" for row in found["rows"] if row.get("not_reached")]
     lines += ["", f"Not reached: {', '.join(left_out)}."] if left_out else []

@@ -226,7 +226,15 @@ impl Shaped {
             untimed.run()?;
             Ok(Some(call.elapsed()))
         })?;
+        let mut output = Output::default();
+        untimed.run_into(&mut output)?;
+        let host_into = times(limit, || {
+            let call = Instant::now();
+            untimed.run_into(&mut output)?;
+            Ok(Some(call.elapsed()))
+        })?;
         said["timed"] = json!([began, crate::now()]);
+        said["host_into_ms"] = summary(host_into);
         said["gpu_ms"] = summary(gpu);
         said["host_ms"] = summary(host);
         said["recording_ms"] = summary(recording);

@@ -42,7 +42,7 @@ for row in sys.argv[6:]:
         said = {"row": row, "shape": sys.argv[3], "refused": "cannot be done"}
     elif said["right"]:
         times = {"median": 2.0, "min": 1.0, "count": 3}
-        said.update(gpu_ms=times, host_ms=times, copy_ms=times, timed=[1, 2])
+        said.update(gpu_ms=times, host_ms=times, host_into_ms=times, copy_ms=times, timed=[1, 2])
     print(json.dumps(said), flush=True)
 """
 
@@ -95,7 +95,7 @@ def run():
         expect("PyTorch comes back", theirs["cuda-resident-tf32", "packed"]["ms"]["median"], 4.0)
         for text in [
             "FAILED: gpu, tile_edges, hostile, relaxed",
-            "| 1x2x3x4 | full | chosen | step | f32 | 2 | 1 | 0.5 | 2 | 1 | 2 | 1e-07 |",
+            "| 1x2x3x4 | full | chosen | step | f32 | 2 | 1 | 0.5 | 2 | 1 | 2 | 2 | 1e-07 |",
             "**WRONG: 1e-07**",
             "| 1x2x3x4 | GPU time, f32 : TF32 off | 2 | step | 2 | 4 | 2.00 | 2.00 | 0e+00 |",
             "      estimates of the recurrence: solo 9 µs",

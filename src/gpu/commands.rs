@@ -10,7 +10,7 @@ use crate::gpu::device::timer::Timer;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::shader::Pipeline;
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 enum Command {
     Dispatch {
         /// Their numbers in the lists of `Commands`.
@@ -37,7 +37,7 @@ enum Command {
 }
 
 /// Copies and clears. Between two dispatches they end a pass, which is dear.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Copies {
     list: Vec<Command>,
 }
@@ -174,6 +174,29 @@ impl Commands {
         }
         gpu.queue().write_buffer(params, 0, &self.params);
         Ok(())
+    }
+
+    /// Whether both have the GPU do the same, on the same buffers: the commands that one is encoded into serve the other.
+    pub(crate) fn do_the_same(&self, other: &Self) -> bool {
+        let Self {
+            first,
+            last,
+            list,
+            pipelines,
+            bind_groups,
+            params,
+            record,
+            most_workgroups,
+            immediates,
+            waits,
+        } = self;
+        let same = |(one, other): (&Arc<Pipeline>, &Arc<Pipeline>)| Arc::ptr_eq(one, other);
+        pipelines.len() == other.pipelines.len()
+            && pipelines.iter().zip(&other.pipelines).all(same)
+            && (bind_groups, params) == (&other.bind_groups, &other.params)
+            && [first, list, last] == [&other.first, &other.list, &other.last]
+            && (record, most_workgroups) == (&other.record, &other.most_workgroups)
+            && (immediates, waits) == (&other.immediates, &other.waits)
     }
 
     /// Encodes everything, with time stamps before the first dispatch and behind the last one if there is a timer. It

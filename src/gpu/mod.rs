@@ -1,6 +1,6 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `weights`, `shader` < `commands`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
+//! Arrows point only this way: `device` < `weights`, `shader` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
 //! `model` < `recording` < `run`, `explain`, `measure` < `tune`. Within `stage`: `lists`, `pieces`, `matrix_projection` < `input_projection` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
@@ -14,6 +14,9 @@
 //! - *Scratch*: buffers that all stages use, one after the other. *Shared*: buffers of rows that several stages take in turn.
 //! - *Staging*, a buffer that the host reads. *To stage* a recording, to upload what it needs.
 
+mod ahead;
+#[cfg(test)]
+mod ahead_tests;
 mod commands;
 pub(crate) mod device;
 mod explain;

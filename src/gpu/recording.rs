@@ -1,14 +1,16 @@
 //! A recording: what a run needs on the GPU, staged; then encoded into any encoder; then collected.
 //!
 //! *Staging* takes a workspace, uploads lists, input, states and parameters into its buffers, and makes the list of commands.
-//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. *Collecting* reads back,
+//! *Encoding* only writes that list down: it touches no queue, waits for nothing and submits nothing. A run that is repeated is encoded while
+//! the GPU is at work on the one before (`ahead.rs`). *Collecting* reads back,
 //! once what was encoded has run. A recording has its workspace for itself from the first to the last, so several recordings of
 //! a model may be encoded into one encoder, and each gives what it would have given alone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::copy::fetch;
+use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::mapped;
@@ -17,8 +19,9 @@ use crate::gpu::model::GpuModel;
 use crate::gpu::stage::interface::defect;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
-use crate::gpu::upload::upload_input;
+use crate::gpu::upload::{input_fits, upload_input};
 use crate::gpu::workspace::Workspace;
+use crate::half_precision::fits_half;
 use crate::output::{Output, Timing};
 use crate::recent::ForSize;
 use crate::state::State;
@@ -44,9 +47,34 @@ pub(crate) struct Recording {
     workspace: ForSize<Workspace>,
     commands: Commands,
     staging: Option<Duration>,
+    /// The same commands once more, for the next run.
+    next: Option<wgpu::CommandBuffer>,
 }
 
 impl GpuModel {
+    /// Whether the input can be rounded to half precision. Nobody looks where nothing is.
+    fn input_fits(&self, batch: Batch<'_, '_>) -> bool {
+        match batch.input {
+            Input::Values(values) if self.matrices.are_ready() => input_fits(batch.flow, values),
+            _ => false,
+        }
+    }
+
+    /// Refuses states that steps by matrices would make infinite.
+    fn check_states(&self, states: &[State]) -> Result<()> {
+        let hidden = states.iter().filter_map(|state| state.arrays().next());
+        let beyond = hidden.flatten().find(|value| !fits_half(**value));
+        match beyond.filter(|_| self.matrices.are_ready()) {
+            None => Ok(()),
+            Some(value) => Err(Error::Value {
+                argument: "the initial state".to_owned(),
+                expected: "hidden states within 65,504, which half precision can hold".to_owned(),
+                found: value.to_string(),
+                repair: "turn the matrix units off by Settings::matrices(false)".to_owned(),
+            }),
+        }
+    }
+
     /// Uploads into a workspace and makes the list of commands.
     pub(crate) fn stage(
         &self,
@@ -60,13 +88,20 @@ impl GpuModel {
             upload_input(&self.gpu, &buffers.input, batch.flow, values)?;
         }
         if let Some(states) = batch.states {
+            self.check_states(states)?;
             for stage in &buffers.stages {
                 stage.upload_states(&self.gpu, batch.flow, states)?;
             }
         }
         let start = self.settings.is_timed().then(now).flatten();
         let wants = (batch.states.is_some(), batch.wants_states);
-        let run = buffers.run((&self.gpu, &self.weights), batch.flow, asked, wants);
+        let run = buffers.run(
+            (&self.gpu, &self.weights),
+            batch.flow,
+            asked,
+            wants,
+            self.input_fits(batch),
+        );
         let mut commands = Commands::new(&self.gpu);
         for stage in &buffers.stages {
             stage.record(&run, &mut commands)?;
@@ -82,6 +117,7 @@ impl GpuModel {
             staging: start.map(|start| start.elapsed()),
             commands,
             workspace,
+            next: None,
         })
     }
 
@@ -96,6 +132,9 @@ impl GpuModel {
         earlier: &mut Output,
     ) -> Result<Option<Ran>> {
         let workspace = &recording.workspace.value;
+        // while the GPU is at work, the system finds the memory
+        let mut rooms = earlier.rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?;
+        rooms.iter_mut().flatten().for_each(fetch);
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for stage in &workspace.stages {
             wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
@@ -104,7 +143,7 @@ impl GpuModel {
         // the abort word travels with what is read anyway, and where nobody waits there is none
         let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
-        let mut read = mapped::bytes(&self.gpu, &wanted, submission).await?;
+        let mut read = mapped::bytes(&self.gpu, &wanted, submission, &workspace.waits).await?;
         let abort_word = exchange.and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.iter().take(size_of::<u32>()).any(|&byte| byte != 0)) {
             return Ok(None);
@@ -122,7 +161,7 @@ impl GpuModel {
         };
         let mut ran = Ran {
             // last, because nothing behind it fails unless by a mistake of ours
-            outputs: earlier.take_rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?,
+            outputs: earlier.take_rooms(rooms),
             states,
             rows_run: recording.commands.rows_run(),
             was_replayed: false,
@@ -150,8 +189,19 @@ impl Recording {
         self.commands.encode(self.workspace.value.timer.as_ref(), encoder);
     }
 
+    /// Whether it does what the run before did, and that encoded, if it is there.
+    pub(crate) fn take_ahead(&mut self) -> (bool, Option<wgpu::CommandBuffer>) {
+        self.workspace.value.ahead.take(&self.commands)
+    }
+
+    /// Takes what was encoded of it once more, for the next run.
+    pub(crate) fn set_next(&mut self, encoded: wgpu::CommandBuffer) {
+        self.next = Some(encoded);
+    }
+
     /// Its workspace, for the next recording: only when what was encoded has run.
-    pub(crate) fn into_workspace(self) -> ForSize<Workspace> {
+    pub(crate) fn into_workspace(mut self) -> ForSize<Workspace> {
+        self.workspace.value.ahead.keep(self.commands, self.next);
         self.workspace
     }
 }

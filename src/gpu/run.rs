@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::flow::Ran;
 use crate::gpu::model::GpuModel;
-use crate::gpu::recording::{Batch, now};
+use crate::gpu::recording::{Batch, Recording, now};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::list::EVERYTHING;
 use crate::output::Output;
@@ -23,20 +23,23 @@ impl GpuModel {
             ..self.asked
         };
         for asked in [self.asked, by_step] {
-            let mut encoding = None;
+            let (mut encoding, mut is_repeated) = (None, false);
             let work = || {
-                let recording = self.stage(workspace, batch, asked)?;
+                let mut recording = self.stage(workspace, batch, asked)?;
                 let start = now();
-                let descriptor = wgpu::CommandEncoderDescriptor {
-                    label: Some("cellstate"),
-                };
-                let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
-                recording.encode(&mut encoder);
-                let submission = self.gpu.queue().submit([encoder.finish()]);
+                let encoded;
+                (is_repeated, encoded) = recording.take_ahead();
+                let encoded = encoded.unwrap_or_else(|| self.encoded(&recording));
+                let submission = self.gpu.queue().submit([encoded]);
                 encoding = start.map(|start| start.elapsed());
                 Ok((recording, submission))
             };
-            let (recording, submission) = self.gpu.guarded("running the model", work).await?;
+            let (mut recording, submission) = self.gpu.guarded("running the model", work).await?;
+            // who runs the same twice is likely to run it again; a browser would be waited for by now
+            if is_repeated && cfg!(not(target_arch = "wasm32")) {
+                let work = || Ok(self.encoded(&recording));
+                recording.set_next(self.gpu.guarded("encoding the next run", work).await?);
+            }
             ran = self.collect(&recording, batch, Some(submission), earlier).await?;
             workspace = recording.into_workspace();
             if let Some(ran) = &mut ran {
@@ -51,5 +54,14 @@ impl GpuModel {
         }
         self.keep_workspace(workspace, size);
         ran.ok_or_else(|| Error::defect("the abort word"))
+    }
+    /// What a recording has the GPU do, to be submitted once.
+    fn encoded(&self, recording: &Recording) -> wgpu::CommandBuffer {
+        let descriptor = wgpu::CommandEncoderDescriptor {
+            label: Some("cellstate"),
+        };
+        let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+        recording.encode(&mut encoder);
+        encoder.finish()
     }
 }

@@ -11,6 +11,7 @@ use crate::flow::Flow;
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::defect;
+use crate::half_precision::fits_half;
 
 /// The bytes of the smallest piece of several: each takes a buffer of the driver's and a copy of its own.
 const SMALLEST: usize = 1 << 20;
@@ -48,6 +49,30 @@ pub(crate) fn upload_input(gpu: &Gpu, rows: &Rows, flow: &Flow, values: ArrayVie
         pieces => pieces.iter_mut().for_each(write),
     }
     Ok(())
+}
+
+/// Whether all values of the rows that are read can be rounded to half precision. What is in padding does not count.
+pub(crate) fn input_fits(flow: &Flow, values: ArrayView3<'_, f32>) -> bool {
+    let (_, time_steps, features) = values.dim();
+    let all = values.to_slice();
+    let fits = |&step: &u32| {
+        let row = step as usize;
+        match all.and_then(|all| all.get(row * features..(row + 1) * features)) {
+            // all are looked at, for that takes no branch
+            Some(row) => row.iter().fold(true, |fit, &value| fit & fits_half(value)),
+            None => {
+                let row = values.slice(s![row / time_steps.max(1), row % time_steps.max(1), ..]);
+                row.iter().all(|&value| fits_half(value))
+            }
+        }
+    };
+    let steps = &flow.input_steps;
+    #[cfg(not(target_arch = "wasm32"))]
+    if steps.len() * features * size_of::<f32>() >= 2 * SMALLEST {
+        let rows = SMALLEST / (features * size_of::<f32>()).max(1);
+        return steps.par_iter().with_min_len(rows.max(1)).all(fits);
+    }
+    steps.iter().all(fits)
 }
 
 /// How many rows go into a piece: the threads share them, but no piece is small.
@@ -88,3 +113,7 @@ fn write_rows(mut to: wgpu::WriteOnly<'_, [u8]>, steps: &[u32], values: ArrayVie
         write(from, run.len() * row_bytes);
     }
 }
+
+#[cfg(test)]
+#[path = "upload_tests.rs"]
+mod tests;

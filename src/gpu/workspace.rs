@@ -4,12 +4,14 @@ use std::sync::{Arc, Weak};
 
 use crate::error::Result;
 use crate::flow::Flow;
+use crate::gpu::ahead::Ahead;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
+use crate::gpu::device::waits::Waits;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
-use crate::gpu::stage::interface::{Maker, Run, Stage, Tunable, defect};
+use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::Asked;
@@ -26,6 +28,8 @@ pub(crate) struct Workspace {
     pub(crate) schedules: Vec<ScheduleLists>,
     pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
+    pub(crate) waits: Waits,
+    pub(crate) ahead: Ahead,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
 }
@@ -74,6 +78,8 @@ impl Workspace {
             schedules,
             exchange,
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
+            waits: Waits::new(prepared.numbers.is_some()),
+            ahead: Ahead::default(),
             lists_of: Weak::new(),
         })
     }
@@ -111,6 +117,7 @@ impl Workspace {
         flow: &'a Flow,
         asked: Asked,
         (has_states, wants_states): (bool, bool),
+        input_fits: bool,
     ) -> Run<'a> {
         let tables = prepared.tables.iter().zip(&prepared.table_rows);
         let stages = self.rows.iter().zip(&flow.stages);
@@ -123,6 +130,7 @@ impl Workspace {
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),
             stages: stages.map(|(rows, stage)| rows.size.held_of(stage)).collect(),
+            fits: Fitting::of(flow, &prepared.fits, input_fits),
         }
     }
 

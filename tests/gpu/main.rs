@@ -26,6 +26,7 @@ mod memory;
 mod models;
 mod own_device;
 mod relaxed;
+mod repeated;
 mod rows;
 mod strategies;
 #[path = "../support/mod.rs"]

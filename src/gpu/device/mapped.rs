@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytemuck::Pod;
 
 use super::Gpu;
+use super::waits::Waits;
 use crate::error::Result;
 use crate::memory::OUTPUT;
 
@@ -53,7 +54,7 @@ pub(crate) async fn read<T: Pod + Default>(
     wanted: &[(&wgpu::Buffer, u64)],
     submission: Option<wgpu::SubmissionIndex>,
 ) -> Result<Vec<Vec<T>>> {
-    let read = bytes(gpu, wanted, submission).await?;
+    let read = bytes(gpu, wanted, submission, &Waits::default()).await?;
     let list = |bytes: Bytes| {
         let mut values: Vec<T> = OUTPUT.zeros(bytes.len() / size_of::<T>())?;
         let whole = bytes.get(..size_of_val(&*values)).unwrap_or_default();
@@ -64,23 +65,25 @@ pub(crate) async fn read<T: Pod + Default>(
 }
 
 /// The bytes of buffers that the host reads, once the GPU has finished a submission; what an application has submitted
-/// behind it is not waited for.
+/// behind it is not waited for. `waits` says how the thread waits.
 #[cfg_attr(target_arch = "wasm32", allow(unused_variables, reason = "a browser cannot wait"))]
 pub(crate) async fn bytes(
     gpu: &Gpu,
     wanted: &[(&wgpu::Buffer, u64)],
     submission: Option<wgpu::SubmissionIndex>,
+    waits: &Waits,
 ) -> Result<Vec<Bytes>> {
     let failed = |message: String| gpu.failed("reading back", message);
     let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
     let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
     #[cfg(not(target_arch = "wasm32"))]
-    gpu.device()
-        .poll(wgpu::PollType::Wait {
-            submission_index: submission,
-            timeout: None,
-        })
-        .map_err(|error| failed(error.to_string()))?;
+    {
+        let questions = || mapped.iter().flatten();
+        // where nothing is read only the submission itself can be waited for
+        let is_over = || questions().next().is_some() && questions().all(Mapped::is_answered);
+        let waited = waits.wait(gpu, submission, is_over);
+        waited.map_err(|error| failed(error.to_string()))?;
+    }
     let mut read = Vec::with_capacity(wanted.len());
     for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
         let Some(mapped) = mapped else {
@@ -127,6 +130,13 @@ impl Mapped {
             }
         });
         mapped
+    }
+
+    /// Whether the driver has said something.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn is_answered(&self) -> bool {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.answer.is_some()
     }
 }
 

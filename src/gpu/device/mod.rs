@@ -10,6 +10,7 @@ mod matrices;
 mod module;
 pub(crate) mod timer;
 pub(crate) mod turn;
+pub(crate) mod waits;
 
 pub use counters::Counters;
 pub use gpu::Gpu;

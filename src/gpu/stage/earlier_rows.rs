@@ -75,7 +75,7 @@ impl EarlierRows {
                 target_row: chunk.projected_row(step),
                 rows: chunk.active(step),
             };
-            self.weights.record(commands, groups, 0, span);
+            self.weights.record(commands, groups, 0, (span, false));
         }
     }
 }

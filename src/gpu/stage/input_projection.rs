@@ -303,8 +303,14 @@ impl Projection {
         self.kernel.len()
     }
 
-    /// Projects a span of rows of source number `source`.
-    pub(crate) fn record(&self, commands: &mut Commands, groups: &ProjectionGroups, source: usize, span: Span) {
+    /// Projects a span of rows of source number `source`: by matrices, if there are such and the rows can be rounded to half precision.
+    pub(crate) fn record(
+        &self,
+        commands: &mut Commands,
+        groups: &ProjectionGroups,
+        source: usize,
+        (span, fits): (Span, bool),
+    ) {
         let as_usual = || match &self.ways {
             Ways::Software(..) => self.by_tile(Tile::of(span.rows), span.rows),
             Ways::Gpu(blocks) => {
@@ -315,7 +321,8 @@ impl Projection {
                 made.map(|(block, pipeline)| (pipeline, block.workgroups(blocks.size(span.rows))))
             }
         };
-        if let Some(way) = self.by_matrices(span.rows).or_else(as_usual) {
+        let by_matrices = self.by_matrices(span.rows).filter(|_| fits);
+        if let Some(way) = by_matrices.or_else(as_usual) {
             self.record_by(way, commands, groups, (source, span));
         }
     }

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::flow::size::FlowSize;
-use crate::flow::{Flow, Ran, Source};
+use crate::flow::{self, Flow, Ran, Source};
 use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::pieces::Pieces;
-use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::stage::prepared::{Fits, Prepared};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
@@ -170,6 +170,47 @@ pub(crate) struct Run<'a> {
     pub(crate) input: Vec<Range<usize>>,
     pub(crate) tables: Vec<Vec<Range<usize>>>,
     pub(crate) stages: Vec<Vec<Range<usize>>>,
+    /// Whether the values of each can be rounded to half precision.
+    pub(crate) fits: Fitting,
+}
+
+/// Whether the values of the input, of each table and of each stage can be rounded to half precision.
+#[derive(Clone, Debug)]
+pub(crate) struct Fitting {
+    pub(crate) input: bool,
+    tables: Vec<bool>,
+    stages: Vec<bool>,
+}
+
+impl Fitting {
+    /// Of a flow, where that of the input is known.
+    pub(crate) fn of(flow: &Flow, fits: &Fits, input: bool) -> Self {
+        let mut fitting = Self {
+            input,
+            tables: fits.tables.clone(),
+            stages: Vec::with_capacity(flow.stages.len()),
+        };
+        for stage in &flow.stages {
+            let stage = match stage {
+                flow::Stage::Recurrent { cell, .. } => found(&fits.cells, *cell),
+                flow::Stage::Dense { dense, .. } => found(&fits.denses, *dense),
+                // of values within one the sum and the product are as small
+                flow::Stage::Merge { forward, backward, .. } => {
+                    fitting.of_source(forward.source) && fitting.of_source(backward.source)
+                }
+            };
+            fitting.stages.push(stage);
+        }
+        fitting
+    }
+
+    pub(crate) fn of_source(&self, source: Source) -> bool {
+        match source {
+            Source::Input => self.input,
+            Source::Table(table) => found(&self.tables, table),
+            Source::Stage(stage) => found(&self.stages, stage),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -181,6 +222,10 @@ impl Run<'_> {
             Source::Stage(stage) => at(&self.stages, stage)?,
         })
     }
+}
+
+fn found(list: &[bool], number: usize) -> bool {
+    list.get(number).is_some_and(|&fits| fits)
 }
 
 /// What a list has at this number. It always has something there: the sizes, the flow and the weights come from one model.

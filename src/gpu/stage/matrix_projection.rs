@@ -199,6 +199,11 @@ impl Matrices {
         }
     }
 
+    /// Whether anything is multiplied by them.
+    pub(crate) fn are_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+
     /// What there is to say of it.
     pub(crate) fn line(&self) -> Option<String> {
         match self {

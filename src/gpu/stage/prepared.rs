@@ -15,6 +15,7 @@ use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
+use crate::half_precision::fits_half;
 use crate::memory::WEIGHTS;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
@@ -35,6 +36,33 @@ pub(crate) struct Prepared {
     /// The embeddings, and how many rows each has.
     pub(crate) tables: Vec<Rows>,
     pub(crate) table_rows: Vec<usize>,
+    /// Whether what each cell and each Dense layer makes, and what each embedding has, can be rounded to half precision.
+    pub(crate) fits: Fits,
+}
+
+/// What no value is beyond of which the matrix units of a GPU can make halves.
+#[derive(Debug)]
+pub(crate) struct Fits {
+    pub(crate) cells: Vec<bool>,
+    pub(crate) denses: Vec<bool>,
+    pub(crate) tables: Vec<bool>,
+}
+
+impl Fits {
+    pub(crate) fn of(plan: &Plan) -> Self {
+        let tables = plan.tables.iter();
+        Self {
+            cells: plan.cells.iter().map(|cell| cell.cell.is_within_one()).collect(),
+            denses: plan
+                .denses
+                .iter()
+                .map(|dense| dense.activation.is_within_one())
+                .collect(),
+            tables: tables
+                .map(|table| table.iter().all(|&value| fits_half(value)))
+                .collect(),
+        }
+    }
 }
 
 impl Prepared {
@@ -59,7 +87,8 @@ impl Prepared {
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
             let width = width_of(gpu, form, &cells);
             let first_k = first_row(gpu, form, cell, width)?;
-            let by_matrices = matrices.pipeline(form).is_some();
+            let fits = cells.iter().all(|cell| cell.cell.is_within_one());
+            let by_matrices = fits && matrices.pipeline(form).is_some();
             let costs = numbers.map(|numbers| Numbers { by_matrices, ..numbers });
             let recurrence = Recurrence::make(gpu, (form, first_k, width), &cells, (wanted, costs));
             recurrences.push(Arc::new(
@@ -78,6 +107,7 @@ impl Prepared {
             denses: denses.collect::<Result<_>>()?,
             tables: tables(gpu, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
+            fits: Fits::of(plan),
         })
     }
 

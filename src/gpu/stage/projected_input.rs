@@ -77,7 +77,8 @@ impl ProjectedInput {
             target_row: to.row,
             rows: rows.len(),
         };
-        self.weights.record(commands, groups, source, span);
+        let fits = run.fits.of_source(input.source);
+        self.weights.record(commands, groups, source, (span, fits));
         Ok(())
     }
 }
