@@ -287,6 +287,7 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
             "recurrent_step",
             "recurrent_step_split",
             "recurrent_step_tile",
+            "recurrent_step_wide",
             "recurrent_step_rowwise",
             "recurrent_solo",
             "recurrent_solo_made",

@@ -10,9 +10,11 @@ use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
 use crate::gpu::strategy::later::Later;
-use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm, StepForms};
+use crate::gpu::strategy::step_forms::{Kind, StepForm, StepForms};
+use crate::gpu::strategy::step_layer::{Allowed, Layer};
 use crate::gpu::strategy::step_matrix::StepMatrix;
 use crate::gpu::strategy::step_params::Params;
+use crate::gpu::strategy::step_wide;
 use crate::gpu::weights::class_of;
 use crate::settings::Strategy;
 
@@ -65,6 +67,26 @@ pub(crate) const TILE: Shader = Shader {
     source: include_str!("../../../shaders/recurrent_step_tile.wgsl"),
     shared: &[include_str!("../../../shaders/shared/step_fours.wgsl")],
     constants: &["UNITS", "ROWS", "LOADS"],
+    ..SHADER
+};
+
+/// For many positions and units, where subgroups are of a known size.
+pub(crate) const WIDE: Shader = Shader {
+    name: "recurrent_step_wide",
+    source: include_str!("../../../shaders/recurrent_step_wide.wgsl"),
+    shared: &[include_str!("../../../shaders/shared/step_wide.wgsl")],
+    constants: &[
+        "UNITS",
+        "BLOCK",
+        "GROUP",
+        "LANES_OF_SUBGROUP",
+        "SPLIT",
+        "OWN",
+        "TILES",
+        "IS_FULL",
+        "FOURS",
+        "LOADS",
+    ],
     ..SHADER
 };
 
@@ -181,6 +203,7 @@ fn shader_of(form: StepForm) -> &'static Shader {
     match form.kind {
         Kind::Split { .. } => &SPLIT,
         Kind::Tile => &TILE,
+        Kind::Wide(_) => &WIDE,
     }
 }
 
@@ -212,7 +235,9 @@ pub(crate) struct RecurrentStep {
 impl RecurrentStep {
     fn make(gpu: &Gpu, cells: &Cells<'_>) -> Self {
         let few = |(layer, numbers)| {
-            let all = StepForm::all(layer, Allowed::by(gpu.limits()));
+            let allowed = Allowed::by(gpu.limits());
+            let mut all = StepForm::all(layer, allowed);
+            all.extend(StepForm::wide(layer, allowed, step_wide::lanes(gpu)));
             StepForms::few(layer, numbers, &all)
         };
         let forms = layer_of(cells).zip(cells.numbers).and_then(few);

@@ -2,6 +2,8 @@
 //! number of positions.
 
 use crate::gpu::strategy::numbers::Numbers;
+use crate::gpu::strategy::step_layer::{Allowed, INVOCATIONS, Layer, POSITIONS};
+use crate::gpu::strategy::step_wide::Wide;
 
 /// Units of a workgroup of the split form.
 const SPLIT_TILES: [usize; 3] = [4, 8, 16];
@@ -15,47 +17,8 @@ const TILE_ROWS: [usize; 2] = [4, 8];
 /// Units of a workgroup of the tile form.
 const TILE_UNITS: usize = 16;
 
-/// Invocations and bytes of memory of a workgroup, at most: what every GPU has that offers more than the floor, and room for more
-/// than one workgroup on a compute unit.
-const INVOCATIONS: usize = 256;
-const BYTES: usize = 48 << 10;
-
-/// For more positions the form of so many is taken.
-pub(crate) const POSITIONS: usize = 4096;
-
 /// A form is left out if another takes at most so much longer: each is a pipeline to be compiled.
 const SLACK: f64 = 1.08;
-
-/// What the forms have to know of the cells.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Layer {
-    pub(crate) directions: usize,
-    pub(crate) units: usize,
-    /// The units of the size class, for which the texts are made.
-    pub(crate) width: usize,
-    pub(crate) lanes: usize,
-    /// The bytes of the weights of a unit for one k.
-    pub(crate) weight_bytes: usize,
-}
-
-/// What a device allows a workgroup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Allowed {
-    pub(crate) invocations: usize,
-    pub(crate) bytes: usize,
-}
-
-impl Allowed {
-    pub(crate) fn by(limits: &wgpu::Limits) -> Self {
-        let invocations = limits
-            .max_compute_invocations_per_workgroup
-            .min(limits.max_compute_workgroup_size_x);
-        Self {
-            invocations: INVOCATIONS.min(invocations as usize),
-            bytes: BYTES.min(limits.max_compute_workgroup_storage_size as usize),
-        }
-    }
-}
 
 /// Which text a form is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +30,8 @@ pub(crate) enum Kind {
     },
     /// `recurrent_step_tile`
     Tile,
+    /// `recurrent_step_wide`
+    Wide(Wide),
 }
 
 /// A form.
@@ -120,6 +85,20 @@ impl StepForm {
         forms
     }
 
+    /// The wide ones; none without lanes of a subgroup.
+    pub(crate) fn wide(layer: Layer, allowed: Allowed, lanes: Option<usize>) -> Vec<Self> {
+        Wide::all(layer, allowed, lanes).into_iter().map(Self::of).collect()
+    }
+
+    pub(crate) fn of(wide: Wide) -> Self {
+        Self {
+            kind: Kind::Wide(wide),
+            rows: wide.block,
+            tile: wide.slice(),
+            parts: wide.split,
+        }
+    }
+
     /// The constants of its text, in the order in which `step.rs` names them.
     pub(crate) fn constants(self, layer: Layer) -> Vec<u32> {
         let constants = match self.kind {
@@ -151,6 +130,7 @@ impl StepForm {
                 ]
             }
             Kind::Tile => vec![layer.width, self.parts, self.parts / 4],
+            Kind::Wide(wide) => wide.constants(layer),
         };
         constants.into_iter().map(|constant| constant as u32).collect()
     }
@@ -160,6 +140,7 @@ impl StepForm {
         match self.kind {
             Kind::Split { .. } => self.tile * self.parts,
             Kind::Tile => 32 * self.parts,
+            Kind::Wide(wide) => wide.invocations(),
         }
     }
 
@@ -172,23 +153,26 @@ impl StepForm {
                 2 * 16 * self.parts * self.rows,
                 2 * 4 * self.parts * self.tile * 4 * layer.lanes,
             ],
+            Kind::Wide(wide) => wide.bytes(layer),
         };
         // WebGPU counts every variable up to 16 bytes
         h.next_multiple_of(16) + sums.next_multiple_of(16)
     }
 
-    /// What a step by it costs.
-    fn cost(self, layer: Layer) -> Cost {
+    /// The seconds of a step of so many positions.
+    pub(crate) fn seconds(self, numbers: &Numbers, layer: Layer, positions: usize) -> f64 {
         let barriers = match self.kind {
             Kind::Split { kept } => 2 * self.rows / kept,
             Kind::Tile => layer.width / (4 * self.parts) + 2 * self.parts,
+            Kind::Wide(wide) => return wide.seconds(numbers, layer, positions),
         };
-        Cost {
+        let cost = Cost {
             rows: self.rows,
             tile: self.tile,
             invocations: self.invocations(),
             barriers,
-        }
+        };
+        cost.seconds(numbers, layer, positions)
     }
 }
 
@@ -228,24 +212,27 @@ pub(crate) struct StepForms {
 }
 
 impl StepForms {
-    /// Few of these: one more for each number of positions that those before are too slow for. `None` where there are none.
+    /// Few of these: one more for each number of positions that those before are too slow for, and wide ones last: those that all
+    /// others are too slow for. `None` where there are none.
     pub(crate) fn few(layer: Layer, numbers: Numbers, all: &[StepForm]) -> Option<Self> {
         let mut forms: Vec<StepForm> = Vec::new();
-        let seconds = |form: &StepForm, positions| form.cost(layer).seconds(&numbers, layer, positions);
-        for positions in (0..)
-            .map(|power| 1 << power)
-            .take_while(|&positions| positions <= POSITIONS)
-        {
-            let least = |forms: &[StepForm]| {
-                let timed = forms.iter().map(|&form| (form, seconds(&form, positions)));
-                timed.min_by(|(_, one), (_, other)| one.total_cmp(other))
-            };
-            let (form, best) = least(all)?;
-            if least(&forms).is_none_or(|(_, has)| has > SLACK * best) {
-                forms.push(form);
+        let (wide, others): (Vec<StepForm>, Vec<StepForm>) =
+            (all.iter()).partition(|form| matches!(form.kind, Kind::Wide(_)));
+        for all in [others, wide] {
+            for positions in (0..=POSITIONS.ilog2()).map(|power| 1 << power) {
+                let least = |forms: &[StepForm]| {
+                    let timed = (forms.iter()).map(|&form| (form, form.seconds(&numbers, layer, positions)));
+                    timed.min_by(|(_, one), (_, other)| one.total_cmp(other))
+                };
+                let Some((form, best)) = least(&all) else {
+                    break;
+                };
+                if least(&forms).is_none_or(|(_, has)| has > SLACK * best) {
+                    forms.push(form);
+                }
             }
         }
-        Some(Self::of(layer, numbers, forms))
+        (!forms.is_empty()).then(|| Self::of(layer, numbers, forms))
     }
 
     /// All of these.
@@ -257,7 +244,7 @@ impl StepForms {
             plan: Vec::new(),
         };
         for positions in 1..=POSITIONS {
-            let seconds = (made.forms.iter()).map(|form| form.cost(layer).seconds(&numbers, layer, positions));
+            let seconds = (made.forms.iter()).map(|form| form.seconds(&numbers, layer, positions));
             let best = seconds.enumerate().min_by(|(_, one), (_, other)| one.total_cmp(other));
             let best = best.map_or(0, |(number, _)| number);
             if made.plan.last().is_none_or(|&(_, last)| last != best) {
@@ -294,102 +281,10 @@ impl StepForms {
     /// The seconds of a step of so many positions.
     pub(crate) fn seconds(&self, positions: usize) -> Option<f64> {
         let (_, form) = self.by_positions(positions)?;
-        Some(form.cost(self.layer).seconds(&self.numbers, self.layer, positions))
+        Some(form.seconds(&self.numbers, self.layer, positions))
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-mod tests {
-    use super::*;
-    use crate::gpu::strategy::numbers::H200;
-
-    const FLOOR: Allowed = Allowed {
-        invocations: 256,
-        bytes: 16 << 10,
-    };
-    const LARGER: Allowed = Allowed {
-        invocations: 256,
-        bytes: 48 << 10,
-    };
-
-    fn lstm(units: usize) -> Layer {
-        Layer {
-            directions: 1,
-            units,
-            width: units,
-            lanes: 4,
-            weight_bytes: 16,
-        }
-    }
-
-    /// The sketches that were measured on the H200 (`docs/benchmarks.md`): positions, units, and a workgroup's positions, units,
-    /// invocations and barriers; and the microseconds of a step.
-    #[test]
-    fn what_was_measured_follows_from_the_numbers() {
-        let measured = [
-            ([1, 512], [1, 4, 256, 2], 4.06),
-            ([32, 256], [8, 8, 256, 2], 4.85),
-            ([64, 512], [8, 16, 256, 2], 12.7),
-            ([64, 512], [32, 8, 128, 2 * 4 + 2 * 7], 18.3),
-            ([128, 1024], [64, 16, 256, 2 * 16 + 2 * 3], 50.0),
-        ];
-        for ([positions, units], [rows, tile, invocations, barriers], micros) in measured {
-            let cost = Cost {
-                rows,
-                tile,
-                invocations,
-                barriers,
-            };
-            let told = 1e6 * cost.seconds(&H200, lstm(units), positions);
-            let ratio: f64 = told / micros;
-            assert!(
-                (0.7..1.3).contains(&ratio),
-                "{positions} x {units}: {told:.2} µs, measured {micros}"
-            );
-        }
-    }
-
-    #[test]
-    fn few_forms_serve_all_positions() {
-        for units in [4, 16, 32, 48, 64, 96, 128, 160, 256, 512, 1024, 2048, 8192] {
-            for allowed in [FLOOR, LARGER] {
-                for layer in [
-                    lstm(units),
-                    Layer {
-                        directions: 2,
-                        lanes: 1,
-                        weight_bytes: 4,
-                        ..lstm(units)
-                    },
-                ] {
-                    let all = StepForm::all(layer, allowed);
-                    let few = StepForms::few(layer, H200, &all).unwrap();
-                    println!("{layer:?}: {:?}", few.all());
-                    assert!(few.all().len() <= 8, "{:?}", few.all());
-                    for positions in [1, 2, 3, 7, 8, 30, 33, 64, 100, 128, 1000, 100_000] {
-                        let (number, form) = few.by_positions(positions).unwrap();
-                        assert!(few.needed(positions)[number]);
-                        let seconds = few.seconds(positions).unwrap();
-                        println!("  {positions}: {:.2} µs by {form:?}", seconds * 1e6);
-                        let of = |form: &StepForm| form.cost(layer).seconds(&H200, layer, positions.min(POSITIONS));
-                        assert!(few.all().iter().all(|other| of(other) >= of(&form)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Few positions never take a form of many, and where a step is longer than its dispatch half of the positions cost about half.
-    #[test]
-    fn positions_cost_what_they_are() {
-        let few = |units| StepForms::few(lstm(units), H200, &StepForm::all(lstm(units), LARGER)).unwrap();
-        assert_eq!(few(512).by_positions(1).unwrap().1.rows, 1);
-        assert_eq!(few(1024).by_positions(128).unwrap().1.kind, Kind::Tile);
-        for (units, positions) in [(512, 128), (1024, 256)] {
-            let seconds = |positions| few(units).seconds(positions).unwrap();
-            let ratio = seconds(positions / 2) / seconds(positions);
-            assert!(ratio < 0.7, "{units} units: {ratio}");
-        }
-    }
-}
+#[path = "step_forms_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::gpu::commands::Workgroups;
 use crate::gpu::strategy::numbers::Numbers;
-use crate::gpu::strategy::step_forms::{Allowed, Layer};
+use crate::gpu::strategy::step_layer::{Allowed, Layer};
 
 /// The side of a matrix, the invocations of a subgroup and those of a workgroup.
 const SIDE: usize = 16;

@@ -15,6 +15,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
 use crate::gpu::strategy::numbers::H200;
+use crate::gpu::strategy::step_wide::Wide;
 use crate::gpu::weights::Form;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::gru::Gru;
@@ -124,6 +125,25 @@ fn run_with(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>, states: Opt
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
+/// Wide forms for a layer: as they are taken; and where workgroups have few positions, subgroups share k and lanes have two units.
+fn wide_forms(gpu: &Gpu, layer: Layer) -> Vec<StepForm> {
+    let lanes = step_wide::lanes(gpu);
+    let mut forms = StepForm::wide(layer, Allowed::by(gpu.limits()), lanes);
+    let others = [(1, 2, 1, 7), (2, 4, 2, 40)];
+    let form = |(own, split, tiles, block)| {
+        let wide = Wide {
+            lanes_of_subgroup: lanes?,
+            own,
+            split,
+            tiles,
+            block,
+        };
+        wide.divides(layer).then(|| StepForm::of(wide))
+    };
+    forms.extend(others.into_iter().filter_map(form));
+    forms
+}
+
 fn assert_close(name: &str, got: &Ran, want: &Ran) {
     assert_eq!(got.rows_run, want.rows_run, "{name}");
     for (got, want) in got.outputs.iter().zip(&want.outputs) {
@@ -156,6 +176,39 @@ fn check(model: fn(usize) -> Model, all_units: &[usize], precision: Precision) {
     }
 }
 
+/// The wide forms of a model of these units against the kept texts.
+fn check_wide(model: Model, precision: Precision, tried: &[usize]) {
+    for gpu in adapters() {
+        let layer = layer_of(&cells(&gpu, &model, precision)).unwrap();
+        let forms = wide_forms(&gpu, layer);
+        if forms.is_empty() {
+            println!("{}: no subgroups to run the wide forms", gpu.name());
+            continue;
+        }
+        let want = run(&on(&gpu, &model, precision, None), &ACTIVE, None);
+        for form in tried.iter().map(|&number| forms[number]) {
+            let name = format!("{}, {layer:?}, {precision:?}: {form:?}", gpu.name());
+            let made = on(&gpu, &model, precision, Some(vec![form]));
+            let got = run(&made, &ACTIVE, None);
+            assert_close(&name, &got, &want);
+            assert!(run(&made, &ACTIVE, None).outputs == got.outputs, "{name}: other bits");
+            assert_apart(&name, &made);
+        }
+    }
+}
+
+#[test]
+fn the_wide_forms() {
+    check_wide(lstm(125), Precision::Full, &[0, 1, 2, 3]);
+    check_wide(lstm(128), Precision::Full, &[0]);
+    // as many registers as there are at most
+    check_wide(lstm(256), Precision::Full, &[1]);
+    check_wide(lstm(125), Precision::Relaxed, &[2]);
+    check_wide(gru(126), Precision::Full, &[0]);
+    check_wide(simple_rnn(127), Precision::Full, &[1, 3]);
+    check_wide(peepholes(125), Precision::Full, &[3]);
+}
+
 #[test]
 fn the_forms_of_an_lstm_at_every_edge() {
     check(lstm, &[1, 15, 17, 65, 130], Precision::Full);
@@ -181,19 +234,23 @@ fn what_is_no_number_stays_in_its_sequence() {
         let all = forms(&gpu, &cells(&gpu, &model, Precision::Full)).into_iter();
         for form in all.filter(|form| form.kind == Kind::Tile || form.tile == 8 && form.rows == 8) {
             let made = on(&gpu, &model, Precision::Full, Some(vec![form]));
-            let clean = run(&made, &[9, 9, 5], None);
-            for spoilt in [0, 3, 8] {
-                let dirty = run(&made, &[9, 9, 5], Some(spoilt));
-                for (dirty, clean) in dirty.outputs.iter().zip(&clean.outputs) {
-                    for (sequence, (dirty, clean)) in dirty.outer_iter().zip(clean.outer_iter()).enumerate() {
-                        let same = dirty == clean;
-                        assert_eq!(
-                            same,
-                            sequence != spoilt,
-                            "{form:?}: sequence {sequence}, {spoilt} is spoilt"
-                        );
-                    }
-                }
+            assert_apart(&format!("{form:?}"), &made);
+        }
+    }
+}
+
+fn assert_apart(name: &str, made: &GpuModel) {
+    let clean = run(made, &[9, 9, 5], None);
+    for spoilt in [0, 3, 8] {
+        let dirty = run(made, &[9, 9, 5], Some(spoilt));
+        for (dirty, clean) in dirty.outputs.iter().zip(&clean.outputs) {
+            for (sequence, (dirty, clean)) in dirty.outer_iter().zip(clean.outer_iter()).enumerate() {
+                let same = dirty == clean;
+                assert_eq!(
+                    same,
+                    sequence != spoilt,
+                    "{name}: sequence {sequence}, {spoilt} is spoilt"
+                );
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::gpu::device::{Gpu, mapped};
 use crate::gpu::rows::padded;
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Shader, Variant};
-use crate::gpu::strategy::step_forms::Layer;
+use crate::gpu::strategy::step_layer::Layer;
 use crate::gpu::strategy::step_matrix_form::MatrixForm;
 use crate::gpu::strategy::step_params::Params;
 use crate::gpu::weights::Form;

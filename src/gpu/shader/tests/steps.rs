@@ -1,9 +1,11 @@
 //! The texts of the forms of a step on a GPU.
 
 use super::*;
-use crate::gpu::strategy::step_forms::{Allowed, Kind, Layer, StepForm};
+use crate::gpu::strategy::step_forms::{Kind, StepForm};
+use crate::gpu::strategy::step_layer::{Allowed, Layer};
 use crate::gpu::strategy::step_matrix;
 use crate::gpu::strategy::step_matrix_form::MatrixForm;
+use crate::gpu::strategy::step_wide::Wide;
 
 /// What every device allows, and what a larger one does.
 const FLOOR: Allowed = Allowed {
@@ -42,6 +44,49 @@ pub(super) fn sizes(shader: &Shader, lanes: usize) -> Vec<Vec<u32>> {
     }
     sizes.dedup();
     sizes
+}
+
+/// Wide forms for subgroups of 32: as they are taken, and another of two units a lane.
+fn wide_forms(layer: Layer) -> Vec<StepForm> {
+    let mut forms = StepForm::wide(layer, LARGER, Some(32));
+    let other = Wide {
+        lanes_of_subgroup: 32,
+        own: 2,
+        split: 8,
+        tiles: 1,
+        block: 64,
+    };
+    forms.extend(other.divides(layer).then(|| StepForm::of(other)));
+    forms
+}
+
+/// The smallest and the largest layer that have some.
+pub(super) fn wide(lanes: usize) -> Vec<Vec<u32>> {
+    let forms = |width| {
+        let layer = layer(width, lanes);
+        wide_forms(layer).into_iter().map(move |form| form.constants(layer))
+    };
+    [128, 1024].into_iter().flat_map(forms).collect()
+}
+
+#[test]
+fn the_workgroups_of_wide_steps_have_the_size_that_the_host_thinks() {
+    let some = ["lstm_options", "gru", "simple_rnn"];
+    for (_, cell) in texts::cells().into_iter().filter(|(name, _)| some.contains(name)) {
+        let (cell, lanes) = (CellText::of(&cell), cell.lanes().len());
+        for (width, count) in [(128, 2), (512, 3), (640, 2), (1024, 3)] {
+            let layer = layer(width, lanes);
+            let forms = wide_forms(layer);
+            assert!(forms.len() >= count, "{width} units: {forms:?}");
+            for form in forms {
+                let text = made(&step::WIDE, &cell, &form.constants(layer));
+                let (bytes, size) = held(&text);
+                assert_eq!(size, [form.invocations() as u32, 1], "{form:?}");
+                assert_eq!(bytes, form.bytes(layer), "{width} units: {form:?}");
+                assert!(bytes <= LARGER.bytes, "{width} units: {form:?}");
+            }
+        }
+    }
 }
 
 /// By matrices: every form, by both slabs.

@@ -29,7 +29,7 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 19] = [
+pub(super) const ALL: [&Shader; 20] = [
     &carry::SHADER,
     &gather::SHADER,
     &input_projection::SHADER,
@@ -41,6 +41,7 @@ pub(super) const ALL: [&Shader; 19] = [
     &step::SHADER,
     &step::SPLIT,
     &step::TILE,
+    &step::WIDE,
     &step_matrix::SHADER,
     &step::ROWWISE,
     &solo::SHADER,
@@ -52,17 +53,18 @@ pub(super) const ALL: [&Shader; 19] = [
 ];
 
 /// Those that run a cell and are made for a size class, with their loops written out.
-const MADE: [&str; 6] = [
+const MADE: [&str; 7] = [
     "recurrent_step_matrix",
     "recurrent_step_split",
     "recurrent_step_tile",
+    "recurrent_step_wide",
     "recurrent_solo_made",
     "recurrent_team_made",
     "recurrent_team_wide",
 ];
 
 /// Those that multiply by the matrix units of a GPU.
-const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
+pub(super) const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
 
 /// What each device lets a workgroup have.
 pub(super) const FLOOR: Limits = Limits {
@@ -85,7 +87,8 @@ impl Text {
 
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
-        BY_MATRICES.contains(&self.shader.name) || self.shader.name == team_wide::SHADER.name
+        let of_subgroups = [team_wide::SHADER.name, step::WIDE.name];
+        BY_MATRICES.contains(&self.shader.name) || of_subgroups.contains(&self.shader.name)
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -246,6 +249,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
         "recurrent_step_matrix" => steps::matrices(),
+        "recurrent_step_wide" => steps::wide(lanes),
         "recurrent_solo" => of_workgroups([3, 64].map(|units| solo::workgroup(units, 256).unwrap()), 2),
         // the tallest, and one whose weights are in registers, workgroup memory and cache
         "recurrent_solo_made" => [(4, 1), (64, 4), (128, 1)]

@@ -1,0 +1,135 @@
+// recurrent_step_wide: one time step for many units. Weights stay in registers, and the rows of h pass by.
+//
+//   lanes = projected + h·recurrent_kernel, and the cell's rule makes the state of them
+//
+// A workgroup has SLICE units and all of k. SPLIT of its subgroups share k, and so do eight lanes of each; a lane keeps the weights
+// of OWN units for its fours of k. Eight rows are summed up at a time; then each shuffle halves the rows that a lane still has, until
+// each has one. The sums of GROUP rows wait in workgroup memory, until invocations make a state each: that of a row and a unit.
+//
+// Along x the second direction stands behind the first one.
+
+@group(0) @binding(0) var<uniform> params: Step;
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>; // [direction][k][unit]
+@group(0) @binding(2) var<storage, read> projected: array<Lanes>;            // [direction][row][unit]
+@group(0) @binding(3) var<storage, read_write> hidden: array<vec4<f32>>;     // [direction][row][four units]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
+
+var<workgroup> sums: array<Lanes, SPLIT * GROUP * SLICE>;       // [part][row of a group][unit]
+var<workgroup> tile: array<vec4<f32>, TILES * 8u * QUARTER>; // [turn][row][four of k]
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let blocks = (params.units + SLICE - 1u) / SLICE;
+    let direction = workgroup.x / blocks;
+    let first = (workgroup.z * workgroups.y + workgroup.y) * BLOCK;
+    if (first >= params.positions) {
+        return;
+    }
+    let at = subgroup * LANES_OF_SUBGROUP + lane;
+    let begin = workgroup.x % blocks * SLICE;
+    let part = subgroup % SPLIT;
+    let lane_k = lane % 8u;
+    let own = (subgroup / SPLIT * (LANES_OF_SUBGROUP / 8u) + lane / 8u) * OWN;
+    let slot = part * FOURS * 8u + lane_k;
+    let kernel = direction * (UNITS + HAS_UNIT_WEIGHTS) * UNITS + begin;
+    //for m in FOURS
+    //for c in 4
+    //for u in OWN
+    let weights$m_$c_$u = unpacked(recurrent_kernel[kernel + ((slot + $mu * 8u) * 4u + $cu) * UNITS + own + $uu]);
+    //end
+    //end
+    //end
+    let count = min(BLOCK, params.positions - first);
+    let before_row = direction * params.hidden_pitch + params.previous_row + first;
+    //for l in LOADS
+    let row$l = ($lu * THREADS + at) / QUARTER; // of eight
+    let four$l = ($lu * THREADS + at) % QUARTER;
+    var next$l = h_before(before_row + min(row$l, count - 1u), four$l);
+    //end
+    // what this invocation makes of each group
+    let row = at / SLICE;
+    let unit = begin + at % SLICE;
+    let is_unit = unit < params.units;
+    var unit_weights = Lanes();
+    if (HAS_UNIT_WEIGHTS == 1u) { unit_weights = unpacked(recurrent_kernel[kernel + UNITS * UNITS + at % SLICE]); }
+    let projected_stride = select(params.units, params.hidden_stride, LANES == 1u);
+    var turn = 0u;
+    for (var group = 0u; group < count; group += GROUP) {
+        let end = min(count, group + GROUP);
+        let position = first + group + row;
+        let is_own = group + row < end && is_unit;
+        let cell_index = (direction * params.cell_pitch + position) * params.cell_stride + unit;
+        var lanes = Lanes();
+        var state = UnitState(0.0, 0.0);
+        if (is_own) {
+            lanes = projected[(direction * params.projected_pitch + params.projected_row + position) * projected_stride + unit];
+            state.hidden = hidden[((before_row + group + row) * params.hidden_stride + unit) / 4u][unit % 4u];
+            if (HAS_CELL_STATE == 1u) { state.cell = cell_state[cell_index]; }
+        }
+        for (var taken = group; taken < end; taken += 8u) {
+            if (TILES == 1u) { workgroupBarrier(); } // nobody reads the rows before any more
+            let place = turn % TILES * 8u * QUARTER;
+            turn++;
+            //for l in LOADS
+            tile[place + $lu * THREADS + at] = next$l;
+            //end
+            workgroupBarrier();
+            // asked for now, needed after the sums; at last rows that nobody needs
+            //for l in LOADS
+            next$l = h_before(before_row + min(taken + 8u + row$l, count - 1u), four$l);
+            //end
+            // a lane has its own row first, so that what it hands on is always the second half of what it has
+            //for x in 2
+            //for y in 2
+            //for z in 2
+            //for u in OWN
+            var sum$x$y$z_$u = Lanes();
+            //end
+            //for m in FOURS
+            let h$x$y$z_$m = tile[place + (($xu * 4u + $yu * 2u + $zu) ^ lane_k) * QUARTER + slot + $mu * 8u];
+            //for c in 4
+            //for u in OWN
+            sum$x$y$z_$u = fma(Lanes(h$x$y$z_$m[$cu]), weights$m_$c_$u, sum$x$y$z_$u);
+            //end
+            //end
+            //end
+            //end
+            //end
+            //end
+            //for u in OWN
+            //for x in 2
+            //for y in 2
+            sum$x$y0_$u += subgroupShuffleXor(sum$x$y1_$u, 1u);
+            //end
+            sum$x00_$u += subgroupShuffleXor(sum$x10_$u, 2u);
+            //end
+            sum000_$u += subgroupShuffleXor(sum100_$u, 4u);
+            sums[(part * GROUP + taken - group + lane_k) * SLICE + own + $uu] = sum000_$u;
+            //end
+        }
+        workgroupBarrier();
+        //for p in SPLIT
+        lanes += sums[$pu * GROUP * SLICE + min(at, GROUP * SLICE - 1u)];
+        //end
+        let made = next_state(lanes, unit_weights, state);
+        if (HAS_CELL_STATE == 1u && is_own) { cell_state[cell_index] = made.cell; }
+        // one of four invocations stores what they have made
+        let value = select(0.0, made.hidden, is_unit);
+        let leader = lane - lane % 4u;
+        let values = vec4<f32>(
+            subgroupShuffle(value, leader),
+            subgroupShuffle(value, leader + 1u),
+            subgroupShuffle(value, leader + 2u),
+            subgroupShuffle(value, leader + 3u),
+        );
+        if (is_own && lane == leader) {
+            let target_row = direction * params.hidden_pitch + params.current_row + position;
+            hidden[(target_row * params.hidden_stride + unit) / 4u] = values;
+        }
+    }
+}
