@@ -9,7 +9,7 @@ fn only_optional_texts_ask_for_extensions() {
     for text in all() {
         let made = text.text();
         let enables = ["enable f16;\n", "enable wgpu_cooperative_matrix;\n"].concat();
-        let has_matrices = text.shader.name == matrix_projection::SHADER.name;
+        let has_matrices = texts::BY_MATRICES.contains(&text.shader.name);
         assert_eq!(made.starts_with(&enables), has_matrices, "{}", text.name);
         let asked = made.lines().filter(|line| line.trim().starts_with("enable ")).count();
         assert_eq!(asked, if has_matrices { 2 } else { 0 }, "{}", text.name);

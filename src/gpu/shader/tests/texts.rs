@@ -62,7 +62,7 @@ const MADE: [&str; 6] = [
 ];
 
 /// Those that multiply by the matrix units of a GPU.
-const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
+pub(super) const BY_MATRICES: [&str; 2] = ["matrix_projection", "recurrent_step_matrix"];
 
 /// What each device lets a workgroup have.
 pub(super) const FLOOR: Limits = Limits {
