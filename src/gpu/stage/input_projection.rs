@@ -10,7 +10,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::rows::padded;
 use crate::gpu::shader::{Pipeline, Shader, Variant, reads, writes};
 use crate::gpu::stage::matrix_projection;
-use crate::gpu::stage::projection_block::{self, Block, Blocks, SLAB_QUADS};
+use crate::gpu::stage::projection_block::{Block, Blocks, SLAB_QUADS};
 use crate::gpu::stage::softmax::{Params, Softmax};
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::Form;
@@ -282,20 +282,6 @@ impl Projection {
         let most_rows = rows(target, self.column_vectors).min(of_sources.unwrap_or(0));
         let needed = blocks.needed(most_rows).into_iter();
         needed.map(|block| (block, blocks.pipeline(gpu, block))).collect()
-    }
-
-    /// The seconds that it takes for so many rows, by the numbers of the GPU; `None` where there are none.
-    #[allow(dead_code, reason = "`explain` is to print it")]
-    pub(crate) fn seconds(&self, rows: usize) -> Option<f64> {
-        match &self.ways {
-            Ways::Software(..) => None,
-            Ways::Gpu(blocks) => Some(projection_block::seconds(
-                rows,
-                blocks.columns,
-                4 * blocks.quads,
-                &blocks.numbers,
-            )),
-        }
     }
 
     /// The dispatches for a span of rows.

@@ -224,8 +224,8 @@ fn few_rows_seconds(rows: usize, size: Size, workgroups: usize, numbers: &Number
     (arithmetic.max(waiting), (4 * columns + rows) * size.quads)
 }
 
-/// Of the blocks that can be made the one that takes the least time, and how long.
-fn best(size: Size, has_tiles: bool, numbers: &Numbers) -> (Block, f64) {
+/// Of the blocks that can be made the one that takes the least time.
+fn best(size: Size, has_tiles: bool, numbers: &Numbers) -> Block {
     let is_admitted = |block: &Block| match block.kind() {
         Kind::Tile(side) => has_tiles && size.columns.div_ceil(2 * side) <= MOST_ACROSS,
         Kind::Rows(_) => true,
@@ -233,14 +233,7 @@ fn best(size: Size, has_tiles: bool, numbers: &Numbers) -> (Block, f64) {
     let admitted = Block::ALL.into_iter().filter(is_admitted);
     let timed = admitted.map(|block| (block, block.seconds(size, numbers)));
     let best = timed.min_by(|(_, one), (_, other)| one.total_cmp(other));
-    best.unwrap_or((Block::OneRow, 0.0))
-}
-
-/// The seconds that it takes to project rows of `inputs` values into `columns` vec4, by the numbers of a GPU.
-pub(crate) fn seconds(rows: usize, columns: usize, inputs: usize, numbers: &Numbers) -> f64 {
-    let quads = inputs.div_ceil(4);
-    let size = Size { rows, columns, quads };
-    best(size, true, numbers).1
+    best.map_or(Block::OneRow, |(block, _)| block)
 }
 
 /// Row counts that differ by less than an eighth are taken for one, so that there are few to be looked at.
@@ -273,7 +266,7 @@ impl Blocks {
 
     /// The block for so many rows.
     pub(crate) fn block(&self, rows: usize) -> Block {
-        best(self.size(rounded(rows)), self.has_tiles, &self.numbers).0
+        best(self.size(rounded(rows)), self.has_tiles, &self.numbers)
     }
 
     /// The blocks for any number of rows up to this one.
