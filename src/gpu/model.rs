@@ -11,6 +11,7 @@ use crate::gpu::stage::interface::Ends;
 use crate::gpu::stage::matrix_projection::{self, Matrices};
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::{self, Asked};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::strategy::tuned::Tuned;
 use crate::gpu::workspace::Workspace;
 use crate::model::plan::Plan;

@@ -202,6 +202,7 @@ fn store_array<const WIDTH: usize>(array: [f32; WIDTH], values: &mut [f32]) {
 }
 
 /// The trait for one set of instructions; what its vectors differ in are the names.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! simd {
     (
         $simd:ty, $vector:ty, $width:literal wide, $rows:literal rows,
