@@ -226,6 +226,11 @@ impl Activation {
         }
     }
 
+    /// Whether each value is a share: none beyond 1 or below 0.
+    pub(crate) fn is_share(self) -> bool {
+        self.is_within_one() && !matches!(self, Self::Tanh | Self::Softsign | Self::HardTanh)
+    }
+
     /// Whether no value of it is beyond 1 or below -1.
     pub(crate) fn is_within_one(self) -> bool {
         matches!(

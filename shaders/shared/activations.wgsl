@@ -54,8 +54,11 @@ fn activate(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
     let bits = bitcast<u32>(x);
     let is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
     // what nearly all cells have goes without a branch, so that the gates of a unit are worked out beside each other
-    if (kind == ACTIVATION_TANH) { return select(hyperbolic_tangent(x), x, is_nan); }
-    if (kind == ACTIVATION_SIGMOID) { return select(sigmoid(x), x, is_nan); }
+    switch kind {
+        case ACTIVATION_TANH: { return select(hyperbolic_tangent(x), x, is_nan); }
+        case ACTIVATION_SIGMOID: { return select(sigmoid(x), x, is_nan); }
+        default: {}
+    }
     if (is_nan) {
         return select(x, 0.0, kind == ACTIVATION_HARD_SHRINK || kind == ACTIVATION_SOFT_SHRINK);
     }

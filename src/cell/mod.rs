@@ -143,11 +143,12 @@ impl Cell {
         }
     }
 
-    /// Whether no hidden state is beyond 1 or below -1, or beyond where it began: what it is made of is a product of activations, or
-    /// between one and the state before.
+    /// Whether no hidden state is beyond 1 or below -1, or beyond where it began: it is a product of activations, or between one and the
+    /// state before.
     pub(crate) fn is_within_one(&self) -> bool {
         let activations = match self.rule {
             Rule::Lstm(options) => vec![options.recurrent_activation, options.output_activation],
+            Rule::Gru(options) if !options.recurrent_activation.is_share() => return false,
             Rule::Gru(_) | Rule::SimpleRnn(_) => self.activations(),
         };
         !self.has_projection() && activations.into_iter().all(Activation::is_within_one)

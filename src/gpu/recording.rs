@@ -62,7 +62,9 @@ impl GpuModel {
 
     /// Refuses states that steps by matrices would make infinite.
     fn check_states(&self, states: &[State]) -> Result<()> {
-        let hidden = states.iter().filter_map(|state| state.arrays().next());
+        // cells without a bound never step by matrices
+        let bounded = states.iter().zip(&self.weights.fits.cells).filter(|(_, fits)| **fits);
+        let hidden = bounded.filter_map(|(state, _)| state.arrays().next());
         let beyond = hidden.flatten().find(|value| !fits_half(**value));
         match beyond.filter(|_| self.matrices.are_ready()) {
             None => Ok(()),

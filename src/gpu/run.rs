@@ -38,7 +38,10 @@ impl GpuModel {
             // who runs the same twice is likely to run it again; a browser would be waited for by now
             if is_repeated && cfg!(not(target_arch = "wasm32")) {
                 let work = || Ok(self.encoded(&recording));
-                recording.set_next(self.gpu.guarded("encoding the next run", work).await?);
+                // this run has been submitted, and what is really lost shows when it is collected
+                if let Ok(next) = self.gpu.guarded("encoding the next run", work).await {
+                    recording.set_next(next);
+                }
             }
             ran = self.collect(&recording, batch, Some(submission), earlier).await?;
             workspace = recording.into_workspace();
@@ -55,6 +58,7 @@ impl GpuModel {
         self.keep_workspace(workspace, size);
         ran.ok_or_else(|| Error::defect("the abort word"))
     }
+
     /// What a recording has the GPU do, to be submitted once.
     fn encoded(&self, recording: &Recording) -> wgpu::CommandBuffer {
         let descriptor = wgpu::CommandEncoderDescriptor {

@@ -51,28 +51,42 @@ pub(crate) fn upload_input(gpu: &Gpu, rows: &Rows, flow: &Flow, values: ArrayVie
     Ok(())
 }
 
-/// Whether all values of the rows that are read can be rounded to half precision. What is in padding does not count.
+/// Below this the values that matter come near 2⁻¹⁴, from which on halves lose bits, and a GPU may take them for zero.
+const QUIET: f32 = 1.0 / 1024.0;
+
+/// Whether the rows that are read can be rounded to half precision: no value is too large, and not all of them are small. What is in padding does
+/// not count.
 pub(crate) fn input_fits(flow: &Flow, values: ArrayView3<'_, f32>) -> bool {
     let (_, time_steps, features) = values.dim();
     let all = values.to_slice();
-    let fits = |&step: &u32| {
+    let seen = |fit: bool, largest: f32, value: f32| (fit & fits_half(value), largest.max(value.abs()));
+    let of_row = |&step: &u32| {
         let row = step as usize;
         match all.and_then(|all| all.get(row * features..(row + 1) * features)) {
             // all are looked at, for that takes no branch
-            Some(row) => row.iter().fold(true, |fit, &value| fit & fits_half(value)),
+            Some(row) => row
+                .iter()
+                .fold((true, 0.0), |(fit, most), &value| seen(fit, most, value)),
             None => {
                 let row = values.slice(s![row / time_steps.max(1), row % time_steps.max(1), ..]);
-                row.iter().all(|&value| fits_half(value))
+                row.iter()
+                    .fold((true, 0.0), |(fit, most), &value| seen(fit, most, value))
             }
         }
     };
+    let both = |one: (bool, f32), other: (bool, f32)| (one.0 & other.0, one.1.max(other.1));
     let steps = &flow.input_steps;
-    #[cfg(not(target_arch = "wasm32"))]
-    if steps.len() * features * size_of::<f32>() >= 2 * SMALLEST {
-        let rows = SMALLEST / (features * size_of::<f32>()).max(1);
-        return steps.par_iter().with_min_len(rows.max(1)).all(fits);
-    }
-    steps.iter().all(fits)
+    let is_large = steps.len() * features * size_of::<f32>() >= 2 * SMALLEST;
+    let (fit, largest) = match is_large {
+        #[cfg(not(target_arch = "wasm32"))]
+        true => {
+            let rows = SMALLEST / (features * size_of::<f32>()).max(1);
+            let rows = steps.par_iter().with_min_len(rows.max(1));
+            rows.map(of_row).reduce(|| (true, 0.0), both)
+        }
+        _ => steps.iter().map(of_row).fold((true, 0.0), both),
+    };
+    fit && (largest == 0.0 || largest >= QUIET)
 }
 
 /// How many rows go into a piece: the threads share them, but no piece is small.

@@ -39,6 +39,19 @@ fn a_value_beyond_half_precision_is_found() {
     }
 }
 
+/// Numbers of which halves would keep a few bits or none, wherever all are as small; zeros, and a small one beside others, are none.
+#[test]
+fn small_numbers_are_found() {
+    let model = Model::builder().add(Lstm::new(SIZE.2, 4)).build().unwrap();
+    let fits = |values: &Array3<f32>| input_fits(&flow_of(&model, values, None), values.view());
+    let mut values = Array3::zeros(SIZE);
+    assert!(fits(&values));
+    values.fill(1e-5);
+    assert!(!fits(&values));
+    values[(2, 4, 1)] = -1.0;
+    assert!(fits(&values));
+}
+
 /// The stages in whose rows a large value may stand.
 #[test]
 fn what_has_no_bound_is_known() {
@@ -75,14 +88,14 @@ fn what_has_no_bound_is_known() {
     ] {
         let model = builder.build().unwrap();
         let flow = flow_of(&model, &Array3::zeros(SIZE), None);
-        let fitting = Fitting::of(&flow, &Fits::of(model.plan()), true);
+        let fitting = Fitting::of(&flow, &Fits::of(model.plan()), false, true);
         let found: Vec<bool> = (0..flow.stages.len())
             .map(|stage| fitting.of_source(Source::Stage(stage)))
             .collect();
         assert_eq!(found, stages, "{model}");
         assert!(
             fitting.of_source(Source::Input)
-                && !Fitting::of(&flow, &Fits::of(model.plan()), false).of_source(Source::Input)
+                && !Fitting::of(&flow, &Fits::of(model.plan()), false, false).of_source(Source::Input)
         );
     }
 }

@@ -138,7 +138,7 @@ impl Workspace {
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),
             stages: stages.map(|(rows, stage)| rows.size.held_of(stage)).collect(),
-            fits: Fitting::of(flow, &prepared.fits, input_fits),
+            fits: Fitting::of(flow, &prepared.fits, has_states, input_fits),
         }
     }
 

@@ -117,9 +117,13 @@ fn check_floor(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Result<()> {
 impl Gpu {
     /// Takes the application's own device and queue, with whatever limits and features they were opened with. No handler
     /// is installed on it, and nothing is submitted but by the calls that run or tune a model, and by those that try
-    /// [`Settings::matrices`](crate::Settings::matrices), as the first run of a large batch may. The first run of a batch size may submit up to three short launches more, which count
+    /// [`Settings::matrices`](crate::Settings::matrices), as the first run of a large batch may. The first run of a batch size may submit up to two short launches more for each recurrent layer, which count
     /// how many workgroups run at the same time: [`Strategy::Team`](crate::Strategy::Team) is taken unasked on discrete GPUs of NVIDIA
     /// and AMD by Vulkan and DX12; [`Settings::strategy`](crate::Settings::strategy) names another.
+    ///
+    /// All runs on a device without optional features. Open it with those of these that the adapter has, and more is fast: `IMMEDIATES` (cheaper
+    /// dispatches), `SUBGROUP` (teams and steps of many units on GPUs of NVIDIA), and for [`Settings::matrices`](crate::Settings::matrices) `SHADER_F16` and
+    /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
     ///
     /// An application that opens or closes devices while other threads use this crate does so by [`Gpu::in_turn`].
     ///

@@ -208,8 +208,8 @@ pub(crate) struct Fitting {
 }
 
 impl Fitting {
-    /// Of a flow, where that of the input is known.
-    pub(crate) fn of(flow: &Flow, fits: &Fits, input: bool) -> Self {
+    /// Of a flow that begins from states or from zeros, where that of the input is known.
+    pub(crate) fn of(flow: &Flow, fits: &Fits, has_states: bool, input: bool) -> Self {
         let mut fitting = Self {
             input,
             tables: fits.tables.clone(),
@@ -219,9 +219,9 @@ impl Fitting {
             let stage = match stage {
                 flow::Stage::Recurrent { cell, .. } => found(&fits.cells, *cell),
                 flow::Stage::Dense { dense, .. } => found(&fits.denses, *dense),
-                // of values within one the sum and the product are as small
+                // the sum and the product of values within one are small, but a GRU may carry on the state where it began
                 flow::Stage::Merge { forward, backward, .. } => {
-                    fitting.of_source(forward.source) && fitting.of_source(backward.source)
+                    !has_states && fitting.of_source(forward.source) && fitting.of_source(backward.source)
                 }
             };
             fitting.stages.push(stage);

@@ -3,6 +3,7 @@
 
 use crate::gpu::device::Gpu;
 use crate::gpu::strategy::numbers::Numbers;
+use crate::gpu::strategy::residency::NVIDIA;
 use crate::gpu::strategy::step_layer::{Allowed, Layer, POSITIONS};
 
 /// The invocations of a workgroup, its rows at a time, and the lanes of a subgroup that share k: as many, so that each of them comes
@@ -45,7 +46,7 @@ pub(crate) struct Wide {
 }
 
 /// The lanes of a subgroup, where a GPU runs the form: the text counts on subgroups that are whole, and on a driver's order of them,
-/// which nobody has seen but on Vulkan.
+/// which nobody has seen but on NVIDIA's GPUs by Vulkan, and in software, which is how tests reach it.
 pub(crate) fn lanes(gpu: &Gpu) -> Option<usize> {
     let info = gpu.info();
     let wanted = match info.device_type {
@@ -53,7 +54,8 @@ pub(crate) fn lanes(gpu: &Gpu) -> Option<usize> {
         _ => LANES,
     };
     let lanes = gpu.lanes_of_subgroup().filter(|&lanes| lanes == wanted)?;
-    (info.backend == wgpu::Backend::Vulkan).then_some(lanes as usize)
+    let is_known = info.vendor == NVIDIA || info.device_type == wgpu::DeviceType::Cpu;
+    (is_known && info.backend == wgpu::Backend::Vulkan).then_some(lanes as usize)
 }
 
 impl Wide {
