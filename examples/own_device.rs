@@ -23,8 +23,8 @@ const WAVES: &str = "
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= arrayLength(&waves)) { return; }
-    let voice = id.x / 100u;
-    let time = f32(id.x % 100u) / 100.0;
+    let voice = id.x / TIME_STEPS;
+    let time = f32(id.x % TIME_STEPS) / f32(TIME_STEPS);
     waves[id.x] = sin(6.2831853 * time * f32(voice + 1u)) * (1.0 - time);
 }";
 
@@ -37,7 +37,7 @@ const LOUDNESS: &str = "
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= arrayLength(&loudness)) { return; }
     var loudest = 0.0;
-    for (var step = 0u; step < 100u; step++) { loudest = max(loudest, abs(heard[id.x * 100u + step])); }
+    for (var step = 0u; step < TIME_STEPS; step++) { loudest = max(loudest, abs(heard[id.x * TIME_STEPS + step])); }
     loudness[id.x] = loudest;
 }";
 
@@ -49,7 +49,8 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(device: &wgpu::Device, text: &'static str, bound: Vec<wgpu::BufferBinding<'_>>, items: usize) -> Self {
+    fn new(device: &wgpu::Device, text: &str, bound: Vec<wgpu::BufferBinding<'_>>, items: usize) -> Self {
+        let text = format!("const TIME_STEPS = {TIME_STEPS}u;{text}");
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some("application"),
             source: wgpu::ShaderSource::Wgsl(text.into()),
@@ -100,7 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))?;
 
-    // the network on that device, and a workspace of it: everything that can fail or wait is done here
+    // the network on that device, and a workspace of it: all that is slow is done here
     let model = Model::builder()
         .add(Lstm::new(1, 32).return_sequences(true))
         .add(Dense::new(32, 1))
@@ -130,10 +131,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     workspace.encode(&mut encoder)?;
     behind.encode(&mut encoder);
     // only to show that it is right: a real application would go on from `loudness` on the GPU
-    let input = workspace.input();
+    // the buffer may be longer than the tensor in it
+    let input = workspace.input_binding();
+    let input_bytes = input.size.map_or(0, u64::from);
     let to_host = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-    let (seen, heard) = (make(input.size(), to_host), make(bytes, to_host));
-    encoder.copy_buffer_to_buffer(input, 0, &seen, 0, input.size());
+    let (seen, heard) = (make(input_bytes, to_host), make(bytes, to_host));
+    encoder.copy_buffer_to_buffer(input.buffer, input.offset, &seen, 0, input_bytes);
     encoder.copy_buffer_to_buffer(&loudness, 0, &heard, 0, bytes);
     queue.submit([encoder.finish()]);
 

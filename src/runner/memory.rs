@@ -76,7 +76,8 @@ impl Runner {
 
     /// The bytes of GPU memory that batches of (batch, time_steps) take, besides the weights: known before it is run.
     /// `None` on the CPU. The runner keeps the memory of the four sizes that ran last, and a batch that fits into what is kept
-    /// takes no more.
+    /// takes no more. A [`GpuWorkspace`](crate::GpuWorkspace) takes another amount: it has the tensors in the place of the staging buffers,
+    /// and the lists and parameters once more.
     ///
     /// # Errors
     ///
@@ -99,5 +100,12 @@ impl Runner {
             }
         }
         Ok(bytes)
+    }
+}
+
+/// A workspace for an application's encoder keeps the model alive, but has no use for what later runs would have taken.
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.release_memory();
     }
 }

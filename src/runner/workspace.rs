@@ -9,8 +9,11 @@ impl Runner {
     /// Everything that the model needs to run batches of (batch, time_steps) within the application's own commands: from a
     /// buffer of the GPU to another, without the host. [`GpuWorkspace`] says how.
     ///
-    /// It makes the buffers, pipelines and lists, which can fail or wait, so that [`GpuWorkspace::encode`] has nothing to do of
+    /// It makes the buffers, pipelines and lists, which is slow, so that [`GpuWorkspace::encode`] has nothing to do of
     /// that. Any number of workspaces may be made. They keep the weights, and the runner may be dropped.
+    ///
+    /// The application's buffers and encoders have to be of the runner's device, and of the same `wgpu::Instance`: hand your device over by
+    /// [`Gpu::from_wgpu`](crate::Gpu::from_wgpu). `wgpu` panics, or takes another buffer, where they are of another instance.
     ///
     /// # Errors
     ///

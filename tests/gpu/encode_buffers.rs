@@ -4,7 +4,7 @@ use cellstate::{Device, Embedding, Error, Lstm, MergeMode, Model, Sequences, Set
 use ndarray::{Array2, Axis, array, concatenate};
 
 use super::adapters::{adapters, floor, open};
-use super::encode::{ANY, buffer, lstm, ran, read, run, taken, values};
+use super::encode::{ANY, buffer, encoder, lstm, ran, read, run, taken, values};
 use super::support::golden::Input;
 use super::support::judge::{assert_close, assert_same_bits};
 use super::support::random::Random;
@@ -95,7 +95,9 @@ fn wrong_buffers_are_refused_and_change_nothing() {
         );
         assert!(matches!(error, Error::Size { .. }));
         for offset in [u64::MAX - 255, 1 << 14] {
-            assert!(matches!(workspace.set_input(&all, offset), Err(Error::Size { .. })));
+            let error = workspace.set_input(&all, offset).unwrap_err();
+            says(&error, &["252 bytes", &format!("from byte {offset}")]);
+            assert!(matches!(error, Error::Size { .. }));
         }
         for offset in [0, 256, 512 - 256] {
             let error = workspace.set_output(&all, offset).unwrap_err();
@@ -151,6 +153,36 @@ fn wrong_lengths_and_masks_are_refused_and_change_nothing() {
     }
 }
 
+/// By a mask on the GPU every step has parameters, which the largest buffer holds, but not with the lists besides.
+#[test]
+fn a_schedule_that_fits_no_buffer_is_refused_and_changes_nothing() {
+    const LENGTHS: [usize; 8] = [9, 1, 0, 3, 9, 8, 7, 2];
+    let limits = wgpu::Limits {
+        max_buffer_size: 64 << 10,
+        max_storage_buffer_binding_size: 64 << 10,
+        ..floor()
+    };
+    for adapter in adapters() {
+        let opened = open(&adapter, limits.clone());
+        let (gpu, runner) = (&opened.gpu, lstm(&opened.device));
+        // the most time steps whose parameters fit
+        let fitting = |steps: &usize| !matches!(runner.workspace(8, *steps), Err(Error::TooLarge { .. }));
+        let steps = (9..140).rev().find(fitting).unwrap();
+        let mut workspace = runner.workspace(8, steps).unwrap();
+        workspace.set_lengths(&LENGTHS).unwrap();
+        let told = buffer(gpu, 256, ANY);
+        let error = workspace.set_lengths_from(&told, 0).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+        says(&error, &["schedule", "65536", "max_buffer_size"]);
+        assert_eq!(workspace.rows_run(), LENGTHS.iter().sum::<usize>());
+        let input = values((8, steps), 1);
+        let want = ran(&runner, &input, &LENGTHS);
+        let got = run(gpu, &workspace, &Input::Values(input));
+        assert_close("after the error", got.view(), want.view(), 1e-5, 1e-5);
+        opened.assert_quiet();
+    }
+}
+
 /// The application destroys its device while a workspace lives: whatever is called, nothing panics and no handler hears of it.
 #[test]
 fn a_lost_device_is_no_panic() {
@@ -159,8 +191,11 @@ fn a_lost_device_is_no_panic() {
         let runner = lstm(&opened.device);
         let mut workspace = runner.workspace(2, 3).unwrap();
         let own = buffer(&opened.gpu, 4096, ANY);
+        let mut into = encoder(&opened.gpu);
         opened.wgpu.destroy();
         for length in 1..3 {
+            let encoded = workspace.encode(&mut into);
+            assert!(matches!(encoded, Ok(()) | Err(Error::Gpu { .. })), "{encoded:?}");
             for answer in [workspace.set_lengths(&[length, 0]), workspace.set_output(&own, 0)] {
                 assert!(matches!(answer, Ok(()) | Err(Error::Gpu { .. })), "{answer:?}");
             }

@@ -11,7 +11,8 @@ use crate::gpu::tensor::{End, Tensor, bytes_of, offset_alignment};
 impl GpuWorkspace {
     /// The buffer with the input. The application writes it before what [`encode`](Self::encode) has written runs.
     ///
-    /// It is made by the workspace, filled with zeros, until [`set_input`](Self::set_input) names another.
+    /// It is made by the workspace, filled with zeros, until [`set_input`](Self::set_input) names another. It may be longer than the
+    /// input: bind [`input_binding`](Self::input_binding).
     ///
     /// ```no_run
     /// # fn example(workspace: cellstate::GpuWorkspace, queue: wgpu::Queue, values: &[f32]) {
@@ -130,13 +131,14 @@ impl GpuWorkspace {
     /// groups, so what alternates from frame to frame is better left to several workspaces.
     ///
     /// The buffer has the usage `STORAGE`, and begins at a multiple of the device's `min_storage_buffer_offset_alignment`. It
-    /// may be the output's if their bytes are others.
+    /// may be the output's if their bytes are others. The buffer is one of the runner's device, and of the same `wgpu::Instance`: with
+    /// one of another instance `wgpu` panics or takes another buffer. [`Gpu::from_wgpu`](crate::Gpu::from_wgpu) takes your device.
     ///
     /// # Errors
     ///
     /// [`Error::Value`] for a buffer without that usage, an offset that is no such multiple, and bytes that an output has;
-    /// [`Error::Size`] for a buffer that is too short; [`Error::Gpu`] if the driver refuses the buffer, which may be one of another device. The workspace is
-    /// then as it was.
+    /// [`Error::Size`] for a buffer that is too short; [`Error::Gpu`] if the driver refuses the buffer, as one of another device
+    /// of the same instance. The workspace is then as it was.
     ///
     /// ```no_run
     /// # fn example(runner: cellstate::Runner, buffer: wgpu::Buffer) -> cellstate::Result<()> {
@@ -278,8 +280,8 @@ impl GpuWorkspace {
 
     /// Whether a tensor may be where it is.
     fn check(&self, end: End, tensor: &Tensor) -> Result<()> {
-        let needed = tensor.offset..tensor.offset.saturating_add(bytes_of(&tensor.size, tensor.rows));
-        self.check_bytes((name(end), self.shape(end)), &tensor.buffer, &needed)?;
+        let bytes = bytes_of(&tensor.size, tensor.rows);
+        let needed = self.check_bytes((name(end), self.shape(end)), &tensor.buffer, (tensor.offset, bytes))?;
         let others = self.tensors().filter(|&(of, _)| of != end);
         let others = others.map(|(of, other)| (name(of), &other.buffer, other.bytes()));
         let mask = self.gpu_mask.as_ref().filter(|_| end != End::Input);
@@ -300,7 +302,7 @@ impl GpuWorkspace {
                 expected: format!("others than those of the {other} of this workspace, {bytes:?}"),
                 found: format!("{needed:?} of the same buffer"),
                 repair: format!(
-                    "begin at byte {} or later, or take another buffer",
+                    "begin at byte {} or later, in a longer buffer if need be, or take another buffer",
                     bytes.end.next_multiple_of(offset_alignment(&self.model.gpu))
                 ),
             }),
@@ -313,14 +315,14 @@ impl GpuWorkspace {
         &self,
         (what, shape): (&str, &[usize]),
         buffer: &wgpu::Buffer,
-        needed: Range<u64>,
+        (offset, bytes): (u64, u64),
     ) -> Result<()> {
-        self.check_bytes((what, shape), buffer, &needed)?;
+        let needed = self.check_bytes((what, shape), buffer, (offset, bytes))?;
         let limit = self.model.gpu.largest_binding();
-        if needed.end - needed.start > limit {
+        if bytes > limit {
             return Err(Error::TooLarge {
                 what: format!("the {what} of shape {shape:?}"),
-                needed: needed.end - needed.start,
+                needed: bytes,
                 limit,
                 limit_name: "bytes, max_storage_buffer_binding_size",
                 repair: "take a smaller batch, or set the mask by `set_mask`".to_owned(),
@@ -331,8 +333,13 @@ impl GpuWorkspace {
         self.check_apart((what, buffer, &needed), outputs)
     }
 
-    /// Whether so many bytes of a buffer can be bound.
-    fn check_bytes(&self, (name, shape): (&str, &[usize]), buffer: &wgpu::Buffer, needed: &Range<u64>) -> Result<()> {
+    /// Which bytes of a buffer these are, from one on, if they can be bound.
+    fn check_bytes(
+        &self,
+        (name, shape): (&str, &[usize]),
+        buffer: &wgpu::Buffer,
+        (start, bytes): (u64, u64),
+    ) -> Result<Range<u64>> {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::Value {
                 argument: format!("the buffer of the {name}"),
@@ -342,27 +349,24 @@ impl GpuWorkspace {
             });
         }
         let alignment = offset_alignment(&self.model.gpu);
-        if !needed.start.is_multiple_of(alignment) {
+        if !start.is_multiple_of(alignment) {
             return Err(Error::Value {
                 argument: format!("the offset of the {name}"),
                 expected: format!("a multiple of {alignment} bytes, the device's min_storage_buffer_offset_alignment"),
-                found: needed.start.to_string(),
+                found: start.to_string(),
                 repair: format!(
                     "begin at byte {}",
-                    needed.start.saturating_add(alignment) / alignment * alignment
+                    start.saturating_add(alignment) / alignment * alignment
                 ),
             });
         }
-        if needed.end > buffer.size() {
-            let bytes = needed.end - needed.start;
-            return Err(Error::Size {
-                argument: format!("the buffer of the {name}"),
-                expected: format!("{bytes} bytes for shape {shape:?} from byte {} on", needed.start),
-                found: format!("a buffer of {} bytes", buffer.size()),
-                repair: "make the buffer larger, or begin nearer to its start".to_owned(),
-            });
-        }
-        Ok(())
+        let end = start.checked_add(bytes).filter(|&end| end <= buffer.size());
+        end.map(|end| start..end).ok_or_else(|| Error::Size {
+            argument: format!("the buffer of the {name}"),
+            expected: format!("{bytes} bytes for shape {shape:?} from byte {start} on"),
+            found: format!("a buffer of {} bytes", buffer.size()),
+            repair: "make the buffer larger, or begin nearer to its start".to_owned(),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! A model within the commands of an application: from a tensor in a buffer of the application to another.
 //!
-//! All that can fail or wait is done before. A [`GpuWorkspace`] keeps the list of commands for the schedule that is set;
+//! All that is slow is done before. A [`GpuWorkspace`] keeps the list of commands for the schedule that is set;
 //! encoding writes the list down, as the encoding of a recording does.
 
 mod buffers;
@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ndarray::ArrayView3;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::commands::{Commands, Copies};
+use crate::gpu::device::Gpu;
 use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::interface::{Ends, defect};
 use crate::gpu::strategy::choice::Asked;
@@ -45,9 +46,12 @@ use parcel::{Packing, Weighed};
 /// | [`output`](Self::output) | that of [`Output::values`](crate::Output::values): (batch, time_steps, units) or (batch, units) | `f32` |
 /// | [`backward`](Self::backward) | that of [`Output::backward`](crate::Output::backward) | `f32` |
 ///
-/// Values stand one behind the other, the last axis first, with nothing in between: value [b, t, f] of an input is number
+/// Values stand in row-major order, with nothing in between: the last axis varies fastest. Value [b, t, f] of an input is number
 /// `(b * time_steps + t) * features + f` of an `array<f32>`. The workspace makes these buffers with the usages `STORAGE`,
 /// `COPY_SRC` and `COPY_DST`; [`set_input`](Self::set_input) and [`set_output`](Self::set_output) take the application's own.
+/// A buffer that the workspace made may be longer than its tensor: [`input_binding`](Self::input_binding) and
+/// [`output_binding`](Self::output_binding) name the tensor's bytes. A token that the table does not have reads as zeros, as in
+/// TensorFlow on a GPU.
 ///
 /// # Which steps count
 ///
@@ -66,9 +70,17 @@ use parcel::{Packing, Weighed};
 ///
 /// A run in here gives the same bits as [`Runner::run`](crate::Runner::run) where both run by the same
 /// [`Strategy`](crate::Strategy), but that a `Dense` layer right behind an `Embedding` may sum in another order on a GPU.
-/// [`Strategy::Team`](crate::Strategy::Team) is not taken in here, for only the host could see that a team has waited in vain. A
+/// In relaxed precision the bits also differ on a GPU with matrix units: nobody can look at the input here, so the first projection
+/// runs without these units. [`Strategy::Team`](crate::Strategy::Team) is not taken in here, for only the host could see that a team
+/// has waited in vain. Settings that name it are refused; the environment variable `CELLSTATE_STRATEGY` is passed over. A
 /// `Masking` layer and `mask_zero` are refused: they make a mask of values that the host does not have.
 /// [`Settings::timed`](crate::Settings::timed) takes no time stamps in here.
+///
+/// # What it keeps
+///
+/// A workspace keeps the model with its weights, and the application's buffers that were set. A buffer that the application
+/// destroys all the same is found at the submission. [`Runner::gpu_memory`](crate::Runner::gpu_memory) does not speak of a workspace
+/// like this: in the place of staging buffers it has the tensors, and it has the lists and parameters once more.
 ///
 /// ```no_run
 /// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
@@ -76,7 +88,7 @@ use parcel::{Packing, Weighed};
 ///
 /// let gpu = Gpu::from_wgpu(&adapter, &device, &queue)?;
 /// let runner = Lstm::new(2, 64).on(&gpu.into())?;
-/// let workspace = runner.workspace(3, 20)?;                      // batch, time_steps: everything that can fail
+/// let workspace = runner.workspace(3, 20)?;                      // batch, time_steps: all that is slow
 ///
 /// let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
 /// // … a pass of the application that writes workspace.input(): 3 * 20 * 2 values
@@ -158,12 +170,13 @@ impl GpuWorkspace {
     }
 
     /// Writes the whole model into an encoder of the application. It submits, waits for, uploads, maps and makes nothing, and the
-    /// passes and copies that it writes end within it. The encoder is one of the device that the runner is on.
+    /// passes and copies that it writes end within it. The encoder is one of the device that the runner is on, and of the same
+    /// `wgpu::Instance`; with one of another instance `wgpu` panics. [`Gpu::from_wgpu`](crate::Gpu::from_wgpu) takes the application's device.
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`](crate::Error::Gpu) if the device is known to be lost. What `wgpu` finds wrong with an encoder it
-    /// says when that is finished.
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device is known to be lost, which this crate knows of a device that it opened itself
+    /// only. That an application's own device is lost shows at `finish` and `submit`, and so does what `wgpu` finds wrong with an encoder.
     ///
     /// ```no_run
     /// # fn example(workspace: cellstate::GpuWorkspace, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
@@ -223,6 +236,22 @@ fn behind_tokens(plan: &Arc<Plan>) -> (Arc<Plan>, Option<usize>) {
     (Arc::new(behind), Some(table))
 }
 
+/// Whether a parcel of so many bytes fits into a buffer.
+fn check_parcel(gpu: &Gpu, bytes: u64) -> Result<()> {
+    let limit = gpu.limits().max_buffer_size;
+    match bytes <= limit {
+        true => Ok(()),
+        false => Err(Error::TooLarge {
+            what: "the lists and parameters of the schedule, in one buffer".to_owned(),
+            needed: bytes,
+            limit,
+            limit_name: "bytes, max_buffer_size",
+            repair: "encode fewer sequences or time steps at once, or open the device with a larger max_buffer_size"
+                .to_owned(),
+        }),
+    }
+}
+
 /// The commands of a flow. Its lists and parameters go into the parcel of the recording before, if that has room and no encoded
 /// commands read from it.
 fn record(
@@ -247,6 +276,7 @@ fn record(
     let mut weighed = Weighed::default();
     workspace.write_lists(&mut weighed, &flow)?;
     commands.write_params(&mut weighed, &workspace.params)?;
+    check_parcel(gpu, weighed.bytes)?;
     let free = before.filter(|before| !before.is_encoded.load(Ordering::Relaxed));
     let free = free.filter(|before| before.parcel.size() >= weighed.bytes);
     let parcel = free.map_or_else(|| parcel::make(gpu, weighed.bytes), |before| before.parcel.clone());

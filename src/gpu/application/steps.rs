@@ -13,14 +13,15 @@ use crate::settings::Strategy;
 impl GpuWorkspace {
     /// Of sequence `i` only the first `lengths[i]` steps count, in all that is encoded from now on: a batch padded at the end.
     ///
-    /// It makes lists on the host and hands them to the queue, which uploads them with the next submission; it waits for
-    /// nothing, and what was encoded before still runs as it was encoded. Lengths of `time_steps` make all steps count again.
+    /// It makes lists on the host and hands them to the queue, one write for each list; the next submission uploads them. It makes one
+    /// buffer if the workspace was encoded since the last call. It waits for nothing, and what was encoded before still runs as it
+    /// was encoded. Lengths of `time_steps` make all steps count again.
     ///
     /// # Errors
     ///
     /// [`Error::Size`](crate::Error::Size) if there is not one length for each sequence; [`Error::Length`](crate::Error::Length)
     /// names the first sequence whose length is more than `time_steps`; [`Error::Memory`](crate::Error::Memory) if the lists
-    /// do not fit into memory, [`Error::Gpu`](crate::Error::Gpu) if the driver fails. The schedule is then as it was.
+    /// do not fit into memory, [`Error::TooLarge`](crate::Error::TooLarge) if they do not fit into one buffer, [`Error::Gpu`](crate::Error::Gpu) if the driver fails. The schedule is then as it was.
     ///
     /// ```no_run
     /// # fn example(runner: cellstate::Runner, mut encoder: wgpu::CommandEncoder) -> cellstate::Result<()> {
@@ -89,8 +90,8 @@ impl GpuWorkspace {
     ///
     /// # Errors
     ///
-    /// As [`set_input`](Self::set_input); [`Error::Unsupported`] where the settings name another strategy than `step`. The
-    /// workspace is then as it was.
+    /// As [`set_input`](Self::set_input); [`Error::Unsupported`] where the settings name another strategy than `step`;
+    /// [`Error::TooLarge`] if the parameters of all steps do not fit into one buffer. The workspace is then as it was.
     ///
     /// ```no_run
     /// # fn example(runner: cellstate::Runner, lengths: wgpu::Buffer) -> cellstate::Result<()> {
@@ -178,7 +179,7 @@ impl GpuWorkspace {
             }
         };
         let bytes = (bytes as u64).max(4);
-        self.check_mask((what, &shape), buffer, offset..offset.saturating_add(bytes))?;
+        self.check_mask((what, &shape), buffer, (offset, bytes))?;
         let mask = GpuMask {
             kind,
             buffer: buffer.clone(),
@@ -201,8 +202,10 @@ impl GpuWorkspace {
         };
         if changed.is_err() {
             (self.steps, self.gpu_mask) = before;
-            // what was bound before can be bound again
-            drop(self.bind_mask().await);
+            // what was bound before can be bound again; its lists too, for others may be in their parcel
+            if self.bind_mask().await.is_ok() {
+                drop(self.record(self.recorded.flow.clone()).await);
+            }
         }
         changed
     }

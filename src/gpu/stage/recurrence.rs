@@ -11,7 +11,7 @@ use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
-use crate::gpu::stage::carry::{Carry, GpuMask, OfRecurrence};
+use crate::gpu::stage::carry::{self, Carry, GpuMask, OfRecurrence};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
 use crate::gpu::stage::gather::GatherBuffers;
@@ -186,6 +186,10 @@ impl StageSize for RecurrenceSize {
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
         self.recurrence.make_for(maker.gpu, self.pieces.batch);
+        if self.may_carry {
+            // kept for the mask that may be set later
+            drop(maker.gpu.pipeline(&carry::SHADER, &[]));
+        }
         // where there is no such state the shaders bind an empty buffer
         let bytes = self.directions.len() as u64 * self.cell_bytes();
         let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
