@@ -153,10 +153,10 @@ fn wrong_lengths_and_masks_are_refused_and_change_nothing() {
     }
 }
 
-/// By a mask on the GPU every step has parameters, which the largest buffer holds, but not with the lists besides.
+/// By a mask on the GPU every step has more parameters, and the largest buffer does not hold these and the lists.
 #[test]
 fn a_schedule_that_fits_no_buffer_is_refused_and_changes_nothing() {
-    const LENGTHS: [usize; 8] = [9, 1, 0, 3, 9, 8, 7, 2];
+    let lengths: Vec<usize> = (0..64).map(|sequence| sequence % 10).collect();
     let limits = wgpu::Limits {
         max_buffer_size: 64 << 10,
         max_storage_buffer_binding_size: 64 << 10,
@@ -164,19 +164,20 @@ fn a_schedule_that_fits_no_buffer_is_refused_and_changes_nothing() {
     };
     for adapter in adapters() {
         let opened = open(&adapter, limits.clone());
-        let (gpu, runner) = (&opened.gpu, lstm(&opened.device));
-        // the most time steps whose parameters fit
-        let fitting = |steps: &usize| !matches!(runner.workspace(8, *steps), Err(Error::TooLarge { .. }));
+        let runner = Lstm::new(3, 1).return_sequences(true).on(&opened.device).unwrap();
+        let gpu = &opened.gpu;
+        // the most time steps that fit where all steps count
+        let fitting = |steps: &usize| !matches!(runner.workspace(64, *steps), Err(Error::TooLarge { .. }));
         let steps = (9..140).rev().find(fitting).unwrap();
-        let mut workspace = runner.workspace(8, steps).unwrap();
-        workspace.set_lengths(&LENGTHS).unwrap();
+        let mut workspace = runner.workspace(64, steps).unwrap();
+        workspace.set_lengths(&lengths).unwrap();
         let told = buffer(gpu, 256, ANY);
         let error = workspace.set_lengths_from(&told, 0).unwrap_err();
         assert!(matches!(error, Error::TooLarge { .. }), "{error}");
         says(&error, &["schedule", "65536", "max_buffer_size"]);
-        assert_eq!(workspace.rows_run(), LENGTHS.iter().sum::<usize>());
-        let input = values((8, steps), 1);
-        let want = ran(&runner, &input, &LENGTHS);
+        assert_eq!(workspace.rows_run(), lengths.iter().sum::<usize>());
+        let input = values((64, steps), 1);
+        let want = ran(&runner, &input, &lengths);
         let got = run(gpu, &workspace, &Input::Values(input));
         assert_close("after the error", got.view(), want.view(), 1e-5, 1e-5);
         opened.assert_quiet();
