@@ -128,7 +128,7 @@ impl GpuWorkspace {
     }
 
     /// Reads the input from a buffer of the application, from a byte on, in all that is encoded from now on. It makes bind
-    /// groups, so what alternates from frame to frame is better left to several workspaces.
+    /// groups, and writes the lists anew as [`set_lengths`](Self::set_lengths) does, so what alternates from frame to frame is better left to several workspaces.
     ///
     /// The buffer has the usage `STORAGE`, and begins at a multiple of the device's `min_storage_buffer_offset_alignment`. It
     /// may be the output's if their bytes are others. The buffer is one of the runner's device, and of the same `wgpu::Instance`: with
