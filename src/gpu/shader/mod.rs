@@ -2,6 +2,8 @@
 
 pub(crate) mod cell;
 mod template;
+#[cfg(test)]
+pub(crate) mod written_out;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -16,6 +16,7 @@ use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
+use crate::gpu::shader::written_out;
 use crate::layer::Layer;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
@@ -67,46 +68,6 @@ fn main(
 }
 ";
 
-/// Products of matrices written out for a subgroup of 32: an invocation has 8 of the 256 sums of a matrix, and the matrices that are
-/// multiplied are where they begin in workgroup memory.
-const WRITTEN_OUT: &str = "
-struct Sums {
-    low: vec4<f32>,
-    high: vec4<f32>,
-}
-
-fn pairs(values: vec4<f32>) -> vec2<u32> {
-    return vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
-}
-
-fn halves(pairs: vec2<u32>) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));
-}
-
-fn multiply_add(lane: u32, a: u32, b: u32, before: Sums) -> Sums {
-    var sums = before;
-    // four, which the compiler does not see: it would write the loops out, and that takes it a minute
-    let four = min(4u, 3u + params.count);
-    for (var quad = 0u; quad < four; quad++) {
-        let x = halves(row_slab[a + lane / 2u * ROW_PITCH + quad]);
-        for (var k = 0u; k < four; k++) {
-            let w = b + (4u * quad + k) * KERNEL_PITCH + lane % 2u * 2u;
-            sums.low += x[k] * halves(kernel_slab[w]);
-            sums.high += x[k] * halves(kernel_slab[w + 1u]);
-        }
-    }
-    return sums;
-}
-
-fn store_sums(lane: u32, matrix: Sums, begin: u32, pitch: u32) {
-    let first = begin + lane / 2u * pitch + lane % 2u * 8u;
-    for (var i = 0u; i < 4u; i++) {
-        sums[first + i] = matrix.low[i];
-        sums[first + 4u + i] = matrix.high[i];
-    }
-}
-";
-
 /// The text itself without matrices.
 fn without_matrices() -> String {
     let replaced = [
@@ -132,7 +93,7 @@ fn without_matrices() -> String {
         text.replace(from, to)
     });
     assert!(!text.contains("coop"), "{text}");
-    text + WRITTEN_OUT
+    text + &written_out::products(["row_slab", "ROW_PITCH"], ["kernel_slab", "KERNEL_PITCH"], "count")
 }
 
 fn shader(name: &'static str, source: String) -> Shader {

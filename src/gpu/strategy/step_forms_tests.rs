@@ -3,26 +3,12 @@
 
 use super::*;
 use crate::gpu::strategy::numbers::H200;
+use crate::gpu::strategy::step_layer::{ROOM, lstm};
 
 const FLOOR: Allowed = Allowed {
     invocations: 256,
     bytes: 16 << 10,
 };
-const LARGER: Allowed = Allowed {
-    invocations: 256,
-    bytes: 48 << 10,
-};
-
-fn lstm(units: usize) -> Layer {
-    Layer {
-        directions: 1,
-        units,
-        width: units,
-        lanes: 4,
-        weight_bytes: 16,
-    }
-}
-
 /// The sketches that were measured on the H200 (`docs/benchmarks.md`): positions, units, and a workgroup's positions, units,
 /// invocations and barriers; and the microseconds of a step.
 #[test]
@@ -41,7 +27,7 @@ fn what_was_measured_follows_from_the_numbers() {
             invocations,
             barriers,
         };
-        let told = 1e6 * cost.seconds(&H200, lstm(units), positions);
+        let told = 1e6 * cost.seconds(&H200, lstm(units, 16), positions);
         let ratio: f64 = told / micros;
         assert!(
             (0.7..1.3).contains(&ratio),
@@ -53,14 +39,14 @@ fn what_was_measured_follows_from_the_numbers() {
 #[test]
 fn few_forms_serve_all_positions() {
     for units in [4, 16, 32, 48, 64, 96, 128, 160, 256, 512, 1024, 2048, 8192] {
-        for allowed in [FLOOR, LARGER] {
+        for allowed in [FLOOR, ROOM] {
             for layer in [
-                lstm(units),
+                lstm(units, 16),
                 Layer {
                     directions: 2,
                     lanes: 1,
                     weight_bytes: 4,
-                    ..lstm(units)
+                    ..lstm(units, 16)
                 },
             ] {
                 let all = StepForm::all(layer, allowed);
@@ -80,7 +66,7 @@ fn few_forms_serve_all_positions() {
 /// Few positions never take a form of many, and where a step is longer than its dispatch half of the positions cost about half.
 #[test]
 fn positions_cost_what_they_are() {
-    let few = |units| StepForms::few(lstm(units), H200, &StepForm::all(lstm(units), LARGER)).unwrap();
+    let few = |units| StepForms::few(lstm(units, 16), H200, &StepForm::all(lstm(units, 16), ROOM)).unwrap();
     assert_eq!(few(512).by_positions(1).unwrap().1.rows, 1);
     assert_eq!(few(1024).by_positions(128).unwrap().1.kind, Kind::Tile);
     for (units, positions) in [(512, 128), (1024, 256)] {

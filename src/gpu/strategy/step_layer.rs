@@ -38,3 +38,22 @@ impl Allowed {
         }
     }
 }
+
+/// What the tests of the forms reckon with: a GPU that offers more than the floor,
+#[cfg(test)]
+pub(crate) const ROOM: Allowed = Allowed {
+    invocations: INVOCATIONS,
+    bytes: BYTES,
+};
+
+/// and an LSTM of so many units, which are a size class, with so many bytes of weights for one k.
+#[cfg(test)]
+pub(crate) fn lstm(units: usize, weight_bytes: usize) -> Layer {
+    Layer {
+        directions: 1,
+        units,
+        width: units,
+        lanes: 4,
+        weight_bytes,
+    }
+}

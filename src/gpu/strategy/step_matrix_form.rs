@@ -107,28 +107,14 @@ mod tests {
     use super::*;
     use crate::gpu::strategy::numbers::H200;
     use crate::gpu::strategy::step_forms::{StepForm, StepForms};
-
-    const ALLOWED: Allowed = Allowed {
-        invocations: 256,
-        bytes: 48 << 10,
-    };
-
-    fn lstm(units: usize) -> Layer {
-        Layer {
-            directions: 1,
-            units,
-            width: units,
-            lanes: 4,
-            weight_bytes: 8,
-        }
-    }
+    use crate::gpu::strategy::step_layer::{ROOM, lstm};
 
     /// The microseconds of a step of so many positions and units that were measured on the H200 (`docs/design.md`).
     #[test]
     fn what_was_measured_follows_from_the_numbers() {
         for ([positions, units], number, micros) in [([128, 1024], 0, 12.6), ([64, 512], 1, 7.06)] {
-            let form = MatrixForm::all(units, ALLOWED)[number];
-            let told = 1e6 * form.seconds(&H200, lstm(units), positions);
+            let form = MatrixForm::all(units, ROOM)[number];
+            let told = 1e6 * form.seconds(&H200, lstm(units, 8), positions);
             println!("{positions} x {units}: {told:.2} µs, measured {micros}");
             assert!(
                 (0.7..1.3).contains(&(told / micros)),
@@ -140,7 +126,7 @@ mod tests {
     #[test]
     fn forms_keep_to_what_is_allowed() {
         let slabs = |width, bytes| {
-            let allowed = Allowed { bytes, ..ALLOWED };
+            let allowed = Allowed { bytes, ..ROOM };
             let forms = MatrixForm::all(width, allowed);
             assert!(
                 forms
@@ -155,7 +141,7 @@ mod tests {
         assert!(slabs(1024, 16 << 10).is_empty() && slabs(160, 48 << 10).is_empty() && slabs(32, 48 << 10).is_empty());
         let few = Allowed {
             invocations: 128,
-            ..ALLOWED
+            ..ROOM
         };
         assert!(MatrixForm::all(1024, few).is_empty());
     }
@@ -164,9 +150,9 @@ mod tests {
     #[test]
     fn positions_decide() {
         for units in [128, 256, 512, 1024, 2048] {
-            let layer = lstm(units);
-            let others = StepForms::few(layer, H200, &StepForm::all(layer, ALLOWED)).unwrap();
-            let forms = MatrixForm::all(units, ALLOWED);
+            let layer = lstm(units, 8);
+            let others = StepForms::few(layer, H200, &StepForm::all(layer, ROOM)).unwrap();
+            let forms = MatrixForm::all(units, ROOM);
             let best = |positions| {
                 let seconds = forms.iter().map(|form| form.seconds(&H200, layer, positions));
                 seconds

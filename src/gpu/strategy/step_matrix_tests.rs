@@ -4,50 +4,11 @@
 use std::sync::LazyLock;
 
 use super::*;
+use crate::gpu::shader::written_out;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::step_matrix::{self, StepMatrix};
 use crate::gpu::strategy::step_matrix_form::MatrixForm;
 use crate::gpu::strategy::step_trial;
-
-/// Products of matrices written out for a subgroup of 32: an invocation has 8 of the 256 sums of a matrix, and the matrices that are
-/// multiplied are where they begin in workgroup memory.
-const WRITTEN_OUT: &str = "
-struct Sums {
-    low: vec4<f32>,
-    high: vec4<f32>,
-}
-
-fn pairs(values: vec4<f32>) -> vec2<u32> {
-    return vec2<u32>(pack2x16float(values.xy), pack2x16float(values.zw));
-}
-
-fn spread(pairs: vec2<u32>) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(pairs.x), unpack2x16float(pairs.y));
-}
-
-fn multiply_add(lane: u32, a: u32, b: u32, before: Sums) -> Sums {
-    var sums = before;
-    // four, which the compiler does not see: it would write the loops out, and that takes it a minute
-    let four = min(4u, 3u + params.positions);
-    for (var quad = 0u; quad < four; quad++) {
-        let x = spread(h_slab[a + lane / 2u * H_PITCH + quad]);
-        for (var k = 0u; k < four; k++) {
-            let w = b + (4u * quad + k) * W_PITCH + lane % 2u * 2u;
-            sums.low += x[k] * spread(w_slab[w]);
-            sums.high += x[k] * spread(w_slab[w + 1u]);
-        }
-    }
-    return sums;
-}
-
-fn store_sums(lane: u32, matrix: Sums, begin: u32, pitch: u32) {
-    let first = begin + lane / 2u * pitch + lane % 2u * 8u;
-    for (var i = 0u; i < 4u; i++) {
-        sums[first + i] = matrix.low[i];
-        sums[first + 4u + i] = matrix.high[i];
-    }
-}
-";
 
 /// The text itself without matrices.
 fn without_matrices() -> String {
@@ -77,7 +38,7 @@ fn without_matrices() -> String {
         text.replace(from, to)
     });
     assert!(!text.contains("coop"), "{text}");
-    text + WRITTEN_OUT
+    text + &written_out::products(["h_slab", "H_PITCH"], ["w_slab", "W_PITCH"], "positions")
 }
 
 fn shader(name: &'static str, source: String) -> Shader {

@@ -152,35 +152,21 @@ mod tests {
     use super::*;
     use crate::gpu::strategy::numbers::H200;
     use crate::gpu::strategy::step_forms::{Kind, StepForm, StepForms};
-
-    const ALLOWED: Allowed = Allowed {
-        invocations: 256,
-        bytes: 48 << 10,
-    };
-
-    fn lstm(units: usize) -> Layer {
-        Layer {
-            directions: 1,
-            units,
-            width: units,
-            lanes: 4,
-            weight_bytes: 16,
-        }
-    }
+    use crate::gpu::strategy::step_layer::{ROOM, lstm};
 
     fn few(layer: Layer, lanes: Option<usize>) -> StepForms {
-        let mut all = StepForm::all(layer, ALLOWED);
-        all.extend(StepForm::wide(layer, ALLOWED, lanes));
+        let mut all = StepForm::all(layer, ROOM);
+        all.extend(StepForm::wide(layer, ROOM, lanes));
         StepForms::few(layer, H200, &all).unwrap()
     }
 
     /// Steps of 1024 units on the H200: microseconds by positions.
     #[test]
     fn what_was_measured_follows_from_the_numbers() {
-        let forms = Wide::all(lstm(1024), ALLOWED, Some(32));
+        let forms = Wide::all(lstm(1024, 16), ROOM, Some(32));
         assert_eq!(forms.iter().map(|form| form.slice()).collect::<Vec<_>>(), [8, 8]);
         for (positions, micros) in [(128, 46.0), (16, 14.4)] {
-            let told = 1e6 * forms[0].seconds(&H200, lstm(1024), positions);
+            let told = 1e6 * forms[0].seconds(&H200, lstm(1024, 16), positions);
             let ratio: f64 = told / micros;
             assert!(
                 (0.8..1.2).contains(&ratio),
@@ -193,7 +179,7 @@ mod tests {
     #[test]
     fn many_positions_of_many_units_go_by_the_wide_form() {
         for units in [128, 256, 384, 512, 640, 768, 1024, 2048] {
-            let (with, without) = (few(lstm(units), Some(32)), few(lstm(units), None));
+            let (with, without) = (few(lstm(units, 16), Some(32)), few(lstm(units, 16), None));
             for positions in [1, 4, 8, 16, 32, 64, 128, 256, 512] {
                 let (_, form) = with.by_positions(positions).unwrap();
                 let seconds = [&with, &without].map(|forms| 1e6 * forms.seconds(positions).unwrap());
@@ -212,7 +198,7 @@ mod tests {
     /// Subgroups of another size, and a workgroup's memory that is too small, leave it out.
     #[test]
     fn it_is_offered_only_where_it_fits() {
-        let count = |units, bytes, lanes| Wide::all(lstm(units), Allowed { bytes, ..ALLOWED }, lanes).len();
+        let count = |units, bytes, lanes| Wide::all(lstm(units, 16), Allowed { bytes, ..ROOM }, lanes).len();
         assert_eq!(count(1024, 48 << 10, Some(32)), 2);
         assert_eq!(count(1024, 48 << 10, None), 0);
         assert_eq!(count(1024, 16 << 10, Some(32)), 0);
