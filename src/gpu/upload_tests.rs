@@ -88,14 +88,14 @@ fn what_has_no_bound_is_known() {
     ] {
         let model = builder.build().unwrap();
         let flow = flow_of(&model, &Array3::zeros(SIZE), None);
-        let fitting = Fitting::of(&flow, &Fits::of(model.plan()), false, true);
+        let fitting = Fitting::of(&flow, &Fits::of(model.plan(), true), false, true);
         let found: Vec<bool> = (0..flow.stages.len())
             .map(|stage| fitting.of_source(Source::Stage(stage)))
             .collect();
         assert_eq!(found, stages, "{model}");
         assert!(
             fitting.of_source(Source::Input)
-                && !Fitting::of(&flow, &Fits::of(model.plan()), false, false).of_source(Source::Input)
+                && !Fitting::of(&flow, &Fits::of(model.plan(), true), false, false).of_source(Source::Input)
         );
     }
 }

@@ -49,7 +49,8 @@ pub(crate) struct Fits {
 }
 
 impl Fits {
-    pub(crate) fn of(plan: &Plan) -> Self {
+    /// Embeddings are looked through only where anything is rounded.
+    pub(crate) fn of(plan: &Plan, rounds: bool) -> Self {
         let tables = plan.tables.iter();
         Self {
             cells: plan.cells.iter().map(|cell| cell.cell.is_within_one()).collect(),
@@ -59,7 +60,7 @@ impl Fits {
                 .map(|dense| dense.activation.is_within_one())
                 .collect(),
             tables: tables
-                .map(|table| table.iter().all(|&value| fits_half(value)))
+                .map(|table| rounds && table.iter().all(|&value| fits_half(value)))
                 .collect(),
         }
     }
@@ -107,7 +108,7 @@ impl Prepared {
             denses: denses.collect::<Result<_>>()?,
             tables: tables(gpu, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
-            fits: Fits::of(plan),
+            fits: Fits::of(plan, matrices.are_ready()),
         })
     }
 
