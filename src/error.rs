@@ -141,6 +141,19 @@ pub enum Error {
         /// What to do.
         repair: String,
     },
+    /// A file that is cut off, damaged, or not what it says it is.
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file: a member, a tensor, a node, a byte.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do.
+        repair: String,
+    },
     /// An option that exists elsewhere and is not done here.
     Unsupported {
         /// The layer with the option.

@@ -7,6 +7,7 @@ mod cpu;
 mod device;
 mod error;
 mod flow;
+mod format;
 mod gpu;
 mod half_precision;
 mod layer;

@@ -16,6 +16,7 @@ impl fmt::Display for Error {
             | Self::Value { .. }
             | Self::NotFinite { .. }
             | Self::File { .. }
+            | Self::Content { .. }
             | Self::Unsupported { .. }
             | Self::Chain { .. } => self.of_model(f),
             Self::NoDevice { .. } | Self::TooLarge { .. } | Self::Memory { .. } | Self::Gpu { .. } => self.of_device(f),
@@ -133,6 +134,13 @@ impl Error {
                 let found = format_args!("{}: {cause}", path.display());
                 say(f, argument, expected, found, repair)
             }
+            Self::Content {
+                path,
+                place,
+                expected,
+                found,
+                repair,
+            } => say(f, format_args!("{}, {place}", path.display()), expected, found, repair),
             Self::Unsupported { layer, option, instead } => write!(f, "{layer}: {option} is not supported; {instead}"),
             Self::Chain {
                 position,

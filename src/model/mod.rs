@@ -43,6 +43,8 @@ pub struct Model {
     shapes: Vec<Shape>,
     /// The model in sections, of which each is run for itself.
     plans: Vec<Arc<Plan>>,
+    /// What was assumed where a file leaves it open.
+    notes: Vec<String>,
 }
 
 impl Model {
@@ -125,6 +127,24 @@ impl Model {
         Ok(())
     }
 
+    /// What was assumed or left out when the model was read from a file, a sentence each; empty for a model that was built from layers.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Model};
+    /// assert!(Model::builder().add(Lstm::new(2, 8)).build()?.notes().is_empty());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    #[allow(dead_code, reason = "only readers of files have notes, and each is behind a feature")]
+    pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes = notes;
+        self
+    }
+
     pub(crate) fn takes_tokens(&self) -> bool {
         self.plans.first().is_some_and(|plan| plan.takes_tokens)
     }
@@ -198,6 +218,7 @@ impl ModelBuilder {
             parameters,
             shapes,
             plans,
+            notes: Vec::new(),
         })
     }
 }

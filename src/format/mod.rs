@@ -1,0 +1,105 @@
+//! Model files of Keras, PyTorch and ONNX: from a file to layers with their weights, and back. No device is known here.
+//!
+//! A reader makes layers of [`crate::layer`] with the weights of the file and builds a model of them, so that everything that a model
+//! checks is checked for files too. What a reader does not know is an error that names it, never left out.
+
+mod file;
+#[cfg(feature = "keras")]
+mod keras;
+mod kind;
+#[cfg(feature = "onnx")]
+mod onnx;
+#[cfg(feature = "pytorch")]
+mod pytorch;
+#[cfg(feature = "safetensors")]
+mod safetensors;
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::model::Model;
+use file::File;
+use kind::Kind;
+
+impl Model {
+    /// Reads a model that somebody trained.
+    ///
+    /// What the file is, its first bytes say, not its name: `.keras` and legacy `.h5` of Keras, `.onnx`, `.safetensors`, and `.pt` or
+    /// `.pth` of PyTorch. Printing the model gives its table; [`Model::notes`] says what was assumed. Files that hold weights alone
+    /// (`.weights.h5`, most state dicts) are read by [`Model::load_weights`] into a model that is built from layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`](crate::Error::File) if the file cannot be read, [`Error::Content`](crate::Error::Content) if it is not what it
+    /// should be, with the place; [`Error::Unsupported`](crate::Error::Unsupported) for a layer, node or option that is not done;
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::of_file(&File::new(&file::read(path)?, path, path.parent()))
+    }
+
+    /// As [`Model::open`], of a file that is in memory, as in a browser. `name` is what messages call it; what lies beside it cannot be
+    /// read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`].
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
+        Self::of_file(&File::new(bytes, Path::new(name), None))
+    }
+
+    fn of_file(file: &File<'_>) -> Result<Self> {
+        match Kind::of(file)? {
+            #[cfg(feature = "keras")]
+            Kind::KerasArchive => keras::model_of_archive(file),
+            #[cfg(feature = "keras")]
+            Kind::Hdf5 => keras::model_of_hdf5(file),
+            #[cfg(feature = "safetensors")]
+            Kind::Safetensors => safetensors::model(file),
+            #[cfg(feature = "pytorch")]
+            Kind::PytorchArchive => pytorch::model_of_archive(file),
+            #[cfg(feature = "onnx")]
+            Kind::Onnx => onnx::model(file),
+            #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
+            other => Err(other.without_feature(file)),
+        }
+    }
+
+    /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5`, or a state dict of
+    /// PyTorch in `.safetensors`, `.pt` or `.pth`. The layers of the model say which modules are wanted, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::open`]; [`Error::Size`](crate::Error::Size) where a weight has another shape than the layer's. The model is then as it
+    /// was.
+    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.weights_of_file(&File::new(&file::read(path)?, path, path.parent()))
+    }
+
+    /// As [`Model::load_weights`], of a file that is in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::load_weights`].
+    pub fn load_weights_from_bytes(&mut self, bytes: &[u8], name: &str) -> Result<()> {
+        self.weights_of_file(&File::new(bytes, Path::new(name), None))
+    }
+
+    fn weights_of_file(&mut self, file: &File<'_>) -> Result<()> {
+        match Kind::of(file)? {
+            #[cfg(feature = "keras")]
+            Kind::KerasArchive => keras::weights_of_archive(file, self),
+            #[cfg(feature = "keras")]
+            Kind::Hdf5 => keras::weights_of_hdf5(file, self),
+            #[cfg(feature = "safetensors")]
+            Kind::Safetensors => safetensors::weights(file, self),
+            #[cfg(feature = "pytorch")]
+            Kind::PytorchArchive => pytorch::weights_of_archive(file, self),
+            #[cfg(feature = "onnx")]
+            Kind::Onnx => onnx::weights(file, self),
+            #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
+            other => Err(other.without_feature(file)),
+        }
+    }
+}
