@@ -23,3 +23,21 @@ pub(crate) fn weights_of_archive(file: &File<'_>, _model: &mut Model) -> Result<
 pub(crate) fn weights_of_hdf5(file: &File<'_>, _model: &mut Model) -> Result<()> {
     Err(not_yet(file))
 }
+
+/// The model as the bytes of a file.
+pub(crate) fn archive_of(_model: &Model) -> Result<Vec<u8>> {
+    Err(Error::Unsupported {
+        layer: "Model".to_owned(),
+        option: "this format".to_owned(),
+        instead: "another one".to_owned(),
+    })
+}
+
+/// The model as the bytes of a file.
+pub(crate) fn weights_of(_model: &Model) -> Result<Vec<u8>> {
+    Err(Error::Unsupported {
+        layer: "Model".to_owned(),
+        option: "this format".to_owned(),
+        instead: "another one".to_owned(),
+    })
+}
