@@ -1,9 +1,11 @@
 //! Models: checked chains of layers.
 
 mod check;
+mod named;
 mod paths;
 pub(crate) mod plan;
 mod summary;
+pub(crate) mod transform;
 
 use std::sync::Arc;
 
@@ -15,7 +17,8 @@ use crate::layer::Layer;
 use crate::layer::shape::Shape;
 use crate::parameters::Parameters;
 use check::check_chain;
-use plan::{Plan, parameters_of, sections};
+use named::parameters_of;
+use plan::{Plan, sections};
 
 /// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
