@@ -161,11 +161,96 @@ pub(crate) fn kinds(features: usize, units: usize) -> Vec<Kind> {
             vec![embedding(random, false), dense(random, features, 3, "softmax")],
         )
     });
+    kinds.extend(without_cells(random, features, units));
     kinds.push(Kind {
         vocabulary: 50,
         ..kind("Embedding alone", features, vec![embedding(random, false)])
     });
     kinds
+}
+
+/// Models with layers that normalise, activate, or change the shape.
+fn without_cells(random: &mut Random, features: usize, units: usize) -> Vec<Kind> {
+    let lstm = |random: &mut Random, features, units, options| LayerSpec::Recurrent {
+        cell: random.cell(features, units),
+        options,
+    };
+    let activation = |name: &str| LayerSpec::Activation {
+        activation: name.to_owned(),
+    };
+    vec![
+        kind(
+            "normalised",
+            features,
+            vec![
+                batch_normalization(random, features),
+                lstm(random, features, units, SEQUENCES),
+                LayerSpec::Dropout {
+                    rate: 0.5,
+                    spatial: true,
+                },
+                layer_normalization(random, units),
+                lstm(random, units, 3, SEQUENCES),
+                activation("softsign"),
+                layer_normalization(random, 3),
+                activation("softmax"),
+            ],
+        ),
+        kind(
+            "activations and the last step",
+            features,
+            vec![
+                activation("softmax"),
+                lstm(random, features, units, SEQUENCES),
+                activation("gelu"),
+                batch_normalization(random, units),
+                activation("elu"),
+                LayerSpec::LastStep,
+            ],
+        ),
+        kind(
+            "other shapes",
+            features,
+            vec![
+                lstm(random, features, units, LAST),
+                LayerSpec::RepeatVector { n: 6 },
+                lstm(random, units, 4, SEQUENCES),
+                LayerSpec::Reshape {
+                    from: [6, 4],
+                    to: Some([8, 3]),
+                },
+                lstm(random, 3, 5, SEQUENCES),
+                LayerSpec::Reshape { from: [8, 5], to: None },
+                layer_normalization(random, 40),
+                LayerSpec::Reshape {
+                    from: [1, 40],
+                    to: Some([20, 2]),
+                },
+                LayerSpec::LastStep,
+            ],
+        ),
+    ]
+}
+
+/// A BatchNormalization whose weights all matter.
+pub(crate) fn batch_normalization(random: &mut Random, features: usize) -> LayerSpec {
+    LayerSpec::BatchNormalization {
+        gamma: Some(random.array1(features, 1.0)),
+        beta: Some(random.array1(features, 0.5)),
+        mean: random.array1(features, 0.5),
+        variance: random.array1(features, 1.0).mapv(|value| value.abs() + 0.25),
+        epsilon: 0.01,
+    }
+}
+
+/// A LayerNormalization whose weights all matter.
+pub(crate) fn layer_normalization(random: &mut Random, features: usize) -> LayerSpec {
+    LayerSpec::LayerNormalization {
+        features,
+        gamma: Some(random.array1(features, 1.0)),
+        beta: Some(random.array1(features, 0.5)),
+        epsilon: 0.01,
+    }
 }
 
 fn kind(name: &str, features: usize, layers: Vec<LayerSpec>) -> Kind {
