@@ -55,7 +55,8 @@ pub(crate) fn without_cells(
             (normalized, on(mask))
         }
         LayerSpec::Reshape { from, to } => {
-            let kept = mask.filter(|_| mutant == Mutant::ReshapeKeepsMask && to.is_some());
+            let same_steps = to.is_some_and(|to| to[0] == from[0]);
+            let kept = mask.filter(|_| mutant == Mutant::ReshapeKeepsMask && same_steps);
             (reshaped(values, *from, *to, mutant), kept)
         }
         LayerSpec::LastStep => {
@@ -99,9 +100,9 @@ fn by_row(mut values: ArrayD<f64>, mut change: impl FnMut(&mut [f64])) -> ArrayD
 /// The values of each sequence one behind the other, in other steps.
 fn reshaped(values: ArrayD<f64>, [steps, width]: [usize; 2], to: Option<[usize; 2]>, mutant: Mutant) -> ArrayD<f64> {
     let batch = values.shape()[0];
-    let mut values = values
-        .into_shape_with_order((batch, steps, width))
-        .expect("so many values");
+    let values = values.as_standard_layout().into_owned();
+    let shape = (batch, steps, width);
+    let mut values = values.into_shape_with_order(shape).expect("so many values");
     if mutant == Mutant::ReshapeByFeatures {
         values.swap_axes(1, 2);
     }

@@ -183,16 +183,16 @@ fn without_cells(random: &mut Random, features: usize, units: usize) -> Vec<Kind
             "normalised",
             features,
             vec![
-                batch_normalization(random, features),
+                random.batch_normalization(features),
                 lstm(random, features, units, SEQUENCES),
                 LayerSpec::Dropout {
                     rate: 0.5,
                     spatial: true,
                 },
-                layer_normalization(random, units),
+                random.layer_normalization(units),
                 lstm(random, units, 3, SEQUENCES),
                 activation("softsign"),
-                layer_normalization(random, 3),
+                random.layer_normalization(3),
                 activation("softmax"),
             ],
         ),
@@ -203,7 +203,7 @@ fn without_cells(random: &mut Random, features: usize, units: usize) -> Vec<Kind
                 activation("softmax"),
                 lstm(random, features, units, SEQUENCES),
                 activation("gelu"),
-                batch_normalization(random, units),
+                random.batch_normalization(units),
                 activation("elu"),
                 LayerSpec::LastStep,
             ],
@@ -221,7 +221,7 @@ fn without_cells(random: &mut Random, features: usize, units: usize) -> Vec<Kind
                 },
                 lstm(random, 3, 5, SEQUENCES),
                 LayerSpec::Reshape { from: [8, 5], to: None },
-                layer_normalization(random, 40),
+                random.layer_normalization(40),
                 LayerSpec::Reshape {
                     from: [1, 40],
                     to: Some([20, 2]),
@@ -230,27 +230,6 @@ fn without_cells(random: &mut Random, features: usize, units: usize) -> Vec<Kind
             ],
         ),
     ]
-}
-
-/// A BatchNormalization whose weights all matter.
-pub(crate) fn batch_normalization(random: &mut Random, features: usize) -> LayerSpec {
-    LayerSpec::BatchNormalization {
-        gamma: Some(random.array1(features, 1.0)),
-        beta: Some(random.array1(features, 0.5)),
-        mean: random.array1(features, 0.5),
-        variance: random.array1(features, 1.0).mapv(|value| value.abs() + 0.25),
-        epsilon: 0.01,
-    }
-}
-
-/// A LayerNormalization whose weights all matter.
-pub(crate) fn layer_normalization(random: &mut Random, features: usize) -> LayerSpec {
-    LayerSpec::LayerNormalization {
-        features,
-        gamma: Some(random.array1(features, 1.0)),
-        beta: Some(random.array1(features, 0.5)),
-        epsilon: 0.01,
-    }
 }
 
 fn kind(name: &str, features: usize, layers: Vec<LayerSpec>) -> Kind {
