@@ -320,7 +320,7 @@ fn batches_of_other_time_steps() {
 fn values_that_are_strange() {
     let x = array![
         [[0.0, 0.0, 0.0], [f32::NAN, 1.0, 2.0], [3.0, 3.0, 3.0]],
-        [[1.0, 2.0, 3.0], [-1.0; 3], [2.0; 3]]
+        [[1.0, 2.0, 3.0], [-1.0, -1.0, -1.0], [2.0, 2.0, 2.0]]
     ];
     for device in devices() {
         let normalized = LayerNormalization::new(3)
