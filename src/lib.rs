@@ -6,6 +6,7 @@ mod copy;
 mod cpu;
 mod device;
 mod error;
+mod file;
 mod flow;
 mod format;
 mod gpu;
