@@ -354,6 +354,33 @@ def make_kept_otherwise():
     write_case(name, "tensors chunked and compressed, in float64, in a deflated archive, in the layout of TensorFlow 2.12", files, x, kept, outputs)
 
 
+def make_3_16():
+    """What Keras 3.16 computes: the second layer gets no mask. The file is one of 3.15 that says that it is of 3.16."""
+    name, x = "keras_more_3_16", masked(3, 7, 3)
+
+    def build():
+        return sequential(L.Input((None, 3)), L.Masking(), L.LSTM(4, return_sequences=True), L.GRU(5, return_sequences=True), L.LSTM(3))
+
+    keras.utils.clear_session()
+    model = build()
+    draw(model)
+    path = FOLDER / f"{name}.keras"
+    model.save(path)
+    contents = members(path)
+    contents["metadata.json"] = json.dumps({"keras_version": "3.16.0", "date_saved": "2026-01-01@00:00:00"}).encode()
+    pack(path, contents)
+    kept = [weight.numpy() for weight in weights_of(model)]
+    with floats("float64"):
+        wide = build()
+        for weight, value in zip(weights_of(wide), kept, strict=True):
+            weight.assign(value.astype(np.float64))
+        value = wide.layers[1](wide.layers[0](x.astype(np.float64)))
+        for layer in wide.layers[2:]:
+            value = layer(tf.constant(value.numpy()))
+        assert np.abs(value - wide(x.astype(np.float64))).max() > 1e-3
+    write_case(name, "masks as in Keras 3.16: a recurrent layer hands none on", [path.name], x, kept, value)
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     every = ("keras", "h5", "weights.h5")
@@ -371,6 +398,7 @@ def main():
     make("keras_more_float16", "weights in float16", plain, masked(3, 7, 3), ("keras",), "float16")
     make("keras_more_mixed", "the policy mixed_float16", plain, masked(3, 7, 3), ("keras",), "mixed_float16")
     make("keras_more_bfloat16", "weights in bfloat16", plain, masked(3, 7, 3), ("keras",), "bfloat16")
+    make_3_16()
     make_keras_2()
     make_kept_otherwise()
 

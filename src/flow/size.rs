@@ -198,6 +198,10 @@ impl Builder<'_> {
                 },
                 ..view
             },
+            Operation::EndMask => View {
+                mask: number + 1,
+                ..view
+            },
             Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use cellstate::{Device, Error, Model, Sequences};
+use cellstate::{Device, Model, Sequences};
 use ndarray::ArrayD;
 use serde_json::Value;
 
@@ -77,7 +77,7 @@ fn weights(case: &Case) -> Vec<ArrayD<f32>> {
 }
 
 /// The model with the layers of another and weights of its own.
-fn drawn_anew(model: &Model) -> Model {
+pub(crate) fn drawn_anew(model: &Model) -> Model {
     let mut other = model.clone();
     for parameter in model.parameters() {
         let zeros = ArrayD::zeros(parameter.values().shape());

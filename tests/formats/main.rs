@@ -11,5 +11,8 @@ mod bad;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod devices;
 mod keras;
+mod keras_edited;
+mod keras_hostile;
+mod keras_written;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,6 +9,7 @@ use hdf5_pure::{AttrValue, Dataset, Datatype, FloatingPointLayout, FormatError, 
 use ndarray::{ArrayD, IxDyn};
 
 use super::bound::most_bytes;
+use super::config::short;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 
@@ -129,6 +130,16 @@ impl<'a> Hdf5<'a> {
     /// The attributes of a group that are texts.
     pub(super) fn texts(&self, group: &Group, within: &str) -> Result<HashMap<String, Vec<String>>> {
         let attributes = group.attrs().map_err(|error| self.damaged(within, &error))?;
+        let kinds = group.attr_datatypes().map_err(|error| self.damaged(within, &error))?;
+        // the reader leaves out what it cannot read
+        if let Some(lost) = kinds.keys().find(|name| !attributes.contains_key(*name)) {
+            return Err(self.file.content(
+                self.place(&format!("{within}, {}", short(lost))),
+                "an attribute that can be read",
+                "one that leads out of the file",
+                "check that the file is whole, or save the model again with Keras",
+            ));
+        }
         let texts = attributes
             .into_iter()
             .filter_map(|(name, value)| Some((name, texts_of(&value)?)));

@@ -12,6 +12,8 @@ mod load;
 mod names;
 mod reader;
 mod recurrent;
+mod save;
+mod save_layers;
 mod version;
 mod weights;
 
@@ -19,10 +21,11 @@ use self::archive::Archive;
 use self::chain::Chain;
 use self::hdf5::Hdf5;
 use self::reader::Reader;
+pub(crate) use self::save::{archive_of, weights_of};
 use self::version::Version;
 use self::weights::Weights;
 use super::file::File;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 
 /// What the weights within an archive are called.
@@ -96,14 +99,4 @@ pub(crate) fn weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> 
 fn has_layer_names(hdf5: &Hdf5<'_>) -> Result<bool> {
     let texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
     Ok(texts.contains_key("layer_names") || texts.contains_key("layer_names0"))
-}
-
-/// The model as a `.keras` file.
-pub(crate) fn archive_of(_model: &Model) -> Result<Vec<u8>> {
-    Err(Error::defect("not yet"))
-}
-
-/// The weights as a `.weights.h5` file.
-pub(crate) fn weights_of(_model: &Model) -> Result<Vec<u8>> {
-    Err(Error::defect("not yet"))
 }
