@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Cursor, Read, Write};
 
-use cellstate::{Error, Model, Result};
+use cellstate::{Error, Layer, Lstm, Model, Result};
 use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
@@ -242,10 +242,10 @@ fn ones_own_classes_and_branches_are_named() {
     let outputs = |config: &mut Value| {
         let first = config["config"]["output_layers"].clone();
         let mut second = first.clone();
-        second[0] = "lstm".into();
+        second[0] = "lstm_1".into();
         config["config"]["output_layers"] = Value::Array(vec![first, second]);
     };
-    assert_refused(&model(&outputs), &["\"lstm\"", "no chain"]);
+    assert_refused(&model(&outputs), &["\"lstm_1\"", "no chain"]);
     // an Add of two layers
     let joined = |config: &mut Value| {
         let inbound = &mut node(config, "Dense")["inbound_nodes"][0]["args"];
@@ -273,7 +273,7 @@ fn ones_own_classes_and_branches_are_named() {
         let kwargs = &mut node(config, "LSTM")["inbound_nodes"][0]["kwargs"];
         kwargs["initial_state"] = 1.into();
     };
-    assert_refused(&model(&initial), &["initial_state", "\"lstm\""]);
+    assert_refused(&model(&initial), &["initial_state", "\"lstm_1\""]);
 }
 
 #[test]
@@ -282,11 +282,33 @@ fn states_that_are_outputs_are_returned() {
         let layers = config["config"]["layers"].as_array_mut().unwrap();
         layers.retain(|layer| layer["class_name"] != "Dense");
         options(config, "LSTM")["return_state"] = true.into();
-        let output = |number: u64| serde_json::json!(["lstm", 0, number]);
+        let output = |number: u64| serde_json::json!(["lstm_1", 0, number]);
         config["config"]["output_layers"] = serde_json::json!([output(0), output(1), output(2)]);
     });
     // the Dense layer's weights are in the file still
     assert_refused(&bytes, &["layers/dense/vars", "one more"]);
+
+    let written = Model::builder().add(Lstm::new(3, 4)).build().unwrap();
+    let mut members = members(&written.to_bytes("model.keras").unwrap());
+    let tensor = |layer: &str, number: u64| serde_json::json!([layer, 0, number]);
+    let config = serde_json::json!({"class_name": "Functional", "config": {
+        "name": "functional",
+        "layers": [
+            {"class_name": "InputLayer", "config": {"batch_shape": [null, null, 3]}, "name": "in", "inbound_nodes": []},
+            {"class_name": "LSTM", "config": {"units": 4, "return_state": true}, "name": "lstm",
+             "inbound_nodes": [[["in", 0, 0, {}]]]},
+        ],
+        "input_layers": [tensor("in", 0)],
+        "output_layers": [tensor("lstm", 0), tensor("lstm", 1), tensor("lstm", 2)],
+    }});
+    members.iter_mut().find(|(name, _)| name == "config.json").unwrap().1 = config.to_string().into_bytes();
+    let model = open(&packed(&members, CompressionMethod::Stored)).unwrap();
+    let [Layer::Recurrent(lstm)] = model.layers() else {
+        panic!("{:?}", model.layers());
+    };
+    assert!(lstm.options().return_state);
+    assert!(model.notes()[0].contains("Output::states"), "{:?}", model.notes());
+    assert_eq!(model.parameters(), written.parameters());
 }
 
 #[test]

@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hdf5_pure::{AttrValue, Dataset, Datatype, FloatingPointLayout, FormatError, Group, Source};
+use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, FloatingPointLayout, FormatError, Group, Source};
 use ndarray::{ArrayD, IxDyn};
 
 use super::bound::most_bytes;
 use super::config::short;
 use crate::error::{Error, Result};
 use crate::format::file::File;
+use crate::half_precision::from_half_bits;
 
 /// The bytes of a file, of which only so many are handed out: trees whose branches meet again, and texts that many name, are read
 /// often.
@@ -132,7 +133,11 @@ impl<'a> Hdf5<'a> {
         let attributes = group.attrs().map_err(|error| self.damaged(within, &error))?;
         let kinds = group.attr_datatypes().map_err(|error| self.damaged(within, &error))?;
         // the reader leaves out what it cannot read
-        if let Some(lost) = kinds.keys().find(|name| !attributes.contains_key(*name)) {
+        let is_text = |kind: &Datatype| matches!(kind, Datatype::String { .. } | Datatype::VariableLength { .. });
+        let lost = kinds
+            .iter()
+            .find(|(name, kind)| is_text(kind) && !attributes.contains_key(*name));
+        if let Some((lost, _)) = lost {
             return Err(self.file.content(
                 self.place(&format!("{within}, {}", short(lost))),
                 "an attribute that can be read",
@@ -313,8 +318,14 @@ enum Kind {
 impl Kind {
     fn of(dataset: &Dataset) -> std::result::Result<Option<Self>, hdf5_pure::Error> {
         Ok(match dataset.datatype()? {
-            Datatype::FloatingPoint { size, layout, .. } => match size {
-                2 if layout.exponent_size == 5 && layout.mantissa_size == 10 => Some(Self::Half),
+            Datatype::FloatingPoint {
+                size,
+                layout,
+                byte_order,
+            } => match size {
+                2 if layout.exponent_size == 5 && layout.mantissa_size == 10 => {
+                    (byte_order == DatatypeByteOrder::LittleEndian).then_some(Self::Half)
+                }
                 4 if layout == FloatingPointLayout::IEEE754_BINARY32 => Some(Self::Single),
                 8 if layout == FloatingPointLayout::IEEE754_BINARY64 => Some(Self::Double),
                 _ => None,
@@ -347,13 +358,16 @@ impl Kind {
 
     fn read(self, dataset: &Dataset) -> std::result::Result<Values, hdf5_pure::Error> {
         Ok(match self {
-            Self::Half | Self::Single => Values::Narrow(dataset.read_f32()?),
+            Self::Single => Values::Narrow(dataset.read_f32()?),
             Self::Double => Values::Wide(dataset.read_f64()?),
-            Self::Brain => {
+            Self::Half | Self::Brain => {
                 let raw = dataset.read_raw()?;
                 let (pairs, _) = raw.as_chunks::<2>();
-                let wide = |pair: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*pair)) << 16);
-                Values::Narrow(pairs.iter().map(wide).collect())
+                let bits = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
+                Values::Narrow(match self {
+                    Self::Half => bits.map(from_half_bits).collect(),
+                    _ => bits.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+                })
             }
         })
     }

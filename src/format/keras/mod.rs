@@ -14,6 +14,7 @@ mod reader;
 mod recurrent;
 mod save;
 mod save_layers;
+mod stack;
 mod version;
 mod weights;
 
@@ -22,6 +23,7 @@ use self::chain::Chain;
 use self::hdf5::Hdf5;
 use self::reader::Reader;
 pub(crate) use self::save::{archive_of, weights_of};
+use self::stack::on_deep_stack;
 use self::version::Version;
 use self::weights::Weights;
 use super::file::File;
@@ -32,6 +34,10 @@ use crate::model::Model;
 const WEIGHTS_MEMBER: &str = "model.weights.h5";
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
+    on_deep_stack(file, || read_model_of_archive(file))
+}
+
+fn read_model_of_archive(file: &File<'_>) -> Result<Model> {
     let Archive {
         config,
         version,
@@ -48,6 +54,10 @@ pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
 }
 
 pub(crate) fn model_of_hdf5(file: &File<'_>) -> Result<Model> {
+    on_deep_stack(file, || read_model_of_hdf5(file))
+}
+
+fn read_model_of_hdf5(file: &File<'_>) -> Result<Model> {
     let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
     let mut texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
     let mut text = |name: &str| {
@@ -80,11 +90,19 @@ pub(crate) fn model_of_hdf5(file: &File<'_>) -> Result<Model> {
 }
 
 pub(crate) fn weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
+    on_deep_stack(file, || read_weights_of_archive(file, model))
+}
+
+fn read_weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
     let hdf5 = Hdf5::open(file, WEIGHTS_MEMBER, archive::weights(file)?)?;
     load::load(Weights::by_path(hdf5)?, model)
 }
 
 pub(crate) fn weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> {
+    on_deep_stack(file, || read_weights_of_hdf5(file, model))
+}
+
+fn read_weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> {
     let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
     let root = hdf5.root();
     let weights = match hdf5.group(&root, "model_weights")? {
