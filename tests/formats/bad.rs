@@ -21,7 +21,10 @@ fn every_bad_file_is_refused_by_name() {
                 assert!(
                     matches!(
                         error,
-                        Error::Content { .. } | Error::Unsupported { .. } | Error::Size { .. }
+                        Error::Content { .. }
+                            | Error::Unsupported { .. }
+                            | Error::Size { .. }
+                            | Error::NotFinite { .. }
                     ),
                     "{file}: {error:?}"
                 );

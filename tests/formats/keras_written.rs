@@ -225,6 +225,15 @@ fn weights_of_another_model_change_nothing() {
     }
 }
 
+#[test]
+fn layers_in_wrappers_and_by_themselves_are_not_mixed_up() {
+    let model = Model::open(model_file("keras_more_norms.keras")).unwrap();
+    let error = drawn_anew(&model)
+        .load_weights(model_file("keras_more_norms.weights.h5"))
+        .unwrap_err();
+    assert!(error.to_string().contains("TimeDistributed"), "{error}");
+}
+
 /// Writes files for `golden/keras_opens.py` into the folder of `CELLSTATE_KERAS_FOLDER`: the models, their input and output.
 #[test]
 fn files_for_keras() {

@@ -20,6 +20,21 @@ pub(super) struct Kept<'m> {
     wrapped: Option<(&'static str, &'static str)>,
 }
 
+impl Kept<'_> {
+    /// The name without its number.
+    fn class(&self) -> &str {
+        match self.name.rsplit_once('_') {
+            Some((class, number)) if number.parse::<usize>().is_ok() => class,
+            _ => &self.name,
+        }
+    }
+
+    /// Where its first part is within it.
+    fn within(&self) -> &str {
+        self.parts.first().map_or("", |part| part.within.as_str())
+    }
+}
+
 /// A group of weights: a cell, or the layer itself.
 #[derive(Debug)]
 pub(super) struct Part<'m> {
@@ -83,19 +98,26 @@ fn by_name(weights: &Weights<'_>, kept: &[Kept<'_>], names: Vec<String>) -> Resu
 fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
     let mut wrappers: BTreeMap<&str, Numbered> = BTreeMap::new();
     let mut places = Vec::new();
+    let has_own = |layer: &Kept<'_>| weights.has(&joined(&format!("layers/{}", layer.name), layer.within()));
     for layer in kept {
-        let has = |path: &str| {
-            let within = layer.parts.first().map_or("", |part| part.within.as_str());
-            weights.has(&joined(path, within))
-        };
         let own = format!("layers/{}", layer.name);
-        let path = match layer.wrapped {
-            Some((wrapper, part)) if layer.is_stack || !has(&own)? => {
-                let numbered = wrappers.entry(wrapper).or_default();
-                wrapped(&has, numbered, wrapper, part)?.unwrap_or(own)
+        let mut path = own.clone();
+        if let Some((wrapper, part)) = layer.wrapped {
+            // of a class either all layers stand in wrappers or none: of a mixture nobody knows which is which
+            let alike = kept.iter().filter(|other| other.class() == layer.class());
+            let plain = alike.map(has_own).collect::<Result<Vec<bool>>>()?;
+            if layer.is_stack || !plain.contains(&true) {
+                let has = |path: &str| weights.has(&joined(path, layer.within()));
+                path = wrapped(&has, wrappers.entry(wrapper).or_default(), wrapper, part)?.unwrap_or(own);
+            } else if plain.contains(&false) {
+                return Err(weights.hdf5().file().content(
+                    own,
+                    format!("the layers of this class by themselves, or all of them in a {wrapper}"),
+                    "some of them only",
+                    "open the `.keras` or `.h5` file, which says where each layer stands",
+                ));
             }
-            _ => own,
-        };
+        }
         places.push(Found {
             path,
             group: String::new(),
@@ -144,7 +166,9 @@ pub(super) fn kept(model: &Model) -> Result<Vec<Kept<'_>>> {
                 parts: Vec::new(),
                 is_stack: matches!(layer, Layer::StackedRnnCells(_)),
                 wrapped: match layer {
-                    Layer::Dense(_) => Some(("TimeDistributed", "/layer")),
+                    Layer::Dense(_) | Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
+                        Some(("TimeDistributed", "/layer"))
+                    }
                     Layer::Recurrent(_) | Layer::StackedRnnCells(_) => Some(("RNN", "")),
                     _ => None,
                 },
