@@ -3,58 +3,16 @@
 //! `hdf5-pure` reads them; what stands here bounds what a file may ask of the reader.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use hdf5_pure::{AttrValue, Dataset, Datatype, DatatypeByteOrder, FloatingPointLayout, FormatError, Group, Source};
+use hdf5_pure::{AttrValue, Dataset, Datatype, FormatError, Group};
 use ndarray::{ArrayD, IxDyn};
 
 use super::bound::most_bytes;
 use super::config::short;
+use super::counted::{Counted, check_trees};
+use super::numbers::{Kind, Values};
 use crate::error::{Error, Result};
 use crate::format::file::File;
-use crate::half_precision::from_half_bits;
-
-/// The bytes of a file, of which only so many are handed out: trees whose branches meet again, and texts that many name, are read
-/// often.
-struct Counted {
-    bytes: Vec<u8>,
-    left: AtomicU64,
-}
-
-impl Source for Counted {
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::result::Result<(), FormatError> {
-        /// What a read costs besides its bytes.
-        const EACH: u64 = 64;
-        let cost = (buffer.len() as u64).saturating_add(EACH);
-        let spent = |left: u64| left.checked_sub(cost);
-        if self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent)
-            .is_err()
-        {
-            let text = "the file leads the reader round in circles: more is read than a file of its size can hold";
-            return Err(FormatError::Source(text.to_owned()));
-        }
-        let range = usize::try_from(offset).ok().and_then(|begin| {
-            let end = begin.checked_add(buffer.len())?;
-            self.bytes.get(begin..end)
-        });
-        match range {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(FormatError::UnexpectedEof {
-                expected: buffer.len(),
-                available: self.bytes.len(),
-            }),
-        }
-    }
-}
 
 /// An HDF5 file in memory.
 #[derive(Debug)]
@@ -80,11 +38,7 @@ impl<'a> Hdf5<'a> {
     pub(super) fn open(file: &'a File<'a>, member: &'static str, bytes: Vec<u8>) -> Result<Self> {
         let size = bytes.len();
         check_trees(file, member, &bytes)?;
-        let source = Counted {
-            left: AtomicU64::new((size as u64).saturating_mul(64).saturating_add(64 << 20)),
-            bytes,
-        };
-        let hdf5 = hdf5_pure::File::from_source(source);
+        let hdf5 = hdf5_pure::File::from_source(Counted::new(bytes));
         Ok(Self {
             file,
             member,
@@ -300,79 +254,6 @@ impl<'a> Hdf5<'a> {
     }
 }
 
-enum Values {
-    Narrow(Vec<f32>),
-    Wide(Vec<f64>),
-}
-
-/// The kinds of numbers that weights are kept as.
-#[derive(Clone, Copy)]
-enum Kind {
-    Half,
-    /// Two bytes, the upper half of a float32; h5py knows them as opaque.
-    Brain,
-    Single,
-    Double,
-}
-
-impl Kind {
-    fn of(dataset: &Dataset) -> std::result::Result<Option<Self>, hdf5_pure::Error> {
-        Ok(match dataset.datatype()? {
-            Datatype::FloatingPoint {
-                size,
-                layout,
-                byte_order,
-            } => match size {
-                2 if layout.exponent_size == 5 && layout.mantissa_size == 10 => {
-                    (byte_order == DatatypeByteOrder::LittleEndian).then_some(Self::Half)
-                }
-                4 if layout == FloatingPointLayout::IEEE754_BINARY32 => Some(Self::Single),
-                8 if layout == FloatingPointLayout::IEEE754_BINARY64 => Some(Self::Double),
-                _ => None,
-            },
-            Datatype::Opaque { size: 2, .. } => {
-                let attributes = dataset.attrs()?;
-                let dtype = attributes.get("dtype").and_then(AttrValue::as_str);
-                (dtype == Some("bfloat16")).then_some(Self::Brain)
-            }
-            _ => None,
-        })
-    }
-
-    fn width(self) -> u64 {
-        match self {
-            Self::Half | Self::Brain => 2,
-            Self::Single => 4,
-            Self::Double => 8,
-        }
-    }
-
-    fn converted(self) -> Option<&'static str> {
-        match self {
-            Self::Half => Some("float16"),
-            Self::Brain => Some("bfloat16"),
-            Self::Single => None,
-            Self::Double => Some("float64"),
-        }
-    }
-
-    fn read(self, dataset: &Dataset) -> std::result::Result<Values, hdf5_pure::Error> {
-        Ok(match self {
-            Self::Single => Values::Narrow(dataset.read_f32()?),
-            Self::Double => Values::Wide(dataset.read_f64()?),
-            Self::Half | Self::Brain => {
-                let raw = dataset.read_raw()?;
-                let (pairs, _) = raw.as_chunks::<2>();
-                let bits = pairs.iter().map(|pair| u16::from_le_bytes(*pair));
-                Values::Narrow(match self {
-                    Self::Half => bits.map(from_half_bits).collect(),
-                    _ => bits.map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
-                })
-            }
-        })
-    }
-}
-
 /// Where a value stands, row by row.
 fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
@@ -411,26 +292,4 @@ fn damaged(file: &File<'_>, place: &str, error: &hdf5_pure::Error) -> Error {
         error.to_string(),
         "check that the file is whole, or save the model again with Keras",
     )
-}
-
-/// A tree of a dense group is a few levels deep; the reader calls itself once for each.
-fn check_trees(file: &File<'_>, member: &str, bytes: &[u8]) -> Result<()> {
-    const DEEPEST: u16 = 32;
-    let deep = |header: &[u8]| match header {
-        // signature, version 0, one of the types that there are, node size, record size, depth
-        [b'B', b'T', b'H', b'D', 0, 0..=11, _, _, _, _, _, _, low, high] => u16::from_le_bytes([*low, *high]) > DEEPEST,
-        _ => false,
-    };
-    match bytes.windows(14).position(deep) {
-        None => Ok(()),
-        Some(at) => Err(file.content(
-            match member {
-                "" => format!("byte {at}"),
-                member => format!("{member}, byte {at}"),
-            },
-            format!("a B-tree of at most {DEEPEST} levels"),
-            "a deeper one",
-            "save the model again with Keras",
-        )),
-    }
 }
