@@ -93,7 +93,8 @@ fn model(random: &mut Random) -> (Model, usize) {
                 continue;
             }
             8 => {
-                builder = builder.add(LastStep::new());
+                // the last step of the input itself is nobody's
+                builder = builder.add(BatchNormalization::new(width)).add(LastStep::new());
                 sequences = false;
                 continue;
             }
