@@ -252,10 +252,8 @@ impl Plan {
             Layer::StackedRnnCells(stack) => {
                 let cells = stack.cells().iter().zip(inner_paths(path));
                 let cells = cells.map(|(cell, path)| self.cell(cell, &path, parameters));
-                Operation::Recurrent {
-                    cells: cells.collect::<Result<Vec<_>>>()?,
-                    options: stack.options(),
-                }
+                let (cells, options) = (cells.collect::<Result<_>>()?, stack.options());
+                Operation::Recurrent { cells, options }
             }
             Layer::Bidirectional(layer) => {
                 let [forward, backward] = direction_paths(path);

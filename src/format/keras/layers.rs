@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::activation;
 use super::chain::Node;
 use super::config::{Config, Object, shown};
+use super::functional::LAST_STEP;
 use super::reader::Reader;
 use super::weights::Wanted;
 use crate::error::{Error, Result};
@@ -15,6 +16,7 @@ use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
 use crate::layer::flatten::Flatten;
+use crate::layer::last_step::LastStep;
 use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWeights};
 use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
@@ -36,6 +38,10 @@ impl<'a> Reader<'a> {
                 let n = config.size("n")?;
                 (self.shape.sequences, self.shape.time_steps) = (true, Some(n));
                 RepeatVector::new(n).into()
+            }
+            LAST_STEP => {
+                (self.shape.sequences, self.shape.time_steps) = (false, None);
+                LastStep::new().into()
             }
             "Flatten" => self.flatten(config)?,
             "Reshape" => self.reshape(config)?,
@@ -130,7 +136,7 @@ impl<'a> Reader<'a> {
             path: format!("{}/layer", node.path),
             group: node.group,
             shares_group: node.shares_group,
-            step: super::functional::Step::of_sequential(0),
+            step: super::step::Step::of_sequential(0),
         };
         let inner_config = Config::new(self.file, format!("{} in {}", object.title(), config.layer), options);
         self.note_dtype(&inner_config)?;

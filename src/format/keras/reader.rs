@@ -1,7 +1,8 @@
 //! From the chain of a file to layers with their weights.
 
-use super::chain::{Chain, MaskArgument, Node};
+use super::chain::{Chain, Node};
 use super::config::{Config, Object};
+use super::step::MaskArgument;
 use super::version::Version;
 use super::weights::{Place, Weights};
 use crate::error::Result;
