@@ -26,6 +26,12 @@ impl<'a> Reader<'a> {
     /// The layer of a node, or `None` for one that computes nothing in inference.
     pub(super) fn layer(&mut self, node: &Node<'a>, config: &Config<'a>, last: bool) -> Result<Option<Layer>> {
         if let Some(activation) = activation::of_layer(node.object.class, config, &self.version)? {
+            if node.object.class == "Softmax" && self.is_masked() {
+                return Err(config.unsupported(
+                    "a Softmax layer under a mask, which Keras adds to the features",
+                    "use Activation(\"softmax\"), which leaves masks alone",
+                ));
+            }
             return Ok(Some(activation.into()));
         }
         Ok(Some(match node.object.class {
@@ -123,7 +129,8 @@ impl<'a> Reader<'a> {
         let missing = || config.wrong("layer", "the layer that is applied to each time step", &Value::Null);
         let object = config.object("layer")?.ok_or_else(missing)?;
         let options = object.options().ok_or_else(missing)?;
-        if object.is_custom() || !ALLOWED.contains(&object.class) {
+        let adds_mask = object.class == "Softmax" && self.is_masked();
+        if object.is_custom() || adds_mask || !ALLOWED.contains(&object.class) {
             return Err(config.unsupported(
                 format!("a layer {} at each time step", object.title()),
                 "apply Dense, an activation, a normalization or a Dropout to each time step; a layer over time steps within time \
@@ -140,7 +147,10 @@ impl<'a> Reader<'a> {
         };
         let inner_config = Config::new(self.file, format!("{} in {}", object.title(), config.layer), options);
         self.note_dtype(&inner_config)?;
+        // a layer at each time step has no axis of time: its last axis is the one behind the batch
+        let sequences = std::mem::replace(&mut self.shape.sequences, false);
         let layer = self.layer(&inner, &inner_config, false)?;
+        self.shape.sequences = sequences;
         inner_config.finish()?;
         Ok(layer)
     }

@@ -216,6 +216,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a mask comes with what stands before the next layer.
+    pub(super) fn is_masked(&self) -> bool {
+        self.mask != Mask::None && self.shape.sequences
+    }
+
     /// What mask goes on behind a layer.
     fn follow_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
         let of = node.step.before.clone();
@@ -234,6 +239,8 @@ impl<'a> Reader<'a> {
                     of_features: false,
                 }
             }
+            // they hand none on
+            "Reshape" | "RepeatVector" => self.mask = Mask::None,
             _ => {}
         }
         if !self.shape.sequences {
