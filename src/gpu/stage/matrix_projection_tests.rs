@@ -172,7 +172,7 @@ fn run(model: &GpuModel, values: &Array3<f32>) -> ArrayD<f32> {
     let batch = Batch {
         flow: &Arc::new(Flow::new(&model.plan, input, None).unwrap()),
         input,
-        states: None,
+        initial: crate::gpu::recording::Initial::Zeros,
         wants_states: false,
     };
     let ran = pollster::block_on(model.run(batch, &mut Output::default()));

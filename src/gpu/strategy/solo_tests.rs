@@ -193,7 +193,7 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: crate::gpu::recording::Initial::Zeros,
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()

@@ -63,7 +63,7 @@ fn run(gpu: &GpuModel, (batch, time_steps): (usize, usize), is_masked: bool) -> 
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: crate::gpu::recording::Initial::Zeros,
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
