@@ -152,12 +152,9 @@ fn measure(runner: &Runner, sound: ArrayView3<'_, f32>) -> Outcome<()> {
     println!("  all      {:>9.3} ms, in one call", milliseconds(start.elapsed()));
     let chunks: Vec<_> = outputs.iter().map(Output::sequences).collect::<Result<_, _>>()?;
     let chunks = concatenate(Axis(1), &chunks)?;
-    let difference = chunks
-        .iter()
-        .zip(&at_once.sequences()?)
-        .map(|(one, other)| (one - other).abs());
+    let difference = (&chunks - &at_once.sequences()?).mapv_into(f32::abs);
     // NaN is no small difference
-    let largest = difference.fold(0.0, |most: f32, value| if value <= most { most } else { value });
+    let largest = difference.fold(0.0, |most: f32, &value| if value <= most { most } else { value });
     match largest <= 1e-5 {
         true => println!("  both give the same, but for {largest:.0e}"),
         false => return Err(format!("chunks and whole: expected the same within 1e-5, got {largest:e} apart").into()),

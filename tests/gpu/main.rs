@@ -37,6 +37,7 @@ mod rows;
 mod states;
 mod states_golden;
 mod states_random;
+mod states_refused;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;
