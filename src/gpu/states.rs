@@ -37,6 +37,7 @@ use crate::states::States;
 /// use ndarray::Array3;
 ///
 /// let device = Device::auto();
+/// # let device = Device::named("llvmpipe").unwrap_or(device);
 /// if device.gpu().is_some() {
 ///     let runner = Gru::new(2, 8).on(&device)?;
 ///     let mut states = runner.zero_gpu_states(3)?; // three streams
@@ -127,7 +128,7 @@ impl GpuStates {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let mut states = runner.zero_state(3);

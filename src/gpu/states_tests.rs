@@ -26,6 +26,7 @@ fn states_beyond_one_are_kept_from_matrix_units() {
         cells: vec![is_within_one],
         denses: Vec::new(),
         tables: Vec::new(),
+        transforms: Vec::new(),
     };
     for adapter in pollster::block_on(Adapter::all()) {
         let gpu = pollster::block_on(adapter.open_another()).unwrap();

@@ -21,7 +21,7 @@ impl Runner {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let mut states = runner.zero_state(3);
@@ -56,7 +56,7 @@ impl Runner {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// assert_eq!(runner.zero_gpu_states(3)?.read()?, runner.zero_state(3));
@@ -90,7 +90,7 @@ impl Runner {
     /// ```
     /// # use cellstate::{Device, Lstm, Sequences};
     /// # use ndarray::Array3;
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let (mut states, mut on_gpu) = (runner.zero_state(3), runner.zero_gpu_states(3)?);
@@ -120,6 +120,7 @@ impl Runner {
             .sections
             .first()
             .ok_or_else(|| Error::defect("a model without sections"))?;
+        self.check_time_steps(sequences.time_steps())?;
         let input = self.check_input(sequences)?;
         let mut output = Output::default();
         let mask = sequences.mask().map(|mask| mask.view());

@@ -47,6 +47,7 @@ impl Runner {
     ///
     /// As [`Runner::workspace`].
     pub async fn workspace_async(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
+        self.check_time_steps(time_steps)?;
         let model = self.gpu_model("running within the application's commands")?;
         GpuWorkspace::make(model, (batch, time_steps)).await
     }
@@ -58,7 +59,6 @@ impl Runner {
             option: option.to_owned(),
             instead: instead.to_owned(),
         };
-        self.check_time_steps(time_steps)?;
         match self.sections.as_slice() {
             _ if self.gpu().is_none() => Err(unsupported(
                 "a model on the CPU",

@@ -215,7 +215,7 @@ impl GpuWorkspace {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if let Some(gpu) = device.gpu() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let (workspace, mut states) = (runner.workspace(3, 10)?, runner.zero_gpu_states(3)?);

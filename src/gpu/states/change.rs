@@ -19,7 +19,7 @@ impl GpuStates {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let mut states = runner.zero_state(3);
@@ -64,7 +64,7 @@ impl GpuStates {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let mut states = runner.zero_state(3);
@@ -121,7 +121,7 @@ impl GpuStates {
     ///
     /// ```
     /// # use cellstate::{Device, Lstm};
-    /// # let device = Device::auto();
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
     /// # if device.gpu().is_some() {
     /// let runner = Lstm::new(2, 8).on(&device)?;
     /// let mut states = runner.zero_state(3);
