@@ -27,7 +27,8 @@ pub(crate) struct StageSize {
     pub(crate) width: usize,
 }
 
-/// What a stage does, and where its rows come from. Each of its lists names one row for each row that the stage makes.
+/// What a stage does, and where its rows come from. Each of its lists names one row for each row that the stage makes, but for a
+/// Reshape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StageKind {
     Recurrent {
@@ -39,6 +40,15 @@ pub(crate) enum StageKind {
     Dense {
         dense: usize,
         input: Source,
+    },
+    Transform {
+        transform: usize,
+        input: Source,
+    },
+    Reshape {
+        input: Source,
+        /// Entries of its list.
+        entries: usize,
     },
     Merge {
         merge: MergeMode,
@@ -123,7 +133,10 @@ impl FlowSize {
 
     fn most_input_rows(&self) -> usize {
         let stages = self.stages.iter().map(|stage| match stage.kind {
-            StageKind::Recurrent { input, .. } | StageKind::Dense { input, .. } => (input, stage.rows),
+            StageKind::Recurrent { input, .. }
+            | StageKind::Dense { input, .. }
+            | StageKind::Transform { input, .. } => (input, stage.rows),
+            StageKind::Reshape { input, entries } => (input, entries),
             StageKind::Merge { forward, .. } => (forward, stage.rows),
         });
         let outputs = self.outputs.iter().map(|output| (output.source, output.entries));
@@ -149,25 +162,24 @@ impl Builder<'_> {
                 }
             }
             Operation::Embedding { table, mask_zero } => {
-                let (input_dim, width) = self.plan.tables.get(*table).map_or((0, 0), |table| table.dim());
-                View {
-                    source: Source::Table(*table),
-                    // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
-                    distinct: view.entries.min(input_dim.saturating_add(1)),
-                    width,
-                    mask: if *mask_zero { number + 1 } else { view.mask },
-                    ..view
-                }
+                let mask = if *mask_zero { number + 1 } else { view.mask };
+                self.embedded(*table, View { mask, ..view })
             }
             Operation::Dense { dense } => {
                 let weights = self.plan.denses.get(*dense).map(|part| &part.weights.kernel);
                 let width = weights.map_or(0, |kernel| kernel.ncols());
-                let kind = StageKind::Dense {
-                    dense: *dense,
-                    input: view.source,
-                };
+                let (dense, input) = (*dense, view.source);
+                let kind = StageKind::Dense { dense, input };
                 self.push(kind, view.distinct, width, view)
             }
+            Operation::Transform { transform } => {
+                let (transform, input) = (*transform, view.source);
+                let kind = StageKind::Transform { transform, input };
+                self.push(kind, view.distinct, view.width, view)
+            }
+            Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
+            Operation::LastStep => self.last_step(view),
+            Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;
                 for &cell in cells {
@@ -191,6 +203,52 @@ impl Builder<'_> {
             }
         };
         views.push(made);
+    }
+
+    /// The last step of each sequence; without steps all of them show the row that is none.
+    fn last_step(&self, view: View) -> View {
+        let last = self.shown(view, false);
+        match self.time_steps {
+            0 => last,
+            _ => View {
+                distinct: view.distinct.min(last.distinct),
+                ..last
+            },
+        }
+    }
+
+    fn embedded(&self, table: usize, view: View) -> View {
+        let (input_dim, width) = self.plan.tables.get(table).map_or((0, 0), |table| table.dim());
+        View {
+            source: Source::Table(table),
+            // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
+            distinct: view.entries.min(input_dim.saturating_add(1)),
+            width,
+            ..view
+        }
+    }
+
+    /// What reads all steps of a sequence at once. The caller has checked that there are as many as it wants.
+    fn reshaped(&mut self, number: usize, ([_, from], [time_steps, to]): ([usize; 2], [usize; 2]), view: View) -> View {
+        let rows = self.batch.saturating_mul(time_steps);
+        self.time_steps = time_steps;
+        let view = View {
+            mask: number + 1,
+            ..view
+        };
+        if from == to {
+            return view;
+        }
+        let kind = StageKind::Reshape {
+            input: view.source,
+            entries: view.entries,
+        };
+        let behind = View {
+            entries: rows,
+            distinct: rows,
+            ..view
+        };
+        self.push(kind, rows, to, behind)
     }
 
     fn merged(&mut self, merge: MergeMode, [first, second]: [View; 2]) -> View {
