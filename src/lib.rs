@@ -39,6 +39,7 @@ pub use layer::bidirectional::{Bidirectional, MergeMode};
 pub use layer::dense::Dense;
 pub use layer::dropout::Dropout;
 pub use layer::embedding::Embedding;
+pub use layer::end_mask::EndMask;
 pub use layer::flatten::Flatten;
 pub use layer::gru::{Gru, GruWeights};
 pub use layer::initializer::Initializer;

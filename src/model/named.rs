@@ -28,7 +28,8 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
             | Layer::Dropout(_)
             | Layer::Flatten(_)
             | Layer::Reshape(_)
-            | Layer::LastStep(_) => {}
+            | Layer::LastStep(_)
+            | Layer::EndMask(_) => {}
             Layer::BatchNormalization(layer) => {
                 let BatchNormalizationWeights {
                     gamma,

@@ -88,6 +88,8 @@ pub(crate) enum Operation {
     },
     /// The last time step of each sequence.
     LastStep,
+    /// No mask behind it.
+    EndMask,
     /// Nothing, in inference.
     Nothing,
 }
@@ -166,7 +168,7 @@ impl Plan {
         let moves = |operation: &Operation| {
             matches!(
                 operation,
-                Operation::Masking { .. } | Operation::RepeatVector { .. } | Operation::Nothing
+                Operation::Masking { .. } | Operation::RepeatVector { .. } | Operation::EndMask | Operation::Nothing
             )
         };
         self.operations.iter().all(moves)
@@ -281,6 +283,7 @@ impl Plan {
                 flattens: false,
             },
             Layer::LastStep(_) => Operation::LastStep,
+            Layer::EndMask(_) => Operation::EndMask,
         };
         self.returned_states = match &operation {
             Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
@@ -384,7 +387,10 @@ pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Paramete
             section.clear();
             (begins_with, computes) = (before, false);
         }
-        computes |= !matches!(layer, Layer::Masking(_) | Layer::Embedding(_) | Layer::Dropout(_));
+        computes |= !matches!(
+            layer,
+            Layer::Masking(_) | Layer::Embedding(_) | Layer::Dropout(_) | Layer::EndMask(_)
+        );
         section.push((position, layer, path, *shape));
         before = *shape;
     }

@@ -176,7 +176,7 @@ impl Section {
                     }
                     moved = repeated;
                 }
-                Operation::Nothing => {}
+                Operation::EndMask | Operation::Nothing => {}
                 _ => return Err(Error::defect("a section that computes nothing")),
             }
         }

@@ -109,7 +109,9 @@ pub(crate) fn masked_cells(plan: &Plan) -> Vec<Option<MaskedCell>> {
                 set(*backward, true, options.return_sequences);
             }
             // behind them all steps count
-            Operation::RepeatVector { .. } | Operation::Reshape { .. } | Operation::LastStep => break,
+            Operation::RepeatVector { .. } | Operation::Reshape { .. } | Operation::LastStep | Operation::EndMask => {
+                break;
+            }
             Operation::Masking { .. }
             | Operation::Embedding { .. }
             | Operation::Dense { .. }

@@ -1,0 +1,18 @@
+//! Model files: what the readers make of files of each format, of the unusual ones and of damaged ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+mod bad;
+#[path = "../support/devices.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod devices;
+mod keras;
+mod keras_edited;
+mod keras_hostile;
+mod keras_written;
+#[path = "../support/mod.rs"]
+mod support;
