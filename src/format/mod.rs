@@ -3,6 +3,8 @@
 //! A reader makes layers of [`crate::layer`] with the weights of the file and builds a model of them, so that everything that a model
 //! checks is checked for files too. What a reader does not know is an error that names it, never left out.
 
+#[cfg(feature = "safetensors")]
+mod chain;
 mod file;
 #[cfg(feature = "keras")]
 mod keras;
@@ -13,6 +15,12 @@ mod onnx;
 mod pytorch;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+#[cfg(feature = "safetensors")]
+mod source;
+#[cfg(feature = "safetensors")]
+pub(crate) mod state_dict;
+#[cfg(feature = "safetensors")]
+mod weights;
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Models: checked chains of layers.
 
 mod check;
-mod paths;
+pub(crate) mod paths;
 pub(crate) mod plan;
 mod summary;
 

@@ -262,13 +262,7 @@ impl Plan {
     }
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
-        let weights = CellWeights {
-            kernel: matrix(parameters, path, Role::Kernel)?,
-            recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
-            bias: optional(parameters, path, Role::Bias)?,
-            peepholes: optional(parameters, path, Role::Peepholes)?,
-            projection: optional(parameters, path, Role::Projection)?,
-        };
+        let weights = cell_weights(parameters, path)?;
         weights.check(&layer.cell)?;
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),
@@ -346,6 +340,17 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
         }
     }
     Ok(parameters)
+}
+
+/// The weights of a cell by its path.
+pub(crate) fn cell_weights(parameters: &Parameters, path: &str) -> Result<CellWeights> {
+    Ok(CellWeights {
+        kernel: matrix(parameters, path, Role::Kernel)?,
+        recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
+        bias: optional(parameters, path, Role::Bias)?,
+        peepholes: optional(parameters, path, Role::Peepholes)?,
+        projection: optional(parameters, path, Role::Projection)?,
+    })
 }
 
 fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f32>> {
