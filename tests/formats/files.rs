@@ -19,7 +19,7 @@ pub(crate) fn bytes(path: &str) -> Vec<u8> {
 
 /// What goes in and what must come out.
 pub(crate) struct Expected {
-    pub(crate) x: Sequences,
+    pub(crate) x: Sequences<'static>,
     pub(crate) y: ArrayD<f32>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn expected(path: &str) -> Expected {
     let mut x = match dtype {
         Dtype::I32 => {
             let tokens = Array2::from_shape_vec((shape[0], shape[1]), whole(data)).unwrap();
-            Sequences::from_tokens(tokens)
+            Sequences::from(tokens)
         }
         _ => {
             let values: Array3<f32> = numbers((shape, dtype, data)).into_dimensionality().unwrap();
