@@ -129,6 +129,13 @@ def chains():
     norm = Chain(lstm=nn.LSTM(4, 6, batch_first=True), norm=nn.LayerNorm(6, eps=1e-3), head=nn.Linear(6, 2))
     case("layer_norm", norm, 4, 21)
 
+    class OverFeatures(nn.BatchNorm1d):
+        def forward(self, x):
+            return super().forward(x.transpose(1, 2)).transpose(1, 2)
+
+    norm = Chain(lstm=nn.LSTM(4, 6, batch_first=True), norm=OverFeatures(6), head=nn.Linear(6, 2))
+    case("batch_norm", norm, 4, 24)
+
     # of these the sizes alone do not say which is which, the numbers do
     class Net(nn.Module):
         def __init__(self):

@@ -48,18 +48,3 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         repair: "name a file that is there and may be read".to_owned(),
     })
 }
-
-/// Puts bytes into the file at a path.
-#[allow(
-    dead_code,
-    reason = "only formats that are written need this, and each is behind a feature"
-)]
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    std::fs::write(path, bytes).map_err(|error| Error::File {
-        argument: "path",
-        expected: "a place where a file can be written",
-        path: PathBuf::from(path),
-        cause: Cause::new(error),
-        repair: "name a file in a folder that is there and may be written to".to_owned(),
-    })
-}

@@ -15,6 +15,7 @@ mod onnx;
 mod pytorch;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+mod save;
 #[cfg(feature = "safetensors")]
 mod source;
 #[cfg(feature = "safetensors")]
@@ -41,6 +42,15 @@ impl Model {
     /// [`Error::File`](crate::Error::File) if the file cannot be read, [`Error::Content`](crate::Error::Content) if it is not what it
     /// should be, with the place; [`Error::Unsupported`](crate::Error::Unsupported) for a layer, node or option that is not done;
     /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Model, Sequences};
+    /// # use ndarray::Array3;
+    /// let model = Model::open("forecast.keras")?;
+    /// println!("{model}");
+    /// let output = model.on(&Device::auto())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::of_file(&File::new(&file::read(path)?, path, path.parent()))
@@ -52,6 +62,11 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::open`].
+    ///
+    /// ```
+    /// # use cellstate::{Error, Model};
+    /// assert!(matches!(Model::from_bytes(b"no model", "forecast.keras"), Err(Error::Content { .. })));
+    /// ```
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
         Self::of_file(&File::new(bytes, Path::new(name), None))
     }
@@ -76,10 +91,42 @@ impl Model {
     /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5`, or a state dict of
     /// PyTorch in `.safetensors`, `.pt` or `.pth`. The layers of the model say which modules are wanted, in their order.
     ///
+    /// # State dicts of PyTorch
+    ///
+    /// The modules are `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, `nn.Linear`, `nn.Embedding`, `nn.LayerNorm` and `nn.BatchNorm1d`, under any
+    /// prefix. A recurrent module with several layers fills as many layers of the model, one with two directions
+    /// [`Bidirectional`](crate::Bidirectional) ones. All modules of the file must be wanted; `Model::load_modules` takes some by name.
+    ///
+    /// `.pt` keeps the order in which the program made its modules, and they are taken in it if they fit. `.safetensors` keeps none: there
+    /// classes and sizes must say which layer each module is for, or the numbers in names such as `layers.0` and `layers.1`; else the error asks
+    /// for names. Weights of float16, bfloat16 and float64 become float32, and [`Model::notes`] says so.
+    ///
+    /// What a state dict does not say, the layers of the model say:
+    ///
+    /// | in PyTorch | here |
+    /// |---|---|
+    /// | `batch_first=True` | as sequences are here, (batch, time_steps, features) |
+    /// | `batch_first=False` | swap the first two axes of the input: `x.permuted_axes([1, 0, 2])` |
+    /// | `output[:, -1]`, or `h_n` of the last layer | leave out `return_sequences(true)` of the last recurrent layer |
+    /// | `pack_padded_sequence` | give the lengths: [`Sequences::with_lengths`](crate::Sequences::with_lengths) |
+    /// | `pad_packed_sequence`, which gives zeros | `zero_output_for_mask(true)` on layers of one direction; `Bidirectional` gives zeros anyway |
+    /// | `nn.RNN(nonlinearity="relu")` | `.activation(Activation::Relu)` |
+    /// | `proj_size=3` | `.projection(3)` |
+    /// | `bias=False` | `.use_bias(false)` |
+    /// | `nn.LayerNorm`, `nn.BatchNorm1d` | `.epsilon(1e-5)`, or their `eps` |
+    /// | `nn.Embedding(padding_idx=0)` | nothing: the row of that token is what the file has |
+    ///
     /// # Errors
     ///
     /// As [`Model::open`]; [`Error::Size`](crate::Error::Size) where a weight has another shape than the layer's. The model is then as it
     /// was.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Dense, Lstm, Model};
+    /// let mut model = Model::builder().add(Lstm::new(2, 64)).add(Dense::new(64, 1)).build()?;
+    /// model.load_weights("forecast.weights.h5")?;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.weights_of_file(&File::new(&file::read(path)?, path, path.parent()))
@@ -90,6 +137,13 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::load_weights`].
+    ///
+    /// ```
+    /// # use cellstate::{Error, Lstm, Model};
+    /// let mut model = Model::builder().add(Lstm::new(2, 8)).build()?;
+    /// assert!(matches!(model.load_weights_from_bytes(b"no weights", "forecast.weights.h5"), Err(Error::Content { .. })));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn load_weights_from_bytes(&mut self, bytes: &[u8], name: &str) -> Result<()> {
         self.weights_of_file(&File::new(bytes, Path::new(name), None))
     }

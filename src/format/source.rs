@@ -5,9 +5,11 @@ use ndarray::Array2;
 use crate::cell::CellWeights;
 use crate::error::Result;
 use crate::layer::Layer;
+use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWeights};
 use crate::layer::recurrent::Recurrent;
 use crate::layer::stacked::StackedRnnCells;
 use crate::layer::weights::DenseWeights;
@@ -23,6 +25,10 @@ pub(crate) trait Source {
     fn dense(&mut self, layer: &Dense, path: &str) -> Result<DenseWeights>;
 
     fn embeddings(&mut self, layer: &Embedding, path: &str) -> Result<Array2<f32>>;
+
+    fn batch_normalization(&mut self, layer: &BatchNormalization, path: &str) -> Result<BatchNormalizationWeights>;
+
+    fn layer_normalization(&mut self, layer: &LayerNormalization, path: &str) -> Result<LayerNormalizationWeights>;
 
     /// After the last layer: whether anything is left that no layer wanted.
     fn finish(&self) -> Result<()>;
@@ -46,7 +52,13 @@ fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source) -> Re
         Ok(layer)
     };
     Ok(match layer {
-        Layer::Masking(_) | Layer::RepeatVector(_) => layer.clone(),
+        Layer::Masking(_)
+        | Layer::RepeatVector(_)
+        | Layer::Activation(_)
+        | Layer::Dropout(_)
+        | Layer::Flatten(_)
+        | Layer::Reshape(_)
+        | Layer::LastStep(_) => layer.clone(),
         Layer::Recurrent(layer) => recurrent(layer, path, false)?.into(),
         Layer::StackedRnnCells(stack) => {
             let cells = stack.cells().iter().zip(inner_paths(path));
@@ -73,6 +85,15 @@ fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source) -> Re
         Layer::Embedding(embedding) => {
             let embeddings = source.embeddings(embedding, path)?;
             embedding.clone().with_embeddings(embeddings)?.into()
+        }
+        Layer::BatchNormalization(layer) => {
+            let weights = source.batch_normalization(layer, path)?;
+            layer.clone().with_weights(weights)?.into()
+        }
+        Layer::LayerNormalization(layer) if layer.has() == [false, false] => layer.clone().into(),
+        Layer::LayerNormalization(layer) => {
+            let weights = source.layer_normalization(layer, path)?;
+            layer.clone().with_weights(weights)?.into()
         }
     })
 }

@@ -7,6 +7,7 @@ use super::kind::Kind;
 #[cfg(feature = "pytorch")]
 use super::pytorch;
 use super::safetensors::container;
+use super::save;
 use super::state_dict::dict::StateDict;
 use super::state_dict::fill;
 use super::state_dict::modules::Modules;
@@ -145,7 +146,7 @@ impl Model {
     /// [`Error::Unsupported`] for what no module of PyTorch computes, [`Error::Value`] where the names do not fit the layers,
     /// [`Error::File`] if the file cannot be written.
     pub fn save_modules(&self, path: impl AsRef<Path>, names: &[&str]) -> Result<()> {
-        file::write(path.as_ref(), &self.modules_to_bytes(names)?)
+        save::write(path.as_ref(), &self.modules_to_bytes(names)?)
     }
 
     /// As [`Model::save_modules`], into memory.

@@ -11,6 +11,8 @@
 mod devices;
 mod files;
 mod pytorch;
+mod pytorch_hostile;
 mod pytorch_refused;
+mod saved;
 #[path = "../support/mod.rs"]
 mod support;

@@ -86,6 +86,14 @@ fn packed_sequences() {
 }
 
 #[test]
+fn normalisations() {
+    let norm = cellstate::LayerNormalization::new(6).epsilon(1e-3);
+    check("layer_norm", &[lstm(4, 6).into(), norm.into(), Dense::new(6, 2).into()]);
+    let norm = cellstate::BatchNormalization::new(6).epsilon(1e-5);
+    check("batch_norm", &[lstm(4, 6).into(), norm.into(), Dense::new(6, 2).into()]);
+}
+
+#[test]
 fn other_numbers_are_converted_and_said() {
     for (number, how) in [
         ("float16", "changes no value"),

@@ -21,10 +21,10 @@ pub(super) fn write(activation: Activation) -> Value {
     }
 }
 
-/// The activation under a key.
-pub(super) fn read(fields: &mut Fields<'_>, key: &str, absent: Activation) -> Result<Activation> {
+/// The activation under a key, or what it is where it is left out.
+pub(super) fn read(fields: &mut Fields<'_>, key: &str, absent: Option<Activation>) -> Result<Activation> {
     match fields.optional(key) {
-        None => Ok(absent),
+        None => absent.ok_or_else(|| fields.wrong(key, "an activation", &Value::Null)),
         Some(Value::String(name)) => Activation::from_name(&name),
         Some(value) => {
             let mut parts = Fields::new(value, format!("{key} of {}", fields.place()), fields.file)?;

@@ -102,15 +102,15 @@ fn unknown(fields: &Fields<'_>, class: &str) -> Error {
 fn lstm(fields: &mut Fields<'_>) -> Result<Lstm> {
     let layer = Lstm::new(fields.whole("features", None)?, fields.whole("units", None)?);
     let before = layer.cell_options();
-    let activation = activation::read(fields, "activation", before.activation)?;
+    let activation = activation::read(fields, "activation", Some(before.activation))?;
     let layer = layer
         .activation(activation)
         .recurrent_activation(activation::read(
             fields,
             "recurrent_activation",
-            before.recurrent_activation,
+            Some(before.recurrent_activation),
         )?)
-        .output_activation(activation::read(fields, "output_activation", activation)?)
+        .output_activation(activation::read(fields, "output_activation", Some(activation))?)
         .peepholes(fields.flag("peepholes", false)?)
         .input_forget(fields.flag("input_forget", false)?)
         .unit_forget_bias(fields.flag("unit_forget_bias", true)?);
@@ -128,11 +128,11 @@ fn gru(fields: &mut Fields<'_>) -> Result<Gru> {
     let layer = Gru::new(fields.whole("features", None)?, fields.whole("units", None)?);
     let before = layer.cell_options();
     let layer = layer
-        .activation(activation::read(fields, "activation", before.activation)?)
+        .activation(activation::read(fields, "activation", Some(before.activation))?)
         .recurrent_activation(activation::read(
             fields,
             "recurrent_activation",
-            before.recurrent_activation,
+            Some(before.recurrent_activation),
         )?)
         .reset_after(fields.flag("reset_after", true)?);
     Ok(match fields.optional_number("clip")? {
@@ -144,7 +144,7 @@ fn gru(fields: &mut Fields<'_>) -> Result<Gru> {
 fn simple_rnn(fields: &mut Fields<'_>) -> Result<SimpleRnn> {
     let layer = SimpleRnn::new(fields.whole("features", None)?, fields.whole("units", None)?);
     let before = layer.cell_options();
-    let layer = layer.activation(activation::read(fields, "activation", before.activation)?);
+    let layer = layer.activation(activation::read(fields, "activation", Some(before.activation))?);
     Ok(match fields.optional_number("clip")? {
         Some(clip) => layer.clip(clip),
         None => layer,

@@ -101,6 +101,17 @@ impl<'f> Fields<'f> {
         }
     }
 
+    /// Two whole numbers.
+    pub(super) fn pair(&mut self, key: &str) -> Result<[usize; 2]> {
+        let value = self.needed(key, "two whole numbers")?;
+        let number = |value: &Value| usize::try_from(value.as_u64()?).ok();
+        match value.as_array().map(Vec::as_slice) {
+            Some([first, second]) => number(first).zip(number(second)).map(|(first, second)| [first, second]),
+            _ => None,
+        }
+        .ok_or_else(|| self.wrong(key, "two whole numbers", &value))
+    }
+
     /// What is left is not known.
     pub(super) fn finish(self) -> Result<()> {
         match self.map.into_iter().next() {

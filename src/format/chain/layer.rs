@@ -9,11 +9,17 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 use crate::layer::Layer;
+use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
+use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
+use crate::layer::flatten::Flatten;
+use crate::layer::last_step::LastStep;
+use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
+use crate::layer::reshape::Reshape;
 use crate::layer::stacked::StackedRnnCells;
 
 const MERGE_MODES: [(&str, MergeMode); 5] = [
@@ -55,6 +61,25 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
             Value::Object(map)
         }
         Layer::RepeatVector(repeat) => json!({"class": "RepeatVector", "n": repeat.n()}),
+        Layer::Activation(activation) => json!({"class": "Activation", "activation": activation::write(*activation)}),
+        Layer::Dropout(dropout) => json!({"class": layer.class(), "rate": number_of(dropout.rate())}),
+        Layer::Flatten(flatten) => {
+            json!({"class": "Flatten", "time_steps": flatten.time_steps(), "features": flatten.features()})
+        }
+        Layer::Reshape(reshape) => json!({"class": "Reshape", "from": reshape.from_shape(), "to": reshape.to_shape()}),
+        Layer::LastStep(_) => json!({"class": "LastStep"}),
+        Layer::BatchNormalization(layer) => normalization(
+            "BatchNormalization",
+            layer.features(),
+            layer.epsilon_value(),
+            layer.has(),
+        ),
+        Layer::LayerNormalization(layer) => normalization(
+            "LayerNormalization",
+            layer.features(),
+            layer.epsilon_value(),
+            layer.has(),
+        ),
         Layer::Dense(dense) => json!({
             "class": "Dense",
             "features": dense.features(),
@@ -66,6 +91,10 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
             "seed": dense.seed,
         }),
     })
+}
+
+fn normalization(class: &str, features: usize, epsilon: f32, [scale, center]: [bool; 2]) -> Value {
+    json!({"class": class, "features": features, "epsilon": number_of(epsilon), "scale": scale, "center": center})
 }
 
 pub(super) fn read(value: Value, place: String, file: &File<'_>) -> Result<Layer> {
@@ -89,6 +118,24 @@ fn layer(class: &str, fields: &mut Fields<'_>) -> Result<Layer> {
         STACKED => stacked(fields)?.into(),
         "RepeatVector" => RepeatVector::new(fields.whole("n", None)?).into(),
         "Dense" => dense(fields)?.into(),
+        "Activation" => activation::read(fields, "activation", None)?.into(),
+        "Dropout" => Dropout::new(fields.number("rate", None)?).into(),
+        "SpatialDropout1D" => Dropout::new(fields.number("rate", None)?).spatial(true).into(),
+        "Flatten" => Flatten::new(fields.whole("time_steps", None)?, fields.whole("features", None)?).into(),
+        "Reshape" => Reshape::new(fields.pair("from")?, fields.pair("to")?).into(),
+        "LastStep" => LastStep::new().into(),
+        "BatchNormalization" => {
+            let layer = BatchNormalization::new(fields.whole("features", None)?);
+            let epsilon = fields.number("epsilon", Some(layer.epsilon_value()))?;
+            let layer = layer.epsilon(epsilon).scale(fields.flag("scale", true)?);
+            layer.center(fields.flag("center", true)?).into()
+        }
+        "LayerNormalization" => {
+            let layer = LayerNormalization::new(fields.whole("features", None)?);
+            let epsilon = fields.number("epsilon", Some(layer.epsilon_value()))?;
+            let layer = layer.epsilon(epsilon).scale(fields.flag("scale", true)?);
+            layer.center(fields.flag("center", true)?).into()
+        }
         class => match cell::read(class, fields)? {
             Some(layer) => layer.into(),
             None => return Err(fields.wrong("class", "a layer of this version of cellstate", &class.into())),
@@ -110,7 +157,7 @@ fn dense(fields: &mut Fields<'_>) -> Result<Dense> {
     let kernel = initializer::read(fields, "kernel_initializer", layer.kernel_initializer)?;
     let bias = initializer::read(fields, "bias_initializer", layer.bias_initializer)?;
     Ok(layer
-        .activation(activation::read(fields, "activation", Activation::Linear)?)
+        .activation(activation::read(fields, "activation", Some(Activation::Linear))?)
         .use_bias(fields.flag("use_bias", true)?)
         .kernel_initializer(kernel)
         .bias_initializer(bias)

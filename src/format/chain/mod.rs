@@ -22,6 +22,12 @@
 //! | `Bidirectional` | `forward` | `backward` (as `forward`), `merge_mode` (`concat`, or `sum`, `mul`, `ave`, `separate`) |
 //! | `StackedRNNCells` | `cells` | those of the sequence |
 //! | `RepeatVector` | `n` | |
+//! | `Activation` | `activation` | |
+//! | `Dropout`, `SpatialDropout1D` | `rate` | |
+//! | `BatchNormalization`, `LayerNormalization` | `features` | `epsilon` (0.001), `scale` (true), `center` (true) |
+//! | `Flatten` | `time_steps`, `features` | |
+//! | `Reshape` | `from`, `to`: time steps and features | |
+//! | `LastStep` | | |
 //! | `Dense` | `features`, `units` | `activation` (linear), `use_bias` (true), `kernel_initializer`, `bias_initializer`, `seed` |
 //!
 //! All recurrent layers may have those of the sequence, `return_sequences`, `return_state`, `go_backwards` and `zero_output_for_mask` (all

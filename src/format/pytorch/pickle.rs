@@ -76,8 +76,7 @@ impl<'p> Machine<'p> {
                 Ok(())
             }
             b'N' => self.push(Value::None),
-            0x88 => self.push(Value::Bool(true)),
-            0x89 => self.push(Value::Bool(false)),
+            0x88 | 0x89 => self.push(Value::Bool),
             b'K' | b'M' | b'J' | 0x8a | b'G' => self.number(opcode),
             b'X' | 0x8c | 0x8d => self.text(opcode),
             b')' => self.push(Value::Tuple(0)),
@@ -129,7 +128,7 @@ impl<'p> Machine<'p> {
             b'K' => Value::Int(i64::from(u8::from_le_bytes(self.take()?))),
             b'M' => Value::Int(i64::from(u16::from_le_bytes(self.take()?))),
             b'J' => Value::Int(i64::from(i32::from_le_bytes(self.take()?))),
-            b'G' => Value::Float(f64::from_be_bytes(self.take()?)),
+            b'G' => self.take::<8>().map(|_| Value::Float)?,
             _ => {
                 // LONG1: so many bytes, the least first, with a sign
                 let [length] = self.take()?;

@@ -9,9 +9,9 @@ use super::globals::{Global, StorageType};
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     None,
-    Bool(bool),
+    Bool,
     Int(i64),
-    Float(f64),
+    Float,
     Text(Rc<str>),
     Global(Global),
     Tuple(usize),
@@ -80,9 +80,9 @@ impl Value {
     pub(super) fn class(&self) -> &'static str {
         match self {
             Self::None => "None",
-            Self::Bool(_) => "a bool",
+            Self::Bool => "a bool",
             Self::Int(_) => "an int",
-            Self::Float(_) => "a float",
+            Self::Float => "a float",
             Self::Text(_) => "a str",
             Self::Global(_) => "a class or function",
             Self::Tuple(_) => "a tuple",

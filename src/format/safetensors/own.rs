@@ -3,16 +3,18 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use ndarray::{Array1, Array2, ArrayD, Axis, Ix2};
+use ndarray::{Array1, Array2, ArrayD, Axis, Ix1, Ix2};
 
 use crate::cell::CellWeights;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::file::File;
 use crate::format::source::Source;
 use crate::format::state_dict::dict::StateDict;
 use crate::format::state_dict::tensor::Tensor;
+use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWeights};
 use crate::layer::recurrent::Recurrent;
 use crate::layer::weights::DenseWeights;
 use crate::parameters::Role;
@@ -65,6 +67,16 @@ impl<'d> OwnWeights<'d> {
     }
 }
 
+impl OwnWeights<'_> {
+    fn row(&self, path: &str, role: Role) -> Result<Array1<f32>> {
+        self.values(path, role)?.into_dimensionality::<Ix1>().map_err(|error| {
+            let place = format!("tensor {path}/{role}");
+            let repair = "load the file into the model that it was saved from";
+            self.file.content(place, "one axis", error.to_string(), repair)
+        })
+    }
+}
+
 impl Source for OwnWeights<'_> {
     fn recurrent(&mut self, layer: &Recurrent, path: &str, _: bool) -> Result<CellWeights> {
         let optional = |role, has: bool| -> Result<_> {
@@ -83,14 +95,27 @@ impl Source for OwnWeights<'_> {
     }
 
     fn dense(&mut self, layer: &Dense, path: &str) -> Result<DenseWeights> {
-        let bias = || -> Result<Array1<f32>> {
-            let bias = self.matrix(path, Role::Bias)?;
-            let row = bias.rows().into_iter().next().map(|row| row.to_owned());
-            row.ok_or_else(|| Error::defect("a bias without a row"))
-        };
         Ok(DenseWeights {
             kernel: self.matrix(path, Role::Kernel)?,
-            bias: layer.use_bias.then(bias).transpose()?,
+            bias: layer.use_bias.then(|| self.row(path, Role::Bias)).transpose()?,
+        })
+    }
+
+    fn batch_normalization(&mut self, layer: &BatchNormalization, path: &str) -> Result<BatchNormalizationWeights> {
+        let [scale, center] = layer.has();
+        Ok(BatchNormalizationWeights {
+            gamma: scale.then(|| self.row(path, Role::Gamma)).transpose()?,
+            beta: center.then(|| self.row(path, Role::Beta)).transpose()?,
+            moving_mean: self.row(path, Role::MovingMean)?,
+            moving_variance: self.row(path, Role::MovingVariance)?,
+        })
+    }
+
+    fn layer_normalization(&mut self, layer: &LayerNormalization, path: &str) -> Result<LayerNormalizationWeights> {
+        let [scale, center] = layer.has();
+        Ok(LayerNormalizationWeights {
+            gamma: scale.then(|| self.row(path, Role::Gamma)).transpose()?,
+            beta: center.then(|| self.row(path, Role::Beta)).transpose()?,
         })
     }
 

@@ -14,8 +14,10 @@ use crate::error::{Error, Result};
 use crate::format::file::File;
 use crate::format::source::{Source, load_into, model_of, with_weights};
 use crate::layer::Layer;
+use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWeights};
 use crate::layer::recurrent::Recurrent;
 use crate::layer::weights::DenseWeights;
 use crate::model::Model;
@@ -104,6 +106,18 @@ impl Source for Filler<'_> {
         self.loader.embeddings(&part)
     }
 
+    fn batch_normalization(&mut self, layer: &BatchNormalization, _: &str) -> Result<BatchNormalizationWeights> {
+        let part = self.next()?;
+        check_affine(layer.has(), &part.module.kind, part.module)?;
+        self.loader.batch_normalization(&part)
+    }
+
+    fn layer_normalization(&mut self, layer: &LayerNormalization, _: &str) -> Result<LayerNormalizationWeights> {
+        let part = self.next()?;
+        check_affine(layer.has(), &part.module.kind, part.module)?;
+        self.loader.layer_normalization(&part)
+    }
+
     fn finish(&self) -> Result<()> {
         Ok(()) // the modules were matched before
     }
@@ -121,4 +135,22 @@ fn check_bias(wanted: bool, found: bool, module: &Module) -> Result<()> {
         found: wanted.to_string(),
         repair: format!("call `use_bias({found})` on the layer"),
     })
+}
+
+/// A normalisation that says whether there are a gamma and a beta must say what the module has.
+fn check_affine(wanted: [bool; 2], kind: &Kind, module: &Module) -> Result<()> {
+    let found = match kind {
+        Kind::BatchNorm { affine, .. } => [*affine, *affine],
+        Kind::LayerNorm { bias, .. } => [true, *bias],
+        _ => return Err(Error::defect("a module that normalises")),
+    };
+    match wanted == found {
+        true => Ok(()),
+        false => Err(Error::Value {
+            argument: format!("scale and center of the layer for {module}"),
+            expected: format!("{found:?}, as the module has weight and bias"),
+            found: format!("{wanted:?}"),
+            repair: format!("call `scale({})` and `center({})` on the layer", found[0], found[1]),
+        }),
+    }
 }

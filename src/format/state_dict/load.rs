@@ -11,6 +11,8 @@ use super::module::{Kind, Module};
 use super::tensor::Tensor;
 use crate::error::Result;
 use crate::format::file::File;
+use crate::layer::batch_normalization::BatchNormalizationWeights;
+use crate::layer::layer_normalization::LayerNormalizationWeights;
 use crate::layer::weights::DenseWeights;
 
 /// Reads tensors by the names of modules.
@@ -89,5 +91,26 @@ impl<'d> Loader<'d> {
     /// Of `nn.Embedding`.
     pub(crate) fn embeddings(&self, part: &Part<'_>) -> Result<Array2<f32>> {
         self.matrix(part.module, "weight")
+    }
+
+    /// Of `nn.BatchNorm1d`.
+    pub(crate) fn batch_normalization(&self, part: &Part<'_>) -> Result<BatchNormalizationWeights> {
+        let affine = matches!(part.module.kind, Kind::BatchNorm { affine: true, .. });
+        let optional = |leaf: &str| affine.then(|| self.row(part.module, leaf)).transpose();
+        Ok(BatchNormalizationWeights {
+            gamma: optional("weight")?,
+            beta: optional("bias")?,
+            moving_mean: self.row(part.module, "running_mean")?,
+            moving_variance: self.row(part.module, "running_var")?,
+        })
+    }
+
+    /// Of `nn.LayerNorm`.
+    pub(crate) fn layer_normalization(&self, part: &Part<'_>) -> Result<LayerNormalizationWeights> {
+        let has_bias = matches!(part.module.kind, Kind::LayerNorm { bias: true, .. });
+        Ok(LayerNormalizationWeights {
+            gamma: Some(self.row(part.module, "weight")?),
+            beta: has_bias.then(|| self.row(part.module, "bias")).transpose()?,
+        })
     }
 }

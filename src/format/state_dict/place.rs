@@ -24,6 +24,9 @@ pub(crate) enum Wanted<'l> {
     Recurrent(Vec<&'l Recurrent>),
     Dense(&'l Dense),
     Embedding(&'l Embedding),
+    /// Over so many features.
+    LayerNorm(usize),
+    BatchNorm(usize),
 }
 
 /// How a module differs from what a place wants.
@@ -41,7 +44,13 @@ pub(crate) fn places(layers: &[Layer]) -> Vec<Place<'_>> {
     for (position, (layer, path)) in layers.iter().zip(paths(layers)).enumerate() {
         let one = |wanted| vec![(wanted, vec![path.clone()])];
         let wanted = match layer {
-            Layer::Masking(_) | Layer::RepeatVector(_) => Vec::new(),
+            Layer::Masking(_)
+            | Layer::RepeatVector(_)
+            | Layer::Activation(_)
+            | Layer::Dropout(_)
+            | Layer::Flatten(_)
+            | Layer::Reshape(_)
+            | Layer::LastStep(_) => Vec::new(),
             Layer::Recurrent(layer) => one(Wanted::Recurrent(vec![layer])),
             Layer::Bidirectional(layer) => {
                 let both = Wanted::Recurrent(vec![layer.forward(), layer.backward()]);
@@ -55,6 +64,10 @@ pub(crate) fn places(layers: &[Layer]) -> Vec<Place<'_>> {
             }
             Layer::Dense(dense) => one(Wanted::Dense(dense)),
             Layer::Embedding(embedding) => one(Wanted::Embedding(embedding)),
+            // without weights there is nothing to load
+            Layer::LayerNormalization(layer) if layer.has() == [false, false] => Vec::new(),
+            Layer::LayerNormalization(layer) => one(Wanted::LayerNorm(layer.features())),
+            Layer::BatchNormalization(layer) => one(Wanted::BatchNorm(layer.features())),
         };
         places.extend(wanted.into_iter().map(|(wants, paths)| Place {
             position,
@@ -89,6 +102,8 @@ impl Place<'_> {
                     bias: false,
                 },
             ) => (embedding.input_dim(), embedding.output_dim()) == (*rows, *columns),
+            (Wanted::LayerNorm(features), Kind::LayerNorm { width, .. })
+            | (Wanted::BatchNorm(features), Kind::BatchNorm { width, .. }) => features == width,
             _ => return Some(Difference::Class),
         };
         (!fits).then_some(Difference::Size)
@@ -117,6 +132,8 @@ impl Place<'_> {
                     embedding.output_dim()
                 )
             }
+            Wanted::LayerNorm(features) => format!("LayerNorm, {features} features"),
+            Wanted::BatchNorm(features) => format!("BatchNorm1d, {features} features"),
         };
         format!("layer {} ({}): {what}", self.position, self.class)
     }

@@ -87,7 +87,7 @@ impl Modules {
             .any(|module| matches!(module.kind, Kind::Matrix { .. }))
         {
             remarks.push(
-                "activations are no modules with weights: add them, as Dense::new(…).activation(Activation::Relu)",
+                "activations have no weights: add them, as Dense::new(…).activation(Activation::Relu) or .add(Activation::Relu)",
             );
         }
         remarks
@@ -119,7 +119,19 @@ fn lines(module: &Module, is_first: bool) -> Vec<String> {
             let bias = if *bias { "" } else { ".use_bias(false)" };
             vec![format!(".add(Dense::new({columns}, {rows}){bias}) // {name}")]
         }
-        Kind::LayerNorm { .. } | Kind::BatchNorm { .. } | Kind::Unknown => {
+        Kind::LayerNorm { width, bias } => {
+            let center = if *bias { "" } else { ".center(false)" };
+            vec![format!(
+                ".add(LayerNormalization::new({width}).epsilon(1e-5){center}) // {name}"
+            )]
+        }
+        Kind::BatchNorm { width, affine } => {
+            let plain = if *affine { "" } else { ".scale(false).center(false)" };
+            vec![format!(
+                ".add(BatchNormalization::new({width}).epsilon(1e-5){plain}) // {name}"
+            )]
+        }
+        Kind::Unknown => {
             vec![format!("// {module}: no layer for it")]
         }
     }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayD};
 
-use super::cell::{PytorchWeights, obstacle, to_pytorch, turned};
+use super::cell::{PytorchWeights, obstacle, to_pytorch};
 use super::module::{RecurrentModule, full_name};
 use super::place::{Place, Wanted, places};
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::recurrent::Recurrent;
 use crate::model::Model;
-use crate::model::plan::cell_weights;
+use crate::model::named::cell_weights;
 use crate::parameters::Role;
 
 type Named = (String, ArrayD<f32>);
@@ -61,7 +61,9 @@ pub(crate) fn tensors(model: &Model, names: &[&str]) -> Result<Vec<Named>> {
             _ if before.is_some() => {
                 return Err(wrong_name(name, "layers of one recurrent module", "another layer"));
             }
-            Wanted::Dense(_) | Wanted::Embedding(_) => plain(model, place, name, &mut tensors)?,
+            Wanted::Dense(_) | Wanted::Embedding(_) | Wanted::LayerNorm(_) | Wanted::BatchNorm(_) => {
+                plain(model, place, name, &mut tensors)?
+            }
         }
     }
     Ok(tensors)
@@ -138,23 +140,35 @@ fn push(tensors: &mut Vec<Named>, module: &str, suffix: &str, weights: PytorchWe
     }
 }
 
-/// The tensors of `nn.Linear` and `nn.Embedding`.
+/// The roles of parameters, and what PyTorch calls them.
+const ROLES: [(Role, &str); 7] = [
+    (Role::Kernel, "weight"),
+    (Role::Embeddings, "weight"),
+    (Role::Gamma, "weight"),
+    (Role::Bias, "bias"),
+    (Role::Beta, "bias"),
+    (Role::MovingMean, "running_mean"),
+    (Role::MovingVariance, "running_var"),
+];
+
+/// The tensors of a module that is not recurrent.
 fn plain(model: &Model, place: &Place<'_>, name: &str, tensors: &mut Vec<Named>) -> Result<()> {
-    for path in &place.paths {
-        let find = |role: Role| model.parameters().find(&format!("{path}/{role}"));
-        if let Some(kernel) = find(Role::Kernel) {
-            let kernel = kernel
-                .values()
-                .into_dimensionality()
-                .map_err(|_| Error::defect("a kernel of two axes"))?;
-            tensors.push((full_name(name, "weight"), turned(kernel).into_dyn()));
-        }
-        if let Some(embeddings) = find(Role::Embeddings) {
-            tensors.push((full_name(name, "weight"), embeddings.values().to_owned()));
-        }
-        if let Some(bias) = find(Role::Bias) {
-            tensors.push((full_name(name, "bias"), bias.values().to_owned()));
-        }
+    let found = |role: &Role| {
+        let mut paths = place.paths.iter();
+        paths.find_map(|path| model.parameters().find(&format!("{path}/{role}")))
+    };
+    if found(&Role::Gamma).is_some() != found(&Role::Beta).is_some() {
+        return Err(unsupported(place, "one of scale and center without the other"));
+    }
+    for (role, leaf) in ROLES {
+        let Some(parameter) = found(&role) else {
+            continue;
+        };
+        let values = match role {
+            Role::Kernel => parameter.values().reversed_axes().as_standard_layout().into_owned(),
+            _ => parameter.values().to_owned(),
+        };
+        tensors.push((full_name(name, leaf), values));
     }
     Ok(())
 }
