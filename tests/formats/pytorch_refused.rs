@@ -152,13 +152,17 @@ fn files_cut_anywhere_are_refused() {
 
 #[test]
 fn files_with_other_bytes_do_no_harm() {
-    for file in [
-        "pytorch/gru.pt",
-        "pytorch/gru_deflated.pt",
-        "pytorch/gru_protocol_5.pt",
-        "pytorch/gru.safetensors",
+    let layers: [Layer; 2] = [Gru::new(4, 6).return_sequences(true).into(), Gru::new(6, 6).into()];
+    let ours = model(&layers);
+    let modules = ours.modules_to_bytes(&["gru", "gru"]).unwrap();
+    for (file, whole) in [
+        ("gru.pt", bytes("pytorch/gru.pt")),
+        ("gru_deflated.pt", bytes("pytorch/gru_deflated.pt")),
+        ("gru_protocol_5.pt", bytes("pytorch/gru_protocol_5.pt")),
+        ("gru.safetensors", bytes("pytorch/gru.safetensors")),
+        ("ours.safetensors", ours.to_bytes("ours.safetensors").unwrap()),
+        ("modules.safetensors", modules),
     ] {
-        let whole = bytes(file);
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         for _ in 0..1500 {
             let mut flipped = whole.clone();

@@ -322,7 +322,7 @@ fn chains_that_are_wrong_are_refused() {
         (r#"{"cellstate": 2, "layers": []}"#, "version 2"),
         (r#"{"cellstate": 1, "layers": {}}"#, "a list"),
         (r#"{"cellstate": 1, "layers": [], "more": 1}"#, "more"),
-        (r#"{"cellstate": 1, "layers": []}"#, "at least one layer"),
+        (r#"{"cellstate": 1, "layers": []}"#, "a layer for each module"),
         (r#"{"cellstate": 1, "layers": [{"class": "Conv1D"}]}"#, "Conv1D"),
         (
             r#"{"cellstate": 1, "layers": [{"class": "GRU", "units": 6}]}"#,

@@ -187,7 +187,7 @@ impl<'p> Machine<'p> {
             Some(Value::Dict(dict)) => *dict,
             other => return Err(self.wrong("a dict to set items of".to_owned(), class(other))),
         };
-        if items.len() % 2 != 0 {
+        if !items.len().is_multiple_of(2) {
             return Err(self.wrong("a value for each key".to_owned(), format!("{} of both", items.len())));
         }
         let mut items = items.into_iter();

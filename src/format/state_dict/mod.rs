@@ -10,6 +10,7 @@ mod matching;
 pub(crate) mod module;
 pub(crate) mod modules;
 mod place;
+mod recurrent_module;
 pub(crate) mod suggestion;
 pub(crate) mod tensor;
 pub(crate) mod write;

@@ -1,6 +1,7 @@
 //! The places of a chain that have weights, and what fits them.
 
-use super::module::{Kind, RecurrentModule};
+use super::module::Kind;
+use super::recurrent_module::RecurrentModule;
 use crate::layer::Layer;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;

@@ -1,7 +1,8 @@
 //! The chain that modules look like, as code to begin with.
 
-use super::module::{Kind, Module, RecurrentModule};
+use super::module::{Kind, Module};
 use super::modules::{Modules, natural};
+use super::recurrent_module::RecurrentModule;
 use crate::error::Error;
 use crate::format::file::File;
 

@@ -3,8 +3,9 @@
 use ndarray::{Array1, ArrayD};
 
 use super::cell::{PytorchWeights, obstacle, to_pytorch};
-use super::module::{RecurrentModule, full_name};
+use super::module::full_name;
 use super::place::{Place, Wanted, places};
+use super::recurrent_module::RecurrentModule;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
