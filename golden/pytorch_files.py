@@ -8,7 +8,6 @@ too. torch 2.15.0, safetensors of the same day; the chains stand in tests/format
 """
 
 import collections
-import io
 import os
 import zipfile
 
@@ -161,6 +160,12 @@ def packed():
         expected(name, x, y, lengths=lengths.to(torch.int32))
 
 
+def zipped(file, members, how):
+    with zipfile.ZipFile(path(file), "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content, how)
+
+
 def unusual():
     """Files that torch.load takes, and so do we: the same weights as those of `gru`."""
     state_dict = torch.load(path("gru.pt"))
@@ -180,14 +185,11 @@ def unusual():
     torch.save(parameters, path("gru_views.pt"))
     with zipfile.ZipFile(path("gru.pt")) as archive:
         members = {info.filename: archive.read(info) for info in archive.infolist()}
-    with zipfile.ZipFile(path("gru_deflated.pt"), "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    with zipfile.ZipFile(path("gru_big_endian.pt"), "w") as archive:
-        for name, content in members.items():
-            if "/data/" in name:
-                content = np.frombuffer(content, "<f4").astype(">f4").tobytes()
-            archive.writestr(name, b"big" if name.endswith("byteorder") else content)
+    zipped("gru_deflated.pt", members, zipfile.ZIP_DEFLATED)
+    turned = {name: np.frombuffer(content, "<f4").astype(">f4").tobytes() for name, content in members.items() if "/data/" in name}
+    zipped("gru_big_endian.pt", {**members, **turned, "gru/byteorder": b"big"}, zipfile.ZIP_STORED)
+    # and a bomb: ten million zeros in a few thousand bytes
+    zipped("refused_bomb.pt", {**members, "gru/data/0": bytes(10_000_000)}, zipfile.ZIP_DEFLATED)
 
 
 def refused():

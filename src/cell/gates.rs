@@ -39,6 +39,10 @@ pub(crate) fn row_from(values: ArrayView1<'_, f32>, order: &[usize]) -> Array2<f
 }
 
 /// The other way of `order`: where a framework wants each of our gates.
+#[allow(
+    dead_code,
+    reason = "only formats that are written need this, and each is behind a feature"
+)]
 fn in_their_order<D: Dimension + RemoveAxis>(tensor: ArrayView<'_, f32, D>, order: &[usize]) -> Array<f32, D> {
     let mut ours = vec![0; order.len()];
     for (gate, &theirs) in order.iter().enumerate() {
@@ -50,6 +54,10 @@ fn in_their_order<D: Dimension + RemoveAxis>(tensor: ArrayView<'_, f32, D>, orde
 }
 
 /// A kernel, (inputs, gates·units), as (gates·units, inputs) in the framework's order: [`kernel_from`] the other way.
+#[allow(
+    dead_code,
+    reason = "only formats that are written need this, and each is behind a feature"
+)]
 pub(crate) fn kernel_into(kernel: ArrayView2<'_, f32>, order: &[usize]) -> Array2<f32> {
     in_their_order(kernel.reversed_axes(), order)
         .as_standard_layout()
@@ -57,6 +65,10 @@ pub(crate) fn kernel_into(kernel: ArrayView2<'_, f32>, order: &[usize]) -> Array
 }
 
 /// A bias, (gates·units), in the framework's order: [`row_from`] the other way.
+#[allow(
+    dead_code,
+    reason = "only formats that are written need this, and each is behind a feature"
+)]
 pub(crate) fn row_into(values: ArrayView1<'_, f32>, order: &[usize]) -> Array1<f32> {
     in_their_order(values, order)
 }

@@ -63,12 +63,8 @@ fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source) -> Re
         Layer::StackedRnnCells(stack) => {
             let cells = stack.cells().iter().zip(inner_paths(path));
             let cells = cells.map(|(cell, path)| recurrent(cell, &path, false));
-            let options = stack.options();
             StackedRnnCells::new(cells.collect::<Result<Vec<_>>>()?)
-                .return_sequences(options.return_sequences)
-                .return_state(options.return_state)
-                .go_backwards(options.go_backwards)
-                .zero_output_for_mask(options.zero_output_for_mask)
+                .with_options(stack.options())
                 .into()
         }
         Layer::Bidirectional(layer) => {

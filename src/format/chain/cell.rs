@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::fields::{Fields, number_of};
 use super::{activation, initializer};
 use crate::cell::Rule;
+use crate::cell::gru::GruOptions;
+use crate::cell::lstm::LstmOptions;
+use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::error::{Error, Result};
 use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
@@ -18,22 +21,36 @@ pub(super) fn write(layer: &Recurrent) -> Value {
     put("class", layer.class().into());
     put("features", layer.features().into());
     put("units", layer.units().into());
+    // each option is named, so that none that is new is left out
     match layer.cell.rule {
-        Rule::Lstm(options) => {
-            put("activation", activation::write(options.activation));
-            put("recurrent_activation", activation::write(options.recurrent_activation));
-            put("output_activation", activation::write(options.output_activation));
-            put("peepholes", options.peepholes.into());
-            put("input_forget", options.input_forget.into());
-            put("projection", options.projection.into());
+        Rule::Lstm(LstmOptions {
+            activation,
+            recurrent_activation,
+            output_activation,
+            peepholes,
+            clip: _,
+            input_forget,
+            projection,
+        }) => {
+            put("activation", activation::write(activation));
+            put("recurrent_activation", activation::write(recurrent_activation));
+            put("output_activation", activation::write(output_activation));
+            put("peepholes", peepholes.into());
+            put("input_forget", input_forget.into());
+            put("projection", projection.into());
             put("unit_forget_bias", layer.drawing.gate_of_ones.is_some().into());
         }
-        Rule::Gru(options) => {
-            put("activation", activation::write(options.activation));
-            put("recurrent_activation", activation::write(options.recurrent_activation));
-            put("reset_after", options.reset_after.into());
+        Rule::Gru(GruOptions {
+            activation,
+            recurrent_activation,
+            reset_after,
+            clip: _,
+        }) => {
+            put("activation", activation::write(activation));
+            put("recurrent_activation", activation::write(recurrent_activation));
+            put("reset_after", reset_after.into());
         }
-        Rule::SimpleRnn(options) => put("activation", activation::write(options.activation)),
+        Rule::SimpleRnn(SimpleRnnOptions { activation, clip: _ }) => put("activation", activation::write(activation)),
     }
     put("clip", layer.cell.clip().map_or(Value::Null, number_of));
     put("use_bias", layer.use_bias.into());
@@ -50,11 +67,17 @@ pub(super) fn write(layer: &Recurrent) -> Value {
 
 /// The options of the sequence.
 pub(super) fn write_sequence(options: RecurrentOptions, map: &mut Map<String, Value>) {
+    let RecurrentOptions {
+        return_sequences,
+        return_state,
+        go_backwards,
+        zero_output_for_mask,
+    } = options;
     let named = [
-        ("return_sequences", options.return_sequences),
-        ("return_state", options.return_state),
-        ("go_backwards", options.go_backwards),
-        ("zero_output_for_mask", options.zero_output_for_mask),
+        ("return_sequences", return_sequences),
+        ("return_state", return_state),
+        ("go_backwards", go_backwards),
+        ("zero_output_for_mask", zero_output_for_mask),
     ];
     map.extend(named.map(|(key, value)| (key.to_owned(), Value::from(value))));
 }

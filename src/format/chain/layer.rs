@@ -185,9 +185,5 @@ fn stacked(fields: &mut Fields<'_>) -> Result<StackedRnnCells> {
     let cells = cells.map(|(number, value)| read_inner(value, format!("cell {number} of {}", fields.place()), fields));
     let layer = StackedRnnCells::new(cells.collect::<Result<Vec<_>>>()?);
     let options = read_sequence(fields)?;
-    Ok(layer
-        .return_sequences(options.return_sequences)
-        .return_state(options.return_state)
-        .go_backwards(options.go_backwards)
-        .zero_output_for_mask(options.zero_output_for_mask))
+    Ok(layer.with_options(options))
 }
