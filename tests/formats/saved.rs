@@ -334,7 +334,7 @@ fn chains_that_are_wrong_are_refused() {
         ),
         (
             r#"{"cellstate": 1, "layers": [{"class": "GRU", "features": 4, "units": 6, "clip": 1e300}]}"#,
-            "1e300",
+            "1e+300",
         ),
         (
             r#"{"cellstate": 1, "layers": [{"class": "GRU", "features": 4, "units": 6, "activation": "glue"}]}"#,
