@@ -31,6 +31,10 @@ pub use cell::lstm::LstmOptions;
 pub use cell::simple_rnn::SimpleRnnOptions;
 pub use device::Device;
 pub use error::{Cause, Error, Result};
+#[cfg(feature = "safetensors")]
+pub use format::state_dict::module::Module;
+#[cfg(feature = "safetensors")]
+pub use format::state_dict::modules::Modules;
 pub use gpu::device::{Counters, Gpu};
 pub use gpu::{GpuStates, GpuWorkspace};
 pub use layer::Layer;
