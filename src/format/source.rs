@@ -58,7 +58,8 @@ fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source) -> Re
         | Layer::Dropout(_)
         | Layer::Flatten(_)
         | Layer::Reshape(_)
-        | Layer::LastStep(_) => layer.clone(),
+        | Layer::LastStep(_)
+        | Layer::EndMask(_) => layer.clone(),
         Layer::Recurrent(layer) => recurrent(layer, path, false)?.into(),
         Layer::StackedRnnCells(stack) => {
             let cells = stack.cells().iter().zip(inner_paths(path));

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use cellstate::{
-    Activation, BatchNormalization, Bidirectional, Dense, Dropout, Embedding, Error, Flatten, Gru, Initializer,
-    LastStep, Layer, LayerNormalization, Lstm, Masking, MergeMode, Model, RepeatVector, Reshape, SimpleRnn,
-    StackedRnnCells,
+    Activation, BatchNormalization, Bidirectional, Dense, Dropout, Embedding, EndMask, Error, Flatten, Gru,
+    Initializer, LastStep, Layer, LayerNormalization, Lstm, Masking, MergeMode, Model, RepeatVector, Reshape,
+    SimpleRnn, StackedRnnCells,
 };
 use safetensors::SafeTensors;
 
@@ -68,6 +68,7 @@ fn chains() -> Vec<Vec<Layer>> {
             Bidirectional::new(Lstm::new(2, 3).return_sequences(true))
                 .merge_mode(MergeMode::Multiply)
                 .into(),
+            EndMask::new().into(),
             Activation::ScaledTanh { alpha: 1.7, beta: 0.6 }.into(),
             Dropout::new(0.25).into(),
             Dropout::new(0.1).spatial(true).into(),

@@ -14,6 +14,7 @@ use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
+use crate::layer::end_mask::EndMask;
 use crate::layer::flatten::Flatten;
 use crate::layer::last_step::LastStep;
 use crate::layer::layer_normalization::LayerNormalization;
@@ -68,6 +69,7 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
         }
         Layer::Reshape(reshape) => json!({"class": "Reshape", "from": reshape.from_shape(), "to": reshape.to_shape()}),
         Layer::LastStep(_) => json!({"class": "LastStep"}),
+        Layer::EndMask(_) => json!({"class": "EndMask"}),
         Layer::BatchNormalization(layer) => normalization(
             "BatchNormalization",
             layer.features(),
@@ -124,6 +126,7 @@ fn layer(class: &str, fields: &mut Fields<'_>) -> Result<Layer> {
         "Flatten" => Flatten::new(fields.whole("time_steps", None)?, fields.whole("features", None)?).into(),
         "Reshape" => Reshape::new(fields.pair("from")?, fields.pair("to")?).into(),
         "LastStep" => LastStep::new().into(),
+        "EndMask" => EndMask::new().into(),
         "BatchNormalization" => {
             let layer = BatchNormalization::new(fields.whole("features", None)?);
             let epsilon = fields.number("epsilon", Some(layer.epsilon_value()))?;

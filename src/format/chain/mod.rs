@@ -27,7 +27,7 @@
 //! | `BatchNormalization`, `LayerNormalization` | `features` | `epsilon` (0.001), `scale` (true), `center` (true) |
 //! | `Flatten` | `time_steps`, `features` | |
 //! | `Reshape` | `from`, `to`: time steps and features | |
-//! | `LastStep` | | |
+//! | `LastStep`, `EndMask` | | |
 //! | `Dense` | `features`, `units` | `activation` (linear), `use_bias` (true), `kernel_initializer`, `bias_initializer`, `seed` |
 //!
 //! All recurrent layers may have those of the sequence, `return_sequences`, `return_state`, `go_backwards` and `zero_output_for_mask` (all

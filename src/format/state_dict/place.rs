@@ -51,7 +51,8 @@ pub(crate) fn places(layers: &[Layer]) -> Vec<Place<'_>> {
             | Layer::Dropout(_)
             | Layer::Flatten(_)
             | Layer::Reshape(_)
-            | Layer::LastStep(_) => Vec::new(),
+            | Layer::LastStep(_)
+            | Layer::EndMask(_) => Vec::new(),
             Layer::Recurrent(layer) => one(Wanted::Recurrent(vec![layer])),
             Layer::Bidirectional(layer) => {
                 let both = Wanted::Recurrent(vec![layer.forward(), layer.backward()]);
