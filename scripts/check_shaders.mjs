@@ -91,7 +91,7 @@ function judge({ failure, adapter, results }, shaders) {
     console.log(`WRONG  ${shader.name}${shader.refusal ? ' (must be refused)' : ''}`);
     if (shader.refusal) console.log(`       not refused for ${shader.refusal}: this check would find nothing`);
     for (const { line, text } of found) {
-      console.log(`       ${line ? `${place(shader, line)}: ` : ''}${text.trim().replaceAll('\n', '\n       ')}`);
+      console.log(`       ${line ? `line ${line}: ` : ''}${text.trim().replaceAll('\n', '\n       ')}`);
     }
   }
   console.log(`${shaders.length - selfTests.length} shaders and ${selfTests.length} self-tests, ${wrong} wrong`);
