@@ -14,7 +14,7 @@ use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
-use crate::model::named::{matrix, optional, row};
+use crate::model::named::{cell_weights, matrix, optional, row};
 use crate::model::paths::{direction_paths, inner_paths, paths};
 use crate::model::transform::Transform;
 use crate::parameters::{Parameters, Role};
@@ -351,13 +351,7 @@ impl Plan {
     }
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
-        let weights = CellWeights {
-            kernel: matrix(parameters, path, Role::Kernel)?,
-            recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
-            bias: optional(parameters, path, Role::Bias)?,
-            peepholes: optional(parameters, path, Role::Peepholes)?,
-            projection: optional(parameters, path, Role::Projection)?,
-        };
+        let weights = cell_weights(parameters, path)?;
         weights.check(&layer.cell)?;
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),

@@ -14,6 +14,9 @@ fn every_bad_file_is_refused_by_name() {
     assert!(list.len() >= 16);
     for entry in list {
         let file = entry["file"].as_str().unwrap();
+        if file.ends_with(".safetensors") {
+            continue; // `pytorch_refused` asks more of them
+        }
         let outcome = Model::open(folder("bad").join(file));
         match entry["expect"].as_str().unwrap() {
             "error" => {
