@@ -87,7 +87,7 @@ class Picture {
     const { pen, box } = this;
     pen.save();
     pen.beginPath();
-    pen.rect(box.left, 0, box.right - box.left + 8, box.bottom + 1);
+    pen.rect(box.left - 4, 0, box.right - box.left + 8, box.bottom + 5);
     pen.clip();
     for (const line of this.lines()) this.line(line);
     pen.restore();
@@ -118,7 +118,7 @@ class Picture {
   }
 
   line({ what, points }) {
-    const inside = points.filter(([place]) => place >= this.range[0] - 1 && place <= this.range[1] + 1);
+    const inside = points.filter(([place]) => place >= this.range[0] && place <= this.range[1]);
     const places = inside.map(([place, value]) => [this.x(place), this.y(value)]);
     if (places.length === 0) return;
     if (what === 'measured') return this.stroke(places, what, 1.8);

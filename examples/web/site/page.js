@@ -76,7 +76,9 @@ async function run() {
   const { median, runs, result } = await measure(() => on.forecastAll(state.measured), 100);
   state.forecasts = result;
   lastRun = { device: which, name: on.device, scaled: [...result.scaled], difference: result.difference };
-  element('device-name').textContent = label(which, state.machines[which]);
+  const machine = state.machines[which];
+  if (which === 'cpu') facts('device-name', 'CPU', 'through WebAssembly');
+  else facts('device-name', machine.isSoftware ? 'GPU, played by the CPU' : state.gpuName || 'GPU', 'through WebGPU');
   facts('time', milliseconds(median), `median of ${runs}; the first: ${milliseconds(first)}`);
   facts('steps', result.rowsRun.toLocaleString('en'), `${result.origins.length} histories in one batch`);
   if (result.difference === undefined) facts('difference', '–', 'Keras has not run this');
@@ -255,10 +257,13 @@ function useSeries(measured, isSunspots) {
   slider.value = Math.max(measured.values.length - 1 - 3 * measured.horizon - 7, measured.firstOrigin);
 }
 
-// Why the GPU is not there, in words.
+// Why there is no real GPU, in words.
 function whatIsMissing() {
+  if (state.machines.gpu?.isSoftware) {
+    return 'This browser offers no real GPU: its WebGPU is a program on the CPU. The results are the same, the times say nothing of a GPU.';
+  }
   if (state.machines.gpu) return null;
-  const meanwhile = 'The network runs on your CPU meanwhile, with the same results.';
+  const meanwhile = 'The network runs on your CPU, with the same results.';
   if (!isSecureContext) return `Browsers give WebGPU only to pages that come over https, or from this machine itself. ${meanwhile}`;
   if (!navigator.gpu) {
     return `This browser has no WebGPU. Chrome and Edge have it from version 113 on, Safari from 26, Firefox on Windows from 141. ${meanwhile}`;
