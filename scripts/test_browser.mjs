@@ -75,6 +75,12 @@ async function testPage(browser, address) {
   await choose('model.keras', 'not a model');
   await page.until("/expected .*, got/.test(document.querySelector('#own .error')?.textContent)");
   console.log(`page: ${await text('#own .error')}`);
+  const model = at('golden/models/keras_masking_stack.keras');
+  if (fs.existsSync(model)) {
+    await page.choose('#file', model);
+    await page.until("/keras_masking_stack.keras runs: /.test(document.querySelector('#own').textContent)");
+    console.log(`page: ${await text('#own p')}`);
+  }
   await choose('short.csv', 'year,value\n1700,5\n');
   await page.until("/expected at least 25 years/.test(document.querySelector('#own .error')?.textContent)");
   await choose('waves.csv', Array.from({ length: 80 }, (_, i) => `${1900 + i},${50 + 40 * Math.sin(i / 2)}`).join('\n'));

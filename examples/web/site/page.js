@@ -1,5 +1,5 @@
-// The page: what is clicked, dragged and dropped, and what is shown then. The work is done by cellstate, in cellstate_web_bg.wasm.
-import start, { Measured, Network, machines } from './cellstate_web.js';
+// The page: what is clicked, dragged and dropped, and what is shown then. The work is done by cellstate, in cellstate_web_bg.wasm; the
+// same with the readers of model files is in files/, and fetched when a file is dropped.
 import { Chart } from './chart.js';
 
 const FIRST_UNSEEN = 1958.5; // the network was trained on what is before
@@ -7,8 +7,8 @@ const MEASURING = 500; // milliseconds
 const element = (id) => document.getElementById(id);
 const chart = new Chart(element('chart'));
 
-// What there is: the machines by 'gpu' and 'cpu', the network on each that was asked for, the series, the forecasts last made.
-const state = { machines: {}, prepared: new Map(), network: null, measured: null, forecasts: null, ahead: null };
+// What there is: the wasm in use, its machines by 'gpu' and 'cpu', the network on each that was asked for, the series, the forecasts last made.
+const state = { wasm: null, hasReaders: false, machines: {}, prepared: new Map(), network: null, measured: null, forecasts: null, ahead: null };
 
 // The scaled forecasts of the last run, one row after another, for whoever tests the page.
 export let lastRun = null;
@@ -167,7 +167,7 @@ async function compare() {
   try {
     const works = [
       ['This forecast: 47 histories of 30 to 120 years, 32 units', state.example, (on) => on.forecastAll(state.sunspots)],
-      ['A larger network: 64 sequences of 64 steps, 128 units', state.larger ??= Network.larger(), (on) => on.tryOut(64, 64)],
+      ['A larger network: 64 sequences of 64 steps, 128 units', state.larger ??= state.wasm.Network.larger(), (on) => on.tryOut(64, 64)],
     ];
     const parts = [];
     for (const [title, network, work] of works) {
@@ -215,13 +215,14 @@ async function open(file) {
   element('own').replaceChildren(paragraph('p', `Reading ${file.name} …`));
   try {
     if (/\.csv$/i.test(file.name)) {
-      useSeries(Measured.parse(await file.text(), file.name), false);
+      useSeries(state.wasm.Measured.parse(await file.text(), file.name), false);
       await run();
       element('own').replaceChildren(paragraph('p', `${file.name} is in the chart above. The network was trained on sunspots up to 1958: `
         + 'for another series this shows the way, not a forecast.'));
       return;
     }
-    await openNetwork(Network.fromFile(new Uint8Array(await file.arrayBuffer()), file.name), file.name);
+    if (!state.hasReaders) await load('./files/cellstate_web.js', true);
+    await openNetwork(state.wasm.Network.fromFile(new Uint8Array(await file.arrayBuffer()), file.name), file.name);
   } catch (error) {
     element('own').replaceChildren(Object.assign(paragraph('p', error.message), { className: 'notice error' }));
   }
@@ -233,7 +234,7 @@ async function openNetwork(network, name) {
   const parts = [];
   if (await on.isForecast()) {
     state.network = network;
-    useSeries(Measured.sunspots(), true);
+    useSeries(state.sunspots, true);
     await run();
     parts.push(paragraph('p', `${name} takes and gives what the example's network does: its forecasts are in the chart above.`));
   } else {
@@ -271,23 +272,30 @@ function whatIsMissing() {
   return `This browser knows WebGPU, but offers no GPU here: its driver may be too old, or the browser's settings turn it off. ${meanwhile}`;
 }
 
+// Takes the wasm of a module, and makes anew what belonged to the one before.
+async function load(path, hasReaders) {
+  const wasm = await import(path);
+  await wasm.default();
+  const machines = await wasm.machines();
+  Object.assign(state, { wasm, hasReaders, machines: {}, prepared: new Map(), larger: null, forecasts: null });
+  for (const machine of machines) state.machines[machine.isGpu ? 'gpu' : 'cpu'] = machine;
+  state.example = state.network = wasm.Network.example();
+  state.sunspots = wasm.Measured.sunspots();
+  useSeries(state.sunspots, true);
+  return machines;
+}
+
 async function begin() {
   legend();
-  await start();
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
   const { description, device: model, vendor, architecture } = adapter?.info ?? {};
   state.gpuName = description || [vendor, model || architecture].filter(Boolean).join(' ');
-  for (const machine of await machines()) {
-    const which = machine.isGpu ? 'gpu' : 'cpu';
-    state.machines[which] = machine;
-    const choice = document.querySelector(`input[value=${which}]`);
+  for (const { isGpu, isChosen } of await load('./cellstate_web.js', false)) {
+    const choice = document.querySelector(`input[value=${isGpu ? 'gpu' : 'cpu'}]`);
     choice.disabled = false;
-    choice.checked ||= machine.isChosen;
+    choice.checked ||= isChosen;
   }
   say('missing', whatIsMissing());
-  state.example = state.network = Network.example();
-  state.sunspots = Measured.sunspots();
-  useSeries(state.sunspots, true);
   for (const id of ['run', 'compare', 'origin', 'length', 'file']) element(id).disabled = false;
   await run();
   document.body.dataset.state = 'ready';

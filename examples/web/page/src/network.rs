@@ -36,6 +36,7 @@ impl Network {
     }
 
     /// One of a file, by what its first bytes say it is.
+    #[cfg(feature = "files")]
     #[wasm_bindgen(js_name = fromFile)]
     pub fn from_file(bytes: &[u8], name: &str) -> Result<Self, JsError> {
         Ok(Self {
