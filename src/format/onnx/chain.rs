@@ -1,0 +1,298 @@
+//! From the stages that make an output back to the input: the one chain of layers that the graph is.
+
+use super::graph::Graph;
+use super::node::Node;
+use super::reader::Reader;
+use super::stage::{Kind, RecurrentNode, Stage};
+use super::value::{Data, Join, Pick};
+use crate::error::{Error, Result};
+use crate::layer::Layer;
+use crate::layer::bidirectional::{Bidirectional, MergeMode};
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
+use crate::layer::recurrent::Recurrent;
+use crate::layer::repeat_vector::RepeatVector;
+
+/// A stage of the chain, and what of its output is read.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) stage: usize,
+    pub(super) data: Data,
+}
+
+impl Reader<'_> {
+    /// The stages that make a tensor, the one nearest to the input first.
+    pub(super) fn links(&self, graph: &Graph<'_>, output: &Data) -> Result<Vec<Link>> {
+        let mut links = Vec::new();
+        let mut data = output.clone();
+        // whether somebody behind reads time the other way round
+        let mut turned_later = false;
+        loop {
+            let joined = || self.refused(graph, &data, "outputs of several layers joined");
+            let number = data.stage().ok_or_else(joined)?;
+            let Some(stage) = self.stages.get(number) else {
+                return Err(Error::defect("a stage of a chain"));
+            };
+            let pick = data.blocks.first().map_or(Pick::All, |block| block.pick);
+            links.push(Link {
+                stage: number,
+                data: data.clone(),
+            });
+            let is_whole = data.blocks.len() == 1 && data.join == Join::Concat;
+            if !matches!(stage.kind, Kind::Recurrent(_)) && !is_whole {
+                return Err(joined());
+            }
+            let Some(reads) = &stage.reads else {
+                if pick != Pick::All {
+                    return Err(self.refused(graph, &data, "one time step of the input alone"));
+                }
+                if data.turned && !turned_later {
+                    return Err(self.refused(graph, &data, "the time steps of the input the other way round"));
+                }
+                links.reverse();
+                return Ok(links);
+            };
+            let mut before = reads.clone();
+            match &stage.kind {
+                Kind::Recurrent(recurrent) => turned_later = recurrent.turned,
+                kind if kind.is_stepwise() => {
+                    if pick != Pick::All {
+                        for block in &mut before.blocks {
+                            if block.pick != Pick::All {
+                                return Err(self.refused(graph, &before, "a time step of what has none"));
+                            }
+                            block.pick = pick;
+                        }
+                        before.turned = false;
+                    }
+                }
+                _ if pick != Pick::All => {
+                    return Err(self.refused(graph, &data, "one of the repeated time steps alone"));
+                }
+                _ => {}
+            }
+            data = before;
+        }
+    }
+
+    fn refused(&self, graph: &Graph<'_>, data: &Data, why: &str) -> Error {
+        let stage = data.blocks.first().and_then(|block| self.stages.get(block.stage));
+        match stage.and_then(|stage| graph.node(stage.node)) {
+            Some(node) => node.no_chain(why),
+            None => Error::Unsupported {
+                layer: graph.file.path.display().to_string(),
+                option: why.to_owned(),
+                instead: "only models that are one chain of layers are read".to_owned(),
+            },
+        }
+    }
+
+    /// The layers of a chain.
+    pub(super) fn layers(&self, graph: &Graph<'_>, links: &[Link], return_state: bool) -> Result<Vec<Layer>> {
+        check_lengths(self, graph, links)?;
+        let mut layers: Vec<Layer> = Vec::new();
+        let mut rest = links.iter().peekable();
+        while let Some(link) = rest.next() {
+            let Some(Stage { kind, node, .. }) = self.stages.get(link.stage) else {
+                return Err(Error::defect("a stage of a chain"));
+            };
+            let node = graph.node(*node);
+            let in_node = |error| match &node {
+                Some(node) => of_node(node, error),
+                None => error,
+            };
+            match kind {
+                Kind::Input => {}
+                Kind::Embedding(table) => {
+                    let layer = Embedding::new(table.nrows(), table.ncols()).with_embeddings(table.clone());
+                    layers.push(layer.map_err(in_node)?.into());
+                }
+                Kind::Recurrent(recurrent) => {
+                    let is_last = rest.peek().is_none();
+                    let node = node.ok_or_else(|| Error::defect("the node of a layer"))?;
+                    layers.push(recurrent.layer(&node, &link.data, return_state && is_last)?);
+                }
+                Kind::Product(kernel) => {
+                    let bias = rest.next_if(|next| self.is(next, |kind| matches!(kind, Kind::Bias(_))));
+                    let bias = bias.and_then(|link| match &self.stages.get(link.stage)?.kind {
+                        Kind::Bias(row) => Some(row.clone()),
+                        _ => None,
+                    });
+                    let active = rest.next_if(|next| self.is(next, |kind| matches!(kind, Kind::Activation(_))));
+                    let mut dense = Dense::new(kernel.nrows(), kernel.ncols());
+                    if let Some(Kind::Activation(activation)) =
+                        active.and_then(|link| Some(&self.stages.get(link.stage)?.kind))
+                    {
+                        dense = dense.activation(*activation);
+                    }
+                    layers.push(dense.with_weights(kernel.clone(), bias).map_err(in_node)?.into());
+                }
+                Kind::Repeat(steps) => layers.push(RepeatVector::new(*steps).into()),
+                Kind::Bias(_) | Kind::Activation(_) => {
+                    let node = node.ok_or_else(|| Error::defect("the node of a layer"))?;
+                    return Err(node.unsupported(
+                        "a sum or an activation that stands behind no product",
+                        "put a linear layer before it",
+                    ));
+                }
+            }
+        }
+        Ok(layers)
+    }
+
+    fn is(&self, link: &Link, kind: impl Fn(&Kind) -> bool) -> bool {
+        self.stages.get(link.stage).is_some_and(|stage| kind(&stage.kind))
+    }
+}
+
+/// A mask goes through all recurrent layers up to a RepeatVector: either all of them are given the lengths, or none.
+fn check_lengths(reader: &Reader<'_>, graph: &Graph<'_>, links: &[Link]) -> Result<()> {
+    let mut given: Option<&Option<String>> = None;
+    for link in links {
+        let Some(stage) = reader.stages.get(link.stage) else {
+            continue;
+        };
+        match &stage.kind {
+            Kind::Repeat(_) => given = Some(&None),
+            Kind::Recurrent(recurrent) => {
+                if given.is_some_and(|given| *given != recurrent.lengths) {
+                    let why = "sequence_lens that are not the same for all recurrent nodes";
+                    return Err(reader.refused(graph, &link.data, why));
+                }
+                given = Some(&recurrent.lengths);
+                if recurrent.turned && recurrent.lengths.is_some() {
+                    let why = "sequence_lens for time steps that run the other way round";
+                    return Err(reader.refused(graph, &link.data, why));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn of_node(node: &Node<'_>, error: Error) -> Error {
+    match error {
+        Error::NotFinite {
+            tensor,
+            index,
+            value,
+            repair,
+        } => Error::NotFinite {
+            tensor: format!("{tensor} of {} of {}", node.label(), node.file.path.display()),
+            index,
+            value,
+            repair,
+        },
+        other => other,
+    }
+}
+
+/// What is read of a recurrent node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// Every time step; in the order of the input, or as the layer ran.
+    Steps { as_it_ran: bool },
+    /// The output at the last time step, which is zero where it is masked, or the last output of each sequence.
+    Last { of_axis: bool },
+}
+
+impl RecurrentNode {
+    /// The layer whose output is these blocks.
+    fn layer(&self, node: &Node<'_>, data: &Data, return_state: bool) -> Result<Layer> {
+        let directions: Vec<usize> = data.blocks.iter().map(|block| block.direction).collect();
+        match (directions.as_slice(), self.layers.as_slice()) {
+            ([0], [only]) => self.single(node, only, self.reverse, data, return_state),
+            ([0], [forward, _]) => self.single(node, forward, false, data, return_state),
+            ([1], [_, backward]) => self.single(node, backward, true, data, return_state),
+            ([0, 1], [forward, backward]) => self.both(node, [forward, backward], data, return_state),
+            _ => Err(node.no_chain("the directions in another order, or twice")),
+        }
+    }
+
+    fn single(
+        &self,
+        node: &Node<'_>,
+        layer: &Recurrent,
+        reverse: bool,
+        data: &Data,
+        return_state: bool,
+    ) -> Result<Layer> {
+        let backwards = reverse != self.turned;
+        let pick = data.blocks.first().map_or(Pick::All, |block| block.pick);
+        let read = read(pick, backwards, data.turned);
+        let read = read.ok_or_else(|| node.no_chain(out_of_reach(pick)))?;
+        let mut layer = layer.clone();
+        layer.options.go_backwards = backwards;
+        layer.options.return_state = return_state;
+        match read {
+            Read::Steps { as_it_ran } => {
+                layer.options.return_sequences = true;
+                layer.options.input_order = backwards && !as_it_ran;
+                // what follows sequence_lens is zero
+                layer.options.zero_output_for_mask = true;
+            }
+            Read::Last { of_axis } => layer.options.zero_output_for_mask = of_axis && self.lengths.is_some(),
+        }
+        Ok(layer.into())
+    }
+
+    fn both(&self, node: &Node<'_>, layers: [&Recurrent; 2], data: &Data, return_state: bool) -> Result<Layer> {
+        if self.turned {
+            return Err(node.no_chain("time steps that run the other way round, into both directions"));
+        }
+        let picks = [0, 1].map(|place| data.blocks.get(place).map_or(Pick::All, |block| block.pick));
+        let [forward, backward] = [
+            read(picks[0], false, data.turned),
+            // the outputs of the backward direction are turned round by the layer
+            read(picks[1], true, data.turned),
+        ];
+        let of_axis = |read: Option<Read>| matches!(read, Some(Read::Last { of_axis: true }));
+        let return_sequences = match (forward, backward) {
+            (Some(Read::Steps { as_it_ran: true }), Some(Read::Steps { as_it_ran: false })) => true,
+            // under lengths a step past the end of a sequence is zero
+            (Some(Read::Last { .. }), Some(Read::Last { .. })) if !(of_axis(forward) && self.lengths.is_some()) => {
+                false
+            }
+            _ => return Err(node.no_chain(out_of_reach(picks[usize::from(forward.is_some())]))),
+        };
+        let [forward, backward] = layers.map(|layer| {
+            let mut layer = layer.clone();
+            layer.options.return_sequences = return_sequences;
+            layer.options.return_state = return_state;
+            layer
+        });
+        let merge = match data.join {
+            Join::Concat => MergeMode::Concat,
+            Join::Sum => MergeMode::Sum,
+            Join::Product => MergeMode::Multiply,
+            Join::Average => MergeMode::Average,
+        };
+        Ok(Bidirectional::new(forward)
+            .backward_layer(backward)
+            .merge_mode(merge)
+            .into())
+    }
+}
+
+/// What a pick is to a layer in a direction, whose outputs are turned round or not. `None` if no layer gives that.
+fn read(pick: Pick, backwards: bool, turned: bool) -> Option<Read> {
+    match (pick, backwards, turned) {
+        (Pick::All, false, false) | (Pick::All, true, true) => Some(Read::Steps { as_it_ran: true }),
+        (Pick::All, true, false) => Some(Read::Steps { as_it_ran: false }),
+        (Pick::LastStep, false, _) | (Pick::FirstStep, true, _) => Some(Read::Last { of_axis: !backwards }),
+        (Pick::Final, ..) => Some(Read::Last { of_axis: false }),
+        _ => None,
+    }
+}
+
+fn out_of_reach(pick: Pick) -> &'static str {
+    match pick {
+        Pick::LastStep => {
+            "the last time step of a direction that runs backwards, which has seen one step only (take `Y_h`, PyTorch's `h_n`)"
+        }
+        Pick::FirstStep => "the first time step of a direction that runs forwards (take `Y_h`, PyTorch's `h_n`)",
+        Pick::Cell => "the cell state as an input of the next layer",
+        Pick::All | Pick::Final => "outputs of a layer that no chain gives",
+    }
+}

@@ -1,0 +1,55 @@
+//! The stages of the chain that a graph describes, before they become layers.
+
+use ndarray::{Array1, Array2};
+
+use super::value::Data;
+use crate::activation::Activation;
+use crate::layer::recurrent::Recurrent;
+
+/// One stage, with what it reads.
+#[derive(Debug)]
+pub(super) struct Stage {
+    pub(super) kind: Kind,
+    /// `None` for the input.
+    pub(super) reads: Option<Data>,
+    /// The node that made it, for messages.
+    pub(super) node: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Kind {
+    Input,
+    /// A table with a row for each token.
+    Embedding(Array2<f32>),
+    Recurrent(RecurrentNode),
+    /// A product with a kernel, (features, units).
+    Product(Array2<f32>),
+    /// A sum with a row.
+    Bias(Array1<f32>),
+    Activation(Activation),
+    /// The one value at so many time steps.
+    Repeat(usize),
+}
+
+/// A node LSTM, GRU or RNN.
+#[derive(Debug)]
+pub(super) struct RecurrentNode {
+    /// One layer for each direction, without options of the sequence.
+    pub(super) layers: Vec<Recurrent>,
+    /// Whether the only one runs backwards.
+    pub(super) reverse: bool,
+    /// Whether the input's time runs the other way round than that of the layer before.
+    pub(super) turned: bool,
+    /// The input of the graph that gives lengths.
+    pub(super) lengths: Option<String>,
+}
+
+impl Kind {
+    /// Whether every step is treated by itself, and as the others are.
+    pub(super) fn is_stepwise(&self) -> bool {
+        match self {
+            Self::Embedding(_) | Self::Product(_) | Self::Bias(_) | Self::Activation(_) => true,
+            Self::Input | Self::Recurrent(_) | Self::Repeat(_) => false,
+        }
+    }
+}
