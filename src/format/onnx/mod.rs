@@ -73,3 +73,12 @@ pub(crate) fn weights(file: &File<'_>, model: &mut Model) -> Result<()> {
     *model = changed;
     Ok(())
 }
+
+/// The model as the bytes of a file.
+pub(crate) fn bytes_of(_model: &Model) -> Result<Vec<u8>> {
+    Err(Error::Unsupported {
+        layer: "Model".to_owned(),
+        option: "this format".to_owned(),
+        instead: "another one".to_owned(),
+    })
+}

@@ -9,7 +9,9 @@ use crate::gpu::stage::interface::{Ends, Sizer, StageSize};
 use crate::gpu::stage::merge::MergeSize;
 use crate::gpu::stage::place::PlaceSize;
 use crate::gpu::stage::recurrence::RecurrenceSize;
+use crate::gpu::stage::reshape::ReshapeSize;
 use crate::gpu::stage::take::TakeSize;
+use crate::gpu::stage::transform::TransformSize;
 
 /// The sizes of all stages.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
                 Box::new(RecurrenceSize::new(&sizer, stage, cell, schedule)?)
             }
             StageKind::Dense { dense, input } => Box::new(DenseSize::new(&sizer, stage, dense, input)?),
+            StageKind::Transform { transform, input } => Box::new(TransformSize::new(&sizer, stage, transform, input)?),
+            StageKind::Reshape { input, entries } => Box::new(ReshapeSize::new(&sizer, stage, entries, input)?),
             StageKind::Merge {
                 merge,
                 forward,
