@@ -1,6 +1,6 @@
 //! Sums and products: of sizes, of the two directions of a layer, and of an activation with what it was made of.
 
-use ndarray::{ArcArray, Ix1, IxDyn};
+use ndarray::{ArcArray, Array1, IxDyn};
 
 use super::dim::Dim;
 use super::node::Node;
@@ -173,6 +173,7 @@ impl Reader<'_> {
             ("Mul", Some(0.5)) if data.join == Join::Sum => Ok(averaged(data)),
             ("Div", Some(2.0)) if data_first && data.join == Join::Sum => Ok(averaged(data)),
             ("Add", _) => self.bias(node, data, values),
+            ("Mul", _) if values.len() > 1 => self.scale(node, data, values),
             _ => Err(node.no_chain(format!(
                 "{} of the model's values and numbers that are known",
                 node.operator()
@@ -182,19 +183,13 @@ impl Reader<'_> {
 
     /// A row is added to every step.
     pub(super) fn bias(&mut self, node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Data> {
-        let width = data.width();
-        let is_row = values.shape().iter().rev().skip(1).all(|&size| size == 1);
-        let last = values.shape().last().copied();
-        let on_features = matches!(data.axes.last(), Some(Axis::Features)) && !data.axes.contains(&Axis::Directions);
-        if !is_row || last != Some(width) || !on_features || values.ndim() > data.axes.len() {
-            let found = format!("numbers of the shape {:?} added to {width} features", values.shape());
-            return Err(node.no_chain(found));
-        }
-        let row = values.to_shape(width).map(|row| row.into_owned()).ok();
-        let row: ndarray::Array1<f32> = row
-            .and_then(|row| row.into_dimensionality::<Ix1>().ok())
-            .unwrap_or_default();
-        Ok(self.stepwise(node, Kind::Bias(row), data, width))
+        let row = row_for(node, data, values)?;
+        Ok(self.stepwise(node, Kind::Bias(row), data, data.width()))
+    }
+
+    fn scale(&mut self, node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Data> {
+        let row = row_for(node, data, values)?;
+        Ok(self.stepwise(node, Kind::Scale(row), data, data.width()))
     }
 
     fn of_tokens(&self, node: &Node<'_>, one: &Data, other: &Data) -> Result<Value> {
@@ -262,6 +257,22 @@ impl Reader<'_> {
         array
             .map(Value::Integers)
             .map_err(|_| node.wrong("one shape", "others"))
+    }
+}
+
+/// One number for each feature, whatever axes of size 1 stand before.
+fn row_for(node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Array1<f32>> {
+    let width = data.width();
+    let is_row = values.shape().iter().rev().skip(1).all(|&size| size == 1);
+    let last = values.shape().last().copied();
+    let on_features = matches!(data.axes.last(), Some(Axis::Features)) && !data.axes.contains(&Axis::Directions);
+    let row = values.to_shape(width).ok().filter(|_| is_row && last == Some(width));
+    match row {
+        Some(row) if on_features && values.ndim() <= data.axes.len() => Ok(row.into_owned()),
+        _ => {
+            let found = format!("numbers of the shape {:?} for {width} features", values.shape());
+            Err(node.no_chain(found))
+        }
     }
 }
 

@@ -1,15 +1,21 @@
 //! From the stages that make an output back to the input: the one chain of layers that the graph is.
 
+use ndarray::{Array1, Array2};
+
 use super::graph::Graph;
 use super::node::Node;
 use super::reader::Reader;
-use super::stage::{Kind, RecurrentNode, Stage};
-use super::value::{Data, Join, Pick};
+use super::recurrent::in_node;
+use super::stage::{Kind, RecurrentNode};
+use super::value::{Block, Data, Join, Pick};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
+use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::flatten::Flatten;
+use crate::layer::last_step::LastStep;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::repeat_vector::RepeatVector;
 
@@ -93,56 +99,90 @@ impl Reader<'_> {
         let mut layers: Vec<Layer> = Vec::new();
         let mut rest = links.iter().peekable();
         while let Some(link) = rest.next() {
-            let Some(Stage { kind, node, .. }) = self.stages.get(link.stage) else {
+            let Some(stage) = self.stages.get(link.stage) else {
                 return Err(Error::defect("a stage of a chain"));
             };
-            let node = graph.node(*node);
-            let in_node = |error| match &node {
-                Some(node) => of_node(node, error),
-                None => error,
-            };
-            match kind {
-                Kind::Input => {}
-                Kind::Embedding(table) => {
-                    let layer = Embedding::new(table.nrows(), table.ncols()).with_embeddings(table.clone());
-                    layers.push(layer.map_err(in_node)?.into());
-                }
-                Kind::Recurrent(recurrent) => {
+            let node = graph.node(stage.node);
+            let made = match (&stage.kind, &node) {
+                (Kind::Input, _) => continue,
+                (Kind::Recurrent(recurrent), Some(node)) => {
                     let is_last = rest.peek().is_none();
-                    let node = node.ok_or_else(|| Error::defect("the node of a layer"))?;
-                    layers.push(recurrent.layer(&node, &link.data, return_state && is_last)?);
+                    layers.extend(recurrent.layers(node, &link.data, return_state && is_last)?);
+                    continue;
                 }
-                Kind::Product(kernel) => {
-                    let bias = rest.next_if(|next| self.is(next, |kind| matches!(kind, Kind::Bias(_))));
-                    let bias = bias.and_then(|link| match &self.stages.get(link.stage)?.kind {
-                        Kind::Bias(row) => Some(row.clone()),
-                        _ => None,
-                    });
-                    let active = rest.next_if(|next| self.is(next, |kind| matches!(kind, Kind::Activation(_))));
-                    let mut dense = Dense::new(kernel.nrows(), kernel.ncols());
-                    if let Some(Kind::Activation(activation)) =
-                        active.and_then(|link| Some(&self.stages.get(link.stage)?.kind))
-                    {
-                        dense = dense.activation(*activation);
+                (Kind::Product(kernel), _) => {
+                    let bias = rest.next_if(|next| matches!(self.kind(next), Some(Kind::Bias(_))));
+                    let active = rest.next_if(|next| matches!(self.kind(next), Some(Kind::Activation(_))));
+                    dense(
+                        kernel,
+                        bias.and_then(|link| self.kind(link)),
+                        active.and_then(|link| self.kind(link)),
+                    )
+                }
+                (Kind::Scale(scale), _) => {
+                    let bias = rest.next_if(|next| matches!(self.kind(next), Some(Kind::Bias(_))));
+                    match bias.and_then(|link| self.kind(link)) {
+                        Some(Kind::Bias(bias)) => affine(Some(scale), Some(bias)),
+                        _ => affine(Some(scale), None),
                     }
-                    layers.push(dense.with_weights(kernel.clone(), bias).map_err(in_node)?.into());
                 }
-                Kind::Repeat(steps) => layers.push(RepeatVector::new(*steps).into()),
-                Kind::Bias(_) | Kind::Activation(_) => {
-                    let node = node.ok_or_else(|| Error::defect("the node of a layer"))?;
-                    return Err(node.unsupported(
-                        "a sum or an activation that stands behind no product",
-                        "put a linear layer before it",
-                    ));
-                }
-            }
+                (kind, _) => simple(kind),
+            };
+            layers.push(made.map_err(|error| match &node {
+                Some(node) => in_node(node, error),
+                None => error,
+            })?);
         }
         Ok(layers)
     }
 
-    fn is(&self, link: &Link, kind: impl Fn(&Kind) -> bool) -> bool {
-        self.stages.get(link.stage).is_some_and(|stage| kind(&stage.kind))
+    fn kind(&self, link: &Link) -> Option<&Kind> {
+        self.stages.get(link.stage).map(|stage| &stage.kind)
     }
+}
+
+/// The layer of a stage that stands by itself.
+fn simple(kind: &Kind) -> Result<Layer> {
+    Ok(match kind {
+        Kind::Embedding(table) => Embedding::new(table.nrows(), table.ncols())
+            .with_embeddings(table.clone())?
+            .into(),
+        Kind::Bias(bias) => affine(None, Some(bias))?,
+        Kind::Activation(activation) => (*activation).into(),
+        Kind::BatchNormalization(layer) => layer.clone().into(),
+        Kind::LayerNormalization(layer) => layer.clone().into(),
+        Kind::Repeat(steps) => RepeatVector::new(*steps).into(),
+        Kind::Flatten(time_steps, features) => Flatten::new(*time_steps, *features).into(),
+        Kind::Input | Kind::Recurrent(_) | Kind::Product(_) | Kind::Scale(_) => {
+            return Err(Error::defect("a stage that is no layer by itself"));
+        }
+    })
+}
+
+/// A product with what stands directly behind it.
+fn dense(kernel: &Array2<f32>, bias: Option<&Kind>, active: Option<&Kind>) -> Result<Layer> {
+    let mut dense = Dense::new(kernel.nrows(), kernel.ncols());
+    if let Some(Kind::Activation(activation)) = active {
+        dense = dense.activation(*activation);
+    }
+    let bias = match bias {
+        Some(Kind::Bias(bias)) => Some(bias.clone()),
+        _ => None,
+    };
+    Ok(dense.with_weights(kernel.clone(), bias)?.into())
+}
+
+/// A product with a row and a sum with a row: a BatchNormalization whose mean is 0 and whose variance is 1.
+fn affine(scale: Option<&Array1<f32>>, bias: Option<&Array1<f32>>) -> Result<Layer> {
+    let features = scale.or(bias).map_or(0, Array1::len);
+    let layer = BatchNormalization::new(features).epsilon(f32::MIN_POSITIVE);
+    let layer = layer.with_weights(BatchNormalizationWeights {
+        gamma: scale.cloned(),
+        beta: bias.cloned(),
+        moving_mean: Array1::zeros(features),
+        moving_variance: Array1::ones(features),
+    })?;
+    Ok(layer.into())
 }
 
 /// A mask goes through all recurrent layers up to a RepeatVector: either all of them are given the lengths, or none.
@@ -171,23 +211,6 @@ fn check_lengths(reader: &Reader<'_>, graph: &Graph<'_>, links: &[Link]) -> Resu
     Ok(())
 }
 
-fn of_node(node: &Node<'_>, error: Error) -> Error {
-    match error {
-        Error::NotFinite {
-            tensor,
-            index,
-            value,
-            repair,
-        } => Error::NotFinite {
-            tensor: format!("{tensor} of {} of {}", node.label(), node.file.path.display()),
-            index,
-            value,
-            repair,
-        },
-        other => other,
-    }
-}
-
 /// What is read of a recurrent node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
@@ -198,16 +221,30 @@ enum Read {
 }
 
 impl RecurrentNode {
-    /// The layer whose output is these blocks.
-    fn layer(&self, node: &Node<'_>, data: &Data, return_state: bool) -> Result<Layer> {
-        let directions: Vec<usize> = data.blocks.iter().map(|block| block.direction).collect();
-        match (directions.as_slice(), self.layers.as_slice()) {
-            ([0], [only]) => self.single(node, only, self.reverse, data, return_state),
-            ([0], [forward, _]) => self.single(node, forward, false, data, return_state),
-            ([1], [_, backward]) => self.single(node, backward, true, data, return_state),
-            ([0, 1], [forward, backward]) => self.both(node, [forward, backward], data, return_state),
-            _ => Err(node.no_chain("the directions in another order, or twice")),
+    /// The layers whose output is these blocks: one, and where only the last time step of all directions is read, a second one.
+    fn layers(&self, node: &Node<'_>, data: &Data, return_state: bool) -> Result<Vec<Layer>> {
+        let mut data = data.clone();
+        let of_last = |block: &Block| block.pick == Pick::LastStep;
+        let runs_back = self.turned != self.reverse
+            || data.blocks.len() > 1
+            || data.blocks.iter().any(|block| block.direction == 1);
+        let takes_last = runs_back && data.blocks.iter().all(of_last);
+        if takes_last {
+            for block in &mut data.blocks {
+                block.pick = Pick::All;
+            }
         }
+        let return_state = return_state && !takes_last;
+        let directions: Vec<usize> = data.blocks.iter().map(|block| block.direction).collect();
+        let layer = match (directions.as_slice(), self.layers.as_slice()) {
+            ([0], [only]) => self.single(node, only, self.reverse, &data, return_state),
+            ([0], [forward, _]) => self.single(node, forward, false, &data, return_state),
+            ([1], [_, backward]) => self.single(node, backward, true, &data, return_state),
+            ([0, 1], [forward, backward]) => self.both(node, [forward, backward], &data, return_state),
+            _ => Err(node.no_chain("the directions in another order, or twice")),
+        }?;
+        let last = takes_last.then(|| LastStep::new().into());
+        Ok(std::iter::once(layer).chain(last).collect())
     }
 
     fn single(
@@ -220,8 +257,7 @@ impl RecurrentNode {
     ) -> Result<Layer> {
         let backwards = reverse != self.turned;
         let pick = data.blocks.first().map_or(Pick::All, |block| block.pick);
-        let read = read(pick, backwards, data.turned);
-        let read = read.ok_or_else(|| node.no_chain(out_of_reach(pick)))?;
+        let read = read(pick, backwards, data.turned).ok_or_else(|| node.no_chain(out_of_reach(pick)))?;
         let mut layer = layer.clone();
         layer.options.go_backwards = backwards;
         layer.options.return_state = return_state;
@@ -230,7 +266,7 @@ impl RecurrentNode {
                 layer.options.return_sequences = true;
                 layer.options.input_order = backwards && !as_it_ran;
                 // what follows sequence_lens is zero
-                layer.options.zero_output_for_mask = true;
+                layer.options.zero_output_for_mask = self.lengths.is_some();
             }
             Read::Last { of_axis } => layer.options.zero_output_for_mask = of_axis && self.lengths.is_some(),
         }
@@ -242,19 +278,16 @@ impl RecurrentNode {
             return Err(node.no_chain("time steps that run the other way round, into both directions"));
         }
         let picks = [0, 1].map(|place| data.blocks.get(place).map_or(Pick::All, |block| block.pick));
-        let [forward, backward] = [
-            read(picks[0], false, data.turned),
-            // the outputs of the backward direction are turned round by the layer
-            read(picks[1], true, data.turned),
-        ];
-        let of_axis = |read: Option<Read>| matches!(read, Some(Read::Last { of_axis: true }));
+        let [first, second] = picks;
+        // the outputs of the backward direction are turned round by the layer
+        let (forward, backward) = (read(first, false, data.turned), read(second, true, data.turned));
+        // under lengths a step past the end of a sequence is zero
+        let past_end = matches!(forward, Some(Read::Last { of_axis: true })) && self.lengths.is_some();
         let return_sequences = match (forward, backward) {
             (Some(Read::Steps { as_it_ran: true }), Some(Read::Steps { as_it_ran: false })) => true,
-            // under lengths a step past the end of a sequence is zero
-            (Some(Read::Last { .. }), Some(Read::Last { .. })) if !(of_axis(forward) && self.lengths.is_some()) => {
-                false
-            }
-            _ => return Err(node.no_chain(out_of_reach(picks[usize::from(forward.is_some())]))),
+            (Some(Read::Last { .. }), Some(Read::Last { .. })) if !past_end => false,
+            (Some(_), _) => return Err(node.no_chain(out_of_reach(second))),
+            _ => return Err(node.no_chain(out_of_reach(first))),
         };
         let [forward, backward] = layers.map(|layer| {
             let mut layer = layer.clone();

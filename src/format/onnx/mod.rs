@@ -16,6 +16,7 @@ mod joining;
 mod messages;
 mod moving;
 mod node;
+mod normalization;
 mod operators;
 mod output;
 mod picking;

@@ -40,6 +40,8 @@ impl Reader<'_> {
             "Add" | "Sub" | "Mul" | "Div" => one(self.arithmetic(node, inputs)),
             "ReduceProd" => one(reduce_prod(node, inputs)),
             "Less" | "Not" | "Equal" | "Where" => one(self.logic(node, inputs)),
+            "LayerNormalization" => one(self.layer_normalization(node, inputs)),
+            "BatchNormalization" => one(self.batch_normalization(node, inputs)),
             "MatMul" => one(self.mat_mul(node, inputs)),
             "Gemm" => one(self.gemm(node, inputs)),
             "Loop" | "Scan" | "If" | "SequenceMap" => Err(node.unsupported(

@@ -9,6 +9,7 @@ use super::reader::{Reader, Role};
 use super::stage::Kind;
 use super::value::{Axis, Data, Pick, Value};
 use crate::error::{Error, Result};
+use crate::layer::Layer;
 use crate::model::Model;
 
 impl Reader<'_> {
@@ -49,6 +50,10 @@ impl Reader<'_> {
             return_state |= self.is_state(graph, &links, (other, states))?;
         }
         let layers = self.layers(graph, &links, return_state)?;
+        if return_state && matches!(layers.last(), Some(Layer::LastStep(_))) {
+            let note = "the file's final states are outputs too: `run_from` gives those of all layers";
+            self.notes.push(note.to_owned());
+        }
         self.check_input(graph, &links)?;
         self.say_axes(&name, &data);
         self.say_lengths(&links);

@@ -372,7 +372,7 @@ fn layer(node: &Node<'_>, options: &Options, weights: &Weights, direction: usize
 }
 
 /// An error of a layer's weights, with the node in front of the tensor's name.
-fn in_node(node: &Node<'_>, error: crate::Error) -> crate::Error {
+pub(super) fn in_node(node: &Node<'_>, error: crate::Error) -> crate::Error {
     match error {
         crate::Error::NotFinite {
             tensor,
@@ -380,7 +380,7 @@ fn in_node(node: &Node<'_>, error: crate::Error) -> crate::Error {
             value,
             repair,
         } => crate::Error::NotFinite {
-            tensor: format!("{tensor} of {}", node.label()),
+            tensor: format!("{tensor} of {} of {}", node.label(), node.file.path.display()),
             index,
             value,
             repair,

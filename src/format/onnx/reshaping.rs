@@ -3,7 +3,8 @@
 use super::dim::Dim;
 use super::node::Node;
 use super::operators::Inputs;
-use super::reader::{Reader, dims_of};
+use super::reader::{Reader, Role, dims_of};
+use super::stage::Kind;
 use super::tensor::MOST_AXES;
 use super::value::{Axis, Data, Fill, Floats, Join, Value};
 use crate::error::Result;
@@ -76,6 +77,9 @@ impl Reader<'_> {
             let (from, to) = (super::dim::shape(dims), super::dim::shape(wanted));
             node.no_chain(format!("values of the shape {from} in the shape {to}"))
         };
+        if let Some(flat) = self.flat(node, data, dims, wanted) {
+            return Ok(flat);
+        }
         let mut made = Vec::new();
         let (mut before, mut after) = (0, 0);
         while before < dims.len() || after < wanted.len() {
@@ -117,6 +121,26 @@ impl Reader<'_> {
             made.extend(self.group(data, old, new).ok_or_else(refused)?);
         }
         Ok(data.with_axes(made))
+    }
+
+    /// All time steps of each sequence in one row, where their number is known.
+    fn flat(&mut self, node: &Node<'_>, data: &Data, dims: &[Dim], wanted: &[Dim]) -> Option<Data> {
+        let ([batch, time @ (Axis::Input(_) | Axis::Repeated(_)), Axis::Features], [_, steps, features]) =
+            (data.axes.as_slice(), dims)
+        else {
+            return None;
+        };
+        let is_flat = wanted == [*dims.first()?, steps.times(*features)];
+        let size = |dim: &Dim| usize::try_from(dim.known()?).ok();
+        let (steps, features) = (size(steps)?, size(features)?);
+        let is_time =
+            self.bind(node, Some(*batch), Role::Batch).is_ok() && self.bind(node, Some(*time), Role::Time).is_ok();
+        if !is_flat || !is_time || data.turned {
+            return None;
+        }
+        let axes = vec![*batch, Axis::Features];
+        let made = self.stepwise(node, Kind::Flatten(steps, features), data, steps.checked_mul(features)?);
+        Some(made.with_axes(axes))
     }
 
     /// What a few neighbouring axes become.

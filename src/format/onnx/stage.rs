@@ -4,6 +4,8 @@ use ndarray::{Array1, Array2};
 
 use super::value::Data;
 use crate::activation::Activation;
+use crate::layer::batch_normalization::BatchNormalization;
+use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::recurrent::Recurrent;
 
 /// One stage, with what it reads.
@@ -24,11 +26,17 @@ pub(super) enum Kind {
     Recurrent(RecurrentNode),
     /// A product with a kernel, (features, units).
     Product(Array2<f32>),
+    /// A product with a row, value by value.
+    Scale(Array1<f32>),
     /// A sum with a row.
     Bias(Array1<f32>),
     Activation(Activation),
+    BatchNormalization(BatchNormalization),
+    LayerNormalization(LayerNormalization),
     /// The one value at so many time steps.
     Repeat(usize),
+    /// So many time steps of so many features in one row.
+    Flatten(usize, usize),
 }
 
 /// A node LSTM, GRU or RNN.
@@ -48,8 +56,14 @@ impl Kind {
     /// Whether every step is treated by itself, and as the others are.
     pub(super) fn is_stepwise(&self) -> bool {
         match self {
-            Self::Embedding(_) | Self::Product(_) | Self::Bias(_) | Self::Activation(_) => true,
-            Self::Input | Self::Recurrent(_) | Self::Repeat(_) => false,
+            Self::Embedding(_)
+            | Self::Product(_)
+            | Self::Scale(_)
+            | Self::Bias(_)
+            | Self::Activation(_)
+            | Self::BatchNormalization(_)
+            | Self::LayerNormalization(_) => true,
+            Self::Input | Self::Recurrent(_) | Self::Repeat(_) | Self::Flatten(..) => false,
         }
     }
 }
