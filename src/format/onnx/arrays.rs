@@ -81,6 +81,10 @@ pub(super) fn place(index: i64, size: usize) -> Option<usize> {
 
 pub(super) fn joined<T: Clone>(arrays: &[ArcArray<T, IxDyn>], axis: usize) -> Option<ArcArray<T, IxDyn>> {
     let views: Vec<ArrayViewD<'_, T>> = arrays.iter().map(|array| array.view()).collect();
+    // ndarray counts on an axis that is there
+    if arrays.iter().any(|array| array.ndim() <= axis) {
+        return None;
+    }
     let joined: Array<T, IxDyn> = concatenate(Axis(axis), &views).ok()?;
     Some(joined.into_shared())
 }

@@ -18,6 +18,7 @@ use crate::layer::flatten::Flatten;
 use crate::layer::last_step::LastStep;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::repeat_vector::RepeatVector;
+use crate::layer::reshape::Reshape;
 
 /// A stage of the chain, and what of its output is read.
 #[derive(Clone, Debug)]
@@ -152,6 +153,7 @@ fn simple(kind: &Kind) -> Result<Layer> {
         Kind::BatchNormalization(layer) => layer.clone().into(),
         Kind::LayerNormalization(layer) => layer.clone().into(),
         Kind::Repeat(steps) => RepeatVector::new(*steps).into(),
+        Kind::Reshape(from, to) => Reshape::new(*from, *to).into(),
         Kind::Flatten(time_steps, features) => Flatten::new(*time_steps, *features).into(),
         Kind::Input | Kind::Recurrent(_) | Kind::Product(_) | Kind::Scale(_) => {
             return Err(Error::defect("a stage that is no layer by itself"));

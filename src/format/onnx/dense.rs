@@ -120,7 +120,8 @@ fn activation_of(node: &Node<'_>, inputs: Inputs<'_>) -> Result<Activation> {
         }
         "HardSigmoid" => {
             node.only(&["alpha", "beta"])?;
-            Activation::from_onnx(operator, node.float("alpha")?, node.float("beta")?)
+            let activation = Activation::from_onnx(operator, node.float("alpha")?, node.float("beta")?);
+            activation.map(by_its_name)
         }
         "ThresholdedRelu" => {
             node.only(&["alpha"])?;
@@ -131,6 +132,18 @@ fn activation_of(node: &Node<'_>, inputs: Inputs<'_>) -> Result<Activation> {
             format!("the operator {operator}"),
             "recurrent layers, products, activations and what moves their axes are done; leave the others out of the model",
         )),
+    }
+}
+
+/// Keras 3's and PyTorch's hard sigmoid, which ONNX has by its numbers.
+pub(super) fn by_its_name(activation: Activation) -> Activation {
+    const SLOPE: f32 = 1.0 / 6.0;
+    match activation {
+        Activation::HardSigmoidWith {
+            alpha: SLOPE,
+            beta: 0.5,
+        } => Activation::HardSigmoid,
+        other => other,
     }
 }
 

@@ -44,10 +44,6 @@ impl Reader<'_> {
             "BatchNormalization" => one(self.batch_normalization(node, inputs)),
             "MatMul" => one(self.mat_mul(node, inputs)),
             "Gemm" => one(self.gemm(node, inputs)),
-            "Loop" | "Scan" | "If" | "SequenceMap" => Err(node.unsupported(
-                format!("{}, a layer that the exporter wrote out step by step", node.operator()),
-                "save the model in its framework's own format (`.keras`, a state dict) and open that",
-            )),
             _ => one(self.activation(node, inputs)),
         }
     }

@@ -10,7 +10,7 @@ use super::messages::{TensorProto, ValueInfoProto, data_type};
 use super::node::{Node, shortened};
 use super::stage::{Kind, Stage};
 use super::tensor::Tensors;
-use super::value::{Axis, Block, Data, Fill, Integers, Join, Pick, Tokens, Value};
+use super::value::{Axis, Block, Data, Fill, Integers, Join, Pick, Row, Tokens, Value};
 use crate::error::{Error, Result};
 
 /// What an axis of the input is.
@@ -144,7 +144,13 @@ impl<'a> Reader<'a> {
 
     /// The value of a name, and all that it needs.
     pub(super) fn value(&mut self, graph: &Graph<'_>, name: &str, done: &mut HashSet<usize>) -> Result<Value> {
-        for number in graph.order(name, done)? {
+        let order = graph.order(name, done)?;
+        // the loop says more than the comparisons that it is made of
+        let nodes = order.iter().filter_map(|number| graph.node(*number));
+        for node in nodes {
+            refuse_subgraph(&node)?;
+        }
+        for number in order {
             let Some(node) = graph.node(number) else { continue };
             let mut inputs = Vec::with_capacity(node.proto.input.len());
             for name in &node.proto.input {
@@ -197,13 +203,17 @@ impl<'a> Reader<'a> {
     /// The sizes of the axes of a tensor.
     pub(super) fn dims(&self, data: &Data) -> Vec<Dim> {
         let of_input = |axis: usize| self.input.1.get(axis).copied().unwrap_or(Dim::Unknown);
+        let of_row = |row: Row| match row {
+            Row::Input(axis) => of_input(axis),
+            Row::Repeated(steps) => Dim::size(steps),
+        };
         let size = |axis: &Axis| match *axis {
             Axis::Input(axis) => of_input(axis),
             Axis::Directions => Dim::size(data.blocks.len()),
             Axis::Features => Dim::size(data.width()),
             Axis::One => Dim::number(1),
             Axis::Repeated(steps) => Dim::size(steps),
-            Axis::Rows(outer, inner) => of_input(outer).times(of_input(inner)),
+            Axis::Rows(outer, inner) => of_row(outer).times(of_row(inner)),
         };
         data.axes.iter().map(size).collect()
     }
@@ -236,6 +246,17 @@ impl<'a> Reader<'a> {
             None => "no axis".to_owned(),
         };
         Err(node.no_chain(format!("{what} where the {} stand", role.name())))
+    }
+}
+
+/// Refuses nodes that hold a graph of their own.
+fn refuse_subgraph(node: &Node<'_>) -> Result<()> {
+    match node.operator() {
+        "Loop" | "Scan" | "If" | "SequenceMap" => Err(node.unsupported(
+            format!("{}, a layer that the exporter wrote out step by step", node.operator()),
+            "save the model in its framework's own format (`.keras`, a state dict) and open that",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::operators::Inputs;
 use super::reader::{Reader, Role, dims_of};
 use super::stage::Kind;
 use super::tensor::MOST_AXES;
-use super::value::{Axis, Data, Fill, Floats, Join, Value};
+use super::value::{Axis, Data, Fill, Floats, Join, Row, Value};
 use crate::error::Result;
 
 impl Reader<'_> {
@@ -123,23 +123,38 @@ impl Reader<'_> {
         Ok(data.with_axes(made))
     }
 
-    /// All time steps of each sequence in one row, where their number is known.
+    /// The values of each sequence in one row or in other time steps, where the number of them is known.
     fn flat(&mut self, node: &Node<'_>, data: &Data, dims: &[Dim], wanted: &[Dim]) -> Option<Data> {
-        let ([batch, time @ (Axis::Input(_) | Axis::Repeated(_)), Axis::Features], [_, steps, features]) =
-            (data.axes.as_slice(), dims)
-        else {
-            return None;
+        let (batch, from) = match (data.axes.as_slice(), dims) {
+            ([batch, Axis::Input(_) | Axis::Repeated(_), Axis::Features], [_, steps, features]) => {
+                (*batch, [size(steps)?, size(features)?])
+            }
+            _ => return None,
         };
-        let is_flat = wanted == [*dims.first()?, steps.times(*features)];
-        let size = |dim: &Dim| usize::try_from(dim.known()?).ok();
-        let (steps, features) = (size(steps)?, size(features)?);
-        let is_time =
-            self.bind(node, Some(*batch), Role::Batch).is_ok() && self.bind(node, Some(*time), Role::Time).is_ok();
-        if !is_flat || !is_time || data.turned {
+        let values = from[0].checked_mul(from[1])?;
+        let same_batch = wanted.first() == dims.first();
+        let (kind, axes) = match wanted {
+            [_, width] if same_batch && size(width)? == values => {
+                (Kind::Flatten(from[0], from[1]), vec![batch, Axis::Features])
+            }
+            [_, steps, features]
+                if same_batch && wanted != dims && size(steps)?.checked_mul(size(features)?)? == values =>
+            {
+                let to = [size(steps)?, size(features)?];
+                (
+                    Kind::Reshape(from, to),
+                    vec![batch, Axis::Repeated(to[0]), Axis::Features],
+                )
+            }
+            _ => return None,
+        };
+        let is_time = self.bind(node, Some(batch), Role::Batch).is_ok()
+            && self.bind(node, data.axes.get(1).copied(), Role::Time).is_ok();
+        if !is_time || data.turned {
             return None;
         }
-        let axes = vec![*batch, Axis::Features];
-        let made = self.stepwise(node, Kind::Flatten(steps, features), data, steps.checked_mul(features)?);
+        let width = if axes.len() == 2 { values } else { size(wanted.last()?)? };
+        let made = self.stepwise(node, kind, data, width);
         Some(made.with_axes(axes))
     }
 
@@ -160,15 +175,17 @@ impl Reader<'_> {
                 return Some(std::iter::once(*axis).chain(rest).collect());
             }
             ([Axis::Directions, Axis::Features], 1) if data.join == Join::Concat => vec![Axis::Features],
-            ([Axis::Input(outer), Axis::Input(inner)], 1) => vec![Axis::Rows(*outer, *inner)],
+            ([outer @ Axis::Input(_), inner @ (Axis::Input(_) | Axis::Repeated(_))], 1)
+            | ([outer @ Axis::Repeated(_), inner @ Axis::Input(_)], 1) => {
+                vec![Axis::Rows(Row::of(*outer)?, Row::of(*inner)?)]
+            }
             ([Axis::Rows(outer, inner)], 2) => {
-                let size = |axis: usize| self.input.1.get(axis).copied();
-                let mut sizes = new.iter().filter(many);
-                let fits = sizes.next().copied() == size(*outer) && sizes.next().copied() == size(*inner);
-                if !fits {
+                let axes = vec![outer.axis(), inner.axis()];
+                let sizes = self.dims(&data.with_axes(axes.clone()));
+                if !new.iter().filter(many).eq(sizes.iter()) {
                     return None;
                 }
-                vec![Axis::Input(*outer), Axis::Input(*inner)]
+                axes
             }
             ([Axis::Features], 2) if data.join == Join::Concat => {
                 let mut sizes = new.iter().filter(many);
@@ -187,4 +204,8 @@ impl Reader<'_> {
             .map(|dim| if many(&dim) { parts.next() } else { Some(Axis::One) })
             .collect()
     }
+}
+
+fn size(dim: &Dim) -> Option<usize> {
+    usize::try_from(dim.known()?).ok()
 }

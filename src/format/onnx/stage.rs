@@ -37,6 +37,8 @@ pub(super) enum Kind {
     Repeat(usize),
     /// So many time steps of so many features in one row.
     Flatten(usize, usize),
+    /// Time steps and features, and what they become.
+    Reshape([usize; 2], [usize; 2]),
 }
 
 /// A node LSTM, GRU or RNN.
@@ -63,7 +65,7 @@ impl Kind {
             | Self::Activation(_)
             | Self::BatchNormalization(_)
             | Self::LayerNormalization(_) => true,
-            Self::Input | Self::Recurrent(_) | Self::Repeat(_) | Self::Flatten(..) => false,
+            Self::Input | Self::Recurrent(_) | Self::Repeat(_) | Self::Flatten(..) | Self::Reshape(..) => false,
         }
     }
 }

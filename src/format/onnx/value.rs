@@ -72,8 +72,32 @@ pub(super) enum Axis {
     One,
     /// The time steps of a RepeatVector.
     Repeated(usize),
-    /// Two axes of the input as one, the first of them the outer one.
-    Rows(usize, usize),
+    /// Two axes as one, the first of them the outer one.
+    Rows(Row, Row),
+}
+
+/// One of the axes that are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    Input(usize),
+    Repeated(usize),
+}
+
+impl Row {
+    pub(super) fn of(axis: Axis) -> Option<Self> {
+        match axis {
+            Axis::Input(axis) => Some(Self::Input(axis)),
+            Axis::Repeated(steps) => Some(Self::Repeated(steps)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn axis(self) -> Axis {
+        match self {
+            Self::Input(axis) => Axis::Input(axis),
+            Self::Repeated(steps) => Axis::Repeated(steps),
+        }
+    }
 }
 
 /// How blocks are put together.
