@@ -11,5 +11,6 @@
 mod devices;
 mod onnx;
 mod onnx_hostile;
+mod onnx_written;
 #[path = "../support/mod.rs"]
 mod support;

@@ -209,55 +209,6 @@ impl Reader<'_> {
             false => Err(node.no_chain("tokens of two inputs")),
         }
     }
-
-    /// What decides between tokens, and between sizes.
-    pub(super) fn logic(&mut self, node: &Node<'_>, inputs: Inputs<'_>) -> Result<Value> {
-        node.only(&[])?;
-        if let Some(Value::Data(data)) = inputs.first().and_then(Option::as_ref) {
-            let zero = match inputs.get(1) {
-                Some(Some(value)) => number_of(value) == Some(0.0),
-                _ => false,
-            };
-            let tokens = match (node.operator(), data.tokens) {
-                ("Less", Tokens::Plain) if zero => Tokens::Negative,
-                ("Not", Tokens::Negative) => Tokens::NotNegative,
-                _ => return Err(node.no_chain("values that are compared")),
-            };
-            return Ok(Value::Data(Data { tokens, ..data.clone() }));
-        }
-        let one = whole(node, node.input(inputs, 0)?)?;
-        let truth = |is: bool| Dim::number(i64::from(is));
-        if node.operator() == "Not" {
-            return Ok(Value::Integers(
-                one.mapv(|dim| truth(dim.known() == Some(0))).into_shared(),
-            ));
-        }
-        let other = whole(node, node.input(inputs, 1)?)?;
-        if node.operator() != "Where" {
-            let equal: fn(Dim, Dim) -> Dim = match node.operator() {
-                // a size of the input is none of the negative numbers that are asked for
-                "Equal" => |one, other| Dim::number(i64::from(one == other)),
-                _ => |one, other| Dim::number(i64::from(one.known() < other.known())),
-            };
-            return self.pairwise(node, &one, &other, equal).map(Value::Integers);
-        }
-        let third = whole(node, node.input(inputs, 2)?)?;
-        let same = one.shape() == other.shape() && one.shape() == third.shape();
-        if !same {
-            return Err(node.unsupported(
-                "a choice between sizes of different shapes",
-                "export the model with constant shapes",
-            ));
-        }
-        let picked = one.iter().zip(other.iter().zip(third.iter()));
-        let picked: Vec<Dim> = picked
-            .map(|(which, (yes, no))| if which.known() == Some(0) { *no } else { *yes })
-            .collect();
-        let array = ArcArray::from_shape_vec(one.raw_dim(), picked);
-        array
-            .map(Value::Integers)
-            .map_err(|_| node.wrong("one shape", "others"))
-    }
 }
 
 /// One number for each feature, whatever axes of size 1 stand before.
@@ -281,7 +232,7 @@ fn averaged(data: &Data) -> Data {
     Data { join, ..data.clone() }
 }
 
-fn whole(node: &Node<'_>, value: &Value) -> Result<Integers> {
+pub(super) fn whole(node: &Node<'_>, value: &Value) -> Result<Integers> {
     let integers = match value {
         Value::Integers(array) => Some(array.clone()),
         Value::Fill(fill) => super::reader::filled(fill.value, &fill.shape),

@@ -141,7 +141,7 @@ impl Reader<'_> {
                 self.take_room(node, count)?;
                 Ok(ArcArray::from_elem(IxDyn(&shape), fill.value))
             }
-            Value::Data(_) | Value::State(_) | Value::Lengths(_) => {
+            Value::Data(_) | Value::State(_) | Value::Lengths(_) | Value::Same(_) | Value::Above(..) => {
                 Err(node.no_chain(format!("{what} that is worked out of an input")))
             }
             Value::Integers(_) => Err(node.wrong(format!("{what} in float32"), "whole numbers")),

@@ -8,6 +8,7 @@
 mod arithmetic;
 mod arrays;
 mod chain;
+mod choosing;
 mod dense;
 mod dim;
 mod external;
@@ -23,6 +24,7 @@ mod picking;
 mod reader;
 mod recurrent;
 mod reshaping;
+mod save;
 mod stage;
 mod tensor;
 mod value;
@@ -76,10 +78,6 @@ pub(crate) fn weights(file: &File<'_>, model: &mut Model) -> Result<()> {
 }
 
 /// The model as the bytes of a file.
-pub(crate) fn bytes_of(_model: &Model) -> Result<Vec<u8>> {
-    Err(Error::Unsupported {
-        layer: "Model".to_owned(),
-        option: "this format".to_owned(),
-        instead: "another one".to_owned(),
-    })
+pub(crate) fn bytes_of(model: &Model) -> Result<Vec<u8>> {
+    save::bytes_of(model)
 }

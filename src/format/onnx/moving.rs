@@ -20,7 +20,7 @@ impl Reader<'_> {
             Value::Integers(array) => Some(array.shape().iter().copied().map(Dim::size).collect()),
             Value::Fill(fill) => Some(fill.shape.clone()),
             Value::Data(data) => Some(self.dims(data)),
-            Value::State(_) | Value::Lengths(_) => None,
+            Value::State(_) | Value::Lengths(_) | Value::Same(_) | Value::Above(..) => None,
         }
     }
 
@@ -95,7 +95,7 @@ impl Reader<'_> {
                 let axes = order.iter().filter_map(|&axis| data.axes.get(axis).copied()).collect();
                 Value::Data(data.with_axes(axes))
             }
-            Value::State(_) | Value::Lengths(_) => value.clone(),
+            _ => value.clone(),
         })
     }
 
@@ -190,7 +190,7 @@ impl Reader<'_> {
                 array: self.known_shape(node, &floats.array, &shape)?,
             }),
             Value::Integers(array) => Value::Integers(self.known_shape(node, array, &shape)?),
-            Value::State(_) | Value::Lengths(_) => value.clone(),
+            _ => value.clone(),
         })
     }
 
@@ -235,7 +235,10 @@ impl Reader<'_> {
                     false => Err(node.no_chain("more axes for the same values")),
                 };
             }
-            Value::Integers(_) | Value::Lengths(_) => None,
+            Value::Integers(array) if array.len() == 1 && shape.len() == 1 => {
+                return Ok(Value::Same(array.first().copied().unwrap_or(Dim::Unknown)));
+            }
+            _ => None,
         };
         match one {
             Some(value) if shape.len() <= MOST_AXES => Ok(Value::Fill(Fill { value, shape })),

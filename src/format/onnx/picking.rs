@@ -74,7 +74,7 @@ impl Reader<'_> {
                 let array = cut.and_then(|cut| sliced(array, axis, cut)).ok_or_else(option)?;
                 Ok(Value::Integers(array))
             }
-            Value::State(_) | Value::Lengths(_) => Ok(value.clone()),
+            _ => Ok(value.clone()),
         }
     }
 
@@ -263,7 +263,7 @@ impl Reader<'_> {
                 Ok(Value::Fill(Fill { value, shape }))
             }
             Value::Data(data) => self.data_picked(node, data, axis, &indices).map(Value::Data),
-            Value::State(_) | Value::Lengths(_) => Ok(value.clone()),
+            _ => Ok(value.clone()),
         }
     }
 

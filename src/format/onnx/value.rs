@@ -33,6 +33,10 @@ pub(super) enum Value {
     State(String),
     /// An input of the graph that gives lengths.
     Lengths(String),
+    /// The same whole number for each sequence.
+    Same(Dim),
+    /// Where values of the model are above a number.
+    Above(Data, f32),
 }
 
 /// Which time steps of a layer's output.
