@@ -5,9 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use cellstate::{
-    Activation, BatchNormalization, BatchNormalizationWeights, Bidirectional, Dense, Dropout, Embedding, Error, Flatten, Gru,
-    Initializer, LastStep, Layer, LayerNormalization, LayerNormalizationWeights, Lstm, Masking, MergeMode, Model, RepeatVector,
-    Reshape, Sequences, SimpleRnn, StackedRnnCells,
+    Activation, BatchNormalization, BatchNormalizationWeights, Bidirectional, Dense, Dropout, Embedding, Error,
+    Flatten, Gru, Initializer, LastStep, Layer, LayerNormalization, LayerNormalizationWeights, Lstm, Masking,
+    MergeMode, Model, RepeatVector, Reshape, Sequences, SimpleRnn, StackedRnnCells,
 };
 use ndarray::{Array1, Array2, Array3, ArrayD};
 use safetensors::tensor::TensorView;
@@ -20,28 +20,37 @@ const STEPS: usize = 7;
 const BATCH: usize = 4;
 
 /// Weights in which no gate is like another.
-fn drawn(seed: u64) -> Initializer {
-    let _ = seed;
-    Initializer::RandomUniform { min: -0.7, max: 0.7 }
-}
+const DRAWN: Initializer = Initializer::RandomUniform { min: -0.7, max: 0.7 };
 
 fn lstm(features: usize, units: usize) -> Lstm {
     let layer = Lstm::new(features, units).unit_forget_bias(false).seed(units as u64);
-    layer.kernel_initializer(drawn(1)).recurrent_initializer(drawn(2)).bias_initializer(drawn(3))
+    layer
+        .kernel_initializer(DRAWN)
+        .recurrent_initializer(DRAWN)
+        .bias_initializer(DRAWN)
 }
 
 fn gru(features: usize, units: usize) -> Gru {
     let layer = Gru::new(features, units).seed(units as u64);
-    layer.kernel_initializer(drawn(1)).recurrent_initializer(drawn(2)).bias_initializer(drawn(3))
+    layer
+        .kernel_initializer(DRAWN)
+        .recurrent_initializer(DRAWN)
+        .bias_initializer(DRAWN)
 }
 
 fn rnn(features: usize, units: usize) -> SimpleRnn {
     let layer = SimpleRnn::new(features, units).seed(units as u64);
-    layer.kernel_initializer(drawn(1)).recurrent_initializer(drawn(2)).bias_initializer(drawn(3))
+    layer
+        .kernel_initializer(DRAWN)
+        .recurrent_initializer(DRAWN)
+        .bias_initializer(DRAWN)
 }
 
 fn dense(features: usize, units: usize) -> Dense {
-    Dense::new(features, units).kernel_initializer(drawn(4)).bias_initializer(drawn(5)).seed(9)
+    Dense::new(features, units)
+        .kernel_initializer(DRAWN)
+        .bias_initializer(DRAWN)
+        .seed(9)
 }
 
 fn ramp(length: usize, from: f32) -> Array1<f32> {
@@ -49,7 +58,9 @@ fn ramp(length: usize, from: f32) -> Array1<f32> {
 }
 
 fn model(layers: impl IntoIterator<Item = Layer>) -> Model {
-    let builder = layers.into_iter().fold(Model::builder(), |builder, layer| builder.add(layer));
+    let builder = layers
+        .into_iter()
+        .fold(Model::builder(), |builder, layer| builder.add(layer));
     builder.build().expect("a model")
 }
 
@@ -63,16 +74,38 @@ fn peepholes() -> Lstm {
 fn recurrent() -> Vec<(&'static str, Model)> {
     let hard = Activation::HardSigmoid;
     vec![
-        ("lstm_last", model([lstm(FEATURES, 5).into(), dense(5, 2).activation(Activation::Sigmoid).into()])),
-        ("lstm_steps", model([lstm(FEATURES, 5).return_sequences(true).into(), dense(5, 2).into()])),
-        ("lstm_states", model([lstm(FEATURES, 5).return_sequences(true).return_state(true).into()])),
+        (
+            "lstm_last",
+            model([
+                lstm(FEATURES, 5).into(),
+                dense(5, 2).activation(Activation::Sigmoid).into(),
+            ]),
+        ),
+        (
+            "lstm_steps",
+            model([lstm(FEATURES, 5).return_sequences(true).into(), dense(5, 2).into()]),
+        ),
+        (
+            "lstm_states",
+            model([lstm(FEATURES, 5).return_sequences(true).return_state(true).into()]),
+        ),
         ("lstm_last_states", model([lstm(FEATURES, 5).return_state(true).into()])),
-        ("lstm_backwards", model([lstm(FEATURES, 5).go_backwards(true).return_sequences(true).into()])),
-        ("lstm_backwards_last", model([lstm(FEATURES, 5).go_backwards(true).into()])),
+        (
+            "lstm_backwards",
+            model([lstm(FEATURES, 5).go_backwards(true).return_sequences(true).into()]),
+        ),
+        (
+            "lstm_backwards_last",
+            model([lstm(FEATURES, 5).go_backwards(true).into()]),
+        ),
         (
             "lstm_backwards_in_order",
             model([
-                lstm(FEATURES, 5).go_backwards(true).input_order(true).return_sequences(true).into(),
+                lstm(FEATURES, 5)
+                    .go_backwards(true)
+                    .input_order(true)
+                    .return_sequences(true)
+                    .into(),
                 lstm(5, 4).into(),
             ]),
         ),
@@ -96,22 +129,41 @@ fn recurrent() -> Vec<(&'static str, Model)> {
                 .into()]),
         ),
         ("lstm_peepholes", model([peepholes().return_sequences(true).into()])),
-        ("lstm_no_bias", model([lstm(FEATURES, 5).use_bias(false).return_sequences(true).into()])),
-        ("gru_after", model([gru(FEATURES, 5).return_sequences(true).into(), gru(5, 4).into()])),
-        ("gru_before", model([gru(FEATURES, 5).reset_after(false).clip(0.9).return_state(true).into()])),
-        ("rnn", model([rnn(FEATURES, 5).activation(Activation::Relu).return_sequences(true).into()])),
+        (
+            "lstm_no_bias",
+            model([lstm(FEATURES, 5).use_bias(false).return_sequences(true).into()]),
+        ),
+        (
+            "gru_after",
+            model([gru(FEATURES, 5).return_sequences(true).into(), gru(5, 4).into()]),
+        ),
+        (
+            "gru_before",
+            model([gru(FEATURES, 5).reset_after(false).clip(0.9).return_state(true).into()]),
+        ),
+        (
+            "rnn",
+            model([rnn(FEATURES, 5)
+                .activation(Activation::Relu)
+                .return_sequences(true)
+                .into()]),
+        ),
         (
             "bidirectional_stack",
             model([
                 Bidirectional::new(lstm(FEATURES, 5).return_sequences(true)).into(),
-                Bidirectional::new(gru(10, 4).return_sequences(true)).merge_mode(MergeMode::Sum).into(),
+                Bidirectional::new(gru(10, 4).return_sequences(true))
+                    .merge_mode(MergeMode::Sum)
+                    .into(),
                 Bidirectional::new(rnn(4, 3)).merge_mode(MergeMode::Average).into(),
             ]),
         ),
         (
             "bidirectional_states",
             model([
-                Bidirectional::new(lstm(FEATURES, 5).return_sequences(true)).merge_mode(MergeMode::Multiply).into(),
+                Bidirectional::new(lstm(FEATURES, 5).return_sequences(true))
+                    .merge_mode(MergeMode::Multiply)
+                    .into(),
                 Bidirectional::new(lstm(5, 4).return_state(true))
                     .backward_layer(lstm(5, 4).return_state(true).seed(8).activation(Activation::Softsign))
                     .into(),
@@ -119,11 +171,15 @@ fn recurrent() -> Vec<(&'static str, Model)> {
         ),
         (
             "stacked_cells",
-            model([StackedRnnCells::new([lstm(FEATURES, 5), lstm(5, 4)]).return_sequences(true).into()]),
+            model([StackedRnnCells::new([lstm(FEATURES, 5), lstm(5, 4)])
+                .return_sequences(true)
+                .into()]),
         ),
         (
             "stacked_cells_backwards",
-            model([StackedRnnCells::new([gru(FEATURES, 5), gru(5, 4)]).go_backwards(true).into()]),
+            model([StackedRnnCells::new([gru(FEATURES, 5), gru(5, 4)])
+                .go_backwards(true)
+                .into()]),
         ),
     ]
 }
@@ -147,7 +203,12 @@ fn others() -> Vec<(&'static str, Model)> {
     let mut made = vec![
         (
             "tokens",
-            model([Embedding::new(9, 3).into(), Dropout::new(0.2).into(), lstm(3, 5).into(), dense(5, 2).into()]),
+            model([
+                Embedding::new(9, 3).into(),
+                Dropout::new(0.2).into(),
+                lstm(3, 5).into(),
+                dense(5, 2).into(),
+            ]),
         ),
         (
             "encoder_decoder",
@@ -185,7 +246,14 @@ fn others() -> Vec<(&'static str, Model)> {
                 gru(2, 3).into(),
             ]),
         ),
-        ("alone", model([Activation::Gelu.into(), lstm(FEATURES, 4).into(), Activation::Tanh.into()])),
+        (
+            "alone",
+            model([
+                Activation::Gelu.into(),
+                lstm(FEATURES, 4).into(),
+                Activation::Tanh.into(),
+            ]),
+        ),
     ];
     let activations = [
         Activation::Tanh,
@@ -224,11 +292,14 @@ fn x() -> Array3<f32> {
 }
 
 fn tokens() -> Array2<i32> {
-    Array2::from_shape_fn((BATCH, STEPS), |(sequence, step)| ((sequence * 4 + step * 5) % 9) as i32)
+    Array2::from_shape_fn((BATCH, STEPS), |(sequence, step)| {
+        ((sequence * 4 + step * 5) % 9) as i32
+    })
 }
 
 fn folder() -> PathBuf {
-    let folder = std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
+    let folder =
+        std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
     let folder = folder.join("onnx_written");
     fs::create_dir_all(&folder).expect("a folder");
     folder
@@ -245,16 +316,25 @@ fn keep(name: &str, input: &Sequences<'_>, outputs: &[(String, ArrayD<f32>)]) {
         }
         (_, tokens) => {
             let tokens = tokens.expect("tokens");
-            let bytes = tokens.iter().flat_map(|&token| i64::from(token).to_le_bytes()).collect();
+            let bytes = tokens
+                .iter()
+                .flat_map(|&token| i64::from(token).to_le_bytes())
+                .collect();
             (safetensors::Dtype::I64, tokens.shape().to_vec(), bytes)
         }
     };
     tensors.insert("input".to_owned(), input);
     for (name, values) in outputs {
-        tensors.insert(name.clone(), (safetensors::Dtype::F32, values.shape().to_vec(), bytes(values)));
+        tensors.insert(
+            name.clone(),
+            (safetensors::Dtype::F32, values.shape().to_vec(), bytes(values)),
+        );
     }
     let views = tensors.iter().map(|(name, (kind, shape, bytes))| {
-        (name.clone(), TensorView::new(*kind, shape.clone(), bytes).expect("a tensor"))
+        (
+            name.clone(),
+            TensorView::new(*kind, shape.clone(), bytes).expect("a tensor"),
+        )
     });
     let file = safetensors::serialize(views, None).expect("a file");
     fs::write(folder().join(format!("{name}.safetensors")), file).expect("a file");
@@ -267,13 +347,15 @@ fn what_is_written_and_read_gives_the_same_bits() {
         let path = folder().join(format!("{name}.onnx"));
         model.save(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
         let again = Model::open(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let bytes = again.to_bytes("again.onnx").unwrap_or_else(|error| panic!("{name}: {error}"));
+        let bytes = again
+            .to_bytes("again.onnx")
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let third = Model::from_bytes(&bytes, "again.onnx").unwrap_or_else(|error| panic!("{name}: {error}"));
         let input = match name {
             "tokens" => Sequences::from(tokens()),
             _ => Sequences::from(x()),
         };
-        for device in &devices {
+        for (number, device) in devices.iter().enumerate() {
             let run = |model: &Model| model.on(device).expect("a runner").run(&input).expect("a run");
             let (first, second, last) = (run(&model), run(&again), run(&third));
             let what = format!("{name} on {}", device.name());
@@ -281,15 +363,15 @@ fn what_is_written_and_read_gives_the_same_bits() {
             assert_same_bits(&what, last.values(), first.values());
             assert_eq!(first.states().len(), second.states().len(), "{what}");
             let mut outputs = vec![("output".to_owned(), first.values().to_owned())];
-            for (number, (one, other)) in first.states().iter().zip(second.states()).enumerate() {
+            for (place, (one, other)) in first.states().iter().zip(second.states()).enumerate() {
                 assert_same_bits(&what, other.hidden().into_dyn(), one.hidden().into_dyn());
-                outputs.push((format!("hidden_{number}"), one.hidden().to_owned().into_dyn()));
+                outputs.push((format!("hidden_{place}"), one.hidden().to_owned().into_dyn()));
                 if let (Some(one), Some(other)) = (one.cell(), other.cell()) {
                     assert_same_bits(&what, other.into_dyn(), one.into_dyn());
-                    outputs.push((format!("cell_{number}"), one.to_owned().into_dyn()));
+                    outputs.push((format!("cell_{place}"), one.to_owned().into_dyn()));
                 }
             }
-            if *device == devices[0] {
+            if number == 0 {
                 keep(name, &input, &outputs);
             }
         }
@@ -299,7 +381,9 @@ fn what_is_written_and_read_gives_the_same_bits() {
 #[test]
 fn what_onnx_has_not_is_refused_by_name() {
     let refused = |layers: Vec<Layer>, wanted: &[&str]| {
-        let error = model(layers).to_bytes("x.onnx").expect_err("something that ONNX has not");
+        let error = model(layers)
+            .to_bytes("x.onnx")
+            .expect_err("something that ONNX has not");
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         let message = error.to_string();
         for text in wanted {
@@ -307,10 +391,19 @@ fn what_onnx_has_not_is_refused_by_name() {
         }
     };
     refused(vec![Masking::new(0.0).into(), lstm(3, 4).into()], &["Masking", "mask"]);
-    refused(vec![Embedding::new(9, 3).mask_zero(true).into(), lstm(3, 4).into()], &["mask_zero"]);
+    refused(
+        vec![Embedding::new(9, 3).mask_zero(true).into(), lstm(3, 4).into()],
+        &["mask_zero"],
+    );
     refused(vec![lstm(3, 4).projection(2).into()], &["LSTM", "projection"]);
-    refused(vec![lstm(3, 4).activation(Activation::Softmax).into()], &["LSTM", "softmax"]);
-    refused(vec![dense(3, 4).activation(Activation::Squareplus).into()], &["Dense", "squareplus"]);
+    refused(
+        vec![lstm(3, 4).activation(Activation::Softmax).into()],
+        &["LSTM", "softmax"],
+    );
+    refused(
+        vec![dense(3, 4).activation(Activation::Squareplus).into()],
+        &["Dense", "squareplus"],
+    );
     let separate = Bidirectional::new(lstm(3, 4)).merge_mode(MergeMode::Separate);
     refused(vec![separate.into()], &["Bidirectional", "Separate"]);
     let unlike = Bidirectional::new(lstm(3, 4)).backward_layer(lstm(3, 5));

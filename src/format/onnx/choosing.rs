@@ -45,7 +45,9 @@ impl Reader<'_> {
         let one = whole(node, value)?;
         let truth = |is: bool| Dim::number(i64::from(is));
         if node.operator() == "Not" {
-            return Ok(Value::Integers(one.mapv(|dim| truth(dim.known() == Some(0))).into_shared()));
+            return Ok(Value::Integers(
+                one.mapv(|dim| truth(dim.known() == Some(0))).into_shared(),
+            ));
         }
         let other = whole(node, node.input(inputs, 1)?)?;
         match node.operator() {
@@ -67,7 +69,9 @@ impl Reader<'_> {
             .map(|(which, (yes, no))| if which.known() == Some(0) { *no } else { *yes })
             .collect();
         let array = ArcArray::from_shape_vec(one.raw_dim(), picked);
-        array.map(Value::Integers).map_err(|_| node.wrong("one shape", "others"))
+        array
+            .map(Value::Integers)
+            .map_err(|_| node.wrong("one shape", "others"))
     }
 
     /// The time steps the other way round, where all sequences are as long as the axis.

@@ -18,6 +18,7 @@ mod messages;
 mod moving;
 mod node;
 mod normalization;
+mod notes;
 mod operators;
 mod output;
 mod picking;

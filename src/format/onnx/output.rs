@@ -7,7 +7,7 @@ use super::graph::Graph;
 use super::node::shortened;
 use super::reader::{Reader, Role};
 use super::stage::Kind;
-use super::value::{Axis, Data, Pick, Value};
+use super::value::{Data, Pick, Value};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::model::Model;
@@ -55,7 +55,8 @@ impl Reader<'_> {
             self.notes.push(note.to_owned());
         }
         self.check_input(graph, &links)?;
-        self.say_axes(&name, &data);
+        self.say_input(&links);
+        self.say_output(&name, &data);
         self.say_lengths(&links);
         let model = layers
             .into_iter()
@@ -128,99 +129,6 @@ impl Reader<'_> {
             ));
         }
         Ok(())
-    }
-
-    /// Notes on axes that stand otherwise in the file.
-    fn say_axes(&mut self, name: &str, data: &Data) {
-        let axes = self.input.1.len();
-        let roles: Vec<Role> = self.roles.iter().take(axes).copied().flatten().collect();
-        let usual = [Role::Batch, Role::Time, Role::Features];
-        let listed = |names: &[String]| format!("({})", names.join(", "));
-        let named = |roles: &[Role]| listed(&roles.iter().map(|role| role.name().to_owned()).collect::<Vec<_>>());
-        let is_tokens = axes == 2 && roles == [Role::Batch, Role::Time];
-        if roles != usual && !is_tokens {
-            let ours = if roles.contains(&Role::Features) || axes == 3 {
-                &usual[..]
-            } else {
-                &usual[..2]
-            };
-            let ours = if axes < 3 && ours.len() == 2 && !self.input_is_tokens() {
-                &usual[..]
-            } else {
-                ours
-            };
-            self.notes.push(format!(
-                "the file's input {:?} is {}; here it is {}",
-                shortened(&self.input.0),
-                named(&roles),
-                named(ours)
-            ));
-        }
-        let sizes: Vec<String> = self
-            .input
-            .1
-            .iter()
-            .zip(&roles)
-            .filter_map(|(dim, role)| match role {
-                Role::Features => None,
-                _ => dim.known().map(|size| format!("{} {size}", role.name())),
-            })
-            .collect();
-        if !sizes.is_empty() {
-            self.notes.push(format!(
-                "the file fixes {} of its input; here they are free",
-                sizes.join(" and ")
-            ));
-        }
-        let axis = |axis: &Axis| match axis {
-            Axis::Input(number) => self
-                .roles
-                .get(*number)
-                .copied()
-                .flatten()
-                .map_or("?", Role::name)
-                .to_owned(),
-            Axis::Directions => "directions".to_owned(),
-            Axis::Features => "features".to_owned(),
-            Axis::One => "1".to_owned(),
-            Axis::Repeated(steps) => steps.to_string(),
-            Axis::Rows(..) => "batch · time_steps".to_owned(),
-        };
-        let found: Vec<String> = data.axes.iter().map(axis).collect();
-        let batch = Role::Batch.name().to_owned();
-        let features = Role::Features.name().to_owned();
-        let usual_output = match found.as_slice() {
-            [first, second, third] => {
-                *first == batch && *third == features && *second != "1" && *second != "directions"
-            }
-            [first, second] => *first == batch && *second == features,
-            _ => false,
-        };
-        if !usual_output {
-            self.notes.push(format!(
-                "the file's output {:?} is {}; here it is (batch, features) or (batch, time_steps, features), with the directions side by side",
-                shortened(name),
-                listed(&found)
-            ));
-        }
-    }
-
-    fn input_is_tokens(&self) -> bool {
-        self.stages.iter().any(|stage| matches!(stage.kind, Kind::Embedding(_)))
-    }
-
-    fn say_lengths(&mut self, links: &[Link]) {
-        let lengths = links.iter().find_map(|link| match &self.stages.get(link.stage)?.kind {
-            Kind::Recurrent(recurrent) => recurrent.lengths.clone(),
-            _ => None,
-        });
-        if let Some(name) = lengths {
-            self.notes.push(format!(
-                "the file's input {:?} gives lengths: give them to `Sequences::with_lengths`. The final state of a sequence of length 0 is \
-                 its initial state here, and zero in ONNX Runtime",
-                shortened(&name)
-            ));
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Activations as nodes, and by the names that ONNX has for them in its recurrent operators.
 
-use super::nodes::{float, int};
-use super::{Writer, unsupported};
+use super::attributes::{float, int};
+use super::writer::{Writer, unsupported};
 use crate::activation::Activation;
 use crate::error::Result;
 
@@ -32,7 +32,11 @@ pub(super) fn named(class: &str, activation: Activation) -> Result<Named> {
         Activation::ScaledTanh { alpha, beta } => ("ScaledTanh", Some(alpha), Some(beta)),
         other => {
             let option = format!("the activation {other}");
-            return Err(unsupported(class, option, "use one that ONNX's recurrent operators have, as tanh or relu"));
+            return Err(unsupported(
+                class,
+                option,
+                "use one that ONNX's recurrent operators have, as tanh or relu",
+            ));
         }
     })
 }
@@ -71,7 +75,9 @@ impl Writer<'_> {
             other => {
                 let (operator, alpha, beta) = named(class, other)?;
                 let parameters = [("alpha", alpha), ("beta", beta)];
-                let attributes = parameters.into_iter().filter_map(|(name, value)| Some(float(name, value?)));
+                let attributes = parameters
+                    .into_iter()
+                    .filter_map(|(name, value)| Some(float(name, value?)));
                 self.apply(operator, &[], attributes.collect())
             }
         };

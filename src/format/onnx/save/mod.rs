@@ -1,21 +1,22 @@
 //! A model as an ONNX file: batch first, lengths and masks left to the caller, for the runtimes that know opset 20.
 
 mod activation;
-mod nodes;
+mod attributes;
 mod recurrent;
+mod writer;
 
 use prost::Message;
 
-use super::messages::{
-    DimensionProto, GraphProto, ModelProto, OperatorSetIdProto, TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto, data_type,
-};
-use crate::error::{Error, Result};
+use super::messages::{ModelProto, OperatorSetIdProto, ValueInfoProto, data_type};
+use crate::error::Result;
 use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::layer_normalization::LayerNormalization;
+use crate::layer::repeat_vector::RepeatVector;
 use crate::model::Model;
-use crate::parameters::{Parameter, Role};
-use nodes::{float, int, ints};
+use crate::parameters::Role;
+use attributes::{float, int, ints};
+use writer::{Writer, free, info, size, unsupported};
 
 /// The version of the operators: the first one with Gelu.
 const OPSET: i64 = 20;
@@ -44,45 +45,7 @@ pub(super) fn bytes_of(model: &Model) -> Result<Vec<u8>> {
     Ok(proto.encode_to_vec())
 }
 
-/// What a layer has that ONNX has not.
-fn unsupported(layer: &str, option: impl Into<String>, instead: &str) -> Error {
-    Error::Unsupported {
-        layer: format!("{layer} in an ONNX file"),
-        option: option.into(),
-        instead: instead.to_owned(),
-    }
-}
-
-/// The nodes that are written so far.
-struct Writer<'m> {
-    graph: GraphProto,
-    /// The weights that are not written yet, in the order of the layers.
-    weights: std::iter::Peekable<std::slice::Iter<'m, Parameter>>,
-    /// What the last layer gives, and whether that is a value at every time step.
-    value: String,
-    sequences: bool,
-    /// What the output's last axis has, for those who read the file.
-    width: usize,
-    /// The final states that are outputs too.
-    states: Vec<String>,
-}
-
 impl<'m> Writer<'m> {
-    fn new(model: &'m Model) -> Self {
-        let graph = GraphProto {
-            name: "model".to_owned(),
-            ..GraphProto::default()
-        };
-        Self {
-            graph,
-            weights: model.parameters().into_iter().peekable(),
-            value: "input".to_owned(),
-            sequences: true,
-            width: model.features().unwrap_or(0),
-            states: Vec::new(),
-        }
-    }
-
     /// The input: tokens, or values whose number of time steps is free unless a layer fixes it.
     fn input(&self, model: &Model) -> Result<ValueInfoProto> {
         let steps = model.layers().iter().find_map(|layer| match layer {
@@ -99,37 +62,27 @@ impl<'m> Writer<'m> {
             return Ok(info("input", data_type::INT64, vec![free("batch"), time]));
         }
         match model.features() {
-            Some(features) => Ok(info("input", data_type::FLOAT, vec![free("batch"), time, size(features)])),
-            None => Err(unsupported("the Model", "an input of any number of features", "add a layer that has features")),
+            Some(features) => Ok(info(
+                "input",
+                data_type::FLOAT,
+                vec![free("batch"), time, size(features)],
+            )),
+            None => Err(unsupported(
+                "the Model",
+                "an input of any number of features",
+                "add a layer that has features",
+            )),
         }
-    }
-
-    fn finish(mut self, input: ValueInfoProto) -> GraphProto {
-        let made = self.graph.node.iter_mut().flat_map(|node| node.output.iter_mut());
-        match made.into_iter().find(|name| **name == self.value) {
-            Some(name) => "output".clone_into(name),
-            None => {
-                let value = std::mem::take(&mut self.value);
-                self.push_node("Identity", &[&value], &["output"], vec![]);
-            }
-        }
-        let mut shape = vec![free("batch"), size(self.width)];
-        if self.sequences {
-            shape.insert(1, free("output_steps"));
-        }
-        self.graph.output.push(info("output", data_type::FLOAT, shape));
-        for state in std::mem::take(&mut self.states) {
-            let shape = vec![free("directions"), free("batch"), free("units")];
-            self.graph.output.push(info(&state, data_type::FLOAT, shape));
-        }
-        self.graph.input.push(input);
-        self.graph
     }
 
     fn layer(&mut self, layer: &'m Layer, is_last: bool) -> Result<()> {
         let class = layer.class();
         match layer {
-            Layer::Masking(_) => Err(unsupported(class, "a mask", "cut the sequences to their lengths outside")),
+            Layer::Masking(_) => Err(unsupported(
+                class,
+                "a mask",
+                "cut the sequences to their lengths outside",
+            )),
             Layer::Embedding(embedding) if embedding.masks_zero() => Err(unsupported(
                 class,
                 "mask_zero(true)",
@@ -146,12 +99,7 @@ impl<'m> Writer<'m> {
             Layer::StackedRnnCells(stack) => self.stacked(stack, is_last),
             Layer::Bidirectional(layer) => self.bidirectional(layer, is_last),
             Layer::RepeatVector(repeat) => {
-                let steps = i64::try_from(repeat.n()).unwrap_or(i64::MAX);
-                let one = self.integers(&[1]);
-                let times = self.integers(&[1, steps, 1]);
-                let value = self.apply("Unsqueeze", &[&one], vec![]);
-                self.value = self.node("Tile", &[&value, &times], vec![]);
-                self.sequences = true;
+                self.repeat(repeat);
                 Ok(())
             }
             Layer::Dense(dense) => {
@@ -190,6 +138,15 @@ impl<'m> Writer<'m> {
         }
     }
 
+    fn repeat(&mut self, repeat: &RepeatVector) {
+        let steps = i64::try_from(repeat.n()).unwrap_or(i64::MAX);
+        let one = self.integers(&[1]);
+        let times = self.integers(&[1, steps, 1]);
+        let value = self.apply("Unsqueeze", &[&one], vec![]);
+        self.value = self.node("Tile", &[&value, &times], vec![]);
+        self.sequences = true;
+    }
+
     fn batch_normalization(&mut self, layer: &BatchNormalization) -> Result<()> {
         let rows = self.affine(layer.features());
         let (mean, variance) = (self.weight(Role::MovingMean)?, self.weight(Role::MovingVariance)?);
@@ -200,7 +157,11 @@ impl<'m> Writer<'m> {
             }
         };
         turn(self);
-        self.value = self.apply("BatchNormalization", &[&rows[0], &rows[1], &mean, &variance], vec![epsilon]);
+        self.value = self.apply(
+            "BatchNormalization",
+            &[&rows[0], &rows[1], &mean, &variance],
+            vec![epsilon],
+        );
         turn(self);
         Ok(())
     }
@@ -216,32 +177,11 @@ impl<'m> Writer<'m> {
     fn affine(&mut self, features: usize) -> [String; 2] {
         [(Role::Gamma, 1.0), (Role::Beta, 0.0)].map(|(role, value)| match self.optional(role) {
             Some(name) => name,
-            None => self.floats(&format!("{role}_{}", self.graph.initializer.len()), &[features], &vec![value; features]),
+            None => self.floats(
+                &format!("{role}_{}", self.graph.initializer.len()),
+                &[features],
+                &vec![value; features],
+            ),
         })
-    }
-}
-
-fn info(name: &str, kind: i32, dim: Vec<DimensionProto>) -> ValueInfoProto {
-    let tensor_type = Some(TensorTypeProto {
-        elem_type: kind,
-        shape: Some(TensorShapeProto { dim }),
-    });
-    ValueInfoProto {
-        name: name.to_owned(),
-        r#type: Some(TypeProto { tensor_type }),
-    }
-}
-
-fn free(name: &str) -> DimensionProto {
-    DimensionProto {
-        dim_param: Some(name.to_owned()),
-        dim_value: None,
-    }
-}
-
-fn size(size: usize) -> DimensionProto {
-    DimensionProto {
-        dim_param: None,
-        dim_value: i64::try_from(size).ok(),
     }
 }

@@ -3,8 +3,8 @@
 use ndarray::{ArrayView1, ArrayView2, Ix1, Ix2};
 
 use super::activation::named;
-use super::nodes::{float, floats, int, ints, text, texts};
-use super::{Writer, unsupported};
+use super::attributes::{float, floats, int, ints, text, texts};
+use super::writer::{Writer, unsupported};
 use crate::activation::Activation;
 use crate::cell::{Rule, gates};
 use crate::error::{Error, Result};
@@ -36,7 +36,11 @@ impl Writer<'_> {
         let x = self.apply("Transpose", &[], vec![ints("perm", &[1, 0, 2])]);
         let outputs = self.operator(&x, &[layer], direction)?;
         self.keep_states(&outputs, options.return_state && is_last);
-        self.single(outputs, options.return_sequences, options.go_backwards && !options.input_order);
+        self.single(
+            outputs,
+            options.return_sequences,
+            options.go_backwards && !options.input_order,
+        );
         self.width = layer.output_width();
         Ok(())
     }
@@ -59,7 +63,11 @@ impl Writer<'_> {
         }
         let outputs = last.ok_or_else(|| Error::defect("a stack without cells"))?;
         self.keep_states(&outputs, options.return_state && is_last);
-        self.single(outputs, options.return_sequences, options.go_backwards && !options.input_order);
+        self.single(
+            outputs,
+            options.return_sequences,
+            options.go_backwards && !options.input_order,
+        );
         Ok(())
     }
 
@@ -67,7 +75,11 @@ impl Writer<'_> {
         let cells = [layer.forward(), layer.backward()];
         if !alike(cells) {
             let instead = "give both directions the same units and options";
-            return Err(unsupported("Bidirectional", "directions that differ in more than weights and activations", instead));
+            return Err(unsupported(
+                "Bidirectional",
+                "directions that differ in more than weights and activations",
+                instead,
+            ));
         }
         let options = layer.forward().options();
         let x = self.apply("Transpose", &[], vec![ints("perm", &[1, 0, 2])]);
@@ -152,8 +164,14 @@ impl Writer<'_> {
             Rule::Gru(_) => ("GRU", gates::GRU_ONNX),
             Rule::SimpleRnn(_) => ("RNN", gates::SIMPLE_RNN),
         };
-        let name = self.weights.peek().map(|parameter| parameter.path().to_owned()).unwrap_or_default();
-        let name = name.rsplit_once('/').map_or(name.clone(), |(layer, _)| layer.to_owned());
+        let name = self
+            .weights
+            .peek()
+            .map(|parameter| parameter.path().to_owned())
+            .unwrap_or_default();
+        let name = name
+            .rsplit_once('/')
+            .map_or(name.clone(), |(layer, _)| layer.to_owned());
         let mut all = Weights::default();
         for cell in cells {
             self.direction(cell, gates, &mut all)?;
@@ -268,7 +286,9 @@ fn activations(rule: &Rule) -> Vec<Activation> {
 fn alike([forward, backward]: [&Recurrent; 2]) -> bool {
     let same_rule = match (forward.cell.rule, backward.cell.rule) {
         (Rule::Lstm(one), Rule::Lstm(other)) => {
-            one.peepholes == other.peepholes && one.input_forget == other.input_forget && one.projection == other.projection
+            one.peepholes == other.peepholes
+                && one.input_forget == other.input_forget
+                && one.projection == other.projection
         }
         (Rule::Gru(one), Rule::Gru(other)) => one.reset_after == other.reset_after,
         (Rule::SimpleRnn(_), Rule::SimpleRnn(_)) => true,
