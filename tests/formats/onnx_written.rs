@@ -255,28 +255,11 @@ fn others() -> Vec<(&'static str, Model)> {
             ]),
         ),
     ];
-    let activations = [
-        Activation::Tanh,
-        Activation::Relu,
-        Activation::Relu6,
-        Activation::Elu,
-        Activation::Selu,
-        Activation::Celu,
-        Activation::Gelu,
-        Activation::Silu,
-        Activation::Mish,
-        Activation::Softplus,
-        Activation::Softsign,
-        Activation::Exponential,
-        Activation::LeakyRelu,
-        Activation::HardShrink,
-        Activation::SoftShrink,
-        Activation::HardSigmoid,
-        Activation::HardSilu,
-        Activation::HardTanh,
-        Activation::HardSigmoidKeras2,
-        Activation::LogSoftmax,
-    ];
+    let names = "tanh relu relu6 elu selu celu gelu silu mish softplus softsign exponential leaky_relu hard_shrink soft_shrink \
+                 hard_sigmoid hard_silu hard_tanh hard_sigmoid_keras2 log_softmax";
+    let activations = names
+        .split_whitespace()
+        .map(|name| Activation::from_name(name).expect("a name"));
     let chain = activations.map(|activation| Layer::from(dense(4, 4).activation(activation)));
     made.push((
         "activations",

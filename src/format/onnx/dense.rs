@@ -7,7 +7,7 @@ use super::node::Node;
 use super::operators::Inputs;
 use super::reader::{Reader, Role};
 use super::stage::Kind;
-use super::value::{Axis, Data, Value};
+use super::value::{Axis, Data, Tokens, Value};
 use crate::activation::Activation;
 use crate::error::Result;
 
@@ -95,7 +95,7 @@ impl Reader<'_> {
 
 fn data_of<'v>(node: &Node<'_>, inputs: Inputs<'v>) -> Result<&'v Data> {
     match node.input(inputs, 0)? {
-        Value::Data(data) => Ok(data),
+        Value::Data(data) if data.tokens == Tokens::No => Ok(data),
         _ => Err(node.no_chain(format!("{} of what is no value of the model", node.operator()))),
     }
 }

@@ -28,8 +28,8 @@ pub(super) struct Graph<'a> {
     pub(super) states: HashSet<String>,
 }
 
-/// The first and last versions of the operators that are known; later ones are tried and say so.
-const OPSETS: [i64; 2] = [7, 24];
+/// The first version of the operators that is read, and the last one that is known. A later one is tried, and said so.
+const OPSETS: [i64; 2] = [7, 28];
 
 impl<'a> Graph<'a> {
     /// The graph of a file and its tensors by name.
@@ -111,6 +111,13 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// What is told about operators that are newer than this reader.
+    pub(super) fn note(&self) -> Option<String> {
+        let [_, last] = OPSETS;
+        let (opset, newer) = (self.opset, self.opset > last);
+        newer.then(|| format!("the file has opset {opset}; the operators were read as those of opset {last}"))
+    }
+
     pub(super) fn origin(&self, name: &str) -> Option<Origin> {
         self.origins.get(name).copied()
     }
@@ -179,13 +186,13 @@ fn opset(model: &ModelProto, file: &File<'_>) -> Result<i64> {
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let found = model.opset_import.iter().find(|set| standard(&set.domain));
     let version = found.map_or(1, |set| set.version);
-    let [first, last] = OPSETS;
-    if (first..=last).contains(&version) {
+    let [first, _] = OPSETS;
+    if version >= first {
         return Ok(version);
     }
     Err(Error::Unsupported {
         layer: file.path.display().to_string(),
         option: format!("opset {version} of the standard operators"),
-        instead: format!("export with an opset from {first} to {last}"),
+        instead: format!("export with opset {first} or a later one"),
     })
 }

@@ -12,7 +12,7 @@ use super::value::{Axis, Data, Fill, Floats, Integers, Join, Tokens, Value};
 use crate::error::Result;
 
 /// More directions than any model has, of all its layers together.
-const MOST_BLOCKS: usize = 1024;
+const MOST_BLOCKS: usize = 256;
 
 impl Reader<'_> {
     pub(super) fn concat(&mut self, node: &Node<'_>, inputs: Inputs<'_>) -> Result<Value> {

@@ -81,12 +81,12 @@ pub(super) struct AttributeProto {
 
 /// `AttributeProto.AttributeType`.
 pub(super) mod attribute_type {
-    pub(in crate::format::onnx) const FLOAT: i32 = 1;
-    pub(in crate::format::onnx) const INT: i32 = 2;
-    pub(in crate::format::onnx) const STRING: i32 = 3;
-    pub(in crate::format::onnx) const FLOATS: i32 = 6;
-    pub(in crate::format::onnx) const INTS: i32 = 7;
-    pub(in crate::format::onnx) const STRINGS: i32 = 8;
+    pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const INT: i32 = 2;
+    pub(crate) const STRING: i32 = 3;
+    pub(crate) const FLOATS: i32 = 6;
+    pub(crate) const INTS: i32 = 7;
+    pub(crate) const STRINGS: i32 = 8;
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,16 +117,16 @@ pub(super) struct TensorProto {
 
 /// `TensorProto.DataType`.
 pub(super) mod data_type {
-    pub(in crate::format::onnx) const FLOAT: i32 = 1;
-    pub(in crate::format::onnx) const INT32: i32 = 6;
-    pub(in crate::format::onnx) const INT64: i32 = 7;
-    pub(in crate::format::onnx) const BOOL: i32 = 9;
-    pub(in crate::format::onnx) const FLOAT16: i32 = 10;
-    pub(in crate::format::onnx) const DOUBLE: i32 = 11;
-    pub(in crate::format::onnx) const BFLOAT16: i32 = 16;
+    pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const INT32: i32 = 6;
+    pub(crate) const INT64: i32 = 7;
+    pub(crate) const BOOL: i32 = 9;
+    pub(crate) const FLOAT16: i32 = 10;
+    pub(crate) const DOUBLE: i32 = 11;
+    pub(crate) const BFLOAT16: i32 = 16;
 
     /// How messages call it.
-    pub(in crate::format::onnx) fn name(kind: i32) -> String {
+    pub(crate) fn name(kind: i32) -> String {
         let known = match kind {
             FLOAT => "float32",
             INT32 => "int32",

@@ -6,7 +6,7 @@ use super::node::Node;
 use super::operators::Inputs;
 use super::reader::{Reader, Role};
 use super::stage::Kind;
-use super::value::{Axis, Data, Value};
+use super::value::{Axis, Data, Tokens, Value};
 use crate::error::Result;
 use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWeights};
@@ -63,7 +63,9 @@ impl Reader<'_> {
 
     fn normalized(&self, node: &Node<'_>, inputs: Inputs<'_>) -> Result<Data> {
         match node.input(inputs, 0)? {
-            Value::Data(data) if !data.axes.contains(&Axis::Directions) => Ok(data.clone()),
+            Value::Data(data) if !data.axes.contains(&Axis::Directions) && data.tokens == Tokens::No => {
+                Ok(data.clone())
+            }
             _ => Err(node.no_chain("a normalization of each direction by itself, or of constants")),
         }
     }

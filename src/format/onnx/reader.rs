@@ -31,6 +31,9 @@ impl Role {
     }
 }
 
+/// How many values a block counts as.
+const BLOCK: usize = 8;
+
 /// The values that are worked out may be so many times as large as the file.
 const ROOM: usize = 4;
 
@@ -58,7 +61,7 @@ impl<'a> Reader<'a> {
             stages: Vec::new(),
             input: (String::new(), Vec::new()),
             roles: [None; INPUT_AXES],
-            notes: Vec::new(),
+            notes: graph.note().into_iter().collect(),
             room: bytes.saturating_mul(ROOM).max(1 << 16),
         }
     }
@@ -160,6 +163,12 @@ impl<'a> Reader<'a> {
                 });
             }
             let made = self.apply(&node, &inputs)?;
+            for value in &made {
+                // each name keeps its blocks
+                if let Value::Data(data) = value {
+                    self.take_room(&node, data.blocks.len().saturating_sub(2).saturating_mul(BLOCK))?;
+                }
+            }
             for (name, value) in node.proto.output.iter().zip(made) {
                 self.values.insert(name.clone(), value);
             }

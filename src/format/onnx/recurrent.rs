@@ -6,7 +6,7 @@ use super::node::Node;
 use super::operators::Inputs;
 use super::reader::{Reader, Role, numbers};
 use super::stage::{Kind, RecurrentNode};
-use super::value::{Axis, Block, Data, Join, Pick, Value};
+use super::value::{Axis, Block, Data, Join, Pick, Tokens, Value};
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::layer::gru::{Gru, GruWeights};
@@ -83,7 +83,7 @@ impl Reader<'_> {
 
     /// The input with its axes in their places, and its time steps where one value for each sequence is run as one.
     fn sequences(&mut self, node: &Node<'_>, data: &Data, batch_first: bool) -> Result<Data> {
-        if data.axes.len() != 3 {
+        if data.axes.len() != 3 || data.tokens != Tokens::No {
             return Err(node.no_chain(format!("sequences of {} axes", data.axes.len())));
         }
         let axis = |place: usize| data.axes.get(place).copied();
@@ -215,7 +215,7 @@ fn outputs(
             join: Join::Concat,
             axes,
             turned: turned && pick == Pick::All,
-            tokens: super::value::Tokens::No,
+            tokens: Tokens::No,
         })
     };
     let (every, last) = if options.batch_first {

@@ -11,6 +11,7 @@ use super::messages::{ModelProto, OperatorSetIdProto, ValueInfoProto, data_type}
 use crate::error::Result;
 use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalization;
+use crate::layer::embedding::Embedding;
 use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::repeat_vector::RepeatVector;
 use crate::model::Model;
@@ -88,13 +89,7 @@ impl<'m> Writer<'m> {
                 "mask_zero(true)",
                 "use an Embedding without it, and batches of sequences of one length",
             )),
-            Layer::Embedding(embedding) => {
-                let table = self.weight(Role::Embeddings)?;
-                let tokens = self.value.clone();
-                self.value = self.node("Gather", &[&table, &tokens], vec![int("axis", 0)]);
-                self.width = embedding.output_dim();
-                Ok(())
-            }
+            Layer::Embedding(embedding) => self.embedding(embedding),
             Layer::Recurrent(layer) => self.recurrent(layer, is_last),
             Layer::StackedRnnCells(stack) => self.stacked(stack, is_last),
             Layer::Bidirectional(layer) => self.bidirectional(layer, is_last),
@@ -136,6 +131,14 @@ impl<'m> Writer<'m> {
                 Ok(())
             }
         }
+    }
+
+    fn embedding(&mut self, embedding: &Embedding) -> Result<()> {
+        let table = self.weight(Role::Embeddings)?;
+        let tokens = self.value.clone();
+        self.value = self.node("Gather", &[&table, &tokens], vec![int("axis", 0)]);
+        self.width = embedding.output_dim();
+        Ok(())
     }
 
     fn repeat(&mut self, repeat: &RepeatVector) {
