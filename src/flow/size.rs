@@ -179,6 +179,10 @@ impl Builder<'_> {
             }
             Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
             Operation::LastStep => self.last_step(view),
+            Operation::EndMask => View {
+                mask: number + 1,
+                ..view
+            },
             Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;

@@ -68,8 +68,9 @@ impl<'a> Members<'a> {
             zip,
             left: most_bytes(file.bytes.len()),
         };
+        let directory = usize::try_from(members.zip.central_directory_start()).unwrap_or(0);
         for name in [CONFIG, METADATA, WEIGHTS] {
-            if listed(file.bytes, name) > 1 {
+            if listed(file.bytes.get(directory..).unwrap_or_default(), name) > 1 {
                 return Err(file.content(
                     format!("the zip's directory, {name}"),
                     "one member of this name",
@@ -147,7 +148,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// How often the directory at the end of a zip names a member.
+/// How often the directory of a zip names a member.
 fn listed(bytes: &[u8], name: &str) -> usize {
     const NAME_AT: usize = 46;
     let entries = bytes

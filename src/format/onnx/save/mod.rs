@@ -107,7 +107,8 @@ impl<'m> Writer<'m> {
                 self.activation(class, dense.activation_kind())
             }
             Layer::Activation(activation) => self.activation(class, *activation),
-            Layer::Dropout(_) => Ok(()),
+            // nothing in the file has a mask
+            Layer::Dropout(_) | Layer::EndMask(_) => Ok(()),
             Layer::BatchNormalization(layer) => self.batch_normalization(layer),
             Layer::LayerNormalization(layer) => self.layer_normalization(layer),
             Layer::Flatten(flatten) => {
