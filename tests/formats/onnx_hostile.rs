@@ -321,6 +321,13 @@ fn protobuf_is_bounded() {
         &Message::default().varint(7 << 3 | 2).varint(u64::MAX).0,
         &["ONNX model"],
     );
+    // two bytes that would be a node or an attribute of many more
+    for empty in [[1 << 3 | 2, 0], [5 << 3 | 2, 0], [11 << 3 | 2, 0]] {
+        refused(
+            &Message::default().bytes(7, &empty.repeat(1 << 20)).0,
+            &["next to empty messages"],
+        );
+    }
     refused(&[0xff; 64], &["ONNX model"]);
     refused(&[], &[]);
 }

@@ -7,6 +7,7 @@
 
 mod arithmetic;
 mod arrays;
+mod bound;
 mod chain;
 mod choosing;
 mod dense;
@@ -41,6 +42,7 @@ use reader::Reader;
 
 /// The model of a file.
 pub(crate) fn model(file: &File<'_>) -> Result<Model> {
+    bound::check(file)?;
     let proto = ModelProto::decode(file.bytes).map_err(|error| {
         let repair = "check that the file is a whole ONNX model: it may be cut off";
         file.content("the protobuf message", "an ONNX model", error.to_string(), repair)

@@ -2,6 +2,7 @@
 
 use ndarray::{ArcArray, ArrayView1, ArrayView2, Axis as Along, Ix1, Ix2, IxDyn};
 
+use super::dense::by_its_name;
 use super::node::Node;
 use super::operators::Inputs;
 use super::reader::{Reader, Role, numbers};
@@ -304,7 +305,7 @@ fn activations(node: &Node<'_>, directions: usize) -> Result<Vec<Vec<Activation>
         };
         let alpha = if takes_alpha { alphas.next() } else { None };
         let beta = if takes_beta { betas.next() } else { None };
-        let activation = Activation::from_onnx(name, alpha, beta);
+        let activation = Activation::from_onnx(name, alpha, beta).map(by_its_name);
         made.push(
             activation.map_err(|error| node.wrong("activations of ONNX with their parameters", error.to_string()))?,
         );
