@@ -91,6 +91,7 @@ impl<'a> Reader<'a> {
             return_state: return_state && gives_states == Some(true),
             go_backwards: config.flag("go_backwards", false)?,
             zero_output_for_mask: config.flag("zero_output_for_mask", false)?,
+            input_order: false,
         };
         if options.return_state {
             self.note(format!(

@@ -101,6 +101,13 @@ fn say_sequence(config: &mut Value, class: &str, options: RecurrentOptions, last
             "leave it out: `Runner::run_from` gives the states of all layers",
         ));
     }
+    if options.go_backwards && options.return_sequences && options.input_order {
+        return Err(unsupported(
+            class,
+            "input_order(true)",
+            "leave it out: Keras gives the outputs as the layer ran; or use a Bidirectional",
+        ));
+    }
     config["return_sequences"] = json!(options.return_sequences);
     config["return_state"] = json!(false);
     config["go_backwards"] = json!(options.go_backwards);
