@@ -23,6 +23,20 @@ impl<'a> File<'a> {
         Self { bytes, path, folder }
     }
 
+    /// What goes over the layers is quick for as many as models have.
+    #[allow(dead_code, reason = "without formats nothing has layers")]
+    pub(crate) fn check_layers(&self, place: &str, count: usize) -> Result<()> {
+        match count <= MOST_LAYERS {
+            true => Ok(()),
+            false => Err(self.content(
+                place,
+                format!("at most {MOST_LAYERS} layers"),
+                count.to_string(),
+                "split the model",
+            )),
+        }
+    }
+
     /// The contents are not what they should be, at a place: a member, a tensor, a byte.
     pub(crate) fn content(
         &self,
@@ -40,6 +54,9 @@ impl<'a> File<'a> {
         }
     }
 }
+
+/// The most layers that a model may have: far more than any has, and few enough that nothing takes long.
+const MOST_LAYERS: usize = 4096;
 
 /// How many bytes say what a file is.
 const HEAD: u64 = 16;

@@ -90,10 +90,18 @@ fn chain(count: usize) -> Vec<u8> {
         number if number == count => "y".to_owned(),
         number => format!("v{number}"),
     };
-    let operator = |number: usize| if number.is_multiple_of(2) { "Tanh" } else { "Sigmoid" };
-    let nodes: Vec<Vec<u8>> = (0..count)
-        .map(|number| node(operator(number), &[&name(number)], &name(number + 1)))
-        .collect();
+    let made = |number: usize| {
+        let (before, after) = (name(number), name(number + 1));
+        match number {
+            // which says how many features there are
+            0 => node("MatMul", &[&before, "w"], &after),
+            number if number.is_multiple_of(2) => node("Tanh", &[&before], &after),
+            _ => node("Sigmoid", &[&before], &after),
+        }
+    };
+    let mut nodes: Vec<Vec<u8>> = (0..count).map(made).collect();
+    let kernel = [&[8, 3, 8, 2, 16, 1][..], &field(8, b"w"), &field(9, &[0; 24])].concat();
+    nodes.push(field(5, &kernel));
     onnx(&nodes, &["x"])
 }
 

@@ -57,9 +57,6 @@ const VERSION: u64 = 1;
 /// What the versions stand under, and the metadata of our own files.
 pub(crate) const KEY: &str = "cellstate";
 
-/// The most layers that a chain may have: far more than any model, and few enough that nothing takes long.
-const MOST_LAYERS: usize = 4096;
-
 /// A chain as JSON.
 pub(crate) fn write(layers: &[Layer]) -> Result<String> {
     let layers = layers.iter().map(layer::write).collect::<Result<Vec<_>>>()?;
@@ -87,14 +84,7 @@ pub(crate) fn read(text: &str, file: &File<'_>) -> Result<Vec<Layer>> {
         ));
     }
     let layers = fields.list("layers")?;
-    if layers.len() > MOST_LAYERS {
-        return Err(file.content(
-            "the chain of layers",
-            format!("at most {MOST_LAYERS} layers"),
-            layers.len().to_string(),
-            "split the model",
-        ));
-    }
+    file.check_layers("the chain of layers", layers.len())?;
     fields.finish()?;
     let layers = layers.into_iter().enumerate();
     layers

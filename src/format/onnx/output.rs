@@ -45,6 +45,7 @@ impl Reader<'_> {
         };
         let (name, data) = outputs.remove(main);
         let links = self.links(graph, &data)?;
+        graph.file.check_layers("graph", links.len())?;
         let mut return_state = false;
         for (other, states) in &outputs {
             return_state |= self.is_state(graph, &links, (other, states))?;

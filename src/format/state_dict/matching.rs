@@ -1,6 +1,6 @@
 //! Which module of a file fills which place of a chain.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::module::{Kind, Module};
 use super::modules::{Modules, natural};
@@ -85,12 +85,13 @@ pub(crate) fn by_names<'m>(
     file: &File<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Part<'m>>> {
+    let by_name: HashMap<&str, &Module> = modules.list.iter().map(|module| (module.name(), module)).collect();
     let mut chosen: Vec<&Module> = Vec::new();
     for (index, name) in names.iter().enumerate() {
         if index > 0 && names.get(index - 1) == Some(name) {
             continue; // another layer of the same module
         }
-        let Some(module) = modules.list.iter().find(|module| module.name == *name) else {
+        let Some(&module) = by_name.get(name) else {
             return Err(Error::Value {
                 argument: "names of the modules".to_owned(),
                 expected: format!("modules of {}:\n{}", file.path.display(), indented(modules)),
@@ -103,10 +104,8 @@ pub(crate) fn by_names<'m>(
     if mismatch(&chosen, places).is_some() {
         return Err(no_match(modules, &chosen, places, file));
     }
-    let others = modules
-        .list
-        .iter()
-        .filter(|module| !names.contains(&module.name.as_str()));
+    let named: HashSet<&str> = names.iter().copied().collect();
+    let others = modules.list.iter().filter(|module| !named.contains(module.name()));
     let others: Vec<&str> = others.map(|module| module.name.as_str()).collect();
     if !others.is_empty() {
         notes.push(format!(
