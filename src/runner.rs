@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod gpu_states;
 mod memory;
 #[cfg(test)]
 mod recording_tests;

@@ -37,17 +37,33 @@ enum Command {
     },
 }
 
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// All states are zero.
+    Zeros,
+    /// The states are there.
+    States,
+}
+
 /// Copies and clears. Between two dispatches they end a pass, which is dear.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Copies {
-    list: Vec<Command>,
+    /// Each with the one beginning for which it is, if it is not for both.
+    list: Vec<(Option<Begin>, Command)>,
+    /// For which beginning the next ones are.
+    only: Option<Begin>,
 }
 
 impl Copies {
+    fn push(&mut self, command: Command) {
+        self.list.push((self.only, command));
+    }
+
     /// Copies bytes from one buffer to another.
     pub(crate) fn copy(&mut self, source: &wgpu::Buffer, bytes: Range<u64>, target: &wgpu::Buffer, start: u64) {
         if bytes.end > bytes.start {
-            self.list.push(Command::Copy {
+            self.push(Command::Copy {
                 source: source.clone(),
                 source_start: bytes.start,
                 target: target.clone(),
@@ -65,7 +81,7 @@ impl Copies {
     /// Sets bytes of a buffer to zero.
     pub(crate) fn clear(&mut self, target: &wgpu::Buffer, bytes: Range<u64>) {
         if bytes.end > bytes.start {
-            self.list.push(Command::Clear {
+            self.push(Command::Clear {
                 target: target.clone(),
                 start: bytes.start,
                 bytes: bytes.end - bytes.start,
@@ -90,6 +106,8 @@ pub(crate) struct Commands {
     immediates: bool,
     /// Whether workgroups wait for each other, so that the abort word says if all else counts.
     pub(crate) waits: bool,
+    /// Where the run begins, if that is known when it is recorded.
+    begin: Option<Begin>,
 }
 
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
@@ -109,7 +127,7 @@ fn number_of<T: Clone>(list: &mut Vec<T>, thing: &T, same: impl Fn(&T, &T) -> bo
 }
 
 impl Commands {
-    /// An empty list.
+    /// An empty list, of a run that may begin from zeros and from states: encoding says from which.
     pub(crate) fn new(gpu: &Gpu) -> Self {
         Self {
             first: Copies::default(),
@@ -122,7 +140,35 @@ impl Commands {
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
             immediates: gpu.has_immediates(),
             waits: false,
+            begin: None,
         }
+    }
+
+    /// An empty list, of a run that begins like this.
+    pub(crate) fn beginning(gpu: &Gpu, begin: Begin) -> Self {
+        Self {
+            begin: Some(begin),
+            ..Self::new(gpu)
+        }
+    }
+
+    /// Records what belongs to one beginning alone.
+    pub(crate) fn only_from(&mut self, begin: Begin, record: impl FnOnce(&mut Self)) {
+        match self.begin {
+            Some(known) if known == begin => record(self),
+            Some(_) => {}
+            None => {
+                self.set_only(Some(begin));
+                record(self);
+                self.set_only(None);
+            }
+        }
+    }
+
+    fn set_only(&mut self, begin: Option<Begin>) {
+        [&mut self.first, &mut self.list, &mut self.last]
+            .into_iter()
+            .for_each(|copies| copies.only = begin);
     }
 
     /// Dispatches `across` × `items` workgroups; the items are spread over two axes where one is too short, and the
@@ -152,7 +198,7 @@ impl Commands {
         if !self.immediates {
             self.params.resize(start + self.record, 0);
         }
-        self.list.list.push(Command::Dispatch {
+        self.list.push(Command::Dispatch {
             pipeline: number_of(&mut self.pipelines, pipeline, Arc::ptr_eq),
             bind_group: number_of(&mut self.bind_groups, bind_group, |one, other| one == other),
             params: (start as u32, size_of::<P>() as u32),
@@ -163,7 +209,7 @@ impl Commands {
 
     /// The rows that the steps run, of all dispatches in the list.
     pub(crate) fn rows_run(&self) -> usize {
-        let rows = self.list.list.iter().map(|command| match command {
+        let rows = self.list.list.iter().map(|(_, command)| match command {
             Command::Dispatch { rows, .. } => *rows,
             Command::Copy { .. } | Command::Clear { .. } => 0,
         });
@@ -201,6 +247,7 @@ impl Commands {
             most_workgroups,
             immediates,
             waits,
+            begin,
         } = self;
         let same = |(one, other): (&Arc<Pipeline>, &Arc<Pipeline>)| Arc::ptr_eq(one, other);
         pipelines.len() == other.pipelines.len()
@@ -208,18 +255,25 @@ impl Commands {
             && (bind_groups, params) == (&other.bind_groups, &other.params)
             && [first, list, last] == [&other.first, &other.list, &other.last]
             && (record, most_workgroups) == (&other.record, &other.most_workgroups)
-            && (immediates, waits) == (&other.immediates, &other.waits)
+            && (immediates, waits, begin) == (&other.immediates, &other.waits, &other.begin)
     }
 
     /// Encodes everything, with time stamps before the first dispatch and behind the last one if there is a timer. It
     /// uploads nothing, waits for nothing and submits nothing.
     pub(crate) fn encode(&self, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
+        self.encode_from(self.begin.unwrap_or(Begin::Zeros), timer, encoder);
+    }
+
+    /// The same of a run that begins like this.
+    pub(crate) fn encode_from(&self, begin: Begin, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
         // as many dispatches as there are in a row share a pass: passes are dear
         let lists = [&self.first, &self.list, &self.last];
-        let same_pass = |one: &Command, next: &Command| one.is_dispatch() && next.is_dispatch();
-        let runs = || lists.into_iter().flat_map(|copies| copies.list.chunk_by(same_pass));
+        let all = lists.into_iter().flat_map(|copies| &copies.list);
+        let wanted = all.filter(|(only, _)| only.is_none_or(|only| only == begin));
+        let wanted: Vec<&Command> = wanted.map(|(_, command)| command).collect();
+        let runs = || wanted.chunk_by(|one, next| one.is_dispatch() && next.is_dispatch());
         let mut passes = runs()
-            .filter(|run| run.first().is_some_and(Command::is_dispatch))
+            .filter(|run| run.first().is_some_and(|command| command.is_dispatch()))
             .count();
         let mut first = true;
         for run in runs() {
@@ -250,7 +304,7 @@ impl Commands {
         }
     }
 
-    fn pass(&self, dispatches: &[Command], pass: &mut wgpu::ComputePass<'_>) {
+    fn pass(&self, dispatches: &[&Command], pass: &mut wgpu::ComputePass<'_>) {
         let (mut current, mut bound) = (None, None);
         for dispatch in dispatches {
             let Command::Dispatch {
@@ -259,7 +313,7 @@ impl Commands {
                 params: (start, bytes),
                 workgroups: [x, y, z],
                 ..
-            } = *dispatch
+            } = **dispatch
             else {
                 continue;
             };

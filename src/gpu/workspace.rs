@@ -12,6 +12,7 @@ use crate::gpu::device::waits::Waits;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
+use crate::gpu::stage::home::Home;
 use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
@@ -133,13 +134,17 @@ impl Workspace {
             gpu,
             flow,
             asked,
-            has_states,
             wants_states,
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),
             stages: stages.map(|(rows, stage)| rows.size.held_of(stage)).collect(),
             fits: Fitting::of(flow, &prepared.fits, has_states, input_fits),
         }
+    }
+
+    /// Where the states of the cells are before and behind a run, each with the number of its cell.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (usize, &Home)> {
+        self.stages.iter().flat_map(|stage| stage.homes())
     }
 
     /// The recurrences, in order.

@@ -134,6 +134,15 @@ impl StackedRnnCells {
     }
 
     /// The features of the input: those of the first cell.
+    #[allow(
+        dead_code,
+        reason = "only readers of files set all of them, and each is behind a feature"
+    )]
+    pub(crate) fn with_options(mut self, options: RecurrentOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     pub(crate) fn features(&self) -> usize {
         self.cells.first().map_or(0, Recurrent::features)
     }

@@ -1,8 +1,8 @@
 //! Models: checked chains of layers.
 
 mod check;
-mod named;
-mod paths;
+pub(crate) mod named;
+pub(crate) mod paths;
 pub(crate) mod plan;
 mod summary;
 pub(crate) mod transform;

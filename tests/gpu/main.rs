@@ -23,6 +23,9 @@ mod failures;
 mod floor;
 mod into;
 mod lookup;
+#[path = "../properties/made.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod made;
 mod memory;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
@@ -31,6 +34,10 @@ mod own_device;
 mod relaxed;
 mod repeated;
 mod rows;
+mod states;
+mod states_golden;
+mod states_random;
+mod states_refused;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;

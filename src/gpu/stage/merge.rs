@@ -123,6 +123,7 @@ impl Stage for Merge {
                 width,
                 written: width,
                 fold,
+                keeps: false,
             };
             let held = run.held(gather.source)?;
             for (number, rows) in self.rows.held(gather.index.len()).into_iter().enumerate() {
