@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod memory;
+mod rebuild;
 #[cfg(test)]
 mod recording_tests;
 mod section;
@@ -25,7 +26,7 @@ use crate::layer::recurrent::Recurrent;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::plan::PlannedCell;
+use crate::model::plan::{Plan, PlannedCell};
 use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
@@ -65,6 +66,7 @@ use section::{Section, run_sections};
 pub struct Runner {
     sections: Vec<Section>,
     device: Device,
+    settings: Settings,
 }
 
 impl Model {
@@ -126,16 +128,7 @@ impl Model {
     ///
     /// As [`Model::on_with`].
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
-        let name: Arc<str> = device.name().into();
-        settings.check_for(&name, device.gpu().is_some())?;
-        let mut sections = Vec::with_capacity(self.plans().len());
-        for plan in self.plans() {
-            sections.push(Section::new(plan, device, settings, &name).await?);
-        }
-        Ok(Runner {
-            sections,
-            device: device.clone(),
-        })
+        Runner::of(self.plans().iter(), device, settings).await
     }
 }
 
@@ -200,6 +193,21 @@ layers_on! {
 }
 
 impl Runner {
+    /// A runner of plans, one for each section.
+    async fn of(plans: impl Iterator<Item = &Arc<Plan>>, device: &Device, settings: &Settings) -> Result<Self> {
+        let name: Arc<str> = device.name().into();
+        settings.check_for(&name, device.gpu().is_some())?;
+        let mut sections = Vec::new();
+        for plan in plans {
+            sections.push(Section::new(plan, device, settings, &name).await?);
+        }
+        Ok(Self {
+            sections,
+            device: device.clone(),
+            settings: settings.clone(),
+        })
+    }
+
     /// Runs a batch; every state begins at zero. It gives what `model.predict` or `model(x, training=False)` gives in
     /// Keras 3.15, for the whole batch at once.
     ///

@@ -6,7 +6,8 @@
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use super::gpu::{Failure, Gpu, lock, name};
+use super::gpu::{Gpu, name};
+use super::life::{Failure, lock};
 use super::matrices;
 use super::module::experimental;
 use super::turn::finish_in_turn;
@@ -166,7 +167,7 @@ impl Adapter {
     /// The device that is open, unless it is known to be lost.
     fn opened(&self) -> Option<Gpu> {
         let opened = lock(&self.opened);
-        opened.last().filter(|gpu| !gpu.is_known_as_lost()).cloned()
+        opened.last().filter(|gpu| gpu.life().known_loss().is_none()).cloned()
     }
 
     /// Keeps a device that was just opened, in turn; what is lost and used no more is closed.

@@ -40,6 +40,27 @@ impl Gpu {
         })
     }
 
+    /// The buffer by which a device is asked whether it lives; none where the driver has no memory for it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn make_pulse(&self) -> Option<wgpu::Buffer> {
+        let filters = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+        let [validation, memory] = filters.map(|filter| self.device().push_error_scope(filter));
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("cellstate.pulse"),
+            size: buffer_bytes(0),
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let memory = pollster::block_on(memory.pop());
+        let errors = [memory, pollster::block_on(validation.pop())];
+        errors.iter().all(Option::is_none).then_some(buffer)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn make_pulse(&self) -> Option<wgpu::Buffer> {
+        None
+    }
+
     /// A bind group of a layout.
     pub(crate) fn bind(
         &self,

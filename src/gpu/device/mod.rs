@@ -5,6 +5,8 @@ mod attached;
 pub(crate) mod buffer;
 mod counters;
 mod gpu;
+mod guarded;
+mod life;
 pub(crate) mod mapped;
 mod matrices;
 mod module;
