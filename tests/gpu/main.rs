@@ -23,6 +23,7 @@ mod failures;
 mod floor;
 mod into;
 mod lookup;
+mod loss;
 mod memory;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
