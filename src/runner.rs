@@ -1,5 +1,7 @@
 //! A model on a device, ready to run.
 
+#[cfg(test)]
+mod capture_tests;
 mod check;
 mod explain;
 mod memory;

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::gpu::device::timer::Timer;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
+use crate::gpu::groups::{Grouped, Groups, Walk};
 use crate::gpu::shader::Pipeline;
 
 #[derive(Debug, PartialEq)]
@@ -81,6 +82,7 @@ pub(crate) struct Commands {
     pub(crate) first: Copies,
     pub(crate) last: Copies,
     pub(crate) list: Copies,
+    groups: Groups,
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
     params: Vec<u8>,
@@ -115,6 +117,7 @@ impl Commands {
             first: Copies::default(),
             last: Copies::default(),
             list: Copies::default(),
+            groups: Groups::default(),
             pipelines: Vec::new(),
             bind_groups: Vec::new(),
             params: Vec::new(),
@@ -123,6 +126,22 @@ impl Commands {
             immediates: gpu.has_immediates(),
             waits: false,
         }
+    }
+
+    /// From here on everything belongs to a layer,
+    pub(crate) fn begin_layer(&mut self, layer: &Arc<str>) {
+        self.groups.begin_layer(layer);
+    }
+
+    /// and to a stage of it.
+    pub(crate) fn begin_stage(&mut self, stage: &'static str) {
+        self.groups.begin_stage(stage, self.list.list.len());
+    }
+
+    /// The layers and their stages, in order.
+    #[cfg(any(test, feature = "tracing"))]
+    pub(crate) fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.groups.stages()
     }
 
     /// Dispatches `across` × `items` workgroups; the items are spread over two axes where one is too short, and the
@@ -194,6 +213,7 @@ impl Commands {
             first,
             last,
             list,
+            groups,
             pipelines,
             bind_groups,
             params,
@@ -205,7 +225,7 @@ impl Commands {
         let same = |(one, other): (&Arc<Pipeline>, &Arc<Pipeline>)| Arc::ptr_eq(one, other);
         pipelines.len() == other.pipelines.len()
             && pipelines.iter().zip(&other.pipelines).all(same)
-            && (bind_groups, params) == (&other.bind_groups, &other.params)
+            && (bind_groups, params, groups) == (&other.bind_groups, &other.params, &other.groups)
             && [first, list, last] == [&other.first, &other.list, &other.last]
             && (record, most_workgroups) == (&other.record, &other.most_workgroups)
             && (immediates, waits) == (&other.immediates, &other.waits)
@@ -214,45 +234,42 @@ impl Commands {
     /// Encodes everything, with time stamps before the first dispatch and behind the last one if there is a timer. It
     /// uploads nothing, waits for nothing and submits nothing.
     pub(crate) fn encode(&self, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
+        copy_all("begin", &self.first, encoder);
         // as many dispatches as there are in a row share a pass: passes are dear
-        let lists = [&self.first, &self.list, &self.last];
-        let same_pass = |one: &Command, next: &Command| one.is_dispatch() && next.is_dispatch();
-        let runs = || lists.into_iter().flat_map(|copies| copies.list.chunk_by(same_pass));
-        let mut passes = runs()
-            .filter(|run| run.first().is_some_and(Command::is_dispatch))
-            .count();
-        let mut first = true;
+        let runs = || {
+            self.list
+                .list
+                .chunk_by(|one, next| one.is_dispatch() && next.is_dispatch())
+        };
+        let is_pass = |run: &&[Command]| run.first().is_some_and(Command::is_dispatch);
+        let last = runs().filter(is_pass).count();
+        let (mut passes, mut done) = (0, 0);
+        let mut groups = self.groups.walk();
         for run in runs() {
-            match run {
-                [
-                    Command::Copy {
-                        source,
-                        source_start,
-                        target,
-                        target_start,
-                        bytes,
-                    },
-                ] => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
-                [Command::Clear { target, start, bytes }] => encoder.clear_buffer(target, *start, Some(*bytes)),
-                dispatches => {
-                    passes -= 1;
-                    let descriptor = wgpu::ComputePassDescriptor {
-                        label: Some("cellstate"),
-                        timestamp_writes: timer.and_then(|timer| timer.writes(first, passes == 0)),
-                    };
-                    first = false;
-                    self.pass(dispatches, &mut encoder.begin_compute_pass(&descriptor));
-                }
+            if is_pass(&run) {
+                passes += 1;
+                let descriptor = wgpu::ComputePassDescriptor {
+                    label: Some("cellstate"),
+                    timestamp_writes: timer.and_then(|timer| timer.writes(passes == 1, passes == last)),
+                };
+                self.pass(run, (&mut groups, done), &mut encoder.begin_compute_pass(&descriptor));
+            } else {
+                groups.go(done, encoder);
+                run.iter().for_each(|copy| copy.encode(encoder));
+                groups.end(encoder);
             }
+            done += run.len();
         }
+        copy_all("end", &self.last, encoder);
         if let Some(timer) = timer {
-            timer.resolve(encoder, !first);
+            timer.resolve(encoder, passes > 0);
         }
     }
 
-    fn pass(&self, dispatches: &[Command], pass: &mut wgpu::ComputePass<'_>) {
+    /// Encodes dispatches, of which the first has this number.
+    fn pass(&self, dispatches: &[Command], (groups, first): (&mut Walk<'_>, usize), pass: &mut wgpu::ComputePass<'_>) {
         let (mut current, mut bound) = (None, None);
-        for dispatch in dispatches {
+        for (dispatch, number) in dispatches.iter().zip(first..) {
             let Command::Dispatch {
                 pipeline,
                 bind_group,
@@ -263,6 +280,7 @@ impl Commands {
             else {
                 continue;
             };
+            groups.go(number, pass);
             if let Some(pipeline) = self.pipelines.get(pipeline).filter(|_| current != Some(pipeline)) {
                 pass.set_pipeline(&pipeline.pipeline);
             }
@@ -282,12 +300,37 @@ impl Commands {
             }
             pass.dispatch_workgroups(x, y, z);
         }
+        groups.end(pass);
+    }
+}
+
+/// Encodes copies and clears in a group of their own.
+fn copy_all(label: &str, copies: &Copies, encoder: &mut wgpu::CommandEncoder) {
+    if !copies.list.is_empty() {
+        encoder.open(label);
+        copies.list.iter().for_each(|copy| copy.encode(encoder));
+        encoder.close();
     }
 }
 
 impl Command {
     fn is_dispatch(&self) -> bool {
         matches!(self, Self::Dispatch { .. })
+    }
+
+    /// Encodes a copy or a clear; a dispatch needs a pass.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+        match self {
+            Self::Copy {
+                source,
+                source_start,
+                target,
+                target_start,
+                bytes,
+            } => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
+            Self::Clear { target, start, bytes } => encoder.clear_buffer(target, *start, Some(*bytes)),
+            Self::Dispatch { .. } => {}
+        }
     }
 }
 

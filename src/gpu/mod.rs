@@ -1,6 +1,6 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `weights`, `shader` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
+//! Arrows point only this way: `device` < `weights`, `shader`, `groups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
 //! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `lists`, `pieces`, `matrix_projection` < `input_projection` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
@@ -21,6 +21,7 @@ mod application;
 mod commands;
 pub(crate) mod device;
 mod explain;
+mod groups;
 mod measure;
 mod model;
 pub(crate) mod recording;

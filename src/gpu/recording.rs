@@ -105,9 +105,7 @@ impl GpuModel {
             self.input_fits(batch),
         );
         let mut commands = Commands::new(&self.gpu);
-        for stage in &buffers.stages {
-            stage.record(&run, &mut commands)?;
-        }
+        buffers.record(&run, &mut commands)?;
         if let Some(exchange) = buffers.exchange.as_ref().filter(|_| commands.waits) {
             commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             commands
@@ -189,6 +187,12 @@ impl Recording {
     /// once: the run leaves its states where it began.
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.commands.encode(self.workspace.value.timer.as_ref(), encoder);
+    }
+
+    /// The layers and their stages, in order.
+    #[cfg(any(test, feature = "tracing"))]
+    pub(crate) fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.commands.stages()
     }
 
     /// Whether it does what the run before did, and that encoded, if it is there.

@@ -61,10 +61,7 @@ impl GpuModel {
 
     /// What a recording has the GPU do, to be submitted once.
     fn encoded(&self, recording: &Recording) -> wgpu::CommandBuffer {
-        let descriptor = wgpu::CommandEncoderDescriptor {
-            label: Some("cellstate"),
-        };
-        let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+        let mut encoder = self.gpu.encoder("run");
         recording.encode(&mut encoder);
         encoder.finish()
     }

@@ -267,9 +267,7 @@ fn record(
     };
     let run = workspace.run((gpu, &model.weights), &flow, asked, (false, false), false);
     let mut commands = Commands::new(gpu);
-    for stage in &workspace.stages {
-        stage.record(&run, &mut commands)?;
-    }
+    workspace.record(&run, &mut commands)?;
     if commands.waits {
         return Err(defect());
     }

@@ -25,12 +25,12 @@ impl Gpu {
     /// ```
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.life().loss(self.device()).is_some()
+        self.life().loss(self.device(), self.queue()).is_some()
     }
 
     /// Refuses a device that is lost.
     pub(crate) fn check_alive(&self, doing: &'static str) -> Result<()> {
-        let loss = self.life().loss(self.device());
+        let loss = self.life().loss(self.device(), self.queue());
         loss.map_or(Ok(()), |message| Err(self.lost(doing, &message)))
     }
 

@@ -1,11 +1,9 @@
 //! Whether a device lives: what the driver said of it, and how to ask.
 //!
 //! `wgpu` tells that a device is lost to one callback only. On an application's own device that callback is the application's, and
-//! every call that fails because of the loss fails without a word. So the device is asked: a buffer is wished for by the host, and the wish is
-//! taken back. A lost device refuses such a wish at once.
+//! every call that fails because of the loss fails without a word. So the device is asked by a mistake: to write to a
+//! buffer that cannot be written. A device that lives says what is wrong with that, and a lost one is silent.
 
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What went wrong outside of any call of ours.
@@ -22,8 +20,8 @@ pub(super) struct Failure {
 pub(super) struct Life {
     /// What the driver said outside of any call of ours; only for a device of our own.
     failure: Arc<Mutex<Failure>>,
-    /// The buffer that is wished for. A browser answers no wish at once, and has none.
-    pulse: OnceLock<Mutex<wgpu::Buffer>>,
+    /// The buffer that cannot be written. A browser answers late, and has none.
+    pulse: OnceLock<wgpu::Buffer>,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -39,10 +37,10 @@ impl Life {
         }
     }
 
-    /// Takes the buffer that is wished for from now on, which the host may write.
+    /// Takes the buffer that cannot be written.
     pub(super) fn begin(&self, pulse: Option<wgpu::Buffer>) {
         if let Some(pulse) = pulse {
-            self.pulse.get_or_init(|| Mutex::new(pulse));
+            self.pulse.get_or_init(|| pulse);
         }
     }
 
@@ -52,20 +50,16 @@ impl Life {
     }
 
     /// Why the device is lost, after asking.
-    pub(super) fn loss(&self, device: &wgpu::Device) -> Option<String> {
+    pub(super) fn loss(&self, device: &wgpu::Device, queue: &wgpu::Queue) -> Option<String> {
         if let Some(known) = self.known_loss() {
             return Some(known);
         }
-        if self.has_pulse(device) {
+        if self.has_pulse(device, queue) {
             return None;
         }
         let mut failure = lock(&self.failure);
-        Some(
-            failure
-                .lost
-                .get_or_insert_with(|| "the device is lost or destroyed".to_owned())
-                .clone(),
-        )
+        let lost = || "the device is lost or destroyed".to_owned();
+        Some(failure.lost.get_or_insert_with(lost).clone())
     }
 
     /// What was said besides a loss, once.
@@ -74,24 +68,15 @@ impl Life {
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    fn has_pulse(&self, device: &wgpu::Device) -> bool {
+    fn has_pulse(&self, device: &wgpu::Device, queue: &wgpu::Queue) -> bool {
         let Some(pulse) = self.pulse.get() else { return true };
-        // two wishes at the same time would be a mistake
-        let pulse = lock(pulse);
-        let is_refused = Arc::new(AtomicBool::new(false));
-        let note = Arc::clone(&is_refused);
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        pulse.slice(..).map_async(wgpu::MapMode::Write, move |answer| {
-            note.store(answer.is_err(), Ordering::Relaxed);
-        });
-        let is_refused = is_refused.load(Ordering::Relaxed); // taking the wish back is an error too
-        pulse.unmap();
-        drop(scope.pop());
-        !is_refused
+        drop(queue.write_buffer_with(pulse, 0, wgpu::BufferSize::MIN));
+        pollster::block_on(scope.pop()).is_some() // there already
     }
 
     #[cfg(target_arch = "wasm32")]
-    fn has_pulse(&self, _device: &wgpu::Device) -> bool {
+    fn has_pulse(&self, _device: &wgpu::Device, _queue: &wgpu::Queue) -> bool {
         self.pulse.get().is_none()
     }
 }

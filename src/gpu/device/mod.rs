@@ -6,6 +6,7 @@ pub(crate) mod buffer;
 mod counters;
 mod gpu;
 mod guarded;
+pub(crate) mod label;
 mod life;
 pub(crate) mod mapped;
 mod matrices;

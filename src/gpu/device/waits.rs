@@ -215,9 +215,7 @@ mod tests {
                 let round = round as u8 + 1;
                 for wanted in [bytes, 0] {
                     gpu.queue().write_buffer(&source, 0, &vec![round; bytes as usize]);
-                    let mut encoder = gpu
-                        .device()
-                        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                    let mut encoder = gpu.encoder("test");
                     encoder.copy_buffer_to_buffer(&source, 0, &staging, 0, bytes);
                     let submission = gpu.queue().submit([encoder.finish()]);
                     waits.expected.store(expected, Ordering::Relaxed);

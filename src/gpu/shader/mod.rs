@@ -255,7 +255,7 @@ impl Gpu {
         });
         let immediates = self.has_immediates();
         let entries: Vec<_> = (!immediates).then_some(params).into_iter().chain(storage).collect();
-        let label = format!("cellstate.{}", shader.name);
+        let label = self.label(shader.name);
         let label = Some(label.as_str());
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label,

@@ -126,7 +126,7 @@ impl RecurrenceSize {
         let source = maker.source(input)?;
         let weights = at(&maker.prepared.projections, cell)?;
         let projected = std::slice::from_ref(maker.projected);
-        let hidden = gpu.make_buffer("cellstate.state", self.hidden_bytes(), Use::Storage);
+        let hidden = gpu.make_buffer(&maker.label("state"), self.hidden_bytes(), Use::Storage);
         let lists = at(maker.schedules, self.schedule)?;
         let target = std::slice::from_ref(&hidden);
         Ok(DirectionBuffers {
@@ -134,7 +134,7 @@ impl RecurrenceSize {
             input: ProjectedInput::make(maker, "input_projection", weights, (source, self.entries), projected),
             finals: GatherBuffers::by(maker, "final_hidden", lists.last_rows.clone(), &rows, target),
             rows,
-            staging: gpu.make_buffer("cellstate.state.staging", self.staging_bytes(), Use::Readback),
+            staging: gpu.make_buffer(&maker.label("state.staging"), self.staging_bytes(), Use::Readback),
             hidden,
             cell_state: self.recurrence.cell.has_cell_state().then(|| CellPart {
                 buffer: cell_state.clone(),
@@ -192,16 +192,18 @@ impl StageSize for RecurrenceSize {
         }
         // where there is no such state the shaders bind an empty buffer
         let bytes = self.directions.len() as u64 * self.cell_bytes();
-        let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
+        let cell_state = maker.gpu.make_buffer(&maker.label("cell_state"), bytes, Use::Storage);
         let directions: Vec<DirectionBuffers> = (0..self.directions.len())
             .map(|direction| self.direction(maker, direction, &cell_state))
             .collect::<Result<_>>()?;
         let starts = &at(maker.schedules, self.schedule)?.starts;
         let group = |hidden| {
             let buffers = [maker.projected, hidden, &cell_state, starts];
-            self.recurrence.groups(maker.gpu, maker.params, buffers, maker.exchange)
+            self.recurrence
+                .groups((maker.gpu, maker.layer), maker.params, buffers, maker.exchange)
         };
         let rows = &at(&directions, 0)?.rows;
+        let of = (maker.gpu, &*maker.label("earlier_rows"));
         Ok(Box::new(RecurrenceStage {
             number: self.number,
             hidden_pitch: rows.size.pitch(),
@@ -211,7 +213,7 @@ impl StageSize for RecurrenceSize {
             earlier_rows: self
                 .earlier_rows
                 .as_ref()
-                .map(|weights| EarlierRows::make(maker.gpu, weights, maker.params, &rows.buffers, maker.projected)),
+                .map(|weights| EarlierRows::make(of, weights, (maker.params, maker.projected), &rows.buffers)),
             directions,
             carry: None,
             cell_state,
@@ -300,6 +302,7 @@ impl Stage for RecurrenceStage {
         let directions = self.in_run(run.flow)?;
         // the directions differ in the order of time, and in nothing else that their schedules say
         let &(_, schedule, _) = at(&directions, 0)?;
+        commands.begin_stage("states");
         for (buffers, _, _) in &directions {
             buffers.begin(commands, run.flow.batch, run.has_states, self.is_fresh)?;
         }
@@ -311,6 +314,7 @@ impl Stage for RecurrenceStage {
         let strategy = choose(run.gpu, &self.recurrence, run.asked, (self.pieces.batch, work)).strategy;
         for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
             let groups = at(&self.groups, segment)?;
+            commands.begin_stage("states");
             for (buffers, _, _) in &directions {
                 buffers.carry_hidden(commands, segment, schedule, steps.start)?;
             }
@@ -329,16 +333,19 @@ impl Stage for RecurrenceStage {
                     let rows = rows_of(schedule, &steps);
                     buffers.input.record(run, commands, (input, rows), to)?;
                 }
+                commands.begin_stage(strategy.name());
                 self.record_chunk(commands, (segment, groups), &chunk, strategy);
             }
         }
         if let Some(carry) = &self.carry {
             carry.begin(commands);
+            commands.begin_stage("carry");
             for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
                 carry.end(commands, segment, &steps);
             }
         }
         if run.wants_states {
+            commands.begin_stage("final_states");
             for (direction, (buffers, _, _)) in directions.iter().enumerate() {
                 let held = run.held(Source::Stage(self.number + direction))?;
                 buffers.end(commands, run.flow.batch, held);
