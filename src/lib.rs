@@ -5,6 +5,8 @@ mod cell;
 mod copy;
 mod cpu;
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod disk;
 mod error;
 mod flow;
 mod format;
@@ -22,6 +24,7 @@ mod sequences;
 mod settings;
 mod state;
 mod states;
+mod trace;
 mod tuning;
 
 pub use activation::Activation;

@@ -35,6 +35,7 @@ use crate::sequences::Sequences;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::states::States;
+use crate::trace::{said, spanned};
 use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -201,7 +202,8 @@ impl Runner {
         settings.check_for(&name, device.gpu().is_some())?;
         let mut sections = Vec::new();
         for plan in plans {
-            sections.push(Section::new(plan, device, settings, &name).await?);
+            let prepared = Section::new(plan, device, settings, &name);
+            sections.push(spanned!("prepare" { device = &*name }, prepared).await?);
         }
         Ok(Self {
             sections,
@@ -330,21 +332,25 @@ impl Runner {
     ) -> Result<()> {
         let input = self.check_input(sequences)?;
         let mask = sequences.mask().map(|mask| mask.view());
-        match self.sections.as_slice() {
-            [section] => {
-                section
-                    .run(input, mask, states.map(|states| &mut **states), output)
-                    .await
-            }
-            sections => {
-                let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
-                run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
-                if let Some((states, finals)) = states.zip(finals) {
-                    *states = States::new(finals);
+        let run = async {
+            match self.sections.as_slice() {
+                [section] => {
+                    let states = states.map(|states| &mut **states);
+                    section.run(input, mask, states, output).await?;
                 }
-                Ok(())
+                sections => {
+                    let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
+                    run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
+                    if let Some((states, finals)) = states.zip(finals) {
+                        *states = States::new(finals);
+                    }
+                }
             }
-        }
+            said!("ran" { rows = output.rows_run });
+            Ok(())
+        };
+        spanned!("run" { batch = sequences.batch(), time_steps = sequences.time_steps(), device = self.device.name() }, run)
+            .await
     }
 
     /// The cells of all sections.

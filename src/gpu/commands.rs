@@ -94,6 +94,9 @@ pub(crate) struct Commands {
     pub(crate) waits: bool,
 }
 
+/// The most bytes from one record to the next, on any device.
+pub(crate) const MOST_RECORD: u64 = 256;
+
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
 pub(crate) fn record_bytes(gpu: &Gpu) -> u64 {
     if gpu.has_immediates() {

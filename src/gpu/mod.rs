@@ -1,6 +1,6 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `weights`, `shader`, `groups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `workspace` <
+//! Arrows point only this way: `device` < `weights`, `shader`, `groups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `required`, `workspace` <
 //! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `lists`, `pieces`, `matrix_projection` < `input_projection` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
@@ -25,6 +25,7 @@ mod groups;
 mod measure;
 mod model;
 pub(crate) mod recording;
+mod required;
 mod rows;
 mod run;
 mod shader;

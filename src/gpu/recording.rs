@@ -25,6 +25,8 @@ use crate::half_precision::fits_half;
 use crate::output::{Output, Timing};
 use crate::recent::ForSize;
 use crate::state::State;
+#[cfg(feature = "tracing")]
+use crate::trace::said;
 
 /// The time, which a browser's wasm cannot be asked for: there the standard library panics.
 pub(crate) fn now() -> Option<Instant> {
@@ -193,6 +195,18 @@ impl Recording {
     #[cfg(any(test, feature = "tracing"))]
     pub(crate) fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.commands.stages()
+    }
+
+    /// Says to those who listen by which strategy each layer runs.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn say(&self) {
+        let mut said = "";
+        for (layer, strategy) in self.stages() {
+            if said != layer && strategy.parse::<crate::settings::Strategy>().is_ok() {
+                said = layer;
+                said!("recurrence" { layer, strategy });
+            }
+        }
     }
 
     /// Whether it does what the run before did, and that encoded, if it is there.

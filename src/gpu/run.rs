@@ -26,6 +26,8 @@ impl GpuModel {
             let (mut encoding, mut is_repeated) = (None, false);
             let work = || {
                 let mut recording = self.stage(workspace, batch, asked)?;
+                #[cfg(feature = "tracing")]
+                recording.say();
                 let start = now();
                 let encoded;
                 (is_repeated, encoded) = recording.take_ahead();

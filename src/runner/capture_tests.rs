@@ -78,7 +78,7 @@ fn every_label_says_what_the_object_is() {
             .add(Dense::new(3, 4))
             .add(lstm(4, 5))
             .add(Bidirectional::new(lstm(5, 6)))
-            .add(StackedRnnCells::new([lstm(12, 5), lstm(5, 4)]).return_sequences(true))
+            .add(StackedRnnCells::new([Lstm::new(12, 5), Lstm::new(5, 4)]).return_sequences(true))
             .build()
             .unwrap();
         let runner = on(&gpu, &chain);

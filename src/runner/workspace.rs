@@ -4,6 +4,7 @@ use super::Runner;
 use super::section::Prepared;
 use crate::error::{Error, Result};
 use crate::gpu::GpuWorkspace;
+use crate::trace::spanned;
 
 impl Runner {
     /// Everything that the model needs to run batches of (batch, time_steps) within the application's own commands: from a
@@ -57,7 +58,10 @@ impl Runner {
                  `model.on(&Gpu::from_wgpu(&adapter, &device, &queue)?.into())`",
             )),
             [section] => match &section.prepared {
-                Prepared::Gpu(model) => GpuWorkspace::make(model, (batch, time_steps)).await,
+                Prepared::Gpu(model) => {
+                    let made = GpuWorkspace::make(model, (batch, time_steps));
+                    spanned!("workspace" { batch, time_steps }, made).await
+                }
                 Prepared::Cpu(_) | Prepared::Nothing => Err(unsupported(
                     "a model that computes nothing",
                     "call `run`, which the host does alone",

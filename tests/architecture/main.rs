@@ -17,7 +17,7 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision"],
+    &["error", "half_precision", "disk", "trace"],
     &["memory", "parameters", "activation", "recent"],
     &["sequences", "state", "settings", "cell", "copy"],
     &["schedule", "states", "output", "tuning"],
@@ -44,6 +44,7 @@ const PRICED_CALLS: &[(&str, &str)] = &[
     ("create_query_set", "src/gpu/device/timer.rs"),
     ("create_bind_group_layout", "src/gpu/shader/mod.rs"),
     ("create_pipeline_layout", "src/gpu/shader/mod.rs"),
+    ("create_pipeline_cache", "src/gpu/device/module.rs"),
     ("begin_compute_pass", "src/gpu/commands.rs"),
 ];
 

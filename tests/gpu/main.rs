@@ -29,6 +29,7 @@ mod memory;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
 mod own_device;
+mod pipeline_cache;
 mod relaxed;
 mod repeated;
 mod rows;

@@ -27,6 +27,7 @@ use crate::gpu::workspace::Workspace;
 use crate::model::plan::{Operation, Plan};
 use crate::schedule::check_steps;
 use crate::sequences::Mask;
+use crate::trace::within;
 use parcel::{Packing, Weighed};
 
 /// A model over buffers of the application, recorded into encoders of the application; from
@@ -175,8 +176,8 @@ impl GpuWorkspace {
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`](crate::Error::Gpu) if the device is known to be lost, which this crate knows of a device that it opened itself
-    /// only. That an application's own device is lost shows at `finish` and `submit`, and so does what `wgpu` finds wrong with an encoder.
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device is lost or destroyed; [`Runner::rebuild`](crate::Runner::rebuild) makes the runner anew.
+    /// What `wgpu` finds wrong with an encoder shows at `finish` and `submit`.
     ///
     /// ```no_run
     /// # fn example(workspace: cellstate::GpuWorkspace, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
@@ -190,7 +191,7 @@ impl GpuWorkspace {
         self.model.gpu.check_alive("encoding the model")?;
         self.recorded.is_encoded.store(true, Ordering::Relaxed);
         encoder.push_debug_group("cellstate");
-        self.recorded.commands.encode(None, encoder);
+        within!("encode" { rows = self.rows_run() }, self.recorded.commands.encode(None, encoder));
         encoder.pop_debug_group();
         Ok(())
     }

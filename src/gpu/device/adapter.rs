@@ -11,12 +11,8 @@ use super::life::{Failure, lock};
 use super::matrices;
 use super::module::experimental;
 use super::turn::finish_in_turn;
+use super::wanted::USED_FEATURES;
 use crate::error::{Cause, Error, Result};
-
-/// The optional features that are used where they are, each with a path without.
-const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES
-    .union(wgpu::Features::TIMESTAMP_QUERY)
-    .union(wgpu::Features::SUBGROUP);
 
 const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
     .union(wgpu::Backends::METAL)

@@ -57,32 +57,32 @@ pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
 fn check_floor(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Result<()> {
     let floor = [
         (
-            "storage buffers of a shader",
+            "storage buffers of a shader, max_storage_buffers_per_shader_stage",
             limits.max_storage_buffers_per_shader_stage,
             4,
         ),
         (
-            "invocations of a workgroup",
+            "invocations of a workgroup, max_compute_invocations_per_workgroup",
             limits.max_compute_invocations_per_workgroup,
             256,
         ),
         (
-            "invocations of a workgroup along x",
+            "invocations of a workgroup along x, max_compute_workgroup_size_x",
             limits.max_compute_workgroup_size_x,
             256,
         ),
         (
-            "bytes of workgroup memory",
+            "bytes of workgroup memory, max_compute_workgroup_storage_size",
             limits.max_compute_workgroup_storage_size,
             16 << 10,
         ),
         (
-            "dynamic uniform buffers",
+            "dynamic uniform buffers, max_dynamic_uniform_buffers_per_pipeline_layout",
             limits.max_dynamic_uniform_buffers_per_pipeline_layout,
             1,
         ),
         (
-            "workgroups of a dispatch along one axis",
+            "workgroups of a dispatch along one axis, max_compute_workgroups_per_dimension",
             limits.max_compute_workgroups_per_dimension,
             65_535,
         ),

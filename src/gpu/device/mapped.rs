@@ -14,6 +14,8 @@ use super::waits;
 use super::waits::Waits;
 use crate::error::Result;
 use crate::memory::OUTPUT;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::trace::within;
 
 /// The first bytes of a buffer that the host reads, where the driver has put them. Dropping it gives the buffer back to the GPU.
 #[derive(Debug)]
@@ -89,7 +91,7 @@ pub(crate) async fn bytes(
         let questions = || mapped.iter().flatten();
         // where nothing is read only the submission itself can be waited for
         let is_over = || questions().next().is_some() && questions().all(Mapped::is_answered);
-        waits.wait(gpu, submission, is_over)?;
+        within!("wait" {}, waits.wait(gpu, submission, is_over))?;
         // another thread that waits on the device may have been given an answer, and is about to pass it on
         waits::settle(gpu, || questions().all(Mapped::is_answered))?;
     }

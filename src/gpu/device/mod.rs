@@ -11,9 +11,11 @@ mod life;
 pub(crate) mod mapped;
 mod matrices;
 mod module;
+mod pipeline_cache;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub(crate) mod waits;
+mod wanted;
 pub(crate) mod writes;
 
 pub use counters::Counters;

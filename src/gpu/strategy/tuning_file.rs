@@ -1,10 +1,9 @@
 //! The file in which the answers of `Runner::tune` are kept.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::path::Path;
 
+use crate::disk;
 use crate::error::{Cause, Error, Result};
 use crate::gpu::strategy::tuned::{self, Key, SEPARATOR};
 use crate::settings::Strategy;
@@ -18,21 +17,7 @@ const HEAD: &str = "# written by cellstate's Runner::tune: crate | adapter | ven
 
 /// What a file says; nothing if there is none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    let attempt = || {
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        let mut text = Vec::new();
-        File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
-        match text.len() as u64 <= LONGEST {
-            true => Ok(text),
-            false => Err(io::Error::other(format!("it is longer than {LONGEST} bytes"))),
-        }
-    };
-    match attempt() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        read => read.map_err(|error| failed("a file that can be read, or none yet", path, error)),
-    }
+    disk::read(path, LONGEST).map_err(|error| failed("a file that can be read, or none yet", path, error))
 }
 
 /// Puts answers into a file: they take the place of those to the same questions, and every other line stays as it is. The
@@ -60,52 +45,11 @@ pub(crate) fn write(path: &Path, gpu: &str, answers: &[(Key, Strategy)]) -> Resu
         text.push(b'\n');
     }
     let fitting = match text.len() as u64 <= LONGEST {
-        true => replace(path, &text),
+        true => disk::replace(path, &text),
         // nothing that `read` would refuse, and with it every model that is given the file
         false => Err(io::Error::other(format!("it would be longer than {LONGEST} bytes"))),
     };
     fitting.map_err(|error| failed("a file that can be written", path, error))
-}
-
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    // a link stays one
-    let target = match fs::canonicalize(path) {
-        Ok(target) => target,
-        Err(error) if error.kind() == ErrorKind::NotFound => end_of_links(path),
-        Err(error) => return Err(error),
-    };
-    if fs::metadata(&target).is_ok_and(|found| found.permissions().readonly()) {
-        return Err(ErrorKind::PermissionDenied.into()); // a rename would not ask
-    }
-    let beside = beside(&target)?;
-    let written = File::create_new(&beside)
-        .and_then(|mut file| file.write_all(text))
-        .and_then(|()| fs::rename(&beside, &target));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside); // the first error is the one to report
-    }
-    written
-}
-
-/// Where links lead to whose end does not exist yet; there is no loop of them.
-fn end_of_links(path: &Path) -> PathBuf {
-    const MOST_LINKS: usize = 64;
-    let next = |link: &PathBuf| {
-        let next = fs::read_link(link).ok()?;
-        Some(link.parent().map_or_else(|| next.clone(), |folder| folder.join(&next)))
-    };
-    let links = std::iter::successors(Some(path.to_owned()), next);
-    links.take(MOST_LINKS).last().unwrap_or_else(|| path.to_owned())
-}
-
-/// A name in the same folder that nobody else takes.
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
-    let mut new = name.to_owned();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    new.push(format!(".{}-{number}.new", std::process::id()));
-    Ok(path.with_file_name(new))
 }
 
 fn failed(expected: &'static str, path: &Path, error: io::Error) -> Error {
@@ -121,6 +65,8 @@ fn failed(expected: &'static str, path: &Path, error: io::Error) -> Error {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
