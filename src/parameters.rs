@@ -31,6 +31,14 @@ pub enum Role {
     Projection,
     /// The rows of an embedding: (`input_dim`, `output_dim`).
     Embeddings,
+    /// What a normalised feature is multiplied by: (features).
+    Gamma,
+    /// What is added to a normalised feature: (features).
+    Beta,
+    /// The mean of each feature that training has seen: (features).
+    MovingMean,
+    /// The variance of each feature that training has seen: (features).
+    MovingVariance,
 }
 
 impl Role {
@@ -48,7 +56,22 @@ impl Role {
             Self::Peepholes => "peepholes",
             Self::Projection => "projection",
             Self::Embeddings => "embeddings",
+            Self::Gamma => "gamma",
+            Self::Beta => "beta",
+            Self::MovingMean => "moving_mean",
+            Self::MovingVariance => "moving_variance",
         }
+    }
+
+    /// Whether gradients change such a weight: all but the mean and the variance of a `BatchNormalization`, which training follows.
+    ///
+    /// ```
+    /// # use cellstate::Role;
+    /// assert!(Role::Kernel.is_trained() && !Role::MovingMean.is_trained());
+    /// ```
+    #[must_use]
+    pub fn is_trained(self) -> bool {
+        !matches!(self, Self::MovingMean | Self::MovingVariance)
     }
 }
 
@@ -189,7 +212,7 @@ impl Parameters {
         self.list.is_empty()
     }
 
-    /// The number of trained values of all weights, Keras's `count_params()`.
+    /// The number of values of all weights, Keras's `count_params()`.
     ///
     /// ```
     /// # use cellstate::{Dense, Model};

@@ -19,12 +19,16 @@ pub use explain::Explanation;
 use crate::device::Device;
 use crate::error::Result;
 use crate::gpu::device::Gpu;
+use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::flatten::Flatten;
 use crate::layer::gru::Gru;
+use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::lstm::Lstm;
 use crate::layer::recurrent::Recurrent;
+use crate::layer::reshape::Reshape;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
@@ -193,6 +197,18 @@ layers_on! {
     Dense:
         "let runner = Dense::new(2, 8).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 20, 8]);";
+    BatchNormalization:
+        "let runner = BatchNormalization::new(2).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 20, 2]);";
+    LayerNormalization:
+        "let runner = LayerNormalization::new(2).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 20, 2]);";
+    Flatten:
+        "let runner = Flatten::new(20, 2).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 40]);";
+    Reshape:
+        "let runner = Reshape::new([20, 2], [10, 4]).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 10, 4]);";
 }
 
 impl Runner {
@@ -331,6 +347,7 @@ impl Runner {
         output: &mut Output,
     ) -> Result<()> {
         let input = self.check_input(sequences)?;
+        self.check_time_steps(sequences.time_steps())?;
         let mask = sequences.mask().map(|mask| mask.view());
         let run = async {
             match self.sections.as_slice() {

@@ -59,6 +59,27 @@ struct Projection {
     width: u32,            // values of a row of `projected` that count
 }
 
+struct Transform {
+    count: u32,            // rows to change
+    stride: u32,           // values from one row to the next,
+    width: u32,            // and those of a row that count
+    epsilon: u32,          // the bits of what is added to the variance
+}
+
+struct Reshape {
+    first_entry: u32,      // entry of `index` that names the row with the first value,
+    first_value: u32,      // and which value of that row it is
+    count: u32,            // rows to write
+    width: u32,            // values of a row,
+    stride: u32,           // and from one row to the next; those past the width are zero
+    source_width: u32,     // values of a row of `source`
+    source_stride: u32,
+    source_start: u32,     // rows source_start .. source_end lie in this buffer,
+    source_end: u32,
+    source_row: u32,       // the first of them at this row of it
+    handles_none: u32,     // 1: values of rows that are none are written by this dispatch
+}
+
 struct Step {
     previous_row: u32,     // row of `hidden` with the state of position 0 before the step
     current_row: u32,      // row of `hidden` for its state after the step

@@ -27,6 +27,8 @@ use stage::gather::{Gathered, Source};
 use stage::merge::merge;
 use stage::place::Placing;
 use stage::recurrence::{Recurrence, States};
+use stage::reshape::reshape;
+use stage::transform::transform;
 use stage::work::Work;
 
 /// A model that is ready to run on the CPU.
@@ -195,6 +197,15 @@ impl CpuModel {
                 let dense = dense.ok_or_else(|| Error::defect("a Dense layer of the flow"))?;
                 let Gathered { source, index } = sources.gathered(input)?;
                 dense.run(source, index, rows.in_order(stage.rows() * width)?);
+            }
+            Stage::Transform { transform: by, input } => {
+                let by = self.plan.transforms.get(*by);
+                let by = by.ok_or_else(|| Error::defect("a transform of the flow"))?;
+                let Gathered { source, index } = sources.gathered(input)?;
+                transform(by, source, index, width, rows.in_order(stage.rows() * width)?);
+            }
+            Stage::Reshape { input, .. } => {
+                reshape(sources.gathered(input)?, rows.in_order(stage.rows() * width)?);
             }
             Stage::Merge {
                 merge: mode,

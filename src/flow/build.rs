@@ -106,7 +106,10 @@ impl Flow {
         };
         for stage in &mut self.stages {
             match stage {
-                Stage::Recurrent { input, .. } | Stage::Dense { input, .. } => renumber(input),
+                Stage::Recurrent { input, .. }
+                | Stage::Dense { input, .. }
+                | Stage::Transform { input, .. }
+                | Stage::Reshape { input, .. } => renumber(input),
                 Stage::Merge { forward, backward, .. } => {
                     renumber(forward);
                     renumber(backward);
@@ -127,6 +130,13 @@ impl Builder<'_> {
                 vec![self.embedding(position, (*table, *mask_zero), view, input)?]
             }
             Operation::Dense { dense } => vec![self.dense(position, *dense, view)?],
+            Operation::Transform { transform } => {
+                let (transform, width) = (*transform, view.width);
+                vec![self.distinct(position, view, width, |input| Stage::Transform { transform, input })?]
+            }
+            Operation::Reshape { from, to, flattens } => vec![self.reshape(position, (*from, *to), *flattens, view)?],
+            Operation::LastStep => vec![self.last_step(view)?],
+            Operation::Nothing => vec![view],
             Operation::Recurrent { cells, options } => vec![self.recurrent(cells, options, view)?],
             Operation::Bidirectional {
                 forward,
@@ -183,16 +193,27 @@ impl Builder<'_> {
         Ok(view)
     }
 
-    /// A Dense layer runs over the distinct rows of its input. If a recurrent layer stands behind it, the steps which
-    /// that layer will not read are left out; else every step is asked for, masked or not, as in Keras.
+    /// A Dense layer runs over the distinct rows of its input.
     fn dense(&mut self, position: usize, dense: usize, view: View) -> Result<View> {
-        let read_by_recurrent = self
+        let width = self
             .plan
-            .operations
-            .iter()
-            .skip(position + 1)
-            .any(|operation| matches!(operation, Operation::Recurrent { .. } | Operation::Bidirectional { .. }));
-        let wanted = view.mask.as_ref().filter(|_| view.sequences && read_by_recurrent);
+            .denses
+            .get(dense)
+            .map_or(0, |part| part.weights.kernel.ncols());
+        self.distinct(position, view, width, |input| Stage::Dense { dense, input })
+    }
+
+    /// A stage that makes a row of each distinct row of its input. If a recurrent layer stands behind it, the steps which
+    /// that layer will not read are left out; else every step is asked for, masked or not, as in Keras.
+    fn distinct(
+        &mut self,
+        position: usize,
+        view: View,
+        width: usize,
+        stage: impl FnOnce(Gather) -> Stage,
+    ) -> Result<View> {
+        let wanted = view.mask.as_ref();
+        let wanted = wanted.filter(|_| view.sequences && self.reads_what_counts(position));
         let mut wanted = wanted.map(|mask| mask.iter());
         let highest = view
             .gather
@@ -216,17 +237,12 @@ impl Builder<'_> {
             }
             placed.push(*number);
         }
-        let width = self
-            .plan
-            .denses
-            .get(dense)
-            .map_or(0, |part| part.weights.kernel.ncols());
         distinct.shrink_to_fit();
         let input = Gather {
             source: view.gather.source,
             index: distinct,
         };
-        let stage = self.push(Stage::Dense { dense, input }, width);
+        let stage = self.push(stage(input), width);
         Ok(View {
             gather: Gather {
                 source: Source::Stage(stage),
@@ -235,6 +251,17 @@ impl Builder<'_> {
             width,
             ..view
         })
+    }
+
+    /// Whether the next layer behind a position that does not take every step for itself is a recurrent one.
+    fn reads_what_counts(&self, position: usize) -> bool {
+        let behind = self.plan.operations.iter().skip(position + 1);
+        let mut reads = behind.filter_map(|operation| match operation {
+            Operation::Recurrent { .. } | Operation::Bidirectional { .. } => Some(true),
+            Operation::Reshape { .. } | Operation::LastStep => Some(false),
+            _ => None,
+        });
+        reads.next().unwrap_or(false)
     }
 
     pub(super) fn push(&mut self, stage: Stage, width: usize) -> usize {

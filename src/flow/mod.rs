@@ -10,6 +10,7 @@ mod build;
 mod kept;
 mod masking;
 mod recurrent;
+mod reshape;
 pub(crate) mod size;
 
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub(crate) struct Gather {
     pub(crate) index: Vec<u32>,
 }
 
-/// One stage. It makes one row for each entry of its lists.
+/// One stage. It makes one row for each entry of its lists, but for a Reshape.
 #[derive(Clone, Debug)]
 pub(crate) enum Stage {
     /// A cell: `input` has one entry for each row of the schedule.
@@ -56,6 +57,10 @@ pub(crate) enum Stage {
     },
     /// A Dense layer over the distinct rows of its input.
     Dense { dense: usize, input: Gather },
+    /// Each distinct row of its input becomes another of the same width, by itself.
+    Transform { transform: usize, input: Gather },
+    /// The values of all rows of its input, one behind the other, in so many rows of another width.
+    Reshape { input: Gather, rows: usize },
     /// The outputs of two directions become one.
     Merge {
         merge: MergeMode,
@@ -68,7 +73,10 @@ impl Stage {
     /// The first list of rows that it reads.
     pub(crate) fn input(&self) -> &Gather {
         match self {
-            Self::Recurrent { input, .. } | Self::Dense { input, .. } => input,
+            Self::Recurrent { input, .. }
+            | Self::Dense { input, .. }
+            | Self::Transform { input, .. }
+            | Self::Reshape { input, .. } => input,
             Self::Merge { forward, .. } => forward,
         }
     }
@@ -77,13 +85,16 @@ impl Stage {
     pub(crate) fn schedule(&self) -> Option<&Schedule> {
         match self {
             Self::Recurrent { schedule, .. } => Some(schedule),
-            Self::Dense { .. } | Self::Merge { .. } => None,
+            Self::Dense { .. } | Self::Transform { .. } | Self::Reshape { .. } | Self::Merge { .. } => None,
         }
     }
 
     /// The number of rows that it makes.
     pub(crate) fn rows(&self) -> usize {
-        self.input().index.len()
+        match self {
+            Self::Reshape { rows, .. } => *rows,
+            _ => self.input().index.len(),
+        }
     }
 }
 
@@ -130,7 +141,9 @@ impl Flow {
                 counted.push(address);
                 entries + input.index.len()
             }
-            Stage::Dense { input, .. } => input.index.len(),
+            Stage::Dense { input, .. } | Stage::Transform { input, .. } | Stage::Reshape { input, .. } => {
+                input.index.len()
+            }
             Stage::Merge { forward, backward, .. } => forward.index.len() + backward.index.len(),
         };
         let stages: usize = self.stages.iter().map(&mut of_stage).sum();

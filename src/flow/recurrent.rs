@@ -211,7 +211,7 @@ impl Builder<'_> {
     }
 
     /// The last step of each sequence; nothing if there are no steps.
-    fn last_of(&self, order: Gather) -> Result<Gather> {
+    pub(super) fn last_of(&self, order: Gather) -> Result<Gather> {
         let index = if self.time_steps == 0 {
             STEPS.filled(self.batch, NONE)?
         } else {

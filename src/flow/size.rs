@@ -27,7 +27,8 @@ pub(crate) struct StageSize {
     pub(crate) width: usize,
 }
 
-/// What a stage does, and where its rows come from. Each of its lists names one row for each row that the stage makes.
+/// What a stage does, and where its rows come from. Each of its lists names one row for each row that the stage makes, but for a
+/// Reshape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StageKind {
     Recurrent {
@@ -39,6 +40,15 @@ pub(crate) enum StageKind {
     Dense {
         dense: usize,
         input: Source,
+    },
+    Transform {
+        transform: usize,
+        input: Source,
+    },
+    Reshape {
+        input: Source,
+        /// Entries of its list.
+        entries: usize,
     },
     Merge {
         merge: MergeMode,
@@ -123,7 +133,10 @@ impl FlowSize {
 
     fn most_input_rows(&self) -> usize {
         let stages = self.stages.iter().map(|stage| match stage.kind {
-            StageKind::Recurrent { input, .. } | StageKind::Dense { input, .. } => (input, stage.rows),
+            StageKind::Recurrent { input, .. }
+            | StageKind::Dense { input, .. }
+            | StageKind::Transform { input, .. } => (input, stage.rows),
+            StageKind::Reshape { input, entries } => (input, entries),
             StageKind::Merge { forward, .. } => (forward, stage.rows),
         });
         let outputs = self.outputs.iter().map(|output| (output.source, output.entries));
@@ -168,6 +181,24 @@ impl Builder<'_> {
                 };
                 self.push(kind, view.distinct, width, view)
             }
+            Operation::Transform { transform } => {
+                let kind = StageKind::Transform {
+                    transform: *transform,
+                    input: view.source,
+                };
+                self.push(kind, view.distinct, view.width, view)
+            }
+            Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
+            Operation::LastStep => View {
+                entries: self.batch,
+                distinct: if self.time_steps == 0 {
+                    self.batch.min(1)
+                } else {
+                    view.distinct.min(self.batch)
+                },
+                ..view
+            },
+            Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;
                 for &cell in cells {
@@ -191,6 +222,29 @@ impl Builder<'_> {
             }
         };
         views.push(made);
+    }
+
+    /// What reads all steps of a sequence at once. The caller has checked that there are as many as it wants.
+    fn reshaped(&mut self, number: usize, ([_, from], [time_steps, to]): ([usize; 2], [usize; 2]), view: View) -> View {
+        let rows = self.batch.saturating_mul(time_steps);
+        self.time_steps = time_steps;
+        let view = View {
+            mask: number + 1,
+            ..view
+        };
+        if from == to {
+            return view;
+        }
+        let kind = StageKind::Reshape {
+            input: view.source,
+            entries: view.entries,
+        };
+        let behind = View {
+            entries: rows,
+            distinct: rows,
+            ..view
+        };
+        self.push(kind, rows, to, behind)
     }
 
     fn merged(&mut self, merge: MergeMode, [first, second]: [View; 2]) -> View {

@@ -13,6 +13,7 @@ mod onnx;
 mod pytorch;
 #[cfg(feature = "safetensors")]
 mod safetensors;
+mod save;
 
 use std::path::Path;
 
@@ -33,6 +34,15 @@ impl Model {
     /// [`Error::File`](crate::Error::File) if the file cannot be read, [`Error::Content`](crate::Error::Content) if it is not what it
     /// should be, with the place; [`Error::Unsupported`](crate::Error::Unsupported) for a layer, node or option that is not done;
     /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Device, Model, Sequences};
+    /// # use ndarray::Array3;
+    /// let model = Model::open("forecast.keras")?;
+    /// println!("{model}");
+    /// let output = model.on(&Device::auto())?.run(&Sequences::from(Array3::zeros((3, 20, 2))))?;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::of_file(&File::new(&file::read(path)?, path, path.parent()))
@@ -44,6 +54,11 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::open`].
+    ///
+    /// ```
+    /// # use cellstate::{Error, Model};
+    /// assert!(matches!(Model::from_bytes(b"no model", "forecast.keras"), Err(Error::Content { .. })));
+    /// ```
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
         Self::of_file(&File::new(bytes, Path::new(name), None))
     }
@@ -72,6 +87,13 @@ impl Model {
     ///
     /// As [`Model::open`]; [`Error::Size`](crate::Error::Size) where a weight has another shape than the layer's. The model is then as it
     /// was.
+    ///
+    /// ```no_run
+    /// # use cellstate::{Dense, Lstm, Model};
+    /// let mut model = Model::builder().add(Lstm::new(2, 64)).add(Dense::new(64, 1)).build()?;
+    /// model.load_weights("forecast.weights.h5")?;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         self.weights_of_file(&File::new(&file::read(path)?, path, path.parent()))
@@ -82,6 +104,13 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::load_weights`].
+    ///
+    /// ```
+    /// # use cellstate::{Error, Lstm, Model};
+    /// let mut model = Model::builder().add(Lstm::new(2, 8)).build()?;
+    /// assert!(matches!(model.load_weights_from_bytes(b"no weights", "forecast.weights.h5"), Err(Error::Content { .. })));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
     pub fn load_weights_from_bytes(&mut self, bytes: &[u8], name: &str) -> Result<()> {
         self.weights_of_file(&File::new(bytes, Path::new(name), None))
     }

@@ -51,7 +51,7 @@ impl Gpu {
     pub fn required_limits(model: &Model, batch: usize, time_steps: usize) -> Result<wgpu::Limits> {
         let mut limits = wgpu::Limits::default();
         for plan in model.plans() {
-            let needed = needed(plan, batch, plan.input_steps(time_steps))?;
+            let needed = needed(plan, batch, plan.input_steps(time_steps)?)?;
             limits.max_storage_buffer_binding_size = limits.max_storage_buffer_binding_size.max(needed.binding);
             limits.max_buffer_size = limits.max_buffer_size.max(needed.buffer);
         }
@@ -64,7 +64,8 @@ pub(crate) fn needed(plan: &Plan, batch: usize, time_steps: usize) -> Result<Nee
     let most_steps = plan.most_steps(time_steps);
     check_steps(batch, most_steps)?;
     let flow = FlowSize::new(plan, batch, time_steps);
-    let of_weights = weights(plan);
+    let widest = flow.stages.iter().map(|stage| padded(stage.width) as u64 * VALUE).max();
+    let of_weights = weights(plan).max(widest.unwrap_or(0));
     let of_batch = step(plan, most_steps).saturating_mul(batch as u64);
     let tensors = tensors(plan, &flow, batch as u64 * time_steps as u64);
     let of_tensors = tensors.iter().map(|&(row, rows)| bound_at_once(row, rows)).max();
@@ -113,7 +114,11 @@ fn weights(plan: &Plan) -> u64 {
         Form::Full.bytes((4 * padded(units)).max(padded(features)))
     });
     let tables = plan.tables.iter().map(|table| padded(table.ncols()) as u64 * VALUE);
-    cells.chain(denses).chain(tables).max().unwrap_or(0)
+    let transforms = plan
+        .transforms
+        .iter()
+        .map(|transform| transform.values() as u64 * VALUE);
+    cells.chain(denses).chain(tables).chain(transforms).max().unwrap_or(0)
 }
 
 /// The bytes of one time step of a sequence, or of the list of its steps.

@@ -1,27 +1,41 @@
 //! The layers: what is computed. Each is a value with Keras's options; a [`Model`](crate::Model) is a chain of them.
 
+mod affine;
+pub(crate) mod batch_normalization;
 pub(crate) mod bidirectional;
 mod builder;
 pub(crate) mod dense;
+pub(crate) mod dropout;
 pub(crate) mod embedding;
+pub(crate) mod flatten;
 pub(crate) mod gru;
 pub(crate) mod initializer;
+pub(crate) mod last_step;
+pub(crate) mod layer_normalization;
 pub(crate) mod lstm;
 pub(crate) mod masking;
 pub(crate) mod recurrent;
 pub(crate) mod repeat_vector;
+pub(crate) mod reshape;
 pub(crate) mod shape;
 pub(crate) mod simple_rnn;
 pub(crate) mod size;
 pub(crate) mod stacked;
 pub(crate) mod weights;
 
+use crate::activation::Activation;
+use batch_normalization::BatchNormalization;
 use bidirectional::Bidirectional;
 use dense::Dense;
+use dropout::Dropout;
 use embedding::Embedding;
+use flatten::Flatten;
+use last_step::LastStep;
+use layer_normalization::LayerNormalization;
 use masking::Masking;
 use recurrent::Recurrent;
 use repeat_vector::RepeatVector;
+use reshape::Reshape;
 use stacked::StackedRnnCells;
 
 /// One layer of a [`Model`](crate::Model). Each kind becomes one with [`From`], so that
@@ -55,6 +69,20 @@ pub enum Layer {
     RepeatVector(RepeatVector),
     /// A matrix product, a bias and an activation on every step.
     Dense(Dense),
+    /// An activation by itself, on every step.
+    Activation(Activation),
+    /// What only training does.
+    Dropout(Dropout),
+    /// Each feature brought to mean 0 and variance 1 by what training has seen.
+    BatchNormalization(BatchNormalization),
+    /// Each row brought to mean 0 and variance 1.
+    LayerNormalization(LayerNormalization),
+    /// All time steps of a sequence in one row.
+    Flatten(Flatten),
+    /// The same values in other time steps.
+    Reshape(Reshape),
+    /// The last time step of each sequence.
+    LastStep(LastStep),
 }
 
 impl Layer {
@@ -74,10 +102,19 @@ impl Layer {
             Self::StackedRnnCells(_) => "RNN(StackedRNNCells)",
             Self::RepeatVector(_) => "RepeatVector",
             Self::Dense(_) => "Dense",
+            Self::Activation(_) => "Activation",
+            Self::Dropout(layer) if layer.is_spatial() => "SpatialDropout1D",
+            Self::Dropout(_) => "Dropout",
+            Self::BatchNormalization(_) => "BatchNormalization",
+            Self::LayerNormalization(_) => "LayerNormalization",
+            Self::Flatten(_) => "Flatten",
+            Self::Reshape(_) => "Reshape",
+            Self::LastStep(_) => "LastStep",
         }
     }
 
-    /// The number of trained values of the layer, Keras's `count_params()`; of both directions, of all cells.
+    /// The number of values of the layer's weights, Keras's `count_params()`; of both directions, of all cells. The mean and the variance of a
+    /// `BatchNormalization` are among them.
     ///
     /// ```
     /// # use cellstate::{Bidirectional, Layer, Lstm};
@@ -87,7 +124,13 @@ impl Layer {
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         match self {
-            Self::Masking(_) | Self::RepeatVector(_) => 0,
+            Self::Masking(_)
+            | Self::RepeatVector(_)
+            | Self::Activation(_)
+            | Self::Dropout(_)
+            | Self::Flatten(_)
+            | Self::Reshape(_)
+            | Self::LastStep(_) => 0,
             Self::Embedding(layer) => layer.parameter_count(),
             Self::Recurrent(layer) => layer.parameter_count(),
             Self::Bidirectional(layer) => layer
@@ -99,6 +142,37 @@ impl Layer {
                 .iter()
                 .fold(0, |sum, cell| sum.saturating_add(cell.parameter_count())),
             Self::Dense(layer) => layer.parameter_count(),
+            Self::BatchNormalization(layer) => layer.parameter_count(),
+            Self::LayerNormalization(layer) => layer.parameter_count(),
+        }
+    }
+
+    /// The time steps that the layer reads at once, of one that reads all of a sequence.
+    pub(crate) fn time_steps(&self) -> Option<usize> {
+        match self {
+            Self::Flatten(layer) => Some(layer.time_steps()),
+            Self::Reshape(layer) => Some(layer.from_shape()[0]),
+            _ => None,
+        }
+    }
+
+    /// The number of features that the layer reads; `None` where it takes any number, or tokens.
+    pub(crate) fn features(&self) -> Option<usize> {
+        match self {
+            Self::Masking(_)
+            | Self::Embedding(_)
+            | Self::RepeatVector(_)
+            | Self::Activation(_)
+            | Self::Dropout(_)
+            | Self::LastStep(_) => None,
+            Self::Recurrent(layer) => Some(layer.features()),
+            Self::Bidirectional(layer) => Some(layer.forward().features()),
+            Self::StackedRnnCells(layer) => Some(layer.features()),
+            Self::Dense(layer) => Some(layer.features()),
+            Self::BatchNormalization(layer) => Some(layer.features()),
+            Self::LayerNormalization(layer) => Some(layer.features()),
+            Self::Flatten(layer) => Some(layer.features()),
+            Self::Reshape(layer) => Some(layer.from_shape()[1]),
         }
     }
 }
@@ -120,5 +194,12 @@ layer_from!(
     Bidirectional,
     StackedRnnCells,
     RepeatVector,
-    Dense
+    Dense,
+    Activation,
+    Dropout,
+    BatchNormalization,
+    LayerNormalization,
+    Flatten,
+    Reshape,
+    LastStep
 );

@@ -28,7 +28,22 @@ pub(super) fn check_chain(layers: &[Layer]) -> Result<Vec<Shape>> {
         before = checker.check(before)?;
         shapes.push(before);
     }
+    check_features(layers, before)?;
     Ok(shapes)
+}
+
+/// Whether some layer says how many features the input has. Where nothing is computed any number will do.
+fn check_features(layers: &[Layer], shape: Shape) -> Result<()> {
+    let computes = |layer: &Layer| !matches!(layer, Layer::Masking(_) | Layer::Dropout(_));
+    match (shape, layers.iter().find(|layer| computes(layer))) {
+        (Shape::Input, Some(layer)) => Err(Error::Value {
+            argument: "layers of the Model".to_owned(),
+            expected: "one that says how many features the input has".to_owned(),
+            found: format!("{} and others that take any number", layer.class()),
+            repair: "add such a layer, or call `Activation::apply` on the values themselves".to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 struct Checker<'a> {
@@ -65,6 +80,51 @@ impl Checker<'_> {
                 Ok(before.with_width(dense.units()))
             }
             Layer::RepeatVector(repeat) => self.repeat(before, repeat.n()),
+            Layer::Activation(activation) => activation.checked().map(|_| before),
+            Layer::Dropout(dropout) => {
+                dropout.check()?;
+                match before {
+                    Shape::Last { .. } if dropout.is_spatial() => Err(self.only_last()),
+                    _ => Ok(before),
+                }
+            }
+            Layer::BatchNormalization(layer) => {
+                layer.check()?;
+                self.features(before, layer.features())?;
+                Ok(before.with_width(layer.features()))
+            }
+            Layer::LayerNormalization(layer) => {
+                layer.check()?;
+                self.features(before, layer.features())?;
+                Ok(before.with_width(layer.features()))
+            }
+            Layer::Flatten(flatten) => {
+                flatten.check()?;
+                self.all_steps(before, [flatten.time_steps(), flatten.features()])?;
+                Ok(Shape::Last { width: flatten.width() })
+            }
+            Layer::Reshape(reshape) => {
+                reshape.check()?;
+                self.all_steps(before, reshape.from_shape())?;
+                let [time_steps, width] = reshape.to_shape();
+                Ok(Shape::Sequences {
+                    width,
+                    time_steps: Some(time_steps),
+                })
+            }
+            Layer::LastStep(_) => match before {
+                Shape::Sequences { width, .. } => Ok(Shape::Last { width }),
+                Shape::Last { .. } => Err(self.chain(
+                    "a value at every time step (batch, time_steps, features)",
+                    "one value for each sequence",
+                    "leave the LastStep out",
+                )),
+                Shape::Input | Shape::Separate { .. } => Err(self.chain(
+                    "a layer before it that says how many features there are",
+                    "the input",
+                    "put it behind such a layer, or cut the last step out of the input",
+                )),
+            },
             Layer::Recurrent(layer) => {
                 layer.check()?;
                 let options = layer.options();
@@ -107,13 +167,37 @@ impl Checker<'_> {
         })
     }
 
+    /// What reads all time steps of a sequence at once has to know how many there are.
+    fn all_steps(&self, before: Shape, [time_steps, features]: [usize; 2]) -> Result<()> {
+        let found = match before {
+            Shape::Last { .. } => Some(1),
+            Shape::Sequences { time_steps, .. } => time_steps,
+            Shape::Input | Shape::Separate { .. } => None, // a run will show
+        };
+        if let Some(found) = found.filter(|&found| found != time_steps) {
+            return Err(self.chain(
+                &format!("{time_steps} time steps"),
+                &match before {
+                    Shape::Last { .. } => "one value for each sequence, which is a single time step".to_owned(),
+                    _ => format!("{found} time steps"),
+                },
+                &format!("make it take {found} time steps"),
+            ));
+        }
+        self.features(before, features)
+    }
+
+    fn only_last(&self) -> Error {
+        self.chain(
+            "a value at every time step (batch, time_steps, features)",
+            "only the last output (batch, units)",
+            "call `return_sequences(true)` on the recurrent layer before it",
+        )
+    }
+
     fn recurrent(&self, before: Shape, features: usize, return_state: bool) -> Result<()> {
         if let Shape::Last { .. } = before {
-            return Err(self.chain(
-                "a value at every time step (batch, time_steps, features)",
-                "only the last output (batch, units)",
-                "call `return_sequences(true)` on the recurrent layer before it",
-            ));
+            return Err(self.only_last());
         }
         if return_state && !self.last {
             return Err(Error::Unsupported {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::plan::{Operation, Plan};
+use crate::model::transform::Transform;
 
 /// The names of the layers of a plan. Those of a stack and of a `Bidirectional` also have names for each of their cells.
 #[derive(Debug, Default)]
@@ -11,6 +12,9 @@ pub(crate) struct LayerNames {
     cells: Vec<(Arc<str>, Arc<str>)>,
     denses: Vec<Arc<str>>,
     tables: Vec<Arc<str>>,
+    transforms: Vec<Arc<str>>,
+    /// Of those that change the width of rows, one behind the other.
+    reshapes: Vec<Arc<str>>,
 }
 
 impl LayerNames {
@@ -19,7 +23,9 @@ impl LayerNames {
         let mut names = Self {
             cells: vec![(Arc::clone(&unnamed), Arc::clone(&unnamed)); plan.cells.len()],
             denses: vec![Arc::clone(&unnamed); plan.denses.len()],
-            tables: vec![unnamed; plan.tables.len()],
+            tables: vec![Arc::clone(&unnamed); plan.tables.len()],
+            transforms: vec![unnamed; plan.transforms.len()],
+            reshapes: Vec::new(),
         };
         for (layer, operation) in (plan.begins_at.0..).zip(&plan.operations) {
             let name = |what: &str| -> Arc<str> { format!("layer {layer} ({what})").into() };
@@ -44,6 +50,19 @@ impl LayerNames {
                 }
                 Operation::Dense { dense } => set(&mut names.denses, *dense, name("Dense")),
                 Operation::Embedding { table, .. } => set(&mut names.tables, *table, name("Embedding")),
+                Operation::Transform { transform } => {
+                    let class = match plan.transforms.get(*transform) {
+                        Some(Transform::Normalize { .. }) => "LayerNormalization",
+                        Some(Transform::Scale { by: Some(_), .. }) => "BatchNormalization",
+                        _ => "Activation",
+                    };
+                    set(&mut names.transforms, *transform, name(class));
+                }
+                Operation::Reshape {
+                    from: [_, from],
+                    to: [_, to],
+                    ..
+                } if from != to => names.reshapes.push(name("Reshape")),
                 // the others have nothing on a GPU
                 _ => {}
             }
@@ -67,6 +86,16 @@ impl LayerNames {
     /// A `Dense` layer.
     pub(crate) fn dense(&self, dense: usize) -> Arc<str> {
         self.denses.get(dense).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// What changes each row by itself.
+    pub(crate) fn transform(&self, transform: usize) -> Arc<str> {
+        self.transforms.get(transform).map(Arc::clone).unwrap_or_default()
+    }
+
+    /// What changes the width of rows, by its number among those.
+    pub(crate) fn reshape(&self, number: usize) -> Arc<str> {
+        self.reshapes.get(number).map(Arc::clone).unwrap_or_default()
     }
 
     /// An `Embedding`.

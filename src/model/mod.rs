@@ -2,9 +2,11 @@
 
 mod check;
 pub(crate) mod layer_names;
+mod named;
 mod paths;
 pub(crate) mod plan;
 mod summary;
+pub(crate) mod transform;
 
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ use crate::layer::Layer;
 use crate::layer::shape::Shape;
 use crate::parameters::Parameters;
 use check::check_chain;
-use plan::{Plan, parameters_of, sections};
+use named::parameters_of;
+use plan::{Plan, sections};
 
 /// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
@@ -119,10 +122,17 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn replace_parameter(&mut self, path: &str, values: ArrayD<f32>) -> Result<()> {
-        let shape = self.parameters.get(path)?.values().shape().to_vec();
-        check_tensor(path, &values.view(), &shape, "the shape of the weight")?;
+        self.replace_parameters(vec![(path.to_owned(), values)])
+    }
+
+    /// As [`replace_parameter`](Self::replace_parameter), for several at once: all of them, or none.
+    pub(crate) fn replace_parameters(&mut self, replaced: Vec<(String, ArrayD<f32>)>) -> Result<()> {
         let mut parameters = self.parameters.clone(); // shares all values
-        parameters.replace(path, values.into_shared())?;
+        for (path, values) in replaced {
+            let shape = parameters.get(&path)?.values().shape().to_vec();
+            check_tensor(&path, &values.view(), &shape, "the shape of the weight")?;
+            parameters.replace(&path, values.into_shared())?;
+        }
         self.plans = sections(&self.layers, &self.shapes, &parameters)?;
         self.parameters = parameters;
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{ArcArray2, Array1, Axis, Ix2};
+use ndarray::ArcArray2;
 
 use crate::activation::Activation;
 use crate::cell::{Cell, CellWeights};
@@ -14,7 +14,9 @@ use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
+use crate::model::named::{matrix, optional, row};
 use crate::model::paths::{direction_paths, inner_paths, paths};
+use crate::model::transform::Transform;
 use crate::parameters::{Parameters, Role};
 
 /// A cell with its weights.
@@ -74,6 +76,20 @@ pub(crate) enum Operation {
     RepeatVector {
         time_steps: usize,
     },
+    /// Each row becomes another of the same width.
+    Transform {
+        transform: usize,
+    },
+    /// All values of a sequence in other time steps: [time steps, width] before and behind; or in one row, which is no time step.
+    Reshape {
+        from: [usize; 2],
+        to: [usize; 2],
+        flattens: bool,
+    },
+    /// The last time step of each sequence.
+    LastStep,
+    /// Nothing, in inference.
+    Nothing,
 }
 
 /// A model as a plan, or one of its sections.
@@ -86,11 +102,14 @@ pub(crate) struct Plan {
     pub(crate) takes_tokens: bool,
     /// What stands before a section; for the first one the input.
     before: Shape,
+    /// The time steps that the input of the model has to have, and the layer that wants them, as messages name it.
+    pub(crate) wanted_steps: Option<(usize, String)>,
     /// The layer that reads the input, as messages name it.
     pub(crate) reader: String,
     pub(crate) operations: Vec<Operation>,
     pub(crate) cells: Vec<PlannedCell>,
     pub(crate) denses: Vec<PlannedDense>,
+    pub(crate) transforms: Vec<Transform>,
     /// Row by row in memory.
     pub(crate) tables: Vec<ArcArray2<f32>>,
     /// The cells whose final states `Output::states` has.
@@ -98,9 +117,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan of some layers of a chain that has been checked, each with its position and its path.
+    /// The plan of some layers of a chain that has been checked, each with its position, its path and what comes out of it.
     fn of_section(
-        section: &[(usize, &Layer, String)],
+        section: &[(usize, &Layer, String, Shape)],
         (before, cells_before): (Shape, usize),
         parameters: &Parameters,
     ) -> Result<Self> {
@@ -113,27 +132,28 @@ impl Plan {
             operations: Vec::new(),
             cells: Vec::new(),
             denses: Vec::new(),
+            transforms: Vec::new(),
+            wanted_steps: None,
             tables: Vec::new(),
             returned_states: Vec::new(),
         };
-        for (_, layer, path) in section {
+        let mut shape = before;
+        for (position, layer, path, behind) in section {
             plan.push(layer, path, parameters)?;
+            if let (Some(time_steps), Shape::Input | Shape::Sequences { time_steps: None, .. }) =
+                (layer.time_steps(), shape)
+            {
+                plan.wanted_steps = Some((time_steps, format!("layer {position} ({})", layer.class())));
+            }
+            shape = *behind;
         }
-        let is_masking = |layer: &Layer| matches!(layer, Layer::Masking(_));
-        let reader = section
-            .iter()
-            .find(|(_, layer, _)| !is_masking(layer))
-            .or(section.first());
-        if let Some((position, layer, _)) = reader {
+        // the others read what there is, and leave as many features
+        let reads = |layer: &Layer| matches!(layer, Layer::Embedding(_)) || layer.features().is_some();
+        let reader = section.iter().find(|(_, layer, ..)| reads(layer)).or(section.first());
+        if let Some((position, layer, ..)) = reader {
             plan.reader = format!("layer {position} ({})", layer.class());
             plan.takes_tokens = matches!(layer, Layer::Embedding(_));
-            plan.features = match layer {
-                Layer::Masking(_) | Layer::Embedding(_) | Layer::RepeatVector(_) => None,
-                Layer::Recurrent(layer) => Some(layer.features()),
-                Layer::Bidirectional(layer) => Some(layer.forward().features()),
-                Layer::StackedRnnCells(stack) => Some(stack.features()),
-                Layer::Dense(dense) => Some(dense.features()),
-            };
+            plan.features = layer.features();
         }
         if let Shape::Last { width } | Shape::Sequences { width, .. } = before {
             plan.features = Some(width);
@@ -143,8 +163,12 @@ impl Plan {
 
     /// Whether no layer computes anything: steps are set to zero or repeated, which is the host's.
     pub(crate) fn computes_nothing(&self) -> bool {
-        let moves =
-            |operation: &Operation| matches!(operation, Operation::Masking { .. } | Operation::RepeatVector { .. });
+        let moves = |operation: &Operation| {
+            matches!(
+                operation,
+                Operation::Masking { .. } | Operation::RepeatVector { .. } | Operation::Nothing
+            )
+        };
         self.operations.iter().all(moves)
     }
 
@@ -153,28 +177,46 @@ impl Plan {
         matches!(self.before, Shape::Last { .. })
     }
 
-    /// Whether that single time step is no axis of the output: behind a RepeatVector the steps are real ones.
+    /// Whether that single time step is no axis of the output: behind a RepeatVector or a Reshape the steps are real ones.
     pub(crate) fn gives_last(&self) -> bool {
-        let repeats = |operation: &Operation| matches!(operation, Operation::RepeatVector { .. });
-        self.takes_last() && !self.operations.iter().any(repeats)
+        let makes_steps =
+            |operation: &Operation| matches!(operation, Operation::RepeatVector { .. } | Operation::Reshape { .. });
+        self.takes_last() && !self.operations.iter().any(makes_steps)
     }
 
-    /// The time steps of the section's input where the model's has so many.
-    pub(crate) fn input_steps(&self, time_steps: usize) -> usize {
-        match self.before {
+    /// Whether a batch of so many time steps, the input of the model, is what a layer wants that reads all of them at once.
+    pub(crate) fn check_time_steps(&self, found: usize) -> Result<()> {
+        match &self.wanted_steps {
+            Some((wanted, layer)) if *wanted != found => Err(Error::Size {
+                argument: format!("time steps of the batch for {layer}"),
+                expected: wanted.to_string(),
+                found: found.to_string(),
+                repair: format!("pad or cut every sequence to {wanted} time steps, or build the model for {found}"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The time steps of the section's input where the model's has so many, if it may have so many.
+    pub(crate) fn input_steps(&self, time_steps: usize) -> Result<usize> {
+        self.check_time_steps(time_steps)?;
+        Ok(match self.before {
             Shape::Last { .. } => 1,
             Shape::Sequences {
                 time_steps: Some(repeated),
                 ..
             } => repeated,
             _ => time_steps,
-        }
+        })
     }
 
     /// The most time steps that a layer sees where the input has so many.
     pub(crate) fn most_steps(&self, time_steps: usize) -> usize {
         let repeated = self.operations.iter().map(|operation| match operation {
             Operation::RepeatVector { time_steps } => *time_steps,
+            Operation::Reshape {
+                to: [time_steps, _], ..
+            } => *time_steps,
             _ => 0,
         });
         repeated.max().unwrap_or(0).max(time_steps)
@@ -183,11 +225,16 @@ impl Plan {
     /// The plan of layers whose weights are drawn.
     #[cfg(test)]
     pub(crate) fn drawn(layers: &[Layer]) -> Result<Self> {
-        let numbered = layers.iter().zip(paths(layers)).enumerate();
+        let shapes = crate::model::check::check_chain(layers)?;
+        let numbered = layers.iter().zip(paths(layers)).zip(shapes).enumerate();
         let section: Vec<_> = numbered
-            .map(|(position, (layer, path))| (position, layer, path))
+            .map(|(position, ((layer, path), shape))| (position, layer, path, shape))
             .collect();
-        Self::of_section(&section, (Shape::Input, 0), &parameters_of(layers)?)
+        Self::of_section(
+            &section,
+            (Shape::Input, 0),
+            &crate::model::named::parameters_of(layers)?,
+        )
     }
 
     fn push(&mut self, layer: &Layer, path: &str, parameters: &Parameters) -> Result<()> {
@@ -219,6 +266,21 @@ impl Plan {
             }
             Layer::Dense(dense) => self.dense(dense, path, parameters)?,
             Layer::RepeatVector(repeat) => Operation::RepeatVector { time_steps: repeat.n() },
+            Layer::Activation(activation) => self.activation(activation.checked()?),
+            Layer::Dropout(_) => Operation::Nothing,
+            Layer::BatchNormalization(layer) => self.transform(Transform::batch(layer, path, parameters)?),
+            Layer::LayerNormalization(layer) => self.transform(Transform::rows(layer, path, parameters)?),
+            Layer::Flatten(flatten) => Operation::Reshape {
+                from: [flatten.time_steps(), flatten.features()],
+                to: [1, flatten.width()],
+                flattens: true,
+            },
+            Layer::Reshape(reshape) => Operation::Reshape {
+                from: reshape.from_shape(),
+                to: reshape.to_shape(),
+                flattens: false,
+            },
+            Layer::LastStep(_) => Operation::LastStep,
         };
         self.returned_states = match &operation {
             Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
@@ -234,6 +296,32 @@ impl Plan {
         };
         self.operations.push(operation);
         Ok(())
+    }
+
+    fn transform(&mut self, transform: Transform) -> Operation {
+        self.transforms.push(transform);
+        Operation::Transform {
+            transform: self.transforms.len() - 1,
+        }
+    }
+
+    /// An activation right behind a stage that ends with one, and has none yet, is taken there: the bits are the same.
+    fn activation(&mut self, activation: Activation) -> Operation {
+        let before = match self.operations.last() {
+            Some(Operation::Dense { dense }) => self.denses.get_mut(*dense).map(|dense| &mut dense.activation),
+            Some(Operation::Transform { transform }) => {
+                self.transforms.get_mut(*transform).map(Transform::activation_mut)
+            }
+            _ => None,
+        };
+        match before {
+            _ if activation == Activation::Linear => Operation::Nothing,
+            Some(before) if *before == Activation::Linear => {
+                *before = activation;
+                Operation::Nothing
+            }
+            _ => self.transform(Transform::Scale { by: None, activation }),
+        }
     }
 
     fn embedding(&mut self, layer: &Embedding, path: &str, parameters: &Parameters) -> Result<Operation> {
@@ -296,78 +384,11 @@ pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Paramete
             section.clear();
             (begins_with, computes) = (before, false);
         }
-        computes |= !matches!(layer, Layer::Masking(_) | Layer::Embedding(_));
-        section.push((position, layer, path));
+        computes |= !matches!(layer, Layer::Masking(_) | Layer::Embedding(_) | Layer::Dropout(_));
+        section.push((position, layer, path, *shape));
         before = *shape;
     }
     let plan = Plan::of_section(&section, (begins_with, cells), parameters)?;
     sections.push(Arc::new(plan));
     Ok(sections)
-}
-
-/// The weights of a checked chain of layers, by name: those that were given, the others drawn.
-pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
-    let mut parameters = Parameters::default();
-    let mut place = 0; // of the set of weights, from which it is drawn
-    for (layer, path) in layers.iter().zip(paths(layers)) {
-        let mut push = |layer: &Recurrent, path: &str| -> Result<()> {
-            layer.push_parameters(path, &layer.weights_at(place)?, &mut parameters);
-            place += 1;
-            Ok(())
-        };
-        match layer {
-            Layer::Masking(_) | Layer::RepeatVector(_) => {}
-            Layer::Recurrent(layer) => push(layer, &path)?,
-            Layer::StackedRnnCells(stack) => {
-                for (cell, path) in stack.cells().iter().zip(inner_paths(&path)) {
-                    push(cell, &path)?;
-                }
-            }
-            Layer::Bidirectional(layer) => {
-                let [forward, backward] = direction_paths(&path);
-                push(layer.forward(), &forward)?;
-                push(layer.backward(), &backward)?;
-            }
-            Layer::Embedding(embedding) => {
-                let table = embedding.embeddings_at(place)?.into_shared().into_dyn();
-                parameters.push(format!("{path}/{}", Role::Embeddings), Role::Embeddings, table);
-                place += 1;
-            }
-            Layer::Dense(dense) => {
-                let weights = dense.weights_at(place)?;
-                let kernel = weights.kernel.into_shared().into_dyn();
-                parameters.push(format!("{path}/{}", Role::Kernel), Role::Kernel, kernel);
-                if let Some(bias) = weights.bias {
-                    let bias = bias.into_shared().into_dyn();
-                    parameters.push(format!("{path}/{}", Role::Bias), Role::Bias, bias);
-                }
-                place += 1;
-            }
-        }
-    }
-    Ok(parameters)
-}
-
-fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f32>> {
-    let parameter = parameters.get(&format!("{path}/{role}"))?;
-    let values = parameter.shared().clone().into_dimensionality::<Ix2>();
-    values.map_err(|_| Error::defect("the shape of a parameter"))
-}
-
-/// A weight that a layer need not have, as a matrix; a bias of one row is kept without its first axis.
-fn optional(parameters: &Parameters, path: &str, role: Role) -> Result<Option<ArcArray2<f32>>> {
-    let Some(parameter) = parameters.find(&format!("{path}/{role}")) else {
-        return Ok(None);
-    };
-    let values = parameter.shared().clone();
-    let values = match values.ndim() {
-        1 => values.insert_axis(Axis(0)),
-        _ => values,
-    };
-    let values = values.into_dimensionality::<Ix2>();
-    values.map(Some).map_err(|_| Error::defect("the shape of a parameter"))
-}
-
-fn row(bias: &ArcArray2<f32>) -> Array1<f32> {
-    bias.row(0).to_owned()
 }

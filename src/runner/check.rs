@@ -14,6 +14,14 @@ impl Runner {
         first.ok_or_else(|| Error::defect("a model without sections"))
     }
 
+    /// Whether every layer that reads all time steps at once finds those that it wants.
+    pub(super) fn check_time_steps(&self, time_steps: usize) -> Result<()> {
+        let sections = self.sections.iter();
+        sections
+            .map(|section| section.plan.check_time_steps(time_steps))
+            .collect()
+    }
+
     /// What the model reads of a batch, if it is the kind and the features that it takes.
     pub(super) fn check_input<'a>(&self, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
         let plan = self.first_plan()?;

@@ -77,7 +77,7 @@ impl Runner {
     pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
         let (mut lines, mut strategies) = (Vec::new(), Vec::new());
         for section in &self.sections {
-            let time_steps = section.plan.input_steps(time_steps);
+            let time_steps = section.plan.input_steps(time_steps)?;
             match &section.prepared {
                 Prepared::Cpu(model) => {
                     check_steps(batch, time_steps)?;

@@ -96,7 +96,7 @@ impl Runner {
         let mut bytes = self.gpu().map(|_| 0_u64);
         for section in &self.sections {
             if let (Prepared::Gpu(model), Some(bytes)) = (&section.prepared, &mut bytes) {
-                *bytes = bytes.saturating_add(model.memory(batch, section.plan.input_steps(time_steps))?);
+                *bytes = bytes.saturating_add(model.memory(batch, section.plan.input_steps(time_steps)?)?);
             }
         }
         Ok(bytes)

@@ -30,7 +30,7 @@ pub(super) struct Section {
 pub(super) enum Prepared {
     Cpu(CpuModel),
     Gpu(Arc<GpuModel>),
-    /// Masking and RepeatVector alone: they set steps to zero or repeat them, and there is nothing to compute.
+    /// Masking, RepeatVector and Dropout alone: they set steps to zero or repeat them, and there is nothing to compute.
     Nothing,
 }
 
@@ -150,6 +150,7 @@ impl Section {
                     }
                     moved = repeated;
                 }
+                Operation::Nothing => {}
                 _ => return Err(Error::defect("a section that computes nothing")),
             }
         }

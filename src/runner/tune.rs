@@ -45,7 +45,7 @@ impl Runner {
     pub async fn tune_async(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let mut tuning = Tuning::new(Vec::new(), None);
         for section in &self.sections {
-            let time_steps = section.plan.input_steps(time_steps);
+            let time_steps = section.plan.input_steps(time_steps)?;
             let tuned = match &section.prepared {
                 Prepared::Gpu(model) => model.tune(batch, time_steps).await?,
                 Prepared::Cpu(_) | Prepared::Nothing => {

@@ -51,6 +51,7 @@ impl Runner {
             option: "running within the application's commands".to_owned(),
             instead: instead.to_owned(),
         };
+        self.check_time_steps(time_steps)?;
         match self.sections.as_slice() {
             _ if self.gpu().is_none() => Err(unsupported(
                 "a model on the CPU",

@@ -17,12 +17,13 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision", "disk", "trace"],
+    &["error", "half_precision", "file", "trace"],
     &["memory", "parameters", "activation", "recent"],
     &["sequences", "state", "settings", "cell", "copy"],
     &["schedule", "states", "output", "tuning"],
     &["layer"],
     &["model"],
+    &["format"],
     &["flow"],
     &["cpu", "gpu"],
     &["device"],

@@ -1,12 +1,10 @@
 //! `dense`: rows times weights plus bias, and the activation, the rows split over the threads.
 
-use rayon::prelude::*;
-
 use super::gather::Source;
+use super::tasks::over_rows;
 use crate::activation::Activation;
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
 use crate::cpu::product::path::Path;
-use crate::cpu::threads::pool;
 use crate::model::plan::PlannedDense;
 
 /// One Dense layer, ready to run.
@@ -37,10 +35,7 @@ impl Dense {
 
     /// `projected[r] = activation(source[index[r]] · kernel + bias)` for every r.
     pub(crate) fn run(&self, source: Source<'_>, index: &[u32], projected: &mut [f32]) {
-        if self.units == 0 {
-            return;
-        }
-        let task = |(projected, index): (&mut [f32], &[u32])| {
+        over_rows((projected, self.units), index, |projected, index| {
             let mut rows: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
             for (row, &number) in rows.iter_mut().zip(index) {
                 *row = source.row(number);
@@ -49,19 +44,7 @@ impl Dense {
             self.kernel
                 .multiply(self.path, rows, Some(&self.bias), projected, self.units);
             self.activation.apply(projected, self.units);
-        };
-        let length = ROWS_PER_TASK * self.units;
-        if index.len() <= ROWS_PER_TASK || pool::count() == 1 {
-            projected
-                .chunks_mut(length)
-                .zip(index.chunks(ROWS_PER_TASK))
-                .for_each(task);
-        } else {
-            projected
-                .par_chunks_mut(length)
-                .zip(index.par_chunks(ROWS_PER_TASK))
-                .for_each(task);
-        }
+        });
     }
 }
 

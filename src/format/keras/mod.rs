@@ -1,25 +1,109 @@
 //! The files of Keras: `.keras`, `.weights.h5` and legacy `.h5`.
 
+mod activation;
+mod archive;
+mod bound;
+mod chain;
+mod config;
+mod functional;
+mod hdf5;
+mod layers;
+mod load;
+mod names;
+mod reader;
+mod recurrent;
+mod version;
+mod weights;
+
+use self::archive::Archive;
+use self::chain::Chain;
+use self::hdf5::Hdf5;
+use self::reader::Reader;
+use self::version::Version;
+use self::weights::Weights;
 use super::file::File;
 use crate::error::{Error, Result};
 use crate::model::Model;
 
-fn not_yet(file: &File<'_>) -> Error {
-    file.content("byte 0", "another format", "this one", "wait")
-}
+/// What the weights within an archive are called.
+const WEIGHTS_MEMBER: &str = "model.weights.h5";
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
-    Err(not_yet(file))
+    let Archive {
+        config,
+        version,
+        weights,
+    } = Archive::read(file)?;
+    let mut notes = Vec::new();
+    let version = version.unwrap_or_else(|| {
+        notes.push("The file does not say which Keras wrote it; 3.15 was assumed.".to_owned());
+        Version::assumed("3.15")
+    });
+    let chain = Chain::of_model(file, "config.json", &config)?;
+    let weights = Weights::by_path(Hdf5::open(file, WEIGHTS_MEMBER, weights)?)?;
+    Reader::new(file, version, weights, notes).read(&chain)
 }
 
 pub(crate) fn model_of_hdf5(file: &File<'_>) -> Result<Model> {
-    Err(not_yet(file))
+    let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
+    let mut texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
+    let mut text = |name: &str| {
+        texts
+            .remove(name)
+            .filter(|list| list.len() == 1)
+            .and_then(|mut list| list.pop())
+    };
+    let Some(config) = text("model_config") else {
+        return Err(file.content(
+            "the attributes of the root",
+            "model_config: the layers of a model",
+            "none, as in a file of weights alone",
+            "build the model from layers and call `Model::load_weights`, or save the whole model with `model.save`",
+        ));
+    };
+    let mut notes = Vec::new();
+    let version = text("keras_version")
+        .and_then(|text| Version::parse(&text))
+        .unwrap_or_else(|| {
+            notes.push("The file does not say which Keras wrote it; Keras 2 was assumed.".to_owned());
+            Version::assumed("2.0")
+        });
+    let config = archive::parse(file, "model_config", config.as_bytes())?;
+    let chain = Chain::of_model(file, "model_config", &config)?;
+    let group = hdf5.group(&hdf5.root(), "model_weights")?;
+    let group = group.ok_or_else(|| hdf5.missing("model_weights"))?;
+    let weights = Weights::by_name(hdf5, group, "model_weights")?;
+    Reader::new(file, version, weights, notes).read(&chain)
 }
 
-pub(crate) fn weights_of_archive(file: &File<'_>, _model: &mut Model) -> Result<()> {
-    Err(not_yet(file))
+pub(crate) fn weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
+    let hdf5 = Hdf5::open(file, WEIGHTS_MEMBER, archive::weights(file)?)?;
+    load::load(Weights::by_path(hdf5)?, model)
 }
 
-pub(crate) fn weights_of_hdf5(file: &File<'_>, _model: &mut Model) -> Result<()> {
-    Err(not_yet(file))
+pub(crate) fn weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> {
+    let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
+    let root = hdf5.root();
+    let weights = match hdf5.group(&root, "model_weights")? {
+        Some(group) => Weights::by_name(hdf5, group, "model_weights")?,
+        // `save_weights` of Keras 2 puts the layers into the root
+        None if has_layer_names(&hdf5)? => Weights::by_name(hdf5, root, "the root")?,
+        None => Weights::by_path(hdf5)?,
+    };
+    load::load(weights, model)
+}
+
+fn has_layer_names(hdf5: &Hdf5<'_>) -> Result<bool> {
+    let texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
+    Ok(texts.contains_key("layer_names") || texts.contains_key("layer_names0"))
+}
+
+/// The model as a `.keras` file.
+pub(crate) fn archive_of(_model: &Model) -> Result<Vec<u8>> {
+    Err(Error::defect("not yet"))
+}
+
+/// The weights as a `.weights.h5` file.
+pub(crate) fn weights_of(_model: &Model) -> Result<Vec<u8>> {
+    Err(Error::defect("not yet"))
 }

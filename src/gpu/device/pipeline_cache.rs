@@ -40,8 +40,8 @@ mod file {
     use std::path::Path;
 
     use super::Gpu;
-    use crate::disk;
     use crate::error::{Cause, Error, Result};
+    use crate::file;
 
     /// A file that is longer was not written by this crate.
     const LONGEST: u64 = 256 << 20;
@@ -79,7 +79,7 @@ mod file {
                 return Ok(false);
             }
             let path = path.as_ref();
-            let bytes = disk::read(path, LONGEST)
+            let bytes = file::read(path, LONGEST)
                 .map_err(|error| failed("a file that can be read, or none yet", path, error))?;
             let data = unpacked(&bytes);
             let make = || Ok(self.make_pipeline_cache(data));
@@ -109,7 +109,7 @@ mod file {
                 return Ok(false);
             };
             let path = path.as_ref();
-            let written = disk::replace(path, &packed(&data));
+            let written = file::replace(path, &packed(&data));
             written.map_err(|error| failed("a file that can be written", path, error))?;
             Ok(true)
         }

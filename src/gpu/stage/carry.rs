@@ -108,9 +108,13 @@ pub(crate) fn masked_cells(plan: &Plan) -> Vec<Option<MaskedCell>> {
                 set(*forward, false, options.return_sequences);
                 set(*backward, true, options.return_sequences);
             }
-            // behind it all steps count
-            Operation::RepeatVector { .. } => break,
-            Operation::Masking { .. } | Operation::Embedding { .. } | Operation::Dense { .. } => {}
+            // behind them all steps count
+            Operation::RepeatVector { .. } | Operation::Reshape { .. } | Operation::LastStep => break,
+            Operation::Masking { .. }
+            | Operation::Embedding { .. }
+            | Operation::Dense { .. }
+            | Operation::Transform { .. }
+            | Operation::Nothing => {}
         }
     }
     masked

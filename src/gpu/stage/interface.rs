@@ -227,6 +227,8 @@ impl Fitting {
             let stage = match stage {
                 flow::Stage::Recurrent { cell, .. } => found(&fits.cells, *cell),
                 flow::Stage::Dense { dense, .. } => found(&fits.denses, *dense),
+                flow::Stage::Transform { transform, .. } => found(&fits.transforms, *transform),
+                flow::Stage::Reshape { input, .. } => fitting.of_source(input.source),
                 // the sum and the product of values within one are small, but a GRU may carry on the state where it began
                 flow::Stage::Merge { forward, backward, .. } => {
                     !has_states && fitting.of_source(forward.source) && fitting.of_source(backward.source)

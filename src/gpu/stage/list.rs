@@ -11,7 +11,9 @@ use crate::gpu::stage::interface::{Ends, Sizer, StageSize};
 use crate::gpu::stage::merge::MergeSize;
 use crate::gpu::stage::place::PlaceSize;
 use crate::gpu::stage::recurrence::RecurrenceSize;
+use crate::gpu::stage::reshape::ReshapeSize;
 use crate::gpu::stage::take::TakeSize;
+use crate::gpu::stage::transform::TransformSize;
 
 /// The sizes of all stages.
 #[derive(Debug)]
@@ -29,6 +31,7 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
     let mut sizes: Vec<Box<dyn StageSize>> = Vec::new();
     let mut layers: Vec<Arc<str>> = Vec::new();
     let names = &sizer.prepared.names;
+    let mut reshapes = 0;
     let mut merged: Arc<str> = Arc::default(); // the layer whose directions are merged next
     if let Ends::Application { steps, table } = sizer.ends {
         sizes.push(Box::new(TakeSize::new(&sizer, steps, table)?));
@@ -40,6 +43,8 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
                 Box::new(RecurrenceSize::new(&sizer, stage, cell, schedule)?)
             }
             StageKind::Dense { dense, input } => Box::new(DenseSize::new(&sizer, stage, dense, input)?),
+            StageKind::Transform { transform, input } => Box::new(TransformSize::new(&sizer, stage, transform, input)?),
+            StageKind::Reshape { input, entries } => Box::new(ReshapeSize::new(&sizer, stage, entries, input)?),
             StageKind::Merge {
                 merge,
                 forward,
@@ -54,6 +59,11 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
             StageKind::Recurrent { cell, .. } if size.rows().len() > 1 => names.layer_of(cell),
             StageKind::Recurrent { cell, .. } => names.cell(cell),
             StageKind::Dense { dense, .. } => names.dense(dense),
+            StageKind::Transform { transform, .. } => names.transform(transform),
+            StageKind::Reshape { .. } => {
+                reshapes += 1;
+                names.reshape(reshapes - 1)
+            }
             StageKind::Merge { .. } => merged.clone(),
         });
         sizer.stages.extend_from_slice(size.rows());

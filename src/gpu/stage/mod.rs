@@ -24,5 +24,8 @@ pub(crate) mod prepared;
 pub(crate) mod projected_input;
 pub(crate) mod projection_block;
 pub(crate) mod recurrence;
+pub(crate) mod reshape;
+pub(crate) mod row_transform;
 pub(crate) mod softmax;
 pub(crate) mod take;
+pub(crate) mod transform;

@@ -6,10 +6,11 @@ use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
-use crate::gpu::rows::{Rows, RowsSize, padded};
+use crate::gpu::rows::{Rows, RowsSize, VALUE, padded};
 use crate::gpu::stage::earlier_rows;
 use crate::gpu::stage::input_projection::{self, Projection, Weights};
 use crate::gpu::stage::matrix_projection::Matrices;
+use crate::gpu::stage::row_transform::{self, RowTransform};
 use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
@@ -32,6 +33,7 @@ pub(crate) struct Prepared {
     /// For each of them the rows of its recurrent kernel that are multiplied before each step, if there are such.
     earlier_rows: Vec<Option<Arc<Projection>>>,
     pub(crate) denses: Vec<Arc<Projection>>,
+    pub(crate) transforms: Vec<Arc<RowTransform>>,
     /// What the GPU costs; `None` for a software adapter.
     pub(crate) numbers: Option<Numbers>,
     /// The embeddings, and how many rows each has.
@@ -47,6 +49,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Fits {
     pub(crate) cells: Vec<bool>,
     pub(crate) denses: Vec<bool>,
+    pub(crate) transforms: Vec<bool>,
     pub(crate) tables: Vec<bool>,
 }
 
@@ -60,6 +63,11 @@ impl Fits {
                 .denses
                 .iter()
                 .map(|dense| dense.activation.is_within_one())
+                .collect(),
+            transforms: plan
+                .transforms
+                .iter()
+                .map(|transform| transform.bound().is_some_and(fits_half))
                 .collect(),
             tables: tables
                 .map(|table| rounds && table.iter().all(|&value| fits_half(value)))
@@ -113,6 +121,7 @@ impl Prepared {
             recurrences,
             earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
+            transforms: transforms(gpu, &names, plan)?,
             tables: tables(gpu, &names, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
             fits: Fits::of(plan, matrices.are_ready()),
@@ -137,6 +146,18 @@ impl Prepared {
         let number = self.together.iter().position(|cells| cells.first() == Some(&cell));
         number.and_then(|number| self.recurrences.get(number))
     }
+}
+
+/// What becomes of rows by themselves.
+fn transforms(gpu: &Gpu, names: &LayerNames, plan: &Plan) -> Result<Vec<Arc<RowTransform>>> {
+    let transforms = plan.transforms.iter().enumerate().map(|(number, transform)| {
+        let values = transform.values();
+        check_weight(gpu, "weights of a normalisation", values as u64 * VALUE)?;
+        let layer = format!("normalisation of {values} features");
+        check_passes(gpu, layer, row_transform::passes(values))?;
+        Ok(Arc::new(RowTransform::make((gpu, &names.transform(number)), transform)))
+    });
+    transforms.collect()
 }
 
 /// The embeddings, row by row.

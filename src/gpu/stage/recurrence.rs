@@ -254,7 +254,7 @@ impl RecurrenceStage {
     fn in_run<'a>(&'a self, flow: &'a Flow) -> Result<Vec<(&'a DirectionBuffers, &'a Schedule, &'a Gather)>> {
         let number = |(direction, buffers)| match flow.stage(self.number + direction)? {
             FlowStage::Recurrent { schedule, input, .. } => Ok((buffers, &**schedule, input)),
-            FlowStage::Dense { .. } | FlowStage::Merge { .. } => Err(defect()),
+            _ => Err(defect()),
         };
         self.directions.iter().enumerate().map(number).collect()
     }

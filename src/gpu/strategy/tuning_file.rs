@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use crate::disk;
 use crate::error::{Cause, Error, Result};
+use crate::file;
 use crate::gpu::strategy::tuned::{self, Key, SEPARATOR};
 use crate::settings::Strategy;
 
@@ -17,7 +17,7 @@ const HEAD: &str = "# written by cellstate's Runner::tune: crate | adapter | ven
 
 /// What a file says; nothing if there is none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    disk::read(path, LONGEST).map_err(|error| failed("a file that can be read, or none yet", path, error))
+    file::read(path, LONGEST).map_err(|error| failed("a file that can be read, or none yet", path, error))
 }
 
 /// Puts answers into a file: they take the place of those to the same questions, and every other line stays as it is. The
@@ -45,7 +45,7 @@ pub(crate) fn write(path: &Path, gpu: &str, answers: &[(Key, Strategy)]) -> Resu
         text.push(b'\n');
     }
     let fitting = match text.len() as u64 <= LONGEST {
-        true => disk::replace(path, &text),
+        true => file::replace(path, &text),
         // nothing that `read` would refuse, and with it every model that is given the file
         false => Err(io::Error::other(format!("it would be longer than {LONGEST} bytes"))),
     };

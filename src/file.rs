@@ -1,4 +1,4 @@
-//! Files of our own on the disk: read up to a length, and replaced as a whole.
+//! How files of our own are read, up to a length, and written, as a whole.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -24,7 +24,7 @@ pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Puts bytes in the place of a file. They are written beside it and then renamed, so that nobody ever reads half a file.
+/// Puts a file in the place of what is there: the bytes are written beside it and then renamed, so that nobody ever reads half a file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // a link stays one
     let target = match fs::canonicalize(path) {

@@ -1,0 +1,411 @@
+//! HDF5 files as Keras writes them: groups, texts as attributes, tensors of floating-point numbers.
+//!
+//! `hdf5-pure` reads them; what stands here bounds what a file may ask of the reader.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hdf5_pure::{AttrValue, Dataset, Datatype, FloatingPointLayout, FormatError, Group, Source};
+use ndarray::{ArrayD, IxDyn};
+
+use super::bound::most_bytes;
+use crate::error::{Error, Result};
+use crate::format::file::File;
+
+/// The bytes of a file, of which only so many are handed out: trees whose branches meet again, and texts that many name, are read
+/// often.
+struct Counted {
+    bytes: Vec<u8>,
+    left: AtomicU64,
+}
+
+impl Source for Counted {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::result::Result<(), FormatError> {
+        /// What a read costs besides its bytes.
+        const EACH: u64 = 64;
+        let cost = (buffer.len() as u64).saturating_add(EACH);
+        let spent = |left: u64| left.checked_sub(cost);
+        if self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent)
+            .is_err()
+        {
+            let text = "the file leads the reader round in circles: more is read than a file of its size can hold";
+            return Err(FormatError::Source(text.to_owned()));
+        }
+        let range = usize::try_from(offset).ok().and_then(|begin| {
+            let end = begin.checked_add(buffer.len())?;
+            self.bytes.get(begin..end)
+        });
+        match range {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => Err(FormatError::UnexpectedEof {
+                expected: buffer.len(),
+                available: self.bytes.len(),
+            }),
+        }
+    }
+}
+
+/// An HDF5 file in memory.
+#[derive(Debug)]
+pub(super) struct Hdf5<'a> {
+    file: &'a File<'a>,
+    /// In front of the names within: empty, or the member of the archive that this file is.
+    member: &'static str,
+    hdf5: hdf5_pure::File,
+    size: usize,
+    /// How many bytes of tensors may still be read.
+    left: u64,
+}
+
+/// A tensor of a file.
+#[derive(Debug)]
+pub(super) struct Tensor {
+    pub(super) values: ArrayD<f32>,
+    /// How wide its numbers are in the file where they are not 32 bits wide.
+    pub(super) converted: Option<&'static str>,
+}
+
+impl<'a> Hdf5<'a> {
+    pub(super) fn open(file: &'a File<'a>, member: &'static str, bytes: Vec<u8>) -> Result<Self> {
+        let size = bytes.len();
+        check_trees(file, member, &bytes)?;
+        let source = Counted {
+            left: AtomicU64::new((size as u64).saturating_mul(64).saturating_add(64 << 20)),
+            bytes,
+        };
+        let hdf5 = hdf5_pure::File::from_source(source);
+        Ok(Self {
+            file,
+            member,
+            hdf5: hdf5.map_err(|error| damaged(file, member, &error))?,
+            size,
+            left: most_bytes(size),
+        })
+    }
+
+    pub(super) fn root(&self) -> Group {
+        self.hdf5.root()
+    }
+
+    pub(super) fn file(&self) -> &'a File<'a> {
+        self.file
+    }
+
+    /// A place within the file, as messages name it.
+    pub(super) fn place(&self, within: &str) -> String {
+        match self.member {
+            "" => within.to_owned(),
+            member => format!("{member}, {within}"),
+        }
+    }
+
+    pub(super) fn damaged(&self, within: &str, error: &hdf5_pure::Error) -> Error {
+        damaged(self.file, &self.place(within), error)
+    }
+
+    /// A group within a group, or `None` if there is no such.
+    pub(super) fn group(&self, parent: &Group, path: &str) -> Result<Option<Group>> {
+        match parent.group(path) {
+            Ok(group) => Ok(Some(group)),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(self.damaged(path, &error)),
+        }
+    }
+
+    /// The datasets of a group, by name.
+    pub(super) fn datasets(&self, group: &Group, within: &str) -> Result<Vec<String>> {
+        group.datasets().map_err(|error| self.damaged(within, &error))
+    }
+
+    /// The attributes of a group that are texts.
+    pub(super) fn texts(&self, group: &Group, within: &str) -> Result<HashMap<String, Vec<String>>> {
+        let attributes = group.attrs().map_err(|error| self.damaged(within, &error))?;
+        let texts = attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, texts_of(&value)?)));
+        Ok(texts.collect())
+    }
+
+    /// The shape of a dataset, which nothing has checked yet.
+    fn shape(&self, dataset: &Dataset, within: &str) -> Result<Vec<usize>> {
+        let shape = dataset.shape().map_err(|error| self.damaged(within, &error))?;
+        Ok(shape
+            .into_iter()
+            .map(|size| usize::try_from(size).unwrap_or(usize::MAX))
+            .collect())
+    }
+
+    /// A tensor, if its shape is the one wanted; `None` stands for any size.
+    pub(super) fn tensor(
+        &mut self,
+        group: &Group,
+        name: &str,
+        within: &str,
+        (axes, wanted): (&str, &[Option<usize>]),
+    ) -> Result<Tensor> {
+        let dataset = group.dataset(name).map_err(|error| match is_missing(&error) {
+            true => self.missing(within),
+            false => self.damaged(within, &error),
+        })?;
+        let shape = self.shape(&dataset, within)?;
+        let fits = shape.len() == wanted.len()
+            && shape
+                .iter()
+                .zip(wanted)
+                .all(|(size, wanted)| wanted.is_none_or(|wanted| wanted == *size));
+        if !fits {
+            let wanted: Vec<String> = wanted
+                .iter()
+                .map(|size| size.map_or_else(|| "any".to_owned(), |size| size.to_string()))
+                .collect();
+            return Err(Error::Size {
+                argument: format!("{} of {}", self.place(within), self.file.path.display()),
+                expected: format!("{axes} = [{}]", wanted.join(", ")),
+                found: format!("shape {shape:?}"),
+                repair: "the layers say another size than the weights: take both from one file, or the file of the same model"
+                    .to_owned(),
+            });
+        }
+        let kind = Kind::of(&dataset).map_err(|error| self.damaged(within, &error))?;
+        let Some(kind) = kind else {
+            let found = dataset
+                .dtype()
+                .map_or_else(|_| "another type".to_owned(), |kind| kind.to_string());
+            return Err(self.file.content(
+                self.place(within),
+                "floating-point numbers of 16, 32 or 64 bits",
+                found,
+                "save the model in float32",
+            ));
+        };
+        self.check_size(&dataset, &shape, kind, within)?;
+        let values = kind.read(&dataset).map_err(|error| self.damaged(within, &error))?;
+        let values = self.narrowed(values, &shape, within)?;
+        let values = ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| {
+            self.file.content(
+                self.place(within),
+                format!("values for the shape {shape:?}"),
+                "another number of them",
+                "save the model again with Keras",
+            )
+        })?;
+        self.check_finite(&values, within)?;
+        Ok(Tensor {
+            values,
+            converted: kind.converted(),
+        })
+    }
+
+    pub(super) fn missing(&self, within: &str) -> Error {
+        self.file.content(
+            self.place(within),
+            "a tensor of this name, for the model's layers have it",
+            "none",
+            "take the file that the same model was saved to",
+        )
+    }
+
+    /// What is read is in proportion to the file: no more chunks than the file can hold, each once, and no more bytes than could
+    /// have been compressed into it.
+    fn check_size(&mut self, dataset: &Dataset, shape: &[usize], kind: Kind, within: &str) -> Result<()> {
+        let elements = shape
+            .iter()
+            .fold(1_u64, |product, &size| product.saturating_mul(size as u64));
+        let mut bytes = elements.saturating_mul(kind.width());
+        let chunk_shape = dataset.chunk_shape().map_err(|error| self.damaged(within, &error))?;
+        if let Some(chunk_shape) = chunk_shape {
+            let chunks = shape.iter().zip(&chunk_shape);
+            let chunks = chunks.map(|(&size, &chunk)| (size as u64).div_ceil(chunk.max(1)));
+            let chunks = chunks.fold(1, u64::saturating_mul);
+            let each = chunk_shape
+                .iter()
+                .fold(kind.width(), |product, &size| product.saturating_mul(size));
+            bytes = bytes.max(chunks.saturating_mul(each));
+            if chunks > self.size as u64 {
+                bytes = u64::MAX;
+            } else if bytes <= self.left {
+                let listed = dataset.chunks().map_err(|error| self.damaged(within, &error))?;
+                if listed.len() as u64 > chunks {
+                    bytes = u64::MAX;
+                }
+            }
+        }
+        match self.left.checked_sub(bytes) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(self.file.content(
+                self.place(within),
+                format!("no more data than a file of {} bytes can hold", self.size),
+                format!("the shape {shape:?}, or its chunks"),
+                "save the model again with Keras",
+            )),
+        }
+    }
+
+    /// 64 bits as 32, where the value is in their range.
+    fn narrowed(&self, values: Values, shape: &[usize], within: &str) -> Result<Vec<f32>> {
+        let values = match values {
+            Values::Narrow(values) => return Ok(values),
+            Values::Wide(values) => values,
+        };
+        let beyond = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
+        if let Some((position, value)) = values.iter().enumerate().find(|(_, value)| beyond(value)) {
+            return Err(self.file.content(
+                format!("{}, at {:?}", self.place(within), index_of(position, shape)),
+                "a value in the range of float32",
+                value.to_string(),
+                "scale the weights, or save the model in float32",
+            ));
+        }
+        Ok(values.into_iter().map(|value| value as f32).collect())
+    }
+
+    fn check_finite(&self, values: &ArrayD<f32>, within: &str) -> Result<()> {
+        match values.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((index, value)) => Err(Error::NotFinite {
+                tensor: format!("{} of {}", self.place(within), self.file.path.display()),
+                index: ndarray::Dimension::slice(&index).to_vec(),
+                value: value.to_string(),
+                repair: "train the model again: a weight that is NaN or infinite makes every output NaN".to_owned(),
+            }),
+        }
+    }
+}
+
+enum Values {
+    Narrow(Vec<f32>),
+    Wide(Vec<f64>),
+}
+
+/// The kinds of numbers that weights are kept as.
+#[derive(Clone, Copy)]
+enum Kind {
+    Half,
+    /// Two bytes, the upper half of a float32; h5py knows them as opaque.
+    Brain,
+    Single,
+    Double,
+}
+
+impl Kind {
+    fn of(dataset: &Dataset) -> std::result::Result<Option<Self>, hdf5_pure::Error> {
+        Ok(match dataset.datatype()? {
+            Datatype::FloatingPoint { size, layout, .. } => match size {
+                2 if layout.exponent_size == 5 && layout.mantissa_size == 10 => Some(Self::Half),
+                4 if layout == FloatingPointLayout::IEEE754_BINARY32 => Some(Self::Single),
+                8 if layout == FloatingPointLayout::IEEE754_BINARY64 => Some(Self::Double),
+                _ => None,
+            },
+            Datatype::Opaque { size: 2, .. } => {
+                let attributes = dataset.attrs()?;
+                let dtype = attributes.get("dtype").and_then(AttrValue::as_str);
+                (dtype == Some("bfloat16")).then_some(Self::Brain)
+            }
+            _ => None,
+        })
+    }
+
+    fn width(self) -> u64 {
+        match self {
+            Self::Half | Self::Brain => 2,
+            Self::Single => 4,
+            Self::Double => 8,
+        }
+    }
+
+    fn converted(self) -> Option<&'static str> {
+        match self {
+            Self::Half => Some("float16"),
+            Self::Brain => Some("bfloat16"),
+            Self::Single => None,
+            Self::Double => Some("float64"),
+        }
+    }
+
+    fn read(self, dataset: &Dataset) -> std::result::Result<Values, hdf5_pure::Error> {
+        Ok(match self {
+            Self::Half | Self::Single => Values::Narrow(dataset.read_f32()?),
+            Self::Double => Values::Wide(dataset.read_f64()?),
+            Self::Brain => {
+                let raw = dataset.read_raw()?;
+                let (pairs, _) = raw.as_chunks::<2>();
+                let wide = |pair: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*pair)) << 16);
+                Values::Narrow(pairs.iter().map(wide).collect())
+            }
+        })
+    }
+}
+
+/// Where a value stands, row by row.
+fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
+    let mut index: Vec<usize> = shape
+        .iter()
+        .rev()
+        .map(|&size| {
+            let here = position % size.max(1);
+            position /= size.max(1);
+            here
+        })
+        .collect();
+    index.reverse();
+    index
+}
+
+fn texts_of(value: &AttrValue) -> Option<Vec<String>> {
+    match value.as_strings() {
+        Some(texts) => Some(texts.to_vec()),
+        // h5py keeps an empty list of texts as a list of numbers
+        None => value.to_f64s().filter(Vec::is_empty).map(|_| Vec::new()),
+    }
+}
+
+fn is_missing(error: &hdf5_pure::Error) -> bool {
+    matches!(error, hdf5_pure::Error::Format(FormatError::PathNotFound(_)))
+}
+
+fn damaged(file: &File<'_>, place: &str, error: &hdf5_pure::Error) -> Error {
+    let place = match place {
+        "" => "HDF5".to_owned(),
+        place => place.to_owned(),
+    };
+    file.content(
+        place,
+        "HDF5 as h5py writes it",
+        error.to_string(),
+        "check that the file is whole, or save the model again with Keras",
+    )
+}
+
+/// A tree of a dense group is a few levels deep; the reader calls itself once for each.
+fn check_trees(file: &File<'_>, member: &str, bytes: &[u8]) -> Result<()> {
+    const DEEPEST: u16 = 32;
+    let deep = |header: &[u8]| match header {
+        // signature, version 0, one of the types that there are, node size, record size, depth
+        [b'B', b'T', b'H', b'D', 0, 0..=11, _, _, _, _, _, _, low, high] => u16::from_le_bytes([*low, *high]) > DEEPEST,
+        _ => false,
+    };
+    match bytes.windows(14).position(deep) {
+        None => Ok(()),
+        Some(at) => Err(file.content(
+            match member {
+                "" => format!("byte {at}"),
+                member => format!("{member}, byte {at}"),
+            },
+            format!("a B-tree of at most {DEEPEST} levels"),
+            "a deeper one",
+            "save the model again with Keras",
+        )),
+    }
+}

@@ -1,0 +1,175 @@
+//! The weights of a file put into a model that was built from layers.
+
+use std::collections::BTreeMap;
+
+use super::names::Numbered;
+use super::weights::{Place, Wanted, Weights};
+use crate::error::{Error, Result};
+use crate::layer::Layer;
+use crate::model::Model;
+use crate::parameters::Parameter;
+
+/// A layer of the model that has weights.
+#[derive(Debug)]
+pub(super) struct Kept<'m> {
+    /// Its class and number as in Keras's files: `lstm_1`.
+    pub(super) name: String,
+    pub(super) parts: Vec<Part<'m>>,
+    /// What Keras calls the layer where it stands in a wrapper, and the part that the layer is there.
+    wrapped: Option<(&'static str, &'static str)>,
+}
+
+/// A group of weights: a cell, or the layer itself.
+#[derive(Debug)]
+pub(super) struct Part<'m> {
+    /// Where it is within its layer: `cell`.
+    pub(super) within: String,
+    pub(super) parameters: Vec<&'m Parameter>,
+}
+
+pub(super) fn load(mut weights: Weights<'_>, model: &mut Model) -> Result<()> {
+    let kept = kept(model)?;
+    let places = match weights.named_layers()? {
+        Some(names) => by_name(&weights, &kept, names)?,
+        None => by_path(&weights, &kept)?,
+    };
+    let mut replaced = Vec::new();
+    for (layer, place) in kept.iter().zip(&places) {
+        for part in &layer.parts {
+            let place = Place {
+                path: match (place.path.as_str(), part.within.as_str()) {
+                    (path, "") => path.to_owned(),
+                    (path, within) => format!("{path}/{within}"),
+                },
+                group: &place.group,
+                contains: None,
+            };
+            let wanted = wanted(part);
+            let tensors = weights.take(&place, &wanted)?;
+            let paths = part.parameters.iter().map(|parameter| parameter.path().to_owned());
+            replaced.extend(paths.zip(tensors));
+        }
+    }
+    weights.finish()?;
+    model.replace_parameters(replaced)
+}
+
+/// Where a layer is in the file: its path, or its group.
+struct Found {
+    path: String,
+    group: String,
+}
+
+/// A legacy file keeps layers in the order of the model.
+fn by_name(weights: &Weights<'_>, kept: &[Kept<'_>], names: Vec<String>) -> Result<Vec<Found>> {
+    if names.len() == kept.len() {
+        let found = |group| Found {
+            path: String::new(),
+            group,
+        };
+        return Ok(names.into_iter().map(found).collect());
+    }
+    let ours: Vec<&str> = kept.iter().map(|layer| layer.name.as_str()).collect();
+    Err(weights.hdf5().file().content(
+        "layer_names",
+        format!(
+            "{} layers with weights, as in the model: {}",
+            kept.len(),
+            ours.join(", ")
+        ),
+        format!("{}: {}", names.len(), names.join(", ")),
+        "give the model the layers that the file was saved from",
+    ))
+}
+
+fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
+    let mut numbers: BTreeMap<&str, Numbered> = BTreeMap::new();
+    let mut places = Vec::new();
+    for layer in kept {
+        let mut path = format!("layers/{}", layer.name);
+        if let Some((wrapper, part)) = layer.wrapped {
+            let wrapped = numbers.entry(wrapper).or_default().next(wrapper);
+            let wrapped = format!("layers/{wrapped}{part}");
+            let has = |path: &str| -> Result<bool> {
+                let within = layer.parts.first().map_or("", |part| part.within.as_str());
+                weights.has(&match within {
+                    "" => path.to_owned(),
+                    within => format!("{path}/{within}"),
+                })
+            };
+            if !has(&path)? && has(&wrapped)? {
+                path = wrapped;
+            }
+        }
+        places.push(Found {
+            path,
+            group: String::new(),
+        });
+    }
+    Ok(places)
+}
+
+/// The layers of a model that have weights, with their parameters by part.
+pub(super) fn kept(model: &Model) -> Result<Vec<Kept<'_>>> {
+    let mut layers = model.layers().iter().filter(|layer| layer.parameter_count() > 0);
+    let mut kept: Vec<(&Layer, Kept<'_>)> = Vec::new();
+    for parameter in model.parameters() {
+        let (path, _) = parameter.path().rsplit_once('/').unwrap_or_default();
+        let (name, inner) = path.split_once('/').unwrap_or((path, ""));
+        if kept.last().is_none_or(|(_, last)| last.name != name) {
+            let layer = layers.next().ok_or_else(|| Error::defect("the layers of parameters"))?;
+            let new = Kept {
+                name: name.to_owned(),
+                parts: Vec::new(),
+                wrapped: match layer {
+                    Layer::Dense(_) => Some(("TimeDistributed", "/layer")),
+                    Layer::Recurrent(_) => Some(("RNN", "")),
+                    _ => None,
+                },
+            };
+            kept.push((layer, new));
+        }
+        let Some((layer, last)) = kept.last_mut() else {
+            return Err(Error::defect("the layer of a parameter"));
+        };
+        let within = within(layer, inner);
+        match last.parts.last_mut().filter(|part| part.within == within) {
+            Some(part) => part.parameters.push(parameter),
+            None => last.parts.push(Part {
+                within,
+                parameters: vec![parameter],
+            }),
+        }
+    }
+    Ok(kept.into_iter().map(|(_, kept)| kept).collect())
+}
+
+/// Where Keras keeps a part of a layer, within the layer.
+fn within(layer: &Layer, inner: &str) -> String {
+    match layer {
+        Layer::Recurrent(_) => "cell".to_owned(),
+        Layer::Bidirectional(_) => format!("{inner}/cell"),
+        Layer::StackedRnnCells(stack) => {
+            let number = inner.rsplit('_').next().and_then(|number| number.parse::<usize>().ok());
+            let number = number.unwrap_or(0);
+            let mut numbered = Numbered::default();
+            let names = stack
+                .cells()
+                .iter()
+                .map(|cell| numbered.next(&format!("{}Cell", cell.class())));
+            let name = names.take(number + 1).last();
+            format!("cell/cells/{}", name.unwrap_or_default())
+        }
+        _ => String::new(),
+    }
+}
+
+/// What a part wants of a file, in the order of its parameters.
+fn wanted(part: &Part<'_>) -> Vec<Wanted> {
+    let wanted = part.parameters.iter().map(|parameter| Wanted {
+        role: parameter.role().name(),
+        axes: "the shape in the model",
+        shape: parameter.values().shape().iter().map(|size| Some(*size)).collect(),
+    });
+    wanted.collect()
+}

@@ -1,0 +1,217 @@
+//! From the chain of a file to layers with their weights.
+
+use super::chain::{Chain, MaskArgument, Node};
+use super::config::{Config, Object};
+use super::version::Version;
+use super::weights::{Place, Weights};
+use crate::error::Result;
+use crate::format::file::File;
+use crate::layer::Layer;
+use crate::model::Model;
+
+/// What reads a model.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    pub(super) file: &'a File<'a>,
+    pub(super) version: Version,
+    pub(super) weights: Weights<'a>,
+    pub(super) notes: Vec<String>,
+    /// What comes out of the layers so far.
+    pub(super) shape: Shape,
+    /// What mask comes with it.
+    mask: Mask,
+}
+
+/// What stands between two layers, as far as the file says it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Shape {
+    /// Whether there is a value for each time step.
+    pub(super) sequences: bool,
+    pub(super) time_steps: Option<usize>,
+    pub(super) width: Option<usize>,
+}
+
+/// The mask that travels along.
+#[derive(Clone, Debug, PartialEq)]
+enum Mask {
+    None,
+    Of {
+        /// The layer whose output was compared with the value.
+        of: String,
+        value: f64,
+        of_features: bool,
+    },
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(file: &'a File<'a>, version: Version, weights: Weights<'a>, notes: Vec<String>) -> Self {
+        Self {
+            file,
+            version,
+            weights,
+            notes,
+            shape: Shape {
+                sequences: true,
+                time_steps: None,
+                width: None,
+            },
+            mask: Mask::None,
+        }
+    }
+
+    pub(super) fn read(mut self, chain: &Chain<'a>) -> Result<Model> {
+        self.take_input(chain)?;
+        let mut layers: Vec<Layer> = Vec::new();
+        for (position, node) in chain.nodes.iter().enumerate() {
+            let config = node.config(self.file);
+            let last = position + 1 == chain.nodes.len();
+            if node.object.is_custom() {
+                return Err(config.unsupported(
+                    format!("a class of one's own, {:?}", node.object.class),
+                    "build the model of Keras's layers; cellstate cannot run Python's code",
+                ));
+            }
+            self.note_dtype(&config)?;
+            self.check_mask(node, &config)?;
+            let read = self.layer(node, &config, last)?;
+            config.finish()?;
+            self.follow_mask(node, &config)?;
+            layers.extend(read);
+        }
+        self.weights.finish()?;
+        self.note_converted();
+        let builder = layers
+            .into_iter()
+            .fold(Model::builder(), |builder, layer| builder.add(layer));
+        Ok(builder.build()?.with_notes(self.notes))
+    }
+
+    fn take_input(&mut self, chain: &Chain<'a>) -> Result<()> {
+        let Some(input) = &chain.input else {
+            return Ok(());
+        };
+        let tokens = chain.nodes.first().is_some_and(|node| node.object.class == "Embedding");
+        match (input.as_slice(), tokens) {
+            ([_, time_steps], true) => self.shape.time_steps = *time_steps,
+            ([_], true) => {}
+            ([_, time_steps, width], false) => {
+                self.shape.time_steps = *time_steps;
+                self.shape.width = *width;
+            }
+            (axes, _) => {
+                let wanted = match tokens {
+                    true => "(batch, time_steps)",
+                    false => "(batch, time_steps, features)",
+                };
+                return Err(crate::error::Error::Unsupported {
+                    layer: format!("the input of {}", self.file.path.display()),
+                    option: format!("{} axes", axes.len()),
+                    instead: format!("give the model an input of the shape {wanted}"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Says a thing once.
+    pub(super) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// Where the tensors of a layer, or of a part of it, are.
+    pub(super) fn place<'n>(node: &'n Node<'a>, part: &str) -> Place<'n> {
+        Place {
+            path: match part {
+                "" => node.path.clone(),
+                part => format!("{}/{part}", node.path),
+            },
+            group: node.group,
+            contains: node
+                .shares_group
+                .then(|| node.options.get("name").and_then(serde_json::Value::as_str))
+                .flatten(),
+        }
+    }
+
+    /// Numbers other than float32: read, computed in float32 and said, or refused.
+    pub(super) fn note_dtype(&mut self, config: &Config<'a>) -> Result<()> {
+        let Some(value) = config.value("dtype") else {
+            return Ok(());
+        };
+        let policy = match Object::of(value) {
+            Some(object) => object.config.get("name").and_then(serde_json::Value::as_str),
+            None => value.as_str(),
+        };
+        match policy {
+            Some("float32") => Ok(()),
+            Some(policy @ ("mixed_float16" | "mixed_bfloat16" | "float16" | "bfloat16" | "float64")) => {
+                self.note(format!(
+                    "The dtype of the model is {policy}; here everything is computed in float32, so results differ from Keras's by \
+                     the rounding of {policy}."
+                ));
+                Ok(())
+            }
+            _ => Err(config.unsupported(
+                format!("dtype = {}", super::config::shown(value)),
+                "save the model in float32, not quantized",
+            )),
+        }
+    }
+
+    fn note_converted(&mut self) {
+        let converted: Vec<&str> = self.weights.converted.iter().copied().collect();
+        if !converted.is_empty() {
+            self.note(format!(
+                "Weights kept as {} were converted to float32.",
+                converted.join(", ")
+            ));
+        }
+    }
+
+    /// A functional model passes masks by hand: what is passed has to be the mask that is there.
+    fn check_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
+        let MaskArgument::Unequal { of, value, of_features } = &node.step.mask else {
+            return Ok(());
+        };
+        let passed = Mask::Of {
+            of: of.clone(),
+            value: *value,
+            of_features: *of_features,
+        };
+        match passed == self.mask {
+            true => Ok(()),
+            false => Err(config.unsupported(
+                format!("the mask of the steps of {of:?} that do not equal {value}, which is not the one that comes with its input"),
+                "let the mask travel along the chain, from Masking or Embedding",
+            )),
+        }
+    }
+
+    /// What mask goes on behind a layer.
+    fn follow_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
+        let of = node.step.before.clone();
+        match node.object.class {
+            "Masking" => {
+                self.mask = Mask::Of {
+                    of,
+                    value: config.number("mask_value", 0.0)?,
+                    of_features: true,
+                }
+            }
+            "Embedding" if config.flag("mask_zero", false)? => {
+                self.mask = Mask::Of {
+                    of,
+                    value: 0.0,
+                    of_features: false,
+                }
+            }
+            _ => {}
+        }
+        if !self.shape.sequences {
+            self.mask = Mask::None;
+        }
+        Ok(())
+    }
+}

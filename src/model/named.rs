@@ -1,0 +1,114 @@
+//! The weights of a chain of layers by name, and what a plan takes of them.
+
+use ndarray::{ArcArray2, Array1, Axis, Ix2};
+
+use crate::error::{Error, Result};
+use crate::layer::Layer;
+use crate::layer::recurrent::Recurrent;
+use crate::model::paths::{direction_paths, inner_paths, paths};
+use crate::parameters::{Parameters, Role};
+
+/// The weights of a checked chain of layers, by name: those that were given, the others drawn.
+pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
+    let mut parameters = Parameters::default();
+    let mut place = 0; // of the set of weights, from which it is drawn
+    for (layer, path) in layers.iter().zip(paths(layers)) {
+        let mut push = |layer: &Recurrent, path: &str| -> Result<()> {
+            layer.push_parameters(path, &layer.weights_at(place)?, &mut parameters);
+            place += 1;
+            Ok(())
+        };
+        match layer {
+            Layer::Masking(_)
+            | Layer::RepeatVector(_)
+            | Layer::Activation(_)
+            | Layer::Dropout(_)
+            | Layer::Flatten(_)
+            | Layer::Reshape(_)
+            | Layer::LastStep(_) => {}
+            Layer::BatchNormalization(layer) => {
+                let weights = layer.weights()?;
+                let moving = [
+                    (Role::MovingMean, Some(weights.moving_mean)),
+                    (Role::MovingVariance, Some(weights.moving_variance)),
+                ];
+                push_vectors(
+                    &path,
+                    [(Role::Gamma, weights.gamma), (Role::Beta, weights.beta)],
+                    &mut parameters,
+                );
+                push_vectors(&path, moving, &mut parameters);
+            }
+            Layer::LayerNormalization(layer) => {
+                let weights = layer.weights()?;
+                push_vectors(
+                    &path,
+                    [(Role::Gamma, weights.gamma), (Role::Beta, weights.beta)],
+                    &mut parameters,
+                );
+            }
+            Layer::Recurrent(layer) => push(layer, &path)?,
+            Layer::StackedRnnCells(stack) => {
+                for (cell, path) in stack.cells().iter().zip(inner_paths(&path)) {
+                    push(cell, &path)?;
+                }
+            }
+            Layer::Bidirectional(layer) => {
+                let [forward, backward] = direction_paths(&path);
+                push(layer.forward(), &forward)?;
+                push(layer.backward(), &backward)?;
+            }
+            Layer::Embedding(embedding) => {
+                let table = embedding.embeddings_at(place)?.into_shared().into_dyn();
+                parameters.push(format!("{path}/{}", Role::Embeddings), Role::Embeddings, table);
+                place += 1;
+            }
+            Layer::Dense(dense) => {
+                let weights = dense.weights_at(place)?;
+                let kernel = weights.kernel.into_shared().into_dyn();
+                parameters.push(format!("{path}/{}", Role::Kernel), Role::Kernel, kernel);
+                if let Some(bias) = weights.bias {
+                    let bias = bias.into_shared().into_dyn();
+                    parameters.push(format!("{path}/{}", Role::Bias), Role::Bias, bias);
+                }
+                place += 1;
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+/// The vectors that a layer has.
+fn push_vectors(path: &str, vectors: [(Role, Option<Array1<f32>>); 2], parameters: &mut Parameters) {
+    for (role, values) in vectors {
+        if let Some(values) = values {
+            parameters.push(format!("{path}/{role}"), role, values.into_shared().into_dyn());
+        }
+    }
+}
+
+/// A weight that is a matrix.
+pub(super) fn matrix(parameters: &Parameters, path: &str, role: Role) -> Result<ArcArray2<f32>> {
+    let parameter = parameters.get(&format!("{path}/{role}"))?;
+    let values = parameter.shared().clone().into_dimensionality::<Ix2>();
+    values.map_err(|_| Error::defect("the shape of a parameter"))
+}
+
+/// A weight that a layer need not have, as a matrix; a bias of one row is kept without its first axis.
+pub(super) fn optional(parameters: &Parameters, path: &str, role: Role) -> Result<Option<ArcArray2<f32>>> {
+    let Some(parameter) = parameters.find(&format!("{path}/{role}")) else {
+        return Ok(None);
+    };
+    let values = parameter.shared().clone();
+    let values = match values.ndim() {
+        1 => values.insert_axis(Axis(0)),
+        _ => values,
+    };
+    let values = values.into_dimensionality::<Ix2>();
+    values.map(Some).map_err(|_| Error::defect("the shape of a parameter"))
+}
+
+/// The one row of a bias.
+pub(super) fn row(bias: &ArcArray2<f32>) -> Array1<f32> {
+    bias.row(0).to_owned()
+}
