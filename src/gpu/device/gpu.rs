@@ -108,8 +108,8 @@ impl Gpu {
     /// how many workgroups run at the same time: [`Strategy::Team`](crate::Strategy::Team) is taken unasked on discrete GPUs of NVIDIA
     /// and AMD by Vulkan and DX12; [`Settings::strategy`](crate::Settings::strategy) names another.
     ///
-    /// All runs on a device without optional features. Open it with those of these that the adapter has, and more is fast: `IMMEDIATES` (cheaper
-    /// dispatches), `SUBGROUP` (teams and steps of many units on GPUs of NVIDIA), and for [`Settings::matrices`](crate::Settings::matrices) `SHADER_F16` and
+    /// All runs on a device without optional features and with the limits of [`Gpu::required_limits`]. Open it with [`Gpu::wanted_features`] and
+    /// [`Gpu::wanted_limits`], and more is fast; for [`Settings::matrices`](crate::Settings::matrices) also with `SHADER_F16` and
     /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
     ///
     /// An application that opens or closes devices while other threads use this crate does so by [`Gpu::in_turn`].
