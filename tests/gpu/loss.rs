@@ -27,6 +27,7 @@ fn assert_lost<T>(answer: cellstate::Result<T>) {
 #[test]
 fn states_and_outputs_stay_and_every_model_goes_on_elsewhere() {
     for adapter in adapters() {
+        let fresh = open(&adapter, floor());
         for kind in kinds(3, 5) {
             let opened = open(&adapter, floor());
             let on = kind.on(&opened.device);
@@ -51,7 +52,6 @@ fn states_and_outputs_stay_and_every_model_goes_on_elsewhere() {
             assert_same_bits(&kind.name, output.values(), output_before.view());
             opened.assert_quiet();
 
-            let fresh = open(&adapter, floor());
             let again = kind.on(&fresh.device);
             let cpu = on.runner().rebuild(&Device::cpu()).unwrap();
             let from_lost = on.runner().rebuild(&fresh.device).unwrap();
