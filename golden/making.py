@@ -78,6 +78,8 @@ def build(spec):
     if spec["class"] == "RNN":
         made = [getattr(keras.layers, cell["class"])(**cell["config"]) for cell in spec["cells"]]
         return keras.layers.RNN(made, **spec["config"])
+    if spec["class"] == "LastStep":
+        return keras.layers.Lambda(lambda x: x[:, -1])
     return getattr(keras.layers, spec["class"])(**spec["config"])
 
 
@@ -91,11 +93,16 @@ def sides(spec):
 
 
 def weight_names(spec):
-    of_class = {"Dense": ["kernel", "bias"], "Embedding": ["embeddings"], "Masking": [], "RepeatVector": []}
+    normalization = ["gamma", "beta"]
+    of_class = {"Dense": ["kernel", "bias"], "Embedding": ["embeddings"], "LayerNormalization": normalization,
+                "BatchNormalization": [*normalization, "moving_mean", "moving_variance"]}
+    of_class |= dict.fromkeys(["Masking", "RepeatVector", "Activation", "Dropout", "SpatialDropout1D", "Flatten", "Reshape",
+                               "LastStep"], [])
     names = []
     for side, inner in sides(spec):
         own = of_class.get(inner["class"], ["kernel", "recurrent_kernel", "bias"])
-        own = [name for name in own if name != "bias" or inner["config"]["use_bias"]]
+        flags = {"bias": "use_bias", "gamma": "scale", "beta": "center"}
+        own = [name for name in own if name not in flags or inner["config"][flags[name]]]
         names += [side + name for name in own]
     return names
 
@@ -142,6 +149,8 @@ class Maker:
         for number, (layer, spec) in enumerate(zip(layers, specs)):
             prefix = f"layer{number}." if len(specs) > 1 else ""
             spec["prefix"] = prefix
+            if spec["class"] in ["Flatten", "Reshape", "LayerNormalization"]:
+                spec["from"] = list(value.shape[1:]) if len(value.shape) == 3 else [1, value.shape[1]]
             layer.build(value.shape)
             names = [prefix + each for each in weight_names(spec)]
             arrays = {each: self.draw(*weight.shape) for each, weight in zip(names, layer.weights, strict=True)}

@@ -4,7 +4,10 @@
 #[path = "support/devices.rs"]
 mod devices;
 
-use cellstate::{Dense, Device, Embedding, Layer, Lstm, Masking, Model, Output, RepeatVector, Sequences};
+use cellstate::{
+    Activation, BatchNormalization, Dense, Device, Embedding, Flatten, LastStep, Layer, LayerNormalization, Lstm,
+    Masking, Model, Output, RepeatVector, Reshape, Sequences,
+};
 use devices::devices;
 use ndarray::{Array2, Array3, ArrayD, Axis, array, s};
 
@@ -82,6 +85,55 @@ fn a_mask_goes_through_dense_and_its_padding_is_not_computed() {
     }
 }
 
+/// What works on rows leaves the steps out that nobody reads behind it; what takes all steps, or the last one, reads them.
+#[test]
+fn padding_is_read_where_a_layer_takes_every_step() {
+    let x = Array3::from_shape_fn((3, 5, 2), |(i, j, k)| (i + 2 * j + 3 * k) as f32 * 0.1);
+    let mut spoiled = x.clone();
+    spoiled.slice_mut(s![1, 1.., ..]).fill(f32::NAN);
+    let of = |x: &Array3<f32>| Sequences::from(x).with_lengths(&[5, 1, 4]).unwrap().into_owned();
+    let rows: [Layer; 3] = [
+        BatchNormalization::new(2).into(),
+        LayerNormalization::new(2).epsilon(0.1).into(),
+        Activation::Softmax.into(),
+    ];
+    let lstm = |features, units| Lstm::new(features, units).return_sequences(true);
+    for device in devices() {
+        for layer in &rows {
+            let layers = [
+                layer.clone(),
+                lstm(2, 4).into(),
+                layer_behind(layer),
+                Lstm::new(4, 3).into(),
+            ];
+            let [clean, dirty] = [&x, &spoiled].map(|x| run(&layers, &of(x), &device));
+            assert_eq!(clean.rows_run(), 2 * 10);
+            assert_eq!(values(&clean), values(&dirty), "{}", device.name());
+        }
+        // the Dense layer's value of what stands in the padding
+        for last in [LastStep::new().into(), Layer::from(Flatten::new(5, 3))] {
+            let layers = [Dense::new(2, 3).into(), last];
+            let [with, without] = [of(&x), Sequences::from(&x).into_owned()].map(|batch| run(&layers, &batch, &device));
+            assert_eq!(values(&with), values(&without), "{}", device.name());
+            let dirty = run(&layers, &of(&spoiled), &device);
+            assert!(dirty.values().iter().any(|value| value.is_nan()), "{}", device.name());
+        }
+        // behind a recurrent layer the padding has the output before it
+        let layers = [lstm(2, 4).into(), LastStep::new().into()];
+        let last = run(&layers, &of(&spoiled), &device);
+        assert_eq!(values(&last), values(&run(&[Lstm::new(2, 4).into()], &of(&x), &device)));
+    }
+}
+
+/// The same layer for four features.
+fn layer_behind(layer: &Layer) -> Layer {
+    match layer {
+        Layer::BatchNormalization(_) => BatchNormalization::new(4).into(),
+        Layer::LayerNormalization(_) => LayerNormalization::new(4).epsilon(0.1).into(),
+        other => other.clone(),
+    }
+}
+
 /// A single step is a step: behind Masking and RepeatVector(1) the output keeps its axis of time.
 #[test]
 fn one_repeated_step_keeps_its_axis() {
@@ -105,6 +157,21 @@ fn one_repeated_step_keeps_its_axis() {
         assert_eq!(repeated.values().shape(), [2, 4, 3]);
         for step in repeated.values().axis_iter(Axis(1)) {
             assert_eq!(step, last.values());
+        }
+        let reshape = |to| Layer::from(Reshape::new([1, 3], to));
+        for (layer, shape) in [
+            (reshape([1, 3]), vec![2, 1, 3]),
+            (reshape([3, 1]), vec![2, 3, 1]),
+            (Flatten::new(1, 3).into(), vec![2, 3]),
+            (Activation::Relu.into(), vec![2, 3]),
+        ] {
+            for masks in [false, true] {
+                let mut layers = vec![layers[0].clone(), Masking::new(0.0).into(), layer.clone()];
+                if !masks {
+                    layers.remove(1);
+                }
+                assert_eq!(run(&layers, &batch, &device).values().shape(), shape, "{layer:?}");
+            }
         }
     }
 }

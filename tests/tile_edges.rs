@@ -97,6 +97,32 @@ fn an_lstm_with_softmax_at_every_edge() {
     }
 }
 
+/// Normalisations and activations behind each other, over rows of every width; a row of one value has no variance.
+#[test]
+fn what_works_on_rows_at_every_edge() {
+    let layers = |random: &mut Random, features, units| {
+        let activation = |name: &str| LayerSpec::Activation {
+            activation: name.to_owned(),
+        };
+        let options = RecurrentOptions {
+            return_sequences: true,
+            ..Default::default()
+        };
+        vec![
+            random.batch_normalization(features),
+            activation("gelu"),
+            LayerSpec::Recurrent {
+                cell: random.cell(features, units),
+                options,
+            },
+            random.layer_normalization(units),
+            activation("softmax"),
+            random.batch_normalization(units),
+        ]
+    };
+    check(&layers, &[Pattern::None, Pattern::Mixed], |_| 2e-5);
+}
+
 const STATEFUL: RecurrentOptions = RecurrentOptions {
     return_sequences: true,
     return_state: true,

@@ -162,42 +162,23 @@ impl Builder<'_> {
                 }
             }
             Operation::Embedding { table, mask_zero } => {
-                let (input_dim, width) = self.plan.tables.get(*table).map_or((0, 0), |table| table.dim());
-                View {
-                    source: Source::Table(*table),
-                    // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
-                    distinct: view.entries.min(input_dim.saturating_add(1)),
-                    width,
-                    mask: if *mask_zero { number + 1 } else { view.mask },
-                    ..view
-                }
+                let mask = if *mask_zero { number + 1 } else { view.mask };
+                self.embedded(*table, View { mask, ..view })
             }
             Operation::Dense { dense } => {
                 let weights = self.plan.denses.get(*dense).map(|part| &part.weights.kernel);
                 let width = weights.map_or(0, |kernel| kernel.ncols());
-                let kind = StageKind::Dense {
-                    dense: *dense,
-                    input: view.source,
-                };
+                let (dense, input) = (*dense, view.source);
+                let kind = StageKind::Dense { dense, input };
                 self.push(kind, view.distinct, width, view)
             }
             Operation::Transform { transform } => {
-                let kind = StageKind::Transform {
-                    transform: *transform,
-                    input: view.source,
-                };
+                let (transform, input) = (*transform, view.source);
+                let kind = StageKind::Transform { transform, input };
                 self.push(kind, view.distinct, view.width, view)
             }
             Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
-            Operation::LastStep => View {
-                entries: self.batch,
-                distinct: if self.time_steps == 0 {
-                    self.batch.min(1)
-                } else {
-                    view.distinct.min(self.batch)
-                },
-                ..view
-            },
+            Operation::LastStep => self.last_step(view),
             Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;
@@ -222,6 +203,29 @@ impl Builder<'_> {
             }
         };
         views.push(made);
+    }
+
+    /// The last step of each sequence; without steps all of them show the row that is none.
+    fn last_step(&self, view: View) -> View {
+        let last = self.shown(view, false);
+        match self.time_steps {
+            0 => last,
+            _ => View {
+                distinct: view.distinct.min(last.distinct),
+                ..last
+            },
+        }
+    }
+
+    fn embedded(&self, table: usize, view: View) -> View {
+        let (input_dim, width) = self.plan.tables.get(table).map_or((0, 0), |table| table.dim());
+        View {
+            source: Source::Table(table),
+            // one more than the table has: padding may name no row, and that is a row of its own to a Dense layer
+            distinct: view.entries.min(input_dim.saturating_add(1)),
+            width,
+            ..view
+        }
     }
 
     /// What reads all steps of a sequence at once. The caller has checked that there are as many as it wants.

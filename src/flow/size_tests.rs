@@ -9,13 +9,20 @@
 use ndarray::{Array2, Array3};
 
 use super::*;
+use crate::activation::Activation;
 use crate::flow::{Flow, Input, Stage};
+use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
+use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
+use crate::layer::flatten::Flatten;
+use crate::layer::last_step::LastStep;
+use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::lstm::Lstm;
 use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
+use crate::layer::reshape::Reshape;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 
@@ -50,7 +57,8 @@ fn model(random: &mut Random) -> (Model, usize) {
     } else if random.below(3) == 0 {
         builder = builder.add(Masking::new(0.0));
     }
-    let mut sequences = true;
+    // whether there are time steps, and how many, if that is known
+    let (mut sequences, mut known) = (true, None);
     for number in 0..1 + random.below(4) {
         let units = 1 + random.below(6);
         let shows_all = random.below(3) > 0;
@@ -61,14 +69,48 @@ fn model(random: &mut Random) -> (Model, usize) {
         };
         // without steps there are only Dense layers, and such as make steps again
         let kind = if sequences {
-            random.below(5)
+            [0, 1, 2, 3, 4, 6, 7, 8, 9][random.below(if known.is_some() { 9 } else { 8 })]
         } else {
-            5 * random.below(2)
+            [0, 5, 6, 7][random.below(4)]
         };
         width = match kind {
             5 => {
-                builder = builder.add(RepeatVector::new(1 + random.below(4)));
-                sequences = true;
+                let time_steps = 1 + random.below(4);
+                builder = builder.add(RepeatVector::new(time_steps));
+                (sequences, known) = (true, Some(time_steps));
+                continue;
+            }
+            6 => {
+                builder = builder.add(BatchNormalization::new(width)).add(Dropout::new(0.5));
+                continue;
+            }
+            7 => {
+                builder = builder.add(LayerNormalization::new(width)).add(Activation::Relu);
+                continue;
+            }
+            8 => {
+                // the last step of the input itself is nobody's
+                builder = builder.add(BatchNormalization::new(width)).add(LastStep::new());
+                sequences = false;
+                continue;
+            }
+            9 => {
+                let time_steps = known.unwrap_or(1);
+                let values = time_steps * width;
+                (width, sequences, known) = match random.below(3) {
+                    0 => {
+                        builder = builder.add(Flatten::new(time_steps, width));
+                        (values, false, None)
+                    }
+                    1 => {
+                        builder = builder.add(Reshape::new([time_steps, width], [values, 1]));
+                        (1, true, Some(values))
+                    }
+                    _ => {
+                        builder = builder.add(Reshape::new([time_steps, width], [time_steps, width]));
+                        (width, true, known)
+                    }
+                };
                 continue;
             }
             0 => {
@@ -174,6 +216,19 @@ fn compare(size: &FlowSize, flow: &Flow, is_it: impl Fn(usize, usize) -> bool, n
             ) => {
                 assert_eq!((forward, backward), (one.source, other.source), "{name}, {number}");
                 assert_eq!(one.index.len(), other.index.len(), "{name}, {number}");
+            }
+            (
+                StageKind::Transform { transform, input },
+                Stage::Transform {
+                    transform: of,
+                    input: list,
+                },
+            ) => {
+                assert_eq!((transform, input), (*of, list.source), "{name}, {number}");
+            }
+            (StageKind::Reshape { input, entries }, Stage::Reshape { input: list, .. }) => {
+                assert_eq!(input, list.source, "{name}, {number}");
+                assert!(is_it(entries, list.index.len()), "{name}, {number}: entries");
             }
             different => panic!("{name}, {number}: {different:?}"),
         }

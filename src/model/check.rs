@@ -80,14 +80,6 @@ impl Checker<'_> {
                 Ok(before.with_width(dense.units()))
             }
             Layer::RepeatVector(repeat) => self.repeat(before, repeat.n()),
-            Layer::Activation(activation) => activation.checked().map(|_| before),
-            Layer::Dropout(dropout) => {
-                dropout.check()?;
-                match before {
-                    Shape::Last { .. } if dropout.is_spatial() => Err(self.only_last()),
-                    _ => Ok(before),
-                }
-            }
             Layer::BatchNormalization(layer) => {
                 layer.check()?;
                 self.features(before, layer.features())?;
@@ -97,6 +89,54 @@ impl Checker<'_> {
                 layer.check()?;
                 self.features(before, layer.features())?;
                 Ok(before.with_width(layer.features()))
+            }
+            Layer::Activation(_) | Layer::Dropout(_) | Layer::Flatten(_) | Layer::Reshape(_) | Layer::LastStep(_) => {
+                self.without_weights(before)
+            }
+            Layer::Recurrent(_) | Layer::StackedRnnCells(_) | Layer::Bidirectional(_) => self.with_cells(before),
+        }
+    }
+
+    fn with_cells(&self, before: Shape) -> Result<Shape> {
+        match self.layer {
+            Layer::Recurrent(layer) => {
+                layer.check()?;
+                let options = layer.options();
+                self.recurrent(before, layer.features(), options.return_state)?;
+                Ok(before.after(options.return_sequences, layer.output_width()))
+            }
+            Layer::StackedRnnCells(stack) => {
+                stack.check()?;
+                let options = stack.options();
+                self.recurrent(before, stack.features(), options.return_state)?;
+                Ok(before.after(options.return_sequences, stack.output_width()))
+            }
+            Layer::Bidirectional(layer) => {
+                layer.check()?;
+                let options = layer.forward().options();
+                self.recurrent(before, layer.forward().features(), options.return_state)?;
+                Ok(match layer.merge() {
+                    MergeMode::Separate => Shape::Separate {
+                        widths: [layer.forward(), layer.backward()].map(Recurrent::output_width),
+                        sequences: options.return_sequences,
+                    },
+                    _ => before.after(options.return_sequences, layer.width()),
+                })
+            }
+            _ => Ok(before),
+        }
+    }
+
+    /// A layer that only activates, or only changes which values stand where.
+    fn without_weights(&self, before: Shape) -> Result<Shape> {
+        match self.layer {
+            Layer::Activation(activation) => activation.checked().map(|_| before),
+            Layer::Dropout(dropout) => {
+                dropout.check()?;
+                match before {
+                    Shape::Last { .. } if dropout.is_spatial() => Err(self.only_last()),
+                    _ => Ok(before),
+                }
             }
             Layer::Flatten(flatten) => {
                 flatten.check()?;
@@ -125,30 +165,7 @@ impl Checker<'_> {
                     "put it behind such a layer, or cut the last step out of the input",
                 )),
             },
-            Layer::Recurrent(layer) => {
-                layer.check()?;
-                let options = layer.options();
-                self.recurrent(before, layer.features(), options.return_state)?;
-                Ok(before.after(options.return_sequences, layer.output_width()))
-            }
-            Layer::StackedRnnCells(stack) => {
-                stack.check()?;
-                let options = stack.options();
-                self.recurrent(before, stack.features(), options.return_state)?;
-                Ok(before.after(options.return_sequences, stack.output_width()))
-            }
-            Layer::Bidirectional(layer) => {
-                layer.check()?;
-                let options = layer.forward().options();
-                self.recurrent(before, layer.forward().features(), options.return_state)?;
-                Ok(match layer.merge() {
-                    MergeMode::Separate => Shape::Separate {
-                        widths: [layer.forward(), layer.backward()].map(Recurrent::output_width),
-                        sequences: options.return_sequences,
-                    },
-                    _ => before.after(options.return_sequences, layer.width()),
-                })
-            }
+            _ => Ok(before),
         }
     }
 

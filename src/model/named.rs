@@ -4,7 +4,10 @@ use ndarray::{ArcArray2, Array1, Axis, Ix2};
 
 use crate::error::{Error, Result};
 use crate::layer::Layer;
+use crate::layer::batch_normalization::BatchNormalizationWeights;
+use crate::layer::layer_normalization::LayerNormalizationWeights;
 use crate::layer::recurrent::Recurrent;
+use crate::layer::weights::DenseWeights;
 use crate::model::paths::{direction_paths, inner_paths, paths};
 use crate::parameters::{Parameters, Role};
 
@@ -27,25 +30,18 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
             | Layer::Reshape(_)
             | Layer::LastStep(_) => {}
             Layer::BatchNormalization(layer) => {
-                let weights = layer.weights()?;
-                let moving = [
-                    (Role::MovingMean, Some(weights.moving_mean)),
-                    (Role::MovingVariance, Some(weights.moving_variance)),
-                ];
-                push_vectors(
-                    &path,
-                    [(Role::Gamma, weights.gamma), (Role::Beta, weights.beta)],
-                    &mut parameters,
-                );
-                push_vectors(&path, moving, &mut parameters);
+                let BatchNormalizationWeights {
+                    gamma,
+                    beta,
+                    moving_mean,
+                    moving_variance,
+                } = layer.weights()?;
+                let vectors = [gamma, beta, Some(moving_mean), Some(moving_variance)];
+                push_vectors(&path, vectors, &mut parameters);
             }
             Layer::LayerNormalization(layer) => {
-                let weights = layer.weights()?;
-                push_vectors(
-                    &path,
-                    [(Role::Gamma, weights.gamma), (Role::Beta, weights.beta)],
-                    &mut parameters,
-                );
+                let LayerNormalizationWeights { gamma, beta } = layer.weights()?;
+                push_vectors(&path, [gamma, beta, None, None], &mut parameters);
             }
             Layer::Recurrent(layer) => push(layer, &path)?,
             Layer::StackedRnnCells(stack) => {
@@ -64,13 +60,7 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
                 place += 1;
             }
             Layer::Dense(dense) => {
-                let weights = dense.weights_at(place)?;
-                let kernel = weights.kernel.into_shared().into_dyn();
-                parameters.push(format!("{path}/{}", Role::Kernel), Role::Kernel, kernel);
-                if let Some(bias) = weights.bias {
-                    let bias = bias.into_shared().into_dyn();
-                    parameters.push(format!("{path}/{}", Role::Bias), Role::Bias, bias);
-                }
+                push_dense(&path, dense.weights_at(place)?, &mut parameters);
                 place += 1;
             }
         }
@@ -78,9 +68,19 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
     Ok(parameters)
 }
 
-/// The vectors that a layer has.
-fn push_vectors(path: &str, vectors: [(Role, Option<Array1<f32>>); 2], parameters: &mut Parameters) {
-    for (role, values) in vectors {
+fn push_dense(path: &str, weights: DenseWeights, parameters: &mut Parameters) {
+    let kernel = weights.kernel.into_shared().into_dyn();
+    parameters.push(format!("{path}/{}", Role::Kernel), Role::Kernel, kernel);
+    if let Some(bias) = weights.bias {
+        let bias = bias.into_shared().into_dyn();
+        parameters.push(format!("{path}/{}", Role::Bias), Role::Bias, bias);
+    }
+}
+
+/// Gamma, beta, mean and variance, those that a layer has.
+fn push_vectors(path: &str, vectors: [Option<Array1<f32>>; 4], parameters: &mut Parameters) {
+    let roles = [Role::Gamma, Role::Beta, Role::MovingMean, Role::MovingVariance];
+    for (role, values) in roles.into_iter().zip(vectors) {
         if let Some(values) = values {
             parameters.push(format!("{path}/{role}"), role, values.into_shared().into_dyn());
         }

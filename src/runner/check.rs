@@ -16,10 +16,8 @@ impl Runner {
 
     /// Whether every layer that reads all time steps at once finds those that it wants.
     pub(super) fn check_time_steps(&self, time_steps: usize) -> Result<()> {
-        let sections = self.sections.iter();
-        sections
-            .map(|section| section.plan.check_time_steps(time_steps))
-            .collect()
+        let mut sections = self.sections.iter();
+        sections.try_for_each(|section| section.plan.check_time_steps(time_steps))
     }
 
     /// What the model reads of a batch, if it is the kind and the features that it takes.

@@ -1,7 +1,8 @@
 //! Masks that only the GPU knows: the same meaning as those of the host, whatever stands in the padding.
 
 use cellstate::{
-    Bidirectional, Dense, Device, Error, Gru, Lstm, Model, Runner, Sequences, Settings, SimpleRnn, Strategy,
+    Activation, BatchNormalization, Bidirectional, Dense, Device, Error, Flatten, Gru, LastStep, LayerNormalization,
+    Lstm, Model, Reshape, Runner, Sequences, Settings, SimpleRnn, Strategy,
 };
 use ndarray::{Array2, ArrayD};
 
@@ -140,6 +141,24 @@ fn every_cell_is_carried() {
                     .add(Lstm::new(3, 4))
                     .add(cellstate::RepeatVector::new(6))
                     .add(Gru::new(4, 5).return_sequences(sequences)),
+            ),
+            model(
+                "normalised, then the last step, zero",
+                Model::builder()
+                    .add(BatchNormalization::new(3))
+                    .add(Lstm::new(3, 7).zero_output_for_mask(true).return_sequences(sequences))
+                    .add(LayerNormalization::new(7).epsilon(0.1))
+                    .add(Activation::Softmax)
+                    .add(LastStep::new()),
+            ),
+            model(
+                "flattened, and steps that all count",
+                Model::builder()
+                    .add(Bidirectional::new(Gru::new(3, 2).return_sequences(sequences)))
+                    .add(Reshape::new([11, 4], [4, 11]))
+                    .add(Lstm::new(11, 3).return_sequences(sequences))
+                    .add(Flatten::new(4, 3))
+                    .add(Dense::new(12, 5)),
             ),
         ]
     };

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod between;
 #[path = "../support/devices.rs"]
 mod devices;
 mod empty;

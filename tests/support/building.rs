@@ -1,8 +1,9 @@
 //! Builds the library's models from plain data.
 
 use cellstate::{
-    Activation, Bidirectional, Dense, Embedding, Gru, GruWeights, Lstm, LstmWeights, Masking, MergeMode, Model,
-    Recurrent, RepeatVector, Result, SimpleRnn, SimpleRnnWeights, StackedRnnCells,
+    Activation, BatchNormalization, BatchNormalizationWeights, Bidirectional, Dense, Dropout, Embedding, Flatten, Gru,
+    GruWeights, LastStep, Layer, LayerNormalization, LayerNormalizationWeights, Lstm, LstmWeights, Masking, MergeMode,
+    Model, Recurrent, RepeatVector, Reshape, Result, SimpleRnn, SimpleRnnWeights, StackedRnnCells,
 };
 use ndarray::{Array1, Axis};
 
@@ -65,9 +66,51 @@ pub(crate) fn model(layers: &[LayerSpec]) -> Result<Model> {
                     .activation(self::activation(activation)?)
                     .with_weights(kernel.clone(), bias.clone())?,
             ),
+            other => builder.add(without_cells(other)?),
         };
     }
     builder.build()
+}
+
+/// What normalises, activates, or changes the shape.
+fn without_cells(layer: &LayerSpec) -> Result<Layer> {
+    Ok(match layer {
+        LayerSpec::Activation { activation } => self::activation(activation)?.into(),
+        LayerSpec::Dropout { rate, spatial } => Dropout::new(*rate).spatial(*spatial).into(),
+        LayerSpec::BatchNormalization {
+            gamma,
+            beta,
+            mean,
+            variance,
+            epsilon,
+        } => {
+            let weights = BatchNormalizationWeights {
+                gamma: gamma.clone(),
+                beta: beta.clone(),
+                moving_mean: mean.clone(),
+                moving_variance: variance.clone(),
+            };
+            let layer = BatchNormalization::new(mean.len()).epsilon(*epsilon);
+            layer.with_weights(weights)?.into()
+        }
+        LayerSpec::LayerNormalization {
+            features,
+            gamma,
+            beta,
+            epsilon,
+        } => {
+            let (gamma, beta) = (gamma.clone(), beta.clone());
+            let layer = LayerNormalization::new(*features).epsilon(*epsilon);
+            layer.with_weights(LayerNormalizationWeights { gamma, beta })?.into()
+        }
+        LayerSpec::Reshape { from, to: Some(to) } => Reshape::new(*from, *to).into(),
+        LayerSpec::Reshape {
+            from: [steps, width],
+            to: None,
+        } => Flatten::new(*steps, *width).into(),
+        LayerSpec::LastStep => LastStep::new().into(),
+        other => panic!("{other:?} is made elsewhere"),
+    })
 }
 
 /// A name of Keras, or one of ONNX with its alpha and beta.

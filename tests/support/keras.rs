@@ -34,7 +34,7 @@ struct Config<'a> {
 impl<'a> Config<'a> {
     fn of(layer: &'a Value) -> Result<Self, Refusal> {
         let class = layer["class"].as_str().ok_or("a layer has no class".to_owned())?;
-        let known = ["class", "config", "layer", "backward_layer", "cells", "prefix"];
+        let known = ["class", "config", "layer", "backward_layer", "cells", "from", "prefix"];
         let fields = layer.as_object().ok_or("a layer is not an object".to_owned())?;
         if let Some(other) = fields.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(Refusal::Cannot(format!("{class}: unknown field {other}")));
@@ -66,6 +66,12 @@ impl<'a> Config<'a> {
             Value::String(name) => Ok(name),
             other => Err(self.wrong(option, &other)),
         }
+    }
+
+    fn number(&mut self, option: &str) -> Result<f32, Refusal> {
+        let value = self.take(option)?;
+        let number = value.as_f64().map(|number| number as f32);
+        number.ok_or_else(|| self.wrong(option, &value))
     }
 
     /// An option that repeats a size of the weights.
@@ -231,12 +237,62 @@ fn layer_from(case: &Case, layer: &Value, prefix: &str) -> Result<LayerSpec, Ref
                 kernel,
             }
         }
+        "Activation" | "Dropout" | "SpatialDropout1D" | "BatchNormalization" | "LayerNormalization" | "Flatten"
+        | "Reshape" | "LastStep" => without_cells(case, layer, prefix, &mut config)?,
         // The same Dense for every time step: what Dense does to three axes anyway.
         "TimeDistributed" if layer["layer"]["class"] == "Dense" => layer_from(case, &layer["layer"], prefix)?,
         class => return Err(Refusal::Cannot(format!("layer class {class}"))),
     };
     config.finish()?;
     Ok(spec)
+}
+
+/// What normalises, activates, or changes the shape.
+fn without_cells(case: &Case, layer: &Value, prefix: &str, config: &mut Config<'_>) -> Result<LayerSpec, Refusal> {
+    let weight = |name: &str| format!("{prefix}{name}");
+    let from = || -> Result<[usize; 2], Refusal> {
+        let size = |place: usize| layer["from"][place].as_u64().map(|size| size as usize);
+        let both = size(0)
+            .zip(size(1))
+            .ok_or("a layer does not say what it reads".to_owned())?;
+        Ok([both.0, both.1])
+    };
+    Ok(match config.class {
+        "Activation" => LayerSpec::Activation {
+            activation: config.activation("activation")?,
+        },
+        "Dropout" | "SpatialDropout1D" => LayerSpec::Dropout {
+            rate: config.number("rate")?,
+            spatial: config.class == "SpatialDropout1D",
+        },
+        "BatchNormalization" => LayerSpec::BatchNormalization {
+            gamma: config.weight_if("scale", case, &weight("gamma"), Case::f32_1)?,
+            beta: config.weight_if("center", case, &weight("beta"), Case::f32_1)?,
+            mean: case.f32_1(&weight("moving_mean"))?,
+            variance: case.f32_1(&weight("moving_variance"))?,
+            epsilon: config.number("epsilon")?,
+        },
+        "LayerNormalization" => LayerSpec::LayerNormalization {
+            features: from()?[1],
+            gamma: config.weight_if("scale", case, &weight("gamma"), Case::f32_1)?,
+            beta: config.weight_if("center", case, &weight("beta"), Case::f32_1)?,
+            epsilon: config.number("epsilon")?,
+        },
+        "Flatten" => LayerSpec::Reshape {
+            from: from()?,
+            to: None,
+        },
+        "Reshape" => {
+            let target = config.take("target_shape")?;
+            let size = |place: usize| target[place].as_u64().map(|size| size as usize);
+            let to = size(0).zip(size(1)).map(|(steps, width)| [steps, width]);
+            LayerSpec::Reshape {
+                from: from()?,
+                to: Some(to.ok_or_else(|| config.wrong("target_shape", &target))?),
+            }
+        }
+        _ => LayerSpec::LastStep,
+    })
 }
 
 /// `RNN` over one cell is a layer, over several it is stacked cells.

@@ -82,6 +82,32 @@ pub(crate) enum LayerSpec {
         bias: Option<Array1<f32>>,
         activation: String,
     },
+    Activation {
+        activation: String,
+    },
+    Dropout {
+        rate: f32,
+        spatial: bool,
+    },
+    BatchNormalization {
+        gamma: Option<Array1<f32>>,
+        beta: Option<Array1<f32>>,
+        mean: Array1<f32>,
+        variance: Array1<f32>,
+        epsilon: f32,
+    },
+    LayerNormalization {
+        features: usize,
+        gamma: Option<Array1<f32>>,
+        beta: Option<Array1<f32>>,
+        epsilon: f32,
+    },
+    /// From [time steps, features] to the same, or to one row.
+    Reshape {
+        from: [usize; 2],
+        to: Option<[usize; 2]>,
+    },
+    LastStep,
 }
 
 impl LayerSpec {
@@ -91,9 +117,7 @@ impl LayerSpec {
             Self::Recurrent { .. } => vec![String::new()],
             Self::StackedCells { cells, .. } => (0..cells.len()).map(|i| format!("cells{i}.")).collect(),
             Self::Bidirectional { .. } => vec!["forward.".to_owned(), "backward.".to_owned()],
-            Self::Masking { .. } | Self::Embedding { .. } | Self::RepeatVector { .. } | Self::Dense { .. } => {
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 
@@ -103,9 +127,7 @@ impl LayerSpec {
             Self::Recurrent { cell, .. } => vec![cell],
             Self::StackedCells { cells, .. } => cells.iter().collect(),
             Self::Bidirectional { forward, backward, .. } => vec![forward, backward],
-            Self::Masking { .. } | Self::Embedding { .. } | Self::RepeatVector { .. } | Self::Dense { .. } => {
-                Vec::new()
-            }
+            _ => Vec::new(),
         }
     }
 }

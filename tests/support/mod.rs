@@ -20,5 +20,6 @@ pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod reference_activation;
 pub(crate) mod reference_cell;
+pub(crate) mod reference_layers;
 pub(crate) mod torch;
 pub(crate) mod translation;

@@ -45,6 +45,20 @@ pub(crate) enum Mutant {
     MaskingBehindIgnored,
     /// The backward layer of a Bidirectional has the activations of the forward one.
     BackwardOptionsIgnored,
+    /// A LayerNormalization divides by one less than the number of features.
+    SampleVariance,
+    /// A normalisation adds epsilon to the deviation, behind the root.
+    EpsilonOutside,
+    /// A BatchNormalization adds beta and multiplies by gamma then.
+    BetaBeforeGamma,
+    /// A Flatten or a Reshape reads a feature at all time steps, then the next one.
+    ReshapeByFeatures,
+    /// A Reshape leaves the mask as it is.
+    ReshapeKeepsMask,
+    /// An activation or a normalisation ends the mask.
+    RowsEndMask,
+    /// The last step is the last one that counts, and zeros where none does.
+    LastStepThatCounts,
 }
 
 impl Mutant {
@@ -63,12 +77,19 @@ impl Mutant {
     ];
 
     /// Those of whole layers.
-    pub(crate) const OF_LAYERS: [Self; 5] = [
+    pub(crate) const OF_LAYERS: [Self; 12] = [
         Self::MaskingJoinsMask,
         Self::MaskingLeavesValues,
         Self::MaskingOfAnyFeature,
         Self::MaskingBehindIgnored,
         Self::BackwardOptionsIgnored,
+        Self::SampleVariance,
+        Self::EpsilonOutside,
+        Self::BetaBeforeGamma,
+        Self::ReshapeByFeatures,
+        Self::ReshapeKeepsMask,
+        Self::RowsEndMask,
+        Self::LastStepThatCounts,
     ];
 
     /// The other ones of cells.

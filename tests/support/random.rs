@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Array3, Axis};
 
 use super::cells::{CellSpec, LstmOptions, Rule, StatePair};
+use super::layers::LayerSpec;
 
 /// SplitMix64.
 #[derive(Clone, Debug)]
@@ -111,5 +112,26 @@ impl Random {
     /// One state of an LSTM: hidden and cell.
     pub(crate) fn state(&mut self, batch: usize, units: usize) -> StatePair {
         (self.array2((batch, units), 0.9), self.array2((batch, units), 1.5))
+    }
+
+    /// A BatchNormalization whose weights all matter.
+    pub(crate) fn batch_normalization(&mut self, features: usize) -> LayerSpec {
+        LayerSpec::BatchNormalization {
+            gamma: Some(self.array1(features, 1.0)),
+            beta: Some(self.array1(features, 0.5)),
+            mean: self.array1(features, 0.5),
+            variance: self.array1(features, 1.0).mapv(|value| value.abs() + 0.25),
+            epsilon: 0.01,
+        }
+    }
+
+    /// A LayerNormalization whose weights all matter.
+    pub(crate) fn layer_normalization(&mut self, features: usize) -> LayerSpec {
+        LayerSpec::LayerNormalization {
+            features,
+            gamma: Some(self.array1(features, 1.0)),
+            beta: Some(self.array1(features, 0.5)),
+            epsilon: 0.01,
+        }
     }
 }

@@ -8,6 +8,7 @@ use super::{
     golden::Input,
     layers::{LayerSpec, Merge, RecurrentOptions},
     reference_activation::activate,
+    reference_layers::without_cells,
 };
 
 pub(crate) use super::reference_cell::{Cell, Mutant, State};
@@ -294,6 +295,7 @@ pub(crate) fn run(
                 let bias = bias.as_ref().map(|bias| bias.mapv(f64::from));
                 values = dense(&values, &kernel.mapv(f64::from), bias.as_ref(), activation);
             }
+            other => (values, mask) = without_cells(other, values, mask, mutant),
         }
     }
     Output { values, backward }

@@ -161,11 +161,75 @@ pub(crate) fn kinds(features: usize, units: usize) -> Vec<Kind> {
             vec![embedding(random, false), dense(random, features, 3, "softmax")],
         )
     });
+    kinds.extend(without_cells(random, features, units));
     kinds.push(Kind {
         vocabulary: 50,
         ..kind("Embedding alone", features, vec![embedding(random, false)])
     });
     kinds
+}
+
+/// Models with layers that normalise, activate, or change the shape.
+fn without_cells(random: &mut Random, features: usize, units: usize) -> Vec<Kind> {
+    let lstm = |random: &mut Random, features, units, options| LayerSpec::Recurrent {
+        cell: random.cell(features, units),
+        options,
+    };
+    let activation = |name: &str| LayerSpec::Activation {
+        activation: name.to_owned(),
+    };
+    vec![
+        kind(
+            "normalised",
+            features,
+            vec![
+                random.batch_normalization(features),
+                lstm(random, features, units, SEQUENCES),
+                LayerSpec::Dropout {
+                    rate: 0.5,
+                    spatial: true,
+                },
+                random.layer_normalization(units),
+                lstm(random, units, 3, SEQUENCES),
+                activation("softsign"),
+                random.layer_normalization(3),
+                activation("softmax"),
+            ],
+        ),
+        kind(
+            "activations and the last step",
+            features,
+            vec![
+                activation("softmax"),
+                lstm(random, features, units, SEQUENCES),
+                activation("gelu"),
+                random.batch_normalization(units),
+                activation("elu"),
+                LayerSpec::LastStep,
+            ],
+        ),
+        kind(
+            "other shapes",
+            features,
+            vec![
+                lstm(random, features, units, LAST),
+                LayerSpec::RepeatVector { n: 6 },
+                lstm(random, units, 4, SEQUENCES),
+                LayerSpec::Reshape {
+                    from: [6, 4],
+                    to: Some([8, 3]),
+                },
+                lstm(random, 3, 5, SEQUENCES),
+                LayerSpec::Reshape { from: [8, 5], to: None },
+                random.layer_normalization(40),
+                LayerSpec::Reshape {
+                    from: [1, 40],
+                    to: Some([20, 2]),
+                },
+                LayerSpec::LastStep,
+            ],
+        ),
+    ]
 }
 
 fn kind(name: &str, features: usize, layers: Vec<LayerSpec>) -> Kind {

@@ -15,7 +15,7 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{carry, gather, lookup, softmax};
+use crate::gpu::stage::{carry, gather, lookup, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
 use texts::{ALL, Text, all};
 
@@ -40,6 +40,8 @@ fn host_fields(name: &str) -> Vec<String> {
         "Carry" => format!("{:?}", carry::Params::default()),
         "Gather" => format!("{:?}", gather::Params::default()),
         "Lookup" => format!("{:?}", lookup::Params::default()),
+        "Transform" => format!("{:?}", row_transform::Params::default()),
+        "Reshape" => format!("{:?}", reshape::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),

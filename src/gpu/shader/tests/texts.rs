@@ -8,7 +8,7 @@ use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
-use crate::gpu::stage::{carry, gather, input_projection, lookup, matrix_projection, softmax};
+use crate::gpu::stage::{carry, gather, input_projection, lookup, matrix_projection, reshape, row_transform, softmax};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
@@ -29,7 +29,7 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 20] = [
+pub(super) const ALL: [&Shader; 23] = [
     &carry::SHADER,
     &gather::SHADER,
     &input_projection::SHADER,
@@ -37,6 +37,9 @@ pub(super) const ALL: [&Shader; 20] = [
     &matrix_projection::SHADER,
     &projection_block::TILE,
     &projection_block::FEW,
+    &reshape::SHADER,
+    &row_transform::NORMALIZE,
+    &row_transform::SHADER,
     &softmax::SHADER,
     &step::SHADER,
     &step::SPLIT,
@@ -231,7 +234,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         team_parts::constants(shape, spin)
     };
     match shader.name {
-        "carry" | "gather" | "lookup" | "recurrent_step_rowwise" => vec![Vec::new()],
+        "carry" | "gather" | "lookup" | "reshape" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "matrix_projection" => [32, 64]
             .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
@@ -245,6 +248,8 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
             block(Block::EightRows, false, [32, 0x3f00_0000, 0]),
         ],
         "softmax" => vec![vec![15], vec![16]],
+        "transform" => vec![vec![1, 0, 0, 0], vec![0, 32, 0x3f00_0000, 0]],
+        "normalize" => vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
         "recurrent_step" => vec![vec![1], vec![8]],
         "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
