@@ -218,8 +218,8 @@ impl Runner {
         settings.check_for(&name, device.gpu().is_some())?;
         let mut sections = Vec::new();
         for plan in plans {
-            let prepared = Section::new(plan, device, settings, &name);
-            sections.push(spanned!("prepare" { device = &*name }, prepared).await?);
+            let made = Section::new(plan, device, settings, &name);
+            sections.push(spanned!("prepare" { device = &*name }, made).await?);
         }
         Ok(Self {
             sections,
@@ -366,8 +366,7 @@ impl Runner {
             said!("ran" { rows = output.rows_run });
             Ok(())
         };
-        spanned!("run" { batch = sequences.batch(), time_steps = sequences.time_steps(), device = self.device.name() }, run)
-            .await
+        spanned!("run" { batch = input.size().0, time_steps = input.size().1, device = self.device.name() }, run).await
     }
 
     /// The cells of all sections.
