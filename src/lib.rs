@@ -32,14 +32,19 @@ pub use cell::lstm::LstmOptions;
 pub use cell::simple_rnn::SimpleRnnOptions;
 pub use device::Device;
 pub use error::{Cause, Error, Result};
-pub use gpu::GpuWorkspace;
+#[cfg(feature = "safetensors")]
+pub use format::state_dict::module::Module;
+#[cfg(feature = "safetensors")]
+pub use format::state_dict::modules::Modules;
 pub use gpu::device::{Counters, Gpu};
+pub use gpu::{GpuStates, GpuWorkspace};
 pub use layer::Layer;
 pub use layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 pub use layer::bidirectional::{Bidirectional, MergeMode};
 pub use layer::dense::Dense;
 pub use layer::dropout::Dropout;
 pub use layer::embedding::Embedding;
+pub use layer::end_mask::EndMask;
 pub use layer::flatten::Flatten;
 pub use layer::gru::{Gru, GruWeights};
 pub use layer::initializer::Initializer;

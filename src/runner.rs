@@ -4,6 +4,7 @@
 mod capture_tests;
 mod check;
 mod explain;
+mod gpu_states;
 mod memory;
 mod rebuild;
 #[cfg(test)]

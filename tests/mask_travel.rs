@@ -5,8 +5,8 @@
 mod devices;
 
 use cellstate::{
-    Activation, BatchNormalization, Dense, Device, Embedding, Flatten, LastStep, Layer, LayerNormalization, Lstm,
-    Masking, Model, Output, RepeatVector, Reshape, Sequences,
+    Activation, BatchNormalization, Bidirectional, Dense, Device, Embedding, EndMask, Flatten, LastStep, Layer,
+    LayerNormalization, Lstm, Masking, Model, Output, RepeatVector, Reshape, Sequences,
 };
 use devices::devices;
 use ndarray::{Array2, Array3, ArrayD, Axis, array, s};
@@ -132,6 +132,94 @@ fn layer_behind(layer: &Layer) -> Layer {
         Layer::LayerNormalization(_) => LayerNormalization::new(4).epsilon(0.1).into(),
         other => other.clone(),
     }
+}
+
+/// Behind an EndMask every step is run, with what the layer before gives where the mask left a step out, as in Keras 3.16.
+#[test]
+fn a_mask_that_ends_is_seen_by_nobody_behind() {
+    let x = Array3::from_shape_fn((3, 6, 2), |(b, t, f)| ((b * 5 + t * 3 + f) % 7) as f32 / 7.0 - 0.5);
+    let mask = array![
+        [true, true, true, true, true, true],
+        [false, false, true, false, true, false],
+        [false, false, false, false, false, false],
+    ];
+    let lstm = |features, units| Lstm::new(features, units).return_sequences(true);
+    let first: [Layer; 4] = [
+        lstm(2, 4).into(),
+        lstm(2, 4).zero_output_for_mask(true).into(),
+        lstm(2, 4).go_backwards(true).into(),
+        Bidirectional::new(lstm(2, 2)).into(),
+    ];
+    let behind: [Layer; 3] = [
+        Dense::new(4, 5).into(),
+        lstm(5, 3).into(),
+        Lstm::new(3, 2).go_backwards(true).into(),
+    ];
+    for device in devices() {
+        for first in &first {
+            let masked = Sequences::from(&x).with_mask(mask.clone()).unwrap();
+            let chain: Vec<Layer> = [first.clone(), EndMask::new().into()]
+                .into_iter()
+                .chain(behind.clone())
+                .collect();
+            let whole = run(&chain, &masked, &device);
+            let before = run(std::slice::from_ref(first), &masked, &device)
+                .sequences()
+                .unwrap()
+                .to_owned();
+            // the parts draw the same weights where the layers in front of them keep their places
+            let parts: Model = chain
+                .iter()
+                .cloned()
+                .fold(Model::builder(), |builder, layer| builder.add(layer))
+                .build()
+                .unwrap();
+            let mut alone: Model = behind
+                .iter()
+                .cloned()
+                .fold(Model::builder(), |builder, layer| builder.add(layer))
+                .build()
+                .unwrap();
+            let names = [
+                ("dense", "dense"),
+                ("lstm", lstm_behind(first)),
+                ("lstm_1", next_lstm(first)),
+            ];
+            for (own, of_chain) in names {
+                for parameter in alone
+                    .clone()
+                    .parameters()
+                    .iter()
+                    .filter(|parameter| parameter.path().split('/').next() == Some(own))
+                {
+                    let role = parameter.path().rsplit('/').next().unwrap();
+                    let values = parts
+                        .parameters()
+                        .get(&format!("{of_chain}/{role}"))
+                        .unwrap()
+                        .values()
+                        .to_owned();
+                    alone.replace_parameter(parameter.path(), values).unwrap();
+                }
+            }
+            let wanted = alone.on(&device).unwrap().run(&Sequences::from(&before)).unwrap();
+            let difference = (&values(&whole) - &values(&wanted)).mapv(f32::abs);
+            assert!(
+                difference.iter().all(|&error| error <= 1e-6),
+                "{}: {difference}",
+                device.name()
+            );
+        }
+    }
+}
+
+/// What the LSTMs behind a first layer are called.
+fn lstm_behind(first: &Layer) -> &'static str {
+    if first.class() == "LSTM" { "lstm_1" } else { "lstm" }
+}
+
+fn next_lstm(first: &Layer) -> &'static str {
+    if first.class() == "LSTM" { "lstm_2" } else { "lstm_1" }
 }
 
 /// A single step is a step: behind Masking and RepeatVector(1) the output keeps its axis of time.

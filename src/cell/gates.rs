@@ -3,7 +3,7 @@
 //! Here the gates stand in Keras's order, i f g o and z r n. An order below says, for each of these, where another framework
 //! keeps it.
 
-use ndarray::{Array, Array2, ArrayView, ArrayView1, ArrayView2, Axis, Dimension, RemoveAxis};
+use ndarray::{Array, Array1, Array2, ArrayView, ArrayView1, ArrayView2, Axis, Dimension, RemoveAxis};
 
 /// PyTorch's LSTM: i f g o.
 pub(crate) const LSTM_PYTORCH: &[usize] = &[0, 1, 2, 3];
@@ -38,6 +38,41 @@ pub(crate) fn row_from(values: ArrayView1<'_, f32>, order: &[usize]) -> Array2<f
     in_our_order(values, order).insert_axis(Axis(0))
 }
 
+/// The other way of `order`: where a framework wants each of our gates.
+#[allow(
+    dead_code,
+    reason = "only formats that are written need this, and each is behind a feature"
+)]
+fn in_their_order<D: Dimension + RemoveAxis>(tensor: ArrayView<'_, f32, D>, order: &[usize]) -> Array<f32, D> {
+    let mut ours = vec![0; order.len()];
+    for (gate, &theirs) in order.iter().enumerate() {
+        if let Some(ours) = ours.get_mut(theirs) {
+            *ours = gate;
+        }
+    }
+    in_our_order(tensor, &ours)
+}
+
+/// A kernel, (inputs, gates·units), as (gates·units, inputs) in the framework's order: [`kernel_from`] the other way.
+#[allow(
+    dead_code,
+    reason = "only formats that are written need this, and each is behind a feature"
+)]
+pub(crate) fn kernel_into(kernel: ArrayView2<'_, f32>, order: &[usize]) -> Array2<f32> {
+    in_their_order(kernel.reversed_axes(), order)
+        .as_standard_layout()
+        .into_owned()
+}
+
+/// A bias, (gates·units), in the framework's order: [`row_from`] the other way.
+#[allow(
+    dead_code,
+    reason = "only formats that are written need this, and each is behind a feature"
+)]
+pub(crate) fn row_into(values: ArrayView1<'_, f32>, order: &[usize]) -> Array1<f32> {
+    in_their_order(values, order)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +90,17 @@ mod tests {
             row_from(pytorch.view(), GRU_PYTORCH),
             array![[3.0, 4.0, 1.0, 2.0, 5.0, 6.0]]
         );
+    }
+    #[test]
+    fn gates_go_back_into_the_order_that_they_came_from() {
+        let kernel = Array2::from_shape_fn((8, 3), |(row, column)| (10 * row + column) as f32);
+        let bias = kernel.column(1);
+        for order in [LSTM_PYTORCH, LSTM_ONNX] {
+            assert_eq!(kernel_into(kernel_from(kernel.view(), order).view(), order), kernel);
+            assert_eq!(row_into(row_from(bias, order).row(0), order), bias);
+        }
+        // an order that is not its own inverse
+        let turned: &[usize] = &[1, 2, 3, 0];
+        assert_eq!(kernel_into(kernel_from(kernel.view(), turned).view(), turned), kernel);
     }
 }

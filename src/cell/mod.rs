@@ -106,7 +106,7 @@ impl Cell {
     }
 
     /// The widths of what a state consists of: hidden, and the cell state where there is one.
-    pub(crate) fn state_widths(&self) -> impl ExactSizeIterator<Item = usize> + use<> {
+    pub(crate) fn state_widths(&self) -> impl ExactSizeIterator<Item = usize> + Clone + use<> {
         let count = match self.rule {
             Rule::Lstm(_) => 2,
             Rule::Gru(_) | Rule::SimpleRnn(_) => 1,

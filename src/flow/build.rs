@@ -136,6 +136,11 @@ impl Builder<'_> {
             }
             Operation::Reshape { from, to, flattens } => vec![self.reshape(position, (*from, *to), *flattens, view)?],
             Operation::LastStep => vec![self.last_step(view)?],
+            Operation::EndMask => vec![View {
+                mask: None,
+                mask_number: position + 1,
+                ..view
+            }],
             Operation::Nothing => vec![view],
             Operation::Recurrent { cells, options } => vec![self.recurrent(cells, options, view)?],
             Operation::Bidirectional {
@@ -258,7 +263,7 @@ impl Builder<'_> {
         let behind = self.plan.operations.iter().skip(position + 1);
         let mut reads = behind.filter_map(|operation| match operation {
             Operation::Recurrent { .. } | Operation::Bidirectional { .. } => Some(true),
-            Operation::Reshape { .. } | Operation::LastStep => Some(false),
+            Operation::Reshape { .. } | Operation::LastStep | Operation::EndMask => Some(false),
             _ => None,
         });
         reads.next().unwrap_or(false)

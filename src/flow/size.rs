@@ -149,7 +149,7 @@ impl Builder<'_> {
     /// Pushes the one view that an operation makes, or the two.
     fn apply(&mut self, number: usize, operation: &Operation, view: View, views: &mut Vec<View>) {
         let made = match operation {
-            Operation::Masking { .. } => View {
+            Operation::Masking { .. } | Operation::EndMask => View {
                 mask: number + 1,
                 ..view
             },

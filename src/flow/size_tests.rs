@@ -16,6 +16,7 @@ use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
+use crate::layer::end_mask::EndMask;
 use crate::layer::flatten::Flatten;
 use crate::layer::last_step::LastStep;
 use crate::layer::layer_normalization::LayerNormalization;
@@ -82,6 +83,9 @@ fn model(random: &mut Random) -> (Model, usize) {
             }
             6 => {
                 builder = builder.add(BatchNormalization::new(width)).add(Dropout::new(0.5));
+                if random.below(2) == 0 {
+                    builder = builder.add(EndMask::new());
+                }
                 continue;
             }
             7 => {

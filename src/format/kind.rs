@@ -36,6 +36,14 @@ impl Kind {
         if ending == "onnx" {
             return Ok(Self::Onnx);
         }
+        if ["pt", "pth"].contains(&ending.as_str()) && bytes.starts_with(b"\x80") {
+            return Err(file.content(
+                "byte 0",
+                "a zip, which `torch.save` writes since PyTorch 1.6",
+                "a pickle alone, as PyTorch wrote before",
+                "in Python, save the file anew: `torch.save(torch.load(path, weights_only=True), path)`",
+            ));
+        }
         let begin: Vec<String> = bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Err(file.content(
             "byte 0",

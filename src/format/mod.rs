@@ -3,6 +3,8 @@
 //! A reader makes layers of [`crate::layer`] with the weights of the file and builds a model of them, so that everything that a model
 //! checks is checked for files too. What a reader does not know is an error that names it, never left out.
 
+#[cfg(feature = "safetensors")]
+mod chain;
 mod file;
 #[cfg(feature = "keras")]
 mod keras;
@@ -14,6 +16,12 @@ mod pytorch;
 #[cfg(feature = "safetensors")]
 mod safetensors;
 mod save;
+#[cfg(feature = "safetensors")]
+mod source;
+#[cfg(feature = "safetensors")]
+pub(crate) mod state_dict;
+#[cfg(feature = "safetensors")]
+mod weights;
 
 use std::path::Path;
 
@@ -82,6 +90,31 @@ impl Model {
 
     /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5`, or a state dict of
     /// PyTorch in `.safetensors`, `.pt` or `.pth`. The layers of the model say which modules are wanted, in their order.
+    ///
+    /// # State dicts of PyTorch
+    ///
+    /// The modules are `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, `nn.Linear`, `nn.Embedding`, `nn.LayerNorm` and `nn.BatchNorm1d`, under any
+    /// prefix. A recurrent module with several layers fills as many layers of the model, one with two directions
+    /// [`Bidirectional`](crate::Bidirectional) ones. All modules of the file must be wanted; `Model::load_modules` takes some by name.
+    ///
+    /// `.pt` keeps the order in which the program made its modules, and they are taken in it if they fit. `.safetensors` keeps none: there
+    /// classes and sizes must say which layer each module is for, or the numbers in names such as `layers.0` and `layers.1`; else the error asks
+    /// for names. Weights of float16, bfloat16 and float64 become float32, and [`Model::notes`] says so.
+    ///
+    /// What a state dict does not say, the layers of the model say:
+    ///
+    /// | in PyTorch | here |
+    /// |---|---|
+    /// | `batch_first=True` | as sequences are here, (batch, time_steps, features) |
+    /// | `batch_first=False` | swap the first two axes of the input: `x.permuted_axes([1, 0, 2])` |
+    /// | `output[:, -1]`, or `h_n` of the last layer | leave out `return_sequences(true)` of the last recurrent layer |
+    /// | `pack_padded_sequence` | give the lengths: [`Sequences::with_lengths`](crate::Sequences::with_lengths) |
+    /// | `pad_packed_sequence`, which gives zeros | `zero_output_for_mask(true)` on layers of one direction; `Bidirectional` gives zeros anyway |
+    /// | `nn.RNN(nonlinearity="relu")` | `.activation(Activation::Relu)` |
+    /// | `proj_size=3` | `.projection(3)` |
+    /// | `bias=False` | `.use_bias(false)` |
+    /// | `nn.LayerNorm`, `nn.BatchNorm1d` | `.epsilon(1e-5)`, or their `eps` |
+    /// | `nn.Embedding(padding_idx=0)` | nothing: the row of that token is what the file has |
     ///
     /// # Errors
     ///

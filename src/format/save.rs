@@ -50,7 +50,7 @@ impl Written {
             #[cfg(feature = "keras")]
             Self::KerasWeights => super::keras::weights_of(model),
             #[cfg(feature = "safetensors")]
-            Self::Safetensors => super::safetensors::bytes_of(model),
+            Self::Safetensors => super::safetensors::write::own(model),
             #[cfg(feature = "onnx")]
             Self::Onnx => super::onnx::bytes_of(model),
             #[allow(unreachable_patterns, reason = "with all features there is no other format")]
@@ -98,14 +98,7 @@ impl Model {
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = Written::of("path", path)?.bytes(self)?;
-        replace(path, &bytes).map_err(|error| Error::File {
-            argument: "path",
-            expected: "a file that can be written",
-            path: path.to_owned(),
-            cause: Cause::new(error),
-            repair: "name a file in a folder that is there and may be written".to_owned(),
-        })
+        write(path, &Written::of("path", path)?.bytes(self)?)
     }
 
     /// As [`Model::save`], as the bytes of the file, for where there are no files, as in a browser. What `name` ends in is the format.
@@ -123,4 +116,15 @@ impl Model {
     pub fn to_bytes(&self, name: &str) -> Result<Vec<u8>> {
         Written::of("name", Path::new(name))?.bytes(self)
     }
+}
+
+/// Puts bytes in the place of what is at a path.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).map_err(|error| Error::File {
+        argument: "path",
+        expected: "a file that can be written",
+        path: path.to_owned(),
+        cause: Cause::new(error),
+        repair: "name a file in a folder that is there and may be written".to_owned(),
+    })
 }

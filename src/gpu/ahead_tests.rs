@@ -45,7 +45,7 @@ impl Played {
         Batch {
             flow,
             input: Input::Values(self.values.view()),
-            states,
+            initial: states.into(),
             wants_states: states.is_some(),
         }
     }

@@ -38,17 +38,40 @@ enum Command {
     },
 }
 
+/// Where a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// All states are zero.
+    Zeros,
+    /// The states are there.
+    States,
+}
+
 /// Copies and clears. Between two dispatches they end a pass, which is dear.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Copies {
-    list: Vec<Command>,
+    /// Each with the one beginning for which it is, if it is not for both.
+    list: Vec<(Option<Begin>, Command)>,
+    /// For which beginning the next ones are.
+    only: Option<Begin>,
 }
 
 impl Copies {
+    fn push(&mut self, command: Command) {
+        self.list.push((self.only, command));
+    }
+
+    /// What a run has of it that begins like this, each with its number in the list.
+    fn wanted(&self, begin: Begin) -> impl Iterator<Item = (usize, &Command)> {
+        let list = self.list.iter().enumerate();
+        let wanted = list.filter(move |(_, (only, _))| only.is_none_or(|only| only == begin));
+        wanted.map(|(number, (_, command))| (number, command))
+    }
+
     /// Copies bytes from one buffer to another.
     pub(crate) fn copy(&mut self, source: &wgpu::Buffer, bytes: Range<u64>, target: &wgpu::Buffer, start: u64) {
         if bytes.end > bytes.start {
-            self.list.push(Command::Copy {
+            self.push(Command::Copy {
                 source: source.clone(),
                 source_start: bytes.start,
                 target: target.clone(),
@@ -66,7 +89,7 @@ impl Copies {
     /// Sets bytes of a buffer to zero.
     pub(crate) fn clear(&mut self, target: &wgpu::Buffer, bytes: Range<u64>) {
         if bytes.end > bytes.start {
-            self.list.push(Command::Clear {
+            self.push(Command::Clear {
                 target: target.clone(),
                 start: bytes.start,
                 bytes: bytes.end - bytes.start,
@@ -92,6 +115,8 @@ pub(crate) struct Commands {
     immediates: bool,
     /// Whether workgroups wait for each other, so that the abort word says if all else counts.
     pub(crate) waits: bool,
+    /// Where the run begins, if that is known when it is recorded.
+    begin: Option<Begin>,
 }
 
 /// The most bytes from one record to the next, on any device.
@@ -114,7 +139,7 @@ fn number_of<T: Clone>(list: &mut Vec<T>, thing: &T, same: impl Fn(&T, &T) -> bo
 }
 
 impl Commands {
-    /// An empty list.
+    /// An empty list, of a run that may begin from zeros and from states: encoding says from which.
     pub(crate) fn new(gpu: &Gpu) -> Self {
         Self {
             first: Copies::default(),
@@ -128,6 +153,7 @@ impl Commands {
             most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
             immediates: gpu.has_immediates(),
             waits: false,
+            begin: None,
         }
     }
 
@@ -145,6 +171,33 @@ impl Commands {
     #[cfg(any(test, feature = "tracing"))]
     pub(crate) fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.groups.stages()
+    }
+
+    /// An empty list, of a run that begins like this.
+    pub(crate) fn beginning(gpu: &Gpu, begin: Begin) -> Self {
+        Self {
+            begin: Some(begin),
+            ..Self::new(gpu)
+        }
+    }
+
+    /// Records what belongs to one beginning alone.
+    pub(crate) fn only_from(&mut self, begin: Begin, record: impl FnOnce(&mut Self)) {
+        match self.begin {
+            Some(known) if known == begin => record(self),
+            Some(_) => {}
+            None => {
+                self.set_only(Some(begin));
+                record(self);
+                self.set_only(None);
+            }
+        }
+    }
+
+    fn set_only(&mut self, begin: Option<Begin>) {
+        [&mut self.first, &mut self.list, &mut self.last]
+            .into_iter()
+            .for_each(|copies| copies.only = begin);
     }
 
     /// Dispatches `across` × `items` workgroups; the items are spread over two axes where one is too short, and the
@@ -174,7 +227,7 @@ impl Commands {
         if !self.immediates {
             self.params.resize(start + self.record, 0);
         }
-        self.list.list.push(Command::Dispatch {
+        self.list.push(Command::Dispatch {
             pipeline: number_of(&mut self.pipelines, pipeline, Arc::ptr_eq),
             bind_group: number_of(&mut self.bind_groups, bind_group, |one, other| one == other),
             params: (start as u32, size_of::<P>() as u32),
@@ -185,7 +238,7 @@ impl Commands {
 
     /// The rows that the steps run, of all dispatches in the list.
     pub(crate) fn rows_run(&self) -> usize {
-        let rows = self.list.list.iter().map(|command| match command {
+        let rows = self.list.list.iter().map(|(_, command)| match command {
             Command::Dispatch { rows, .. } => *rows,
             Command::Copy { .. } | Command::Clear { .. } => 0,
         });
@@ -224,6 +277,7 @@ impl Commands {
             most_workgroups,
             immediates,
             waits,
+            begin,
         } = self;
         let same = |(one, other): (&Arc<Pipeline>, &Arc<Pipeline>)| Arc::ptr_eq(one, other);
         pipelines.len() == other.pipelines.len()
@@ -231,22 +285,24 @@ impl Commands {
             && (bind_groups, params, groups) == (&other.bind_groups, &other.params, &other.groups)
             && [first, list, last] == [&other.first, &other.list, &other.last]
             && (record, most_workgroups) == (&other.record, &other.most_workgroups)
-            && (immediates, waits) == (&other.immediates, &other.waits)
+            && (immediates, waits, begin) == (&other.immediates, &other.waits, &other.begin)
     }
 
     /// Encodes everything, with time stamps before the first dispatch and behind the last one if there is a timer. It
     /// uploads nothing, waits for nothing and submits nothing.
     pub(crate) fn encode(&self, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
-        copy_all("begin", &self.first, encoder);
+        self.encode_from(self.begin.unwrap_or(Begin::Zeros), timer, encoder);
+    }
+
+    /// The same of a run that begins like this.
+    pub(crate) fn encode_from(&self, begin: Begin, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
+        copy_all("begin", self.first.wanted(begin), encoder);
         // as many dispatches as there are in a row share a pass: passes are dear
-        let runs = || {
-            self.list
-                .list
-                .chunk_by(|one, next| one.is_dispatch() && next.is_dispatch())
-        };
-        let is_pass = |run: &&[Command]| run.first().is_some_and(Command::is_dispatch);
+        let wanted: Vec<(usize, &Command)> = self.list.wanted(begin).collect();
+        let runs = || wanted.chunk_by(|(_, one), (_, next)| one.is_dispatch() && next.is_dispatch());
+        let is_pass = |run: &&[(usize, &Command)]| run.first().is_some_and(|(_, command)| command.is_dispatch());
         let last = runs().filter(is_pass).count();
-        let (mut passes, mut done) = (0, 0);
+        let mut passes = 0;
         let mut groups = self.groups.walk();
         for run in runs() {
             if is_pass(&run) {
@@ -255,24 +311,25 @@ impl Commands {
                     label: Some("cellstate"),
                     timestamp_writes: timer.and_then(|timer| timer.writes(passes == 1, passes == last)),
                 };
-                self.pass(run, (&mut groups, done), &mut encoder.begin_compute_pass(&descriptor));
-            } else {
-                groups.go(done, encoder);
-                run.iter().for_each(|copy| copy.encode(encoder));
-                groups.end(encoder);
+                self.pass(run, &mut groups, &mut encoder.begin_compute_pass(&descriptor));
+                continue;
             }
-            done += run.len();
+            for (number, copy) in run {
+                groups.go(*number, encoder);
+                copy.encode(encoder);
+            }
+            groups.end(encoder);
         }
-        copy_all("end", &self.last, encoder);
+        copy_all("end", self.last.wanted(begin), encoder);
         if let Some(timer) = timer {
             timer.resolve(encoder, passes > 0);
         }
     }
 
-    /// Encodes dispatches, of which the first has this number.
-    fn pass(&self, dispatches: &[Command], (groups, first): (&mut Walk<'_>, usize), pass: &mut wgpu::ComputePass<'_>) {
+    /// Encodes dispatches, each with its number.
+    fn pass(&self, dispatches: &[(usize, &Command)], groups: &mut Walk<'_>, pass: &mut wgpu::ComputePass<'_>) {
         let (mut current, mut bound) = (None, None);
-        for (dispatch, number) in dispatches.iter().zip(first..) {
+        for &(number, dispatch) in dispatches {
             let Command::Dispatch {
                 pipeline,
                 bind_group,
@@ -308,10 +365,11 @@ impl Commands {
 }
 
 /// Encodes copies and clears in a group of their own.
-fn copy_all(label: &str, copies: &Copies, encoder: &mut wgpu::CommandEncoder) {
-    if !copies.list.is_empty() {
+fn copy_all<'a>(label: &str, copies: impl Iterator<Item = (usize, &'a Command)>, encoder: &mut wgpu::CommandEncoder) {
+    let mut copies = copies.peekable();
+    if copies.peek().is_some() {
         encoder.open(label);
-        copies.list.iter().for_each(|copy| copy.encode(encoder));
+        copies.for_each(|(_, copy)| copy.encode(encoder));
         encoder.close();
     }
 }

@@ -1,7 +1,7 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `weights`, `shader`, `groups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `sizes`, `required`, `workspace` <
-//! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `lists`, `pieces`, `matrix_projection` < `input_projection`, `row_transform` < `prepared` <
+//! Arrows point only this way: `device` < `weights`, `shader`, `groups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `states`, `sizes`, `required`, `workspace` <
+//! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `home`, `lists`, `pieces`, `matrix_projection` < `input_projection`, `row_transform` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
 //! Words that are used inside, each for one thing:
@@ -12,6 +12,7 @@
 //! - *Position*: where a sequence stands in its schedule. *Pitch*: the rows from one direction to the next in a shared buffer.
 //! - *Place*: the last stage, which puts rows to their (batch, time step). *Span*: rows to project, from where to where.
 //! - *Scratch*: buffers that all stages use, one after the other. *Shared*: buffers of rows that several stages take in turn.
+//! - *Home*: the buffers in which the state of a cell is by sequence, before a run and behind it.
 //! - *Staging*, a buffer that the host reads. *To stage* a recording, to upload what it needs.
 
 mod ahead;
@@ -31,6 +32,7 @@ mod run;
 mod shader;
 pub(crate) mod sizes;
 pub(crate) mod stage;
+mod states;
 mod strategy;
 mod tensor;
 mod tune;
@@ -40,3 +42,4 @@ pub(crate) mod workspace;
 
 pub use application::GpuWorkspace;
 pub(crate) use model::GpuModel;
+pub use states::GpuStates;

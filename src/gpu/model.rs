@@ -10,6 +10,7 @@ use crate::gpu::stage::gather;
 use crate::gpu::stage::interface::Ends;
 use crate::gpu::stage::matrix_projection::{self, Matrices};
 use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::choice::{self, Asked};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::strategy::tuned::Tuned;
@@ -65,6 +66,15 @@ impl GpuModel {
             settings: settings.clone(),
             workspaces: Recent::default(),
         })
+    }
+
+    /// Whether a batch of so many sequences can begin with states on a GPU.
+    pub(crate) fn check_gpu_states(&self, states: &GpuStates, batch: usize) -> Result<()> {
+        states.check(&self.gpu, &self.plan.cells, batch)?;
+        match self.matrices.are_ready() {
+            true => states.check_within_one(&self.weights.fits),
+            false => Ok(()),
+        }
     }
 
     /// The sizes of a workspace for batches of (batch, time_steps).

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use crate::copy::fetch;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, Ran};
-use crate::gpu::commands::Commands;
+use crate::gpu::commands::{Begin, Commands};
 use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::model::GpuModel;
+use crate::gpu::stage::home::Home;
 use crate::gpu::stage::interface::defect;
+use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::upload::{input_fits, upload_input};
@@ -33,12 +35,28 @@ pub(crate) fn now() -> Option<Instant> {
     cfg!(not(target_arch = "wasm32")).then(Instant::now)
 }
 
-/// A batch to run: its flow, what it reads, and the states from which the cells begin, or zeros.
+/// The states from which the cells begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Initial<'a> {
+    Zeros,
+    /// Of the host, one for each cell.
+    Host(&'a [State]),
+    /// On the GPU, where the final ones are left too, once it is known that the run was good.
+    Gpu(&'a GpuStates),
+}
+
+impl<'a> From<Option<&'a [State]>> for Initial<'a> {
+    fn from(states: Option<&'a [State]>) -> Self {
+        states.map_or(Self::Zeros, Self::Host)
+    }
+}
+
+/// A batch to run: its flow, what it reads, and the states from which the cells begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Batch<'a, 'input> {
     pub(crate) flow: &'a Arc<Flow>,
     pub(crate) input: Input<'input>,
-    pub(crate) states: Option<&'a [State]>,
+    pub(crate) initial: Initial<'a>,
     /// Whether the host reads the final states.
     pub(crate) wants_states: bool,
 }
@@ -91,14 +109,15 @@ impl GpuModel {
         if let Input::Values(values) = batch.input {
             upload_input(&self.gpu, &buffers.input, batch.flow, values)?;
         }
-        if let Some(states) = batch.states {
+        if let Initial::Host(states) = batch.initial {
             self.check_states(states)?;
             for stage in &buffers.stages {
-                stage.upload_states(&self.gpu, batch.flow, states)?;
+                stage.upload_states(&self.gpu, states)?;
             }
         }
         let start = self.settings.is_timed().then(now).flatten();
-        let wants = (batch.states.is_some(), batch.wants_states);
+        // those on the GPU are known to be within one where that matters
+        let wants = (matches!(batch.initial, Initial::Host(_)), batch.wants_states);
         let run = buffers.run(
             (&self.gpu, &self.weights),
             batch.flow,
@@ -106,7 +125,14 @@ impl GpuModel {
             wants,
             self.input_fits(batch),
         );
-        let mut commands = Commands::new(&self.gpu);
+        let begin = match batch.initial {
+            Initial::Zeros => Begin::Zeros,
+            Initial::Host(_) | Initial::Gpu(_) => Begin::States,
+        };
+        let mut commands = Commands::beginning(&self.gpu, begin);
+        if let Initial::Gpu(states) = batch.initial {
+            states.fetch(&mut commands.first, buffers.homes());
+        }
         buffers.record(&run, &mut commands)?;
         if let Some(exchange) = buffers.exchange.as_ref().filter(|_| commands.waits) {
             commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
@@ -152,15 +178,9 @@ impl GpuModel {
         }
         let stamps = workspace.timer.as_ref().and_then(|_| read.pop());
         let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, &stamps));
-        let states = match (batch.wants_states, batch.states) {
-            (false, _) => Vec::new(),
-            (true, Some(states)) => State::all_copied(states)?,
-            (true, None) => {
-                let cells = self.plan.cells.iter();
-                let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
-                zeros.collect::<Result<_>>()?
-            }
-        };
+        let cells = self.plan.cells.iter().filter(|_| batch.wants_states);
+        let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
+        let states = zeros.collect::<Result<_>>()?;
         let mut ran = Ran {
             // last, because nothing behind it fails unless by a mistake of ours
             outputs: earlier.take_rooms(rooms),
@@ -207,6 +227,11 @@ impl Recording {
                 said!("recurrence" { layer, strategy });
             }
         }
+    }
+
+    /// Where the states of the cells are before and behind it, each with the number of its cell.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (usize, &Home)> {
+        self.workspace.value.homes()
     }
 
     /// Whether it does what the run before did, and that encoded, if it is there.

@@ -131,7 +131,7 @@ fn counted(gpu: &Gpu, model: &Model, settings: &Settings, mistake: Mistake) -> O
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: Initial::Zeros,
         wants_states: false,
     };
     let workspace = pollster::block_on(made.workspace(input.size())).unwrap();

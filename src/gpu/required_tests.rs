@@ -14,7 +14,7 @@ use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::GpuWorkspace;
 use crate::gpu::device::adapter::Adapter;
-use crate::gpu::recording::Batch;
+use crate::gpu::recording::{Batch, Initial};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -74,7 +74,7 @@ fn run(adapter: &Adapter, model: &Model, size: (usize, usize), limits: wgpu::Lim
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: Initial::Zeros,
         wants_states: true,
     };
     pollster::block_on(made.run(batch, &mut Output::default()))?;

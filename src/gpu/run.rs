@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::flow::Ran;
 use crate::gpu::model::GpuModel;
-use crate::gpu::recording::{Batch, Recording, now};
+use crate::gpu::recording::{Batch, Initial, Recording, now};
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::list::EVERYTHING;
 use crate::output::Output;
@@ -46,6 +46,10 @@ impl GpuModel {
                 }
             }
             ran = self.collect(&recording, batch, Some(submission), earlier).await?;
+            if let (Initial::Gpu(states), Some(_)) = (batch.initial, &ran) {
+                // a submission of its own: states stay as they were where anything went wrong
+                states.keep(recording.homes()).await?;
+            }
             workspace = recording.into_workspace();
             if let Some(ran) = &mut ran {
                 ran.was_replayed = was_replayed;

@@ -13,6 +13,7 @@ use crate::gpu::device::waits::Waits;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
+use crate::gpu::stage::home::Home;
 use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
@@ -139,7 +140,6 @@ impl Workspace {
             gpu,
             flow,
             asked,
-            has_states,
             wants_states,
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),
@@ -155,6 +155,11 @@ impl Workspace {
             stage.record(run, commands)?;
         }
         Ok(())
+    }
+
+    /// Where the states of the cells are before and behind a run, each with the number of its cell.
+    pub(crate) fn homes(&self) -> impl Iterator<Item = (usize, &Home)> {
+        self.stages.iter().flat_map(|stage| stage.homes())
     }
 
     /// The recurrences, in order.

@@ -33,10 +33,10 @@ pub struct Dense {
     features: usize,
     units: usize,
     activation: Activation,
-    use_bias: bool,
-    kernel_initializer: Initializer,
-    bias_initializer: Initializer,
-    seed: u64,
+    pub(crate) use_bias: bool,
+    pub(crate) kernel_initializer: Initializer,
+    pub(crate) bias_initializer: Initializer,
+    pub(crate) seed: u64,
     weights: Option<DenseWeights>,
 }
 

@@ -28,8 +28,8 @@ pub struct Embedding {
     input_dim: usize,
     output_dim: usize,
     mask_zero: bool,
-    seed: u64,
-    initializer: Initializer,
+    pub(crate) seed: u64,
+    pub(crate) initializer: Initializer,
     embeddings: Option<Array2<f32>>,
 }
 

@@ -170,6 +170,12 @@ impl LayerNormalization {
         self.features.saturating_mul(self.affine.count())
     }
 
+    /// Whether there is a gamma, and whether there is a beta.
+    #[allow(dead_code, reason = "only formats ask, and each is behind a feature")]
+    pub(crate) fn has(&self) -> [bool; 2] {
+        [self.affine.scale, self.affine.center]
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         check_size("features of the LayerNormalization layer", self.features)?;
         self.affine.check(CLASS)

@@ -7,6 +7,7 @@ mod builder;
 pub(crate) mod dense;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
+pub(crate) mod end_mask;
 pub(crate) mod flatten;
 pub(crate) mod gru;
 pub(crate) mod initializer;
@@ -29,6 +30,7 @@ use bidirectional::Bidirectional;
 use dense::Dense;
 use dropout::Dropout;
 use embedding::Embedding;
+use end_mask::EndMask;
 use flatten::Flatten;
 use last_step::LastStep;
 use layer_normalization::LayerNormalization;
@@ -83,6 +85,8 @@ pub enum Layer {
     Reshape(Reshape),
     /// The last time step of each sequence.
     LastStep(LastStep),
+    /// No mask from here on.
+    EndMask(EndMask),
 }
 
 impl Layer {
@@ -110,6 +114,7 @@ impl Layer {
             Self::Flatten(_) => "Flatten",
             Self::Reshape(_) => "Reshape",
             Self::LastStep(_) => "LastStep",
+            Self::EndMask(_) => "EndMask",
         }
     }
 
@@ -130,7 +135,8 @@ impl Layer {
             | Self::Dropout(_)
             | Self::Flatten(_)
             | Self::Reshape(_)
-            | Self::LastStep(_) => 0,
+            | Self::LastStep(_)
+            | Self::EndMask(_) => 0,
             Self::Embedding(layer) => layer.parameter_count(),
             Self::Recurrent(layer) => layer.parameter_count(),
             Self::Bidirectional(layer) => layer
@@ -164,7 +170,8 @@ impl Layer {
             | Self::RepeatVector(_)
             | Self::Activation(_)
             | Self::Dropout(_)
-            | Self::LastStep(_) => None,
+            | Self::LastStep(_)
+            | Self::EndMask(_) => None,
             Self::Recurrent(layer) => Some(layer.features()),
             Self::Bidirectional(layer) => Some(layer.forward().features()),
             Self::StackedRnnCells(layer) => Some(layer.features()),
@@ -201,5 +208,6 @@ layer_from!(
     LayerNormalization,
     Flatten,
     Reshape,
-    LastStep
+    LastStep,
+    EndMask
 );

@@ -34,7 +34,7 @@ pub(super) fn check_chain(layers: &[Layer]) -> Result<Vec<Shape>> {
 
 /// Whether some layer says how many features the input has. Where nothing is computed any number will do.
 fn check_features(layers: &[Layer], shape: Shape) -> Result<()> {
-    let computes = |layer: &Layer| !matches!(layer, Layer::Masking(_) | Layer::Dropout(_));
+    let computes = |layer: &Layer| !matches!(layer, Layer::Masking(_) | Layer::Dropout(_) | Layer::EndMask(_));
     match (shape, layers.iter().find(|layer| computes(layer))) {
         (Shape::Input, Some(layer)) => Err(Error::Value {
             argument: "layers of the Model".to_owned(),
@@ -63,6 +63,7 @@ impl Checker<'_> {
         }
         match self.layer {
             Layer::Masking(masking) => masking.check().map(|()| before),
+            Layer::EndMask(_) => Ok(before),
             Layer::Embedding(embedding) => {
                 embedding.check()?;
                 if self.position != 0 {

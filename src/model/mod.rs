@@ -2,8 +2,8 @@
 
 mod check;
 pub(crate) mod layer_names;
-mod named;
-mod paths;
+pub(crate) mod named;
+pub(crate) mod paths;
 pub(crate) mod plan;
 mod summary;
 pub(crate) mod transform;

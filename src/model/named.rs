@@ -2,6 +2,7 @@
 
 use ndarray::{ArcArray2, Array1, Axis, Ix2};
 
+use crate::cell::CellWeights;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalizationWeights;
@@ -28,7 +29,8 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
             | Layer::Dropout(_)
             | Layer::Flatten(_)
             | Layer::Reshape(_)
-            | Layer::LastStep(_) => {}
+            | Layer::LastStep(_)
+            | Layer::EndMask(_) => {}
             Layer::BatchNormalization(layer) => {
                 let BatchNormalizationWeights {
                     gamma,
@@ -85,6 +87,17 @@ fn push_vectors(path: &str, vectors: [Option<Array1<f32>>; 4], parameters: &mut 
             parameters.push(format!("{path}/{role}"), role, values.into_shared().into_dyn());
         }
     }
+}
+
+/// The weights of a cell by its path.
+pub(crate) fn cell_weights(parameters: &Parameters, path: &str) -> Result<CellWeights> {
+    Ok(CellWeights {
+        kernel: matrix(parameters, path, Role::Kernel)?,
+        recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
+        bias: optional(parameters, path, Role::Bias)?,
+        peepholes: optional(parameters, path, Role::Peepholes)?,
+        projection: optional(parameters, path, Role::Projection)?,
+    })
 }
 
 /// A weight that is a matrix.

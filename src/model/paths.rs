@@ -3,7 +3,7 @@
 use crate::layer::Layer;
 
 /// The paths of the layers: the class in snake case, from the second of a class on with a number, as in Keras's weight files.
-pub(super) fn paths(layers: &[Layer]) -> Vec<String> {
+pub(crate) fn paths(layers: &[Layer]) -> Vec<String> {
     let names = layers.iter().map(|layer| snake_case(layer.class()));
     let mut paths: Vec<String> = Vec::new();
     let mut seen: Vec<String> = Vec::new();
@@ -34,12 +34,12 @@ fn snake_case(class: &str) -> String {
 }
 
 /// The paths of both directions of a layer.
-pub(super) fn direction_paths(path: &str) -> [String; 2] {
+pub(crate) fn direction_paths(path: &str) -> [String; 2] {
     ["forward_layer", "backward_layer"].map(|direction| format!("{path}/{direction}"))
 }
 
 /// The paths of the cells of a layer.
-pub(super) fn inner_paths(path: &str) -> impl Iterator<Item = String> + '_ {
+pub(crate) fn inner_paths(path: &str) -> impl Iterator<Item = String> + '_ {
     (0..).map(move |number: usize| format!("{path}/cells_{number}"))
 }
 

@@ -14,7 +14,7 @@ use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
-use crate::model::named::{matrix, optional, row};
+use crate::model::named::{cell_weights, matrix, optional, row};
 use crate::model::paths::{direction_paths, inner_paths, paths};
 use crate::model::transform::Transform;
 use crate::parameters::{Parameters, Role};
@@ -88,6 +88,8 @@ pub(crate) enum Operation {
     },
     /// The last time step of each sequence.
     LastStep,
+    /// No mask behind it.
+    EndMask,
     /// Nothing, in inference.
     Nothing,
 }
@@ -166,7 +168,7 @@ impl Plan {
         let moves = |operation: &Operation| {
             matches!(
                 operation,
-                Operation::Masking { .. } | Operation::RepeatVector { .. } | Operation::Nothing
+                Operation::Masking { .. } | Operation::RepeatVector { .. } | Operation::EndMask | Operation::Nothing
             )
         };
         self.operations.iter().all(moves)
@@ -250,10 +252,8 @@ impl Plan {
             Layer::StackedRnnCells(stack) => {
                 let cells = stack.cells().iter().zip(inner_paths(path));
                 let cells = cells.map(|(cell, path)| self.cell(cell, &path, parameters));
-                Operation::Recurrent {
-                    cells: cells.collect::<Result<Vec<_>>>()?,
-                    options: stack.options(),
-                }
+                let (cells, options) = (cells.collect::<Result<_>>()?, stack.options());
+                Operation::Recurrent { cells, options }
             }
             Layer::Bidirectional(layer) => {
                 let [forward, backward] = direction_paths(path);
@@ -281,19 +281,9 @@ impl Plan {
                 flattens: false,
             },
             Layer::LastStep(_) => Operation::LastStep,
+            Layer::EndMask(_) => Operation::EndMask,
         };
-        self.returned_states = match &operation {
-            Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
-            Operation::Bidirectional {
-                forward,
-                backward,
-                options,
-                ..
-            } if options.return_state => {
-                vec![*forward, *backward]
-            }
-            _ => Vec::new(),
-        };
+        self.returned_states = returned_states(&operation);
         self.operations.push(operation);
         Ok(())
     }
@@ -350,19 +340,27 @@ impl Plan {
     }
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
-        let weights = CellWeights {
-            kernel: matrix(parameters, path, Role::Kernel)?,
-            recurrent_kernel: matrix(parameters, path, Role::RecurrentKernel)?,
-            bias: optional(parameters, path, Role::Bias)?,
-            peepholes: optional(parameters, path, Role::Peepholes)?,
-            projection: optional(parameters, path, Role::Projection)?,
-        };
+        let weights = cell_weights(parameters, path)?;
         weights.check(&layer.cell)?;
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),
             weights,
         });
         Ok(self.cells.len() - 1)
+    }
+}
+
+/// The cells whose final states an output has, if this is the last operation.
+fn returned_states(operation: &Operation) -> Vec<usize> {
+    match operation {
+        Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
+        Operation::Bidirectional {
+            forward,
+            backward,
+            options,
+            ..
+        } if options.return_state => vec![*forward, *backward],
+        _ => Vec::new(),
     }
 }
 
@@ -384,7 +382,10 @@ pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Paramete
             section.clear();
             (begins_with, computes) = (before, false);
         }
-        computes |= !matches!(layer, Layer::Masking(_) | Layer::Embedding(_) | Layer::Dropout(_));
+        computes |= !matches!(
+            layer,
+            Layer::Masking(_) | Layer::Embedding(_) | Layer::Dropout(_) | Layer::EndMask(_)
+        );
         section.push((position, layer, path, *shape));
         before = *shape;
     }

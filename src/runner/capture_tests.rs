@@ -16,7 +16,7 @@ use crate::flow::{Flow, Input};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::device::label::Given;
-use crate::gpu::recording::Batch;
+use crate::gpu::recording::{Batch, Initial};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -145,7 +145,7 @@ fn groups(runner: &Runner, model: &Model, (batch, time_steps): (usize, usize)) -
     let play = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: Initial::Zeros,
         wants_states: true,
     };
     let workspace = pollster::block_on(made.workspace((batch, time_steps))).unwrap();

@@ -99,7 +99,7 @@ impl Play {
         Batch {
             flow: &self.flow,
             input: Input::Values(self.values.view()),
-            states: self.states.as_deref(),
+            initial: self.states.as_deref().into(),
             wants_states: true,
         }
     }

@@ -7,9 +7,9 @@ use ndarray::{Array3, ArrayD, ArrayView2, Axis, Dim, Ix3};
 use crate::cpu::CpuModel;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Flows, Input};
-use crate::gpu::GpuModel;
-use crate::gpu::recording::Batch;
+use crate::flow::{Flow, Flows, Input, Ran};
+use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::{GpuModel, GpuStates};
 use crate::memory;
 use crate::model::plan::{Operation, Plan};
 use crate::output::{Output, Timing};
@@ -91,15 +91,48 @@ impl Section {
         let batch = Batch {
             flow,
             input,
-            states: states.as_deref(),
+            initial: states.as_deref().into(),
             wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
         };
         let ran = model.run(batch, output).await?;
+        let last = self.give(ran, states.is_some(), output)?;
+        for (state, last) in states.into_iter().flatten().zip(last) {
+            if let Some(last) = last {
+                *state = last;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a batch from states on the GPU, and leaves the final ones there; on an error they are as they were.
+    pub(super) async fn run_from_gpu(
+        &self,
+        model: &GpuModel,
+        (input, mask): (Input<'_>, Option<ArrayView2<'_, bool>>),
+        states: &mut GpuStates,
+        output: &mut Output,
+    ) -> Result<()> {
+        model.check_size(input.size())?;
+        model.check_gpu_states(states, input.size().0)?;
+        let batch = Batch {
+            flow: &self.flows.flow(&self.plan, input, mask)?,
+            input,
+            initial: Initial::Gpu(states),
+            wants_states: !self.plan.returned_states.is_empty(),
+        };
+        let ran = model.run(batch, output).await?;
+        states.ran(&model.weights.fits);
+        self.give(ran, false, output)?;
+        Ok(())
+    }
+
+    /// Makes an output of what a run gives, and gives the final states that are not in it; all of them if the caller keeps them.
+    fn give(&self, ran: Ran, keeps_states: bool, output: &mut Output) -> Result<Vec<Option<State>>> {
         let mut outputs = ran.outputs.into_iter();
         let mut last: Vec<Option<State>> = ran.states.into_iter().map(Some).collect();
         let returned = self.plan.returned_states.iter();
         // only who asks for states of their own has them copied: the memory of the earlier output is in use by now, so that nothing may fail
-        let returned = returned.filter_map(|&cell| match states.is_some() {
+        let returned = returned.filter_map(|&cell| match keeps_states {
             true => last.get(cell)?.as_ref().map(State::copied),
             false => last.get_mut(cell)?.take().map(Ok),
         });
@@ -112,14 +145,7 @@ impl Section {
             was_replayed: ran.was_replayed,
             timing: ran.timing,
         };
-        if let Some(states) = states {
-            for (state, last) in states.iter_mut().zip(last) {
-                if let Some(last) = last {
-                    *state = last;
-                }
-            }
-        }
-        Ok(())
+        Ok(last)
     }
 
     /// What Masking and RepeatVector make of the input: steps whose values all equal a mask value are set to zero, one step
@@ -150,7 +176,7 @@ impl Section {
                     }
                     moved = repeated;
                 }
-                Operation::Nothing => {}
+                Operation::EndMask | Operation::Nothing => {}
                 _ => return Err(Error::defect("a section that computes nothing")),
             }
         }

@@ -1,9 +1,11 @@
 //! A runner within the commands of an application.
 
+use std::sync::Arc;
+
 use super::Runner;
 use super::section::Prepared;
 use crate::error::{Error, Result};
-use crate::gpu::GpuWorkspace;
+use crate::gpu::{GpuModel, GpuWorkspace};
 use crate::trace::spanned;
 
 impl Runner {
@@ -46,23 +48,27 @@ impl Runner {
     ///
     /// As [`Runner::workspace`].
     pub async fn workspace_async(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
+        self.check_time_steps(time_steps)?;
+        let model = self.gpu_model("running within the application's commands")?;
+        let made = GpuWorkspace::make(model, (batch, time_steps));
+        spanned!("workspace" { batch, time_steps }, made).await
+    }
+
+    /// The model on a GPU, where the host need not do anything in the middle of a run.
+    pub(super) fn gpu_model(&self, option: &'static str) -> Result<&Arc<GpuModel>> {
         let unsupported = |layer: &str, instead: &str| Error::Unsupported {
             layer: layer.to_owned(),
-            option: "running within the application's commands".to_owned(),
+            option: option.to_owned(),
             instead: instead.to_owned(),
         };
-        self.check_time_steps(time_steps)?;
         match self.sections.as_slice() {
             _ if self.gpu().is_none() => Err(unsupported(
                 "a model on the CPU",
-                "call `run` or `run_into`, which take and give arrays, or put the model on the application's GPU: \
-                 `model.on(&Gpu::from_wgpu(&adapter, &device, &queue)?.into())`",
+                "call `run`, `run_into` or `run_from`, which take and give arrays, or put the model on a GPU: that of `Device::auto()`, or the \
+                 application's by `model.on(&Gpu::from_wgpu(&adapter, &device, &queue)?.into())`",
             )),
             [section] => match &section.prepared {
-                Prepared::Gpu(model) => {
-                    let made = GpuWorkspace::make(model, (batch, time_steps));
-                    spanned!("workspace" { batch, time_steps }, made).await
-                }
+                Prepared::Gpu(model) => Ok(model),
                 Prepared::Cpu(_) | Prepared::Nothing => Err(unsupported(
                     "a model that computes nothing",
                     "call `run`, which the host does alone",
@@ -70,7 +76,7 @@ impl Runner {
             },
             _ => Err(unsupported(
                 "a Masking layer behind one that computes, whose values the host reads,",
-                "call `run`, or build the model without the layer",
+                "call `run` or `run_from`, or build the model without the layer",
             )),
         }
     }

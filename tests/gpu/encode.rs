@@ -33,11 +33,11 @@ pub(crate) const ANY: wgpu::BufferUsages = wgpu::BufferUsages::STORAGE
 
 /// Writes a batch to where a workspace reads it.
 pub(crate) fn write(gpu: &Gpu, to: &wgpu::BufferBinding<'_>, input: &Input) {
-    let bytes = match input {
-        Input::Values(values) => bytemuck::cast_slice::<f32, u8>(values.as_slice().unwrap()),
-        Input::Tokens(tokens) => bytemuck::cast_slice::<i32, u8>(tokens.as_slice().unwrap()),
+    let bytes: Vec<u8> = match input {
+        Input::Values(values) => values.iter().flat_map(|value| value.to_ne_bytes()).collect(),
+        Input::Tokens(tokens) => tokens.iter().flat_map(|token| token.to_ne_bytes()).collect(),
     };
-    gpu.queue().write_buffer(to.buffer, to.offset, bytes);
+    gpu.queue().write_buffer(to.buffer, to.offset, &bytes);
 }
 
 /// Reads values from where a workspace has left them, once all that was submitted has run.

@@ -1,8 +1,8 @@
 //! Masks that only the GPU knows: the same meaning as those of the host, whatever stands in the padding.
 
 use cellstate::{
-    Activation, BatchNormalization, Bidirectional, Dense, Device, Error, Flatten, Gru, LastStep, LayerNormalization,
-    Lstm, Model, Reshape, Runner, Sequences, Settings, SimpleRnn, Strategy,
+    Activation, BatchNormalization, Bidirectional, Dense, Device, EndMask, Error, Flatten, Gru, LastStep,
+    LayerNormalization, Lstm, Model, Reshape, Runner, Sequences, Settings, SimpleRnn, Strategy,
 };
 use ndarray::{Array2, ArrayD};
 
@@ -150,6 +150,13 @@ fn every_cell_is_carried() {
                     .add(LayerNormalization::new(7).epsilon(0.1))
                     .add(Activation::Softmax)
                     .add(LastStep::new()),
+            ),
+            model(
+                "the mask ends",
+                Model::builder()
+                    .add(Lstm::new(3, 7).return_sequences(true))
+                    .add(EndMask::new())
+                    .add(Gru::new(7, 5).return_sequences(sequences)),
             ),
             model(
                 "flattened, and steps that all count",

@@ -24,6 +24,9 @@ mod floor;
 mod into;
 mod lookup;
 mod loss;
+#[path = "../properties/made.rs"]
+#[allow(dead_code, reason = "each test binary uses a part of this")]
+mod made;
 mod memory;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
@@ -33,6 +36,10 @@ mod pipeline_cache;
 mod relaxed;
 mod repeated;
 mod rows;
+mod states;
+mod states_golden;
+mod states_random;
+mod states_refused;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;

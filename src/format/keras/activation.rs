@@ -46,10 +46,11 @@ fn custom(config: &Config<'_>, name: &str) -> Error {
 }
 
 fn of_object(config: &Config<'_>, option: &'static str, object: &Object<'_>, version: &Version) -> Result<Activation> {
-    if object.class == "function" && !object.is_custom() {
-        if let Some(name) = object.config.as_str() {
-            return named(config, name, version);
-        }
+    if object.class == "function"
+        && !object.is_custom()
+        && let Some(name) = object.config.as_str()
+    {
+        return named(config, name, version);
     }
     let Some(options) = object.options().filter(|_| !object.is_custom()) else {
         return Err(custom(config, &shown(object.config)));
@@ -91,7 +92,12 @@ pub(super) fn of_layer(class: &str, config: &Config<'_>, version: &Version) -> R
         },
         "Softmax" => {
             let axis = config.value("axis");
-            if axis.is_some_and(|axis| *axis != Value::from(-1) && *axis != serde_json::json!([-1])) {
+            let is_last = |axis: &Value| match axis.as_array().map(Vec::as_slice) {
+                Some([one]) => one.as_i64() == Some(-1),
+                Some(_) => false,
+                None => axis.as_i64() == Some(-1),
+            };
+            if !axis.is_none_or(is_last) {
                 return Err(config.unsupported(
                     format!("axis = {}", axis.map_or_else(String::new, shown)),
                     "put axis=-1: softmax over the features of each step",

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use serde_json::Value;
 use zip::ZipArchive;
 
-use super::bound::most_bytes;
+use super::bound::{most_bytes, most_text};
 use super::version::Version;
 use crate::error::{Error, Result};
 use crate::format::file::File;
@@ -31,7 +31,9 @@ impl Archive {
             Some(metadata) => Version::of_metadata(&metadata),
             None => None,
         };
-        let weights = members.bytes(WEIGHTS)?.ok_or_else(|| members.missing(WEIGHTS))?;
+        let weights = members
+            .bytes(WEIGHTS, u64::MAX)?
+            .ok_or_else(|| members.missing(WEIGHTS))?;
         Ok(Self {
             config,
             version,
@@ -43,7 +45,9 @@ impl Archive {
 /// The weights alone.
 pub(super) fn weights(file: &File<'_>) -> Result<Vec<u8>> {
     let mut members = Members::open(file)?;
-    members.bytes(WEIGHTS)?.ok_or_else(|| members.missing(WEIGHTS))
+    members
+        .bytes(WEIGHTS, u64::MAX)?
+        .ok_or_else(|| members.missing(WEIGHTS))
 }
 
 struct Members<'a> {
@@ -68,8 +72,9 @@ impl<'a> Members<'a> {
             zip,
             left: most_bytes(file.bytes.len()),
         };
+        let directory = usize::try_from(members.zip.central_directory_start()).unwrap_or(0);
         for name in [CONFIG, METADATA, WEIGHTS] {
-            if listed(file.bytes, name) > 1 {
+            if listed(file.bytes.get(directory..).unwrap_or_default(), name) > 1 {
                 return Err(file.content(
                     format!("the zip's directory, {name}"),
                     "one member of this name",
@@ -82,11 +87,11 @@ impl<'a> Members<'a> {
     }
 
     /// A member, decompressed, or `None` if there is none.
-    fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+    fn bytes(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
         let Some(index) = self.zip.index_for_name(name) else {
             return Ok(None);
         };
-        let (file, left) = (self.file, self.left);
+        let (file, left) = (self.file, self.left.min(most));
         let damaged = |error: &dyn std::error::Error| {
             file.content(
                 name,
@@ -121,12 +126,12 @@ impl<'a> Members<'a> {
                 "check that the file is whole, or save the model again with Keras",
             ));
         }
-        self.left = left.saturating_sub(declared);
+        self.left = self.left.saturating_sub(declared);
         Ok(Some(bytes))
     }
 
     fn json(&mut self, name: &str) -> Result<Option<Value>> {
-        let Some(bytes) = self.bytes(name)? else {
+        let Some(bytes) = self.bytes(name, most_text(self.file.bytes.len()))? else {
             return Ok(None);
         };
         parse(self.file, name, &bytes).map(Some)
@@ -147,7 +152,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// How often the directory at the end of a zip names a member.
+/// How often the directory of a zip names a member.
 fn listed(bytes: &[u8], name: &str) -> usize {
     const NAME_AT: usize = 46;
     let entries = bytes

@@ -54,10 +54,6 @@ impl<'a> Config<'a> {
         self.values.contains_key(option)
     }
 
-    pub(super) fn name(&self) -> &'a str {
-        self.values.get("name").and_then(Value::as_str).unwrap_or_default()
-    }
-
     pub(super) fn flag(&self, option: &'static str, default: bool) -> Result<bool> {
         match self.value(option) {
             None => Ok(default),

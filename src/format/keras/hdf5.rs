@@ -3,56 +3,16 @@
 //! `hdf5-pure` reads them; what stands here bounds what a file may ask of the reader.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use hdf5_pure::{AttrValue, Dataset, Datatype, FloatingPointLayout, FormatError, Group, Source};
+use hdf5_pure::{AttrValue, Dataset, Datatype, FormatError, Group};
 use ndarray::{ArrayD, IxDyn};
 
 use super::bound::most_bytes;
+use super::config::short;
+use super::counted::{Counted, check_trees};
+use super::numbers::{Kind, Values};
 use crate::error::{Error, Result};
 use crate::format::file::File;
-
-/// The bytes of a file, of which only so many are handed out: trees whose branches meet again, and texts that many name, are read
-/// often.
-struct Counted {
-    bytes: Vec<u8>,
-    left: AtomicU64,
-}
-
-impl Source for Counted {
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::result::Result<(), FormatError> {
-        /// What a read costs besides its bytes.
-        const EACH: u64 = 64;
-        let cost = (buffer.len() as u64).saturating_add(EACH);
-        let spent = |left: u64| left.checked_sub(cost);
-        if self
-            .left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spent)
-            .is_err()
-        {
-            let text = "the file leads the reader round in circles: more is read than a file of its size can hold";
-            return Err(FormatError::Source(text.to_owned()));
-        }
-        let range = usize::try_from(offset).ok().and_then(|begin| {
-            let end = begin.checked_add(buffer.len())?;
-            self.bytes.get(begin..end)
-        });
-        match range {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => Err(FormatError::UnexpectedEof {
-                expected: buffer.len(),
-                available: self.bytes.len(),
-            }),
-        }
-    }
-}
 
 /// An HDF5 file in memory.
 #[derive(Debug)]
@@ -78,11 +38,7 @@ impl<'a> Hdf5<'a> {
     pub(super) fn open(file: &'a File<'a>, member: &'static str, bytes: Vec<u8>) -> Result<Self> {
         let size = bytes.len();
         check_trees(file, member, &bytes)?;
-        let source = Counted {
-            left: AtomicU64::new((size as u64).saturating_mul(64).saturating_add(64 << 20)),
-            bytes,
-        };
-        let hdf5 = hdf5_pure::File::from_source(source);
+        let hdf5 = hdf5_pure::File::from_source(Counted::new(bytes));
         Ok(Self {
             file,
             member,
@@ -129,6 +85,20 @@ impl<'a> Hdf5<'a> {
     /// The attributes of a group that are texts.
     pub(super) fn texts(&self, group: &Group, within: &str) -> Result<HashMap<String, Vec<String>>> {
         let attributes = group.attrs().map_err(|error| self.damaged(within, &error))?;
+        let kinds = group.attr_datatypes().map_err(|error| self.damaged(within, &error))?;
+        // the reader leaves out what it cannot read
+        let is_text = |kind: &Datatype| matches!(kind, Datatype::String { .. } | Datatype::VariableLength { .. });
+        let lost = kinds
+            .iter()
+            .find(|(name, kind)| is_text(kind) && !attributes.contains_key(*name));
+        if let Some((lost, _)) = lost {
+            return Err(self.file.content(
+                self.place(&format!("{within}, {}", short(lost))),
+                "an attribute that can be read",
+                "one that leads out of the file",
+                "check that the file is whole, or save the model again with Keras",
+            ));
+        }
         let texts = attributes
             .into_iter()
             .filter_map(|(name, value)| Some((name, texts_of(&value)?)));
@@ -284,70 +254,6 @@ impl<'a> Hdf5<'a> {
     }
 }
 
-enum Values {
-    Narrow(Vec<f32>),
-    Wide(Vec<f64>),
-}
-
-/// The kinds of numbers that weights are kept as.
-#[derive(Clone, Copy)]
-enum Kind {
-    Half,
-    /// Two bytes, the upper half of a float32; h5py knows them as opaque.
-    Brain,
-    Single,
-    Double,
-}
-
-impl Kind {
-    fn of(dataset: &Dataset) -> std::result::Result<Option<Self>, hdf5_pure::Error> {
-        Ok(match dataset.datatype()? {
-            Datatype::FloatingPoint { size, layout, .. } => match size {
-                2 if layout.exponent_size == 5 && layout.mantissa_size == 10 => Some(Self::Half),
-                4 if layout == FloatingPointLayout::IEEE754_BINARY32 => Some(Self::Single),
-                8 if layout == FloatingPointLayout::IEEE754_BINARY64 => Some(Self::Double),
-                _ => None,
-            },
-            Datatype::Opaque { size: 2, .. } => {
-                let attributes = dataset.attrs()?;
-                let dtype = attributes.get("dtype").and_then(AttrValue::as_str);
-                (dtype == Some("bfloat16")).then_some(Self::Brain)
-            }
-            _ => None,
-        })
-    }
-
-    fn width(self) -> u64 {
-        match self {
-            Self::Half | Self::Brain => 2,
-            Self::Single => 4,
-            Self::Double => 8,
-        }
-    }
-
-    fn converted(self) -> Option<&'static str> {
-        match self {
-            Self::Half => Some("float16"),
-            Self::Brain => Some("bfloat16"),
-            Self::Single => None,
-            Self::Double => Some("float64"),
-        }
-    }
-
-    fn read(self, dataset: &Dataset) -> std::result::Result<Values, hdf5_pure::Error> {
-        Ok(match self {
-            Self::Half | Self::Single => Values::Narrow(dataset.read_f32()?),
-            Self::Double => Values::Wide(dataset.read_f64()?),
-            Self::Brain => {
-                let raw = dataset.read_raw()?;
-                let (pairs, _) = raw.as_chunks::<2>();
-                let wide = |pair: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*pair)) << 16);
-                Values::Narrow(pairs.iter().map(wide).collect())
-            }
-        })
-    }
-}
-
 /// Where a value stands, row by row.
 fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
@@ -386,26 +292,4 @@ fn damaged(file: &File<'_>, place: &str, error: &hdf5_pure::Error) -> Error {
         error.to_string(),
         "check that the file is whole, or save the model again with Keras",
     )
-}
-
-/// A tree of a dense group is a few levels deep; the reader calls itself once for each.
-fn check_trees(file: &File<'_>, member: &str, bytes: &[u8]) -> Result<()> {
-    const DEEPEST: u16 = 32;
-    let deep = |header: &[u8]| match header {
-        // signature, version 0, one of the types that there are, node size, record size, depth
-        [b'B', b'T', b'H', b'D', 0, 0..=11, _, _, _, _, _, _, low, high] => u16::from_le_bytes([*low, *high]) > DEEPEST,
-        _ => false,
-    };
-    match bytes.windows(14).position(deep) {
-        None => Ok(()),
-        Some(at) => Err(file.content(
-            match member {
-                "" => format!("byte {at}"),
-                member => format!("{member}, byte {at}"),
-            },
-            format!("a B-tree of at most {DEEPEST} levels"),
-            "a deeper one",
-            "save the model again with Keras",
-        )),
-    }
 }

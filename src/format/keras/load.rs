@@ -15,8 +15,24 @@ pub(super) struct Kept<'m> {
     /// Its class and number as in Keras's files: `lstm_1`.
     pub(super) name: String,
     pub(super) parts: Vec<Part<'m>>,
+    is_stack: bool,
     /// What Keras calls the layer where it stands in a wrapper, and the part that the layer is there.
     wrapped: Option<(&'static str, &'static str)>,
+}
+
+impl Kept<'_> {
+    /// The name without its number.
+    fn class(&self) -> &str {
+        match self.name.rsplit_once('_') {
+            Some((class, number)) if number.parse::<usize>().is_ok() => class,
+            _ => &self.name,
+        }
+    }
+
+    /// Where its first part is within it.
+    fn within(&self) -> &str {
+        self.parts.first().map_or("", |part| part.within.as_str())
+    }
 }
 
 /// A group of weights: a cell, or the layer itself.
@@ -37,10 +53,7 @@ pub(super) fn load(mut weights: Weights<'_>, model: &mut Model) -> Result<()> {
     for (layer, place) in kept.iter().zip(&places) {
         for part in &layer.parts {
             let place = Place {
-                path: match (place.path.as_str(), part.within.as_str()) {
-                    (path, "") => path.to_owned(),
-                    (path, within) => format!("{path}/{within}"),
-                },
+                path: joined(&place.path, &part.within),
                 group: &place.group,
                 contains: None,
             };
@@ -83,22 +96,26 @@ fn by_name(weights: &Weights<'_>, kept: &[Kept<'_>], names: Vec<String>) -> Resu
 }
 
 fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
-    let mut numbers: BTreeMap<&str, Numbered> = BTreeMap::new();
+    let mut wrappers: BTreeMap<&str, Numbered> = BTreeMap::new();
     let mut places = Vec::new();
+    let has_own = |layer: &Kept<'_>| weights.has(&joined(&format!("layers/{}", layer.name), layer.within()));
     for layer in kept {
-        let mut path = format!("layers/{}", layer.name);
+        let own = format!("layers/{}", layer.name);
+        let mut path = own.clone();
         if let Some((wrapper, part)) = layer.wrapped {
-            let wrapped = numbers.entry(wrapper).or_default().next(wrapper);
-            let wrapped = format!("layers/{wrapped}{part}");
-            let has = |path: &str| -> Result<bool> {
-                let within = layer.parts.first().map_or("", |part| part.within.as_str());
-                weights.has(&match within {
-                    "" => path.to_owned(),
-                    within => format!("{path}/{within}"),
-                })
-            };
-            if !has(&path)? && has(&wrapped)? {
-                path = wrapped;
+            // of a class either all layers stand in wrappers or none: of a mixture nobody knows which is which
+            let alike = kept.iter().filter(|other| other.class() == layer.class());
+            let plain = alike.map(has_own).collect::<Result<Vec<bool>>>()?;
+            let has = |path: &str| weights.has(&joined(path, layer.within()));
+            if layer.is_stack || !plain.contains(&true) {
+                path = wrapped(&has, wrappers.entry(wrapper).or_default(), wrapper, part)?.unwrap_or(own);
+            } else if plain.contains(&false) && wrapped(&has, &mut Numbered::default(), wrapper, part)?.is_some() {
+                return Err(weights.hdf5().file().content(
+                    own,
+                    format!("the layers of this class by themselves, or all of them in a {wrapper}"),
+                    "some of them only",
+                    "open the `.keras` or `.h5` file, which says where each layer stands",
+                ));
             }
         }
         places.push(Found {
@@ -107,6 +124,32 @@ fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
         });
     }
     Ok(places)
+}
+
+/// The next wrapper with such weights. Others of its class may wrap layers without any.
+fn wrapped(
+    has: &impl Fn(&str) -> Result<bool>,
+    numbered: &mut Numbered,
+    wrapper: &str,
+    part: &str,
+) -> Result<Option<String>> {
+    const MOST: usize = 64;
+    let mut ahead = numbered.clone();
+    for _ in 0..MOST {
+        let path = format!("layers/{}{part}", ahead.next(wrapper));
+        if has(&path)? {
+            *numbered = ahead;
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn joined(path: &str, within: &str) -> String {
+    match within {
+        "" => path.to_owned(),
+        within => format!("{path}/{within}"),
+    }
 }
 
 /// The layers of a model that have weights, with their parameters by part.
@@ -121,9 +164,12 @@ pub(super) fn kept(model: &Model) -> Result<Vec<Kept<'_>>> {
             let new = Kept {
                 name: name.to_owned(),
                 parts: Vec::new(),
+                is_stack: matches!(layer, Layer::StackedRnnCells(_)),
                 wrapped: match layer {
-                    Layer::Dense(_) => Some(("TimeDistributed", "/layer")),
-                    Layer::Recurrent(_) => Some(("RNN", "")),
+                    Layer::Dense(_) | Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
+                        Some(("TimeDistributed", "/layer"))
+                    }
+                    Layer::Recurrent(_) | Layer::StackedRnnCells(_) => Some(("RNN", "")),
                     _ => None,
                 },
             };

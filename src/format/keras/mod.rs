@@ -3,15 +3,23 @@
 mod activation;
 mod archive;
 mod bound;
+mod cells;
 mod chain;
 mod config;
+mod counted;
 mod functional;
 mod hdf5;
 mod layers;
 mod load;
 mod names;
+mod numbers;
 mod reader;
 mod recurrent;
+mod save;
+mod save_layers;
+mod serialized;
+mod stack;
+mod step;
 mod version;
 mod weights;
 
@@ -19,16 +27,22 @@ use self::archive::Archive;
 use self::chain::Chain;
 use self::hdf5::Hdf5;
 use self::reader::Reader;
+pub(crate) use self::save::{archive_of, weights_of};
+use self::stack::on_deep_stack;
 use self::version::Version;
 use self::weights::Weights;
 use super::file::File;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::Model;
 
 /// What the weights within an archive are called.
 const WEIGHTS_MEMBER: &str = "model.weights.h5";
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
+    on_deep_stack(file, || read_model_of_archive(file))
+}
+
+fn read_model_of_archive(file: &File<'_>) -> Result<Model> {
     let Archive {
         config,
         version,
@@ -45,6 +59,10 @@ pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
 }
 
 pub(crate) fn model_of_hdf5(file: &File<'_>) -> Result<Model> {
+    on_deep_stack(file, || read_model_of_hdf5(file))
+}
+
+fn read_model_of_hdf5(file: &File<'_>) -> Result<Model> {
     let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
     let mut texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
     let mut text = |name: &str| {
@@ -77,11 +95,19 @@ pub(crate) fn model_of_hdf5(file: &File<'_>) -> Result<Model> {
 }
 
 pub(crate) fn weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
+    on_deep_stack(file, || read_weights_of_archive(file, model))
+}
+
+fn read_weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
     let hdf5 = Hdf5::open(file, WEIGHTS_MEMBER, archive::weights(file)?)?;
     load::load(Weights::by_path(hdf5)?, model)
 }
 
 pub(crate) fn weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> {
+    on_deep_stack(file, || read_weights_of_hdf5(file, model))
+}
+
+fn read_weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> {
     let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
     let root = hdf5.root();
     let weights = match hdf5.group(&root, "model_weights")? {
@@ -96,14 +122,4 @@ pub(crate) fn weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> 
 fn has_layer_names(hdf5: &Hdf5<'_>) -> Result<bool> {
     let texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
     Ok(texts.contains_key("layer_names") || texts.contains_key("layer_names0"))
-}
-
-/// The model as a `.keras` file.
-pub(crate) fn archive_of(_model: &Model) -> Result<Vec<u8>> {
-    Err(Error::defect("not yet"))
-}
-
-/// The weights as a `.weights.h5` file.
-pub(crate) fn weights_of(_model: &Model) -> Result<Vec<u8>> {
-    Err(Error::defect("not yet"))
 }

@@ -26,7 +26,7 @@ pub(super) fn snake_case(class: &str) -> String {
 }
 
 /// Names that are numbered from the second of a class on: `lstm`, `lstm_1`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Numbered {
     seen: BTreeMap<String, usize>,
 }

@@ -1,12 +1,14 @@
 //! From the chain of a file to layers with their weights.
 
-use super::chain::{Chain, MaskArgument, Node};
+use super::chain::{Chain, Node};
 use super::config::{Config, Object};
+use super::step::MaskArgument;
 use super::version::Version;
 use super::weights::{Place, Weights};
 use crate::error::Result;
 use crate::format::file::File;
 use crate::layer::Layer;
+use crate::layer::end_mask::EndMask;
 use crate::model::Model;
 
 /// What reads a model.
@@ -77,6 +79,9 @@ impl<'a> Reader<'a> {
             config.finish()?;
             self.follow_mask(node, &config)?;
             layers.extend(read);
+            if self.ends_mask(node, chain.nodes.get(position + 1..).unwrap_or_default(), &config) {
+                layers.push(EndMask::new().into());
+            }
         }
         self.weights.finish()?;
         self.note_converted();
@@ -189,6 +194,33 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the mask ends behind a layer though values for each step go on, and a layer behind it asks: so it is from Keras 3.16 on,
+    /// but where the mask is passed by hand.
+    fn ends_mask(&mut self, node: &Node<'a>, behind: &[Node<'a>], config: &Config<'a>) -> bool {
+        let hands_on = !is_recurrent(node) && node.object.class != "TimeDistributed";
+        if self.version.hands_masks_on() || hands_on || self.mask == Mask::None {
+            return false;
+        }
+        let by_hand = |node: &Node<'a>| node.step.mask != MaskArgument::Implied;
+        match behind.iter().find(|node| is_recurrent(node)) {
+            Some(next) if !by_hand(next) => {
+                self.note(format!(
+                    "Keras {} wrote the file, in which layer {} does not hand its mask on: an EndMask stands behind it, and the layers \
+                     behind run over the padding.",
+                    self.version, config.layer
+                ));
+                self.mask = Mask::None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a mask comes with what stands before the next layer.
+    pub(super) fn is_masked(&self) -> bool {
+        self.mask != Mask::None && self.shape.sequences
+    }
+
     /// What mask goes on behind a layer.
     fn follow_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
         let of = node.step.before.clone();
@@ -207,6 +239,8 @@ impl<'a> Reader<'a> {
                     of_features: false,
                 }
             }
+            // they hand none on
+            "Reshape" | "RepeatVector" => self.mask = Mask::None,
             _ => {}
         }
         if !self.shape.sequences {
@@ -214,4 +248,11 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+fn is_recurrent(node: &Node<'_>) -> bool {
+    matches!(
+        node.object.class,
+        "LSTM" | "GRU" | "SimpleRNN" | "RNN" | "Bidirectional"
+    )
 }

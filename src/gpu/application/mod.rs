@@ -17,10 +17,11 @@ use ndarray::ArrayView3;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
-use crate::gpu::commands::{Commands, Copies};
+use crate::gpu::commands::{Begin, Commands, Copies};
 use crate::gpu::device::Gpu;
 use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::interface::{Ends, defect};
+use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::list::EVERYTHING;
 use crate::gpu::workspace::Workspace;
@@ -59,8 +60,12 @@ use parcel::{Packing, Weighed};
 /// At first all steps of all sequences. [`set_lengths`](Self::set_lengths) and [`set_mask`](Self::set_mask) set another
 /// schedule between two calls of `encode`. Padding is neither multiplied nor read, so it may hold anything, NaN included. Lengths
 /// and masks that only the GPU knows are read by [`set_lengths_from`](Self::set_lengths_from) and
-/// [`set_mask_from`](Self::set_mask_from). A step that does not count has in the output what a run has there. All states begin at
-/// zero.
+/// [`set_mask_from`](Self::set_mask_from). A step that does not count has in the output what a run has there.
+///
+/// # States
+///
+/// [`encode`](Self::encode) begins with zeros. [`encode_from`](Self::encode_from) begins with [`GpuStates`] and leaves the final ones there, so that a
+/// stream goes on from frame to frame.
 ///
 /// # What runs when
 ///
@@ -193,6 +198,46 @@ impl GpuWorkspace {
         encoder.push_debug_group("cellstate");
         within!("encode" { rows = self.rows_run() }, self.recorded.commands.encode(None, encoder));
         encoder.pop_debug_group();
+        Ok(())
+    }
+
+    /// As [`encode`](Self::encode), from states on the GPU, where it leaves the final ones: those after the last step of each sequence that
+    /// counts, so a sequence without any keeps its state. What is encoded behind it, with the same states and in this encoder or one that is
+    /// submitted later, goes on from there.
+    ///
+    /// Any states of the device will do whose batch and layers are those of the workspace, others each time. It takes two short copies
+    /// for each array of the states, and what brings them into the order of the schedule.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Size`](crate::Error::Size) if the states belong to another batch or model; [`Error::Value`](crate::Error::Value) if they are on
+    /// another device, and on a GPU with matrix units in relaxed precision if they may be beyond one; [`Error::Gpu`](crate::Error::Gpu) as
+    /// [`encode`](Self::encode). Nothing is written down then.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm};
+    /// # let device = Device::named("llvmpipe").unwrap_or_else(|_| Device::auto());
+    /// # if let Some(gpu) = device.gpu() {
+    /// let runner = Lstm::new(2, 8).on(&device)?;
+    /// let (workspace, mut states) = (runner.workspace(3, 10)?, runner.zero_gpu_states(3)?);
+    /// let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    /// workspace.encode_from(&mut encoder, &mut states)?; // ten steps
+    /// workspace.encode_from(&mut encoder, &mut states)?; // and ten more, which go on from there
+    /// gpu.queue().submit([encoder.finish()]);
+    /// # }
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn encode_from(&self, encoder: &mut wgpu::CommandEncoder, states: &mut GpuStates) -> Result<()> {
+        self.model.gpu.check_alive("encoding the model")?;
+        self.model.check_gpu_states(states, self.recorded.flow.batch)?;
+        self.recorded.is_encoded.store(true, Ordering::Relaxed);
+        encoder.push_debug_group("cellstate");
+        states.encode_fetch(encoder, self.workspace.homes());
+        let commands = &self.recorded.commands;
+        within!("encode" { rows = self.rows_run() }, commands.encode_from(Begin::States, None, encoder));
+        states.encode_keep(encoder, self.workspace.homes());
+        encoder.pop_debug_group();
+        states.ran(&self.model.weights.fits);
         Ok(())
     }
 

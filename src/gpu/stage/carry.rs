@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::gpu::commands::{Commands, Workgroups};
+use crate::gpu::commands::{Begin, Commands, Workgroups};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::{RowsSize, VALUE};
@@ -109,7 +109,9 @@ pub(crate) fn masked_cells(plan: &Plan) -> Vec<Option<MaskedCell>> {
                 set(*backward, true, options.return_sequences);
             }
             // behind them all steps count
-            Operation::RepeatVector { .. } | Operation::Reshape { .. } | Operation::LastStep => break,
+            Operation::RepeatVector { .. } | Operation::Reshape { .. } | Operation::LastStep | Operation::EndMask => {
+                break;
+            }
             Operation::Masking { .. }
             | Operation::Embedding { .. }
             | Operation::Dense { .. }
@@ -138,8 +140,9 @@ pub(crate) struct Carry {
     pipeline: Arc<Pipeline>,
     /// One for each buffer of the rows.
     groups: Vec<wgpu::BindGroup>,
-    /// c after the last step that counted.
+    /// c after the last step that counted; then for each sequence of each direction one more than its first step that counted, 0 before.
     kept: wgpu::Buffer,
+    kept_bytes: u64,
     cell_state: wgpu::Buffer,
     cell_bytes: u64,
     params: Params,
@@ -157,7 +160,8 @@ impl Carry {
         };
         let (units, cell_stride) = of.cell_width;
         let cell_bytes = (directions * of.batch * cell_stride) as u64 * VALUE;
-        let kept = gpu.make_buffer("kept", cell_bytes, Use::Storage);
+        let kept_bytes = cell_bytes + (directions * of.batch * size_of::<u32>()) as u64;
+        let kept = gpu.make_buffer("kept", kept_bytes, Use::Storage);
         let pipeline = gpu.pipeline(&SHADER, &[]);
         let group = |hidden: &wgpu::Buffer| {
             let bound = wgpu::BufferBinding {
@@ -188,12 +192,16 @@ impl Carry {
             },
             pipeline,
             kept,
+            kept_bytes,
         })
     }
 
-    /// Before the first step: c of sequences that do not run it is what it begins with.
+    /// Before the first step: c of sequences that do not run it is what it begins with, and no step has counted.
     pub(crate) fn begin(&self, commands: &mut Commands) {
-        commands.first.copy(&self.cell_state, 0..self.cell_bytes, &self.kept, 0);
+        commands.first.clear(&self.kept, 0..self.kept_bytes);
+        commands.only_from(Begin::States, |commands| {
+            commands.list.copy(&self.cell_state, 0..self.cell_bytes, &self.kept, 0);
+        });
     }
 
     /// Behind a step of all sequences.
@@ -209,11 +217,9 @@ impl Carry {
         self.dispatch(commands, segment, params);
     }
 
-    /// Behind all steps of a segment, and of those behind it, where outputs that do not count are zero.
+    /// Behind all steps of a segment, and of those behind it, and behind all that reads the states: outputs that do not count are
+    /// zero where the layer says so, and before the first step that counts, where h is that of the beginning.
     pub(crate) fn end(&self, commands: &mut Commands, segment: usize, steps: &Range<usize>) {
-        if self.params.zeroed == 0 {
-            return;
-        }
         let params = Params {
             operation: ZERO,
             first_step: steps.start as u32,
@@ -221,7 +227,11 @@ impl Carry {
             current_row: self.params.batch,
             ..self.params
         };
-        self.dispatch(commands, segment, params);
+        match self.params.zeroed {
+            // where it begins with zeros they are zero already
+            0 => commands.only_from(Begin::States, |commands| self.dispatch(commands, segment, params)),
+            _ => self.dispatch(commands, segment, params),
+        }
     }
 
     fn dispatch(&self, commands: &mut Commands, segment: usize, params: Params) {

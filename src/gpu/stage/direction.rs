@@ -2,19 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::ArrayView2;
-
 use crate::error::Result;
-use crate::gpu::commands::Commands;
-use crate::gpu::device::Gpu;
-use crate::gpu::device::mapped::Bytes;
-use crate::gpu::rows::{Rows, VALUE, padded};
+use crate::gpu::commands::{Begin, Commands};
+use crate::gpu::rows::{RecurrentRows, Rows, RowsSize};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
-use crate::gpu::stage::interface::at;
+use crate::gpu::stage::home::Home;
+use crate::gpu::stage::interface::{Maker, at};
+use crate::gpu::stage::lists::{last_rows, order, positions};
 use crate::gpu::stage::projected_input::ProjectedInput;
-use crate::memory::RUN;
 use crate::schedule::Schedule;
-use crate::state::State;
 
 /// The buffers of one direction.
 #[derive(Debug)]
@@ -22,8 +18,10 @@ pub(crate) struct DirectionBuffers {
     pub(crate) cell: usize,
     pub(crate) input: ProjectedInput,
     pub(crate) rows: Rows,
-    /// h before the first step, by position of the schedule; in the end the final h, by sequence. (batch, padded width)
-    pub(crate) hidden: wgpu::Buffer,
+    /// Where the state is before a run, if there is one, and where it is left.
+    pub(crate) home: Home,
+    /// h from its home to before the first step, and from the last rows to its home.
+    pub(crate) start: GatherBuffers,
     pub(crate) finals: GatherBuffers,
     /// c, where the cell has such a state.
     pub(crate) cell_state: Option<CellPart>,
@@ -35,59 +33,96 @@ pub(crate) struct DirectionBuffers {
 #[derive(Debug)]
 pub(crate) struct CellPart {
     pub(crate) buffer: wgpu::Buffer,
-    /// The byte at which it begins.
-    pub(crate) start: u64,
-    pub(crate) width: usize,
+    size: RowsSize,
+    /// From its home, and back.
+    start: GatherBuffers,
+    finals: GatherBuffers,
 }
 
 impl CellPart {
+    /// The part of a direction in a buffer of all `directions` with room for `batch` sequences each.
+    pub(crate) fn make(
+        maker: &Maker<'_>,
+        list: &wgpu::Buffer,
+        buffer: &wgpu::Buffer,
+        home: &Rows,
+        (direction, directions, batch): (usize, usize, usize),
+    ) -> Self {
+        let size = RowsSize {
+            recurrent: Some(RecurrentRows {
+                batch: 0, // no rows stand before its own
+                segment_steps: 1,
+                direction,
+                directions,
+            }),
+            ..RowsSize::cut(home.size.width, home.size.stride, batch, batch)
+        };
+        let buffers = std::slice::from_ref(buffer);
+        let rows = Rows {
+            size,
+            buffers: buffers.to_vec(),
+        };
+        Self {
+            start: GatherBuffers::by(maker, "start_cell_state", list.clone(), home, buffers),
+            finals: GatherBuffers::by(maker, "final_cell_state", list.clone(), &rows, &home.buffers),
+            buffer: buffer.clone(),
+            size: rows.size,
+        }
+    }
+
     /// Where c of so many sequences is.
     fn bytes(&self, batch: usize) -> Range<u64> {
-        self.start..self.start + (batch * padded(self.width)) as u64 * VALUE
+        let bytes = |rows: usize| rows as u64 * self.size.row_bytes();
+        bytes(self.size.first_row())..bytes(self.size.first_row() + batch)
+    }
+
+    fn target(&self, row: usize) -> Target {
+        Target {
+            row,
+            ..Target::rows(self.size.width, self.size.stride)
+        }
     }
 }
 
 impl DirectionBuffers {
-    /// The bytes of h of so many sequences.
-    fn hidden_bytes(&self, batch: usize) -> u64 {
-        batch as u64 * self.rows.size.row_bytes()
-    }
-
-    /// Uploads the state from which it begins.
-    pub(crate) fn upload_state(&self, gpu: &Gpu, schedule: &Schedule, state: &State) -> Result<()> {
-        let cell_state = self.cell_state.iter().map(|cell| (&cell.buffer, cell.start));
-        let starts = [(&self.hidden, 0)].into_iter().chain(cell_state);
-        for ((buffer, start), values) in starts.zip(state.arrays()) {
-            let packed = by_position(schedule, values.view())?;
-            gpu.queue().write_buffer(buffer, start, bytemuck::cast_slice(&packed));
-        }
-        Ok(())
-    }
-
     /// What the host reads of the final state of so many sequences.
     pub(crate) fn wanted(&self, batch: usize) -> (&wgpu::Buffer, u64) {
-        let cell = self.cell_state.as_ref().map_or(0..0, |cell| cell.bytes(batch));
-        (&self.staging, self.hidden_bytes(batch) + cell.end - cell.start)
+        (
+            &self.staging,
+            self.home.parts.iter().map(|part| part.bytes(batch)).sum(),
+        )
     }
 
-    /// The states before the first step: those that were uploaded, or zeros.
-    pub(crate) fn begin(&self, commands: &mut Commands, batch: usize, has_states: bool, is_fresh: bool) -> Result<()> {
-        let bytes = self.hidden_bytes(batch);
+    /// The states before the first step: those that are at home, or zeros.
+    pub(crate) fn begin(&self, commands: &mut Commands, batch: usize, is_fresh: bool) -> Result<()> {
+        let size = &self.rows.size;
         let rows = at(&self.rows.buffers, 0)?;
-        let start = self.rows.size.states_row() as u64 * self.rows.size.row_bytes();
-        if let Some(cell) = self.cell_state.as_ref().filter(|_| !has_states) {
-            commands.first.clear(&cell.buffer, cell.bytes(batch));
-        }
-        // what stands before all dispatches ends no pass
-        let copies = if is_fresh {
-            &mut commands.first
-        } else {
-            &mut commands.list
-        };
-        match has_states {
-            true => copies.copy(&self.hidden, 0..bytes, rows, start),
-            false => copies.clear(rows, start..start + bytes),
-        }
+        let bytes = |row: usize| row as u64 * size.row_bytes();
+        let row = size.states_row();
+        commands.only_from(Begin::Zeros, |commands| {
+            if let Some(cell) = &self.cell_state {
+                commands.first.clear(&cell.buffer, cell.bytes(batch));
+            }
+            // what stands before all dispatches ends no pass
+            let copies = match is_fresh {
+                true => &mut commands.first,
+                false => &mut commands.list,
+            };
+            copies.clear(rows, bytes(row)..bytes(row + batch));
+        });
+        commands.only_from(Begin::States, |commands| {
+            let target = Target {
+                row,
+                ..Target::rows(size.width, size.stride)
+            };
+            let all = 0..batch;
+            let held = std::slice::from_ref(&all);
+            self.start.record(commands, order(batch), held, 0, target);
+            if let Some(cell) = &self.cell_state {
+                let target = cell.target(cell.size.first_row());
+                cell.start.record(commands, order(batch), held, 0, target);
+            }
+        });
         Ok(())
     }
 
@@ -112,47 +147,30 @@ impl DirectionBuffers {
         Ok(())
     }
 
-    /// Copies the final h, by sequence, and the final c, by position, to where the host reads them.
-    pub(crate) fn end(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>]) {
-        let size = &self.rows.size;
-        let bytes = self.hidden_bytes(batch);
-        self.finals
-            .record(commands, 0..batch, held, 0, Target::rows(size.width, size.stride));
-        commands.last.copy(&self.hidden, 0..bytes, &self.staging, 0);
-        if let Some(cell) = &self.cell_state {
-            commands
-                .last
-                .copy(&cell.buffer, cell.bytes(batch), &self.staging, bytes);
+    /// Brings the final states home. A sequence without a step keeps what is there, or has zeros where the run began with them.
+    pub(crate) fn end(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>], wants_states: bool) {
+        commands.only_from(Begin::States, |commands| self.bring_home(commands, batch, held, true));
+        if !wants_states {
+            return;
+        }
+        commands.only_from(Begin::Zeros, |commands| self.bring_home(commands, batch, held, false));
+        for (part, bytes, start) in self.home.staged(batch) {
+            commands.last.copy(part, 0..bytes, &self.staging, start);
         }
     }
-}
 
-/// The rows of a state in the order of a schedule's positions, padded as rows on the GPU are.
-fn by_position(schedule: &Schedule, state: ArrayView2<'_, f32>) -> Result<Vec<f32>> {
-    let stride = padded(state.ncols());
-    let mut packed = RUN.zeros(schedule.batch() * stride)?;
-    for (packed, &sequence) in packed.chunks_exact_mut(stride.max(1)).zip(schedule.order()) {
-        let row = state.row(sequence as usize);
-        packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
-    }
-    Ok(packed)
-}
-
-/// Takes the final state from what was read back: h by sequence, then c by position, where the cell has such a state. A
-/// sequence without a valid step keeps the state that it had.
-pub(crate) fn read_state(read: &Bytes, schedule: &Schedule, state: &mut State) {
-    let hidden_stride = padded(state.hidden().ncols()).max(1);
-    let values = read.values();
-    let (hidden, cell_state) = values.split_at((schedule.batch() * hidden_stride).min(values.len()));
-    let cell_stride = state.cell().map_or(0, |cell| padded(cell.ncols())).max(1);
-    let mut cell_state = cell_state.chunks_exact(cell_stride);
-    for (&sequence, &length) in schedule.order().iter().zip(schedule.lengths()) {
-        let sequence = sequence as usize;
-        let of_hidden = hidden.get(sequence * hidden_stride..(sequence + 1) * hidden_stride);
-        let parts = [of_hidden, cell_state.next()];
-        for (array, values) in state.arrays_mut().zip(parts).filter(|_| length > 0) {
-            let row = array.row_mut(sequence).into_iter().zip(values.into_iter().flatten());
-            row.for_each(|(value, &new)| *value = new);
+    fn bring_home(&self, commands: &mut Commands, batch: usize, held: &[Range<usize>], keeps: bool) {
+        let size = &self.rows.size;
+        let target = Target {
+            keeps,
+            ..Target::rows(size.width, size.stride)
+        };
+        self.finals.record(commands, last_rows(batch), held, 0, target);
+        if let Some(cell) = &self.cell_state {
+            let all = 0..batch;
+            let target = cell.target(0);
+            cell.finals
+                .record(commands, positions(batch), std::slice::from_ref(&all), 0, target);
         }
     }
 }

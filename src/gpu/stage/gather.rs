@@ -67,6 +67,8 @@ pub(crate) struct Target {
     /// Values written to each row; those past `width` become zero.
     pub(crate) written: usize,
     pub(crate) fold: Fold,
+    /// Whether rows for which the list names none stay as they are; else they become zero.
+    pub(crate) keeps: bool,
 }
 
 impl Target {
@@ -79,6 +81,7 @@ impl Target {
             width,
             written: stride,
             fold: Fold::Set,
+            keeps: false,
         }
     }
 }
@@ -191,7 +194,7 @@ impl GatherBuffers {
                 source_start: held.start as u32,
                 source_end: held.end as u32,
                 source_row: self.source.first_row() as u32,
-                handles_none: u32::from(number == 0),
+                handles_none: u32::from(number == 0 && !target.keeps),
                 operation: target.fold as u32,
             };
             let values = entries.len() as u64 * target.written as u64;

@@ -12,6 +12,7 @@ use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::carry::GpuMask;
+use crate::gpu::stage::home::Home;
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::prepared::{Fits, Prepared};
@@ -75,8 +76,13 @@ pub(crate) trait Stage: Debug + Send + Sync {
     fn upload_lists(&self, to: &mut dyn Writes, flow: &Flow) -> Result<()>;
 
     /// Uploads the states from which cells begin, one for each cell of the model.
-    fn upload_states(&self, _gpu: &Gpu, _flow: &Flow, _states: &[State]) -> Result<()> {
+    fn upload_states(&self, _gpu: &Gpu, _states: &[State]) -> Result<()> {
         Ok(())
+    }
+
+    /// Where the states of its cells are before and behind a run, each with the number of the cell.
+    fn homes(&self) -> Vec<(usize, &Home)> {
+        Vec::new()
     }
 
     /// Records a run.
@@ -195,8 +201,6 @@ pub(crate) struct Run<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) flow: &'a Flow,
     pub(crate) asked: Asked,
-    /// Whether the cells begin from states that are uploaded, and not from zeros.
-    pub(crate) has_states: bool,
     /// Whether the host reads the final states.
     pub(crate) wants_states: bool,
     /// Which rows each buffer of the input, of each table and of each stage holds in this run.

@@ -15,7 +15,7 @@ use super::*;
 use crate::flow::{Flow, Input};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
-use crate::gpu::recording::Batch;
+use crate::gpu::recording::{Batch, Initial};
 use crate::gpu::shader::written_out;
 use crate::layer::Layer;
 use crate::layer::lstm::Lstm;
@@ -172,7 +172,7 @@ fn run(model: &GpuModel, values: &Array3<f32>) -> ArrayD<f32> {
     let batch = Batch {
         flow: &Arc::new(Flow::new(&model.plan, input, None).unwrap()),
         input,
-        states: None,
+        initial: Initial::Zeros,
         wants_states: false,
     };
     let ran = pollster::block_on(model.run(batch, &mut Output::default()));

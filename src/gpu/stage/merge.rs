@@ -124,6 +124,7 @@ impl Stage for Merge {
                 width,
                 written: width,
                 fold,
+                keeps: false,
             };
             let held = run.held(gather.source)?;
             for (number, rows) in self.rows.held(gather.index.len()).into_iter().enumerate() {

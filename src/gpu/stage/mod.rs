@@ -10,6 +10,7 @@ pub(crate) mod direction;
 pub(crate) mod earlier_rows;
 pub(crate) mod gather;
 pub(crate) mod give;
+pub(crate) mod home;
 pub(crate) mod input_projection;
 pub(crate) mod interface;
 pub(crate) mod list;

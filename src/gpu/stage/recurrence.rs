@@ -10,11 +10,12 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
-use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
+use crate::gpu::rows::{RecurrentRows, Rows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::carry::{self, Carry, GpuMask, OfRecurrence};
-use crate::gpu::stage::direction::{CellPart, DirectionBuffers, read_state};
+use crate::gpu::stage::direction::{CellPart, DirectionBuffers};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
 use crate::gpu::stage::gather::GatherBuffers;
+use crate::gpu::stage::home::{Home, read_state};
 use crate::gpu::stage::input_projection::Projection;
 use crate::gpu::stage::interface::{Ends, Maker, Run, Scratch, Sizer, Stage, StageSize, Tunable, at, defect};
 use crate::gpu::stage::lists::index_bytes;
@@ -102,47 +103,47 @@ impl RecurrenceSize {
         self.rows.first().map_or(0, |rows| rows.buffers)
     }
 
-    /// The bytes of h of one direction,
-    fn hidden_bytes(&self) -> u64 {
-        (self.pieces.batch * padded(self.recurrence.cell.output)) as u64 * VALUE
-    }
-
-    /// and of c; none where the cell has no such state.
+    /// The bytes of c of one direction; none where the cell has no such state.
     fn cell_bytes(&self) -> u64 {
         let cell = &self.recurrence.cell;
         let width = if cell.has_cell_state() { padded(cell.units) } else { 0 };
         (self.pieces.batch * width) as u64 * VALUE
     }
 
-    /// What the host reads of one direction.
-    fn staging_bytes(&self) -> u64 {
-        self.hidden_bytes() + self.cell_bytes()
-    }
-
     fn direction(&self, maker: &Maker<'_>, direction: usize, cell_state: &wgpu::Buffer) -> Result<DirectionBuffers> {
-        let gpu = maker.gpu;
+        let (gpu, batch, widths) = (maker.gpu, self.pieces.batch, self.recurrence.cell.state_widths());
         let rows = maker.source(Source::Stage(self.number + direction))?.clone();
         let &(cell, input) = at(&self.directions, direction)?;
         let source = maker.source(input)?;
         let weights = at(&maker.prepared.projections, cell)?;
         let projected = std::slice::from_ref(maker.projected);
-        let hidden = gpu.make_buffer(&maker.label("state"), self.hidden_bytes(), Use::Storage);
-        let lists = at(maker.schedules, self.schedule)?;
-        let target = std::slice::from_ref(&hidden);
+        let list = &at(maker.schedules, self.schedule)?.sequences;
+        let home = Home::make((gpu, &maker.label("state")), batch, widths.clone());
+        let hidden = at(&home.parts, 0)?.rows(batch);
+        let of_cell = home.parts.get(1).map(|part| {
+            let place = (direction, self.directions.len(), batch);
+            CellPart::make(maker, list, cell_state, &part.rows(batch), place)
+        });
         Ok(DirectionBuffers {
             cell,
             input: ProjectedInput::make(maker, "input_projection", weights, (source, self.entries), projected),
-            finals: GatherBuffers::by(maker, "final_hidden", lists.last_rows.clone(), &rows, target),
+            start: GatherBuffers::by(maker, "start_hidden", list.clone(), &hidden, first(&rows)),
+            finals: GatherBuffers::by(maker, "final_hidden", list.clone(), &rows, &hidden.buffers),
+            cell_state: of_cell,
+            staging: gpu.make_buffer(
+                &maker.label("state.staging"),
+                Home::staging_bytes(batch, widths),
+                Use::Readback,
+            ),
+            home,
             rows,
-            staging: gpu.make_buffer(&maker.label("state.staging"), self.staging_bytes(), Use::Readback),
-            hidden,
-            cell_state: self.recurrence.cell.has_cell_state().then(|| CellPart {
-                buffer: cell_state.clone(),
-                start: direction as u64 * self.cell_bytes(),
-                width: self.recurrence.cell.units,
-            }),
         })
     }
+}
+
+/// The first buffer of rows.
+fn first(rows: &Rows) -> &[wgpu::Buffer] {
+    rows.buffers.get(..1).unwrap_or_default()
 }
 
 impl StageSize for RecurrenceSize {
@@ -157,7 +158,9 @@ impl StageSize for RecurrenceSize {
     fn bytes(&self) -> u64 {
         let directions = self.directions.len() as u64;
         let list = buffer_bytes(index_bytes(self.entries));
-        let state = buffer_bytes(self.hidden_bytes()) + buffer_bytes(self.staging_bytes());
+        let (batch, widths) = (self.pieces.batch, self.recurrence.cell.state_widths());
+        let staging = buffer_bytes(Home::staging_bytes(batch, widths.clone()));
+        let state = Home::memory(batch, widths) + staging;
         directions * (list + state) + buffer_bytes(directions * self.cell_bytes())
     }
 
@@ -176,8 +179,9 @@ impl StageSize for RecurrenceSize {
         let chunks = self.buffers() + steps.div_ceil(chunk_steps);
         let strategies = self.recurrence.ready();
         let launches = strategies.map(|(strategy, _)| self.pieces.dispatches(&self.recurrence, strategy));
-        // each direction is gathered, projected, and its final h gathered
-        let others = chunks * (self.projections + self.source_buffers) + self.directions.len() * self.buffers();
+        // each direction is gathered and projected, h and c are fetched, and brought home: h from all buffers
+        let states = self.directions.len() * (self.buffers() + 3);
+        let others = chunks * (self.projections + self.source_buffers) + states;
         let earlier = self.earlier_rows.as_ref().map_or(0, |rows| steps * rows.parts());
         // behind each step, and behind all of a buffer
         let carried = if self.may_carry { steps + self.buffers() } else { 0 };
@@ -290,12 +294,9 @@ impl Stage for RecurrenceStage {
         Ok(())
     }
 
-    fn upload_states(&self, gpu: &Gpu, flow: &Flow, states: &[State]) -> Result<()> {
-        for (buffers, schedule, _) in self.in_run(flow)? {
-            let state = at(states, buffers.cell)?;
-            buffers.upload_state(gpu, schedule, state)?;
-        }
-        Ok(())
+    fn upload_states(&self, gpu: &Gpu, states: &[State]) -> Result<()> {
+        let mut buffers = self.directions.iter();
+        buffers.try_for_each(|buffers| buffers.home.upload(gpu, at(states, buffers.cell)?))
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
@@ -304,7 +305,10 @@ impl Stage for RecurrenceStage {
         let &(_, schedule, _) = at(&directions, 0)?;
         commands.begin_stage("states");
         for (buffers, _, _) in &directions {
-            buffers.begin(commands, run.flow.batch, run.has_states, self.is_fresh)?;
+            buffers.begin(commands, run.flow.batch, self.is_fresh)?;
+        }
+        if let Some(carry) = &self.carry {
+            carry.begin(commands);
         }
         let work = Work {
             positions: schedule.active(0),
@@ -337,18 +341,16 @@ impl Stage for RecurrenceStage {
                 self.record_chunk(commands, (segment, groups), &chunk, strategy);
             }
         }
+        commands.begin_stage("final_states");
+        for (direction, (buffers, _, _)) in directions.iter().enumerate() {
+            let held = run.held(Source::Stage(self.number + direction))?;
+            buffers.end(commands, run.flow.batch, held, run.wants_states);
+        }
+        // behind that, for what is put out may be zero where the state is not
         if let Some(carry) = &self.carry {
-            carry.begin(commands);
             commands.begin_stage("carry");
             for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
                 carry.end(commands, segment, &steps);
-            }
-        }
-        if run.wants_states {
-            commands.begin_stage("final_states");
-            for (direction, (buffers, _, _)) in directions.iter().enumerate() {
-                let held = run.held(Source::Stage(self.number + direction))?;
-                buffers.end(commands, run.flow.batch, held);
             }
         }
         Ok(())
@@ -376,14 +378,19 @@ impl Stage for RecurrenceStage {
         Ok(wanted.map(|buffers| buffers.wanted(flow.batch)).collect())
     }
 
-    fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Bytes>, ran: &mut Ran) -> Result<()> {
-        for (buffers, schedule, _) in self.in_run(flow)? {
+    fn take(&self, _flow: &Flow, read: &mut dyn Iterator<Item = Bytes>, ran: &mut Ran) -> Result<()> {
+        for buffers in &self.directions {
             // without a place to put it, nobody wanted it and nothing was read
             if let Some(state) = ran.states.get_mut(buffers.cell) {
-                read_state(&read.next().ok_or_else(defect)?, schedule, state);
+                read_state(&read.next().ok_or_else(defect)?.values(), state);
             }
         }
         Ok(())
+    }
+
+    fn homes(&self) -> Vec<(usize, &Home)> {
+        let directions = self.directions.iter();
+        directions.map(|buffers| (buffers.cell, &buffers.home)).collect()
     }
 
     fn tunable(&self) -> Option<Tunable<'_>> {

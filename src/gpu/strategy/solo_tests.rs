@@ -13,7 +13,7 @@ use super::*;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
-use crate::gpu::recording::Batch;
+use crate::gpu::recording::{Batch, Initial};
 use crate::gpu::strategy::numbers::H200;
 use crate::gpu::weights::{Form, class_of, prepared};
 use crate::layer::bidirectional::Bidirectional;
@@ -193,7 +193,7 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: Initial::Zeros,
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()

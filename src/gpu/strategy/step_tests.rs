@@ -119,7 +119,7 @@ fn run_with(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>, states: Opt
     let batch = Batch {
         flow: &flow,
         input,
-        states,
+        initial: states.into(),
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()

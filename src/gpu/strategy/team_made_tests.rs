@@ -8,7 +8,7 @@ use super::*;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
-use crate::gpu::recording::Batch;
+use crate::gpu::recording::{Batch, Initial};
 use crate::gpu::strategy::numbers::H200;
 use crate::gpu::strategy::team_launches::EXCHANGE_OF_GPU;
 use crate::gpu::strategy::team_shape::Shape;
@@ -63,7 +63,7 @@ fn run(gpu: &GpuModel, (batch, time_steps): (usize, usize), is_masked: bool) -> 
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial: Initial::Zeros,
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()

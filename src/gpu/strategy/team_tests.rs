@@ -7,13 +7,14 @@
     reason = "tests fail by panicking"
 )]
 
-use ndarray::Array3;
+use ndarray::{Array2, Array3};
 
 use super::*;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
-use crate::gpu::recording::Batch;
+use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::team_launches::EXCHANGE;
 use crate::gpu::weights::{Form, class_of};
 use crate::layer::bidirectional::Bidirectional;
@@ -21,6 +22,7 @@ use crate::layer::lstm::Lstm;
 use crate::model::Model;
 use crate::output::Output;
 use crate::settings::{Settings, Strategy};
+use crate::state::State;
 
 /// The adapters on which workgroups may wait for each other, each with a device that no other test has: aborted teams are
 /// counted.
@@ -48,6 +50,10 @@ fn on(gpu: &Gpu, model: &Model, strategy: Strategy) -> GpuModel {
 }
 
 fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
+    run_from(gpu, (batch, time_steps), Initial::Zeros)
+}
+
+fn run_from(gpu: &GpuModel, (batch, time_steps): (usize, usize), initial: Initial<'_>) -> Ran {
     let values = Array3::from_shape_fn((batch, time_steps, 3), |(a, b, c)| {
         ((a * 7 + b * 3 + c) % 11) as f32 / 11.0 - 0.5
     });
@@ -56,7 +62,7 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
     let batch = Batch {
         flow: &flow,
         input,
-        states: None,
+        initial,
         wants_states: true,
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
@@ -103,6 +109,36 @@ fn a_run_whose_team_is_not_complete_is_run_again() {
             for (got, want) in got.states.iter().zip(&want.states) {
                 assert!(got == want);
             }
+        }
+    }
+}
+
+/// States on the GPU are as they were for the second attempt, and are left as it leaves them.
+#[test]
+fn a_run_that_is_made_again_begins_with_the_same_states_on_the_gpu() {
+    for gpu in adapters() {
+        let model = model(21);
+        let cells = &model.plan().cells;
+        let given = |cell: usize| {
+            let values = Array2::from_shape_fn((9, 21), |(row, unit)| ((row * 5 + unit + cell) % 7) as f32 / 7.0);
+            State::with_cell(values.clone(), values).unwrap()
+        };
+        let given = [given(0), given(1)];
+        let states = || pollster::block_on(GpuStates::make(&gpu, 9, cells, Some(&given))).unwrap();
+        let read = |states: &GpuStates| pollster::block_on(states.read_async()).unwrap();
+        let team = KeptTeam {
+            missing: 1,
+            most_polls: 1000,
+            ..KeptTeam::make(&gpu, &self::cells(&model), Spin::of(&gpu).unwrap()).unwrap()
+        };
+        let (step, teams) = (on(&gpu, &model, Strategy::Step), by(&gpu, &model, team));
+        let (want, got) = (states(), states());
+        for aborted in 1..3 {
+            let [want_ran, got_ran] =
+                [(&step, &want), (&teams, &got)].map(|(on, states)| run_from(on, (9, 30), Initial::Gpu(states)));
+            assert_eq!(gpu.counters().aborted_teams(), aborted);
+            assert!(got_ran.was_replayed && got_ran.outputs == want_ran.outputs);
+            assert!(read(&got) == read(&want) && *read(&got) != given);
         }
     }
 }
