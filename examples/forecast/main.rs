@@ -49,10 +49,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         Some(path) => Series::open(path)?,
         None => Series::sunspots()?,
     };
-    let (is_sunspots, scaling) = (arguments.csv.is_none(), network::scaling()?);
+    let (is_sunspots, scaling) = (arguments.csv.is_none(), network::SCALING);
     let histories = History::cut(&series);
 
-    let runner = network::model()?.on(&device(&arguments.device)?)?;
+    let model = network::model()?;
+    println!("{model}\n");
+    let runner = model.on(&device(&arguments.device)?)?;
     let scaled = forecast(&runner, &batch(&series, &histories, scaling)?)?;
     let forecasts = scaled.mapv(|value| scaling.undo(value));
 
