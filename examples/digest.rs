@@ -180,7 +180,7 @@ fn played(case: &Case, chain: &Chain, way: &Way) -> Result<Hash, String> {
         match step {
             Step::ResetState => library.reset_state()?,
             Step::Call(call) => {
-                let outputs = library.call(&call)?;
+                let outputs = pollster::block_on(library.call(&call))?;
                 hash.add_outputs(&outputs.values, outputs.backward.as_ref(), &outputs.states);
             }
         }

@@ -204,6 +204,13 @@ def words():
     return keras.Model(inputs, L.Dense(2, activation="softmax")(x))
 
 
+def last_step():
+    x = inputs = L.Input((None, 3))
+    x = L.Masking()(x)
+    x = L.Bidirectional(L.GRU(4, return_sequences=True))(x)
+    return keras.Model(inputs, L.Dense(2)(x[:, -1, :]))
+
+
 def norms():
     return sequential(L.Input((6, 3)), L.BatchNormalization(), L.LSTM(4, return_sequences=True), L.LayerNormalization(epsilon=0.01),
                       L.Dense(5), L.BatchNormalization(scale=False, epsilon=0.02), L.TimeDistributed(L.LayerNormalization(center=False)),
@@ -397,6 +404,7 @@ def main():
     make("keras_more_activations", "activations by name, as layers, as objects, and none", activations, masked(3, 7, 3), ("keras", "h5"))
     make("keras_more_functional", "a functional chain with names, a model within, Dropout, TimeDistributed", functional, masked(3, 7, 3), ("keras", "h5"))
     make("keras_more_words", "a functional chain behind Embedding(mask_zero)", words, tokens(3, 7, 9), ("keras", "h5"))
+    make("keras_more_last_step", "a functional chain that takes x[:, -1, :]", last_step, masked(3, 7, 3), ("keras", "h5"))
     make("keras_more_norms", "BatchNormalization and LayerNormalization, with and without gamma and beta", norms, masked(4, 6, 3, 0.5), every,
          refused=("weights.h5",))
     make("keras_more_shapes", "RepeatVector, Reshape and Flatten", shapes, masked(4, 6, 3, 0.5), ("keras", "h5"))

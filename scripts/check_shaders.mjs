@@ -2,12 +2,10 @@
 //
 // The texts are whole, as the crate makes them. The device has WebGPU's default limits, the least that any browser offers.
 import fs from 'node:fs';
-import http from 'node:http';
-import os from 'node:os';
 import path from 'node:path';
-import { spawn } from 'node:child_process';
+import { serve, withBrowser } from './browser.mjs';
 
-const TIME_LIMIT = 600_000; // milliseconds
+const TIME_LIMIT = 600; // seconds
 
 const [folder, browser] = process.argv.slice(2);
 
@@ -43,13 +41,12 @@ const texts = {
 const selfTests = Object.entries(texts).map(([name, [refusal, text, constants]]) =>
   ({ name, text, constants, refusal }));
 
-// Runs in the browser. Posts, for each shader, the list of what is wrong with it.
+// Runs in the browser. Returns, for each shader, the list of what is wrong with it.
 async function inBrowser() {
-  const report = async (body) => fetch('/done', { method: 'POST', body: JSON.stringify(body) });
   try {
     const shaders = await (await fetch('/shaders')).json();
     const adapter = await navigator.gpu?.requestAdapter();
-    if (!adapter) return await report({ failure: 'the browser offers no WebGPU adapter' });
+    if (!adapter) return { failure: 'the browser offers no WebGPU adapter' };
     const requiredFeatures = ['subgroups', 'shader-f16'].filter((name) => adapter.features.has(name));
     const device = await adapter.requestDevice({ requiredFeatures });
     // All at once, for as many processors as there are: what takes time is what the adapter makes of a pipeline.
@@ -69,10 +66,15 @@ async function inBrowser() {
       return found;
     }));
     const { vendor, architecture } = adapter.info;
-    await report({ adapter: `${vendor} ${architecture}`, results });
+    return { adapter: `${vendor} ${architecture}`, results };
   } catch (error) {
-    await report({ failure: String(error?.stack ?? error) });
+    return { failure: String(error?.stack ?? error) };
   }
+}
+
+// A line of a text, by its number.
+function place({ text }, line) {
+  return `line ${line}, \`${text.split('\n')[line - 1]?.trim()}\``;
 }
 
 // Prints the verdicts and returns the exit status.
@@ -91,7 +93,7 @@ function judge({ failure, adapter, results }, shaders) {
     console.log(`WRONG  ${shader.name}${shader.refusal ? ' (must be refused)' : ''}`);
     if (shader.refusal) console.log(`       not refused for ${shader.refusal}: this check would find nothing`);
     for (const { line, text } of found) {
-      console.log(`       ${line ? `${place(shader, line)}: ` : ''}${text.trim().replaceAll('\n', '\n       ')}`);
+      console.log(`       ${line ? `line ${line}: ` : ''}${text.trim().replaceAll('\n', '\n       ')}`);
     }
   }
   console.log(`${shaders.length - selfTests.length} shaders and ${selfTests.length} self-tests, ${wrong} wrong`);
@@ -109,58 +111,17 @@ if (own.length === 0) {
 }
 const shaders = [...selfTests, ...own.map(read)];
 
-const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'check_shaders-'));
-const log = path.join(profile, 'browser.log');
-let child;
-let finished = false;
-
-// Ends the browser with all its processes, waits until they let go of the profile, and exits.
-function finish(status) {
-  if (finished) return;
-  finished = true;
-  try { process.kill(-child.pid, 'SIGKILL'); } catch { /* it is gone already */ }
-  setTimeout(() => {
-    fs.rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
-    process.exit(status);
-  }, 300);
-}
-
-function fail(reason) {
-  if (finished) return;
-  console.error(`shaders could not be checked: ${reason}`);
-  if (fs.existsSync(log)) console.error(fs.readFileSync(log, 'utf8').split('\n').slice(-20).join('\n'));
-  finish(1);
-}
-
-const page = `<!doctype html><title>shaders</title><script type="module">(${inBrowser})()</script>`;
-const server = http.createServer((request, response) => {
-  if (request.method === 'POST') {
-    let body = '';
-    request.on('data', (data) => { body += data; });
-    request.on('end', () => {
-      response.end();
-      if (finished) return;
-      try { finish(judge(JSON.parse(body), shaders)); } catch (error) { fail(`the browser's report: ${error.message}`); }
-    });
-  } else if (request.url === '/shaders') {
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify(shaders));
-  } else {
-    response.setHeader('content-type', 'text/html');
-    response.end(page);
-  }
+const server = await serve({}, {
+  '/': ['text/html', '<!doctype html><title>shaders</title>'],
+  '/shaders': ['application/json', JSON.stringify(shaders)],
 });
-
-// Two flags give an adapter in a headless browser without a GPU: the switch for WebGPU and the name of the adapter. The
-// sandbox needs rights that containers do not give; the only page that is opened is our own.
-server.listen(0, '127.0.0.1', () => {
-  const output = fs.openSync(log, 'w');
-  child = spawn(browser, ['--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync', `--user-data-dir=${profile}`,
-    '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', `http://127.0.0.1:${server.address().port}/`],
-  { stdio: ['ignore', output, output], detached: true });
-  child.on('error', (error) => fail(`${browser}: ${error.message}`));
-  child.on('exit', (status, signal) => fail(`the browser ended by itself (${status ?? signal})`));
-});
-setTimeout(() => fail(`no answer from the browser within ${TIME_LIMIT / 1000} s`), TIME_LIMIT).unref();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => finish(130));
+try {
+  process.exitCode = await withBrowser(browser, { seconds: TIME_LIMIT }, async (running) => {
+    const page = await running.page(`${server.address}/`);
+    return judge(await page.evaluate(`(${inBrowser})()`), shaders);
+  });
+} catch (error) {
+  console.error(`shaders could not be checked: ${error.message}`);
+  process.exitCode = 1;
+}
+server.close();

@@ -11,27 +11,20 @@ mod devices;
 #[path = "support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
+#[path = "support/runs.rs"]
+mod runs;
 mod support;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cellstate::{Activation, Dense, Device, Error, Lstm, LstmWeights, Sequences};
-use models::{Library, OnDevice};
-use ndarray::Array2;
-use serde_json::Value;
+use cellstate::Device;
 use support::{
-    cells::Rule,
     golden::{self, Case},
-    initial_weights,
-    judge::{Closeness, compare},
-    layers::{LayerSpec, Refusal, playable},
+    judge::Closeness,
+    layers::Refusal,
     not_yet::NotYet,
-    play::play,
 };
-
-/// The kinds of cases that need more than a run.
-const KINDS_NOT_YET: [&str; 3] = ["gradient", "training", "model"];
 
 /// What was run, what was not, and what failed.
 #[derive(Debug)]
@@ -48,12 +41,7 @@ impl Report {
         let verdict = catch_unwind(AssertUnwindSafe(verdict));
         let verdict = verdict.unwrap_or_else(|_| Err(Refusal::Cannot("the library panicked".to_owned())));
         let listed = self.not_yet.reason(&case.name, device);
-        let failure = match (&verdict, listed) {
-            (Ok(_), Some(_)) => Some("runs now: take its line out of golden/not_yet.txt".to_owned()),
-            (Err(Refusal::NotYet(why)), None) => Some(format!("is not run and not in golden/not_yet.txt: {why}")),
-            (Err(Refusal::Cannot(message)), _) => Some(message.clone()),
-            _ => None,
-        };
+        let failure = runs::failure(&verdict, listed);
         let said = match (&verdict, &failure, listed) {
             (_, Some(failure), _) => format!("FAILED: {failure}"),
             (Ok(closeness), None, _) => closeness.to_string(),
@@ -83,7 +71,7 @@ fn every_case_on_every_device() {
             on(case, device, &mut report);
         }
         if case.kind == "init" {
-            report.run(case, &case.name, "host", || init(case));
+            report.run(case, &case.name, "host", || runs::init(case));
         }
     }
     // Counted another way than run: a case that slipped through the loop above would be missing here.
@@ -117,30 +105,10 @@ fn runs_of(case: &Case) -> usize {
 }
 
 fn on(case: &Case, device: &Device, report: &mut Report) {
-    let (name, device_name) = (case.name.as_str(), device.name());
-    match case.kind.as_str() {
-        "forward" | "stateful" => report.run(case, name, &device_name, || forward(case, device)),
-        "activations" => activations(case, device, report),
-        "init" => {}
-        kind if KINDS_NOT_YET.contains(&kind) => {
-            report.run(case, name, &device_name, || {
-                Err(Refusal::NotYet(format!("kind {kind}")))
-            });
-        }
-        other => report.run(case, name, &device_name, || {
-            Err(Refusal::Cannot(format!("kind {other}")))
-        }),
+    for run in runs::of(case) {
+        let verdict = || pollster::block_on(run.verdict(case, device));
+        report.run(case, &run.name, &device.name(), verdict);
     }
-}
-
-/// `forward` and `stateful`.
-fn forward(case: &Case, device: &Device) -> Result<Closeness, Refusal> {
-    let (case, chain) = playable(case)?;
-    let on_device = OnDevice::new(&chain.layers, device).map_err(|error| match error {
-        Error::Unsupported { .. } => Refusal::NotYet(error.to_string()),
-        _ => Refusal::Cannot(error.to_string()),
-    })?;
-    Ok(play(&case, &chain, &mut Library::of(on_device, &case, &chain)?)?)
 }
 
 /// The report fails where it must, and only there.
@@ -201,78 +169,4 @@ fn every_case_is_in_the_table() {
     let cases = golden::cases();
     let files: Vec<[&str; 2]> = cases.iter().map(|case| [&*case.name, &*case.kind]).collect();
     assert_eq!(rows, files);
-}
-
-/// Each activation as that of a Dense layer whose kernel is the identity.
-fn activations(case: &Case, device: &Device, report: &mut Report) {
-    let names = case.header["names"].as_array().cloned().unwrap_or_default();
-    if names.is_empty() {
-        report.run(case, &case.name, &device.name(), || {
-            Err(Refusal::Cannot("no `names`".to_owned()))
-        });
-    }
-    for name in names.iter().filter_map(Value::as_str) {
-        let what = format!("{} {name}", case.name);
-        report.run(case, &what, &device.name(), || activation(case, name, device));
-    }
-}
-
-fn activation(case: &Case, name: &str, device: &Device) -> Result<Closeness, Refusal> {
-    let text = |error: cellstate::Error| error.to_string();
-    let x = case.f32_2("x")?;
-    let (rows, features) = x.dim();
-    let dense = Dense::new(features, features)
-        .activation(Activation::from_name(name).map_err(text)?)
-        .with_weights(Array2::eye(features), None)
-        .map_err(text)?;
-    let x = x
-        .into_shape_with_order((1, rows, features))
-        .map_err(|error| error.to_string())?;
-    let output = dense.on(device).map_err(text)?.run(&Sequences::from(x)).map_err(text)?;
-    let got = output.values().to_owned().into_shape_with_order(vec![rows, features]);
-    let got = got.map_err(|error| error.to_string())?;
-    let tensor = format!("y.{name}");
-    let tolerance = case
-        .tolerance
-        .get(&tensor)
-        .ok_or(format!("{tensor} has no tolerance"))?;
-    Ok(compare(
-        got.view(),
-        case.f32(&tensor)?.view(),
-        tolerance.atol,
-        tolerance.rtol,
-    )?)
-}
-
-/// Fresh weights meet the rules, whatever the seed; the same seed gives the same weights, another seed others.
-fn init(case: &Case) -> Result<Closeness, Refusal> {
-    let (_, chain) = playable(case)?;
-    let cell = match chain.layers.as_slice() {
-        [LayerSpec::Recurrent { cell, .. }] if matches!(cell.rule, Rule::Lstm(_)) => cell,
-        _ => return Err(Refusal::Cannot("init of anything but one LSTM".to_owned())),
-    };
-    let forget = case.header["layers"][0]["config"]["unit_forget_bias"].as_bool();
-    let forget = forget.ok_or("unit_forget_bias is not given".to_owned())?;
-    let draw = |seed: Option<u64>| -> Result<LstmWeights, Refusal> {
-        let lstm = Lstm::new(cell.features(), cell.units()).unit_forget_bias(forget);
-        let lstm = match seed {
-            Some(seed) => lstm.seed(seed),
-            None => lstm,
-        };
-        let weights = lstm.weights().map_err(|error| error.to_string())?;
-        let bias = weights.bias.as_ref().ok_or("no bias".to_owned())?;
-        initial_weights::check(case, &weights.kernel, &weights.recurrent_kernel, bias)?;
-        Ok(weights)
-    };
-    let default = draw(None)?;
-    if draw(None)?.kernel != default.kernel {
-        return Err(Refusal::Cannot(
-            "two layers with the same seed have other weights".to_owned(),
-        ));
-    }
-    let (one, two) = (draw(Some(1))?, draw(Some(2))?);
-    if one.kernel == two.kernel || one.recurrent_kernel == two.recurrent_kernel {
-        return Err(Refusal::Cannot("two seeds give the same weights".to_owned()));
-    }
-    Ok(Closeness::default())
 }

@@ -295,7 +295,7 @@ fn caught(mutants: &[Mutant], cell: fn(&mut Random) -> CellSpec) {
         let (chain, initial, call) = random_case(seed, cell);
         let run = |mutant| {
             let mut reference = Reference::new(&chain, initial.clone(), mutant);
-            reference.call(&call).unwrap()
+            pollster::block_on(reference.call(&call)).unwrap()
         };
         let right = run(Mutant::None);
         for &mutant in mutants {

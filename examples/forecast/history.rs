@@ -1,5 +1,6 @@
 //! Histories: what the network reads, cut from a series.
 
+use cellstate::Sequences;
 use ndarray::Array2;
 
 use crate::series::Series;
@@ -102,6 +103,15 @@ impl History {
     pub(crate) fn is_shown(&self, series: &Series) -> bool {
         (series.values.len() - 1 - self.origin).is_multiple_of(HORIZON)
     }
+}
+
+/// All histories in one batch, padded after; only the real years are run.
+pub(crate) fn batch(series: &Series, histories: &[History], scaling: Scaling) -> cellstate::Result<Sequences<'static>> {
+    let features: Vec<Array2<f32>> = histories
+        .iter()
+        .map(|history| history.features(series, scaling))
+        .collect();
+    Sequences::pad(features.iter().map(|history| history.view()))
 }
 
 #[cfg(test)]

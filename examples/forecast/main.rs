@@ -18,7 +18,7 @@ use cellstate::{Device, Runner, Sequences};
 use ndarray::Array2;
 
 use arguments::Arguments;
-use history::{History, Scaling};
+use history::{History, Scaling, batch};
 use series::Series;
 
 /// The largest difference from Keras that float32 arithmetic explains, in scaled units.
@@ -82,15 +82,6 @@ fn device(name: &str) -> cellstate::Result<Device> {
         "cpu" => Ok(Device::cpu()),
         name => Device::named(name),
     }
-}
-
-/// All histories in one batch, padded after; only the real years are run.
-fn batch(series: &Series, histories: &[History], scaling: Scaling) -> cellstate::Result<Sequences<'static>> {
-    let features: Vec<Array2<f32>> = histories
-        .iter()
-        .map(|history| history.features(series, scaling))
-        .collect();
-    Sequences::pad(features.iter().map(|history| history.view()))
 }
 
 /// Runs the batch twice, the second time to see what a run costs once everything is in place.

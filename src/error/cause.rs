@@ -21,7 +21,6 @@ use std::sync::Arc;
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync + 'static>);
 
 impl Cause {
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self(Arc::new(error))
     }

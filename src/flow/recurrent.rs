@@ -29,8 +29,11 @@ impl Builder<'_> {
                 index: STEPS.listed((0..schedule.rows()).map(|row| row as u32))?,
             };
         }
-        let order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view)?;
+        let mut order = self.processing_order(stage, &schedule, direction, options.zero_output_for_mask, &view)?;
         Ok(if options.return_sequences {
+            if options.go_backwards && options.input_order {
+                self.turn_round(&mut order);
+            }
             View {
                 gather: order,
                 width,
@@ -62,9 +65,7 @@ impl Builder<'_> {
         let (first, first_order) = self.direction(forward, Direction::Forward, return_sequences, &view)?;
         let (_, mut second_order) = self.direction(backward, Direction::Backward, return_sequences, &view)?;
         if return_sequences {
-            // from the order of processing to the order of the input
-            let time_steps = self.time_steps.max(1);
-            second_order.index.chunks_mut(time_steps).for_each(<[u32]>::reverse);
+            self.turn_round(&mut second_order);
         }
         let order = |builder: &Self, gather| {
             if return_sequences {
@@ -208,6 +209,14 @@ impl Builder<'_> {
             source: Source::Stage(stage),
             index: rows,
         })
+    }
+
+    /// From the order of processing of a backward layer to the order of the input.
+    fn turn_round(&self, order: &mut Gather) {
+        order
+            .index
+            .chunks_mut(self.time_steps.max(1))
+            .for_each(<[u32]>::reverse);
     }
 
     /// The last step of each sequence; nothing if there are no steps.

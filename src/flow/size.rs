@@ -149,7 +149,7 @@ impl Builder<'_> {
     /// Pushes the one view that an operation makes, or the two.
     fn apply(&mut self, number: usize, operation: &Operation, view: View, views: &mut Vec<View>) {
         let made = match operation {
-            Operation::Masking { .. } => View {
+            Operation::Masking { .. } | Operation::EndMask => View {
                 mask: number + 1,
                 ..view
             },
@@ -179,10 +179,6 @@ impl Builder<'_> {
             }
             Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
             Operation::LastStep => self.last_step(view),
-            Operation::EndMask => View {
-                mask: number + 1,
-                ..view
-            },
             Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;

@@ -91,7 +91,11 @@ pub(crate) fn input_fits(flow: &Flow, values: ArrayView3<'_, f32>) -> bool {
 
 /// How many rows go into a piece: the threads share them, but no piece is small.
 fn rows_of_piece(rows: usize, row_bytes: usize) -> usize {
-    let each = rows.div_ceil(rayon::current_num_threads().max(1));
+    let threads = match cfg!(target_arch = "wasm32") {
+        true => 1,
+        false => rayon::current_num_threads().max(1),
+    };
+    let each = rows.div_ceil(threads);
     let rows_in = |bytes: usize| (bytes / row_bytes.max(1)).max(1);
     each.clamp(rows_in(SMALLEST), rows_in(LARGEST))
 }

@@ -158,10 +158,14 @@ impl Bidirectional {
         self.forward.check()?;
         self.backward.check()?;
         let (forward, backward) = (self.forward.options(), self.backward.options());
-        if forward.go_backwards || backward.go_backwards {
+        let options = [
+            ("go_backwards", forward.go_backwards || backward.go_backwards),
+            ("input_order", forward.input_order || backward.input_order),
+        ];
+        if let Some((option, _)) = options.into_iter().find(|(_, set)| *set) {
             return Err(Error::Unsupported {
                 layer: "Bidirectional".to_owned(),
-                option: "go_backwards(true) on its layer".to_owned(),
+                option: format!("{option}(true) on its layer"),
                 instead: "leave it out: the wrapper runs one copy in each direction".to_owned(),
             });
         }

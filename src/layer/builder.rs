@@ -144,6 +144,26 @@ macro_rules! recurrent_layer {
                 self
             }
 
+            /// Whether the outputs of a layer that [goes backwards](Self::go_backwards) stand in the order of the input, as those of ONNX's
+            /// `direction="reverse"` do, and not in that of processing (default false, as in Keras). It matters with
+            /// [`return_sequences`](Self::return_sequences) alone.
+            ///
+            /// ```
+            #[doc = concat!("# use cellstate::{Device, Sequences, ", stringify!($layer), "};")]
+            /// # use ndarray::{array, s};
+            /// let x = Sequences::from(array![[[1.0], [2.0], [3.0]]]);
+            #[doc = concat!("let layer = ", stringify!($layer), "::new(1, 8).go_backwards(true).return_sequences(true);")]
+            /// let as_it_ran = layer.clone().on(&Device::cpu())?.run(&x)?;
+            /// let in_order = layer.input_order(true).on(&Device::cpu())?.run(&x)?;
+            /// assert_eq!(in_order.sequences()?, as_it_ran.sequences()?.slice(s![.., ..;-1, ..]));
+            /// # Ok::<(), cellstate::Error>(())
+            /// ```
+            #[must_use]
+            pub fn input_order(mut self, input_order: bool) -> Self {
+                self.recurrent.options.input_order = input_order;
+                self
+            }
+
             /// What the layer was told to do with a sequence.
             ///
             /// ```

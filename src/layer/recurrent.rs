@@ -27,6 +27,8 @@ pub struct RecurrentOptions {
     pub go_backwards: bool,
     /// Whether masked steps give zero.
     pub zero_output_for_mask: bool,
+    /// Whether the outputs of a layer that goes backwards stand in the order of the input.
+    pub input_order: bool,
 }
 
 impl RecurrentOptions {
@@ -37,6 +39,7 @@ impl RecurrentOptions {
             ("return_state", self.return_state),
             ("go_backwards", self.go_backwards),
             ("zero_output_for_mask", self.zero_output_for_mask),
+            ("input_order", self.input_order),
         ];
         named.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
     }

@@ -109,6 +109,19 @@ impl StackedRnnCells {
         self
     }
 
+    /// As [`Lstm::input_order`](crate::Lstm::input_order).
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, StackedRnnCells};
+    /// let stack = StackedRnnCells::new([Lstm::new(3, 8), Lstm::new(8, 4)]).go_backwards(true).input_order(true);
+    /// assert!(stack.options().input_order);
+    /// ```
+    #[must_use]
+    pub fn input_order(mut self, input_order: bool) -> Self {
+        self.options.input_order = input_order;
+        self
+    }
+
     /// The cells, the one nearest to the input first.
     ///
     /// ```

@@ -252,10 +252,8 @@ impl Plan {
             Layer::StackedRnnCells(stack) => {
                 let cells = stack.cells().iter().zip(inner_paths(path));
                 let cells = cells.map(|(cell, path)| self.cell(cell, &path, parameters));
-                Operation::Recurrent {
-                    cells: cells.collect::<Result<Vec<_>>>()?,
-                    options: stack.options(),
-                }
+                let (cells, options) = (cells.collect::<Result<_>>()?, stack.options());
+                Operation::Recurrent { cells, options }
             }
             Layer::Bidirectional(layer) => {
                 let [forward, backward] = direction_paths(path);
@@ -285,18 +283,7 @@ impl Plan {
             Layer::LastStep(_) => Operation::LastStep,
             Layer::EndMask(_) => Operation::EndMask,
         };
-        self.returned_states = match &operation {
-            Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
-            Operation::Bidirectional {
-                forward,
-                backward,
-                options,
-                ..
-            } if options.return_state => {
-                vec![*forward, *backward]
-            }
-            _ => Vec::new(),
-        };
+        self.returned_states = returned_states(&operation);
         self.operations.push(operation);
         Ok(())
     }
@@ -360,6 +347,20 @@ impl Plan {
             weights,
         });
         Ok(self.cells.len() - 1)
+    }
+}
+
+/// The cells whose final states an output has, if this is the last operation.
+fn returned_states(operation: &Operation) -> Vec<usize> {
+    match operation {
+        Operation::Recurrent { cells, options } if options.return_state => cells.clone(),
+        Operation::Bidirectional {
+            forward,
+            backward,
+            options,
+            ..
+        } if options.return_state => vec![*forward, *backward],
+        _ => Vec::new(),
     }
 }
 

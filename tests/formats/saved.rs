@@ -36,7 +36,8 @@ fn chains() -> Vec<Vec<Layer>> {
         .seed(u64::MAX)
         .return_sequences(true)
         .go_backwards(true)
-        .zero_output_for_mask(true);
+        .zero_output_for_mask(true)
+        .input_order(true);
     let gru = Gru::new(3, 5)
         .reset_after(false)
         .clip(0.5)

@@ -83,7 +83,7 @@ impl Streamed<'_> {
 }
 
 impl Subject for Streamed<'_> {
-    fn call(&mut self, call: &Call) -> Result<Outputs, String> {
+    async fn call(&mut self, call: &Call) -> Result<Outputs, String> {
         self.called(call).map_err(|error| {
             self.refused += usize::from(matches!(error, Error::Unsupported { .. }));
             error.to_string()

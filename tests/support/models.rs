@@ -65,8 +65,16 @@ impl OnDevice {
     }
 
     pub(crate) fn with(layers: &[LayerSpec], device: &Device, settings: &Settings) -> cellstate::Result<Self> {
+        pollster::block_on(Self::with_async(layers, device, settings))
+    }
+
+    pub(crate) async fn with_async(
+        layers: &[LayerSpec],
+        device: &Device,
+        settings: &Settings,
+    ) -> cellstate::Result<Self> {
         Ok(Self {
-            runner: model(layers)?.on_with(device, settings)?,
+            runner: model(layers)?.on_with_async(device, settings).await?,
             device: device.name().to_owned(),
         })
     }
@@ -92,11 +100,19 @@ impl OnDevice {
         mask: Option<&Array2<bool>>,
         states: &mut States,
     ) -> Result<Output, String> {
+        pollster::block_on(self.run_from_async(input, mask, states))
+    }
+
+    /// As [`run_from`](Self::run_from).
+    pub(crate) async fn run_from_async(
+        &self,
+        input: &Input,
+        mask: Option<&Array2<bool>>,
+        states: &mut States,
+    ) -> Result<Output, String> {
         let batch = sequences(input, mask).map_err(|error| error.to_string())?;
-        let output = self
-            .runner
-            .run_from(&batch, states)
-            .map_err(|error| error.to_string())?;
+        let output = self.runner.run_from_async(&batch, states).await;
+        let output = output.map_err(|error| error.to_string())?;
         if output.device() != self.device {
             return Err(format!("run by {}, asked of {}", output.device(), self.device));
         }
@@ -117,8 +133,14 @@ impl OnDevice {
 
     /// Runs from zero without a word of states.
     pub(crate) fn run(&self, input: &Input, mask: Option<&Array2<bool>>) -> Result<Output, String> {
+        pollster::block_on(self.run_async(input, mask))
+    }
+
+    /// As [`run`](Self::run).
+    pub(crate) async fn run_async(&self, input: &Input, mask: Option<&Array2<bool>>) -> Result<Output, String> {
         let batch = sequences(input, mask).map_err(|error| error.to_string())?;
-        let output = self.runner.run(&batch).map_err(|error| error.to_string())?;
+        let output = self.runner.run_async(&batch).await;
+        let output = output.map_err(|error| error.to_string())?;
         match output.device() == self.device {
             true => Ok(output),
             false => Err(format!("run by {}, asked of {}", output.device(), self.device)),
@@ -203,15 +225,15 @@ impl Library {
 }
 
 impl Subject for Library {
-    fn call(&mut self, call: &Call) -> Result<Outputs, String> {
+    async fn call(&mut self, call: &Call) -> Result<Outputs, String> {
         let mask = call.mask.as_ref();
         let (output, states) = if self.with_states {
             let begin = || self.on_device.states(call.input.batch(), &self.initial);
             let states = self.states.get_or_insert_with(begin);
-            let output = self.on_device.run_from(&call.input, mask, states)?;
+            let output = self.on_device.run_from_async(&call.input, mask, states).await?;
             (output, states.iter().map(pair).collect())
         } else {
-            let output = self.on_device.run(&call.input, mask)?;
+            let output = self.on_device.run_async(&call.input, mask).await?;
             let states = output.states().iter().map(pair).collect();
             (output, states)
         };

@@ -20,23 +20,27 @@ pub(crate) struct Outputs {
     pub(crate) states: Vec<StatePair>,
 }
 
-/// Something that runs a chain of layers and remembers its states from call to call.
+/// Something that runs a chain of layers and remembers its states from call to call. A browser's runs end later.
 pub(crate) trait Subject {
-    fn call(&mut self, call: &Call) -> Result<Outputs, String>;
+    async fn call(&mut self, call: &Call) -> Result<Outputs, String>;
     fn reset_state(&mut self) -> Result<(), String>;
 }
 
 /// Plays the whole case. An error lists all that is wrong.
-pub(crate) fn play(case: &Case, chain: &Chain, subject: &mut dyn Subject) -> Result<Closeness, String> {
+pub(crate) fn play(case: &Case, chain: &Chain, subject: &mut impl Subject) -> Result<Closeness, String> {
+    pollster::block_on(play_async(case, chain, subject))
+}
+
+/// As [`play`].
+pub(crate) async fn play_async(case: &Case, chain: &Chain, subject: &mut impl Subject) -> Result<Closeness, String> {
     let mut closeness = Closeness::default();
     let mut wrong = Vec::new();
     for (position, step) in case.steps()?.iter().enumerate() {
         match step {
             Step::ResetState => subject.reset_state()?,
             Step::Call(call) => {
-                let outputs = subject
-                    .call(call)
-                    .map_err(|error| format!("call {position}: {error}"))?;
+                let outputs = subject.call(call).await;
+                let outputs = outputs.map_err(|error| format!("call {position}: {error}"))?;
                 match judge(case, chain, call, outputs) {
                     Ok(this) => closeness = closeness.and(this),
                     Err(message) => wrong.push(message),
@@ -120,7 +124,7 @@ impl<'a> Reference<'a> {
 }
 
 impl Subject for Reference<'_> {
-    fn call(&mut self, call: &Call) -> Result<Outputs, String> {
+    async fn call(&mut self, call: &Call) -> Result<Outputs, String> {
         let layers = &self.chain.layers;
         let cells: Vec<_> = layers.iter().flat_map(|layer| layer.cells()).collect();
         let states = self.states.get_or_insert_with(|| {

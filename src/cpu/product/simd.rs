@@ -7,6 +7,8 @@
 
 #[cfg(target_arch = "aarch64")]
 use std::arch::aarch64::*;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use std::arch::wasm32::*;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -117,6 +119,7 @@ instructions!(
     (std::arch::is_aarch64_feature_detected!("neon"))
 );
 
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 const fn each(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [(f32, f32, f32); 4] {
     [
         (a[0], b[0], c[0]),
@@ -127,6 +130,7 @@ const fn each(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [(f32, f32, f32); 4] {
 }
 
 /// Written so that the compiler makes vectors of four of it, where the target has them.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
 impl Simd for Plain {
     type Vector = [f32; 4];
     const WIDTH: usize = 4;
@@ -202,7 +206,11 @@ fn store_array<const WIDTH: usize>(array: [f32; WIDTH], values: &mut [f32]) {
 }
 
 /// The trait for one set of instructions; what its vectors differ in are the names.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 macro_rules! simd {
     (
         $simd:ty, $vector:ty, $width:literal wide, $rows:literal rows,
@@ -212,6 +220,7 @@ macro_rules! simd {
     ) => {
         // SAFETY of all: a value of the type is there, so the machine has the instructions; `load` and `store` get arrays
         // of the length that they read and write, which need no alignment.
+        #[allow(unused_unsafe, reason = "what computes needs none in wasm")]
         impl Simd for $simd {
             type Vector = $vector;
             const WIDTH: usize = $width;
@@ -327,3 +336,27 @@ simd!(
     |magnitude, sign| vbslq_f32(vdupq_n_u32(1 << 31), sign, magnitude),
     |bits| vreinterpretq_f32_u32(vaddq_u32(vshlq_n_u32::<23>(vreinterpretq_u32_f32(bits)), vdupq_n_u32(ONE)))
 );
+
+// The compiler does not make them of the arrays there. wasm has no multiplication and addition rounded once.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+simd!(
+    Plain, v128, 4 wide, 3 rows,
+    f32x4_splat, load_four, store_four, f32x4_add, f32x4_sub, f32x4_mul, f32x4_div,
+    |a, b, c| f32x4_add(f32x4_mul(a, b), c), f32x4_max, f32x4_min,
+    |x| f32x4_abs(x),
+    |magnitude, sign| v128_or(magnitude, v128_and(f32x4_splat(-0.0), sign)),
+    |bits| i32x4_add(i32x4_shl(bits, 23), i32x4_splat(ONE as i32))
+);
+
+// SAFETY of both: the caller has four numbers there, and they need no alignment.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[inline(always)]
+unsafe fn load_four(numbers: *const f32) -> v128 {
+    unsafe { v128_load(numbers.cast()) }
+}
+
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[inline(always)]
+unsafe fn store_four(numbers: *mut f32, vector: v128) {
+    unsafe { v128_store(numbers.cast(), vector) }
+}

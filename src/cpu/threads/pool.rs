@@ -8,6 +8,9 @@ use rayon::ThreadPoolBuilder;
 /// The threads of the pool that the caller is in, else those of rayon's global pool, which starts with the first question.
 /// One where that pool cannot start, because the system gives no more threads: then rayon must not be called at all.
 pub(crate) fn count() -> usize {
+    if cfg!(target_arch = "wasm32") {
+        return 1; // where a pool that failed to start would stay so, and rayon without one does all on this thread
+    }
     static STARTED: OnceLock<bool> = OnceLock::new();
     if rayon::current_thread_index().is_some() {
         return rayon::current_num_threads();

@@ -72,12 +72,14 @@ pub(super) fn write_sequence(options: RecurrentOptions, map: &mut Map<String, Va
         return_state,
         go_backwards,
         zero_output_for_mask,
+        input_order,
     } = options;
     let named = [
         ("return_sequences", return_sequences),
         ("return_state", return_state),
         ("go_backwards", go_backwards),
         ("zero_output_for_mask", zero_output_for_mask),
+        ("input_order", input_order),
     ];
     map.extend(named.map(|(key, value)| (key.to_owned(), Value::from(value))));
 }
@@ -106,6 +108,7 @@ pub(super) fn read_sequence(fields: &mut Fields<'_>) -> Result<RecurrentOptions>
         return_state: fields.flag("return_state", false)?,
         go_backwards: fields.flag("go_backwards", false)?,
         zero_output_for_mask: fields.flag("zero_output_for_mask", false)?,
+        input_order: fields.flag("input_order", false)?,
     })
 }
 

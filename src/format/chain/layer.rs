@@ -45,22 +45,8 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
             "seed": embedding.seed,
         }),
         Layer::Recurrent(layer) => cell::write(layer),
-        Layer::Bidirectional(layer) => {
-            let mode = MERGE_MODES.iter().find(|(_, mode)| *mode == layer.merge());
-            json!({
-                "class": "Bidirectional",
-                "forward": cell::write(layer.forward()),
-                "backward": cell::write(layer.backward()),
-                "merge_mode": mode.ok_or_else(|| Error::defect("the name of a merge mode"))?.0,
-            })
-        }
-        Layer::StackedRnnCells(stack) => {
-            let mut map = Map::new();
-            map.insert("class".to_owned(), STACKED.into());
-            map.insert("cells".to_owned(), stack.cells().iter().map(cell::write).collect());
-            write_sequence(stack.options(), &mut map);
-            Value::Object(map)
-        }
+        Layer::Bidirectional(layer) => write_bidirectional(layer)?,
+        Layer::StackedRnnCells(stack) => write_stacked(stack),
         Layer::RepeatVector(repeat) => json!({"class": "RepeatVector", "n": repeat.n()}),
         Layer::Activation(activation) => json!({"class": "Activation", "activation": activation::write(*activation)}),
         Layer::Dropout(dropout) => json!({"class": layer.class(), "rate": number_of(dropout.rate())}),
@@ -93,6 +79,25 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
             "seed": dense.seed,
         }),
     })
+}
+
+fn write_bidirectional(layer: &Bidirectional) -> Result<Value> {
+    let mode = MERGE_MODES.iter().find(|(_, mode)| *mode == layer.merge());
+    let (mode, _) = mode.ok_or_else(|| Error::defect("the name of a merge mode"))?;
+    Ok(json!({
+        "class": "Bidirectional",
+        "forward": cell::write(layer.forward()),
+        "backward": cell::write(layer.backward()),
+        "merge_mode": mode,
+    }))
+}
+
+fn write_stacked(stack: &StackedRnnCells) -> Value {
+    let mut map = Map::new();
+    map.insert("class".to_owned(), STACKED.into());
+    map.insert("cells".to_owned(), stack.cells().iter().map(cell::write).collect());
+    write_sequence(stack.options(), &mut map);
+    Value::Object(map)
 }
 
 fn normalization(class: &str, features: usize, epsilon: f32, [scale, center]: [bool; 2]) -> Value {

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use serde_json::Value;
 use zip::ZipArchive;
 
-use super::bound::most_bytes;
+use super::bound::{most_bytes, most_text};
 use super::version::Version;
 use crate::error::{Error, Result};
 use crate::format::file::File;
@@ -31,7 +31,9 @@ impl Archive {
             Some(metadata) => Version::of_metadata(&metadata),
             None => None,
         };
-        let weights = members.bytes(WEIGHTS)?.ok_or_else(|| members.missing(WEIGHTS))?;
+        let weights = members
+            .bytes(WEIGHTS, u64::MAX)?
+            .ok_or_else(|| members.missing(WEIGHTS))?;
         Ok(Self {
             config,
             version,
@@ -43,7 +45,9 @@ impl Archive {
 /// The weights alone.
 pub(super) fn weights(file: &File<'_>) -> Result<Vec<u8>> {
     let mut members = Members::open(file)?;
-    members.bytes(WEIGHTS)?.ok_or_else(|| members.missing(WEIGHTS))
+    members
+        .bytes(WEIGHTS, u64::MAX)?
+        .ok_or_else(|| members.missing(WEIGHTS))
 }
 
 struct Members<'a> {
@@ -83,11 +87,11 @@ impl<'a> Members<'a> {
     }
 
     /// A member, decompressed, or `None` if there is none.
-    fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+    fn bytes(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>> {
         let Some(index) = self.zip.index_for_name(name) else {
             return Ok(None);
         };
-        let (file, left) = (self.file, self.left);
+        let (file, left) = (self.file, self.left.min(most));
         let damaged = |error: &dyn std::error::Error| {
             file.content(
                 name,
@@ -122,12 +126,12 @@ impl<'a> Members<'a> {
                 "check that the file is whole, or save the model again with Keras",
             ));
         }
-        self.left = left.saturating_sub(declared);
+        self.left = self.left.saturating_sub(declared);
         Ok(Some(bytes))
     }
 
     fn json(&mut self, name: &str) -> Result<Option<Value>> {
-        let Some(bytes) = self.bytes(name)? else {
+        let Some(bytes) = self.bytes(name, most_text(self.file.bytes.len()))? else {
             return Ok(None);
         };
         parse(self.file, name, &bytes).map(Some)

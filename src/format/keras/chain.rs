@@ -3,8 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::config::{Config, Object, short};
-use super::functional::{self, Step};
+use super::functional;
 use super::names::Numbered;
+use super::step::Step;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 
@@ -20,21 +21,6 @@ pub(super) struct Node<'a> {
     /// Whether other layers are in that group too.
     pub(super) shares_group: bool,
     pub(super) step: Step,
-}
-
-/// What a functional model passes to a layer as its mask.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum MaskArgument {
-    /// Nothing is said: the mask that comes along with the input, if one does.
-    Implied,
-    /// The mask of the steps that do not equal a value.
-    Unequal {
-        /// The layer whose output is compared.
-        of: String,
-        value: f64,
-        /// Whether all features have to be equal (Masking), and not a token (Embedding).
-        of_features: bool,
-    },
 }
 
 /// The chain, and the shape of its input with the batch, where the file says it.

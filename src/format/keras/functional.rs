@@ -4,41 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::chain::MaskArgument;
 use super::config::{Object, short, shown};
+use super::step::{MaskArgument, Step};
 use crate::error::{Error, Result};
 use crate::format::file::File;
-
-/// A layer of the chain.
-#[derive(Debug)]
-pub(super) struct Step {
-    /// Which of the layers that the configuration lists.
-    pub(super) index: usize,
-    /// The layer before it, by its name; empty where nothing depends on it.
-    pub(super) before: String,
-    pub(super) mask: MaskArgument,
-    /// Whether its states are outputs of the model too.
-    pub(super) gives_states: bool,
-}
-
-impl Step {
-    /// A layer of a Sequential, of which nothing more is said.
-    pub(super) fn of_sequential(index: usize) -> Self {
-        Self {
-            index,
-            before: String::new(),
-            mask: MaskArgument::Implied,
-            gives_states: false,
-        }
-    }
-}
 
 /// The layers of the chain in order.
 type Order = Vec<Step>;
 
+/// The operation that `x[:, -1]` is.
+pub(super) const LAST_STEP: &str = "GetItem";
+
 /// Whether an entry is an operation (`keras.ops`) and no layer.
 pub(super) fn is_operation(entry: &Object<'_>) -> bool {
-    matches!(entry.class, "NotEqual" | "Any")
+    matches!(entry.class, "NotEqual" | "Any" | LAST_STEP)
 }
 
 pub(super) fn order(file: &File<'_>, model: &Object<'_>, layers: &[Object<'_>]) -> Result<Order> {
@@ -99,81 +78,83 @@ impl<'a> Graph<'a> {
     }
 
     fn order(&self) -> Result<Order> {
-        let outputs = self.ends("output_layers")?;
+        let (output, gives_states) = self.one_output()?;
         let input = self.one_input()?;
-        let Some(output) = outputs.first() else {
-            return Err(self.bad("one output", &Value::Null));
-        };
-        if let Some(other) = outputs.iter().find(|other| other.layer != output.layer) {
-            return Err(self.branch(
-                other.layer,
-                format!(
-                    "outputs of the layers {:?} and {:?}",
-                    short(output.layer),
-                    short(other.layer)
-                ),
-            ));
-        }
-        let gives_states = outputs.len() > 1;
-        if output.output != 0 {
-            return Err(self.branch(output.layer, "a state as its output".to_owned()));
-        }
         let mut order = Vec::new();
-        let mut next = *output;
+        let mut next = output;
         loop {
             let index = self.index(&next)?;
             if order.iter().any(|step: &Step| step.index == index) {
                 return Err(self.branch(next.layer, "a ring of layers".to_owned()));
             }
-            let entry = self.entries.get(index).copied().unwrap_or(&Value::Null);
-            let calls = self.calls(next.layer, entry)?;
             if next.layer == input {
-                order.push(Step {
-                    index,
-                    before: String::new(),
-                    mask: MaskArgument::Implied,
-                    gives_states: false,
-                });
+                order.push(Step::of_sequential(index));
                 break;
             }
-            let [call] = calls.as_slice() else {
-                return Err(self.branch(next.layer, format!("{} calls of one layer", calls.len())));
-            };
-            let [before] = call.inputs.as_slice() else {
-                let inputs: Vec<&str> = call.inputs.iter().map(|input| short(input.layer)).collect();
-                return Err(self.branch(
-                    next.layer,
-                    match inputs.is_empty() {
-                        true => "no layer before it".to_owned(),
-                        false => format!("{} inputs: {}", inputs.len(), inputs.join(", ")),
-                    },
-                ));
-            };
-            if before.call != 0 || before.output != 0 {
-                return Err(self.branch(
-                    next.layer,
-                    format!(
-                        "output {} of call {} of {:?}",
-                        before.output,
-                        before.call,
-                        short(before.layer)
-                    ),
-                ));
-            }
-            let mask = call
-                .mask
-                .map_or(Ok(MaskArgument::Implied), |mask| self.mask(next.layer, &mask))?;
+            let call = self.one_call(index, next.layer)?;
+            let before = self.one_before(&call, next.layer)?;
+            let mask = call.mask.map(|mask| self.mask(next.layer, &mask));
             order.push(Step {
                 index,
                 before: before.layer.to_owned(),
-                mask,
+                mask: mask.unwrap_or(Ok(MaskArgument::Implied))?,
                 gives_states: gives_states && order.is_empty(),
             });
-            next = *before;
+            next = before;
         }
         order.reverse();
         self.check_rest(&order)?;
         Ok(order)
+    }
+
+    /// The layer whose output is the model's, and whether its states are too.
+    fn one_output(&self) -> Result<(Tensor<'a>, bool)> {
+        let outputs = self.ends("output_layers")?;
+        let Some(output) = outputs.first() else {
+            return Err(self.bad("one output", &Value::Null));
+        };
+        if let Some(other) = outputs.iter().find(|other| other.layer != output.layer) {
+            let both = [output.layer, other.layer].map(short);
+            return Err(self.branch(
+                other.layer,
+                format!("outputs of the layers {:?} and {:?}", both[0], both[1]),
+            ));
+        }
+        if output.output != 0 {
+            return Err(self.branch(output.layer, "a state as its output".to_owned()));
+        }
+        Ok((*output, outputs.len() > 1))
+    }
+
+    /// How a layer is called, if it is called once.
+    fn one_call(&self, index: usize, layer: &str) -> Result<Call<'a>> {
+        let entry = self.entries.get(index).copied().unwrap_or(&Value::Null);
+        let mut calls = self.calls(layer, entry)?;
+        match (calls.len(), calls.pop()) {
+            (1, Some(call)) => Ok(call),
+            (count, _) => Err(self.branch(layer, format!("{count} calls of one layer"))),
+        }
+    }
+
+    /// What a layer is called with, if that is the output of one layer.
+    fn one_before(&self, call: &Call<'a>, layer: &str) -> Result<Tensor<'a>> {
+        let [before] = call.inputs.as_slice() else {
+            let inputs: Vec<&str> = call.inputs.iter().map(|input| short(input.layer)).collect();
+            return Err(self.branch(
+                layer,
+                match inputs.is_empty() {
+                    true => "no layer before it".to_owned(),
+                    false => format!("{} inputs: {}", inputs.len(), inputs.join(", ")),
+                },
+            ));
+        };
+        match (before.call, before.output) {
+            (0, 0) => Ok(*before),
+            (call, output) => Err(self.branch(
+                layer,
+                format!("output {output} of call {call} of {:?}", short(before.layer)),
+            )),
+        }
     }
 
     /// Every layer is in the chain but those that make masks.
@@ -270,7 +251,12 @@ impl<'a> Graph<'a> {
             let mut call = Call::default();
             match node {
                 Value::Object(node) => {
-                    self.arguments(node.get("args").unwrap_or(&Value::Null), &mut call, 0)?;
+                    let arguments = node.get("args").unwrap_or(&Value::Null);
+                    let arguments = match is_last_step(entry) {
+                        false => arguments,
+                        true => self.of_last_step(layer, arguments)?,
+                    };
+                    self.arguments(arguments, &mut call, 0)?;
                     if let Some(Value::Object(named)) = node.get("kwargs") {
                         for (name, value) in named {
                             self.named(layer, name, value, &mut call)?;
@@ -295,6 +281,26 @@ impl<'a> Graph<'a> {
             Ok(call)
         };
         nodes.iter().map(call).collect()
+    }
+
+    /// Of which tensor the last step is taken: `x[:, -1]`, or `x[:, -1, :]`. Other parts of a tensor are no layer here.
+    fn of_last_step(&self, layer: &str, arguments: &'a Value) -> Result<&'a Value> {
+        let nothing = |part: &Value| {
+            part.get("config")
+                .and_then(Value::as_object)
+                .is_some_and(|slice| slice.values().all(Value::is_null))
+        };
+        match (
+            arguments.get(0),
+            arguments.get(1).and_then(Value::as_array).map(Vec::as_slice),
+        ) {
+            (Some(of), Some([batch, step, rest @ ..]))
+                if nothing(batch) && step.as_i64() == Some(-1) && rest.len() < 2 && rest.iter().all(nothing) =>
+            {
+                Ok(of)
+            }
+            _ => Err(self.branch(layer, "a part of a tensor other than x[:, -1]".to_owned())),
+        }
     }
 
     fn arguments(&self, value: &'a Value, call: &mut Call<'a>, depth: usize) -> Result<()> {
@@ -352,6 +358,10 @@ impl<'a> Graph<'a> {
             "save the model again with Keras",
         )
     }
+}
+
+fn is_last_step(entry: &Value) -> bool {
+    entry.get("class_name").and_then(Value::as_str) == Some(LAST_STEP)
 }
 
 fn triple(parts: &[Value]) -> Option<Tensor<'_>> {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::activation;
 use super::chain::Node;
 use super::config::{Config, Object, shown};
+use super::functional::LAST_STEP;
 use super::reader::Reader;
 use super::weights::Wanted;
 use crate::error::{Error, Result};
@@ -15,6 +16,7 @@ use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
 use crate::layer::flatten::Flatten;
+use crate::layer::last_step::LastStep;
 use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWeights};
 use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
@@ -24,6 +26,12 @@ impl<'a> Reader<'a> {
     /// The layer of a node, or `None` for one that computes nothing in inference.
     pub(super) fn layer(&mut self, node: &Node<'a>, config: &Config<'a>, last: bool) -> Result<Option<Layer>> {
         if let Some(activation) = activation::of_layer(node.object.class, config, &self.version)? {
+            if node.object.class == "Softmax" && self.is_masked() {
+                return Err(config.unsupported(
+                    "a Softmax layer under a mask, which Keras adds to the features",
+                    "use Activation(\"softmax\"), which leaves masks alone",
+                ));
+            }
             return Ok(Some(activation.into()));
         }
         Ok(Some(match node.object.class {
@@ -36,6 +44,10 @@ impl<'a> Reader<'a> {
                 let n = config.size("n")?;
                 (self.shape.sequences, self.shape.time_steps) = (true, Some(n));
                 RepeatVector::new(n).into()
+            }
+            LAST_STEP => {
+                (self.shape.sequences, self.shape.time_steps) = (false, None);
+                LastStep::new().into()
             }
             "Flatten" => self.flatten(config)?,
             "Reshape" => self.reshape(config)?,
@@ -117,7 +129,8 @@ impl<'a> Reader<'a> {
         let missing = || config.wrong("layer", "the layer that is applied to each time step", &Value::Null);
         let object = config.object("layer")?.ok_or_else(missing)?;
         let options = object.options().ok_or_else(missing)?;
-        if object.is_custom() || !ALLOWED.contains(&object.class) {
+        let adds_mask = object.class == "Softmax" && self.is_masked();
+        if object.is_custom() || adds_mask || !ALLOWED.contains(&object.class) {
             return Err(config.unsupported(
                 format!("a layer {} at each time step", object.title()),
                 "apply Dense, an activation, a normalization or a Dropout to each time step; a layer over time steps within time \
@@ -130,11 +143,14 @@ impl<'a> Reader<'a> {
             path: format!("{}/layer", node.path),
             group: node.group,
             shares_group: node.shares_group,
-            step: super::functional::Step::of_sequential(0),
+            step: super::step::Step::of_sequential(0),
         };
         let inner_config = Config::new(self.file, format!("{} in {}", object.title(), config.layer), options);
         self.note_dtype(&inner_config)?;
+        // a layer at each time step has no axis of time: its last axis is the one behind the batch
+        let sequences = std::mem::replace(&mut self.shape.sequences, false);
         let layer = self.layer(&inner, &inner_config, false)?;
+        self.shape.sequences = sequences;
         inner_config.finish()?;
         Ok(layer)
     }

@@ -106,10 +106,10 @@ fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
             // of a class either all layers stand in wrappers or none: of a mixture nobody knows which is which
             let alike = kept.iter().filter(|other| other.class() == layer.class());
             let plain = alike.map(has_own).collect::<Result<Vec<bool>>>()?;
+            let has = |path: &str| weights.has(&joined(path, layer.within()));
             if layer.is_stack || !plain.contains(&true) {
-                let has = |path: &str| weights.has(&joined(path, layer.within()));
                 path = wrapped(&has, wrappers.entry(wrapper).or_default(), wrapper, part)?.unwrap_or(own);
-            } else if plain.contains(&false) {
+            } else if plain.contains(&false) && wrapped(&has, &mut Numbered::default(), wrapper, part)?.is_some() {
                 return Err(weights.hdf5().file().content(
                     own,
                     format!("the layers of this class by themselves, or all of them in a {wrapper}"),

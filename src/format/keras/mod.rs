@@ -3,6 +3,7 @@
 mod activation;
 mod archive;
 mod bound;
+mod cells;
 mod chain;
 mod config;
 mod counted;
@@ -16,7 +17,9 @@ mod reader;
 mod recurrent;
 mod save;
 mod save_layers;
+mod serialized;
 mod stack;
+mod step;
 mod version;
 mod weights;
 

@@ -1,7 +1,8 @@
 //! From the chain of a file to layers with their weights.
 
-use super::chain::{Chain, MaskArgument, Node};
+use super::chain::{Chain, Node};
 use super::config::{Config, Object};
+use super::step::MaskArgument;
 use super::version::Version;
 use super::weights::{Place, Weights};
 use crate::error::Result;
@@ -215,6 +216,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether a mask comes with what stands before the next layer.
+    pub(super) fn is_masked(&self) -> bool {
+        self.mask != Mask::None && self.shape.sequences
+    }
+
     /// What mask goes on behind a layer.
     fn follow_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
         let of = node.step.before.clone();
@@ -233,6 +239,8 @@ impl<'a> Reader<'a> {
                     of_features: false,
                 }
             }
+            // they hand none on
+            "Reshape" | "RepeatVector" => self.mask = Mask::None,
             _ => {}
         }
         if !self.shape.sequences {

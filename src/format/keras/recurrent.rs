@@ -4,8 +4,9 @@ use ndarray::Axis;
 use serde_json::Value;
 
 use super::activation;
+use super::cells::{Said, of_class};
 use super::chain::Node;
-use super::config::{Config, Object};
+use super::config::{Config, Object, short};
 use super::layers::{inner, matrix};
 use super::names::Numbered;
 use super::reader::Reader;
@@ -15,10 +16,7 @@ use crate::cell::{Cell, CellWeights};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
-use crate::layer::gru::Gru;
-use crate::layer::lstm::Lstm;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
-use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 
 /// Options that act in training alone, or on how Keras runs a layer.
@@ -93,6 +91,7 @@ impl<'a> Reader<'a> {
             return_state: return_state && gives_states == Some(true),
             go_backwards: config.flag("go_backwards", false)?,
             zero_output_for_mask: config.flag("zero_output_for_mask", false)?,
+            input_order: false,
         };
         if options.return_state {
             self.note(format!(
@@ -229,25 +228,22 @@ impl<'a> Reader<'a> {
         let units = config.size("units")?;
         let use_bias = config.flag("use_bias", true)?;
         let activation = activation::of_option(config, "activation", Activation::Tanh, &self.version)?;
-        let gate = |config: &Config<'a>| {
-            activation::of_option(config, "recurrent_activation", Activation::Sigmoid, &self.version)
+        let said = Said {
+            features: self.shape.width.unwrap_or(1),
+            units,
+            activation,
+            recurrent_activation: match class {
+                "SimpleRNNCell" => Activation::Linear,
+                _ => activation::of_option(config, "recurrent_activation", Activation::Sigmoid, &self.version)?,
+            },
+            reset_after: class == "GRUCell" && self.reset_after(node, config, part)?,
         };
-        let features = self.shape.width.unwrap_or(1);
-        let mut layer: Recurrent = match class {
-            "LSTMCell" => {
-                let layer = Lstm::new(features, units).activation(activation);
-                layer.recurrent_activation(gate(config)?).into()
-            }
-            "GRUCell" => {
-                let layer = Gru::new(features, units).activation(activation);
-                let layer = layer.recurrent_activation(gate(config)?);
-                layer.reset_after(self.reset_after(node, config, part)?).into()
-            }
-            "SimpleRNNCell" => SimpleRnn::new(features, units).activation(activation).into(),
-            other => {
-                return Err(config.unsupported(format!("the cell {other:?}"), "use LSTMCell, GRUCell or SimpleRNNCell"));
-            }
-        };
+        let mut layer = of_class(class, said).ok_or_else(|| {
+            config.unsupported(
+                format!("the cell {:?}", short(class)),
+                "use LSTMCell, GRUCell or SimpleRNNCell",
+            )
+        })?;
         let wanted = wanted_of_cell(&layer.cell, self.shape.width, use_bias);
         let mut tensors = self.take(node, part, &wanted)?.into_iter();
         let kernel = matrix(tensors.next())?;

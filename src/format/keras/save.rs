@@ -11,6 +11,7 @@ use zip::{CompressionMethod, ZipWriter};
 use super::load::{Kept, kept};
 use super::names::Numbered;
 use super::save_layers::{class_of, layer_config};
+use super::serialized::{policy, serialized};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::model::Model;
@@ -145,23 +146,6 @@ fn config_of(model: &Model) -> Result<Value> {
         "build_config": { "input_shape": input },
         "compile_config": null,
     }))
-}
-
-/// An object of Keras.
-pub(super) fn serialized(class: &str, mut config: Value) -> Value {
-    if config.get("dtype").is_none() {
-        config["dtype"] = policy();
-    }
-    json!({ "module": "keras.layers", "class_name": class, "config": config, "registered_name": null })
-}
-
-fn policy() -> Value {
-    json!({
-        "module": "keras",
-        "class_name": "DTypePolicy",
-        "config": { "name": "float32" },
-        "registered_name": null,
-    })
 }
 
 /// The shape of the input with the batch. The time steps are open but for a layer that reads all of them at once.

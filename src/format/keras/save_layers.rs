@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::cells::{cell_class, cell_config};
 use super::load::Kept;
-use super::save::serialized;
-use crate::activation::Activation;
-use crate::cell::{Cell, Rule};
+use super::serialized::{Function, activation_value, function, serialized, unsupported};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
@@ -88,14 +87,6 @@ pub(super) fn layer_config(layer: &Layer, kept: Option<&Kept<'_>>, last: bool) -
     })
 }
 
-fn unsupported(layer: &str, option: impl Into<String>, instead: &str) -> Error {
-    Error::Unsupported {
-        layer: layer.to_owned(),
-        option: format!("{} in a file of Keras", option.into()),
-        instead: instead.to_owned(),
-    }
-}
-
 fn recurrent_config(layer: &Recurrent, last: bool) -> Result<Value> {
     let mut config = cell_config(layer)?;
     say_sequence(&mut config, layer.class(), layer.options, last)?;
@@ -108,6 +99,13 @@ fn say_sequence(config: &mut Value, class: &str, options: RecurrentOptions, last
             class,
             "return_state(true), which gives a Sequential several outputs,",
             "leave it out: `Runner::run_from` gives the states of all layers",
+        ));
+    }
+    if options.go_backwards && options.return_sequences && options.input_order {
+        return Err(unsupported(
+            class,
+            "input_order(true)",
+            "leave it out: Keras gives the outputs as the layer ran; or use a Bidirectional",
         ));
     }
     config["return_sequences"] = json!(options.return_sequences);
@@ -143,84 +141,4 @@ fn bidirectional_config(layer: &Bidirectional, last: bool) -> Result<Value> {
         "layer": direction(layer.forward(), "forward_layer", false)?,
         "backward_layer": direction(layer.backward(), "backward_layer", true)?,
     }))
-}
-
-fn cell_class(cell: &Cell) -> &'static str {
-    match cell.rule {
-        Rule::Lstm(_) => "LSTMCell",
-        Rule::Gru(_) => "GRUCell",
-        Rule::SimpleRnn(_) => "SimpleRNNCell",
-    }
-}
-
-/// What a cell has; what Keras's has not is refused.
-fn cell_config(layer: &Recurrent) -> Result<Value> {
-    let class = layer.class();
-    let refuse = |is: bool, option: &str| match is {
-        true => Err(unsupported(
-            class,
-            option,
-            "use .safetensors or .onnx, or a layer without the option",
-        )),
-        false => Ok(()),
-    };
-    refuse(layer.cell.clip().is_some(), "clip")?;
-    let mut config = json!({ "units": layer.units(), "use_bias": layer.use_bias });
-    let (activation, recurrent) = match layer.cell.rule {
-        Rule::Lstm(options) => {
-            refuse(options.peepholes, "peepholes(true)")?;
-            refuse(options.input_forget, "input_forget(true)")?;
-            refuse(options.projection.is_some(), "projection")?;
-            refuse(
-                options.output_activation != options.activation,
-                "an output_activation of its own",
-            )?;
-            (options.activation, Some(options.recurrent_activation))
-        }
-        Rule::Gru(options) => {
-            config["reset_after"] = json!(options.reset_after);
-            (options.activation, Some(options.recurrent_activation))
-        }
-        Rule::SimpleRnn(options) => (options.activation, None),
-    };
-    config["activation"] = activation_value(activation, class)?;
-    if let Some(recurrent) = recurrent {
-        config["recurrent_activation"] = activation_value(recurrent, class)?;
-    }
-    Ok(config)
-}
-
-/// An activation in Keras: a name, or a layer with its options.
-enum Function {
-    Name(&'static str),
-    Layer(&'static str, Value),
-}
-
-fn function(activation: Activation, class: &str) -> Result<Function> {
-    Ok(match activation {
-        Activation::LeakyReluWith { alpha } => Function::Layer("LeakyReLU", json!({ "negative_slope": alpha })),
-        Activation::EluWith { alpha } => Function::Layer("ELU", json!({ "alpha": alpha })),
-        Activation::ThresholdedRelu { alpha } => Function::Layer("ReLU", json!({ "threshold": alpha })),
-        Activation::HardSigmoidKeras2
-        | Activation::Affine { .. }
-        | Activation::ScaledTanh { .. }
-        | Activation::HardSigmoidWith { .. } => {
-            return Err(unsupported(
-                class,
-                format!("the activation {activation}"),
-                "use .safetensors or .onnx, or an activation that Keras 3 has",
-            ));
-        }
-        named => Function::Name(named.name()),
-    })
-}
-
-fn activation_value(activation: Activation, class: &str) -> Result<Value> {
-    Ok(match function(activation, class)? {
-        Function::Name(name) => json!(name),
-        Function::Layer(class, mut config) => {
-            config["name"] = json!("activation");
-            serialized(class, config)
-        }
-    })
 }

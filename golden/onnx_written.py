@@ -1,0 +1,40 @@
+"""Asks ONNX Runtime about the files that this crate writes.
+
+    cargo test --test formats onnx_written
+    python golden/onnx_written.py target/tmp/onnx_written
+
+The test leaves each model as NAME.onnx, and its input and outputs as NAME.safetensors. Needs onnx, onnxruntime, safetensors.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from safetensors.numpy import load_file
+
+ATOL, RTOL = 2e-6, 2e-5
+worst, count = 0.0, 0
+for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
+    onnx.checker.check_model(str(path), full_check=True)
+    kept = load_file(str(path.with_suffix(".safetensors")))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    outputs = dict(zip(names, session.run(None, {"input": kept["input"]})))
+    got = {"output": outputs.pop("output")}
+    for kind, value in zip(["hidden", "cell"], outputs.values()):
+        for direction, state in enumerate(value):
+            got[f"{kind}_{direction}"] = state
+    want = {key: value for key, value in kept.items() if key != "input"}
+    assert got.keys() == want.keys(), (path.name, got.keys(), want.keys())
+    for key, value in want.items():
+        assert value.shape == got[key].shape, (path.name, key, value.shape, got[key].shape)
+        error = np.abs(value - got[key])
+        share = (error / (ATOL + RTOL * np.abs(got[key]))).max()
+        worst = max(worst, share)
+        assert share <= 1, (path.name, key, error.max())
+    count += 1
+    print(f"{path.name:<32} {', '.join(want)}")
+print(f"{count} files agree with ONNX Runtime {onnxruntime.__version__}; the worst value is at {worst:.2f} of atol {ATOL} + rtol {RTOL}")
+assert count >= 24
