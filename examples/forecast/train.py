@@ -1,8 +1,8 @@
 """Trains the network of the forecast example once, and writes what the example reads.
 
     pip install keras tensorflow-cpu safetensors
-    python train.py                           # writes forecast.keras and expected.safetensors beside this file
-    python train.py --keep forecast.keras     # writes both anew from a file of before, without training
+    python train.py                           # writes forecast.keras, weights.safetensors and expected.safetensors
+    python train.py --keep forecast.keras     # writes them anew from a file of before, without training
     python train.py --until 1900 --seed 2     # trains on less, evaluates on the years up to 1958, writes nothing
 
 The network reads a history of 20 years or more and gives the 5 years that follow it. Two features a year: the square
@@ -147,8 +147,13 @@ def report(years, values, origins, scaled):
 
 
 def write(weights, years, values):
-    """Writes the model, and what Keras gives in float64 for the batch that the example builds."""
+    """Writes the model, its weights as arrays, and what Keras gives in float64 for the batch that the example builds."""
     sequential(weights).save(HERE / "forecast.keras")
+    names = ("lstm.kernel", "lstm.recurrent_kernel", "lstm.bias", "dense.kernel", "dense.bias")
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    about = versions | {"gates": "i f c o", "mean": f"{MEAN:g}", "deviation": f"{DEVIATION:g}"}
+    about |= {"scaled": "(sqrt(value) - mean) / deviation", "trained_until": f"{FIRST_UNSEEN - 1}"}
+    safetensors.numpy.save_file(dict(zip(names, weights)), HERE / "weights.safetensors", metadata=about)
 
     last = int(years[-1])
     origins = [*range(FIRST_UNSEEN - 1, last - HORIZON + 1), last]
@@ -156,8 +161,7 @@ def write(weights, years, values):
     exact = forecast(weights, inputs, mask, "float64")
     rounded = np.abs(forecast(weights, inputs, mask, "float32") - exact).max()
     print(f"batch {inputs.shape}; Keras in float32 differs by {rounded:.1e}")
-    about = {"keras": keras.__version__, "tensorflow": tf.__version__}
-    about |= {"dtype": "computed in float64, rounded to float32", "unit": "scaled"}
+    about = versions | {"dtype": "computed in float64, rounded to float32", "unit": "scaled"}
     expected = {"forecasts": exact.astype(np.float32)}
     safetensors.numpy.save_file(expected, HERE / "expected.safetensors", metadata=about)
     report(years, values, origins[:-1], exact[:-1])
