@@ -1,6 +1,7 @@
 //! Models: checked chains of layers.
 
 mod check;
+pub(crate) mod layer_names;
 pub(crate) mod named;
 mod options;
 pub(crate) mod paths;
