@@ -1,9 +1,12 @@
 //! A model on a device, ready to run.
 
+#[cfg(test)]
+mod capture_tests;
 mod check;
 mod explain;
 mod gpu_states;
 mod memory;
+mod rebuild;
 #[cfg(test)]
 mod recording_tests;
 mod section;
@@ -30,13 +33,14 @@ use crate::layer::reshape::Reshape;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::plan::PlannedCell;
+use crate::model::plan::{Plan, PlannedCell};
 use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::states::States;
+use crate::trace::{said, spanned};
 use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -70,6 +74,7 @@ use section::{Section, run_sections};
 pub struct Runner {
     sections: Vec<Section>,
     device: Device,
+    settings: Settings,
 }
 
 impl Model {
@@ -131,16 +136,7 @@ impl Model {
     ///
     /// As [`Model::on_with`].
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
-        let name: Arc<str> = device.name().into();
-        settings.check_for(&name, device.gpu().is_some())?;
-        let mut sections = Vec::with_capacity(self.plans().len());
-        for plan in self.plans() {
-            sections.push(Section::new(plan, device, settings, &name).await?);
-        }
-        Ok(Runner {
-            sections,
-            device: device.clone(),
-        })
+        Runner::of(self.plans().iter(), device, settings).await
     }
 }
 
@@ -217,6 +213,22 @@ layers_on! {
 }
 
 impl Runner {
+    /// A runner of plans, one for each section.
+    async fn of(plans: impl Iterator<Item = &Arc<Plan>>, device: &Device, settings: &Settings) -> Result<Self> {
+        let name: Arc<str> = device.name().into();
+        settings.check_for(&name, device.gpu().is_some())?;
+        let mut sections = Vec::new();
+        for plan in plans {
+            let made = Section::new(plan, device, settings, &name);
+            sections.push(spanned!("prepare" { device = &*name }, made).await?);
+        }
+        Ok(Self {
+            sections,
+            device: device.clone(),
+            settings: settings.clone(),
+        })
+    }
+
     /// Runs a batch; every state begins at zero. It gives what `model.predict` or `model(x, training=False)` gives in
     /// Keras 3.15, for the whole batch at once.
     ///
@@ -338,21 +350,24 @@ impl Runner {
         let input = self.check_input(sequences)?;
         self.check_time_steps(sequences.time_steps())?;
         let mask = sequences.mask().map(|mask| mask.view());
-        match self.sections.as_slice() {
-            [section] => {
-                section
-                    .run(input, mask, states.map(|states| &mut **states), output)
-                    .await
-            }
-            sections => {
-                let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
-                run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
-                if let Some((states, finals)) = states.zip(finals) {
-                    *states = States::new(finals);
+        let run = async {
+            match self.sections.as_slice() {
+                [section] => {
+                    let states = states.map(|states| &mut **states);
+                    section.run(input, mask, states, output).await?;
                 }
-                Ok(())
+                sections => {
+                    let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
+                    run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
+                    if let Some((states, finals)) = states.zip(finals) {
+                        *states = States::new(finals);
+                    }
+                }
             }
-        }
+            said!("ran" { rows = output.rows_run });
+            Ok(())
+        };
+        spanned!("run" { batch = input.size().0, time_steps = input.size().1, device = self.device.name() }, run).await
     }
 
     /// The cells of all sections.

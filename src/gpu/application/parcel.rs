@@ -22,7 +22,7 @@ impl Writes for Weighed {
 
 /// A buffer with room for so many bytes.
 pub(super) fn make(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
-    gpu.make_buffer("cellstate.parcel", bytes, Use::Storage)
+    gpu.make_buffer("parcel", bytes, Use::Storage)
 }
 
 /// Packs what is handed in, by one write of the queue, and unpacks it by copies at the beginning of the commands.
