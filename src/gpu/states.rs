@@ -30,7 +30,8 @@ use crate::states::States;
 /// [`encode_select`](Self::encode_select) write it into an encoder of the application, where it stands in the order of the
 /// other commands. Neither waits for the GPU or reads anything back.
 ///
-/// They take 8 bytes for each sequence and unit of an LSTM, 4 for others, with units rounded up to fours.
+/// They take 8 bytes for each sequence and unit of an LSTM, 4 for others, with units rounded up to fours. A runner that has run from states
+/// keeps the memory of the last ones until its next run of a batch of that size.
 ///
 /// ```
 /// use cellstate::{Device, Gru, Sequences};

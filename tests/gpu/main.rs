@@ -40,6 +40,7 @@ mod states;
 mod states_golden;
 mod states_random;
 mod states_refused;
+mod states_shared;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;

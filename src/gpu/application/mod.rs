@@ -325,9 +325,10 @@ fn record(
     let free = free.filter(|before| before.parcel.size() >= weighed.bytes);
     let parcel = free.map_or_else(|| parcel::make(gpu, weighed.bytes), |before| before.parcel.clone());
     let mut unpacking = Copies::default();
-    let mut packing = Packing::new(gpu, &parcel, &mut unpacking);
+    let mut packing = Packing::new(gpu, &parcel, weighed.bytes, &mut unpacking);
     workspace.write_lists(&mut packing, &flow)?;
     commands.write_params(&mut packing, &workspace.params)?;
+    drop(packing);
     commands.first.append(unpacking);
     Ok(Recorded {
         flow,
