@@ -99,13 +99,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("On the CPU a model runs by `runner.run`: see the example forecast.");
         return Ok(());
     };
-    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor::default()))?;
 
-    // the network on that device, and a workspace of it: all that is slow is done here
+    // the network says what it needs of a device, and what makes it fast
     let model = Model::builder()
         .add(Lstm::new(1, 32).return_sequences(true))
         .add(Dense::new(32, 1))
         .build()?;
+    let needed = Gpu::required_limits(&model, BATCH, TIME_STEPS)?;
+    let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+        required_features: Gpu::wanted_features(&adapter),
+        required_limits: Gpu::wanted_limits(&adapter, needed),
+        ..Default::default()
+    }))?;
+
+    // the network on that device, and a workspace of it: all that is slow is done here
     let gpu = Gpu::from_wgpu(&adapter, &device, &queue)?;
     println!("{} voices of {TIME_STEPS} steps on {}", BATCH, gpu.name());
     let workspace = model.on(&gpu.into())?.workspace(BATCH, TIME_STEPS)?;

@@ -31,6 +31,9 @@ Measures how long a chunk of 10 ms of sound takes, on the CPU and on a GPU.
 const STEPS: usize = 4;
 const FEATURES: usize = 40;
 
+/// All sound is in memory at once: 1 GiB of it at most.
+const MOST_VALUES: usize = 1 << 28;
+
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 struct Arguments {
@@ -80,7 +83,7 @@ fn main() -> Outcome<()> {
         .add(Lstm::new(FEATURES, 64).return_sequences(true))
         .add(Dense::new(64, 8))
         .build()?;
-    let sound = sound(arguments.streams, arguments.chunks);
+    let sound = sound(arguments.streams, arguments.chunks)?;
     println!(
         "{} streams, {} chunks of {STEPS} steps of {FEATURES} features: 10 ms of sound each",
         arguments.streams, arguments.chunks
@@ -101,12 +104,20 @@ fn main() -> Outcome<()> {
 }
 
 /// What a filter bank might make of so many chunks from each stream: waves that grow and fall, (batch, time_steps, features).
-fn sound(streams: usize, chunks: usize) -> Array3<f32> {
-    Array3::from_shape_fn((streams, chunks * STEPS, FEATURES), |(stream, step, feature)| {
+fn sound(streams: usize, chunks: usize) -> Outcome<Array3<f32>> {
+    let most = MOST_VALUES / (STEPS * FEATURES);
+    if streams.saturating_mul(chunks) > most {
+        return Err(format!(
+            "expected at most {most} chunks of all streams together, got {streams} streams with {chunks} each; take fewer of either"
+        )
+        .into());
+    }
+    let sound = |(stream, step, feature): (usize, usize, usize)| {
         let time = step as f32 / STEPS as f32;
         let beat = (time * (0.02 + 0.003 * stream as f32)).sin();
         beat * (time * 0.11 * (feature + 1) as f32 + stream as f32).cos()
-    })
+    };
+    Ok(Array3::from_shape_fn((streams, chunks * STEPS, FEATURES), sound))
 }
 
 /// Runs all chunks one by one and the whole at once, says how long they took, and compares them.

@@ -72,11 +72,6 @@ async function inBrowser() {
   }
 }
 
-// A line of a text, by its number.
-function place({ text }, line) {
-  return `line ${line}, \`${text.split('\n')[line - 1]?.trim()}\``;
-}
-
 // Prints the verdicts and returns the exit status.
 function judge({ failure, adapter, results }, shaders) {
   if (failure) {

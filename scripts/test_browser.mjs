@@ -5,13 +5,23 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import zlib from 'node:zlib';
 import { serve, withBrowser } from './browser.mjs';
 
 const TOLERANCE = 1e-5; // that of examples/forecast, in scaled units
 const GOLDEN_SECONDS = 60;
+const MOST_BYTES = 600_000; // of the page, gzipped
 const [program] = process.argv.slice(2);
 const root = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..');
 const at = (name) => path.join(root, name);
+
+// What a browser loads for the page stays small; the readers of model files, in a folder of their own, come only with a file.
+function testSize(folder) {
+  const files = fs.readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile());
+  const whole = Buffer.concat(files.map(({ name }) => fs.readFileSync(path.join(folder, name))));
+  const bytes = zlib.gzipSync(whole, { level: 9 }).length;
+  assert.ok(bytes <= MOST_BYTES, `expected a page of ${MOST_BYTES} bytes or less gzipped, got ${bytes}`);
+}
 
 // The float32 values of a tensor in a safetensors file.
 function tensor(file, name) {
@@ -153,6 +163,7 @@ async function testGolden(browser, address) {
 const server = await serve({ '/golden/': at('target/web-golden'), '/cases/': at('golden/cases'), '/': at('target/web') },
   { '/golden': ['text/html', '<!doctype html><title>golden cases</title><link rel="icon" href="data:">'] });
 try {
+  testSize(at('target/web'));
   await withBrowser(program, { seconds: 240 }, async (browser) => {
     await testPage(browser, `${server.address}/`);
     await testGolden(browser, server.address);

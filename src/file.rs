@@ -1,9 +1,28 @@
-//! How files are written.
+//! How files of our own are read, up to a length, and written, as a whole.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a file has; nothing if there is none. One that is longer is refused.
+pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
+    let attempt = || {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(longest + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 <= longest {
+            true => Ok(bytes),
+            false => Err(io::Error::other(format!("it is longer than {longest} bytes"))),
+        }
+    };
+    match attempt() {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
 
 /// Puts a file in the place of what is there: the bytes are written beside it and then renamed, so that nobody ever reads half a file.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

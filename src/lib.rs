@@ -23,6 +23,7 @@ mod sequences;
 mod settings;
 mod state;
 mod states;
+mod trace;
 mod tuning;
 
 pub use activation::Activation;

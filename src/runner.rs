@@ -1,16 +1,17 @@
 //! A model on a device, ready to run.
 
+#[cfg(test)]
+mod capture_tests;
 mod check;
 mod explain;
 mod gpu_states;
 mod memory;
+mod rebuild;
 #[cfg(test)]
 mod recording_tests;
 mod section;
 mod tune;
 mod workspace;
-
-use std::sync::Arc;
 
 pub use explain::Explanation;
 
@@ -37,6 +38,7 @@ use crate::sequences::Sequences;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::states::States;
+use crate::trace::{said, spanned};
 use section::{Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
@@ -70,6 +72,7 @@ use section::{Section, run_sections};
 pub struct Runner {
     sections: Vec<Section>,
     device: Device,
+    settings: Settings,
 }
 
 impl Model {
@@ -131,16 +134,7 @@ impl Model {
     ///
     /// As [`Model::on_with`].
     pub async fn on_with_async(&self, device: &Device, settings: &Settings) -> Result<Runner> {
-        let name: Arc<str> = device.name().into();
-        settings.check_for(&name, device.gpu().is_some())?;
-        let mut sections = Vec::with_capacity(self.plans().len());
-        for plan in self.plans() {
-            sections.push(Section::new(plan, device, settings, &name).await?);
-        }
-        Ok(Runner {
-            sections,
-            device: device.clone(),
-        })
+        Runner::of(self.plans().iter(), device, settings).await
     }
 }
 
@@ -338,21 +332,24 @@ impl Runner {
         let input = self.check_input(sequences)?;
         self.check_time_steps(sequences.time_steps())?;
         let mask = sequences.mask().map(|mask| mask.view());
-        match self.sections.as_slice() {
-            [section] => {
-                section
-                    .run(input, mask, states.map(|states| &mut **states), output)
-                    .await
-            }
-            sections => {
-                let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
-                run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
-                if let Some((states, finals)) = states.zip(finals) {
-                    *states = States::new(finals);
+        let run = async {
+            match self.sections.as_slice() {
+                [section] => {
+                    let states = states.map(|states| &mut **states);
+                    section.run(input, mask, states, output).await?;
                 }
-                Ok(())
+                sections => {
+                    let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
+                    run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
+                    if let Some((states, finals)) = states.zip(finals) {
+                        *states = States::new(finals);
+                    }
+                }
             }
-        }
+            said!("ran" { rows = output.rows_run });
+            Ok(())
+        };
+        spanned!("run" { batch = input.size().0, time_steps = input.size().1, device = self.device.name() }, run).await
     }
 
     /// The cells of all sections.

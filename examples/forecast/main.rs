@@ -5,16 +5,18 @@
 
 mod arguments;
 mod history;
+#[allow(dead_code, reason = "a part of it is for the page in a browser")]
 mod network;
 mod plot;
 mod report;
 mod series;
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use cellstate::{Device, Runner, Sequences};
+use cellstate::{Device, Model, Runner, Sequences};
 use ndarray::Array2;
 
 use arguments::Arguments;
@@ -52,7 +54,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (is_sunspots, scaling) = (arguments.csv.is_none(), network::scaling()?);
     let histories = History::cut(&series);
 
-    let runner = network::model()?.on(&device(&arguments.device)?)?;
+    let model = open()?;
+    println!("{model}\n");
+    let runner = model.on(&device(&arguments.device)?)?;
     let scaled = forecast(&runner, &batch(&series, &histories, scaling)?)?;
     let forecasts = scaled.mapv(|value| scaling.undo(value));
 
@@ -72,6 +76,11 @@ fn run() -> Result<(), Box<dyn Error>> {
     } else {
         Ok(())
     }
+}
+
+/// The trained network, as Keras saved it: a history of any length in, (batch, time_steps, 2); the 5 years after it out, (batch, 5).
+fn open() -> cellstate::Result<Model> {
+    Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/forecast/forecast.keras"))
 }
 
 fn device(name: &str) -> cellstate::Result<Device> {

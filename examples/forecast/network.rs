@@ -11,7 +11,7 @@ use crate::history::Scaling;
 const WEIGHTS: &[u8] = include_bytes!("weights.safetensors");
 const EXPECTED: &[u8] = include_bytes!("expected.safetensors");
 
-/// The trained network: a history of any length in, (batch, time_steps, 2); the 5 years after it out, (batch, 5).
+/// The trained network, from arrays: for the page in a browser, which is smaller without the readers of files.
 pub(crate) fn model() -> Result<Model, Box<dyn Error>> {
     let file = SafeTensors::deserialize(WEIGHTS)?;
     let kernel = matrix(&file, "lstm.kernel")?;
@@ -68,4 +68,19 @@ fn tensor(file: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>), 
         tensor.shape().to_vec(),
         numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_keras_has_the_same_weights() -> Result<(), Box<dyn Error>> {
+        let (arrays, opened) = (model()?, crate::open()?);
+        assert_eq!(arrays.parameters().count(), opened.parameters().count());
+        for (one, other) in arrays.parameters().iter().zip(opened.parameters().iter()) {
+            assert_eq!((one.path(), one.values()), (other.path(), other.values()));
+        }
+        Ok(())
+    }
 }

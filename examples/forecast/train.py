@@ -1,7 +1,8 @@
 """Trains the network of the forecast example once, and writes what the example reads.
 
     pip install keras tensorflow-cpu safetensors
-    python train.py                           # writes weights.safetensors and expected.safetensors beside this file
+    python train.py                           # writes forecast.keras, weights.safetensors and expected.safetensors
+    python train.py --keep forecast.keras     # writes them anew from a file of before, without training
     python train.py --until 1900 --seed 2     # trains on less, evaluates on the years up to 1958, writes nothing
 
 The network reads a history of 20 years or more and gives the 5 years that follow it. Two features a year: the square
@@ -87,6 +88,15 @@ def network(training, dtype="float32"):
     return keras.Model(history, dense(x))
 
 
+def sequential(weights):
+    """The same network as a chain of layers with their weights, as it goes into the file. The example gives the mask."""
+    keras.utils.clear_session()
+    layers = [keras.Input((None, FEATURES)), keras.layers.LSTM(UNITS, name="lstm"), keras.layers.Dense(HORIZON, name="dense")]
+    model = keras.Sequential(layers, name="forecast")
+    model.set_weights(weights)
+    return model
+
+
 def train(years, values, until, seed):
     """The weights of a network that has seen the years before `until`."""
     keras.utils.set_random_seed(seed)
@@ -137,7 +147,8 @@ def report(years, values, origins, scaled):
 
 
 def write(weights, years, values):
-    """Writes the weights, and what Keras gives in float64 for the batch that the example builds."""
+    """Writes the model, its weights as arrays, and what Keras gives in float64 for the batch that the example builds."""
+    sequential(weights).save(HERE / "forecast.keras")
     names = ("lstm.kernel", "lstm.recurrent_kernel", "lstm.bias", "dense.kernel", "dense.bias")
     versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
     about = versions | {"gates": "i f c o", "mean": f"{MEAN:g}", "deviation": f"{DEVIATION:g}"}
@@ -160,9 +171,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--until", type=int, default=FIRST_UNSEEN, help="the first year that training does not see")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--keep", type=Path, help="a .keras file whose weights are taken, instead of training")
     arguments = parser.parse_args()
     years, values = read_series()
-    weights = train(years, values, arguments.until, arguments.seed)
+    if arguments.keep:
+        weights = keras.models.load_model(arguments.keep).get_weights()
+    else:
+        weights = train(years, values, arguments.until, arguments.seed)
     if arguments.until == FIRST_UNSEEN:
         write(weights, years, values)
         return

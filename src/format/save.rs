@@ -43,6 +43,7 @@ impl Written {
         })
     }
 
+    #[allow(unused_variables, reason = "without the features of the formats nothing is written")]
     fn bytes(self, model: &Model) -> Result<Vec<u8>> {
         match self {
             #[cfg(feature = "keras")]

@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::gpu::device::timer::Timer;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
+use crate::gpu::groups::{Grouped, Groups, Walk};
 use crate::gpu::shader::Pipeline;
+pub(crate) use crate::gpu::workgroups::Workgroups;
 
 #[derive(Debug, PartialEq)]
 enum Command {
@@ -60,6 +62,13 @@ impl Copies {
         self.list.push((self.only, command));
     }
 
+    /// What a run has of it that begins like this, each with its number in the list.
+    fn wanted(&self, begin: Begin) -> impl Iterator<Item = (usize, &Command)> {
+        let list = self.list.iter().enumerate();
+        let wanted = list.filter(move |(_, (only, _))| only.is_none_or(|only| only == begin));
+        wanted.map(|(number, (_, command))| (number, command))
+    }
+
     /// Copies bytes from one buffer to another.
     pub(crate) fn copy(&mut self, source: &wgpu::Buffer, bytes: Range<u64>, target: &wgpu::Buffer, start: u64) {
         if bytes.end > bytes.start {
@@ -97,6 +106,7 @@ pub(crate) struct Commands {
     pub(crate) first: Copies,
     pub(crate) last: Copies,
     pub(crate) list: Copies,
+    groups: Groups,
     pipelines: Vec<Arc<Pipeline>>,
     bind_groups: Vec<wgpu::BindGroup>,
     params: Vec<u8>,
@@ -109,6 +119,9 @@ pub(crate) struct Commands {
     /// Where the run begins, if that is known when it is recorded.
     begin: Option<Begin>,
 }
+
+/// The most bytes from one record to the next, on any device.
+pub(crate) const MOST_RECORD: u64 = 256;
 
 /// The bytes from one record to the next in a uniform; none are needed where they are immediates.
 pub(crate) fn record_bytes(gpu: &Gpu) -> u64 {
@@ -133,6 +146,7 @@ impl Commands {
             first: Copies::default(),
             last: Copies::default(),
             list: Copies::default(),
+            groups: Groups::default(),
             pipelines: Vec::new(),
             bind_groups: Vec::new(),
             params: Vec::new(),
@@ -142,6 +156,22 @@ impl Commands {
             waits: false,
             begin: None,
         }
+    }
+
+    /// From here on everything belongs to a layer,
+    pub(crate) fn begin_layer(&mut self, layer: &Arc<str>) {
+        self.groups.begin_layer(layer);
+    }
+
+    /// and to a stage of it.
+    pub(crate) fn begin_stage(&mut self, stage: &'static str) {
+        self.groups.begin_stage(stage, self.list.list.len());
+    }
+
+    /// The layers and their stages, in order.
+    #[cfg(any(test, feature = "tracing"))]
+    pub(crate) fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.groups.stages()
     }
 
     /// An empty list, of a run that begins like this.
@@ -240,6 +270,7 @@ impl Commands {
             first,
             last,
             list,
+            groups,
             pipelines,
             bind_groups,
             params,
@@ -252,7 +283,7 @@ impl Commands {
         let same = |(one, other): (&Arc<Pipeline>, &Arc<Pipeline>)| Arc::ptr_eq(one, other);
         pipelines.len() == other.pipelines.len()
             && pipelines.iter().zip(&other.pipelines).all(same)
-            && (bind_groups, params) == (&other.bind_groups, &other.params)
+            && (bind_groups, params, groups) == (&other.bind_groups, &other.params, &other.groups)
             && [first, list, last] == [&other.first, &other.list, &other.last]
             && (record, most_workgroups) == (&other.record, &other.most_workgroups)
             && (immediates, waits, begin) == (&other.immediates, &other.waits, &other.begin)
@@ -266,57 +297,51 @@ impl Commands {
 
     /// The same of a run that begins like this.
     pub(crate) fn encode_from(&self, begin: Begin, timer: Option<&Timer>, encoder: &mut wgpu::CommandEncoder) {
+        copy_all("begin", self.first.wanted(begin), encoder);
         // as many dispatches as there are in a row share a pass: passes are dear
-        let lists = [&self.first, &self.list, &self.last];
-        let all = lists.into_iter().flat_map(|copies| &copies.list);
-        let wanted = all.filter(|(only, _)| only.is_none_or(|only| only == begin));
-        let wanted: Vec<&Command> = wanted.map(|(_, command)| command).collect();
-        let runs = || wanted.chunk_by(|one, next| one.is_dispatch() && next.is_dispatch());
-        let mut passes = runs()
-            .filter(|run| run.first().is_some_and(|command| command.is_dispatch()))
-            .count();
-        let mut first = true;
+        let wanted: Vec<(usize, &Command)> = self.list.wanted(begin).collect();
+        let runs = || wanted.chunk_by(|(_, one), (_, next)| one.is_dispatch() && next.is_dispatch());
+        let is_pass = |run: &&[(usize, &Command)]| run.first().is_some_and(|(_, command)| command.is_dispatch());
+        let last = runs().filter(is_pass).count();
+        let mut passes = 0;
+        let mut groups = self.groups.walk();
         for run in runs() {
-            match run {
-                [
-                    Command::Copy {
-                        source,
-                        source_start,
-                        target,
-                        target_start,
-                        bytes,
-                    },
-                ] => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
-                [Command::Clear { target, start, bytes }] => encoder.clear_buffer(target, *start, Some(*bytes)),
-                dispatches => {
-                    passes -= 1;
-                    let descriptor = wgpu::ComputePassDescriptor {
-                        label: Some("cellstate"),
-                        timestamp_writes: timer.and_then(|timer| timer.writes(first, passes == 0)),
-                    };
-                    first = false;
-                    self.pass(dispatches, &mut encoder.begin_compute_pass(&descriptor));
-                }
+            if is_pass(&run) {
+                passes += 1;
+                let descriptor = wgpu::ComputePassDescriptor {
+                    label: Some("cellstate"),
+                    timestamp_writes: timer.and_then(|timer| timer.writes(passes == 1, passes == last)),
+                };
+                self.pass(run, &mut groups, &mut encoder.begin_compute_pass(&descriptor));
+                continue;
             }
+            for (number, copy) in run {
+                groups.go(*number, encoder);
+                copy.encode(encoder);
+            }
+            groups.end(encoder);
         }
+        copy_all("end", self.last.wanted(begin), encoder);
         if let Some(timer) = timer {
-            timer.resolve(encoder, !first);
+            timer.resolve(encoder, passes > 0);
         }
     }
 
-    fn pass(&self, dispatches: &[&Command], pass: &mut wgpu::ComputePass<'_>) {
+    /// Encodes dispatches, each with its number.
+    fn pass(&self, dispatches: &[(usize, &Command)], groups: &mut Walk<'_>, pass: &mut wgpu::ComputePass<'_>) {
         let (mut current, mut bound) = (None, None);
-        for dispatch in dispatches {
+        for &(number, dispatch) in dispatches {
             let Command::Dispatch {
                 pipeline,
                 bind_group,
                 params: (start, bytes),
                 workgroups: [x, y, z],
                 ..
-            } = **dispatch
+            } = *dispatch
             else {
                 continue;
             };
+            groups.go(number, pass);
             if let Some(pipeline) = self.pipelines.get(pipeline).filter(|_| current != Some(pipeline)) {
                 pass.set_pipeline(&pipeline.pipeline);
             }
@@ -336,6 +361,17 @@ impl Commands {
             }
             pass.dispatch_workgroups(x, y, z);
         }
+        groups.end(pass);
+    }
+}
+
+/// Encodes copies and clears in a group of their own.
+fn copy_all<'a>(label: &str, copies: impl Iterator<Item = (usize, &'a Command)>, encoder: &mut wgpu::CommandEncoder) {
+    let mut copies = copies.peekable();
+    if copies.peek().is_some() {
+        encoder.open(label);
+        copies.for_each(|(_, copy)| copy.encode(encoder));
+        encoder.close();
     }
 }
 
@@ -343,32 +379,19 @@ impl Command {
     fn is_dispatch(&self) -> bool {
         matches!(self, Self::Dispatch { .. })
     }
-}
 
-/// How many workgroups a dispatch has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Workgroups {
-    /// So many, folded over x and y.
-    Flat(u64),
-    /// So many along x, and so many items folded over y and z.
-    Across(u32, u64),
-}
-
-impl Workgroups {
-    fn spread(self, most: u32) -> [u32; 3] {
-        let fold = |count: u64| {
-            let rows = count.div_ceil(u64::from(most)).max(1);
-            (count.div_ceil(rows) as u32, rows as u32)
-        };
+    /// Encodes a copy or a clear; a dispatch needs a pass.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         match self {
-            Self::Flat(count) => {
-                let (x, y) = fold(count);
-                [x, y, 1]
-            }
-            Self::Across(x, count) => {
-                let (y, z) = fold(count);
-                [x, y, z]
-            }
+            Self::Copy {
+                source,
+                source_start,
+                target,
+                target_start,
+                bytes,
+            } => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
+            Self::Clear { target, start, bytes } => encoder.clear_buffer(target, *start, Some(*bytes)),
+            Self::Dispatch { .. } => {}
         }
     }
 }

@@ -93,9 +93,9 @@ async fn measure(gpu: &Gpu, assumed: Numbers) -> Result<Option<Numbers>> {
         return Ok(None);
     };
     let make = || {
-        let words = gpu.make_buffer("cellstate.measure", (WORDS * 16) as u64, Use::Storage);
+        let words = gpu.make_buffer("measure", (WORDS * 16) as u64, Use::Storage);
         let record = record_bytes(gpu).max(16) * (DISPATCHES as u64);
-        Ok((words, gpu.make_buffer("cellstate.measure.params", record, Use::Uniform)))
+        Ok((words, gpu.make_buffer("measure.params", record, Use::Uniform)))
     };
     let (words, params) = gpu.guarded("preparing to measure", make).await?;
     let bench = Bench {
@@ -164,10 +164,7 @@ impl Bench<'_> {
                 );
             }
             commands.upload(self.gpu, &self.params)?;
-            let descriptor = wgpu::CommandEncoderDescriptor {
-                label: Some("cellstate.measure"),
-            };
-            let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+            let mut encoder = self.gpu.encoder("measure");
             commands.encode(Some(&self.timer), &mut encoder);
             Ok(self.gpu.queue().submit([encoder.finish()]))
         };

@@ -27,6 +27,8 @@ use crate::half_precision::fits_half;
 use crate::output::{Output, Timing};
 use crate::recent::ForSize;
 use crate::state::State;
+#[cfg(feature = "tracing")]
+use crate::trace::said;
 
 /// The time, which a browser's wasm cannot be asked for: there the standard library panics.
 pub(crate) fn now() -> Option<Instant> {
@@ -131,9 +133,7 @@ impl GpuModel {
         if let Initial::Gpu(states) = batch.initial {
             states.fetch(&mut commands.first, buffers.homes());
         }
-        for stage in &buffers.stages {
-            stage.record(&run, &mut commands)?;
-        }
+        buffers.record(&run, &mut commands)?;
         if let Some(exchange) = buffers.exchange.as_ref().filter(|_| commands.waits) {
             commands.first.clear(&exchange.control, 0..ExchangeBuffers::READ_BYTES);
             commands
@@ -209,6 +209,24 @@ impl Recording {
     /// once: the run leaves its states where it began.
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         self.commands.encode(self.workspace.value.timer.as_ref(), encoder);
+    }
+
+    /// The layers and their stages, in order.
+    #[cfg(any(test, feature = "tracing"))]
+    pub(crate) fn stages(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.commands.stages()
+    }
+
+    /// Says to those who listen by which strategy each layer runs.
+    #[cfg(feature = "tracing")]
+    pub(crate) fn say(&self) {
+        let mut said = "";
+        for (layer, strategy) in self.stages() {
+            if said != layer && strategy.parse::<crate::settings::Strategy>().is_ok() {
+                said = layer;
+                said!("recurrence" { layer, strategy });
+            }
+        }
     }
 
     /// Where the states of the cells are before and behind it, each with the number of its cell.

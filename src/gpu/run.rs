@@ -26,6 +26,8 @@ impl GpuModel {
             let (mut encoding, mut is_repeated) = (None, false);
             let work = || {
                 let mut recording = self.stage(workspace, batch, asked)?;
+                #[cfg(feature = "tracing")]
+                recording.say();
                 let start = now();
                 let encoded;
                 (is_repeated, encoded) = recording.take_ahead();
@@ -65,10 +67,7 @@ impl GpuModel {
 
     /// What a recording has the GPU do, to be submitted once.
     fn encoded(&self, recording: &Recording) -> wgpu::CommandBuffer {
-        let descriptor = wgpu::CommandEncoderDescriptor {
-            label: Some("cellstate"),
-        };
-        let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+        let mut encoder = self.gpu.encoder("run");
         recording.encode(&mut encoder);
         encoder.finish()
     }

@@ -1,5 +1,7 @@
 //! How large every buffer of a workspace is: worked out once, for making them and for saying how much they take.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::flow::Source;
 use crate::flow::size::FlowSize;
@@ -47,6 +49,8 @@ pub(crate) struct Sizes {
     pub(crate) rows: Vec<RowsSize>,
     pub(crate) shared: Shared,
     pub(crate) stages: Vec<Box<dyn StageSize>>,
+    /// The layer of each.
+    pub(crate) layers: Vec<Arc<str>>,
     pub(crate) scratch: Scratch,
     /// For each schedule its steps.
     pub(crate) schedules: Vec<usize>,
@@ -103,7 +107,7 @@ impl Sizes {
             input: input.clone(),
             stages: Vec::new(),
         };
-        let StageSizes { stages, rows } = list::sizes(sizer)?;
+        let StageSizes { stages, layers, rows } = list::sizes(sizer)?;
         let dispatches: usize = stages.iter().map(|stage| stage.dispatches()).sum();
         let scratch = stages.iter().map(|stage| stage.scratch());
         let mut scratch = scratch.fold(Scratch::default(), Scratch::max);
@@ -118,6 +122,7 @@ impl Sizes {
             scratch,
             rows,
             stages,
+            layers,
             schedules: flow.schedules,
             params: dispatches as u64 * record_bytes(gpu),
         })

@@ -30,7 +30,8 @@ use crate::states::States;
 /// [`encode_select`](Self::encode_select) write it into an encoder of the application, where it stands in the order of the
 /// other commands. Neither waits for the GPU or reads anything back.
 ///
-/// They take 8 bytes for each sequence and unit of an LSTM, 4 for others, with units rounded up to fours.
+/// They take 8 bytes for each sequence and unit of an LSTM, 4 for others, with units rounded up to fours. A runner that has run from states
+/// keeps the memory of the last ones until its next run of a batch of that size.
 ///
 /// ```
 /// use cellstate::{Device, Gru, Sequences};
@@ -97,7 +98,7 @@ impl GpuStates {
             });
         }
         let cell = |widths: &Vec<usize>| Cell {
-            home: Home::make(gpu, batch, widths.iter().copied()),
+            home: Home::make((gpu, "states"), batch, widths.iter().copied()),
             most: 0.0,
         };
         Ok(Self {
@@ -154,7 +155,7 @@ impl GpuStates {
             let mut encoder = self.encoder();
             let staging = |cell: &Cell| {
                 let bytes = Home::staging_bytes(self.batch, cell.home.widths());
-                let staging = self.gpu.make_buffer("cellstate.state.staging", bytes, Use::Readback);
+                let staging = self.gpu.make_buffer("state.staging", bytes, Use::Readback);
                 for (part, bytes, start) in cell.home.staged(self.batch).filter(|&(_, bytes, _)| bytes > 0) {
                     encoder.copy_buffer_to_buffer(part, 0, &staging, start, bytes);
                 }
@@ -226,10 +227,7 @@ impl GpuStates {
     }
 
     fn encoder(&self) -> wgpu::CommandEncoder {
-        let descriptor = wgpu::CommandEncoderDescriptor {
-            label: Some("cellstate.states"),
-        };
-        self.gpu.device().create_command_encoder(&descriptor)
+        self.gpu.encoder("states")
     }
 }
 

@@ -217,12 +217,7 @@ impl GpuModel {
                     .last
                     .copy(&exchange.control, 0..ExchangeBuffers::READ_BYTES, &exchange.staging, 0);
             }
-            let mut encoder = self
-                .gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor {
-                    label: Some("cellstate.tune"),
-                });
+            let mut encoder = self.gpu.encoder("tune");
             commands.upload(&self.gpu, &bench.workspace.params)?;
             commands.encode(bench.timer, &mut encoder);
             start = now();

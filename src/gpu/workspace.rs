@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use crate::error::Result;
 use crate::flow::Flow;
 use crate::gpu::ahead::Ahead;
+use crate::gpu::commands::Commands;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::timer::Timer;
@@ -27,6 +28,8 @@ pub(crate) struct Workspace {
     /// For each stage of the flow its rows.
     rows: Vec<Rows>,
     pub(crate) stages: Vec<Box<dyn Stage>>,
+    /// The layer of each.
+    layers: Vec<Arc<str>>,
     pub(crate) schedules: Vec<ScheduleLists>,
     pub(crate) exchange: Option<ExchangeBuffers>,
     pub(crate) timer: Option<Timer>,
@@ -40,7 +43,7 @@ impl Workspace {
     pub(crate) fn make(gpu: &Gpu, prepared: &Prepared, sizes: &Sizes, is_timed: bool) -> Result<Self> {
         let storage = |label: &str, bytes| gpu.make_buffer(label, bytes, Use::Storage);
         let shared: Vec<wgpu::Buffer> = (sizes.shared.bytes.iter())
-            .map(|&bytes| storage("cellstate.rows", bytes))
+            .map(|&bytes| storage("rows", bytes))
             .collect();
         let rows = sizes.rows.iter().zip(&sizes.shared.of_stage);
         let rows: Vec<Rows> = rows
@@ -52,28 +55,31 @@ impl Workspace {
                     .collect(),
             })
             .collect();
-        let params = gpu.make_buffer("cellstate.params", sizes.params, Use::Uniform);
-        let input = Rows::make(gpu, "cellstate.input", &sizes.input, Use::Storage);
+        let params = gpu.make_buffer("params", sizes.params, Use::Uniform);
+        let input = Rows::make(gpu, "input", &sizes.input, Use::Storage);
         let schedules: Vec<ScheduleLists> = (sizes.schedules.iter())
             .map(|&steps| ScheduleLists::make(gpu, sizes.batch, steps))
             .collect();
         let exchange = sizes.scratch.exchange.map(|bytes| ExchangeBuffers::make(gpu, bytes));
         let maker = Maker {
             gpu,
+            layer: "",
             prepared,
             params: &params,
             input: &input,
             rows: &rows,
             fresh: &sizes.shared.fresh,
             schedules: &schedules,
-            gathered: &storage("cellstate.gathered", sizes.scratch.gathered),
-            projected: &storage("cellstate.projected", sizes.scratch.projected),
+            gathered: &storage("gathered", sizes.scratch.gathered),
+            projected: &storage("projected", sizes.scratch.projected),
             exchange: exchange.as_ref(),
         };
-        let stages = sizes.stages.iter().map(|size| size.make(&maker));
+        let stages = sizes.stages.iter().zip(&sizes.layers);
+        let stages = stages.map(|(size, layer)| size.make(&Maker { layer, ..maker }));
         let stages = stages.collect::<Result<_>>()?;
         Ok(Self {
             stages,
+            layers: sizes.layers.clone(),
             params,
             input,
             rows,
@@ -140,6 +146,15 @@ impl Workspace {
             stages: stages.map(|(rows, stage)| rows.size.held_of(stage)).collect(),
             fits: Fitting::of(flow, &prepared.fits, has_states, input_fits),
         }
+    }
+
+    /// Records a run, stage by stage.
+    pub(crate) fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        for (stage, layer) in self.stages.iter().zip(&self.layers) {
+            commands.begin_layer(layer);
+            stage.record(run, commands)?;
+        }
+        Ok(())
     }
 
     /// Where the states of the cells are before and behind a run, each with the number of its cell.

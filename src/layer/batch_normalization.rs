@@ -204,7 +204,6 @@ impl BatchNormalization {
     }
 
     /// Whether there is a gamma, and whether there is a beta.
-    #[allow(dead_code, reason = "only formats ask, and each is behind a feature")]
     pub(crate) fn has(&self) -> [bool; 2] {
         [self.affine.scale, self.affine.center]
     }

@@ -1,7 +1,9 @@
 //! Models: checked chains of layers.
 
 mod check;
+pub(crate) mod layer_names;
 pub(crate) mod named;
+mod options;
 pub(crate) mod paths;
 pub(crate) mod plan;
 mod summary;
@@ -23,7 +25,7 @@ use plan::{Plan, sections};
 /// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
 /// [`Model::on`] puts it on a device. Printing it gives the table of layers, output shapes and parameters, as Keras's
-/// `model.summary()`. A mask travels from layer to layer as in Keras, up to the layer that gives only its last output.
+/// `model.summary()`, with the options that differ from the default. A mask travels from layer to layer as in Keras, up to the layer that gives only its last output.
 ///
 /// ```
 /// use cellstate::{Dense, Lstm, Masking, Model};

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use super::Model;
+use super::options::options_of;
 use crate::layer::shape::Shape;
 
+/// The table of layers: what each gives, its parameters, and the options that differ from the default.
 impl fmt::Display for Model {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows: Vec<[String; 3]> = self
+        let rows: Vec<[String; 4]> = self
             .layers
             .iter()
             .zip(&self.shapes)
@@ -18,22 +20,38 @@ impl fmt::Display for Model {
                     _ => *shape,
                 };
                 let parameters = layer.parameter_count();
-                [layer.class().to_owned(), shape.to_string(), parameters.to_string()]
+                [
+                    layer.class().to_owned(),
+                    shape.to_string(),
+                    parameters.to_string(),
+                    options_of(layer),
+                ]
             })
             .collect();
-        let head = ["layer", "output", "parameters"].map(str::to_owned);
-        let mut widths = [0; 3];
+        let head = ["layer", "output", "parameters", "options"].map(str::to_owned);
+        let mut widths = [0; 4];
         for row in std::iter::once(&head).chain(&rows) {
             for (width, text) in widths.iter_mut().zip(row) {
                 *width = (*width).max(text.len());
             }
         }
-        let [first, second, third] = widths;
+        // the options are last and of any length: no line reaches under them, and where there are none the column is left out
+        let [first, second, third, _] = widths;
+        let has_options = rows.iter().any(|[.., options]| !options.is_empty());
         let line = format!("{:-<first$}  {:-<second$}  {:-<third$}", "", "", "");
-        for (number, [layer, shape, parameters]) in std::iter::once(&head).chain(&rows).enumerate() {
-            writeln!(formatter, "{layer:<first$}  {shape:<second$}  {parameters:>third$}")?;
+        let below = if has_options {
+            format!("{line}  -------")
+        } else {
+            line.clone()
+        };
+        for (number, [layer, shape, parameters, options]) in std::iter::once(&head).chain(&rows).enumerate() {
+            write!(formatter, "{layer:<first$}  {shape:<second$}  {parameters:>third$}")?;
+            match has_options && !options.is_empty() {
+                true => writeln!(formatter, "  {options}")?,
+                false => writeln!(formatter)?,
+            }
             if number == 0 {
-                writeln!(formatter, "{line}")?;
+                writeln!(formatter, "{below}")?;
             }
         }
         writeln!(formatter, "{line}")?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use ndarray::{Array2, Array3};
 
 use crate::cpu::CpuModel;
+use crate::error::Error;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
@@ -158,9 +159,7 @@ fn several_recordings_in_one_encoder_do_not_disturb_each_other() {
                     made.stage(workspace, play.batch(), made.asked).unwrap()
                 };
                 let recordings: Vec<Recording> = plays.iter().map(stage).collect();
-                let mut encoder = gpu
-                    .device()
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder = gpu.encoder("test");
                 match round {
                     0 => recordings.iter().for_each(|recording| recording.encode(&mut encoder)),
                     _ => recordings
@@ -205,9 +204,7 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
             spoilt.values.fill(f32::NAN);
             for play in [spoilt, Play::new(&model, size, 3)] {
                 let recording = made.stage(workspace, play.batch(), made.asked).unwrap();
-                let mut encoder = gpu
-                    .device()
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                let mut encoder = gpu.encoder("test");
                 recording.encode(&mut encoder);
                 let submission = gpu.queue().submit([encoder.finish()]);
                 let mut earlier = Output::default();
@@ -222,5 +219,45 @@ fn keeping_all_rows_changes_nothing_but_the_memory() {
         }
         assert!(totals[0] < totals[1], "{totals:?}");
         assert_eq!(all[0], all[1]);
+    }
+}
+
+/// The device goes between any two parts of a run: an error at the end, and never a panic.
+#[test]
+fn a_device_that_is_lost_between_two_parts_is_an_error() {
+    for adapter in pollster::block_on(Adapter::all()) {
+        for place in 0..4 {
+            let gpu = pollster::block_on(adapter.open_another()).unwrap();
+            let model = model();
+            let made = pollster::block_on(GpuModel::new(gpu.clone(), model.plan().clone(), &Settings::new())).unwrap();
+            let play = Play::new(&model, (3, 7), 1);
+            let lose_at = |here: usize| {
+                if here == place {
+                    gpu.device().destroy();
+                }
+            };
+            let workspace = pollster::block_on(made.workspace((3, 7))).unwrap();
+            lose_at(0);
+            let staged = || made.stage(workspace, play.batch(), made.asked);
+            let recording = match pollster::block_on(gpu.guarded("staging", staged)) {
+                Ok(recording) => recording,
+                Err(error) => {
+                    assert!(place == 0 && matches!(error, Error::Gpu { .. }), "{error}");
+                    continue;
+                }
+            };
+            assert_ne!(place, 0, "staged on a lost device");
+            lose_at(1);
+            let mut encoder = gpu.encoder("test");
+            recording.encode(&mut encoder);
+            lose_at(2);
+            let submission = gpu.queue().submit([encoder.finish()]);
+            lose_at(3);
+            let mut earlier = Output::default();
+            let ran = made.collect(&recording, play.batch(), Some(submission), &mut earlier);
+            let error = pollster::block_on(ran).unwrap_err();
+            assert!(matches!(error, Error::Gpu { .. }), "{error}");
+            assert!(error.to_string().contains("rebuild"), "{place}: {error}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::Runner;
 use super::section::Prepared;
 use crate::error::{Error, Result};
 use crate::gpu::{GpuModel, GpuWorkspace};
+use crate::trace::spanned;
 
 impl Runner {
     /// Everything that the model needs to run batches of (batch, time_steps) within the application's own commands: from a
@@ -49,7 +50,8 @@ impl Runner {
     pub async fn workspace_async(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
         self.check_time_steps(time_steps)?;
         let model = self.gpu_model("running within the application's commands")?;
-        GpuWorkspace::make(model, (batch, time_steps)).await
+        let made = GpuWorkspace::make(model, (batch, time_steps));
+        spanned!("workspace" { batch, time_steps }, made).await
     }
 
     /// The model on a GPU, where the host need not do anything in the middle of a run.

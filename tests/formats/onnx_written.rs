@@ -82,10 +82,6 @@ fn recurrent() -> Vec<(&'static str, Model)> {
             ]),
         ),
         (
-            "lstm_steps",
-            model([lstm(FEATURES, 5).return_sequences(true).into(), dense(5, 2).into()]),
-        ),
-        (
             "lstm_states",
             model([lstm(FEATURES, 5).return_sequences(true).return_state(true).into()]),
         ),
@@ -107,6 +103,14 @@ fn recurrent() -> Vec<(&'static str, Model)> {
                     .return_sequences(true)
                     .into(),
                 lstm(5, 4).into(),
+            ]),
+        ),
+        (
+            "backwards_dense_last",
+            model([
+                lstm(FEATURES, 5).go_backwards(true).return_sequences(true).into(),
+                dense(5, 2).into(),
+                LastStep::new().into(),
             ]),
         ),
         (

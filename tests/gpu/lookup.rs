@@ -80,14 +80,26 @@ fn a_destroyed_device_is_not_given_again() {
         for _ in 0..2 {
             let second = Device::named(&name).unwrap();
             assert_ne!(*second.gpu().unwrap().device(), destroyed);
-            let runner = Lstm::new(3, 4).on(&second).unwrap();
-            assert_same_bits(
-                "on the next device",
-                runner.run(&batch).unwrap().values(),
-                want.values(),
-            );
+            let runners = [Lstm::new(3, 4).on(&second).unwrap(), runner.rebuild(&second).unwrap()];
+            for runner in runners {
+                let ran = runner.run(&batch).unwrap();
+                assert_same_bits("on the next device", ran.values(), want.values());
+            }
         }
         assert!(Lstm::new(3, 4).on(&first).is_err(), "the first one remains lost");
+        // a device is known to be lost though nobody has let the driver go on, and work of it may be in flight
+        let second = Device::named(&name).unwrap();
+        let gpu = second.gpu().unwrap();
+        let runner_there = Lstm::new(3, 4).on(&second).unwrap();
+        let workspace = runner_there.workspace(2, 5).unwrap();
+        let mut encoder = gpu
+            .device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        workspace.encode(&mut encoder).unwrap();
+        gpu.queue().submit([encoder.finish()]);
+        gpu.device().destroy();
+        let third = Device::named(&name).unwrap();
+        assert_ne!(third.gpu().unwrap().device(), gpu.device());
         // and destroyed again while nobody has run anything on it, or has it any more
         drop((runner, first));
         for _ in 0..3 {

@@ -23,6 +23,7 @@ mod failures;
 mod floor;
 mod into;
 mod lookup;
+mod loss;
 #[path = "../properties/made.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod made;
@@ -31,6 +32,7 @@ mod memory;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
 mod own_device;
+mod pipeline_cache;
 mod relaxed;
 mod repeated;
 mod rows;
@@ -38,6 +40,7 @@ mod states;
 mod states_golden;
 mod states_random;
 mod states_refused;
+mod states_shared;
 mod strategies;
 #[path = "../support/mod.rs"]
 mod support;

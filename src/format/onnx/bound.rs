@@ -57,10 +57,10 @@ pub(super) fn check(file: &File<'_>) -> Result<()> {
                 None if message.is_numbers(number) => content.len().saturating_mul(8),
                 None => content.len().saturating_add(24),
             });
+            if size > most {
+                return Err(too_much(file));
+            }
             open.extend(inner.map(|(inner, _)| (inner, content)));
-        }
-        if size > most {
-            return Err(too_much(file));
         }
     }
     Ok(())

@@ -64,17 +64,18 @@ impl Reader<'_> {
             let mut before = reads.clone();
             match &stage.kind {
                 Kind::Recurrent(recurrent) => turned_later = recurrent.turned,
-                kind if kind.is_stepwise() => {
-                    if pick != Pick::All {
-                        for block in &mut before.blocks {
-                            if block.pick != Pick::All {
-                                return Err(self.refused(graph, &before, "a time step of what has none"));
-                            }
-                            block.pick = pick;
+                kind if kind.is_stepwise() && pick != Pick::All => {
+                    // the step is counted in the order of the input, not in that of this tensor
+                    let counted_anew = before.turned && self.sets_time(&before);
+                    for block in &mut before.blocks {
+                        if block.pick != Pick::All {
+                            return Err(self.refused(graph, &data, "a time step of what has none"));
                         }
-                        before.turned = false;
+                        block.pick = if counted_anew { pick.turned() } else { pick };
                     }
+                    before.turned = false;
                 }
+                kind if kind.is_stepwise() => {}
                 _ if pick != Pick::All => {
                     return Err(self.refused(graph, &data, "one of the repeated time steps alone"));
                 }

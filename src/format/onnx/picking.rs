@@ -134,11 +134,7 @@ impl Reader<'_> {
             if block.pick != Pick::All {
                 return Err(node.no_chain("a time step of what has none"));
             }
-            block.pick = match (pick, data.turned) {
-                (Pick::LastStep, true) => Pick::FirstStep,
-                (Pick::FirstStep, true) => Pick::LastStep,
-                (pick, _) => pick,
-            };
+            block.pick = if data.turned { pick.turned() } else { pick };
         }
         data.turned = false;
         if let Some(axis) = data.axes.get_mut(axis) {

@@ -120,7 +120,7 @@ impl Reader<'_> {
         };
         let units = r.shape().last().copied().unwrap_or(0);
         let features = w.shape().last().copied().unwrap_or(0);
-        let times = |factor: usize| units.checked_mul(factor).unwrap_or(usize::MAX);
+        let times = |factor: usize| units.saturating_mul(factor);
         let directions = options.directions;
         let check = |name: &str, found: &[usize], expected: &[usize]| match found == expected {
             true => Ok(()),

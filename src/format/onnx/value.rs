@@ -55,6 +55,17 @@ pub(super) enum Pick {
     Cell,
 }
 
+impl Pick {
+    /// The same step where time runs the other way round.
+    pub(super) fn turned(self) -> Self {
+        match self {
+            Self::LastStep => Self::FirstStep,
+            Self::FirstStep => Self::LastStep,
+            other => other,
+        }
+    }
+}
+
 /// A part of a stage's output that is as wide as one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block {

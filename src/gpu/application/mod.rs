@@ -28,6 +28,7 @@ use crate::gpu::workspace::Workspace;
 use crate::model::plan::{Operation, Plan};
 use crate::schedule::check_steps;
 use crate::sequences::Mask;
+use crate::trace::within;
 use parcel::{Packing, Weighed};
 
 /// A model over buffers of the application, recorded into encoders of the application; from
@@ -180,8 +181,8 @@ impl GpuWorkspace {
     ///
     /// # Errors
     ///
-    /// [`Error::Gpu`](crate::Error::Gpu) if the device is known to be lost, which this crate knows of a device that it opened itself
-    /// only. That an application's own device is lost shows at `finish` and `submit`, and so does what `wgpu` finds wrong with an encoder.
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device is lost or destroyed; [`Runner::rebuild`](crate::Runner::rebuild) makes the runner anew.
+    /// What `wgpu` finds wrong with an encoder shows at `finish` and `submit`.
     ///
     /// ```no_run
     /// # fn example(workspace: cellstate::GpuWorkspace, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
@@ -195,7 +196,7 @@ impl GpuWorkspace {
         self.model.gpu.check_alive("encoding the model")?;
         self.recorded.is_encoded.store(true, Ordering::Relaxed);
         encoder.push_debug_group("cellstate");
-        self.recorded.commands.encode(None, encoder);
+        within!("encode" { rows = self.rows_run() }, self.recorded.commands.encode(None, encoder));
         encoder.pop_debug_group();
         Ok(())
     }
@@ -232,7 +233,8 @@ impl GpuWorkspace {
         self.recorded.is_encoded.store(true, Ordering::Relaxed);
         encoder.push_debug_group("cellstate");
         states.encode_fetch(encoder, self.workspace.homes());
-        self.recorded.commands.encode_from(Begin::States, None, encoder);
+        let commands = &self.recorded.commands;
+        within!("encode" { rows = self.rows_run() }, commands.encode_from(Begin::States, None, encoder));
         states.encode_keep(encoder, self.workspace.homes());
         encoder.pop_debug_group();
         states.ran(&self.model.weights.fits);
@@ -311,9 +313,7 @@ fn record(
     };
     let run = workspace.run((gpu, &model.weights), &flow, asked, (false, false), false);
     let mut commands = Commands::new(gpu);
-    for stage in &workspace.stages {
-        stage.record(&run, &mut commands)?;
-    }
+    workspace.record(&run, &mut commands)?;
     if commands.waits {
         return Err(defect());
     }
@@ -325,9 +325,10 @@ fn record(
     let free = free.filter(|before| before.parcel.size() >= weighed.bytes);
     let parcel = free.map_or_else(|| parcel::make(gpu, weighed.bytes), |before| before.parcel.clone());
     let mut unpacking = Copies::default();
-    let mut packing = Packing::new(gpu, &parcel, &mut unpacking);
+    let mut packing = Packing::new(gpu, &parcel, weighed.bytes, &mut unpacking);
     workspace.write_lists(&mut packing, &flow)?;
     commands.write_params(&mut packing, &workspace.params)?;
+    drop(packing);
     commands.first.append(unpacking);
     Ok(Recorded {
         flow,

@@ -22,24 +22,26 @@ impl Writes for Weighed {
 
 /// A buffer with room for so many bytes.
 pub(super) fn make(gpu: &Gpu, bytes: u64) -> wgpu::Buffer {
-    gpu.make_buffer("cellstate.parcel", bytes, Use::Storage)
+    gpu.make_buffer("parcel", bytes, Use::Storage)
 }
 
-/// Packs what is handed in, by the queue, and unpacks it by copies at the beginning of the commands.
+/// Packs what is handed in, by one write of the queue, and unpacks it by copies at the beginning of the commands.
 #[derive(Debug)]
 pub(super) struct Packing<'a> {
-    gpu: &'a Gpu,
     parcel: &'a wgpu::Buffer,
+    /// What the queue writes once this is dropped; none where there is nothing to pack, or the driver has refused it.
+    packed: Option<wgpu::QueueWriteBufferView>,
     filled: u64,
     copies: &'a mut Copies,
 }
 
 impl<'a> Packing<'a> {
-    /// The parcel has room for all that will be handed in.
-    pub(super) fn new(gpu: &'a Gpu, parcel: &'a wgpu::Buffer, copies: &'a mut Copies) -> Self {
+    /// The parcel has room for so many bytes, which is all that will be handed in.
+    pub(super) fn new(gpu: &Gpu, parcel: &'a wgpu::Buffer, bytes: u64, copies: &'a mut Copies) -> Self {
+        let size = wgpu::BufferSize::new(bytes);
         Self {
-            gpu,
             parcel,
+            packed: size.and_then(|size| gpu.queue().write_buffer_with(parcel, 0, size)),
             filled: 0,
             copies,
         }
@@ -50,7 +52,11 @@ impl Writes for Packing<'_> {
     fn write(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) {
         let start = self.filled;
         self.filled += bytes.len() as u64;
-        self.gpu.queue().write_buffer(self.parcel, start, bytes);
+        if let Some(packed) = self.packed.as_mut().filter(|packed| self.filled <= packed.len() as u64) {
+            packed
+                .slice(start as usize..self.filled as usize)
+                .copy_from_slice(bytes);
+        }
         self.copies.copy(self.parcel, start..self.filled, buffer, 0);
     }
 }

@@ -13,7 +13,7 @@ use crate::settings::Strategy;
 impl GpuWorkspace {
     /// Of sequence `i` only the first `lengths[i]` steps count, in all that is encoded from now on: a batch padded at the end.
     ///
-    /// It makes lists on the host and hands them to the queue, one write for each list; the next submission uploads them. It makes one
+    /// It makes lists on the host and hands them to the queue in one write; the next submission uploads them. It makes one
     /// buffer if the workspace was encoded since the last call. It waits for nothing, and what was encoded before still runs as it
     /// was encoded. Lengths of `time_steps` make all steps count again.
     ///

@@ -6,16 +6,13 @@
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use super::gpu::{Failure, Gpu, lock, name};
+use super::gpu::{Gpu, name};
+use super::life::{Failure, lock};
 use super::matrices;
 use super::module::experimental;
 use super::turn::finish_in_turn;
+use super::wanted::USED_FEATURES;
 use crate::error::{Cause, Error, Result};
-
-/// The optional features that are used where they are, each with a path without.
-const USED_FEATURES: wgpu::Features = wgpu::Features::IMMEDIATES
-    .union(wgpu::Features::TIMESTAMP_QUERY)
-    .union(wgpu::Features::SUBGROUP);
 
 const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
     .union(wgpu::Backends::METAL)
@@ -166,7 +163,7 @@ impl Adapter {
     /// The device that is open, unless it is known to be lost.
     fn opened(&self) -> Option<Gpu> {
         let opened = lock(&self.opened);
-        opened.last().filter(|gpu| !gpu.is_known_as_lost()).cloned()
+        opened.last().filter(|gpu| gpu.life().known_loss().is_none()).cloned()
     }
 
     /// Keeps a device that was just opened, in turn; what is lost and used no more is closed.

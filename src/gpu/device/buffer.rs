@@ -1,4 +1,4 @@
-//! Buffers and bind groups: the only file that makes them. All are counted.
+//! Buffers, bind groups and command encoders: the only file that makes them. All but encoders are counted.
 
 use crate::gpu::device::Gpu;
 
@@ -33,10 +33,38 @@ impl Gpu {
         };
         self.counters().count_buffer(size);
         self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(label),
+            label: Some(&self.label(label)),
             size,
             usage,
             mapped_at_creation: false,
+        })
+    }
+
+    /// The buffer by which a device is asked whether it lives; none where the driver has no memory for it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn make_pulse(&self) -> Option<wgpu::Buffer> {
+        let filters = [wgpu::ErrorFilter::Validation, wgpu::ErrorFilter::OutOfMemory];
+        let [validation, memory] = filters.map(|filter| self.device().push_error_scope(filter));
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(&self.label("pulse")),
+            size: buffer_bytes(0),
+            usage: wgpu::BufferUsages::STORAGE, // and not COPY_DST
+            mapped_at_creation: false,
+        });
+        let memory = pollster::block_on(memory.pop());
+        let errors = [memory, pollster::block_on(validation.pop())];
+        errors.iter().all(Option::is_none).then_some(buffer)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn make_pulse(&self) -> Option<wgpu::Buffer> {
+        None
+    }
+
+    /// An encoder of our own commands.
+    pub(crate) fn encoder(&self, label: &str) -> wgpu::CommandEncoder {
+        self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
+            label: Some(&self.label(label)),
         })
     }
 
@@ -49,7 +77,7 @@ impl Gpu {
     ) -> wgpu::BindGroup {
         self.counters().count_bind_group();
         self.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(label),
+            label: Some(&self.label(label)),
             layout,
             entries,
         })

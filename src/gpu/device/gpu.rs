@@ -1,11 +1,12 @@
 //! A GPU: the adapter's, or the application's own.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::attached::Attached;
 use super::counters::Counters;
+use super::life::{Failure, Life};
 use super::{matrices, turn};
-use crate::error::{Cause, Error, Result};
+use crate::error::{Error, Result};
 
 /// A GPU to run models on: a `wgpu` device and its queue.
 ///
@@ -41,25 +42,11 @@ struct Inner {
     has_matrices: bool,
     counters: Counters,
     attached: Attached,
-    /// What the driver said outside of any call of ours; only for a device of our own.
-    failure: Arc<Mutex<Failure>>,
+    life: Life,
 }
 
 /// The most bytes that the parameters of a shader have.
 pub(crate) const MOST_PARAMS: u32 = 80;
-
-/// What went wrong outside of any call of ours.
-#[derive(Debug, Default)]
-pub(super) struct Failure {
-    /// The device is lost, for good.
-    pub(super) lost: Option<String>,
-    /// Something else, which the next call reports, once.
-    pub(super) error: Option<wgpu::Error>,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
     let name = if info.name.is_empty() { "GPU" } else { &info.name };
@@ -70,32 +57,32 @@ pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
 fn check_floor(info: &wgpu::AdapterInfo, limits: &wgpu::Limits) -> Result<()> {
     let floor = [
         (
-            "storage buffers of a shader",
+            "storage buffers of a shader, max_storage_buffers_per_shader_stage",
             limits.max_storage_buffers_per_shader_stage,
             4,
         ),
         (
-            "invocations of a workgroup",
+            "invocations of a workgroup, max_compute_invocations_per_workgroup",
             limits.max_compute_invocations_per_workgroup,
             256,
         ),
         (
-            "invocations of a workgroup along x",
+            "invocations of a workgroup along x, max_compute_workgroup_size_x",
             limits.max_compute_workgroup_size_x,
             256,
         ),
         (
-            "bytes of workgroup memory",
+            "bytes of workgroup memory, max_compute_workgroup_storage_size",
             limits.max_compute_workgroup_storage_size,
             16 << 10,
         ),
         (
-            "dynamic uniform buffers",
+            "dynamic uniform buffers, max_dynamic_uniform_buffers_per_pipeline_layout",
             limits.max_dynamic_uniform_buffers_per_pipeline_layout,
             1,
         ),
         (
-            "workgroups of a dispatch along one axis",
+            "workgroups of a dispatch along one axis, max_compute_workgroups_per_dimension",
             limits.max_compute_workgroups_per_dimension,
             65_535,
         ),
@@ -121,8 +108,8 @@ impl Gpu {
     /// how many workgroups run at the same time: [`Strategy::Team`](crate::Strategy::Team) is taken unasked on discrete GPUs of NVIDIA
     /// and AMD by Vulkan and DX12; [`Settings::strategy`](crate::Settings::strategy) names another.
     ///
-    /// All runs on a device without optional features. Open it with those of these that the adapter has, and more is fast: `IMMEDIATES` (cheaper
-    /// dispatches), `SUBGROUP` (teams and steps of many units on GPUs of NVIDIA), and for [`Settings::matrices`](crate::Settings::matrices) `SHADER_F16` and
+    /// All runs on a device without optional features and with the limits of [`Gpu::required_limits`]. Open it with [`Gpu::wanted_features`] and
+    /// [`Gpu::wanted_limits`], and more is fast; for [`Settings::matrices`](crate::Settings::matrices) also with `SHADER_F16` and
     /// `EXPERIMENTAL_COOPERATIVE_MATRIX`.
     ///
     /// An application that opens or closes devices while other threads use this crate does so by [`Gpu::in_turn`].
@@ -130,7 +117,7 @@ impl Gpu {
     /// # Errors
     ///
     /// [`Error::TooLarge`] if the device was opened with fewer than 4 storage buffers for a shader, 256 invocations or
-    /// 16 KiB of workgroup memory for a workgroup: `wgpu::Limits::default()` is enough.
+    /// 16 KiB of workgroup memory for a workgroup: `wgpu::Limits::default()` is enough. [`Error::Gpu`] if the device is lost or destroyed.
     ///
     /// ```no_run
     /// # async fn example(adapter: wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> cellstate::Result<()> {
@@ -189,9 +176,12 @@ impl Gpu {
             limits,
             counters: Counters::default(),
             attached: Attached::default(),
-            failure,
+            life: Life::new(failure),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let gpu = Self { inner: Arc::new(inner) };
+        gpu.life().begin(gpu.make_pulse());
+        gpu.check_alive("taking the device")?;
+        Ok(gpu)
     }
 
     /// The adapter's name and the API, as `llvmpipe (LLVM 19.1.7, 256 bits) (Vulkan)`.
@@ -268,22 +258,8 @@ impl Gpu {
         self.inner.attached.of()
     }
 
-    /// Whether the device is known to be lost or destroyed, for good.
-    pub(super) fn is_known_as_lost(&self) -> bool {
-        lock(&self.inner.failure).lost.is_some()
-    }
-
-    /// Refuses a device that is known to be lost.
-    pub(crate) fn check_alive(&self, doing: &'static str) -> Result<()> {
-        let lost = lock(&self.inner.failure).lost.clone();
-        lost.map_or(Ok(()), |message| Err(self.failed(doing, message)))
-    }
-
-    /// The same, after asking. May call what others wait for, so no lock is held meanwhile.
-    pub(super) fn is_lost(&self) -> bool {
-        // that it was destroyed is only told once the GPU has finished and somebody asks; an error is told by the callback
-        drop(self.inner.device.poll(wgpu::PollType::Poll));
-        self.is_known_as_lost()
+    pub(super) fn life(&self) -> &Life {
+        &self.inner.life
     }
 
     /// Whether anybody has this GPU besides the one who asks.
@@ -342,57 +318,5 @@ impl Gpu {
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {
         &self.inner.limits
-    }
-
-    pub(crate) fn failed(&self, doing: &'static str, message: impl Into<String>) -> Error {
-        Error::Gpu {
-            doing,
-            adapter: self.name(),
-            message: message.into(),
-            cause: None,
-        }
-    }
-
-    fn refused(&self, doing: &'static str, error: wgpu::Error) -> Error {
-        Error::Gpu {
-            doing,
-            adapter: self.name(),
-            message: error.to_string(),
-            cause: Cause::of_driver(error),
-        }
-    }
-
-    /// Calls `work` and gives what the driver found wrong with it as an error, so that nothing reaches the handler of the
-    /// device, which may be the application's.
-    pub(crate) async fn guarded<T>(&self, doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let (result, errors) = {
-            let filters = [
-                wgpu::ErrorFilter::Internal,
-                wgpu::ErrorFilter::Validation,
-                wgpu::ErrorFilter::OutOfMemory,
-            ];
-            let [internal, validation, memory] = filters.map(|filter| self.inner.device.push_error_scope(filter));
-            let result = work();
-            // scopes are a stack: the last one is popped first
-            let memory = memory.pop();
-            let validation = validation.pop();
-            (result, (memory, validation, internal.pop()))
-        };
-        let (memory, validation, internal) = errors;
-        if let Some(error) = [memory.await, validation.await, internal.await]
-            .into_iter()
-            .flatten()
-            .next()
-        {
-            return Err(self.refused(doing, error));
-        }
-        let mut failure = lock(&self.inner.failure);
-        let (lost, error) = (failure.lost.clone(), failure.error.take());
-        drop(failure);
-        match (lost, error) {
-            (Some(message), _) => Err(self.failed(doing, message)),
-            (None, Some(error)) => Err(self.refused(doing, error)),
-            (None, None) => result,
-        }
     }
 }

@@ -9,15 +9,19 @@ use std::task::{Context, Poll, Waker};
 use bytemuck::Pod;
 
 use super::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use super::waits;
 use super::waits::Waits;
 use crate::error::Result;
 use crate::memory::OUTPUT;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::trace::within;
 
 /// The first bytes of a buffer that the host reads, where the driver has put them. Dropping it gives the buffer back to the GPU.
 #[derive(Debug)]
 pub(crate) struct Bytes {
     /// `None` where there is nothing to read.
-    view: Option<(wgpu::BufferView, wgpu::Buffer)>,
+    view: Option<(wgpu::BufferView, wgpu::Buffer, wgpu::Device)>,
 }
 
 impl Bytes {
@@ -35,15 +39,18 @@ impl Deref for Bytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.view.as_ref().map(|(view, _)| &**view).unwrap_or_default()
+        self.view.as_ref().map(|(view, ..)| &**view).unwrap_or_default()
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
-        if let Some((view, buffer)) = self.view.take() {
+        if let Some((view, buffer, device)) = self.view.take() {
             drop(view); // what is looked at cannot be given back
+            // a device that is lost meanwhile has taken the buffer away
+            let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
             buffer.unmap();
+            drop(scope.pop());
         }
     }
 }
@@ -73,16 +80,20 @@ pub(crate) async fn bytes(
     submission: Option<wgpu::SubmissionIndex>,
     waits: &Waits,
 ) -> Result<Vec<Bytes>> {
-    let failed = |message: String| gpu.failed("reading back", message);
+    const DOING: &str = "reading back";
+    let failed = |message: String| gpu.explained(DOING, gpu.failed(DOING, message));
     let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
+    let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
     let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
+    drop(scope.pop()); // what was refused is answered by an error
     #[cfg(not(target_arch = "wasm32"))]
     {
         let questions = || mapped.iter().flatten();
         // where nothing is read only the submission itself can be waited for
         let is_over = || questions().next().is_some() && questions().all(Mapped::is_answered);
-        let waited = waits.wait(gpu, submission, is_over);
-        waited.map_err(|error| failed(error.to_string()))?;
+        within!("wait" {}, waits.wait(gpu, submission, is_over))?;
+        // another thread that waits on the device may have been given an answer, and is about to pass it on
+        waits::settle(gpu, || questions().all(Mapped::is_answered))?;
     }
     let mut read = Vec::with_capacity(wanted.len());
     for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
@@ -90,14 +101,13 @@ pub(crate) async fn bytes(
             read.push(Bytes { view: None });
             continue;
         };
-        // another thread that waits on the device may have been given the answer, and is about to pass it on
         mapped.await.map_err(|error| failed(error.to_string()))?;
         let view = buffer
             .slice(..bytes)
             .get_mapped_range()
             .map_err(|error| failed(error.to_string()))?;
         read.push(Bytes {
-            view: Some((view, buffer.clone())),
+            view: Some((view, buffer.clone(), gpu.device().clone())),
         });
     }
     Ok(read)

@@ -5,12 +5,17 @@ mod attached;
 pub(crate) mod buffer;
 mod counters;
 mod gpu;
+mod guarded;
+pub(crate) mod label;
+mod life;
 pub(crate) mod mapped;
 mod matrices;
 mod module;
+mod pipeline_cache;
 pub(crate) mod timer;
 pub(crate) mod turn;
 pub(crate) mod waits;
+mod wanted;
 pub(crate) mod writes;
 
 pub use counters::Counters;

@@ -1,7 +1,7 @@
-//! Shader modules, and features of wgpu that are not finished: the only unsafe code of the GPU path.
+//! Shader modules, caches of pipelines, and features of wgpu that are not finished: the only unsafe code of the GPU path.
 #![allow(
     unsafe_code,
-    reason = "wgpu compiles a shader without its run-time checks, and gives experimental features, only to those who vouch for it"
+    reason = "wgpu compiles a shader without its run-time checks, gives a driver what it has compiled before, and gives experimental features, only to those who vouch for it"
 )]
 
 use crate::gpu::device::Gpu;
@@ -25,6 +25,22 @@ impl Gpu {
         unsafe {
             self.device()
                 .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Gpu {
+    /// A cache of pipelines, which begins with data of an earlier one; empty where `wgpu` sees that another driver wrote the data.
+    pub(super) fn make_pipeline_cache(&self, data: Option<&[u8]>) -> wgpu::PipelineCache {
+        // SAFETY: `wgpu` asks that the data be those that a cache once gave, for no driver checks all of them. They come from a file of
+        // ours whose sum is right, so they are as they were written, unless somebody forged it who may write our files.
+        unsafe {
+            self.device().create_pipeline_cache(&wgpu::PipelineCacheDescriptor {
+                label: Some(&self.label("pipeline_cache")),
+                data,
+                fallback: true,
+            })
         }
     }
 }

@@ -19,12 +19,12 @@ impl Timer {
     pub(crate) fn make(gpu: &Gpu) -> Option<Self> {
         gpu.has_timestamps().then(|| Self {
             stamps: gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("cellstate.timer"),
+                label: Some(&gpu.label("timer")),
                 ty: wgpu::QueryType::Timestamp,
                 count: 2,
             }),
-            resolved: gpu.make_buffer("cellstate.timer", BYTES, Use::Stamps),
-            staging: gpu.make_buffer("cellstate.timer.staging", BYTES, Use::Readback),
+            resolved: gpu.make_buffer("timer", BYTES, Use::Stamps),
+            staging: gpu.make_buffer("timer.staging", BYTES, Use::Readback),
         })
     }
 

@@ -1,10 +1,13 @@
 //! How long a thread asks the GPU whether a run is over, before it sleeps.
 #![cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser cannot wait"))]
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Gpu;
+use crate::error::Result;
 
 /// The waits for the runs of a workspace.
 ///
@@ -25,6 +28,15 @@ const LONGEST: Duration = Duration::from_millis(4);
 /// Shorter waits have no sleep before the asking.
 const SHORT: Duration = Duration::from_micros(200);
 
+/// Nobody sleeps longer without asking whether the device is lost: its driver may never say so to the one who sleeps.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// How long an answer may be on its way once the GPU is done: another thread may have it.
+const LONGEST_ANSWER: Duration = Duration::from_secs(10);
+
+/// What errors say was done.
+pub(super) const DOING: &str = "waiting for the GPU";
+
 impl Waits {
     /// Waits that end with asking, or asleep.
     pub(crate) fn new(asks: bool) -> Self {
@@ -40,12 +52,14 @@ impl Waits {
         gpu: &Gpu,
         submission: Option<wgpu::SubmissionIndex>,
         is_over: impl Fn() -> bool,
-    ) -> Result<(), wgpu::PollError> {
+    ) -> Result<()> {
         let start = Instant::now();
         let (nap, asking) = self.plan();
-        let was_over = !nap.is_zero() && sleep(gpu, submission.clone(), Some(nap))?;
+        let was_over = !nap.is_zero() && sleep(gpu, submission.clone(), nap)?;
         if !was_over && !ask(gpu, asking, is_over)? {
-            sleep(gpu, submission, None)?;
+            while !sleep(gpu, submission.clone(), LONGEST_SLEEP)? {
+                gpu.check_alive(DOING)?;
+            }
         }
         self.learn(start.elapsed(), was_over);
         Ok(())
@@ -69,34 +83,58 @@ impl Waits {
     }
 }
 
+/// Waits until the driver has answered, once the GPU is done. A driver that never does is an error.
+pub(super) fn settle(gpu: &Gpu, is_answered: impl Fn() -> bool) -> Result<()> {
+    let start = Instant::now();
+    while !is_answered() {
+        gpu.check_alive(DOING)?;
+        if start.elapsed() > LONGEST_ANSWER {
+            return Err(gpu.failed(DOING, "the driver does not say whether memory can be read"));
+        }
+        poll(gpu, wgpu::PollType::Poll)?;
+        thread::yield_now();
+    }
+    Ok(())
+}
+
 /// Sleeps until a submission is over, at most so long; whether it is over.
-fn sleep(
-    gpu: &Gpu,
-    submission_index: Option<wgpu::SubmissionIndex>,
-    timeout: Option<Duration>,
-) -> Result<bool, wgpu::PollError> {
+fn sleep(gpu: &Gpu, submission_index: Option<wgpu::SubmissionIndex>, longest: Duration) -> Result<bool> {
     let wait = wgpu::PollType::Wait {
         submission_index,
-        timeout,
+        timeout: Some(longest),
     };
-    match gpu.device().poll(wait) {
-        Ok(_) => Ok(true),
-        Err(wgpu::PollError::Timeout) if timeout.is_some() => Ok(false),
-        Err(error) => Err(error),
-    }
+    poll(gpu, wait)
 }
 
 /// Asks whether it is over, at most for so long; whether it is.
-fn ask(gpu: &Gpu, limit: Duration, is_over: impl Fn() -> bool) -> Result<bool, wgpu::PollError> {
+fn ask(gpu: &Gpu, limit: Duration, is_over: impl Fn() -> bool) -> Result<bool> {
     let start = Instant::now();
     while start.elapsed() < limit {
-        gpu.device().poll(wgpu::PollType::Poll)?;
+        poll(gpu, wgpu::PollType::Poll)?;
         if is_over() {
             return Ok(true);
         }
         (0..16).for_each(|_| std::hint::spin_loop());
     }
     Ok(false)
+}
+
+/// Lets the driver go on; whether that which was waited for is over.
+fn poll(gpu: &Gpu, how: wgpu::PollType) -> Result<bool> {
+    survived(gpu, || gpu.device().poll(how))
+}
+
+/// What a call of `wgpu` says that panics where the driver has lost the device. It holds no lock then.
+fn survived(gpu: &Gpu, poll: impl FnOnce() -> std::result::Result<wgpu::PollStatus, wgpu::PollError>) -> Result<bool> {
+    match catch_unwind(AssertUnwindSafe(poll)) {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(wgpu::PollError::Timeout)) => Ok(false),
+        Ok(Err(error)) => Err(gpu.explained(DOING, gpu.failed(DOING, error.to_string()))),
+        Err(panic) => {
+            gpu.check_alive(DOING)?;
+            resume_unwind(panic) // a callback of the application, which is called in there
+        }
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +175,33 @@ mod tests {
         assert_eq!(waits.plan(), (micros(0), micros(0)));
     }
 
+    /// `wgpu` panics where the driver says that the device is lost; a panic of an application's callback is the application's.
+    #[test]
+    fn a_panic_is_an_error_only_on_a_lost_device() {
+        for adapter in pollster::block_on(Adapter::all()) {
+            let gpu = pollster::block_on(adapter.open_another()).unwrap();
+            let panics = || survived(&gpu, || resume_unwind(Box::new("on purpose")));
+            assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+            gpu.device().destroy();
+            let error = panics().unwrap_err();
+            assert!(error.to_string().contains("lost or destroyed"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_waited_for_only_while_the_device_lives() {
+        for adapter in pollster::block_on(Adapter::all()) {
+            let gpu = pollster::block_on(adapter.open_another()).unwrap();
+            settle(&gpu, || true).unwrap();
+            let destroy = thread::scope(|scope| {
+                let settling = scope.spawn(|| settle(&gpu, || false));
+                gpu.device().destroy();
+                settling.join()
+            });
+            assert!(destroy.unwrap().is_err());
+        }
+    }
+
     /// Whatever was expected, what is read is what the GPU has written by then.
     #[test]
     fn the_end_is_waited_for_whatever_was_expected() {
@@ -150,9 +215,7 @@ mod tests {
                 let round = round as u8 + 1;
                 for wanted in [bytes, 0] {
                     gpu.queue().write_buffer(&source, 0, &vec![round; bytes as usize]);
-                    let mut encoder = gpu
-                        .device()
-                        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                    let mut encoder = gpu.encoder("test");
                     encoder.copy_buffer_to_buffer(&source, 0, &staging, 0, bytes);
                     let submission = gpu.queue().submit([encoder.finish()]);
                     waits.expected.store(expected, Ordering::Relaxed);

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::turn::in_turn;
 use crate::gpu::weights::Form;
+use crate::trace::within;
 use cell::CellText;
 
 /// What all shaders share.
@@ -167,7 +168,8 @@ impl Gpu {
             // the turn first, the lock second: who has the turn may be making a runner
             in_turn(|| {
                 let mut made = pipelines.lock();
-                let make = || Arc::new(self.make_pipeline(shader, &key.1));
+                let make =
+                    || within!("pipeline" { shader = shader.name }, Arc::new(self.make_pipeline(shader, &key.1)));
                 Arc::clone(made.entry(key.clone()).or_insert_with(make))
             })
         })
@@ -255,7 +257,7 @@ impl Gpu {
         });
         let immediates = self.has_immediates();
         let entries: Vec<_> = (!immediates).then_some(params).into_iter().chain(storage).collect();
-        let label = format!("cellstate.{}", shader.name);
+        let label = self.label(shader.name);
         let label = Some(label.as_str());
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label,
@@ -278,7 +280,7 @@ impl Gpu {
                 // every shader writes workgroup memory before it reads it, and filling it is dear in some compilers
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: self.pipeline_cache().as_ref(),
         });
         Pipeline {
             pipeline,

@@ -161,7 +161,7 @@ impl Carry {
         let (units, cell_stride) = of.cell_width;
         let cell_bytes = (directions * of.batch * cell_stride) as u64 * VALUE;
         let kept_bytes = cell_bytes + (directions * of.batch * size_of::<u32>()) as u64;
-        let kept = gpu.make_buffer("cellstate.kept", kept_bytes, Use::Storage);
+        let kept = gpu.make_buffer("kept", kept_bytes, Use::Storage);
         let pipeline = gpu.pipeline(&SHADER, &[]);
         let group = |hidden: &wgpu::Buffer| {
             let bound = wgpu::BufferBinding {

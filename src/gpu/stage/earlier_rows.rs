@@ -26,9 +26,14 @@ pub(crate) fn count(gpu: &Gpu, form: Form, planned: &PlannedCell) -> Option<usiz
 }
 
 /// The first rows of a recurrent kernel on the GPU.
-pub(crate) fn make(gpu: &Gpu, form: (Form, Option<Numbers>), planned: &PlannedCell, rows: usize) -> Projection {
+pub(crate) fn make(
+    (gpu, name): (&Gpu, &str),
+    form: (Form, Option<Numbers>),
+    planned: &PlannedCell,
+    rows: usize,
+) -> Projection {
     let PlannedCell { cell, weights } = planned;
-    let label = format!("{}.recurrent", cell.class().to_lowercase());
+    let label = format!("{name}.recurrent");
     Projection::make(
         gpu,
         &label,
@@ -54,13 +59,12 @@ pub(crate) struct EarlierRows {
 
 impl EarlierRows {
     pub(crate) fn make(
-        gpu: &Gpu,
+        (gpu, label): (&Gpu, &str),
         weights: &Arc<Projection>,
-        params: &wgpu::Buffer,
+        (params, projected): (&wgpu::Buffer, &wgpu::Buffer),
         hidden: &[wgpu::Buffer],
-        projected: &wgpu::Buffer,
     ) -> Self {
-        let group = |hidden| weights.groups(gpu, "earlier_rows", params, [hidden], projected);
+        let group = |hidden| weights.groups(gpu, label, params, [hidden], projected);
         Self {
             weights: Arc::clone(weights),
             groups: hidden.iter().map(group).collect(),

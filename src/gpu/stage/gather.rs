@@ -105,7 +105,8 @@ impl GatherBuffers {
         source: &Rows,
         targets: &[wgpu::Buffer],
     ) -> Self {
-        Self::by(maker, label, make_list(maker.gpu, label, entries), source, targets)
+        let list = make_list(maker.gpu, &maker.label(label), entries);
+        Self::by(maker, label, list, source, targets)
     }
 
     /// With a list that others have too.
@@ -117,7 +118,13 @@ impl GatherBuffers {
         targets: &[wgpu::Buffer],
     ) -> Self {
         let (from, to) = (whole(&source.buffers), whole(targets));
-        Self::between((maker.gpu, maker.params), label, index, (&source.size, &from), &to)
+        Self::between(
+            (maker.gpu, maker.params),
+            &maker.label(label),
+            index,
+            (&source.size, &from),
+            &to,
+        )
     }
 
     /// From parts of buffers to parts of others.

@@ -59,7 +59,7 @@ impl StageSize for GiveSize {
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
         let (gpu, entries) = (maker.gpu, self.output.entries);
         let tensor = Tensor {
-            buffer: gpu.make_buffer("cellstate.output.tensor", bytes_of(&self.tensor, entries), Use::Storage),
+            buffer: gpu.make_buffer("output.tensor", bytes_of(&self.tensor, entries), Use::Storage),
             offset: 0,
             size: self.tensor.clone(),
             rows: entries,
@@ -106,6 +106,7 @@ impl Stage for Give {
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        commands.begin_stage("give");
         let gather = &self.placed(run.flow)?.gather;
         let held = run.held(gather.source)?;
         let size = &self.tensor.size;

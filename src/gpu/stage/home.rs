@@ -44,9 +44,9 @@ pub(crate) fn part_bytes(width: usize, batch: usize) -> u64 {
 
 impl Home {
     /// Zeros for so many sequences.
-    pub(crate) fn make(gpu: &Gpu, batch: usize, widths: impl Iterator<Item = usize>) -> Self {
+    pub(crate) fn make((gpu, label): (&Gpu, &str), batch: usize, widths: impl Iterator<Item = usize>) -> Self {
         let part = |width| Part {
-            buffer: gpu.make_buffer("cellstate.state", part_bytes(width, batch), Use::Storage),
+            buffer: gpu.make_buffer(label, part_bytes(width, batch), Use::Storage),
             width,
         };
         Self {

@@ -168,7 +168,7 @@ impl Projection {
         let has_slabs = numbers.is_some() && rows_of_a_part / 4 >= SLAB_QUADS;
         let slab = if has_slabs { SLAB_QUADS } else { 1 };
         let upload = |name: &str, form: Form, values: &[[f32; 4]]| {
-            gpu.upload_weights(&format!("cellstate.{label}.{name}"), form, values.as_flattened())
+            gpu.upload_weights(&format!("{label}.{name}"), form, values.as_flattened())
         };
         let row = |k: usize, column: usize| match weights.inputs.contains(&k) {
             true => (weights.kernel)(k, column),

@@ -150,9 +150,7 @@ impl Product {
         let bytes = target.len() as u64 * 4;
         let readback = gpu.make_buffer("test", bytes, Use::Readback);
         commands.last.copy(&projected, 0..bytes, &readback, 0);
-        let mut encoder = gpu
-            .device()
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = gpu.encoder("test");
         commands.upload(gpu, &params).unwrap();
         commands.encode(None, &mut encoder);
         gpu.queue().submit([encoder.finish()]);

@@ -162,8 +162,11 @@ impl Sizer<'_> {
 }
 
 /// What stages are made with.
+#[derive(Clone, Copy)]
 pub(crate) struct Maker<'a> {
     pub(crate) gpu: &'a Gpu,
+    /// The layer of the stage, as labels name it.
+    pub(crate) layer: &'a str,
     pub(crate) prepared: &'a Prepared,
     /// The parameters of the dispatches of a workspace.
     pub(crate) params: &'a wgpu::Buffer,
@@ -178,6 +181,11 @@ pub(crate) struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// The label of something that belongs to the layer.
+    pub(crate) fn label(&self, what: &str) -> String {
+        format!("{}.{what}", self.layer)
+    }
+
     /// The rows of a source.
     pub(crate) fn source(&self, source: Source) -> Result<&Rows> {
         match source {

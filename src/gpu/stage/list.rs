@@ -1,5 +1,7 @@
 //! The list of the stages that there are.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::flow::size::StageKind;
 use crate::gpu::rows::RowsSize;
@@ -18,6 +20,8 @@ use crate::gpu::stage::transform::TransformSize;
 pub(crate) struct StageSizes {
     /// In the order in which they run.
     pub(crate) stages: Vec<Box<dyn StageSize>>,
+    /// The layer of each.
+    pub(crate) layers: Vec<Arc<str>>,
     /// For each stage of the flow its rows.
     pub(crate) rows: Vec<RowsSize>,
 }
@@ -25,8 +29,13 @@ pub(crate) struct StageSizes {
 /// The sizes of all stages of a flow.
 pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
     let mut sizes: Vec<Box<dyn StageSize>> = Vec::new();
+    let mut layers: Vec<Arc<str>> = Vec::new();
+    let names = &sizer.prepared.names;
+    let mut reshapes = 0;
+    let mut merged: Arc<str> = Arc::default(); // the layer whose directions are merged next
     if let Ends::Application { steps, table } = sizer.ends {
         sizes.push(Box::new(TakeSize::new(&sizer, steps, table)?));
+        layers.push("input".into());
     }
     while let Some(stage) = sizer.flow.stages.get(sizer.stages.len()) {
         let size: Box<dyn StageSize> = match stage.kind {
@@ -42,10 +51,26 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
                 backward,
             } => Box::new(MergeSize::new(&sizer, stage, merge, [forward, backward])?),
         };
+        if let StageKind::Recurrent { cell, .. } = stage.kind {
+            merged = names.layer_of(cell);
+        }
+        layers.push(match stage.kind {
+            // both directions, where they run together
+            StageKind::Recurrent { cell, .. } if size.rows().len() > 1 => names.layer_of(cell),
+            StageKind::Recurrent { cell, .. } => names.cell(cell),
+            StageKind::Dense { dense, .. } => names.dense(dense),
+            StageKind::Transform { transform, .. } => names.transform(transform),
+            StageKind::Reshape { .. } => {
+                reshapes += 1;
+                names.reshape(reshapes - 1)
+            }
+            StageKind::Merge { .. } => merged.clone(),
+        });
         sizer.stages.extend_from_slice(size.rows());
         sizes.push(size);
     }
     for number in 0..sizer.flow.outputs.len() {
+        layers.push("output".into());
         sizes.push(match sizer.ends {
             Ends::Host => Box::new(PlaceSize::new(&sizer, number)?),
             Ends::Application { .. } => Box::new(GiveSize::new(&sizer, number)?),
@@ -53,6 +78,7 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
     }
     Ok(StageSizes {
         stages: sizes,
+        layers,
         rows: sizer.stages,
     })
 }

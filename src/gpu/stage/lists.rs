@@ -17,7 +17,7 @@ pub(crate) fn index_bytes(entries: usize) -> u64 {
 
 /// A list of rows, with room for so many entries.
 pub(crate) fn make_list(gpu: &Gpu, label: &str, entries: usize) -> wgpu::Buffer {
-    gpu.make_buffer(&format!("cellstate.{label}.index"), index_bytes(entries), Use::Storage)
+    gpu.make_buffer(&format!("{label}.index"), index_bytes(entries), Use::Storage)
 }
 
 /// Uploads the entries of a list.

@@ -36,13 +36,13 @@ pub(crate) async fn is_exact(
 ) -> Result<bool> {
     let bytes = ((TARGET_ROW + ROWS + 1) * COLUMNS * 4) as u64;
     let submit = || {
-        let upload = |form, values: &[f32]| gpu.upload_weights("cellstate.matrix_trial", form, values);
+        let upload = |form, values: &[f32]| gpu.upload_weights("matrix_trial", form, values);
         let rows = upload(Form::Full, &source());
         let kernel = upload(Form::Half, &list(INPUTS * COLUMNS, weight));
         let bias = upload(Form::Full, &list(COLUMNS, bias));
         let projected = upload(Form::Full, &vec![UNTOUCHED; (TARGET_ROW + ROWS + 1) * COLUMNS]);
-        let staging = gpu.make_buffer("cellstate.matrix_trial.staging", bytes, Use::Readback);
-        let params = gpu.make_buffer("cellstate.matrix_trial.params", 2 * record_bytes(gpu), Use::Uniform);
+        let staging = gpu.make_buffer("matrix_trial.staging", bytes, Use::Readback);
+        let params = gpu.make_buffer("matrix_trial.params", 2 * record_bytes(gpu), Use::Uniform);
         let group = gpu.make_bind_group("matrix_trial", pipeline, &params, &[&rows, &kernel, &bias, &projected]);
         let mut commands = Commands::new(gpu);
         for first in [0, SECOND] {
@@ -50,10 +50,7 @@ pub(crate) async fn is_exact(
         }
         commands.last.copy(&projected, 0..bytes, &staging, 0);
         commands.upload(gpu, &params)?;
-        let descriptor = wgpu::CommandEncoderDescriptor {
-            label: Some("cellstate.matrix_trial"),
-        };
-        let mut encoder = gpu.device().create_command_encoder(&descriptor);
+        let mut encoder = gpu.encoder("matrix_trial");
         commands.encode(None, &mut encoder);
         Ok((gpu.queue().submit([encoder.finish()]), staging))
     };

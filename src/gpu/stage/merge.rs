@@ -100,6 +100,7 @@ impl Stage for Merge {
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        commands.begin_stage("merge");
         let FlowStage::Merge { forward, backward, .. } = run.flow.stage(self.number)? else {
             return Err(defect());
         };

@@ -68,13 +68,13 @@ impl StageSize for PlaceSize {
     }
 
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
-        let rows = Rows::make(maker.gpu, "cellstate.output", &self.rows, Use::Storage);
+        let rows = Rows::make(maker.gpu, "output", &self.rows, Use::Storage);
         let source = maker.source(self.output.source)?;
         Ok(Box::new(Place {
             number: self.number,
             gather: GatherBuffers::make(maker, "place", self.output.entries, source, &rows.buffers),
             rows,
-            staging: Rows::make(maker.gpu, "cellstate.output.staging", &self.rows, Use::Readback),
+            staging: Rows::make(maker.gpu, "output.staging", &self.rows, Use::Readback),
         }))
     }
 }
@@ -92,6 +92,7 @@ impl Stage for Place {
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        commands.begin_stage("place");
         let gather = &self.placed(run.flow)?.gather;
         let held = run.held(gather.source)?;
         let size = &self.rows.size;

@@ -18,6 +18,7 @@ use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
 use crate::half_precision::fits_half;
 use crate::memory::WEIGHTS;
+use crate::model::layer_names::LayerNames;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::settings::Precision;
 
@@ -40,6 +41,7 @@ pub(crate) struct Prepared {
     pub(crate) table_rows: Vec<usize>,
     /// Whether what each cell and each Dense layer makes, and what each embedding has, can be rounded to half precision.
     pub(crate) fits: Fits,
+    pub(crate) names: LayerNames,
 }
 
 /// What no value is beyond of which the matrix units of a GPU can make halves.
@@ -83,14 +85,15 @@ impl Prepared {
         wanted: &[&Entry],
     ) -> Result<Self> {
         let numbers = Numbers::of(gpu)?;
+        let names = LayerNames::of(plan);
         let together = together(plan, |cells| fit_together(gpu, cells));
         let (mut projections, mut recurrences, mut earlier) = (Vec::new(), Vec::new(), Vec::new());
-        for cells in &together {
-            let cells: Vec<&PlannedCell> = cells.iter().filter_map(|&cell| plan.cells.get(cell)).collect();
+        for numbered in &together {
+            let cells: Vec<&PlannedCell> = numbered.iter().filter_map(|&cell| plan.cells.get(cell)).collect();
             let (cells, form) = weights::prepared(gpu, &cells, precision);
             let cells: Vec<&PlannedCell> = cells.iter().map(AsRef::as_ref).collect();
-            for cell in &cells {
-                let projection = cell_projection(gpu, (form, numbers), cell)?;
+            for (cell, &number) in cells.iter().zip(numbered) {
+                let projection = cell_projection(gpu, &names.cell(number), (form, numbers), cell)?;
                 projections.push(Arc::new(projection.with_matrices(matrices.pipeline(form))));
             }
             let &cell = cells.first().ok_or_else(|| Error::defect("the flow of the model"))?;
@@ -99,14 +102,18 @@ impl Prepared {
             let fits = cells.iter().all(|cell| cell.cell.is_within_one());
             let by_matrices = fits && matrices.pipeline(form).is_some();
             let costs = numbers.map(|numbers| Numbers { by_matrices, ..numbers });
-            let recurrence = Recurrence::make(gpu, (form, first_k, width), &cells, (wanted, costs));
+            let name = names.layer_of(numbered.first().copied().unwrap_or_default());
+            let recurrence = Recurrence::make((gpu, &name), (form, first_k, width), &cells, (wanted, costs));
             recurrences.push(Arc::new(
                 recurrence.ok_or_else(|| Error::defect("the flow of the model"))?,
             ));
-            earlier.push((first_k > 0).then(|| Arc::new(earlier_rows::make(gpu, (form, numbers), cell, first_k))));
+            earlier.push(
+                (first_k > 0).then(|| Arc::new(earlier_rows::make((gpu, &name), (form, numbers), cell, first_k))),
+            );
         }
-        let denses = plan.denses.iter();
-        let denses = denses.map(|dense| Ok(Arc::new(dense_weights(gpu, numbers, dense)?)));
+        let denses = plan.denses.iter().enumerate();
+        let denses =
+            denses.map(|(number, dense)| Ok(Arc::new(dense_weights(gpu, &names.dense(number), numbers, dense)?)));
         Ok(Self {
             numbers,
             projections,
@@ -114,10 +121,11 @@ impl Prepared {
             recurrences,
             earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
-            transforms: transforms(gpu, plan)?,
-            tables: tables(gpu, plan)?,
+            transforms: transforms(gpu, &names, plan)?,
+            tables: tables(gpu, &names, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
             fits: Fits::of(plan, matrices.are_ready()),
+            names,
         })
     }
 
@@ -141,25 +149,25 @@ impl Prepared {
 }
 
 /// What becomes of rows by themselves.
-fn transforms(gpu: &Gpu, plan: &Plan) -> Result<Vec<Arc<RowTransform>>> {
-    let transforms = plan.transforms.iter().map(|transform| {
+fn transforms(gpu: &Gpu, names: &LayerNames, plan: &Plan) -> Result<Vec<Arc<RowTransform>>> {
+    let transforms = plan.transforms.iter().enumerate().map(|(number, transform)| {
         let values = transform.values();
         check_weight(gpu, "weights of a normalisation", values as u64 * VALUE)?;
         let layer = format!("normalisation of {values} features");
         check_passes(gpu, layer, row_transform::passes(values))?;
-        Ok(Arc::new(RowTransform::make(gpu, transform)))
+        Ok(Arc::new(RowTransform::make((gpu, &names.transform(number)), transform)))
     });
     transforms.collect()
 }
 
 /// The embeddings, row by row.
-fn tables(gpu: &Gpu, plan: &Plan) -> Result<Vec<Rows>> {
+fn tables(gpu: &Gpu, names: &LayerNames, plan: &Plan) -> Result<Vec<Rows>> {
     let mut tables = Vec::with_capacity(plan.tables.len());
-    for table in &plan.tables {
+    for (number, table) in plan.tables.iter().enumerate() {
         let (rows, width) = table.dim();
         let size = RowsSize::new(width, padded(width), rows, gpu.largest_binding());
         check_weight(gpu, "row of the embeddings", size.row_bytes())?;
-        let made = Rows::make(gpu, "cellstate.embeddings", &size, Use::Storage);
+        let made = Rows::make(gpu, &format!("{}.embeddings", names.table(number)), &size, Use::Storage);
         for (buffer, held) in made.buffers.iter().zip(size.held(rows)) {
             let mut packed = WEIGHTS.zeros::<f32>(held.len() * size.stride)?;
             for (packed, row) in packed
@@ -216,7 +224,12 @@ fn first_row(gpu: &Gpu, form: Form, planned: &PlannedCell, width: usize) -> Resu
     }
 }
 
-fn cell_projection(gpu: &Gpu, (form, numbers): (Form, Option<Numbers>), planned: &PlannedCell) -> Result<Projection> {
+fn cell_projection(
+    gpu: &Gpu,
+    name: &str,
+    (form, numbers): (Form, Option<Numbers>),
+    planned: &PlannedCell,
+) -> Result<Projection> {
     let PlannedCell { cell, weights } = planned;
     let (features, units, lanes) = (cell.features, cell.units, cell.lanes().len());
     let columns = projected_width(cell);
@@ -225,7 +238,7 @@ fn cell_projection(gpu: &Gpu, (form, numbers): (Form, Option<Numbers>), planned:
     check_passes(gpu, layer, step::passes(cell).max(input_projection::passes(features)))?;
     Ok(Projection::make(
         gpu,
-        &cell.class().to_lowercase(),
+        name,
         (form, numbers),
         &Weights {
             row_values: features,
@@ -239,7 +252,7 @@ fn cell_projection(gpu: &Gpu, (form, numbers): (Form, Option<Numbers>), planned:
     ))
 }
 
-fn dense_weights(gpu: &Gpu, numbers: Option<Numbers>, part: &PlannedDense) -> Result<Projection> {
+fn dense_weights(gpu: &Gpu, name: &str, numbers: Option<Numbers>, part: &PlannedDense) -> Result<Projection> {
     let (features, units) = part.weights.kernel.dim();
     check_weight(
         gpu,
@@ -252,7 +265,7 @@ fn dense_weights(gpu: &Gpu, numbers: Option<Numbers>, part: &PlannedDense) -> Re
     let bias = part.weights.bias.as_ref();
     Ok(Projection::make(
         gpu,
-        "dense",
+        name,
         (Form::Full, numbers),
         &Weights {
             row_values: features,

@@ -15,6 +15,8 @@ use crate::gpu::stage::interface::{Maker, Run, at, defect};
 /// The rows that a stage reads of its source, projected into buffers of its own.
 #[derive(Debug)]
 pub(crate) struct ProjectedInput {
+    /// What the stage is called.
+    name: &'static str,
     weights: Arc<Projection>,
     gather: GatherBuffers,
     /// For each target buffer from the gathered rows, and then from each buffer of the source.
@@ -31,17 +33,19 @@ pub(crate) struct ProjectedTo {
 impl ProjectedInput {
     pub(crate) fn make(
         maker: &Maker<'_>,
-        label: &str,
+        name: &'static str,
         weights: &Arc<Projection>,
         (source, entries): (&Rows, usize),
         targets: &[wgpu::Buffer],
     ) -> Self {
         let gathered = std::slice::from_ref(maker.gathered);
+        let label = maker.label(name);
         let group = |target| {
             let sources = gathered.iter().chain(&source.buffers);
-            weights.groups(maker.gpu, label, maker.params, sources, target)
+            weights.groups(maker.gpu, &label, maker.params, sources, target)
         };
         Self {
+            name,
             gather: GatherBuffers::make(maker, "gather", entries, source, gathered),
             groups: targets.iter().map(group).collect(),
             weights: Arc::clone(weights),
@@ -68,6 +72,7 @@ impl ProjectedInput {
             Some((buffer, row)) => (buffer + 1, row + size.first_row()),
             None => {
                 let target = Target::rows(size.width, padded(size.width));
+                commands.begin_stage("gather");
                 self.gather.record(commands, rows.clone(), held, 0, target);
                 (0, 0)
             }
@@ -77,6 +82,7 @@ impl ProjectedInput {
             target_row: to.row,
             rows: rows.len(),
         };
+        commands.begin_stage(self.name);
         let fits = run.fits.of_source(input.source);
         self.weights.record(commands, groups, source, (span, fits));
         Ok(())

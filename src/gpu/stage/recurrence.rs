@@ -10,7 +10,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
-use crate::gpu::rows::{RecurrentRows, Rows, RowsSize, VALUE, padded, rows_of, segments};
+use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::carry::{self, Carry, GpuMask, OfRecurrence};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
@@ -118,7 +118,8 @@ impl RecurrenceSize {
         let weights = at(&maker.prepared.projections, cell)?;
         let projected = std::slice::from_ref(maker.projected);
         let list = &at(maker.schedules, self.schedule)?.sequences;
-        let home = Home::make(gpu, batch, widths.clone());
+        let [state, staging] = ["state", "state.staging"].map(|what| maker.label(what));
+        let home = Home::make((gpu, &state), batch, widths.clone());
         let hidden = at(&home.parts, 0)?.rows(batch);
         let of_cell = home.parts.get(1).map(|part| {
             let place = (direction, self.directions.len(), batch);
@@ -127,23 +128,14 @@ impl RecurrenceSize {
         Ok(DirectionBuffers {
             cell,
             input: ProjectedInput::make(maker, "input_projection", weights, (source, self.entries), projected),
-            start: GatherBuffers::by(maker, "start_hidden", list.clone(), &hidden, first(&rows)),
+            start: GatherBuffers::by(maker, "start_hidden", list.clone(), &hidden, rows.first()),
             finals: GatherBuffers::by(maker, "final_hidden", list.clone(), &rows, &hidden.buffers),
             cell_state: of_cell,
-            staging: gpu.make_buffer(
-                "cellstate.state.staging",
-                Home::staging_bytes(batch, widths),
-                Use::Readback,
-            ),
+            staging: gpu.make_buffer(&staging, Home::staging_bytes(batch, widths), Use::Readback),
             home,
             rows,
         })
     }
-}
-
-/// The first buffer of rows.
-fn first(rows: &Rows) -> &[wgpu::Buffer] {
-    rows.buffers.get(..1).unwrap_or_default()
 }
 
 impl StageSize for RecurrenceSize {
@@ -196,16 +188,18 @@ impl StageSize for RecurrenceSize {
         }
         // where there is no such state the shaders bind an empty buffer
         let bytes = self.directions.len() as u64 * self.cell_bytes();
-        let cell_state = maker.gpu.make_buffer("cellstate.cell_state", bytes, Use::Storage);
+        let cell_state = maker.gpu.make_buffer(&maker.label("cell_state"), bytes, Use::Storage);
         let directions: Vec<DirectionBuffers> = (0..self.directions.len())
             .map(|direction| self.direction(maker, direction, &cell_state))
             .collect::<Result<_>>()?;
         let starts = &at(maker.schedules, self.schedule)?.starts;
         let group = |hidden| {
             let buffers = [maker.projected, hidden, &cell_state, starts];
-            self.recurrence.groups(maker.gpu, maker.params, buffers, maker.exchange)
+            self.recurrence
+                .groups((maker.gpu, maker.layer), maker.params, buffers, maker.exchange)
         };
         let rows = &at(&directions, 0)?.rows;
+        let of = (maker.gpu, &*maker.label("earlier_rows"));
         Ok(Box::new(RecurrenceStage {
             number: self.number,
             hidden_pitch: rows.size.pitch(),
@@ -215,7 +209,7 @@ impl StageSize for RecurrenceSize {
             earlier_rows: self
                 .earlier_rows
                 .as_ref()
-                .map(|weights| EarlierRows::make(maker.gpu, weights, maker.params, &rows.buffers, maker.projected)),
+                .map(|weights| EarlierRows::make(of, weights, (maker.params, maker.projected), &rows.buffers)),
             directions,
             carry: None,
             cell_state,
@@ -301,6 +295,7 @@ impl Stage for RecurrenceStage {
         let directions = self.in_run(run.flow)?;
         // the directions differ in the order of time, and in nothing else that their schedules say
         let &(_, schedule, _) = at(&directions, 0)?;
+        commands.begin_stage("states");
         for (buffers, _, _) in &directions {
             buffers.begin(commands, run.flow.batch, self.is_fresh)?;
         }
@@ -315,6 +310,7 @@ impl Stage for RecurrenceStage {
         let strategy = choose(run.gpu, &self.recurrence, run.asked, (self.pieces.batch, work)).strategy;
         for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
             let groups = at(&self.groups, segment)?;
+            commands.begin_stage("states");
             for (buffers, _, _) in &directions {
                 buffers.carry_hidden(commands, segment, schedule, steps.start)?;
             }
@@ -333,15 +329,18 @@ impl Stage for RecurrenceStage {
                     let rows = rows_of(schedule, &steps);
                     buffers.input.record(run, commands, (input, rows), to)?;
                 }
+                commands.begin_stage(strategy.name());
                 self.record_chunk(commands, (segment, groups), &chunk, strategy);
             }
         }
+        commands.begin_stage("final_states");
         for (direction, (buffers, _, _)) in directions.iter().enumerate() {
             let held = run.held(Source::Stage(self.number + direction))?;
             buffers.end(commands, run.flow.batch, held, run.wants_states);
         }
         // behind that, for what is put out may be zero where the state is not
         if let Some(carry) = &self.carry {
+            commands.begin_stage("carry");
             for (segment, steps) in segments(schedule, self.pieces.segment_steps).enumerate() {
                 carry.end(commands, segment, &steps);
             }

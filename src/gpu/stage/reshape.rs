@@ -106,10 +106,10 @@ impl StageSize for ReshapeSize {
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
         let (gpu, params) = (maker.gpu, maker.params);
         let pipeline = gpu.pipeline(&SHADER, &[]);
-        let index = make_list(gpu, "reshape", self.entries);
+        let index = make_list(gpu, &maker.label("reshape"), self.entries);
         let (rows, source) = (maker.source(Source::Stage(self.number))?, maker.source(self.input)?);
         let group = |to: &wgpu::Buffer, from: &wgpu::Buffer| {
-            gpu.make_bind_group("reshape", &pipeline, params, &[&index, from, to])
+            gpu.make_bind_group(&maker.label("reshape"), &pipeline, params, &[&index, from, to])
         };
         let groups = rows.buffers.iter();
         let groups = groups.map(|to| source.buffers.iter().map(|from| group(to, from)).collect());
@@ -152,6 +152,7 @@ impl Stage for Reshape {
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        commands.begin_stage("reshape");
         let stage = run.flow.stage(self.number)?;
         let held = run.held(stage.input().source)?;
         for (target, rows) in self.rows.held(stage.rows()).into_iter().enumerate() {

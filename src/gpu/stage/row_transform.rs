@@ -76,14 +76,14 @@ pub(crate) struct TransformGroups {
 }
 
 impl RowTransform {
-    pub(crate) fn make(gpu: &Gpu, transform: &Transform) -> Self {
+    pub(crate) fn make((gpu, name): (&Gpu, &str), transform: &Transform) -> Self {
         let activation = transform.activation();
         let [kind, alpha, beta] = match activation.is_rowwise() {
             true => Activation::Linear.constants(),
             false => activation.constants(),
         };
         let buffer = |values: &[f32]| {
-            let buffer = gpu.make_buffer("cellstate.normalization", values.len() as u64 * VALUE, Use::Storage);
+            let buffer = gpu.make_buffer(&format!("{name}.weights"), values.len() as u64 * VALUE, Use::Storage);
             gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(values));
             buffer
         };
@@ -117,15 +117,20 @@ impl RowTransform {
         usize::from(self.values.is_some()) + usize::from(self.softmax.is_some())
     }
 
-    pub(crate) fn groups(&self, (gpu, params): (&Gpu, &wgpu::Buffer), rows: &wgpu::Buffer) -> TransformGroups {
+    pub(crate) fn groups(
+        &self,
+        (gpu, label): (&Gpu, &str),
+        params: &wgpu::Buffer,
+        rows: &wgpu::Buffer,
+    ) -> TransformGroups {
         let values = self.values.as_ref().map(|values| {
             let [first, second] = &values.weights;
-            gpu.make_bind_group("transform", &values.pipeline, params, &[first, second, rows])
+            gpu.make_bind_group(label, &values.pipeline, params, &[first, second, rows])
         });
         let softmax = self.softmax.as_ref();
         TransformGroups {
             values,
-            softmax: softmax.map(|softmax| softmax.group(gpu, "transform", params, rows)),
+            softmax: softmax.map(|softmax| softmax.group(gpu, label, params, rows)),
         }
     }
 

@@ -74,11 +74,7 @@ impl StageSize for TakeSize {
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
         let gpu = maker.gpu;
         let tensor = Tensor {
-            buffer: gpu.make_buffer(
-                "cellstate.input.tensor",
-                bytes_of(&self.tensor, self.steps),
-                Use::Storage,
-            ),
+            buffer: gpu.make_buffer("input.tensor", bytes_of(&self.tensor, self.steps), Use::Storage),
             offset: 0,
             size: self.tensor.clone(),
             rows: self.steps,
@@ -144,6 +140,7 @@ impl Stage for Take {
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        commands.begin_stage("take");
         let steps = run.flow.input_steps.len();
         let (gather, held) = match &self.from {
             From::Numbers { gather, .. } => (gather, self.tensor.size.held(self.tensor.rows)),

@@ -74,8 +74,9 @@ impl StageSize for TransformSize {
     fn make(&self, maker: &Maker<'_>) -> Result<Box<dyn Stage>> {
         let rows = maker.source(Source::Stage(self.number))?;
         let source = maker.source(self.input)?;
+        let label = maker.label("transform");
         let groups = rows.buffers.iter();
-        let groups = groups.map(|rows| self.weights.groups((maker.gpu, maker.params), rows));
+        let groups = groups.map(|rows| self.weights.groups((maker.gpu, &label), maker.params, rows));
         Ok(Box::new(Transform {
             number: self.number,
             rows: self.rows.clone(),
@@ -93,6 +94,7 @@ impl Stage for Transform {
     }
 
     fn record(&self, run: &Run<'_>, commands: &mut Commands) -> Result<()> {
+        commands.begin_stage("transform");
         let input = run.flow.stage(self.number)?.input();
         let held = run.held(input.source)?;
         for (number, rows) in self.rows.held(input.index.len()).into_iter().enumerate() {

@@ -189,7 +189,7 @@ impl GpuStates {
             upload_list(&mut queue, &index, &STATES.listed(rows.iter().map(|&row| row as u32))?);
             let parts = widths.iter().map(Vec::len).sum::<usize>() as u64;
             let bytes = parts * record_bytes(&self.gpu);
-            let params = self.gpu.make_buffer("cellstate.select.params", bytes, Use::Uniform);
+            let params = self.gpu.make_buffer("select.params", bytes, Use::Uniform);
             let mut commands = Commands::new(&self.gpu);
             for (from, to) in self.cells.iter().zip(&mut selected.cells) {
                 to.most = from.most;

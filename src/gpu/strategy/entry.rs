@@ -122,6 +122,8 @@ pub(crate) trait Ready: Debug + Send + Sync {
 /// The buffers that a strategy may bind, by the names that they have in shaders.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound<'a> {
+    /// The layer, as labels name it.
+    pub(crate) layer: &'a str,
     pub(crate) params: &'a wgpu::Buffer,
     pub(crate) storage: &'a [(&'static str, &'a wgpu::Buffer)],
 }
@@ -147,8 +149,9 @@ impl Group {
         let (shader, pipeline) = ready.binds();
         let storage = shader.bindings.iter().map(|binding| bound.storage(binding.name));
         let storage: Option<Vec<&wgpu::Buffer>> = storage.collect();
+        let label = format!("{}.{}", bound.layer, shader.name);
         Some(Self {
-            group: gpu.make_bind_group(shader.name, pipeline, bound.params, &storage?),
+            group: gpu.make_bind_group(&label, pipeline, bound.params, &storage?),
             exchange: bound.storage("exchange").cloned(),
         })
     }

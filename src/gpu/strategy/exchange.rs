@@ -21,9 +21,9 @@ impl ExchangeBuffers {
 
     pub(crate) fn make(gpu: &Gpu, exchange_bytes: u64) -> Self {
         Self {
-            exchange: gpu.make_buffer("cellstate.exchange", exchange_bytes, Use::Storage),
-            control: gpu.make_buffer("cellstate.control", CONTROL_BYTES, Use::Storage),
-            staging: gpu.make_buffer("cellstate.control.staging", CONTROL_BYTES, Use::Readback),
+            exchange: gpu.make_buffer("exchange", exchange_bytes, Use::Storage),
+            control: gpu.make_buffer("control", CONTROL_BYTES, Use::Storage),
+            staging: gpu.make_buffer("control.staging", CONTROL_BYTES, Use::Readback),
         }
     }
 

@@ -77,13 +77,13 @@ impl Recurrence {
     /// Of the recurrent kernel the strategies are given the rows from `first_k` on: where that is not all of it, only the one
     /// that runs everything can go on with a sum.
     pub(crate) fn make(
-        gpu: &Gpu,
+        (gpu, name): (&Gpu, &str),
         (form, first_k, kernel_width): (Form, usize, usize),
         cells: &[&PlannedCell],
         (wanted, numbers): (&[&Entry], Option<Numbers>),
     ) -> Option<Self> {
         let cell = &cells.first()?.cell;
-        let label = format!("cellstate.{}.recurrent_kernel", cell.class().to_lowercase());
+        let label = format!("{name}.recurrent_kernel");
         let packed: Vec<f32> = cells
             .iter()
             .flat_map(|cell| recurrent_weights(cell, first_k, kernel_width))
@@ -113,7 +113,7 @@ impl Recurrence {
 
     pub(crate) fn groups(
         &self,
-        gpu: &Gpu,
+        (gpu, layer): (&Gpu, &str),
         params: &wgpu::Buffer,
         [projected, hidden, cell_state, starts]: [&wgpu::Buffer; 4],
         exchange: Option<&ExchangeBuffers>,
@@ -128,6 +128,7 @@ impl Recurrence {
         let shared = exchange.map(|buffers| [("exchange", &buffers.exchange), ("control", &buffers.control)]);
         storage.extend(shared.into_iter().flatten());
         let bound = Bound {
+            layer,
             params,
             storage: &storage,
         };

@@ -111,11 +111,11 @@ impl Probe {
     const BYTES: u64 = 16;
 
     fn make(gpu: &Gpu, shader: &Shader) -> Self {
-        let buffer = |name: &str| gpu.make_buffer(&format!("cellstate.residency.{name}"), Self::BYTES, Use::Storage);
+        let buffer = |name: &str| gpu.make_buffer(&format!("residency.{name}"), Self::BYTES, Use::Storage);
         Self {
             storage: shader.bindings.iter().map(|binding| buffer(binding.name)).collect(),
-            params: gpu.make_buffer("cellstate.residency.params", record_bytes(gpu), Use::Uniform),
-            staging: gpu.make_buffer("cellstate.residency.staging", Self::BYTES, Use::Readback),
+            params: gpu.make_buffer("residency.params", record_bytes(gpu), Use::Uniform),
+            staging: gpu.make_buffer("residency.staging", Self::BYTES, Use::Readback),
         }
     }
 }
@@ -203,9 +203,7 @@ pub(crate) async fn resident(
             commands.first.clear(exchange, 0..Probe::BYTES);
             commands.last.copy(exchange, 0..Probe::BYTES, &probe.staging, 0);
         }
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor {
-            label: Some("cellstate.residency"),
-        });
+        let mut encoder = gpu.encoder("residency");
         commands.upload(gpu, &probe.params)?;
         commands.encode(None, &mut encoder);
         Ok((gpu.queue().submit([encoder.finish()]), probe))

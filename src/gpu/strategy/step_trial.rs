@@ -98,12 +98,12 @@ impl Trial {
         let bytes = [&hidden, &cell_state].map(|values| (4 * values.len()) as u64);
         let submit = || {
             let pipeline = gpu.pipeline_for(shader, self.variant());
-            let upload = |form, values: &[f32]| gpu.upload_weights("cellstate.step_trial", form, values);
+            let upload = |form, values: &[f32]| gpu.upload_weights("step_trial", form, values);
             let kernel = upload(Form::Half, &self.kernel());
             let projected = upload(Form::Full, &self.projected());
             let states = [self.hidden(), self.cell_state()].map(|values| upload(Form::Full, &values));
-            let staging = bytes.map(|bytes| gpu.make_buffer("cellstate.step_trial.staging", bytes, Use::Readback));
-            let params = gpu.make_buffer("cellstate.step_trial.params", record_bytes(gpu), Use::Uniform);
+            let staging = bytes.map(|bytes| gpu.make_buffer("step_trial.staging", bytes, Use::Readback));
+            let params = gpu.make_buffer("step_trial.params", record_bytes(gpu), Use::Uniform);
             let [hidden, cell_state] = &states;
             let group = gpu.make_bind_group(
                 "step_trial",
@@ -118,10 +118,7 @@ impl Trial {
                 commands.last.copy(state, 0..bytes, staging, 0);
             }
             commands.upload(gpu, &params)?;
-            let descriptor = wgpu::CommandEncoderDescriptor {
-                label: Some("cellstate.step_trial"),
-            };
-            let mut encoder = gpu.device().create_command_encoder(&descriptor);
+            let mut encoder = gpu.encoder("step_trial");
             commands.encode(None, &mut encoder);
             Ok((gpu.queue().submit([encoder.finish()]), staging))
         };

@@ -1,7 +1,6 @@
 //! The file in which the answers of `Runner::tune` are kept.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
+use std::io;
 use std::path::Path;
 
 use crate::error::{Cause, Error, Result};
@@ -18,21 +17,7 @@ const HEAD: &str = "# written by cellstate's Runner::tune: crate | adapter | ven
 
 /// What a file says; nothing if there is none.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    let attempt = || {
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
-        let mut text = Vec::new();
-        File::open(path)?.take(LONGEST + 1).read_to_end(&mut text)?;
-        match text.len() as u64 <= LONGEST {
-            true => Ok(text),
-            false => Err(io::Error::other(format!("it is longer than {LONGEST} bytes"))),
-        }
-    };
-    match attempt() {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        read => read.map_err(|error| failed("a file that can be read, or none yet", path, error)),
-    }
+    file::read(path, LONGEST).map_err(|error| failed("a file that can be read, or none yet", path, error))
 }
 
 /// Puts answers into a file: they take the place of those to the same questions, and every other line stays as it is. The
@@ -80,6 +65,8 @@ fn failed(expected: &'static str, path: &Path, error: io::Error) -> Error {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
