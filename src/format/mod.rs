@@ -11,6 +11,7 @@ mod keras;
 mod kind;
 #[cfg(feature = "onnx")]
 mod onnx;
+mod opening;
 #[cfg(feature = "pytorch")]
 mod pytorch;
 #[cfg(feature = "safetensors")]
@@ -53,7 +54,7 @@ impl Model {
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::of_file(&File::new(&file::read(path)?, path, path.parent()))
+        Self::of_file(&File::new(&opening::read(path)?, path, path.parent()))
     }
 
     /// As [`Model::open`], of a file that is in memory, as in a browser. `name` is what messages call it; what lies beside it cannot be
@@ -129,7 +130,7 @@ impl Model {
     /// ```
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        self.weights_of_file(&File::new(&file::read(path)?, path, path.parent()))
+        self.weights_of_file(&File::new(&opening::read(path)?, path, path.parent()))
     }
 
     /// As [`Model::load_weights`], of a file that is in memory.

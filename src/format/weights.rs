@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::file::{self, File};
+use super::file::File;
 use super::kind::Kind;
+use super::opening;
 #[cfg(feature = "pytorch")]
 use super::pytorch;
 use super::safetensors::container;
@@ -27,7 +28,7 @@ impl Modules {
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        of_file(&File::new(&file::read(path)?, path, path.parent()))
+        of_file(&File::new(&opening::read(path)?, path, path.parent()))
     }
 
     /// As [`Modules::open`], of a file that is in memory. `name` is what messages call it.
@@ -93,7 +94,7 @@ impl Model {
     /// As [`Model::load_weights`]; [`Error::Value`] for a name that the file has not. The model is then as it was.
     pub fn load_modules(&mut self, path: impl AsRef<Path>, names: &[&str]) -> Result<()> {
         let path = path.as_ref();
-        self.modules_of_file(&File::new(&file::read(path)?, path, path.parent()), names)
+        self.modules_of_file(&File::new(&opening::read(path)?, path, path.parent()), names)
     }
 
     /// As [`Model::load_modules`], of a file that is in memory. `name` is what messages call it.

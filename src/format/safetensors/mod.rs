@@ -9,7 +9,8 @@ use own::OwnWeights;
 use write::MODULES;
 
 use super::chain;
-use super::file::{self, File};
+use super::file::File;
+use super::opening;
 use super::source::{load_into, model_of, with_weights};
 use super::state_dict::dict::StateDict;
 use super::state_dict::fill;
@@ -86,7 +87,7 @@ fn chain_beside(file: &File<'_>) -> Result<Option<(Vec<Layer>, String)>> {
     else {
         return Ok(None);
     };
-    let bytes = file::read_text(&path)?;
+    let bytes = opening::read_text(&path)?;
     let beside = File::new(&bytes, &path, file.folder);
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         beside.content(
