@@ -32,8 +32,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => end_of_links(path),
         Err(error) => return Err(error),
     };
-    if fs::metadata(&target).is_ok_and(|found| found.permissions().readonly()) {
-        return Err(ErrorKind::PermissionDenied.into()); // a rename would not ask
+    if let Ok(found) = fs::metadata(&target) {
+        // a rename would not ask
+        if found.permissions().readonly() {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        if !found.is_file() {
+            let what = "what is there is no file";
+            return Err(io::Error::new(ErrorKind::AlreadyExists, what));
+        }
     }
     let beside = beside(&target)?;
     let written = File::create_new(&beside)

@@ -13,8 +13,6 @@ mod section;
 mod tune;
 mod workspace;
 
-use std::sync::Arc;
-
 pub use explain::Explanation;
 
 use crate::device::Device;
@@ -33,7 +31,7 @@ use crate::layer::reshape::Reshape;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::plan::{Plan, PlannedCell};
+use crate::model::plan::PlannedCell;
 use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
@@ -213,22 +211,6 @@ layers_on! {
 }
 
 impl Runner {
-    /// A runner of plans, one for each section.
-    async fn of(plans: impl Iterator<Item = &Arc<Plan>>, device: &Device, settings: &Settings) -> Result<Self> {
-        let name: Arc<str> = device.name().into();
-        settings.check_for(&name, device.gpu().is_some())?;
-        let mut sections = Vec::new();
-        for plan in plans {
-            let made = Section::new(plan, device, settings, &name);
-            sections.push(spanned!("prepare" { device = &*name }, made).await?);
-        }
-        Ok(Self {
-            sections,
-            device: device.clone(),
-            settings: settings.clone(),
-        })
-    }
-
     /// Runs a batch; every state begins at zero. It gives what `model.predict` or `model(x, training=False)` gives in
     /// Keras 3.15, for the whole batch at once.
     ///

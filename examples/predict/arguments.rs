@@ -101,6 +101,16 @@ impl Arguments {
             ("--time-steps", self.time_steps.is_some()),
             ("--seed", self.seed.is_some()),
         ];
+        if let Some(output) = &self.output
+            && !output
+                .extension()
+                .is_some_and(|ending| ending == "npy" || ending == "csv")
+        {
+            let output = output.display();
+            return Err(format!(
+                "--output {output}: expected a name that ends in .npy or .csv; rename it"
+            ));
+        }
         match (&self.input, random.iter().find(|(_, given)| *given)) {
             (Some(input), Some((name, _))) => Err(format!(
                 "{name}: expected random input, got the file {}; leave out one of the two",
@@ -166,6 +176,10 @@ mod tests {
             ),
             (vec!["--batch", "-1"], "--batch: expected a whole number"),
             (vec!["--lengths", "15;10"], "--lengths: expected whole numbers"),
+            (
+                vec!["a", "--output", "b.txt"],
+                "--output b.txt: expected a name that ends in .npy or .csv",
+            ),
             (vec!["--tolerance", "NaN"], "--tolerance: expected a number"),
         ] {
             let error = parse(&arguments).err().unwrap_or_default();

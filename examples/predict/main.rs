@@ -118,7 +118,7 @@ fn predict(runner: &Runner, input: &Input, lengths: Option<&[usize]>) -> Result<
     bar.finish_and_clear();
     println!("device  {device}");
     println!(
-        "time    {:.1?}, with all that the first run prepares; {rows_run} time steps were run",
+        "time    {:.1?}, with all that the first run prepares; {rows_run} steps of recurrent layers",
         start.elapsed()
     );
     let views: Vec<ArrayViewD<'_, f32>> = results.iter().map(|result| result.view()).collect();
@@ -151,17 +151,9 @@ fn print_result(result: ArrayViewD<'_, f32>) {
 }
 
 fn write(path: &Path, result: ArrayViewD<'_, f32>) -> Result<(), Box<dyn Error>> {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    let bytes = match ending {
-        "npy" => npy::write(result),
-        "csv" => table::write(result)?,
-        _ => {
-            return Err(format!(
-                "--output {}: expected a name that ends in .npy or .csv; rename it",
-                path.display()
-            )
-            .into());
-        }
+    let bytes = match path.extension().is_some_and(|ending| ending == "npy") {
+        true => npy::write(result),
+        false => table::write(result)?,
     };
     std::fs::write(path, bytes).map_err(|error| {
         let path = path.display();

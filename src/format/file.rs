@@ -1,7 +1,10 @@
 //! A file that is read, and the errors that name it.
 
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::kind::Kind;
 use crate::error::{Cause, Error, Result};
 
 /// A file in memory.
@@ -38,13 +41,58 @@ impl<'a> File<'a> {
     }
 }
 
-/// The whole file at a path.
+/// How many bytes say what a file is.
+const HEAD: u64 = 16;
+
+/// The whole of the model file at a path. What is no model by its first bytes is not read further.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Error::File {
+    let mut file = open(path)?;
+    let mut bytes = Vec::new();
+    let head = (&mut file).take(HEAD).read_to_end(&mut bytes);
+    head.map_err(|error| unreadable(path, error))?;
+    Kind::of(&File::new(&bytes, path, None))?;
+    rest(file, bytes, path)
+}
+
+/// The whole file at a path, whatever is in it.
+#[cfg(feature = "safetensors")]
+pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>> {
+    rest(open(path)?, Vec::new(), path)
+}
+
+/// A file that is one: to open a pipe waits for whoever writes into it, and a device may have no end.
+fn open(path: &Path) -> Result<fs::File> {
+    let found = fs::metadata(path).map_err(|error| unreadable(path, error))?;
+    if !found.is_file() {
+        let what = "the path is that of something else";
+        let error = io::Error::new(io::ErrorKind::InvalidInput, what);
+        return Err(Error::File {
+            argument: "path",
+            expected: "a file, not a folder, pipe or device",
+            path: PathBuf::from(path),
+            cause: Cause::new(error),
+            repair: "name the model file; for bytes that come from elsewhere there is `Model::from_bytes`".to_owned(),
+        });
+    }
+    fs::File::open(path).map_err(|error| unreadable(path, error))
+}
+
+/// What follows the bytes that were read, behind them.
+fn rest(mut file: fs::File, mut bytes: Vec<u8>, path: &Path) -> Result<Vec<u8>> {
+    let size = file.metadata().map_or(0, |found| found.len());
+    let more = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(bytes.len());
+    let room = bytes.try_reserve_exact(more).map_err(io::Error::other);
+    room.and_then(|()| file.read_to_end(&mut bytes))
+        .map_err(|error| unreadable(path, error))?;
+    Ok(bytes)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> Error {
+    Error::File {
         argument: "path",
         expected: "a model file that can be read",
         path: PathBuf::from(path),
         cause: Cause::new(error),
         repair: "name a file that is there and may be read".to_owned(),
-    })
+    }
 }

@@ -11,6 +11,7 @@ use crate::gpu::device::writes::Writes;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::groups::{Grouped, Groups, Walk};
 use crate::gpu::shader::Pipeline;
+pub(crate) use crate::gpu::workgroups::Workgroups;
 
 #[derive(Debug, PartialEq)]
 enum Command {
@@ -391,34 +392,6 @@ impl Command {
             } => encoder.copy_buffer_to_buffer(source, *source_start, target, *target_start, *bytes),
             Self::Clear { target, start, bytes } => encoder.clear_buffer(target, *start, Some(*bytes)),
             Self::Dispatch { .. } => {}
-        }
-    }
-}
-
-/// How many workgroups a dispatch has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Workgroups {
-    /// So many, folded over x and y.
-    Flat(u64),
-    /// So many along x, and so many items folded over y and z.
-    Across(u32, u64),
-}
-
-impl Workgroups {
-    fn spread(self, most: u32) -> [u32; 3] {
-        let fold = |count: u64| {
-            let rows = count.div_ceil(u64::from(most)).max(1);
-            (count.div_ceil(rows) as u32, rows as u32)
-        };
-        match self {
-            Self::Flat(count) => {
-                let (x, y) = fold(count);
-                [x, y, 1]
-            }
-            Self::Across(x, count) => {
-                let (y, z) = fold(count);
-                [x, y, z]
-            }
         }
     }
 }

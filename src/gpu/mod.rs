@@ -1,6 +1,6 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
-//! Arrows point only this way: `device` < `weights`, `shader`, `groups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `states`, `sizes`, `required`, `workspace` <
+//! Arrows point only this way: `device` < `weights`, `shader`, `groups`, `workgroups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `states`, `sizes`, `required`, `workspace` <
 //! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `home`, `lists`, `pieces`, `matrix_projection` < `input_projection`, `row_transform` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
@@ -38,6 +38,7 @@ mod tensor;
 mod tune;
 mod upload;
 mod weights;
+mod workgroups;
 pub(crate) mod workspace;
 
 pub use application::GpuWorkspace;

@@ -141,6 +141,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// The first buffer.
+    pub(crate) fn first(&self) -> &[wgpu::Buffer] {
+        self.buffers.get(..1).unwrap_or_default()
+    }
+
     pub(crate) fn make(gpu: &Gpu, label: &str, size: &RowsSize, purpose: Use) -> Self {
         let buffers = size.bytes().map(|bytes| gpu.make_buffer(label, bytes, purpose));
         Self {

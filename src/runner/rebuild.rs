@@ -1,9 +1,14 @@
-//! A runner on another device: after the loss of a GPU, or because another one is better.
+//! A runner of plans on a device; and on another one, after the loss of a GPU, or because another one is better.
+
+use std::sync::Arc;
 
 use super::Runner;
+use super::section::Section;
 use crate::device::Device;
 use crate::error::Result;
+use crate::model::plan::Plan;
 use crate::settings::Settings;
+use crate::trace::spanned;
 
 impl Runner {
     /// The same model with the same weights and settings on another device, or on the same one: what goes on after a GPU is lost, from any device to
@@ -78,5 +83,25 @@ impl Runner {
     pub async fn rebuild_with_async(&self, device: &Device, settings: &Settings) -> Result<Self> {
         let plans = self.sections.iter().map(|section| &section.plan);
         Self::of(plans, device, settings).await
+    }
+
+    /// A runner of plans, one for each section.
+    pub(super) async fn of(
+        plans: impl Iterator<Item = &Arc<Plan>>,
+        device: &Device,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let name: Arc<str> = device.name().into();
+        settings.check_for(&name, device.gpu().is_some())?;
+        let mut sections = Vec::new();
+        for plan in plans {
+            let made = Section::new(plan, device, settings, &name);
+            sections.push(spanned!("prepare" { device = &*name }, made).await?);
+        }
+        Ok(Self {
+            sections,
+            device: device.clone(),
+            settings: settings.clone(),
+        })
     }
 }

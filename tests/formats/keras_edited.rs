@@ -355,3 +355,28 @@ fn members_of_the_archive_are_checked() {
     });
     assert!(matches!(open(&deep), Err(Error::Content { .. })));
 }
+
+/// As many layers as no model has: whatever goes over them takes its time.
+#[test]
+fn there_is_an_end_to_the_layers() {
+    let with = |count: usize| {
+        with_config("keras_more_gru.keras", |config| {
+            let layers = config["config"]["layers"].as_array_mut().unwrap();
+            let more = (0..count).map(|number| {
+                serde_json::json!({"class_name": "Dropout", "config": {"name": format!("d{number}"), "rate": 0.5}})
+            });
+            layers.extend(more);
+        })
+    };
+    open(&with(1000)).unwrap();
+    assert_refused(&with(5000), &["at most 4096 layers"]);
+    // in models within models
+    let nested = with_config("keras_more_gru.keras", |config| {
+        let layers = config["config"]["layers"].as_array_mut().unwrap();
+        let drop = |number: usize| serde_json::json!({"class_name": "Dropout", "config": {"name": format!("d{number}"), "rate": 0.5}});
+        let drops: Vec<Value> = (0..2000).map(drop).collect();
+        let inner = |number: usize| serde_json::json!({"class_name": "Sequential", "config": {"name": format!("s{number}"), "layers": drops.clone()}});
+        layers.extend((0..3).map(inner));
+    });
+    assert_refused(&nested, &["at most 4096 layers"]);
+}

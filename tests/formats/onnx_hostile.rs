@@ -9,10 +9,10 @@ use super::onnx::files;
 
 /// A message of protobuf in the making.
 #[derive(Clone, Default)]
-struct Message(Vec<u8>);
+pub(crate) struct Message(Vec<u8>);
 
 impl Message {
-    fn varint(mut self, mut value: u64) -> Self {
+    pub(crate) fn varint(mut self, mut value: u64) -> Self {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;
@@ -21,21 +21,21 @@ impl Message {
         self
     }
 
-    fn number(self, field: u64, value: i64) -> Self {
+    pub(crate) fn number(self, field: u64, value: i64) -> Self {
         self.varint(field << 3).varint(value as u64)
     }
 
-    fn bytes(self, field: u64, bytes: &[u8]) -> Self {
+    pub(crate) fn bytes(self, field: u64, bytes: &[u8]) -> Self {
         let mut message = self.varint(field << 3 | 2).varint(bytes.len() as u64);
         message.0.extend_from_slice(bytes);
         message
     }
 
-    fn text(self, field: u64, text: &str) -> Self {
+    pub(crate) fn text(self, field: u64, text: &str) -> Self {
         self.bytes(field, text.as_bytes())
     }
 
-    fn with(self, field: u64, message: &Self) -> Self {
+    pub(crate) fn with(self, field: u64, message: &Self) -> Self {
         self.bytes(field, &message.0)
     }
 }
@@ -45,7 +45,7 @@ fn attribute_ints(name: &str, ints: &[i64]) -> Message {
     ints.iter().fold(list, |list, &value| list.number(8, value))
 }
 
-fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Message {
+pub(crate) fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Message {
     let message = inputs
         .iter()
         .fold(Message::default(), |message, name| message.text(1, name));
@@ -55,7 +55,7 @@ fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message
     })
 }
 
-fn floats(name: &str, dims: &[i64], values: &[f32]) -> Message {
+pub(crate) fn floats(name: &str, dims: &[i64], values: &[f32]) -> Message {
     let tensor = dims
         .iter()
         .fold(Message::default(), |tensor, &size| tensor.number(1, size));
@@ -63,7 +63,7 @@ fn floats(name: &str, dims: &[i64], values: &[f32]) -> Message {
     tensor.number(2, 1).text(8, name).bytes(9, &raw)
 }
 
-fn integers(name: &str, dims: &[i64], values: &[i64]) -> Message {
+pub(crate) fn integers(name: &str, dims: &[i64], values: &[i64]) -> Message {
     let tensor = dims
         .iter()
         .fold(Message::default(), |tensor, &size| tensor.number(1, size));
@@ -72,7 +72,7 @@ fn integers(name: &str, dims: &[i64], values: &[i64]) -> Message {
 }
 
 /// An input `x` (batch, time, 3) and an output `y`.
-fn model(nodes: &[Message], tensors: &[Message]) -> Vec<u8> {
+pub(crate) fn model(nodes: &[Message], tensors: &[Message]) -> Vec<u8> {
     let dim = |name: &str| Message::default().text(2, name);
     let shape = Message::default()
         .with(1, &dim("batch"))
@@ -93,7 +93,7 @@ fn read(bytes: &[u8]) -> Result<Model, Error> {
 }
 
 #[track_caller]
-fn refused(bytes: &[u8], wanted: &[&str]) {
+pub(crate) fn refused(bytes: &[u8], wanted: &[&str]) {
     let begin = Instant::now();
     let message = match read(bytes) {
         Ok(model) => panic!("it was read:\n{model}"),

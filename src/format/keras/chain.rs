@@ -9,6 +9,9 @@ use super::step::Step;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 
+/// The most layers that a model may have: far more than any has, and few enough that nothing takes long.
+const MOST_LAYERS: usize = 4096;
+
 /// A layer of the chain.
 #[derive(Debug)]
 pub(super) struct Node<'a> {
@@ -114,6 +117,7 @@ impl<'a> Chain<'a> {
             if layer.class == "InputLayer" {
                 continue;
             }
+            check_count(file, object, self.nodes.len().saturating_add(1))?;
             self.nodes.push(Node {
                 object: *layer,
                 options,
@@ -169,7 +173,21 @@ fn layers_of<'a>(file: &File<'_>, model: &Object<'a>) -> Result<Vec<Object<'a>>>
     };
     let wrong = || bad_layer(file, &model.title());
     let list = list.ok_or_else(wrong)?;
+    check_count(file, model, list.len())?;
     list.iter().map(|layer| Object::of(layer).ok_or_else(wrong)).collect()
+}
+
+/// What goes over the layers is quick for as many as models have.
+fn check_count(file: &File<'_>, model: &Object<'_>, count: usize) -> Result<()> {
+    if count <= MOST_LAYERS {
+        return Ok(());
+    }
+    Err(file.content(
+        format!("the configuration of model {}", model.title()),
+        format!("at most {MOST_LAYERS} layers"),
+        "more",
+        "split the model",
+    ))
 }
 
 fn bad_layer(file: &File<'_>, title: &str) -> Error {

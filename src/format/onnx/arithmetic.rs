@@ -184,11 +184,13 @@ impl Reader<'_> {
     /// A row is added to every step.
     pub(super) fn bias(&mut self, node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Data> {
         let row = row_for(node, data, values)?;
+        self.take_room(node, row.len())?;
         Ok(self.stepwise(node, Kind::Bias(row), data, data.width()))
     }
 
     fn scale(&mut self, node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Data> {
         let row = row_for(node, data, values)?;
+        self.take_room(node, row.len())?;
         Ok(self.stepwise(node, Kind::Scale(row), data, data.width()))
     }
 

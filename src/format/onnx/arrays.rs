@@ -64,9 +64,10 @@ pub(super) fn gathered<T: Clone>(
 ) -> Option<ArcArray<T, IxDyn>> {
     let size = array.shape().get(axis).copied()?;
     let list: Option<Vec<usize>> = indices.iter().map(|&index| place(index, size)).collect();
-    let picked = array.select(Axis(axis), &list?);
     let (before, after) = (array.shape().get(..axis)?, array.shape().get(axis + 1..)?);
     let shape = [before, indices.shape(), after].concat();
+    count(&shape)?;
+    let picked = array.select(Axis(axis), &list?);
     reshaped(&picked.into_shared(), &shape)
 }
 
@@ -79,12 +80,29 @@ pub(super) fn place(index: i64, size: usize) -> Option<usize> {
     usize::try_from(index).ok().filter(|index| *index < size)
 }
 
+/// How many values a shape has, where the arrays of `ndarray` can have it: sizes beside a 0 count too.
+pub(super) fn count(shape: &[usize]) -> Option<usize> {
+    let sizes = shape.iter().filter(|size| **size > 0);
+    let count = sizes
+        .into_iter()
+        .try_fold(1_usize, |count, &size| count.checked_mul(size))?;
+    let has_none = shape.contains(&0);
+    isize::try_from(count).ok().map(|_| if has_none { 0 } else { count })
+}
+
 pub(super) fn joined<T: Clone>(arrays: &[ArcArray<T, IxDyn>], axis: usize) -> Option<ArcArray<T, IxDyn>> {
     let views: Vec<ArrayViewD<'_, T>> = arrays.iter().map(|array| array.view()).collect();
     // ndarray counts on an axis that is there
     if arrays.iter().any(|array| array.ndim() <= axis) {
         return None;
     }
+    // and on sizes that it can add and multiply
+    let mut shape = arrays.first()?.shape().to_vec();
+    let sizes = arrays.iter().filter_map(|array| array.shape().get(axis));
+    *shape.get_mut(axis)? = sizes
+        .into_iter()
+        .try_fold(0_usize, |sum, &size| sum.checked_add(size))?;
+    count(&shape)?;
     let joined: Array<T, IxDyn> = concatenate(Axis(axis), &views).ok()?;
     Some(joined.into_shared())
 }

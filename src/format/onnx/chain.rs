@@ -1,5 +1,7 @@
 //! From the stages that make an output back to the input: the one chain of layers that the graph is.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, Array2};
 
 use super::graph::Graph;
@@ -190,7 +192,7 @@ fn affine(scale: Option<&Array1<f32>>, bias: Option<&Array1<f32>>) -> Result<Lay
 
 /// A mask goes through all recurrent layers up to a RepeatVector: either all of them are given the lengths, or none.
 fn check_lengths(reader: &Reader<'_>, graph: &Graph<'_>, links: &[Link]) -> Result<()> {
-    let mut given: Option<&Option<String>> = None;
+    let mut given: Option<&Option<Arc<str>>> = None;
     for link in links {
         let Some(stage) = reader.stages.get(link.stage) else {
             continue;

@@ -51,8 +51,8 @@ impl<'a> External<'a> {
             let expected = format!("{wanted} bytes, as type and shape say");
             return Err(self.file.content(place, expected, format!("length {length}"), AGAIN));
         }
-        let mut opened = fs::File::open(&path).map_err(|error| unreadable(&path, error))?;
-        let metadata = opened.metadata().map_err(|error| unreadable(&path, error))?;
+        // to open a pipe would wait for whoever writes into it
+        let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
         let size = metadata.len();
         if !metadata.is_file() || offset.checked_add(length).is_none_or(|end| end > size) {
             let expected = format!("{length} bytes from byte {offset} on in {location:?}");
@@ -69,6 +69,7 @@ impl<'a> External<'a> {
                 .file
                 .content(place, expected, "the same bytes again and again", AGAIN));
         }
+        let mut opened = fs::File::open(&path).map_err(|error| unreadable(&path, error))?;
         let start = opened.seek(SeekFrom::Start(offset));
         start.map_err(|error| unreadable(&path, error))?;
         let mut data = Vec::new();

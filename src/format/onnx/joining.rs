@@ -2,7 +2,7 @@
 
 use ndarray::{ArcArray, IxDyn};
 
-use super::arrays::joined;
+use super::arrays::{count, joined};
 use super::dim::Dim;
 use super::messages::data_type;
 use super::node::Node;
@@ -130,7 +130,6 @@ impl Reader<'_> {
             Value::Fill(fill) => {
                 let size = |dim: &Dim| usize::try_from(dim.known()?).ok();
                 let shape: Option<Vec<usize>> = fill.shape.iter().map(size).collect();
-                let count = |shape: &[usize]| shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
                 let known = shape.and_then(|shape| Some((count(&shape)?, shape)));
                 let Some((count, shape)) = known else {
                     return Err(node.unsupported(

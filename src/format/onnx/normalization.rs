@@ -74,6 +74,7 @@ impl Reader<'_> {
         let values = self.floats(node, value, what)?;
         let row = values.into_dimensionality::<Ix1>();
         let row = row.map_err(|_| node.no_chain(format!("{what} of more than one axis")))?;
+        self.take_room(node, row.len())?;
         Ok(row.into_owned())
     }
 }

@@ -72,9 +72,9 @@ impl<'a> Reader<'a> {
         for input in &graph.inputs {
             let name = input.name.clone();
             let value = if graph.lengths.contains(&name) {
-                Value::Lengths(name.clone())
+                Value::Lengths(name.as_str().into())
             } else if graph.states.contains(&name) || main.is_some() {
-                Value::State(name.clone())
+                Value::State(name.as_str().into())
             } else {
                 main = Some(name.clone());
                 self.main_input(graph, input)?
@@ -300,7 +300,7 @@ pub(super) fn filled(value: f32, shape: &[Dim]) -> Option<Integers> {
     const MOST: usize = 64;
     let size = |dim: &Dim| usize::try_from(dim.known()?).ok();
     let shape: Vec<usize> = shape.iter().map(size).collect::<Option<_>>()?;
-    let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size))?;
+    let count = super::arrays::count(&shape)?;
     let whole = value.fract() == 0.0 && count <= MOST;
     whole.then(|| ArcArray::from_elem(IxDyn(&shape), Dim::number(value as i64)))
 }

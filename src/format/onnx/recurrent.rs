@@ -1,5 +1,7 @@
 //! The nodes LSTM, GRU and RNN, with every attribute and input that the specification has.
 
+use std::sync::Arc;
+
 use ndarray::{ArcArray, ArrayView1, ArrayView2, Axis as Along, Ix1, Ix2, IxDyn};
 
 use super::dense::by_its_name;
@@ -173,7 +175,7 @@ impl Reader<'_> {
 }
 
 /// The input of the graph that gives lengths; constant ones have to be the whole time axis.
-fn lengths(node: &Node<'_>, inputs: Inputs<'_>) -> Result<Option<String>> {
+fn lengths(node: &Node<'_>, inputs: Inputs<'_>) -> Result<Option<Arc<str>>> {
     match inputs.get(4) {
         None | Some(None) => Ok(None),
         Some(Some(Value::Lengths(name))) => Ok(Some(name.clone())),

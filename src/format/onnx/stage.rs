@@ -1,5 +1,7 @@
 //! The stages of the chain that a graph describes, before they become layers.
 
+use std::sync::Arc;
+
 use ndarray::{Array1, Array2};
 
 use super::value::Data;
@@ -51,7 +53,7 @@ pub(super) struct RecurrentNode {
     /// Whether the input's time runs the other way round than that of the layer before.
     pub(super) turned: bool,
     /// The input of the graph that gives lengths.
-    pub(super) lengths: Option<String>,
+    pub(super) lengths: Option<Arc<str>>,
 }
 
 impl Kind {

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 use ndarray::{ArcArray, IxDyn};
 
+use super::arrays::count;
 use super::dim::Dim;
 use super::external::External;
 use super::messages::{TensorProto, data_type};
@@ -31,7 +32,7 @@ impl<'a> Tensors<'a> {
     /// The value of a tensor. `place` is what messages call it.
     pub(super) fn value(&mut self, tensor: &TensorProto, place: &str) -> Result<Value> {
         let shape = self.shape(tensor, place)?;
-        let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+        let count = count(&shape);
         let count = count.ok_or_else(|| self.wrong(place, "sizes that can be multiplied", format!("{shape:?}")))?;
         let outside = match tensor.data_location {
             0 => None,

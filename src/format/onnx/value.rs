@@ -1,5 +1,7 @@
 //! What a name in the graph stands for.
 
+use std::sync::Arc;
+
 use ndarray::{ArcArray, IxDyn};
 
 use super::dim::Dim;
@@ -30,9 +32,9 @@ pub(super) enum Value {
     /// What the model makes of its input.
     Data(Data),
     /// An input of the graph that gives initial states, or a part of it.
-    State(String),
+    State(Arc<str>),
     /// An input of the graph that gives lengths.
-    Lengths(String),
+    Lengths(Arc<str>),
     /// The same whole number for each sequence.
     Same(Dim),
     /// Where values of the model are above a number.

@@ -9,6 +9,10 @@ use crate::format::file::File;
 use crate::format::state_dict::dict::StateDict;
 use crate::format::state_dict::tensor::{Storage, Tensor};
 
+/// How many times the file all tensors may come to, and what they may have in any case: many may share one storage.
+const MOST_TIMES: u64 = 64;
+const MOST_ANYWAY: u64 = 1 << 20;
+
 pub(super) fn state_dict<'a>(
     arena: &Arena,
     top: Value,
@@ -72,6 +76,9 @@ fn read<'a>(
     file: &File<'_>,
 ) -> Result<StateDict<'a>> {
     let mut tensors = Vec::new();
+    let mut left = (file.bytes.len() as u64)
+        .saturating_mul(MOST_TIMES)
+        .saturating_add(MOST_ANYWAY);
     let (mut names, mut others) = (HashSet::new(), Vec::new());
     for (key, value) in entries {
         let entry = match value {
@@ -90,7 +97,16 @@ fn read<'a>(
                 "save the file again with `torch.save`",
             ));
         }
-        tensors.push(tensor(arena, name, entry, archive, file)?);
+        let tensor = tensor(arena, name, entry, archive, file)?;
+        left = left.checked_sub(tensor.size()).ok_or_else(|| {
+            file.content(
+                format!("tensor {name}"),
+                format!("tensors of at most {MOST_TIMES} times the bytes of the file"),
+                "more, in storages that many tensors share",
+                "save the state dict with tensors of their own: `{name: tensor.clone() for name, tensor in state_dict.items()}`",
+            )
+        })?;
+        tensors.push(tensor);
     }
     if !others.is_empty() {
         notes.push(format!(

@@ -3,6 +3,9 @@
 use super::globals::Global;
 use super::value::{Arena, StorageEntry, TensorEntry, Value};
 
+/// No tensor of PyTorch has more axes. Many tensors may name one tuple of sizes, and each keeps them for itself.
+const MOST_AXES: usize = 64;
+
 /// What was expected, and what came.
 type Wrong = (String, String);
 
@@ -47,6 +50,9 @@ pub(super) fn called(arena: &mut Arena, callee: &Value, arguments: &Value) -> Re
         (Global::RebuildTensor, [Value::Storage(storage), Value::Int(offset), shape, strides, ..]) => {
             let sizes = |value: &Value, what: &str| -> Result<Vec<usize>, Wrong> {
                 let items = arena.items(value).unwrap_or_default();
+                if items.len() > MOST_AXES {
+                    return Err((format!("at most {MOST_AXES} axes"), format!("{} of them", items.len())));
+                }
                 let sizes = items.iter().map(|item| match item {
                     Value::Int(size) => usize::try_from(*size).map_err(|_| size.to_string()),
                     other => Err(other.class().to_owned()),

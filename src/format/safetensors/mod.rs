@@ -86,7 +86,7 @@ fn chain_beside(file: &File<'_>) -> Result<Option<(Vec<Layer>, String)>> {
     else {
         return Ok(None);
     };
-    let bytes = file::read(&path)?;
+    let bytes = file::read_text(&path)?;
     let beside = File::new(&bytes, &path, file.folder);
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         beside.content(

@@ -124,6 +124,14 @@ impl<'a> Tensor<'a> {
         self.shape.iter().fold(1, |count, &length| count.saturating_mul(length))
     }
 
+    /// The bytes of its numbers; none where they are never read.
+    pub(crate) fn size(&self) -> u64 {
+        match self.storage.number {
+            Number::Other(_) => 0,
+            _ => (self.count() as u64).saturating_mul(self.storage.number.size() as u64),
+        }
+    }
+
     /// The numbers as they are computed with, all of them finite.
     pub(crate) fn values(&self, file: &File<'_>) -> Result<ArrayD<f32>> {
         let decode = self.decoder(file)?;

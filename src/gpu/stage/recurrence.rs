@@ -10,7 +10,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
-use crate::gpu::rows::{RecurrentRows, Rows, RowsSize, VALUE, padded, rows_of, segments};
+use crate::gpu::rows::{RecurrentRows, RowsSize, VALUE, padded, rows_of, segments};
 use crate::gpu::stage::carry::{self, Carry, GpuMask, OfRecurrence};
 use crate::gpu::stage::direction::{CellPart, DirectionBuffers};
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
@@ -118,7 +118,8 @@ impl RecurrenceSize {
         let weights = at(&maker.prepared.projections, cell)?;
         let projected = std::slice::from_ref(maker.projected);
         let list = &at(maker.schedules, self.schedule)?.sequences;
-        let home = Home::make((gpu, &maker.label("state")), batch, widths.clone());
+        let [state, staging] = ["state", "state.staging"].map(|what| maker.label(what));
+        let home = Home::make((gpu, &state), batch, widths.clone());
         let hidden = at(&home.parts, 0)?.rows(batch);
         let of_cell = home.parts.get(1).map(|part| {
             let place = (direction, self.directions.len(), batch);
@@ -127,23 +128,14 @@ impl RecurrenceSize {
         Ok(DirectionBuffers {
             cell,
             input: ProjectedInput::make(maker, "input_projection", weights, (source, self.entries), projected),
-            start: GatherBuffers::by(maker, "start_hidden", list.clone(), &hidden, first(&rows)),
+            start: GatherBuffers::by(maker, "start_hidden", list.clone(), &hidden, rows.first()),
             finals: GatherBuffers::by(maker, "final_hidden", list.clone(), &rows, &hidden.buffers),
             cell_state: of_cell,
-            staging: gpu.make_buffer(
-                &maker.label("state.staging"),
-                Home::staging_bytes(batch, widths),
-                Use::Readback,
-            ),
+            staging: gpu.make_buffer(&staging, Home::staging_bytes(batch, widths), Use::Readback),
             home,
             rows,
         })
     }
-}
-
-/// The first buffer of rows.
-fn first(rows: &Rows) -> &[wgpu::Buffer] {
-    rows.buffers.get(..1).unwrap_or_default()
 }
 
 impl StageSize for RecurrenceSize {

@@ -1,0 +1,84 @@
+//! ONNX files with tensors of no values whose sizes have no product.
+
+use super::onnx_hostile::{Message, floats, integers, model, node, refused};
+
+/// A tensor (3, 2) whose values are in another file.
+pub(crate) fn with_external(location: &str) -> Vec<u8> {
+    let entry = Message::default().text(1, "location").text(2, location);
+    let tensor = Message::default().number(1, 3).number(1, 2).number(2, 1);
+    let tensor = tensor.text(8, "w").number(14, 1).with(13, &entry);
+    model(&[node("MatMul", &["x", "w"], &["y"], &[])], &[tensor])
+}
+
+fn axis(axis: i64) -> Message {
+    Message::default().text(1, "axis").number(3, axis).number(20, 2)
+}
+
+#[test]
+fn tensors_of_nothing_have_sizes_too() {
+    let huge = 1 << 62;
+    let sizes = integers("s", &[3], &[0, huge, huge]);
+    let whole = Message::default()
+        .text(1, "value")
+        .with(5, &integers("", &[1], &[1]))
+        .number(20, 4);
+    let filled = |value: &[Message]| node("ConstantOfShape", &["s"], &["z"], value);
+    for operator in ["Add", "MatMul", "Concat", "Where"] {
+        let attributes = match operator {
+            "Concat" => vec![axis(0)],
+            _ => vec![],
+        };
+        for value in [&[][..], std::slice::from_ref(&whole)] {
+            let last = node(operator, &["x", "z", "z"], &["y"], &attributes);
+            refused(&model(&[filled(value), last], std::slice::from_ref(&sizes)), &[]);
+            // with itself first
+            let own = node(operator, &["z", "z", "z"], &["two"], &attributes);
+            let last = node("Add", &["x", "two"], &["y"], &[]);
+            refused(&model(&[filled(value), own, last], std::slice::from_ref(&sizes)), &[]);
+        }
+    }
+    for shape in [
+        &[0, huge, huge][..],
+        &[huge, huge, 0],
+        &[huge, 0, 2],
+        &[0, -1],
+        &[i64::MAX, 0],
+    ] {
+        let last = || node("MatMul", &["x", "w"], &["y"], &[]);
+        refused(&model(&[last()], &[floats("w", shape, &[])]), &[]);
+        refused(&model(&[last()], &[integers("w", shape, &[])]), &[]);
+        for along in 0..3 {
+            let name = |number: usize| format!("v{number}");
+            let doubled = |number: usize| {
+                let (before, after) = (name(number), name(number + 1));
+                node("Concat", &[&before, &before], &[&after], &[axis(along)])
+            };
+            let mut nodes: Vec<Message> = (0..70).map(doubled).collect();
+            nodes.push(node("MatMul", &["x", &name(70)], &["y"], &[]));
+            refused(&model(&nodes, &[floats("v0", shape, &[])]), &[]);
+            refused(&model(&nodes, &[integers("v0", shape, &[])]), &[]);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_reshaped_and_picked() {
+    let huge = 1 << 62;
+    let tensors = || {
+        [
+            floats("w", &[0], &[]),
+            integers("s", &[3], &[0, huge, 2]),
+            integers("none", &[0], &[]),
+            integers("many", &[4], &[0, 1, 2, 3]),
+        ]
+    };
+    let reshaped = || node("Reshape", &["w", "s"], &["v"], &[]);
+    for (operator, second, along) in [("Gather", "none", 1), ("Gather", "many", 1), ("Gather", "many", 2)] {
+        let picked = node(operator, &["v", second], &["u"], &[axis(along)]);
+        let last = node("MatMul", &["x", "u"], &["y"], &[]);
+        refused(&model(&[reshaped(), picked, last], &tensors()), &[]);
+    }
+    let turned = node("Transpose", &["v"], &["u"], &[]);
+    let last = node("Add", &["x", "u"], &["y"], &[]);
+    refused(&model(&[reshaped(), turned, last], &tensors()), &[]);
+}
