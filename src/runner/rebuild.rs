@@ -16,7 +16,9 @@ impl Runner {
     ///
     /// The weights come from the host, which the runner shares with the [`Model`](crate::Model) and with other runners of it, so that they are there
     /// once more only on the new device. [`States`](crate::States) are values of the host and go on too. What was on the old GPU is lost with it:
-    /// its buffers, its [`GpuWorkspace`](crate::GpuWorkspace)s, which are made anew, and what [`Runner::tune`] has measured there. This runner stays as it is.
+    /// its buffers, its [`GpuWorkspace`](crate::GpuWorkspace)s, which are made anew, and what [`Runner::tune`] has measured there. So are
+    /// [`GpuStates`](crate::GpuStates): a stream that must outlive its GPU [reads](crate::GpuStates::read) them now and then, and goes on from
+    /// [`Runner::gpu_states`] of what was read last. This runner stays as it is.
     ///
     /// A device that was lost gives [`Error::Gpu`](crate::Error::Gpu) in every call; states and outputs are then as they were, so that the
     /// call can be made again here. [`Gpu::is_lost`](crate::Gpu::is_lost) says whether that was the reason. [`Device::auto`] and

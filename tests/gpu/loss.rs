@@ -213,6 +213,49 @@ fn workspaces_of_a_lost_device_are_errors() {
     }
 }
 
+/// States on the GPU are lost with it, in every call; what was read of them goes on elsewhere.
+#[test]
+fn states_on_a_lost_device_are_errors() {
+    for adapter in adapters() {
+        let opened = open(&adapter, floor());
+        let runner = super::encode::lstm(&opened.device);
+        let workspace = runner.workspace(3, 4).unwrap();
+        let input = super::encode::values((3, 4), 1);
+        let mut states = runner.zero_gpu_states(3).unwrap();
+        runner.run_from_gpu(&Sequences::from(&input), &mut states).unwrap();
+        let kept = states.read().unwrap();
+        let mut into = encoder(&opened.gpu);
+        opened.wgpu.destroy();
+        for _ in 0..2 {
+            states.encode_reset(&mut into);
+            states.encode_reset_rows(&mut into, &[1]).unwrap(); // which asks nobody
+            assert_lost(workspace.encode_from(&mut into, &mut states));
+            assert_lost(states.encode_select(&mut into, &[1]));
+            assert_lost(states.select(&[1]));
+            assert_lost(states.reset());
+            assert_lost(states.reset_rows(&[1]));
+            assert_lost(states.read());
+            assert_lost(runner.run_from_gpu(&Sequences::from(&input), &mut states));
+            assert_lost(runner.zero_gpu_states(2));
+            assert_lost(runner.gpu_states(&kept));
+        }
+        opened.gpu.queue().submit([into.finish()]);
+        opened.assert_quiet();
+
+        let fresh = open(&adapter, floor());
+        let rebuilt = runner.rebuild(&fresh.device).unwrap();
+        let error = rebuilt.run_from_gpu(&Sequences::from(&input), &mut states).unwrap_err();
+        assert!(matches!(error, Error::Value { .. }), "{error}");
+        let mut again = rebuilt.gpu_states(&kept).unwrap();
+        let got = rebuilt.run_from_gpu(&Sequences::from(&input), &mut again).unwrap();
+        let mut want = kept.clone();
+        let host = rebuilt.run_from(&Sequences::from(&input), &mut want).unwrap();
+        assert_same_bits("goes on", got.values(), host.values());
+        assert_eq!(again.read().unwrap(), want);
+        fresh.assert_quiet();
+    }
+}
+
 /// What the application handles stays the application's: its handlers are called, its scopes catch what it does wrong.
 #[test]
 fn handlers_and_scopes_of_the_application_stay_its_own() {
