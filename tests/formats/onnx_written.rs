@@ -211,7 +211,8 @@ fn others() -> Vec<(&'static str, Model)> {
                 Embedding::new(9, 3).into(),
                 Dropout::new(0.2).into(),
                 lstm(3, 5).into(),
-                dense(5, 2).into(),
+                dense(5, 6).into(),
+                Reshape::new([1, 6], [2, 3]).into(), // one row becomes steps
             ]),
         ),
         (

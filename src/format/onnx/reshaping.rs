@@ -125,16 +125,22 @@ impl Reader<'_> {
 
     /// The values of each sequence in one row or in other time steps, where the number of them is known.
     fn flat(&mut self, node: &Node<'_>, data: &Data, dims: &[Dim], wanted: &[Dim]) -> Option<Data> {
-        let (batch, from) = match (data.axes.as_slice(), dims) {
-            ([batch, Axis::Input(_) | Axis::Repeated(_), Axis::Features], [_, steps, features]) => {
-                (*batch, [size(steps)?, size(features)?])
+        let (batch, time, from) = match (data.axes.as_slice(), dims) {
+            ([batch, time @ (Axis::Input(_) | Axis::Repeated(_)), Axis::Features], [_, steps, features]) => {
+                (*batch, Some(*time), [size(steps)?, size(features)?])
+            }
+            // (sizes of 1 and the blocks of several directions are those of `group`)
+            ([batch, Axis::Features], [_, features])
+                if data.blocks.len() == 1 && wanted.iter().all(|dim| dim.known() != Some(1)) =>
+            {
+                (*batch, None, [1, size(features)?])
             }
             _ => return None,
         };
         let values = from[0].checked_mul(from[1])?;
         let same_batch = wanted.first() == dims.first();
         let (kind, axes) = match wanted {
-            [_, width] if same_batch && size(width)? == values => {
+            [_, width] if same_batch && wanted != dims && size(width)? == values => {
                 (Kind::Flatten(from[0], from[1]), vec![batch, Axis::Features])
             }
             [_, steps, features]
@@ -148,9 +154,9 @@ impl Reader<'_> {
             }
             _ => return None,
         };
-        let is_time = self.bind(node, Some(batch), Role::Batch).is_ok()
-            && self.bind(node, data.axes.get(1).copied(), Role::Time).is_ok();
-        if !is_time || data.turned {
+        let is_batch = self.bind(node, Some(batch), Role::Batch).is_ok();
+        let is_time = time.is_none_or(|time| self.bind(node, Some(time), Role::Time).is_ok());
+        if !is_batch || !is_time || data.turned {
             return None;
         }
         let width = if axes.len() == 2 { values } else { size(wanted.last()?)? };
