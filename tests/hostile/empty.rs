@@ -4,8 +4,19 @@ use cellstate::Device;
 use ndarray::Axis;
 
 use super::devices::devices;
-use super::models::assert_ran_close;
-use super::zoo::kinds;
+use super::models::{Ran, assert_ran_close};
+use super::support::layers::StatePair;
+use super::zoo::{Kind, kinds};
+
+/// Behind a RepeatVector the steps are real ones, whatever the input has; so there only the layer before it does not run.
+fn assert_nothing_ran(kind: &Kind, name: &str, ran: &Ran, initial: &[StatePair]) {
+    if kind.name == "other shapes" {
+        assert_eq!(ran.states[0], initial[0], "{name}");
+        return;
+    }
+    assert_eq!(ran.states, initial, "{name}");
+    assert_eq!(ran.rows_run, 0, "{name}");
+}
 
 #[test]
 fn nothing_to_run_leaves_states_alone_and_has_a_shape() {
@@ -26,8 +37,7 @@ fn nothing_to_run_leaves_states_alone_and_has_a_shape() {
                         assert_eq!(ran.values.len_of(Axis(1)), time_steps, "{name}");
                     }
                     assert_eq!(ran.backward.is_some(), full.backward().is_some(), "{name}");
-                    assert_eq!(ran.states, input.initial, "{name}");
-                    assert_eq!(ran.rows_run, 0, "{name}");
+                    assert_nothing_ran(&kind, &name, &ran, &input.initial);
                     let want = cpu.ran(&input.input, input.mask.as_ref(), &input.initial);
                     assert_ran_close(&name, &ran, &want);
                     let alone = runner.run(&input.input, input.mask.as_ref()).unwrap();
@@ -53,8 +63,8 @@ fn everything_masked() {
             let mut batch = kind.batch(3, 4, 1);
             batch.mask = batch.mask.map(|mask| mask.mapv(|_| false));
             let ran = super::zoo::check(&kind.name, &runner, &cpu, &batch);
-            assert_eq!(ran.states, batch.initial, "{}: {}", device.name(), kind.name);
-            assert_eq!(ran.rows_run, 0, "{}: {}", device.name(), kind.name);
+            let name = format!("{}: {}", device.name(), kind.name);
+            assert_nothing_ran(&kind, &name, &ran, &batch.initial);
         }
     }
 }

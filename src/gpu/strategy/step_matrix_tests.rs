@@ -128,7 +128,8 @@ fn apart(got: &Ran, want: &Ran) -> f32 {
     most
 }
 
-/// Every form of a model against the kept text, with lengths, from zero and from other states.
+/// Every form of a model against the kept text, with lengths, from zero and from other states. (The texts of a class take long to
+/// compile, so each class has one cell and a rest of units; the trial has the class of 64.)
 fn check(model: fn(usize) -> Model, units: usize) {
     for gpu in gpus() {
         let model = model(units);
@@ -158,13 +159,11 @@ fn check(model: fn(usize) -> Model, units: usize) {
 
 #[test]
 fn steps_of_an_lstm_by_matrices() {
-    check(lstm, 61);
-    check(lstm, 128);
+    check(lstm, 117);
 }
 
 #[test]
 fn steps_of_a_gru_by_matrices() {
-    check(gru, 117);
     check(gru, 181);
 }
 
