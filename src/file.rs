@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a file has; nothing if there is none. One that is longer is refused.
+#[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let attempt = || {
         if !fs::metadata(path)?.is_file() {

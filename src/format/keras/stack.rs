@@ -1,6 +1,8 @@
 //! A stack of a known size, for a reader that calls itself once for each level of what is nested in a file.
 
-use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::error::Error;
+use crate::error::Result;
 use crate::format::file::File;
 
 /// A type within a type takes eight bytes of a message of 64 KiB, so that thousands of levels fit into a small file. A thread of a program may
