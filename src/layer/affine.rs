@@ -77,3 +77,74 @@ pub(crate) fn constant(features: usize, value: f32) -> Result<Array1<f32>> {
 pub(crate) fn check_vector(layer: &str, name: &str, features: usize, values: &ArrayView1<'_, f32>) -> Result<()> {
     check_tensor(&format!("{name} of the {layer}"), values, &[features], "(features)")
 }
+
+/// The methods that both normalisations have: `normalization!(LayerNormalization)` for a struct with `features` and an [`Affine`].
+macro_rules! normalization {
+    ($layer:ident) => {
+        impl $layer {
+            /// Added to the variance (default 0.001, as in Keras; PyTorch's default is 0.00001). It has to be above 0.
+            ///
+            /// ```
+            #[doc = concat!("# use cellstate::", stringify!($layer), ";")]
+            #[doc = concat!("assert_eq!(", stringify!($layer), "::new(3).epsilon(1e-5).epsilon_value(), 1e-5);")]
+            /// ```
+            #[must_use]
+            pub fn epsilon(mut self, epsilon: f32) -> Self {
+                self.affine.epsilon = epsilon;
+                self
+            }
+
+            /// Whether the values are multiplied by gamma (default true).
+            ///
+            /// ```
+            #[doc = concat!("# use cellstate::", stringify!($layer), ";")]
+            #[doc = concat!("assert_eq!(", stringify!($layer), "::new(3).scale(false).weights()?.gamma, None);")]
+            /// # Ok::<(), cellstate::Error>(())
+            /// ```
+            #[must_use]
+            pub fn scale(mut self, scale: bool) -> Self {
+                self.affine.scale = scale;
+                self
+            }
+
+            /// Whether beta is added (default true).
+            ///
+            /// ```
+            #[doc = concat!("# use cellstate::", stringify!($layer), ";")]
+            #[doc = concat!("assert_eq!(", stringify!($layer), "::new(3).center(false).weights()?.beta, None);")]
+            /// # Ok::<(), cellstate::Error>(())
+            /// ```
+            #[must_use]
+            pub fn center(mut self, center: bool) -> Self {
+                self.affine.center = center;
+                self
+            }
+
+            /// The number of features.
+            ///
+            /// ```
+            #[doc = concat!("assert_eq!(cellstate::", stringify!($layer), "::new(3).features(), 3);")]
+            /// ```
+            #[must_use]
+            pub fn features(&self) -> usize {
+                self.features
+            }
+
+            /// What is added to the variance.
+            ///
+            /// ```
+            #[doc = concat!("assert_eq!(cellstate::", stringify!($layer), "::new(3).epsilon_value(), 1e-3);")]
+            /// ```
+            #[must_use]
+            pub fn epsilon_value(&self) -> f32 {
+                self.affine.epsilon
+            }
+
+            /// Whether there is a gamma, and whether there is a beta.
+            pub(crate) fn has(&self) -> [bool; 2] {
+                [self.affine.scale, self.affine.center]
+            }
+        }
+    };
+}
+pub(crate) use normalization;

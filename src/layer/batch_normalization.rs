@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use super::affine::{Affine, check_vector, constant};
+use super::affine::{Affine, check_vector, constant, normalization};
 use super::size::check_size;
 use crate::error::{Error, Result};
 
@@ -52,6 +52,8 @@ pub struct BatchNormalizationWeights {
     pub moving_variance: Array1<f32>,
 }
 
+normalization!(BatchNormalization);
+
 impl BatchNormalization {
     /// Of so many features: epsilon 0.001, gamma of ones, beta of zeros, mean 0 and variance 1, as in Keras.
     ///
@@ -66,44 +68,6 @@ impl BatchNormalization {
             affine: Affine::new(1e-3),
             moving: None,
         }
-    }
-
-    /// Added to the variance (default 0.001, as in Keras; PyTorch's default is 0.00001). It has to be above 0.
-    ///
-    /// ```
-    /// # use cellstate::BatchNormalization;
-    /// assert_eq!(BatchNormalization::new(3).epsilon(1e-5).epsilon_value(), 1e-5);
-    /// ```
-    #[must_use]
-    pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.affine.epsilon = epsilon;
-        self
-    }
-
-    /// Whether the values are multiplied by gamma (default true).
-    ///
-    /// ```
-    /// # use cellstate::BatchNormalization;
-    /// assert_eq!(BatchNormalization::new(3).scale(false).weights()?.gamma, None);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn scale(mut self, scale: bool) -> Self {
-        self.affine.scale = scale;
-        self
-    }
-
-    /// Whether beta is added (default true).
-    ///
-    /// ```
-    /// # use cellstate::BatchNormalization;
-    /// assert_eq!(BatchNormalization::new(3).center(false).weights()?.beta, None);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn center(mut self, center: bool) -> Self {
-        self.affine.center = center;
-        self
     }
 
     /// Takes trained weights, (features) each. An absent gamma or beta sets `scale(false)` or `center(false)`.
@@ -171,26 +135,6 @@ impl BatchNormalization {
         })
     }
 
-    /// The number of features.
-    ///
-    /// ```
-    /// assert_eq!(cellstate::BatchNormalization::new(3).features(), 3);
-    /// ```
-    #[must_use]
-    pub fn features(&self) -> usize {
-        self.features
-    }
-
-    /// What is added to the variance.
-    ///
-    /// ```
-    /// assert_eq!(cellstate::BatchNormalization::new(3).epsilon_value(), 1e-3);
-    /// ```
-    #[must_use]
-    pub fn epsilon_value(&self) -> f32 {
-        self.affine.epsilon
-    }
-
     /// The number of values of all weights, Keras's `count_params()`: 4·features, less without gamma or beta. Mean and variance are
     /// among them.
     ///
@@ -201,11 +145,6 @@ impl BatchNormalization {
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         self.features.saturating_mul(self.affine.count() + 2)
-    }
-
-    /// Whether there is a gamma, and whether there is a beta.
-    pub(crate) fn has(&self) -> [bool; 2] {
-        [self.affine.scale, self.affine.center]
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use super::affine::Affine;
+use super::affine::{Affine, normalization};
 use super::size::check_size;
 use crate::error::Result;
 
@@ -45,6 +45,8 @@ pub struct LayerNormalizationWeights {
     pub beta: Option<Array1<f32>>,
 }
 
+normalization!(LayerNormalization);
+
 impl LayerNormalization {
     /// Of rows of so many features: epsilon 0.001, gamma of ones and beta of zeros, as in Keras.
     ///
@@ -58,44 +60,6 @@ impl LayerNormalization {
             features,
             affine: Affine::new(1e-3),
         }
-    }
-
-    /// Added to the variance (default 0.001, as in Keras; PyTorch's default is 0.00001). It has to be above 0.
-    ///
-    /// ```
-    /// # use cellstate::LayerNormalization;
-    /// assert_eq!(LayerNormalization::new(3).epsilon(1e-5).epsilon_value(), 1e-5);
-    /// ```
-    #[must_use]
-    pub fn epsilon(mut self, epsilon: f32) -> Self {
-        self.affine.epsilon = epsilon;
-        self
-    }
-
-    /// Whether the values are multiplied by gamma (default true).
-    ///
-    /// ```
-    /// # use cellstate::LayerNormalization;
-    /// assert_eq!(LayerNormalization::new(3).scale(false).weights()?.gamma, None);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn scale(mut self, scale: bool) -> Self {
-        self.affine.scale = scale;
-        self
-    }
-
-    /// Whether beta is added (default true).
-    ///
-    /// ```
-    /// # use cellstate::LayerNormalization;
-    /// assert_eq!(LayerNormalization::new(3).center(false).weights()?.beta, None);
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[must_use]
-    pub fn center(mut self, center: bool) -> Self {
-        self.affine.center = center;
-        self
     }
 
     /// Takes trained weights, (features) each. An absent one sets `scale(false)` or `center(false)`.
@@ -139,26 +103,6 @@ impl LayerNormalization {
         Ok(LayerNormalizationWeights { gamma, beta })
     }
 
-    /// The number of features.
-    ///
-    /// ```
-    /// assert_eq!(cellstate::LayerNormalization::new(3).features(), 3);
-    /// ```
-    #[must_use]
-    pub fn features(&self) -> usize {
-        self.features
-    }
-
-    /// What is added to the variance.
-    ///
-    /// ```
-    /// assert_eq!(cellstate::LayerNormalization::new(3).epsilon_value(), 1e-3);
-    /// ```
-    #[must_use]
-    pub fn epsilon_value(&self) -> f32 {
-        self.affine.epsilon
-    }
-
     /// The number of trained values: 2·features, less without gamma or beta.
     ///
     /// ```
@@ -168,11 +112,6 @@ impl LayerNormalization {
     #[must_use]
     pub fn parameter_count(&self) -> usize {
         self.features.saturating_mul(self.affine.count())
-    }
-
-    /// Whether there is a gamma, and whether there is a beta.
-    pub(crate) fn has(&self) -> [bool; 2] {
-        [self.affine.scale, self.affine.center]
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use cellstate::{Device, Gpu, GpuWorkspace, Lstm, Runner, Settings, Strategy};
+use cellstate::{Device, Error, Gpu, GpuWorkspace, Lstm, Runner, Settings, Strategy};
 use ndarray::{Array2, Array3, ArrayD, ArrayViewD, IxDyn, s};
 
 use super::adapters::{Opened, adapters, floor, open, open_alone};
@@ -106,6 +106,15 @@ pub(crate) fn devices_of(adapter: &wgpu::Adapter) -> Vec<Opened> {
         ..floor()
     };
     vec![open(adapter, floor()), open_alone(adapter), open(adapter, small)]
+}
+
+/// Whether an error has all of these texts.
+#[track_caller]
+pub(crate) fn says(error: &Error, parts: &[&str]) {
+    let text = error.to_string();
+    parts
+        .iter()
+        .for_each(|part| assert!(text.contains(part), "{part:?} is not in {text}"));
 }
 
 #[test]

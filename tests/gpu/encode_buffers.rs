@@ -4,19 +4,11 @@ use cellstate::{Device, Embedding, Error, Lstm, MergeMode, Model, Sequences, Set
 use ndarray::{Array2, Axis, array, concatenate};
 
 use super::adapters::{adapters, floor, open};
-use super::encode::{ANY, buffer, lstm, ran, read, run, taken, values};
+use super::encode::{ANY, buffer, lstm, ran, read, run, says, taken, values};
 use super::support::golden::Input;
 use super::support::judge::{assert_close, assert_same_bits};
 use super::support::random::Random;
 use super::zoo::kinds;
-
-#[track_caller]
-fn says(error: &Error, parts: &[&str]) {
-    let text = error.to_string();
-    parts
-        .iter()
-        .for_each(|part| assert!(text.contains(part), "{part:?} is not in {text}"));
-}
 
 /// Input and output in one buffer, behind something of the application's, which stays as it is.
 #[test]

@@ -4,17 +4,9 @@ use cellstate::{Bidirectional, Dense, Device, Embedding, Error, Gru, Lstm, Maski
 use ndarray::{Array2, Array3};
 
 use super::adapters::{adapters, floor, open};
-use super::encode::{encoder, lstm, values, write};
+use super::encode::{encoder, lstm, says, values, write};
 use super::states::{filled, model};
 use super::support::golden::Input;
-
-#[track_caller]
-fn says(error: &Error, parts: &[&str]) {
-    let text = error.to_string();
-    parts
-        .iter()
-        .for_each(|part| assert!(text.contains(part), "{part:?} is not in {text}"));
-}
 
 #[test]
 fn wrong_states_are_refused_and_stay_as_they_were() {

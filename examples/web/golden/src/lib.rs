@@ -9,6 +9,8 @@
 
 #[path = "../../../../tests/support/models.rs"]
 mod models;
+#[path = "../../panics.rs"]
+mod panics;
 #[path = "../../../../tests/support/runs.rs"]
 mod runs;
 #[path = "../../../../tests/support/mod.rs"]
@@ -17,18 +19,6 @@ mod support;
 use cellstate::Device;
 use support::{golden::Case, not_yet::NotYet};
 use wasm_bindgen::prelude::*;
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(text: &str);
-}
-
-/// What a panic says goes where a browser shows errors.
-#[wasm_bindgen(start)]
-fn start() {
-    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
-}
 
 /// The names of the CPU and of the GPU, if the browser offers one.
 #[wasm_bindgen]

@@ -6,6 +6,8 @@ mod history;
 mod machine;
 mod measured;
 mod network;
+#[path = "../../panics.rs"]
+mod panics;
 #[path = "../../../forecast/report.rs"]
 #[allow(dead_code, reason = "a part of it is for the command line")]
 mod report;
@@ -17,18 +19,6 @@ mod series;
 mod trained;
 
 use wasm_bindgen::prelude::*;
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(text: &str);
-}
-
-/// What a panic says goes where a browser shows errors.
-#[wasm_bindgen(start)]
-fn start() {
-    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
-}
 
 /// An error in words, for JavaScript.
 fn words(error: impl ToString) -> JsError {
