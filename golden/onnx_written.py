@@ -21,6 +21,10 @@ for path in sorted(Path(sys.argv[1]).glob("*.onnx")):
     kept = load_file(str(path.with_suffix(".safetensors")))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
+    for declared, key in [(session.get_inputs()[0], "input"), (session.get_outputs()[0], "output")]:
+        fixed = declared.shape
+        fits = [one == other for one, other in zip(fixed, kept[key].shape) if isinstance(one, int)]
+        assert len(fixed) == kept[key].ndim and all(fits), (path.name, key, fixed, kept[key].shape)
     outputs = dict(zip(names, session.run(None, {"input": kept["input"]})))
     got = {"output": outputs.pop("output")}
     for kind, value in zip(["hidden", "cell"], outputs.values()):

@@ -85,12 +85,17 @@ async function testPage(browser, address) {
   await choose('model.keras', 'not a model');
   await page.until("/expected .*, got/.test(document.querySelector('#own .error')?.textContent)");
   console.log(`page: ${await text('#own .error')}`);
-  const model = at('golden/models/keras_masking_stack.keras');
-  if (fs.existsSync(model)) {
-    await page.choose('#file', model);
-    await page.until("/keras_masking_stack.keras runs: /.test(document.querySelector('#own').textContent)");
-    console.log(`page: ${await text('#own p')}`);
-  }
+  await page.choose('#file', at('golden/models/keras_masking_stack.keras'));
+  await page.until("/keras_masking_stack.keras runs: /.test(document.querySelector('#own').textContent)");
+  console.log(`page: ${await text('#own p')}`);
+  // weights without a chain are dropped: the page says which modules they are
+  const weights = fs.readFileSync(at('golden/models/torch_bilstm.safetensors')).toString('base64');
+  await page.evaluate(`(() => { const files = new DataTransfer();
+    const bytes = Uint8Array.from(atob('${weights}'), (letter) => letter.charCodeAt(0));
+    files.items.add(new File([bytes], 'torch_bilstm.safetensors'));
+    document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true })); })()`);
+  await page.until("/torch_bilstm.safetensors.*LSTM/s.test(document.querySelector('#own .error')?.textContent)");
+  console.log(`page: ${(await text('#own .error')).slice(0, 200)}`);
   await choose('short.csv', 'year,value\n1700,5\n');
   await page.until("/expected at least 25 years/.test(document.querySelector('#own .error')?.textContent)");
   await choose('waves.csv', Array.from({ length: 80 }, (_, i) => `${1900 + i},${50 + 40 * Math.sin(i / 2)}`).join('\n'));

@@ -85,7 +85,7 @@ impl Input {
         seed: u64,
     ) -> Result<Self, String> {
         let batch = batch.unwrap_or(BATCH);
-        let time_steps = time_steps.or_else(|| wanted_time_steps(model)).unwrap_or(TIME_STEPS);
+        let time_steps = time_steps.or_else(|| model.time_steps()).unwrap_or(TIME_STEPS);
         let features = model.features().unwrap_or(1);
         let fits = batch
             .checked_mul(time_steps)
@@ -136,19 +136,6 @@ impl Input {
 /// Whether the model takes tokens.
 fn embedding(model: &Model) -> bool {
     matches!(model.layers().first(), Some(Layer::Embedding(_)))
-}
-
-/// The time steps that the input must have, where a layer has a fixed number.
-fn wanted_time_steps(model: &Model) -> Option<usize> {
-    let before = model
-        .layers()
-        .iter()
-        .take_while(|layer| !matches!(layer, Layer::RepeatVector(_)));
-    before.into_iter().find_map(|layer| match layer {
-        Layer::Flatten(layer) => Some(layer.time_steps()),
-        Layer::Reshape(layer) => layer.from_shape().first().copied(),
-        _ => None,
-    })
 }
 
 /// The numbers of a `.npy` file, for comparing.

@@ -63,6 +63,8 @@ pub(crate) trait Grouped {
 
 impl Grouped for wgpu::CommandEncoder {
     fn open(&mut self, label: &str) {
+        #[cfg(test)]
+        opened::note(label);
         self.push_debug_group(label);
     }
 
@@ -73,6 +75,8 @@ impl Grouped for wgpu::CommandEncoder {
 
 impl Grouped for wgpu::ComputePass<'_> {
     fn open(&mut self, label: &str) {
+        #[cfg(test)]
+        opened::note(label);
         self.push_debug_group(label);
     }
 
@@ -128,6 +132,22 @@ impl<'a> Walk<'a> {
             to.open(mark.stage);
         }
         self.open = wanted;
+    }
+}
+
+/// What was opened by a thread, for tests: `wgpu` tells nobody.
+#[cfg(test)]
+pub(crate) mod opened {
+    use std::cell::RefCell;
+
+    thread_local!(static LABELS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) });
+
+    pub(super) fn note(label: &str) {
+        LABELS.with_borrow_mut(|labels| labels.push(label.to_owned()));
+    }
+
+    pub(crate) fn take() -> Vec<String> {
+        LABELS.take()
     }
 }
 

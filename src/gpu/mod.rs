@@ -22,7 +22,7 @@ mod application;
 mod commands;
 pub(crate) mod device;
 mod explain;
-mod groups;
+pub(crate) mod groups;
 mod measure;
 mod model;
 pub(crate) mod recording;

@@ -91,6 +91,24 @@ impl Model {
         self.plans.first().and_then(|plan| plan.features)
     }
 
+    /// The number of time steps that the input has to have, because a `Flatten` or `Reshape` layer reads all of them at once; `None` if any
+    /// number will do.
+    ///
+    /// ```
+    /// # use cellstate::{Dense, Flatten, Lstm, Model, Reshape};
+    /// let flat = Model::builder().add(Lstm::new(2, 4).return_sequences(true)).add(Flatten::new(5, 4)).add(Dense::new(20, 1)).build()?;
+    /// assert_eq!(flat.time_steps(), Some(5));
+    /// // here the layer reads what is left of the sequence, whatever its length
+    /// let decoder = Model::builder().add(Lstm::new(2, 6)).add(Reshape::new([1, 6], [2, 3])).build()?;
+    /// assert_eq!(decoder.time_steps(), None);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn time_steps(&self) -> Option<usize> {
+        let wanted = |plan: &Arc<Plan>| plan.wanted_steps.as_ref().map(|(time_steps, _)| *time_steps);
+        self.plans.iter().find_map(wanted)
+    }
+
     /// All weights by name, those that were given and those that were drawn.
     ///
     /// ```
@@ -149,6 +167,11 @@ impl Model {
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    #[allow(dead_code, reason = "only readers of files have notes, and each is behind a feature")]
+    pub(crate) fn add_notes(&mut self, notes: &[String]) {
+        self.notes.extend_from_slice(notes);
     }
 
     #[allow(dead_code, reason = "only readers of files have notes, and each is behind a feature")]

@@ -16,6 +16,7 @@ use crate::flow::{Flow, Input};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::device::label::Given;
+use crate::gpu::groups::opened;
 use crate::gpu::recording::{Batch, Initial};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -150,6 +151,24 @@ fn groups(runner: &Runner, model: &Model, (batch, time_steps): (usize, usize)) -
     };
     let workspace = pollster::block_on(made.workspace((batch, time_steps))).unwrap();
     let recording = made.stage(workspace, play, made.asked).unwrap();
+    // what is planned is what is opened: each stage once at least, in its order, and nothing that is neither layer nor stage
+    let gpu = runner.gpu().unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    opened::take();
+    recording.encode(&mut encoder);
+    let (mut layer, mut found) = (String::new(), Vec::new());
+    for label in opened::take() {
+        match recording.stages().any(|(name, _)| name == label) {
+            true => layer = label,
+            false => found.push((layer.clone(), label)),
+        }
+    }
+    found.dedup(); // a group that goes on in the next pass is opened there again
+    found.retain(|(_, stage)| stage != "begin" && stage != "end");
+    let planned = recording
+        .stages()
+        .map(|(layer, stage)| (layer.to_owned(), stage.to_owned()));
+    assert_eq!(found, planned.collect::<Vec<_>>());
     recording
         .stages()
         .map(|(layer, stage)| format!("{layer} > {stage}"))

@@ -213,6 +213,7 @@ fn others() -> Vec<(&'static str, Model)> {
                 lstm(3, 5).into(),
                 dense(5, 6).into(),
                 Reshape::new([1, 6], [2, 3]).into(), // one row becomes steps
+                BatchNormalization::new(3).into(),
             ]),
         ),
         (

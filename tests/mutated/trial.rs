@@ -188,7 +188,11 @@ fn used(model: &Model) -> Result<bool, String> {
     const MOST_FEATURES: usize = 100_000;
     let _ = model.to_string().len();
     for name in ["a.keras", "a.weights.h5", "a.safetensors", "a.onnx"] {
-        let Ok(bytes) = model.to_bytes(name) else { continue };
+        let bytes = match model.to_bytes(name) {
+            Ok(bytes) => bytes,
+            Err(error) if is_wrong(&error) => return Err(what_is_wrong("writing", &error)),
+            Err(_) => continue,
+        };
         if name == "a.weights.h5" {
             continue;
         }
@@ -206,8 +210,10 @@ fn used(model: &Model) -> Result<bool, String> {
     if features > MOST_FEATURES {
         return Ok(false);
     }
-    let Ok(runner) = model.on(&Device::cpu()) else {
-        return Ok(false);
+    let runner = match model.on(&Device::cpu()) {
+        Ok(runner) => runner,
+        Err(error) if is_wrong(&error) => return Err(what_is_wrong("preparing", &error)),
+        Err(_) => return Ok(false),
     };
     let mut is_run = false;
     for steps in 1..=12 {
@@ -215,16 +221,18 @@ fn used(model: &Model) -> Result<bool, String> {
             ((n + 2 * t + 3 * f) % 7) as f32 * 0.3 - 1.0
         });
         let tokens = Array2::from_shape_fn((2, steps), |(n, t)| ((n + t) % 3) as i32);
-        let output = match runner.run(&Sequences::from(values)) {
-            Ok(output) => Ok(output),
-            Err(_) => runner.run(&Sequences::from(tokens)),
-        };
-        if let Ok(output) = output {
-            let _ = output.values().sum();
-            is_run = true;
-            if steps > 2 {
-                break;
+        for input in [Sequences::from(values), Sequences::from(tokens)] {
+            match runner.run(&input) {
+                Ok(output) => {
+                    let _ = output.values().sum();
+                    is_run = true;
+                }
+                Err(error) if is_wrong(&error) => return Err(what_is_wrong("running", &error)),
+                Err(_) => {}
             }
+        }
+        if is_run && steps > 2 {
+            break;
         }
     }
     Ok(is_run)

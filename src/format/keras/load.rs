@@ -64,7 +64,10 @@ pub(super) fn load(mut weights: Weights<'_>, model: &mut Model) -> Result<()> {
         }
     }
     weights.finish()?;
-    model.replace_parameters(replaced)
+    let note = weights.converted_note();
+    model.replace_parameters(replaced)?;
+    model.add_notes(note.as_slice());
+    Ok(())
 }
 
 /// Where a layer is in the file: its path, or its group.

@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
             }
         }
         self.weights.finish()?;
-        self.note_converted();
+        self.notes.extend(self.weights.converted_note());
         let builder = layers
             .into_iter()
             .fold(Model::builder(), |builder, layer| builder.add(layer));
@@ -162,16 +162,6 @@ impl<'a> Reader<'a> {
                 format!("dtype = {}", super::config::shown(value)),
                 "save the model in float32, not quantized",
             )),
-        }
-    }
-
-    fn note_converted(&mut self) {
-        let converted: Vec<&str> = self.weights.converted.iter().copied().collect();
-        if !converted.is_empty() {
-            self.note(format!(
-                "Weights kept as {} were converted to float32.",
-                converted.join(", ")
-            ));
         }
     }
 

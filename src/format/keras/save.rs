@@ -150,21 +150,8 @@ fn config_of(model: &Model) -> Result<Value> {
 
 /// The shape of the input with the batch. The time steps are open but for a layer that reads all of them at once.
 fn input_of(model: &Model) -> Result<Value> {
-    let mut time_steps = None;
-    for layer in model.layers() {
-        time_steps = layer.time_steps();
-        let ends = match layer {
-            Layer::RepeatVector(_) | Layer::LastStep(_) => true,
-            Layer::Recurrent(layer) => !layer.options.return_sequences,
-            Layer::StackedRnnCells(stack) => !stack.options().return_sequences,
-            Layer::Bidirectional(layer) => !layer.forward().options.return_sequences,
-            _ => false,
-        };
-        if ends || time_steps.is_some() {
-            break;
-        }
-    }
-    if matches!(model.layers().first(), Some(Layer::Embedding(_))) {
+    let time_steps = model.time_steps();
+    if model.takes_tokens() {
         return Ok(json!([null, time_steps]));
     }
     match model.features() {

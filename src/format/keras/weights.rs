@@ -38,7 +38,7 @@ pub(super) struct Weights<'a> {
     hdf5: Hdf5<'a>,
     layout: Layout,
     /// In which widths other than 32 bits tensors were kept.
-    pub(super) converted: BTreeSet<&'static str>,
+    converted: BTreeSet<&'static str>,
 }
 
 #[derive(Debug)]
@@ -214,6 +214,13 @@ impl<'a> Weights<'a> {
             layers.insert(layer.to_owned(), named);
         }
         layers.get_mut(layer).ok_or_else(|| self.hdf5.missing(layer))
+    }
+
+    /// What to say of weights that were kept as other numbers.
+    pub(super) fn converted_note(&self) -> Option<String> {
+        let converted: Vec<&str> = self.converted.iter().copied().collect();
+        let kept = (!converted.is_empty()).then(|| converted.join(", "));
+        kept.map(|kept| format!("Weights kept as {kept} were converted to float32."))
     }
 
     /// An error if the file has tensors of layers that the model has not.

@@ -20,7 +20,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn gemm(&mut self, node: &Node<'_>, inputs: Inputs<'_>) -> Result<Value> {
-        node.only(&["alpha", "beta", "transA", "transB", "broadcast"])?;
+        node.only(&["alpha", "beta", "transA", "transB"])?;
         let data = data_of(node, inputs)?;
         if node.int("transA")?.unwrap_or(0) != 0 || data.axes.len() != 2 {
             return Err(node.no_chain("a product of anything but rows of features"));

@@ -71,12 +71,11 @@ pub(crate) fn weights(file: &File<'_>, model: &mut Model) -> Result<()> {
             repair: "build the layers that the file has; `Model::open` makes them itself".to_owned(),
         });
     }
-    let paths: Vec<String> = wanted.iter().map(|parameter| parameter.path().to_owned()).collect();
-    let mut changed = model.clone();
-    for (path, parameter) in paths.iter().zip(found.iter()) {
-        changed.replace_parameter(path, parameter.values().to_owned())?;
-    }
-    *model = changed;
+    let paths = wanted.iter().map(|parameter| parameter.path().to_owned());
+    let values = found.iter().map(|parameter| parameter.values().to_owned());
+    let replaced = paths.zip(values).collect();
+    model.replace_parameters(replaced)?;
+    model.add_notes(read.notes());
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use ndarray::{Array1, Ix1};
 use super::node::Node;
 use super::operators::Inputs;
 use super::reader::{Reader, Role};
+use super::recurrent::in_node;
 use super::stage::Kind;
 use super::value::{Axis, Data, Tokens, Value};
 use crate::error::Result;
@@ -31,7 +32,7 @@ impl Reader<'_> {
             gamma: Some(gamma),
             beta,
         };
-        let layer = layer.with_weights(weights)?;
+        let layer = layer.with_weights(weights).map_err(|error| in_node(node, error))?;
         let width = layer.features();
         let made = self.stepwise(node, Kind::LayerNormalization(layer), &data, width);
         Ok(Value::Data(with_features(made, axis)))
@@ -55,7 +56,8 @@ impl Reader<'_> {
             beta: Some(beta),
             moving_mean,
             moving_variance,
-        })?;
+        });
+        let layer = layer.map_err(|error| in_node(node, error))?;
         let width = layer.features();
         let made = self.stepwise(node, Kind::BatchNormalization(layer), &data, width);
         Ok(Value::Data(with_features(made, 1)))

@@ -17,7 +17,7 @@ use crate::layer::lstm::{Lstm, LstmWeights};
 use crate::layer::recurrent::Recurrent;
 use crate::layer::simple_rnn::{SimpleRnn, SimpleRnnWeights};
 
-const ATTRIBUTES: [&str; 10] = [
+const ATTRIBUTES: [&str; 9] = [
     "activation_alpha",
     "activation_beta",
     "activations",
@@ -27,7 +27,6 @@ const ATTRIBUTES: [&str; 10] = [
     "layout",
     "input_forget",
     "linear_before_reset",
-    "output_sequence",
 ];
 
 /// What a node says, besides its weights.
@@ -254,7 +253,6 @@ impl Options {
         let known = |name: &&&str| match **name {
             "input_forget" => node.operator() == "LSTM",
             "linear_before_reset" => node.operator() == "GRU",
-            "output_sequence" => node.opset < 7,
             _ => true,
         };
         node.only(&ATTRIBUTES.iter().filter(known).copied().collect::<Vec<_>>())?;

@@ -125,19 +125,13 @@ impl Adapter {
     }
 
     fn rank(&self) -> u8 {
-        match self.adapter.get_info().device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        }
+        rank(self.adapter.get_info().device_type)
     }
 
-    /// Whether it is a GPU, and not a program that plays one on the CPU. A browser tells no kind but of those.
+    /// Whether it is a GPU, and not a program that plays one on the CPU.
     pub(crate) fn is_real(&self) -> bool {
         let info = self.adapter.get_info();
-        self.rank() <= 2 || info.device_type != wgpu::DeviceType::Cpu && info.backend == wgpu::Backend::BrowserWebGpu
+        is_real(info.device_type, info.backend)
     }
 
     pub(crate) fn name(&self) -> String {
@@ -246,5 +240,39 @@ impl Adapter {
     #[cfg(test)]
     pub(crate) fn features(&self) -> wgpu::Features {
         self.adapter.features()
+    }
+}
+
+/// The better kinds of adapter first.
+fn rank(device_type: wgpu::DeviceType) -> u8 {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// A browser tells no kind but of those that are played.
+fn is_real(device_type: wgpu::DeviceType, backend: wgpu::Backend) -> bool {
+    rank(device_type) <= 2 || device_type != wgpu::DeviceType::Cpu && backend == wgpu::Backend::BrowserWebGpu
+}
+
+#[cfg(test)]
+mod tests {
+    use wgpu::{Backend, DeviceType};
+
+    use super::is_real;
+
+    /// Software adapters call themselves `Cpu` in a browser too, so no test there meets a real one.
+    #[test]
+    fn what_plays_a_gpu_is_none() {
+        assert!(is_real(DeviceType::DiscreteGpu, Backend::Vulkan));
+        assert!(is_real(DeviceType::IntegratedGpu, Backend::Metal));
+        assert!(is_real(DeviceType::Other, Backend::BrowserWebGpu));
+        assert!(!is_real(DeviceType::Cpu, Backend::BrowserWebGpu));
+        assert!(!is_real(DeviceType::Cpu, Backend::Vulkan));
+        assert!(!is_real(DeviceType::Other, Backend::Gl));
     }
 }

@@ -49,17 +49,11 @@ pub(super) fn bytes_of(model: &Model) -> Result<Vec<u8>> {
 impl<'m> Writer<'m> {
     /// The input: tokens, or values whose number of time steps is free unless a layer fixes it.
     fn input(&self, model: &Model) -> Result<ValueInfoProto> {
-        let steps = model.layers().iter().find_map(|layer| match layer {
-            Layer::Flatten(flatten) => Some(Some(flatten.time_steps())),
-            Layer::Reshape(reshape) => Some(Some(reshape.from_shape()[0])),
-            Layer::RepeatVector(_) | Layer::LastStep(_) => Some(None),
-            _ => None,
-        });
-        let time = match steps.flatten() {
+        let time = match model.time_steps() {
             Some(steps) => size(steps),
             None => free("time_steps"),
         };
-        if let Some(Layer::Embedding(_)) = model.layers().iter().find(|layer| !matches!(layer, Layer::Dropout(_))) {
+        if model.takes_tokens() {
             return Ok(info("input", data_type::INT64, vec![free("batch"), time]));
         }
         match model.features() {
@@ -122,7 +116,7 @@ impl<'m> Writer<'m> {
                 let shape = [steps, features].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
                 let shape = self.integers(&[0, shape[0], shape[1]]);
                 self.value = self.apply("Reshape", &[&shape], vec![]);
-                self.width = features;
+                (self.sequences, self.width) = (true, features);
                 Ok(())
             }
             Layer::LastStep(_) => {
