@@ -300,7 +300,7 @@ impl Commands {
         copy_all("begin", self.first.wanted(begin), encoder);
         // as many dispatches as there are in a row share a pass: passes are dear
         let wanted: Vec<(usize, &Command)> = self.list.wanted(begin).collect();
-        let runs = || wanted.chunk_by(|(_, one), (_, next)| one.is_dispatch() && next.is_dispatch());
+        let runs = || wanted.chunk_by(|(_, one), (_, next)| one.is_dispatch() == next.is_dispatch());
         let is_pass = |run: &&[(usize, &Command)]| run.first().is_some_and(|(_, command)| command.is_dispatch());
         let last = runs().filter(is_pass).count();
         let mut passes = 0;

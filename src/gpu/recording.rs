@@ -26,6 +26,8 @@ use crate::gpu::workspace::Workspace;
 use crate::half_precision::fits_half;
 use crate::output::{Output, Timing};
 use crate::recent::ForSize;
+#[cfg(feature = "tracing")]
+use crate::settings::Strategy;
 use crate::state::State;
 #[cfg(feature = "tracing")]
 use crate::trace::said;
@@ -220,9 +222,13 @@ impl Recording {
     /// Says to those who listen by which strategy each layer runs.
     #[cfg(feature = "tracing")]
     pub(crate) fn say(&self) {
+        if !::tracing::enabled!(target: "cellstate", ::tracing::Level::DEBUG) {
+            return;
+        }
+        let is_strategy = |stage: &str| Strategy::ALL.iter().any(|strategy| strategy.name() == stage);
         let mut said = "";
         for (layer, strategy) in self.stages() {
-            if said != layer && strategy.parse::<crate::settings::Strategy>().is_ok() {
+            if said != layer && is_strategy(strategy) {
                 said = layer;
                 said!("recurrence" { layer, strategy });
             }

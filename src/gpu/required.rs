@@ -3,16 +3,13 @@
 use crate::error::{Error, Result};
 use crate::flow::size::FlowSize;
 use crate::gpu::commands::MOST_RECORD;
-use crate::gpu::device::Gpu;
+use crate::gpu::device::{Gpu, LARGEST_BINDING};
 use crate::gpu::rows::{VALUE, padded};
 use crate::gpu::stage::lists::index_bytes;
 use crate::gpu::weights::{Form, projected_width, recurrent_values};
 use crate::model::Model;
 use crate::model::plan::{Operation, Plan};
 use crate::schedule::check_steps;
-
-/// The most bytes of a binding of ours: shaders count values by u32.
-const LARGEST: u64 = 1 << 31;
 
 /// How many dispatches a step of a recurrence has at most, with those of its input and its mask.
 const DISPATCHES: u64 = 16;
@@ -70,16 +67,16 @@ pub(crate) fn needed(plan: &Plan, batch: usize, time_steps: usize) -> Result<Nee
     let tensors = tensors(plan, &flow, batch as u64 * time_steps as u64);
     let of_tensors = tensors.iter().map(|&(row, rows)| bound_at_once(row, rows)).max();
     let binding = of_weights.max(of_batch).max(of_tensors.unwrap_or(0));
-    if binding > LARGEST {
+    if binding > LARGEST_BINDING {
         return Err(Error::TooLarge {
             what: format!("a weight, or one time step, of {batch} sequences of {time_steps} time steps"),
             needed: binding,
-            limit: LARGEST,
+            limit: LARGEST_BINDING,
             limit_name: "bytes of a binding that a shader can count",
-            repair: match of_batch > LARGEST {
+            repair: match of_batch > LARGEST_BINDING {
                 true => format!(
                     "{} sequences at once may fit",
-                    LARGEST / (of_batch / batch.max(1) as u64).max(1)
+                    LARGEST_BINDING / (of_batch / batch.max(1) as u64).max(1)
                 ),
                 false => "run on Device::cpu()".to_owned(),
             },

@@ -18,8 +18,11 @@ use crate::gpu::recording::{Batch, Initial};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
+use crate::layer::flatten::Flatten;
 use crate::layer::gru::Gru;
+use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::lstm::Lstm;
+use crate::layer::reshape::Reshape;
 use crate::model::Model;
 use crate::output::Output;
 use crate::settings::Settings;
@@ -55,6 +58,21 @@ fn cases() -> Vec<Case> {
             (3, 5),
         ),
         ("a tensor", model(vec![Dense::new(301, 3).into()]), (40, 9)),
+        (
+            "a normalisation",
+            model(vec![LayerNormalization::new(900).into()]),
+            (3, 5),
+        ),
+        (
+            "a flattened row",
+            model(vec![Flatten::new(90, 10).into(), Dense::new(900, 3).into()]),
+            (3, 90),
+        ),
+        (
+            "another shape",
+            model(vec![Reshape::new([90, 10], [10, 90]).into(), lstm(90, 4).into()]),
+            (3, 90),
+        ),
     ]
 }
 

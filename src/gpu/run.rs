@@ -39,9 +39,8 @@ impl GpuModel {
             let (mut recording, submission) = self.gpu.guarded("running the model", work).await?;
             // who runs the same twice is likely to run it again; a browser would be waited for by now
             if is_repeated && cfg!(not(target_arch = "wasm32")) {
-                let work = || Ok(self.encoded(&recording));
                 // this run has been submitted, and what is really lost shows when it is collected
-                if let Ok(next) = self.gpu.guarded("encoding the next run", work).await {
+                if let (next, None) = self.gpu.caught(|| self.encoded(&recording)).await {
                     recording.set_next(next);
                 }
             }

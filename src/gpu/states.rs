@@ -10,6 +10,7 @@ use crate::gpu::commands::Copies;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped;
+use crate::gpu::device::waits::Waits;
 use crate::gpu::stage::home::{Home, part_bytes, read_state};
 use crate::model::plan::PlannedCell;
 use crate::schedule::check_steps;
@@ -166,9 +167,9 @@ impl GpuStates {
         };
         let (submission, staged) = self.gpu.guarded("reading states", work).await?;
         let wanted: Vec<_> = staged.iter().map(|(buffer, bytes)| (buffer, *bytes)).collect();
-        let read = mapped::read::<f32>(&self.gpu, &wanted, Some(submission)).await?;
-        for (state, values) in states.iter_mut().zip(&read) {
-            read_state(values, state);
+        let read = mapped::bytes(&self.gpu, &wanted, Some(submission), &Waits::default()).await?;
+        for (state, bytes) in states.iter_mut().zip(&read) {
+            read_state(&bytes.values(), state);
         }
         Ok(States::new(states))
     }

@@ -61,8 +61,8 @@ impl LayerNames {
                 Operation::Reshape {
                     from: [_, from],
                     to: [_, to],
-                    ..
-                } if from != to => names.reshapes.push(name("Reshape")),
+                    flattens,
+                } if from != to => names.reshapes.push(name(if *flattens { "Flatten" } else { "Reshape" })),
                 // the others have nothing on a GPU
                 _ => {}
             }

@@ -297,7 +297,9 @@ impl Plan {
 
     /// An activation right behind a stage that ends with one, and has none yet, is taken there: the bits are the same.
     fn activation(&mut self, activation: Activation) -> Operation {
-        let before = match self.operations.last() {
+        // a layer that does nothing is in nobody's way
+        let does = |operation: &&Operation| !matches!(operation, Operation::Nothing);
+        let before = match self.operations.iter().rev().find(does) {
             Some(Operation::Dense { dense }) => self.denses.get_mut(*dense).map(|dense| &mut dense.activation),
             Some(Operation::Transform { transform }) => {
                 self.transforms.get_mut(*transform).map(Transform::activation_mut)

@@ -6,6 +6,7 @@ use crate::gpu::GpuStates;
 use crate::output::Output;
 use crate::sequences::Sequences;
 use crate::states::States;
+use crate::trace::{said, spanned};
 
 const OPTION: &str = "states that stay on the GPU";
 
@@ -124,7 +125,13 @@ impl Runner {
         let input = self.check_input(sequences)?;
         let mut output = Output::default();
         let mask = sequences.mask().map(|mask| mask.view());
-        section.run_from_gpu(model, (input, mask), states, &mut output).await?;
+        let run = async {
+            section.run_from_gpu(model, (input, mask), states, &mut output).await?;
+            said!("ran" { rows = output.rows_run });
+            Ok(())
+        };
+        spanned!("run" { batch = input.size().0, time_steps = input.size().1, device = self.device.name() }, run)
+            .await?;
         Ok(output)
     }
 }

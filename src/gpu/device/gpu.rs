@@ -48,6 +48,9 @@ struct Inner {
 /// The most bytes that the parameters of a shader have.
 pub(crate) const MOST_PARAMS: u32 = 80;
 
+/// The most bytes of a binding of ours: shaders count values by u32.
+pub(crate) const LARGEST_BINDING: u64 = 1 << 31;
+
 pub(super) fn name(info: &wgpu::AdapterInfo) -> String {
     let name = if info.name.is_empty() { "GPU" } else { &info.name };
     format!("{name} ({:?})", info.backend)
@@ -274,7 +277,7 @@ impl Gpu {
         limits
             .max_storage_buffer_binding_size
             .min(limits.max_buffer_size)
-            .min(1 << 31)
+            .min(LARGEST_BINDING)
             & !255
     }
 

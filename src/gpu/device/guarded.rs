@@ -67,6 +67,17 @@ impl Gpu {
     /// Calls `work` and gives what the driver found wrong with it as an error, so that nothing reaches the handler of the
     /// device, which may be the application's.
     pub(crate) async fn guarded<T>(&self, doing: &'static str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (result, caught) = self.caught(work).await;
+        // on a lost device everything fails, some of it without a word
+        self.check_alive(doing)?;
+        match caught.or_else(|| self.life().take_error()) {
+            Some(error) => Err(self.refused(doing, error)),
+            None => result,
+        }
+    }
+
+    /// The result of `work`, and what the driver found wrong with it.
+    pub(crate) async fn caught<T>(&self, work: impl FnOnce() -> T) -> (T, Option<wgpu::Error>) {
         let (result, errors) = {
             let filters = [
                 wgpu::ErrorFilter::Internal,
@@ -85,11 +96,6 @@ impl Gpu {
             .into_iter()
             .flatten()
             .next();
-        // on a lost device everything fails, some of it without a word
-        self.check_alive(doing)?;
-        match caught.or_else(|| self.life().take_error()) {
-            Some(error) => Err(self.refused(doing, error)),
-            None => result,
-        }
+        (result, caught)
     }
 }

@@ -20,4 +20,4 @@ pub(crate) mod writes;
 
 pub use counters::Counters;
 pub use gpu::Gpu;
-pub(crate) use gpu::MOST_PARAMS;
+pub(crate) use gpu::{LARGEST_BINDING, MOST_PARAMS};

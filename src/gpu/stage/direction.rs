@@ -87,10 +87,7 @@ impl CellPart {
 impl DirectionBuffers {
     /// What the host reads of the final state of so many sequences.
     pub(crate) fn wanted(&self, batch: usize) -> (&wgpu::Buffer, u64) {
-        (
-            &self.staging,
-            self.home.parts.iter().map(|part| part.bytes(batch)).sum(),
-        )
+        (&self.staging, Home::staging_bytes(batch, self.home.widths()))
     }
 
     /// The states before the first step: those that are at home, or zeros.
