@@ -108,6 +108,10 @@ impl Sizes {
             stages: Vec::new(),
         };
         let StageSizes { stages, layers, rows } = list::sizes(sizer)?;
+        let made = stages.iter().flat_map(|stage| stage.rows());
+        std::iter::once(&input)
+            .chain(made)
+            .try_for_each(|rows| check_row(limit, rows))?;
         let dispatches: usize = stages.iter().map(|stage| stage.dispatches()).sum();
         let scratch = stages.iter().map(|stage| stage.scratch());
         let mut scratch = scratch.fold(Scratch::default(), Scratch::max);
@@ -213,6 +217,20 @@ fn last_readers(stages: &[Box<dyn StageSize>]) -> Vec<usize> {
         }
     }
     last
+}
+
+/// Rows are cut between them, so a row has to fit a binding by itself.
+fn check_row(limit: u64, rows: &RowsSize) -> Result<()> {
+    if rows.row_bytes() <= limit {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: format!("one row of {} values", rows.width),
+        needed: rows.row_bytes(),
+        limit,
+        limit_name: "bytes, max_storage_buffer_binding_size",
+        repair: "open the device with the limits of its adapter, or run on Device::cpu()".to_owned(),
+    })
 }
 
 const PIECES_OF_TIME: &str = "time steps at once would fit: run the sequences piece by piece with `run_from`";

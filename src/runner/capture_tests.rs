@@ -153,7 +153,7 @@ fn groups(runner: &Runner, model: &Model, (batch, time_steps): (usize, usize)) -
     let recording = made.stage(workspace, play, made.asked).unwrap();
     // what is planned is what is opened: each stage once at least, in its order, and nothing that is neither layer nor stage
     let gpu = runner.gpu().unwrap();
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let mut encoder = gpu.encoder("run");
     opened::take();
     recording.encode(&mut encoder);
     let (mut layer, mut found) = (String::new(), Vec::new());
