@@ -24,6 +24,8 @@ use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
+#[cfg(feature = "keras")]
+pub(crate) use weights::unflatten;
 pub(crate) use weights::{CellWeights, check_tensor};
 
 /// What kind of cell it is, with the options of its own.

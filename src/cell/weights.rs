@@ -201,7 +201,8 @@ pub(crate) fn check_tensor<D: Dimension>(
     Ok(())
 }
 
-fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
+/// Where a value stands, row by row.
+pub(crate) fn unflatten(mut flat: usize, shape: &[usize]) -> Vec<usize> {
     let mut index: Vec<usize> = shape
         .iter()
         .rev()

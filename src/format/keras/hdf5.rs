@@ -11,6 +11,7 @@ use super::bound::most_bytes;
 use super::config::short;
 use super::counted::{Counted, check_trees};
 use super::numbers::{Kind, Values};
+use crate::cell::{check_tensor, unflatten};
 use crate::error::{Error, Result};
 use crate::format::file::File;
 
@@ -168,7 +169,8 @@ impl<'a> Hdf5<'a> {
                 "save the model again with Keras",
             )
         })?;
-        self.check_finite(&values, within)?;
+        let name = format!("{} of {}", self.place(within), self.file.path.display());
+        check_tensor(&name, &values.view(), &shape, "the shape of the tensor")?;
         Ok(Tensor {
             values,
             converted: kind.converted(),
@@ -232,7 +234,7 @@ impl<'a> Hdf5<'a> {
         let beyond = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
         if let Some((position, value)) = values.iter().enumerate().find(|(_, value)| beyond(value)) {
             return Err(self.file.content(
-                format!("{}, at {:?}", self.place(within), index_of(position, shape)),
+                format!("{}, at {:?}", self.place(within), unflatten(position, shape)),
                 "a value in the range of float32",
                 value.to_string(),
                 "scale the weights, or save the model in float32",
@@ -240,33 +242,6 @@ impl<'a> Hdf5<'a> {
         }
         Ok(values.into_iter().map(|value| value as f32).collect())
     }
-
-    fn check_finite(&self, values: &ArrayD<f32>, within: &str) -> Result<()> {
-        match values.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            None => Ok(()),
-            Some((index, value)) => Err(Error::NotFinite {
-                tensor: format!("{} of {}", self.place(within), self.file.path.display()),
-                index: ndarray::Dimension::slice(&index).to_vec(),
-                value: value.to_string(),
-                repair: "train the model again: a weight that is NaN or infinite makes every output NaN".to_owned(),
-            }),
-        }
-    }
-}
-
-/// Where a value stands, row by row.
-fn index_of(mut position: usize, shape: &[usize]) -> Vec<usize> {
-    let mut index: Vec<usize> = shape
-        .iter()
-        .rev()
-        .map(|&size| {
-            let here = position % size.max(1);
-            position /= size.max(1);
-            here
-        })
-        .collect();
-    index.reverse();
-    index
 }
 
 fn texts_of(value: &AttrValue) -> Option<Vec<String>> {

@@ -177,7 +177,7 @@ impl<'a> Weights<'a> {
         Ok(tensor.values)
     }
 
-    /// How many tensors of a layer nobody has taken yet, and the shape of the first with a name; for files by names.
+    /// The number of axes of a layer's first tensor of this name that nobody has taken yet; only files by names can say.
     pub(super) fn rank(&mut self, place: &Place<'_>, role: &str) -> Result<Option<usize>> {
         if matches!(self.layout, Layout::Paths { .. }) {
             return Ok(None);
@@ -197,7 +197,8 @@ impl<'a> Weights<'a> {
         };
         let dataset = named.group.dataset(name);
         let shape = dataset.and_then(|dataset| dataset.shape());
-        Ok(shape.ok().map(|shape| shape.len()))
+        let shape = shape.map_err(|error| self.hdf5.damaged(place.group, &error))?;
+        Ok(Some(shape.len()))
     }
 
     fn named(&mut self, layer: &str) -> Result<&mut Named> {
