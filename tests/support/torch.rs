@@ -26,7 +26,7 @@ pub(crate) fn playable(case: &Case) -> Result<(Case, Chain), Refusal> {
     let chain = chain(module.layers()?);
     let mut translation = Translation::new(case);
     let mut time_steps = 1;
-    for name in ["x", "y"] {
+    for name in ["x", "y", "loss_weight", "grad.x"] {
         if !case.has(name) {
             continue;
         }
@@ -38,11 +38,14 @@ pub(crate) fn playable(case: &Case) -> Result<(Case, Chain), Refusal> {
         } else if !module.batch_first {
             values.swap_axes(0, 1);
         }
-        time_steps = values.shape()[1];
+        if name == "x" {
+            time_steps = values.shape()[1];
+        }
         translation.put(name, name, values);
     }
     translation.put_lengths("lengths", time_steps)?;
     translation.put_states(&chain, false)?;
+    module.put_gradients(&mut translation, &chain)?;
     Ok(translation.finish(chain)?)
 }
 
@@ -107,17 +110,65 @@ impl<'a> Module<'a> {
         Ok(layers)
     }
 
+    /// What stands behind the names of the weights of each cell.
+    fn suffixes(&self) -> Vec<String> {
+        if self.class.ends_with("Cell") {
+            return vec![String::new()];
+        }
+        let directions: &[&str] = if self.bidirectional { &["", "_reverse"] } else { &[""] };
+        let of_layer = |layer| directions.iter().map(move |direction| format!("_l{layer}{direction}"));
+        (0..self.layers).flat_map(of_layer).collect()
+    }
+
+    /// The order of the gates: PyTorch's are i f g o and r z n.
+    fn order(&self) -> &'static [usize] {
+        match self.class.as_str() {
+            "LSTM" | "LSTMCell" => &[0, 1, 2, 3],
+            "GRU" => &[1, 0, 2],
+            _ => &[0],
+        }
+    }
+
+    /// The expected gradients of the weights. The library has one bias where PyTorch has two that are added, so that the gradient
+    /// of each is that of the sum.
+    fn put_gradients(&self, translation: &mut Translation<'_>, chain: &Chain) -> Result<(), Refusal> {
+        for ((prefix, _), suffix) in chain.cells().iter().zip(self.suffixes()) {
+            let names = [
+                ("kernel", "weight_ih"),
+                ("recurrent_kernel", "weight_hh"),
+                ("projection", "weight_hr"),
+            ];
+            for (name, of) in names {
+                let of = format!("grad.{of}{suffix}");
+                if self.case.has(&of) {
+                    let order = if name == "projection" { &[0] } else { self.order() };
+                    let gradient = turned(&self.case.f32_2(&of)?, order).into_dyn();
+                    translation.put(&format!("grad.{prefix}{name}"), &of, gradient);
+                }
+            }
+            let [input, recurrent] = ["bias_ih", "bias_hh"].map(|name| format!("grad.{name}{suffix}"));
+            if self.case.has(&input) {
+                let (one, other) = (self.case.f32_1(&input)?, self.case.f32_1(&recurrent)?);
+                if self.class == "GRU" || one != other {
+                    return Err(Refusal::Cannot(format!("{input}: gradients of two biases")));
+                }
+                translation.put(&format!("grad.{prefix}bias"), &input, one.into_dyn());
+            }
+        }
+        Ok(())
+    }
+
     fn cell(&self, suffix: &str) -> Result<CellSpec, Refusal> {
         let weight = |name: &str| self.case.f32_2(&format!("{name}{suffix}"));
         let mut lstm = LstmOptions::default();
         if self.projected {
             lstm.projection = Some(turned(&weight("weight_hr")?, &[0]));
         }
-        // PyTorch's gates are i f g o and r z n.
-        let (rule, order): (Rule, &[usize]) = match self.class.as_str() {
-            "LSTM" | "LSTMCell" => (Rule::Lstm(lstm), &[0, 1, 2, 3]),
-            "GRU" => (Rule::Gru { reset_after: true }, &[1, 0, 2]),
-            "RNN" => (Rule::SimpleRnn, &[0]),
+        let order = self.order();
+        let rule = match self.class.as_str() {
+            "LSTM" | "LSTMCell" => Rule::Lstm(lstm),
+            "GRU" => Rule::Gru { reset_after: true },
+            "RNN" => Rule::SimpleRnn,
             class => return Err(Refusal::Cannot(format!("module class {class}"))),
         };
         let bias = match self.bias {

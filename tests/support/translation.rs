@@ -54,13 +54,21 @@ impl<'a> Translation<'a> {
         Ok(())
     }
 
-    /// Puts in the states `h_n`, `c_n`, `initial_h`, `initial_c` that the case has: (cells, batch, width), a cell each.
+    /// Puts in the states `h_n`, `c_n`, `initial_h`, `initial_c` that the case has, and what a loss says of them: (cells, batch, width),
+    /// a cell each.
     pub(crate) fn put_states(&mut self, chain: &Chain, swapped: bool) -> Result<(), String> {
         for name in ["h_n", "c_n", "initial_h", "initial_c"] {
-            if !self.from.has(name) {
-                continue;
+            for before in ["", "loss_weight.", "grad."] {
+                self.put_state(before, name, chain, swapped)?;
             }
-            let mut states = self.from.f32(name)?.clone();
+        }
+        Ok(())
+    }
+
+    fn put_state(&mut self, before: &str, name: &str, chain: &Chain, swapped: bool) -> Result<(), String> {
+        let of = format!("{before}{name}");
+        if self.from.has(&of) {
+            let mut states = self.from.f32(&of)?.clone();
             if states.ndim() == 2 && chain.cells().len() == states.shape()[0] {
                 states.insert_axis_inplace(Axis(1)); // one sequence without an axis of its own
             } else if states.ndim() == 2 {
@@ -69,14 +77,10 @@ impl<'a> Translation<'a> {
                 states.swap_axes(0, 1);
             }
             if states.shape()[0] != chain.cells().len() {
-                return Err(format!(
-                    "{name}: {:?} for {} cells",
-                    states.shape(),
-                    chain.cells().len()
-                ));
+                return Err(format!("{of}: {:?} for {} cells", states.shape(), chain.cells().len()));
             }
             for ((prefix, _), state) in chain.cells().iter().zip(states.outer_iter()) {
-                self.put(&format!("{prefix}{name}"), name, state.to_owned());
+                self.put(&format!("{before}{prefix}{name}"), &of, state.to_owned());
             }
         }
         Ok(())
@@ -85,7 +89,14 @@ impl<'a> Translation<'a> {
     /// The case. Every tensor that was expected must be in it.
     pub(crate) fn finish(self, chain: Chain) -> Result<(Case, Chain), String> {
         let put = self.to.roles.values().filter(|role| *role == "expected").count();
-        if put < self.from.expected().filter(|name| !name.starts_with("grad.")).count() {
+        // (of two gradients of biases that are added, one)
+        if put
+            < self
+                .from
+                .expected()
+                .filter(|name| !name.starts_with("grad.bias_hh"))
+                .count()
+        {
             return Err("not everything that is expected was put in".to_owned());
         }
         Ok((self.to, chain))
