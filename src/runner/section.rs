@@ -176,7 +176,7 @@ impl Section {
                     }
                     moved = repeated;
                 }
-                Operation::EndMask | Operation::Nothing => {}
+                Operation::EndMask | Operation::Dropout { .. } | Operation::Nothing => {}
                 _ => return Err(Error::defect("a section that computes nothing")),
             }
         }
