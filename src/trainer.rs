@@ -14,9 +14,9 @@ mod gradients;
 mod history;
 mod learn;
 mod order;
-mod progress;
 mod run;
 mod scores;
+mod standing;
 mod stopping;
 mod summary;
 
@@ -249,6 +249,16 @@ impl Trainer {
     #[must_use]
     pub fn into_model(self) -> Model {
         self.model
+    }
+}
+
+impl Trainer {
+    /// Other weights of the same model.
+    async fn set_model(&mut self, model: Model) -> Result<()> {
+        self.engine.set_plans(model.plans()).await?;
+        self.weights = weights_of_model(&model);
+        self.model = model;
+        Ok(())
     }
 }
 

@@ -184,6 +184,11 @@ impl Model {
         self
     }
 
+    /// What comes out of the last layer.
+    pub(crate) fn output_shape(&self) -> Option<Shape> {
+        self.shapes.last().copied()
+    }
+
     pub(crate) fn takes_tokens(&self) -> bool {
         self.plans.first().is_some_and(|plan| plan.takes_tokens)
     }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use ndarray::Axis;
 
 use super::examples::Examples;
+use crate::layer::shape::Shape;
+use crate::model::Model;
 use crate::model::plan::{Operation, Plan};
 
 /// What says which time steps count, in a model that reads no others.
@@ -57,6 +59,11 @@ pub(super) fn spans(plans: &[Arc<Plan>], examples: &Examples<'_>) -> Vec<usize> 
     (0..examples.len()).map(span).collect()
 }
 
+/// Whether the model gives an output at every time step of its input, so that targets have these steps too.
+pub(super) fn gives_steps(model: &Model) -> bool {
+    matches!(model.output_shape(), Some(Shape::Sequences { time_steps: None, .. }))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
@@ -68,7 +75,6 @@ mod tests {
     use crate::layer::last_step::LastStep;
     use crate::layer::lstm::Lstm;
     use crate::layer::masking::Masking;
-    use crate::model::Model;
     use crate::sequences::Sequences;
 
     fn spans_of(layers: Vec<Layer>, sequences: Sequences<'static>) -> Vec<usize> {
