@@ -12,7 +12,9 @@ mod format;
 mod gpu;
 mod half_precision;
 mod layer;
+mod loss;
 mod memory;
+mod metric;
 mod model;
 mod output;
 mod parameters;
@@ -58,6 +60,10 @@ pub use layer::reshape::Reshape;
 pub use layer::simple_rnn::{SimpleRnn, SimpleRnnWeights};
 pub use layer::stacked::StackedRnnCells;
 pub use layer::weights::DenseWeights;
+pub use loss::{
+    BinaryCrossentropy, CategoricalCrossentropy, Huber, Loss, LossValue, SparseCategoricalCrossentropy, Targets,
+};
+pub use metric::Metric;
 pub use model::{Model, ModelBuilder};
 pub use output::{Output, Timing};
 pub use parameters::{Parameter, Parameters, Role};
