@@ -13,7 +13,9 @@ mod gpu;
 mod gradients;
 mod half_precision;
 mod layer;
+mod loss;
 mod memory;
+mod metric;
 mod model;
 mod output;
 mod parameters;
@@ -61,6 +63,10 @@ pub use layer::reshape::Reshape;
 pub use layer::simple_rnn::{SimpleRnn, SimpleRnnWeights};
 pub use layer::stacked::StackedRnnCells;
 pub use layer::weights::DenseWeights;
+pub use loss::{
+    BinaryCrossentropy, CategoricalCrossentropy, Huber, Loss, LossValue, SparseCategoricalCrossentropy, Targets,
+};
+pub use metric::Metric;
 pub use model::{Model, ModelBuilder};
 pub use output::{Output, Timing};
 pub use parameters::{Parameter, Parameters, Role};

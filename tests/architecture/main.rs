@@ -19,8 +19,8 @@ use tokens::{is_identifier, tokens};
 const FLOORS: &[&[&str]] = &[
     &["error", "half_precision", "file", "trace", "random"],
     &["memory", "parameters", "activation", "recent"],
-    &["sequences", "state", "settings", "cell", "copy"],
-    &["schedule", "states", "output", "tuning", "gradients"],
+    &["sequences", "state", "settings", "cell", "copy", "loss"],
+    &["schedule", "states", "output", "tuning", "gradients", "metric"],
     &["layer"],
     &["model"],
     &["format"],
