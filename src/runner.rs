@@ -2,14 +2,14 @@
 
 #[cfg(test)]
 mod capture_tests;
-mod check;
+pub(crate) mod check;
 mod explain;
 mod gpu_states;
 mod memory;
 mod rebuild;
 #[cfg(test)]
 mod recording_tests;
-mod section;
+pub(crate) mod section;
 mod tune;
 mod workspace;
 
@@ -353,7 +353,7 @@ impl Runner {
     }
 
     /// The cells of all sections.
-    fn cells(&self) -> impl Iterator<Item = &PlannedCell> {
+    fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
         self.sections.iter().flat_map(|section| &section.plan.cells)
     }
 

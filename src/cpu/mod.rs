@@ -6,6 +6,7 @@ mod memory;
 mod product;
 mod stage;
 mod threads;
+pub(crate) mod training;
 
 use std::sync::Arc;
 
@@ -204,6 +205,8 @@ impl CpuModel {
                 let Gathered { source, index } = sources.gathered(input)?;
                 transform(by, source, index, width, rows.in_order(stage.rows() * width)?);
             }
+            // only a flow of training has one
+            Stage::Dropout { .. } => return Err(Error::defect("a Dropout in inference")),
             Stage::Reshape { input, .. } => {
                 reshape(sources.gathered(input)?, rows.in_order(stage.rows() * width)?);
             }

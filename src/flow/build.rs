@@ -24,6 +24,8 @@ pub(super) struct View {
 
 pub(super) struct Builder<'a> {
     pub(super) plan: &'a Plan,
+    /// Whether the flow is one of training, which has stages that inference does without.
+    pub(super) trains: bool,
     pub(super) batch: usize,
     pub(super) time_steps: usize,
     pub(super) flow: Flow,
@@ -36,6 +38,16 @@ impl Flow {
     ///
     /// The caller has checked that the input is what the model takes; here only tokens are checked, one by one.
     pub(crate) fn new(plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
+        Self::build(plan, input, mask, false)
+    }
+
+    /// The same for training: with the stages of Dropout layers, and what a BatchNormalization has to know of its rows.
+    #[allow(dead_code, reason = "the trainer makes them")]
+    pub(crate) fn in_training(plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
+        Self::build(plan, input, mask, true)
+    }
+
+    fn build(plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>, trains: bool) -> Result<Self> {
         let (batch, time_steps) = input.size();
         check_steps(batch, time_steps)?;
         let flow = Self {
@@ -45,9 +57,11 @@ impl Flow {
             input_steps: Vec::new(),
             outputs: Vec::new(),
             schedules: Vec::new(),
+            batch_statistics: Vec::new(),
         };
         let mut builder = Builder {
             plan,
+            trains,
             batch,
             time_steps,
             flow,
@@ -109,6 +123,7 @@ impl Flow {
                 Stage::Recurrent { input, .. }
                 | Stage::Dense { input, .. }
                 | Stage::Transform { input, .. }
+                | Stage::Dropout { input, .. }
                 | Stage::Reshape { input, .. } => renumber(input),
                 Stage::Merge { forward, backward, .. } => {
                     renumber(forward);
@@ -132,7 +147,9 @@ impl Builder<'_> {
             Operation::Dense { dense } => vec![self.dense(position, *dense, view)?],
             Operation::Transform { transform } => {
                 let (transform, width) = (*transform, view.width);
-                vec![self.distinct(position, view, width, |input| Stage::Transform { transform, input })?]
+                let view = self.distinct(position, view, width, |input| Stage::Transform { transform, input })?;
+                self.count_for_statistics(transform, &view)?;
+                vec![view]
             }
             Operation::Reshape { from, to, flattens } => vec![self.reshape(position, (*from, *to), *flattens, view)?],
             Operation::LastStep => vec![self.last_step(view)?],
@@ -141,6 +158,7 @@ impl Builder<'_> {
                 mask_number: position + 1,
                 ..view
             }],
+            Operation::Dropout { dropout } => vec![self.dropout(position, *dropout, view)?],
             Operation::Nothing => vec![view],
             Operation::Recurrent { cells, options } => vec![self.recurrent(cells, options, view)?],
             Operation::Bidirectional {
@@ -217,8 +235,7 @@ impl Builder<'_> {
         width: usize,
         stage: impl FnOnce(Gather) -> Stage,
     ) -> Result<View> {
-        let wanted = view.mask.as_ref();
-        let wanted = wanted.filter(|_| view.sequences && self.reads_what_counts(position));
+        let wanted = self.wanted(position, &view);
         let mut wanted = wanted.map(|mask| mask.iter());
         let highest = view
             .gather
@@ -256,6 +273,12 @@ impl Builder<'_> {
             width,
             ..view
         })
+    }
+
+    /// The steps that are wanted of a layer at this position, if not all of them.
+    pub(super) fn wanted<'a>(&self, position: usize, view: &'a View) -> Option<&'a Array2<bool>> {
+        let mask = view.mask.as_ref();
+        mask.filter(|_| view.sequences && self.reads_what_counts(position))
     }
 
     /// Whether the next layer behind a position that does not take every step for itself is a recurrent one.

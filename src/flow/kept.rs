@@ -23,6 +23,7 @@ const LARGEST: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Flows {
     looks_at_values: bool,
+    trains: bool,
     recent: Recent<Arc<Kept>>,
 }
 
@@ -56,14 +57,32 @@ impl Flows {
         let masking = |operation: &Operation| matches!(operation, Operation::Masking { .. });
         Self {
             looks_at_values: plan.operations.iter().any(masking),
+            trains: false,
             recent: Recent::default(),
         }
+    }
+
+    /// Flows of training.
+    #[allow(dead_code, reason = "the trainer makes them")]
+    pub(crate) fn in_training(plan: &Plan) -> Self {
+        Self {
+            trains: true,
+            ..Self::new(plan)
+        }
+    }
+
+    fn made(&self, plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
+        let flow = match self.trains {
+            true => Flow::in_training(plan, input, mask),
+            false => Flow::new(plan, input, mask),
+        };
+        Ok(Arc::new(flow?))
     }
 
     /// The flow of a batch: one that is kept, else a new one. Nothing is compared or made while others are locked out.
     pub(crate) fn flow(&self, plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
         if self.looks_at_values {
-            return Ok(Arc::new(Flow::new(plan, input, mask)?));
+            return self.made(plan, input, mask);
         }
         let size = input.size();
         let candidates = self.recent.all();
@@ -74,7 +93,7 @@ impl Flows {
             }
             return Ok(Arc::clone(&found.flow));
         }
-        let flow = Arc::new(Flow::new(plan, input, mask)?);
+        let flow = self.made(plan, input, mask)?;
         let tokens = tokens_of(input);
         let bytes = [
             mask.map_or(0, |mask| mask.len()),

@@ -27,6 +27,13 @@ impl Builder<'_> {
             }
             _ => None,
         };
+        if self.trains && matches!(view.gather.source, Source::Stage(_)) {
+            return Err(Error::Unsupported {
+                layer: "Masking".to_owned(),
+                option: "a Masking layer behind a Dropout, in training".to_owned(),
+                instead: "put the Masking layer before the Dropout: left-out values would look like padding".to_owned(),
+            });
+        }
         let mut counts = STEPS.filled(view.gather.index.len(), true)?;
         for (entry, counts) in view.gather.index.iter_mut().zip(&mut counts) {
             *counts = !is_masked(*entry).ok_or_else(|| Error::defect("what a Masking layer reads"))?;

@@ -6,9 +6,11 @@
 //! stage composes its own list with that one. So padding costs nothing and NaN in it reaches nothing; only the model's
 //! output is placed into a padded tensor, at the very end. The CPU path and the GPU run the same flow.
 
+pub(crate) mod backward;
 mod build;
 mod kept;
 mod masking;
+mod noise;
 mod recurrent;
 mod reshape;
 pub(crate) mod size;
@@ -59,6 +61,14 @@ pub(crate) enum Stage {
     Dense { dense: usize, input: Gather },
     /// Each distinct row of its input becomes another of the same width, by itself.
     Transform { transform: usize, input: Gather },
+    /// Each row of its input by itself with some values left out; only a flow of training has one. `noise` has a number for each row: rows
+    /// with the same number leave the same out.
+    #[allow(dead_code, reason = "training is the caller")]
+    Dropout {
+        dropout: usize,
+        input: Gather,
+        noise: Vec<u32>,
+    },
     /// The values of all rows of its input, one behind the other, in so many rows of another width.
     Reshape { input: Gather, rows: usize },
     /// The outputs of two directions become one.
@@ -76,6 +86,7 @@ impl Stage {
             Self::Recurrent { input, .. }
             | Self::Dense { input, .. }
             | Self::Transform { input, .. }
+            | Self::Dropout { input, .. }
             | Self::Reshape { input, .. } => input,
             Self::Merge { forward, .. } => forward,
         }
@@ -85,7 +96,11 @@ impl Stage {
     pub(crate) fn schedule(&self) -> Option<&Schedule> {
         match self {
             Self::Recurrent { schedule, .. } => Some(schedule),
-            Self::Dense { .. } | Self::Transform { .. } | Self::Reshape { .. } | Self::Merge { .. } => None,
+            Self::Dense { .. }
+            | Self::Transform { .. }
+            | Self::Dropout { .. }
+            | Self::Reshape { .. }
+            | Self::Merge { .. } => None,
         }
     }
 
@@ -118,6 +133,19 @@ pub(crate) struct Flow {
     pub(crate) outputs: Vec<Placed>,
     /// One schedule for each mask by which recurrent stages run: all of them with this mask have its order, lengths and steps.
     pub(crate) schedules: Vec<Arc<Schedule>>,
+    /// Of a flow of training: the BatchNormalizations, and how often each of their rows counts.
+    pub(crate) batch_statistics: Vec<BatchStatistics>,
+}
+
+/// How often each row counts in the mean and the variance of a batch.
+#[allow(dead_code, reason = "training is the caller")]
+#[derive(Clone, Debug)]
+pub(crate) struct BatchStatistics {
+    pub(crate) stage: usize,
+    /// For each row of the stage the steps that are this row and count.
+    pub(crate) counts: Vec<u32>,
+    /// Whether a mask says which steps count.
+    pub(crate) is_masked: bool,
 }
 
 impl Flow {
@@ -144,11 +172,17 @@ impl Flow {
             Stage::Dense { input, .. } | Stage::Transform { input, .. } | Stage::Reshape { input, .. } => {
                 input.index.len()
             }
+            Stage::Dropout { input, noise, .. } => input.index.len() + noise.len(),
             Stage::Merge { forward, backward, .. } => forward.index.len() + backward.index.len(),
         };
         let stages: usize = self.stages.iter().map(&mut of_stage).sum();
         let outputs: usize = self.outputs.iter().map(|placed| placed.gather.index.len()).sum();
-        (stages + outputs + self.input_steps.len()) * size_of::<u32>()
+        let counts: usize = self
+            .batch_statistics
+            .iter()
+            .map(|statistics| statistics.counts.len())
+            .sum();
+        (stages + outputs + counts + self.input_steps.len()) * size_of::<u32>()
     }
 }
 

@@ -179,7 +179,7 @@ impl Builder<'_> {
             }
             Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
             Operation::LastStep => self.last_step(view),
-            Operation::Nothing => view,
+            Operation::Dropout { .. } | Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;
                 for &cell in cells {

@@ -29,6 +29,7 @@ pub struct BatchNormalization {
     features: usize,
     affine: Affine,
     moving: Option<[Array1<f32>; 2]>,
+    momentum: f32,
 }
 
 /// The weights of a [`BatchNormalization`], as `layer.get_weights()` gives them in Keras.
@@ -67,7 +68,33 @@ impl BatchNormalization {
             features,
             affine: Affine::new(1e-3),
             moving: None,
+            momentum: 0.99,
         }
+    }
+
+    /// What share of the moving mean and variance stays at each batch of a training (default 0.99); the rest comes from the batch. A run is
+    /// inference, where nothing moves.
+    ///
+    /// ```
+    /// # use cellstate::{BatchNormalization, Model};
+    /// assert_eq!(BatchNormalization::new(3).momentum(0.9).momentum_value(), 0.9);
+    /// assert!(Model::builder().add(BatchNormalization::new(3).momentum(1.5)).build().is_err());
+    /// ```
+    #[must_use]
+    pub fn momentum(mut self, momentum: f32) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// What share of the moving mean and variance stays at each batch of a training.
+    ///
+    /// ```
+    /// # use cellstate::BatchNormalization;
+    /// assert_eq!(BatchNormalization::new(3).momentum_value(), 0.99);
+    /// ```
+    #[must_use]
+    pub fn momentum_value(&self) -> f32 {
+        self.momentum
     }
 
     /// Takes trained weights, (features) each. An absent gamma or beta sets `scale(false)` or `center(false)`.
@@ -149,6 +176,15 @@ impl BatchNormalization {
 
     pub(crate) fn check(&self) -> Result<()> {
         check_size("features of the BatchNormalization layer", self.features)?;
+        if !(0.0..=1.0).contains(&self.momentum) {
+            return Err(Error::Value {
+                argument: "momentum of the BatchNormalization layer".to_owned(),
+                expected: "a share from 0 to 1".to_owned(),
+                found: self.momentum.to_string(),
+                repair: "give Keras's momentum, 0.99 unless it was changed; PyTorch's is 1 - momentum of this"
+                    .to_owned(),
+            });
+        }
         self.affine.check(CLASS)
     }
 }

@@ -6,7 +6,10 @@ pub(crate) mod named;
 mod options;
 pub(crate) mod paths;
 pub(crate) mod plan;
+pub(crate) mod planned_weight;
+mod sections;
 mod summary;
+mod time_steps;
 pub(crate) mod transform;
 
 use std::sync::Arc;
@@ -20,7 +23,8 @@ use crate::layer::shape::Shape;
 use crate::parameters::Parameters;
 use check::check_chain;
 use named::parameters_of;
-use plan::{Plan, sections};
+use plan::Plan;
+use sections::sections;
 
 /// A checked chain of layers with their weights, on the host: what `keras.Sequential` is in Keras 3.15.
 ///
@@ -178,6 +182,11 @@ impl Model {
     pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes = notes;
         self
+    }
+
+    /// What comes out of the last layer.
+    pub(crate) fn output_shape(&self) -> Option<Shape> {
+        self.shapes.last().copied()
     }
 
     pub(crate) fn takes_tokens(&self) -> bool {

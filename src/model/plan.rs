@@ -1,21 +1,21 @@
 //! A model as a plan: its operations in order, and the cells and weights they use, each by its number.
 
-use std::sync::Arc;
-
 use ndarray::ArcArray2;
 
 use crate::activation::Activation;
 use crate::cell::{Cell, CellWeights};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::dense::Dense;
+use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
 use crate::model::named::{cell_weights, matrix, optional, row};
-use crate::model::paths::{direction_paths, inner_paths, paths};
+use crate::model::paths::{direction_paths, inner_paths};
+use crate::model::planned_weight::{Owner, PlannedWeight};
 use crate::model::transform::Transform;
 use crate::parameters::{Parameters, Role};
 
@@ -46,6 +46,17 @@ impl PlannedCell {
 pub(crate) struct PlannedDense {
     pub(crate) weights: DenseWeights,
     pub(crate) activation: Activation,
+}
+
+/// A Dropout layer.
+#[allow(dead_code, reason = "training is the caller")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedDropout {
+    pub(crate) rate: f32,
+    /// Whether a feature is left out at all time steps of a sequence, or at none.
+    pub(crate) spatial: bool,
+    /// Its position in the model: each layer has random numbers of its own.
+    pub(crate) layer: u32,
 }
 
 /// What a layer does, with its cells and weights by number.
@@ -90,7 +101,11 @@ pub(crate) enum Operation {
     LastStep,
     /// No mask behind it.
     EndMask,
-    /// Nothing, in inference.
+    /// Leaves values out in training; nothing, in inference.
+    Dropout {
+        dropout: usize,
+    },
+    /// Nothing.
     Nothing,
 }
 
@@ -103,7 +118,7 @@ pub(crate) struct Plan {
     pub(crate) features: Option<usize>,
     pub(crate) takes_tokens: bool,
     /// What stands before a section; for the first one the input.
-    before: Shape,
+    pub(super) before: Shape,
     /// The time steps that the input of the model has to have, and the layer that wants them, as messages name it.
     pub(crate) wanted_steps: Option<(usize, String)>,
     /// The layer that reads the input, as messages name it.
@@ -112,15 +127,18 @@ pub(crate) struct Plan {
     pub(crate) cells: Vec<PlannedCell>,
     pub(crate) denses: Vec<PlannedDense>,
     pub(crate) transforms: Vec<Transform>,
+    pub(crate) dropouts: Vec<PlannedDropout>,
     /// Row by row in memory.
     pub(crate) tables: Vec<ArcArray2<f32>>,
     /// The cells whose final states `Output::states` has.
     pub(crate) returned_states: Vec<usize>,
+    /// All weights by name, in the order of the model's parameters.
+    pub(crate) weights: Vec<PlannedWeight>,
 }
 
 impl Plan {
     /// The plan of some layers of a chain that has been checked, each with its position, its path and what comes out of it.
-    fn of_section(
+    pub(super) fn of_section(
         section: &[(usize, &Layer, String, Shape)],
         (before, cells_before): (Shape, usize),
         parameters: &Parameters,
@@ -135,13 +153,15 @@ impl Plan {
             cells: Vec::new(),
             denses: Vec::new(),
             transforms: Vec::new(),
+            dropouts: Vec::new(),
             wanted_steps: None,
             tables: Vec::new(),
             returned_states: Vec::new(),
+            weights: Vec::new(),
         };
         let mut shape = before;
         for (position, layer, path, behind) in section {
-            plan.push(layer, path, parameters)?;
+            plan.push(layer, (*position, path), parameters)?;
             if let (Some(time_steps), Shape::Input | Shape::Sequences { time_steps: None, .. }) =
                 (layer.time_steps(), shape)
             {
@@ -168,67 +188,25 @@ impl Plan {
         let moves = |operation: &Operation| {
             matches!(
                 operation,
-                Operation::Masking { .. } | Operation::RepeatVector { .. } | Operation::EndMask | Operation::Nothing
+                Operation::Masking { .. }
+                    | Operation::RepeatVector { .. }
+                    | Operation::EndMask
+                    | Operation::Dropout { .. }
+                    | Operation::Nothing
             )
         };
         self.operations.iter().all(moves)
-    }
-
-    /// Whether the input is one value for each sequence, which is run as a single time step.
-    pub(crate) fn takes_last(&self) -> bool {
-        matches!(self.before, Shape::Last { .. })
-    }
-
-    /// Whether that single time step is no axis of the output: behind a RepeatVector or a Reshape the steps are real ones.
-    pub(crate) fn gives_last(&self) -> bool {
-        let makes_steps =
-            |operation: &Operation| matches!(operation, Operation::RepeatVector { .. } | Operation::Reshape { .. });
-        self.takes_last() && !self.operations.iter().any(makes_steps)
-    }
-
-    /// Whether a batch of so many time steps, the input of the model, is what a layer wants that reads all of them at once.
-    pub(crate) fn check_time_steps(&self, found: usize) -> Result<()> {
-        match &self.wanted_steps {
-            Some((wanted, layer)) if *wanted != found => Err(Error::Size {
-                argument: format!("time steps of the batch for {layer}"),
-                expected: wanted.to_string(),
-                found: found.to_string(),
-                repair: format!("pad or cut every sequence to {wanted} time steps, or build the model for {found}"),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// The time steps of the section's input where the model's has so many, if it may have so many.
-    pub(crate) fn input_steps(&self, time_steps: usize) -> Result<usize> {
-        self.check_time_steps(time_steps)?;
-        Ok(match self.before {
-            Shape::Last { .. } => 1,
-            Shape::Sequences {
-                time_steps: Some(repeated),
-                ..
-            } => repeated,
-            _ => time_steps,
-        })
-    }
-
-    /// The most time steps that a layer sees where the input has so many.
-    pub(crate) fn most_steps(&self, time_steps: usize) -> usize {
-        let repeated = self.operations.iter().map(|operation| match operation {
-            Operation::RepeatVector { time_steps } => *time_steps,
-            Operation::Reshape {
-                to: [time_steps, _], ..
-            } => *time_steps,
-            _ => 0,
-        });
-        repeated.max().unwrap_or(0).max(time_steps)
     }
 
     /// The plan of layers whose weights are drawn.
     #[cfg(test)]
     pub(crate) fn drawn(layers: &[Layer]) -> Result<Self> {
         let shapes = crate::model::check::check_chain(layers)?;
-        let numbered = layers.iter().zip(paths(layers)).zip(shapes).enumerate();
+        let numbered = layers
+            .iter()
+            .zip(crate::model::paths::paths(layers))
+            .zip(shapes)
+            .enumerate();
         let section: Vec<_> = numbered
             .map(|(position, ((layer, path), shape))| (position, layer, path, shape))
             .collect();
@@ -239,7 +217,7 @@ impl Plan {
         )
     }
 
-    fn push(&mut self, layer: &Layer, path: &str, parameters: &Parameters) -> Result<()> {
+    fn push(&mut self, layer: &Layer, (position, path): (usize, &str), parameters: &Parameters) -> Result<()> {
         let operation = match layer {
             Layer::Masking(masking) => Operation::Masking {
                 mask_value: masking.mask_value(),
@@ -267,9 +245,13 @@ impl Plan {
             Layer::Dense(dense) => self.dense(dense, path, parameters)?,
             Layer::RepeatVector(repeat) => Operation::RepeatVector { time_steps: repeat.n() },
             Layer::Activation(activation) => self.activation(activation.checked()?),
-            Layer::Dropout(_) => Operation::Nothing,
-            Layer::BatchNormalization(layer) => self.transform(Transform::batch(layer, path, parameters)?),
-            Layer::LayerNormalization(layer) => self.transform(Transform::rows(layer, path, parameters)?),
+            Layer::Dropout(layer) => self.dropout(layer, position),
+            Layer::BatchNormalization(layer) => {
+                self.normalization(Transform::batch(layer, path, parameters)?, path, parameters)
+            }
+            Layer::LayerNormalization(layer) => {
+                self.normalization(Transform::rows(layer, path, parameters)?, path, parameters)
+            }
             Layer::Flatten(flatten) => Operation::Reshape {
                 from: [flatten.time_steps(), flatten.features()],
                 to: [1, flatten.width()],
@@ -295,6 +277,26 @@ impl Plan {
         }
     }
 
+    fn normalization(&mut self, transform: Transform, path: &str, parameters: &Parameters) -> Operation {
+        self.name(path, Owner::Transform(self.transforms.len()), parameters);
+        self.transform(transform)
+    }
+
+    fn dropout(&mut self, layer: &Dropout, position: usize) -> Operation {
+        self.dropouts.push(PlannedDropout {
+            rate: layer.rate(),
+            spatial: layer.is_spatial(),
+            layer: position as u32,
+        });
+        Operation::Dropout {
+            dropout: self.dropouts.len() - 1,
+        }
+    }
+
+    fn name(&mut self, path: &str, owner: Owner, parameters: &Parameters) {
+        self.weights.extend(PlannedWeight::all(path, owner, parameters));
+    }
+
     /// An activation right behind a stage that ends with one, and has none yet, is taken there: the bits are the same.
     fn activation(&mut self, activation: Activation) -> Operation {
         // a layer that does nothing is in nobody's way
@@ -318,6 +320,7 @@ impl Plan {
 
     fn embedding(&mut self, layer: &Embedding, path: &str, parameters: &Parameters) -> Result<Operation> {
         let table = matrix(parameters, path, Role::Embeddings)?;
+        self.name(path, Owner::Table(self.tables.len()), parameters);
         self.tables.push(match table.is_standard_layout() {
             true => table,
             false => table.as_standard_layout().into_owned().into_shared(),
@@ -329,6 +332,7 @@ impl Plan {
     }
 
     fn dense(&mut self, layer: &Dense, path: &str, parameters: &Parameters) -> Result<Operation> {
+        self.name(path, Owner::Dense(self.denses.len()), parameters);
         self.denses.push(PlannedDense {
             weights: DenseWeights {
                 kernel: matrix(parameters, path, Role::Kernel)?.into_owned(),
@@ -344,6 +348,7 @@ impl Plan {
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
         let weights = cell_weights(parameters, path)?;
         weights.check(&layer.cell)?;
+        self.name(path, Owner::Cell(self.cells.len()), parameters);
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),
             weights,
@@ -364,34 +369,4 @@ fn returned_states(operation: &Operation) -> Vec<usize> {
         } if options.return_state => vec![*forward, *backward],
         _ => Vec::new(),
     }
-}
-
-/// The plans of a checked chain of layers: of the whole, or of its sections.
-///
-/// Which steps a mask leaves out is worked out by the host before anything runs. A Masking layer behind one that computes has
-/// to see what that one gives, so a new section begins there.
-pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Parameters) -> Result<Vec<Arc<Plan>>> {
-    let mut sections = Vec::new();
-    let mut section = Vec::new();
-    let (mut begins_with, mut computes) = (Shape::Input, false);
-    let mut before = Shape::Input;
-    let mut cells = 0;
-    for (position, ((layer, path), shape)) in layers.iter().zip(paths(layers)).zip(shapes).enumerate() {
-        if matches!(layer, Layer::Masking(_)) && computes {
-            let plan = Plan::of_section(&section, (begins_with, cells), parameters)?;
-            cells += plan.cells.len();
-            sections.push(Arc::new(plan));
-            section.clear();
-            (begins_with, computes) = (before, false);
-        }
-        computes |= !matches!(
-            layer,
-            Layer::Masking(_) | Layer::Embedding(_) | Layer::Dropout(_) | Layer::EndMask(_)
-        );
-        section.push((position, layer, path, *shape));
-        before = *shape;
-    }
-    let plan = Plan::of_section(&section, (begins_with, cells), parameters)?;
-    sections.push(Arc::new(plan));
-    Ok(sections)
 }

@@ -28,6 +28,22 @@ pub(crate) enum Transform {
 pub(crate) struct Scale {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
+    /// What both are made of.
+    #[allow(dead_code, reason = "training is the caller")]
+    pub(crate) of: BatchWeights,
+}
+
+/// The weights of a BatchNormalization, as training needs them.
+#[allow(dead_code, reason = "training is the caller")]
+#[derive(Clone, Debug)]
+pub(crate) struct BatchWeights {
+    pub(crate) gamma: Option<Array1<f32>>,
+    pub(crate) beta: Option<Array1<f32>>,
+    pub(crate) mean: Array1<f32>,
+    pub(crate) variance: Array1<f32>,
+    pub(crate) epsilon: f32,
+    /// What share of a moving mean stays at each batch.
+    pub(crate) momentum: f32,
 }
 
 impl Transform {
@@ -61,6 +77,14 @@ impl Transform {
         let by = Scale {
             scale: scales,
             shift: shifts,
+            of: BatchWeights {
+                gamma,
+                beta,
+                mean,
+                variance,
+                epsilon: layer.epsilon_value(),
+                momentum: layer.momentum_value(),
+            },
         };
         Ok(Self::Scale {
             by: Some(by),

@@ -176,7 +176,7 @@ impl Section {
                     }
                     moved = repeated;
                 }
-                Operation::EndMask | Operation::Nothing => {}
+                Operation::EndMask | Operation::Dropout { .. } | Operation::Nothing => {}
                 _ => return Err(Error::defect("a section that computes nothing")),
             }
         }
@@ -235,7 +235,7 @@ pub(super) async fn run_sections(
 }
 
 /// The output of a section as the input of the next one; one value for each sequence is a single time step.
-fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
+pub(crate) fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
     let values = match is_last {
         true => values.insert_axis(Axis(1)),
         false => values,
@@ -244,7 +244,7 @@ fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
     values.map_err(|_| Error::defect("the output of a section"))
 }
 
-fn without_time(values: ArrayD<f32>) -> ArrayD<f32> {
+pub(crate) fn without_time(values: ArrayD<f32>) -> ArrayD<f32> {
     match values.ndim() == 3 && values.len_of(Axis(1)) == 1 {
         true => values.index_axis_move(Axis(1), 0),
         false => values,

@@ -17,10 +17,10 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision", "file", "trace"],
+    &["error", "half_precision", "file", "trace", "random"],
     &["memory", "parameters", "activation", "recent"],
-    &["sequences", "state", "settings", "cell", "copy"],
-    &["schedule", "states", "output", "tuning"],
+    &["sequences", "state", "settings", "cell", "copy", "loss"],
+    &["schedule", "states", "output", "tuning", "gradients", "metric"],
     &["layer"],
     &["model"],
     &["format"],

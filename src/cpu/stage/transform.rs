@@ -18,7 +18,7 @@ fn one(transform: &Transform, values: &[f32], row: &mut [f32]) {
     match transform {
         // activation(x · scale + shift)
         Transform::Scale {
-            by: Some(Scale { scale, shift }),
+            by: Some(Scale { scale, shift, .. }),
             ..
         } => {
             for (((to, x), scale), shift) in row.iter_mut().zip(values).zip(scale).zip(shift) {

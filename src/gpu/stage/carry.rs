@@ -116,6 +116,7 @@ pub(crate) fn masked_cells(plan: &Plan) -> Vec<Option<MaskedCell>> {
             | Operation::Embedding { .. }
             | Operation::Dense { .. }
             | Operation::Transform { .. }
+            | Operation::Dropout { .. }
             | Operation::Nothing => {}
         }
     }

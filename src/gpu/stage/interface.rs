@@ -232,6 +232,8 @@ impl Fitting {
                 flow::Stage::Recurrent { cell, .. } => found(&fits.cells, *cell),
                 flow::Stage::Dense { dense, .. } => found(&fits.denses, *dense),
                 flow::Stage::Transform { transform, .. } => found(&fits.transforms, *transform),
+                // only a flow of training has one, which no run of inference takes
+                flow::Stage::Dropout { .. } => false,
                 flow::Stage::Reshape { input, .. } => fitting.of_source(input.source),
                 // the sum and the product of values within one are small, but a GRU may carry on the state where it began
                 flow::Stage::Merge { forward, backward, .. } => {

@@ -1,0 +1,84 @@
+//! The gradients of a loss: with respect to the weights of a model, its input and its initial states.
+#![allow(dead_code, reason = "training is the caller")]
+
+use ndarray::{Array3, ArrayD, ArrayView3, ArrayViewD};
+
+use crate::error::{Error, Result};
+use crate::state::State;
+
+/// The gradients of a loss with respect to what a run gave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Upstream {
+    /// With respect to `Output::values`, and to `Output::backward` where there is one; in their shapes.
+    pub(crate) outputs: Vec<ArrayD<f32>>,
+    /// With respect to the final states of all cells; `None` where the loss does not depend on them.
+    pub(crate) states: Option<Vec<State>>,
+}
+
+/// The gradients of one plan.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlanGradients {
+    /// With respect to each weight that is trained, with its path and in its shape, in the order of the model's parameters.
+    pub(crate) parameters: Vec<(String, ArrayD<f32>)>,
+    /// With respect to the input, (batch, time_steps, features), if that was wanted and the input has numbers; 0 where a step does not count.
+    pub(crate) input: Option<Array3<f32>>,
+    /// With respect to the initial state of each cell.
+    pub(crate) states: Vec<State>,
+    /// The means and variances that training follows, as they are after the batch, with their paths.
+    pub(crate) moved: Vec<(String, ArrayD<f32>)>,
+}
+
+/// The gradients of a loss with respect to the weights of a model, to its input and to its initial states: what `tape.gradient` gives in
+/// Keras 3.15 on TensorFlow, and `backward()` in PyTorch, but that padding has no part in them, whatever it holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradients {
+    parameters: Vec<(String, ArrayD<f32>)>,
+    input: Option<Array3<f32>>,
+    states: Vec<State>,
+}
+
+impl Gradients {
+    #[allow(dead_code, reason = "the trainer makes them")]
+    pub(crate) fn new(parameters: Vec<(String, ArrayD<f32>)>, input: Option<Array3<f32>>, states: Vec<State>) -> Self {
+        Self {
+            parameters,
+            input,
+            states,
+        }
+    }
+
+    /// The gradient of each weight that is trained, by its path, in the order of [`Model::parameters`](crate::Model::parameters) and in the
+    /// shape of the weight.
+    pub fn parameters(&self) -> impl ExactSizeIterator<Item = (&str, ArrayViewD<'_, f32>)> + '_ {
+        self.parameters
+            .iter()
+            .map(|(path, gradient)| (path.as_str(), gradient.view()))
+    }
+
+    /// The gradient of the weight with this path.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] if no weight that is trained has this path.
+    pub fn get(&self, path: &str) -> Result<ArrayViewD<'_, f32>> {
+        let found = self.parameters.iter().find(|(known, _)| known == path);
+        found.map(|(_, gradient)| gradient.view()).ok_or_else(|| Error::Value {
+            argument: "path of a parameter".to_owned(),
+            expected: "the path of a weight that is trained".to_owned(),
+            found: format!("{path:?}"),
+            repair: "`gradients.parameters()` lists the paths".to_owned(),
+        })
+    }
+
+    /// The gradient of the input, (batch, time_steps, features): 0 at steps that do not count. `None` for tokens, and where nobody asked for it.
+    #[must_use]
+    pub fn input(&self) -> Option<ArrayView3<'_, f32>> {
+        self.input.as_ref().map(|input| input.view())
+    }
+
+    /// The gradients of the initial states, one for each cell of the model, in the shapes of the states.
+    #[must_use]
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+}
