@@ -2,8 +2,6 @@
 
 mod callback;
 mod chart;
-#[cfg(feature = "safetensors")]
-mod checkpoint;
 mod cut;
 mod engine;
 mod evaluate;

@@ -58,6 +58,7 @@ impl Flow {
             outputs: Vec::new(),
             schedules: Vec::new(),
             batch_statistics: Vec::new(),
+            mask: None,
         };
         let mut builder = Builder {
             plan,
@@ -88,6 +89,9 @@ impl Flow {
                 true => vec![batch, steps_out, view.width],
                 false => vec![batch, view.width],
             };
+            if trains && view.sequences {
+                flow.mask = view.mask;
+            }
             flow.outputs.push(Placed {
                 gather: view.gather,
                 shape,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
 
 use crate::cpu::training::CpuTraining;
 use crate::device::Device;
@@ -53,13 +53,16 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Which time steps of the output count, if there is a mask.
     pub(super) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
-        self.flows.last()?.mask.as_ref().map(Array2::view)
+        self.flows.last()?.mask.as_ref().map(|mask| mask.view())
     }
 
     /// What a section has read.
     fn input_of(&self, section: usize) -> Result<Input<'_>> {
         match section.checked_sub(1) {
-            None => Ok(self.input),
+            None => Ok(match &self.input {
+                Input::Values(values) => Input::Values(values.view()),
+                Input::Tokens(tokens) => Input::Tokens(tokens.view()),
+            }),
             Some(before) => {
                 let read = self.between.get(before).map(|values| Input::Values(values.view()));
                 read.ok_or_else(|| Error::defect("the input of a section"))

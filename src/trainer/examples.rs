@@ -182,6 +182,18 @@ impl<'a> Examples<'a> {
         &self.targets
     }
 
+    /// The same examples, borrowed.
+    pub(super) fn view(&self) -> Examples<'_> {
+        Examples {
+            sequences: self.sequences.view(),
+            targets: match &self.targets {
+                Targets::Numbers(array) => Targets::from(array.view()),
+                Targets::Classes(array) => Targets::from(array.view()),
+            },
+            weights: self.weights().map(CowArray::from),
+        }
+    }
+
     pub(super) fn weights(&self) -> Option<ArrayViewD<'_, f32>> {
         self.weights.as_ref().map(|weights| weights.view())
     }

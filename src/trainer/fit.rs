@@ -47,11 +47,11 @@ pub struct Fit<'a> {
 }
 
 /// What a training is judged by behind each epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Validation<'a> {
     Nothing,
     Split(f64),
-    Data(&'a Examples<'a>),
+    Data(Box<Examples<'a>>),
 }
 
 impl<'a> Fit<'a> {
@@ -155,8 +155,8 @@ impl<'a> Fit<'a> {
     /// # let _ = fit;
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn validation_data(mut self, examples: &'a Examples<'a>) -> Self {
-        self.validation = Validation::Data(examples);
+    pub fn validation_data(mut self, examples: &'a Examples<'_>) -> Self {
+        self.validation = Validation::Data(Box::new(examples.view()));
         self
     }
 

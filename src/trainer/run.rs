@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Trainer;
 use super::callback::{BatchReport, EpochReport, Next};
 use super::cut::{gives_steps, spans};
-use super::evaluate::Judged;
+use super::evaluate::Part;
 use super::examples::Examples;
 use super::fit::{Fit, Validation};
 use super::history::{Ended, Epoch, History};
@@ -18,8 +18,8 @@ use super::stopping::EarlyStopping;
 use crate::error::{Error, Result};
 
 /// One training: its data and options.
-struct Run<'r, 'a> {
-    examples: &'r Examples<'r>,
+struct Run<'r, 'e, 'a> {
+    examples: &'r Examples<'e>,
     /// How many of them are for training, the first ones.
     training: usize,
     /// Of each how many time steps have to stay, if batches are of similar lengths.
@@ -63,7 +63,7 @@ impl Trainer {
         let training = fit.validation.training(examples.len())?;
         fit.check(training)?;
         self.engine.check(examples.sequences())?;
-        if let Validation::Data(validation) = fit.validation {
+        if let Validation::Data(validation) = &fit.validation {
             self.engine.check(validation.sequences())?;
         }
         let mut run = Run {
@@ -93,9 +93,9 @@ impl Trainer {
     }
 
     /// Where the training begins: where a checkpoint stands, or before the first batch.
-    fn begin(&mut self, run: &Run<'_, '_>) -> Result<Standing> {
+    fn begin(&mut self, run: &Run<'_, '_, '_>) -> Result<Standing> {
         let standing = Standing::new(self);
-        #[cfg(feature = "safetensors")]
+        #[cfg(feature = "safetensorsx")]
         if let Some(path) = run.fit.checkpoint.as_ref().filter(|path| run.fit.resumes && path.exists()) {
             return self.resumed(path, standing, run.fit.batch_size, run.training);
         }
@@ -120,7 +120,7 @@ impl Trainer {
     }
 
     /// One epoch, or what is left of it. Why the training ends with it, if it does.
-    async fn epoch(&mut self, run: &mut Run<'_, '_>, standing: &mut Standing) -> Result<Option<Ended>> {
+    async fn epoch(&mut self, run: &mut Run<'_, '_, '_>, standing: &mut Standing) -> Result<Option<Ended>> {
         let started = Clock::start();
         let before = standing.seconds;
         let order = Order {
@@ -158,7 +158,7 @@ impl Trainer {
     /// One batch. Why the training ends with it, if it does.
     async fn batch(
         &mut self,
-        run: &mut Run<'_, '_>,
+        run: &mut Run<'_, '_, '_>,
         standing: &mut Standing,
         rows: &[usize],
         (batches, done, started): (usize, usize, Clock),
@@ -207,7 +207,7 @@ impl Trainer {
     }
 
     /// What stands behind the batches of an epoch: the best weights, the learning rate, the callback.
-    fn close(&mut self, run: &mut Run<'_, '_>, standing: &mut Standing, epoch: Epoch) -> Result<Next> {
+    fn close(&mut self, run: &mut Run<'_, '_, '_>, standing: &mut Standing, epoch: Epoch) -> Result<Next> {
         let value = monitored(run.fit.monitor.as_deref(), &epoch)?;
         let stopping = run.fit.early_stopping.unwrap_or(EarlyStopping::patience(usize::MAX));
         let is_best = standing.watch.sees(value, epoch.number, &stopping);
@@ -234,25 +234,26 @@ impl Trainer {
     }
 
     /// What the validation data say, if there are any.
-    async fn validation(&mut self, run: &Run<'_, '_>) -> Result<Option<Scores>> {
-        let (examples, first) = match run.fit.validation {
-            Validation::Data(examples) => (examples, 0),
-            _ if run.training < run.examples.len() => (run.examples, run.training),
-            _ => return Ok(None),
+    async fn validation(&mut self, run: &Run<'_, '_, '_>) -> Result<Option<Scores>> {
+        let (batch_size, stateful) = (run.fit.batch_size, run.fit.stateful);
+        let of_all = |first: usize, end: usize| Part {
+            rows: first..end,
+            batch_size,
+            stateful,
         };
-        let judged = Judged {
-            examples,
-            first,
-            end: examples.len(),
-            batch_size: run.fit.batch_size,
-            stateful: run.fit.stateful,
-        };
-        self.scores(judged).await.map(Some)
+        match &run.fit.validation {
+            Validation::Data(examples) => self.scores(examples, of_all(0, examples.len())).await.map(Some),
+            _ if run.training < run.examples.len() => {
+                let part = of_all(run.training, run.examples.len());
+                self.scores(run.examples, part).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
-    #[cfg_attr(not(feature = "safetensors"), allow(clippy::unused_self, unused_variables, reason = "no files without it"))]
-    fn save(&self, run: &Run<'_, '_>, standing: &Standing) -> Result<()> {
-        #[cfg(feature = "safetensors")]
+    #[cfg_attr(not(feature = "safetensorsx"), allow(clippy::unused_self, unused_variables, reason = "no files without it"))]
+    fn save(&self, run: &Run<'_, '_, '_>, standing: &Standing) -> Result<()> {
+        #[cfg(feature = "safetensorsx")]
         if let Some(path) = &run.fit.checkpoint {
             return self.write_checkpoint(path, Some((standing, run.fit.batch_size, run.training)));
         }
@@ -260,7 +261,7 @@ impl Trainer {
     }
 }
 
-impl Run<'_, '_> {
+impl Run<'_, '_, '_> {
     /// The examples of a batch, cut to the longest of them.
     fn select(&self, rows: &[usize]) -> Result<Examples<'static>> {
         let all = self.examples.sequences().time_steps();
