@@ -11,18 +11,27 @@ mod flow;
 mod format;
 mod gpu;
 mod half_precision;
+mod hyperparameter;
 mod layer;
+#[allow(dead_code, reason = "the trainer asks for the learning rate after a plateau")]
+mod learning_rate;
 mod memory;
 mod model;
+#[allow(dead_code, reason = "the trainer makes the steps")]
+mod optimizer;
 mod output;
 mod parameters;
 mod recent;
+#[allow(dead_code, reason = "the trainer adds the terms to the loss")]
+mod regularizer;
 mod runner;
 mod schedule;
+mod selection;
 mod sequences;
 mod settings;
 mod state;
 mod states;
+mod sums;
 mod trace;
 mod tuning;
 
@@ -58,10 +67,16 @@ pub use layer::reshape::Reshape;
 pub use layer::simple_rnn::{SimpleRnn, SimpleRnnWeights};
 pub use layer::stacked::StackedRnnCells;
 pub use layer::weights::DenseWeights;
+pub use learning_rate::{
+    CosineDecay, ExponentialDecay, LearningRate, PiecewiseConstantDecay, PolynomialDecay, ReduceOnPlateau,
+};
 pub use model::{Model, ModelBuilder};
+pub use optimizer::{Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RmsProp, Sgd};
 pub use output::{Output, Timing};
 pub use parameters::{Parameter, Parameters, Role};
+pub use regularizer::Regularizer;
 pub use runner::{Explanation, Runner};
+pub use selection::ParameterSelection;
 pub use sequences::{Mask, Padding, Sequences, Side, Windows, windows};
 pub use settings::{Instructions, Precision, Settings, Strategy};
 pub use state::State;

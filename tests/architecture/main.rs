@@ -17,10 +17,18 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision", "file", "trace"],
-    &["memory", "parameters", "activation", "recent"],
-    &["sequences", "state", "settings", "cell", "copy"],
-    &["schedule", "states", "output", "tuning"],
+    &["error", "half_precision", "file", "trace", "sums"],
+    &["memory", "parameters", "activation", "recent", "hyperparameter"],
+    &[
+        "sequences",
+        "state",
+        "settings",
+        "cell",
+        "copy",
+        "selection",
+        "learning_rate",
+    ],
+    &["schedule", "states", "output", "tuning", "optimizer", "regularizer"],
     &["layer"],
     &["model"],
     &["format"],
