@@ -1,5 +1,4 @@
 //! The gradients of a loss: with respect to the weights of a model, its input and its initial states.
-#![allow(dead_code, reason = "training is the caller")]
 
 use ndarray::{Array3, ArrayD, ArrayView3, ArrayViewD};
 
@@ -47,7 +46,6 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    #[allow(dead_code, reason = "the trainer makes them")]
     pub(crate) fn new(parameters: Vec<(String, ArrayD<f32>)>, input: Option<Array3<f32>>, states: Vec<State>) -> Self {
         Self {
             parameters,

@@ -42,7 +42,6 @@ impl Flow {
     }
 
     /// The same for training: with the stages of Dropout layers, and what a BatchNormalization has to know of its rows.
-    #[allow(dead_code, reason = "the trainer makes them")]
     pub(crate) fn in_training(plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
         Self::build(plan, input, mask, true)
     }

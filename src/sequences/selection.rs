@@ -1,6 +1,6 @@
 //! Some sequences of a batch as a batch of their own.
 
-use ndarray::{ArrayView, Array, Axis, RemoveAxis};
+use ndarray::{Array, ArrayView, Axis, RemoveAxis};
 
 use super::{Data, Mask, Sequences};
 use crate::error::{Error, Result};

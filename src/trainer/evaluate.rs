@@ -43,7 +43,7 @@ impl Trainer {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn evaluate(&mut self, examples: &Examples<'_>) -> Result<Scores> {
+    pub fn evaluate(&mut self, examples: &Examples<'_, '_>) -> Result<Scores> {
         pollster::block_on(self.evaluate_async(examples))
     }
 
@@ -52,7 +52,7 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`Trainer::evaluate`].
-    pub async fn evaluate_async(&mut self, examples: &Examples<'_>) -> Result<Scores> {
+    pub async fn evaluate_async(&mut self, examples: &Examples<'_, '_>) -> Result<Scores> {
         let all = Part {
             rows: 0..examples.len(),
             batch_size: BATCH_SIZE,
@@ -91,7 +91,7 @@ impl Trainer {
     }
 
     /// Loss and metrics of some examples, batch by batch.
-    pub(super) async fn scores(&mut self, examples: &Examples<'_>, part: Part) -> Result<Scores> {
+    pub(super) async fn scores(&mut self, examples: &Examples<'_, '_>, part: Part) -> Result<Scores> {
         let Range { start, end } = part.rows;
         if start >= end {
             return Err(Error::Value {
@@ -112,7 +112,10 @@ impl Trainer {
             if part.stateful && states.is_none() {
                 states = Some(self.engine.zero_states(rows.len())?);
             }
-            let pass = self.engine.forward(batch.sequences(), states.as_deref_mut(), None).await?;
+            let pass = self
+                .engine
+                .forward(batch.sequences(), states.as_deref_mut(), None)
+                .await?;
             let value = self.judge(&pass, &batch, batch.weights(), None)?;
             loss.add(value.value() * rows.len() as f64, rows.len() as f64);
             for metric in &mut metrics {
@@ -125,5 +128,8 @@ impl Trainer {
 
 /// What metrics have come to.
 pub(super) fn results(metrics: &[crate::metric::Metric]) -> Vec<(String, f64)> {
-    metrics.iter().map(|metric| (metric.name().to_owned(), metric.result())).collect()
+    metrics
+        .iter()
+        .map(|metric| (metric.name().to_owned(), metric.result()))
+        .collect()
 }
