@@ -1,14 +1,22 @@
 //! The gradients of a loss: with respect to the weights of a model, its input and its initial states.
-#![allow(dead_code, reason = "training is the caller")]
 
 use ndarray::{Array3, ArrayD, ArrayView3, ArrayViewD};
 
 use crate::error::{Error, Result};
 use crate::state::State;
 
-/// The gradients of a loss with respect to what a run gave.
+/// The gradients of a loss with respect to what a run gave: from where gradients go back through a model, by
+/// [`Trainer::gradients`](crate::Trainer::gradients).
+///
+/// ```
+/// use cellstate::Upstream;
+/// use ndarray::Array2;
+///
+/// let of_the_sum = Upstream::new(Array2::ones((3, 8)).into_dyn());
+/// # let _ = of_the_sum;
+/// ```
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Upstream {
+pub struct Upstream {
     /// With respect to `Output::values`, and to `Output::backward` where there is one; in their shapes.
     pub(crate) outputs: Vec<ArrayD<f32>>,
     /// With respect to the final states of all cells; `None` where the loss does not depend on them.
@@ -38,7 +46,6 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    #[allow(dead_code, reason = "the trainer makes them")]
     pub(crate) fn new(parameters: Vec<(String, ArrayD<f32>)>, input: Option<Array3<f32>>, states: Vec<State>) -> Self {
         Self {
             parameters,

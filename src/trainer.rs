@@ -99,12 +99,7 @@ impl Trainer {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn new(
-        model: Model,
-        device: &Device,
-        loss: impl Into<Loss>,
-        optimizer: impl Into<Optimizer>,
-    ) -> Result<Self> {
+    pub fn new(model: Model, device: &Device, loss: impl Into<Loss>, optimizer: impl Into<Optimizer>) -> Result<Self> {
         pollster::block_on(Self::new_async(model, device, loss, optimizer))
     }
 
@@ -264,6 +259,11 @@ impl Trainer {
 
 /// The weights of a model that gradients change.
 fn weights_of_model(model: &Model) -> Vec<(String, ArrayD<f32>)> {
-    let trained = model.parameters().iter().filter(|parameter| parameter.role().is_trained());
-    trained.map(|parameter| (parameter.path().to_owned(), parameter.values().to_owned())).collect()
+    let trained = model
+        .parameters()
+        .iter()
+        .filter(|parameter| parameter.role().is_trained());
+    trained
+        .map(|parameter| (parameter.path().to_owned(), parameter.values().to_owned()))
+        .collect()
 }

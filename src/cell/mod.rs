@@ -24,9 +24,7 @@ use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
-#[cfg(feature = "keras")]
-pub(crate) use weights::unflatten;
-pub(crate) use weights::{CellWeights, check_tensor};
+pub(crate) use weights::{CellWeights, check_tensor, unflatten};
 
 /// What kind of cell it is, with the options of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

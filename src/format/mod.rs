@@ -4,19 +4,19 @@
 //! checks is checked for files too. What a reader does not know is an error that names it, never left out.
 
 #[cfg(feature = "safetensors")]
-mod chain;
-mod file;
+pub(crate) mod chain;
+pub(crate) mod file;
 #[cfg(feature = "keras")]
 mod keras;
 mod kind;
 #[cfg(feature = "onnx")]
 mod onnx;
-mod opening;
+pub(crate) mod opening;
 #[cfg(feature = "pytorch")]
 mod pytorch;
 #[cfg(feature = "safetensors")]
-mod safetensors;
-mod save;
+pub(crate) mod safetensors;
+pub(crate) mod save;
 #[cfg(feature = "safetensors")]
 mod source;
 #[cfg(feature = "safetensors")]

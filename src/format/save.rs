@@ -120,7 +120,7 @@ impl Model {
 }
 
 /// Puts bytes in the place of what is at a path.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|error| Error::File {
         argument: "path",
         expected: "a file that can be written",

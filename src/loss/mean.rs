@@ -14,6 +14,15 @@ impl Mean {
         self.weight += weight;
     }
 
+    /// Both sums: what a checkpoint keeps.
+    pub(crate) fn sums(self) -> [f64; 2] {
+        [self.total, self.weight]
+    }
+
+    pub(crate) fn of_sums([total, weight]: [f64; 2]) -> Self {
+        Self { total, weight }
+    }
+
     /// The mean; 0 where nothing has weight.
     pub(crate) fn result(self) -> f64 {
         if self.weight == 0.0 {

@@ -301,6 +301,15 @@ impl Metric {
         }
     }
 
+    /// What the batches since the last reset have come to, to go on from it another time.
+    pub(crate) fn mean(&self) -> Mean {
+        self.mean
+    }
+
+    pub(crate) fn set_mean(&mut self, mean: Mean) {
+        self.mean = mean;
+    }
+
     /// Forgets all batches, as before an epoch.
     ///
     /// ```

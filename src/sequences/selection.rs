@@ -1,6 +1,6 @@
 //! Some sequences of a batch as a batch of their own.
 
-use ndarray::{ArrayView, Array, Axis, RemoveAxis};
+use ndarray::{Array, ArrayView, Axis, RemoveAxis};
 
 use super::{Data, Mask, Sequences};
 use crate::error::{Error, Result};
@@ -12,6 +12,18 @@ const BATCH: Purpose = Purpose {
 };
 
 impl Sequences<'_> {
+    /// The same batch, borrowed; only a mask is copied.
+    pub(crate) fn view(&self) -> Sequences<'_> {
+        let data = match &self.data {
+            Data::Values(values) => Data::Values(values.view().into()),
+            Data::Tokens(tokens) => Data::Tokens(tokens.view().into()),
+        };
+        Sequences {
+            data,
+            mask: self.mask.clone(),
+        }
+    }
+
     /// The sequences of these numbers in this order, of each the first `time_steps`.
     pub(crate) fn select(&self, rows: &[usize], time_steps: usize) -> Result<Sequences<'static>> {
         let data = match &self.data {

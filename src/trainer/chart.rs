@@ -82,16 +82,29 @@ pub(super) fn svg(curves: &[Curve], below: &str) -> String {
         let share = line as f64 / LINES as f64;
         let (height, value) = (y(share), upwards.value(share));
         let end = WIDTH - RIGHT;
-        _ = writeln!(text, "<line x1=\"{LEFT}\" y1=\"{height:.1}\" x2=\"{end}\" y2=\"{height:.1}\" stroke=\"#ddd\"/>");
+        _ = writeln!(
+            text,
+            "<line x1=\"{LEFT}\" y1=\"{height:.1}\" x2=\"{end}\" y2=\"{height:.1}\" stroke=\"#ddd\"/>"
+        );
         let (left, height) = (LEFT - 8.0, height + 4.0);
-        _ = writeln!(text, "<text x=\"{left}\" y=\"{height:.1}\" text-anchor=\"end\" fill=\"#444\">{}</text>", label(value));
+        _ = writeln!(
+            text,
+            "<text x=\"{left}\" y=\"{height:.1}\" text-anchor=\"end\" fill=\"#444\">{}</text>",
+            label(value)
+        );
     }
     let (bottom, middle) = (HEIGHT - BOTTOM + 18.0, LEFT + (WIDTH - LEFT - RIGHT) / 2.0);
     for value in [across.least, across.largest] {
         let (left, value) = (x(value), label(value));
-        _ = writeln!(text, "<text x=\"{left:.1}\" y=\"{bottom}\" text-anchor=\"middle\" fill=\"#444\">{value}</text>");
+        _ = writeln!(
+            text,
+            "<text x=\"{left:.1}\" y=\"{bottom}\" text-anchor=\"middle\" fill=\"#444\">{value}</text>"
+        );
     }
-    _ = writeln!(text, "<text x=\"{middle}\" y=\"{bottom}\" text-anchor=\"middle\" fill=\"#444\">{below}</text>");
+    _ = writeln!(
+        text,
+        "<text x=\"{middle}\" y=\"{bottom}\" text-anchor=\"middle\" fill=\"#444\">{below}</text>"
+    );
     for (number, curve) in curves.iter().filter(|curve| !curve.points.is_empty()).enumerate() {
         let finite = curve.points.iter().filter(|(x, y)| x.is_finite() && y.is_finite());
         let placed: Vec<(f64, f64)> = finite.map(|(from, to)| (x(*from), y(upwards.share(*to)))).collect();
@@ -110,7 +123,10 @@ fn draw(text: &mut String, curve: &Curve, placed: &[(f64, f64)], left: f64) {
         placed => {
             let points: Vec<String> = placed.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
             let points = points.join(" ");
-            _ = writeln!(text, "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>");
+            _ = writeln!(
+                text,
+                "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            );
         }
     }
     let (top, name) = (TOP - 16.0, &curve.name);

@@ -29,7 +29,9 @@ impl Masked {
             match operation {
                 Operation::Masking { mask_value } if position == 0 => masked = Self::Value(*mask_value),
                 Operation::Embedding { mask_zero, .. } if *mask_zero => masked = Self::Zero,
-                Operation::Recurrent { options, .. } if options.go_backwards && options.return_sequences => return None,
+                Operation::Recurrent { options, .. } if options.go_backwards && options.return_sequences => {
+                    return None;
+                }
                 Operation::Masking { .. }
                 | Operation::RepeatVector { .. }
                 | Operation::Reshape { .. }
@@ -43,19 +45,28 @@ impl Masked {
 }
 
 /// For each sequence how many of its first time steps have to stay: all of them up to the last that counts.
-pub(super) fn spans(plans: &[Arc<Plan>], examples: &Examples<'_>) -> Vec<usize> {
+pub(super) fn spans(plans: &[Arc<Plan>], examples: &Examples<'_, '_>) -> Vec<usize> {
     let sequences = examples.sequences();
     let time_steps = sequences.time_steps();
     let counts = |row: usize, step: usize| match Masked::of(plans) {
         None => true,
-        Some(Masked::ByCaller) => sequences.mask().is_none_or(|mask| mask.view().get((row, step)) == Some(&true)),
-        Some(Masked::Zero) => sequences.tokens().is_none_or(|tokens| tokens.get((row, step)) != Some(&0)),
+        Some(Masked::ByCaller) => sequences
+            .mask()
+            .is_none_or(|mask| mask.view().get((row, step)) == Some(&true)),
+        Some(Masked::Zero) => sequences
+            .tokens()
+            .is_none_or(|tokens| tokens.get((row, step)) != Some(&0)),
         Some(Masked::Value(value)) => sequences.values().is_none_or(|values| {
             let values = values.index_axis_move(Axis(0), row).index_axis_move(Axis(0), step);
             values.iter().any(|found| *found != value)
         }),
     };
-    let span = |row| (0..time_steps).rev().find(|&step| counts(row, step)).map_or(0, |step| step + 1);
+    let span = |row| {
+        (0..time_steps)
+            .rev()
+            .find(|&step| counts(row, step))
+            .map_or(0, |step| step + 1)
+    };
     (0..examples.len()).map(span).collect()
 }
 
@@ -78,9 +89,11 @@ mod tests {
     use crate::sequences::Sequences;
 
     fn spans_of(layers: Vec<Layer>, sequences: Sequences<'static>) -> Vec<usize> {
-        let model = layers.into_iter().fold(Model::builder(), |builder, layer| builder.add(layer));
+        let model = layers
+            .into_iter()
+            .fold(Model::builder(), |builder, layer| builder.add(layer));
         let batch = sequences.batch();
-        let examples = Examples::new(sequences, Array2::zeros((batch, 1))).unwrap();
+        let examples = Examples::new(sequences, Array2::<f32>::zeros((batch, 1))).unwrap();
         spans(model.build().unwrap().plans(), &examples)
     }
 
@@ -93,8 +106,13 @@ mod tests {
         assert_eq!(spans_of(vec![lstm().into()], short()), [4, 1]);
         // a Masking layer takes the place of the mask
         assert_eq!(spans_of(vec![Masking::new(0.0).into(), lstm().into()], short()), [3, 2]);
-        let tokens = Sequences::from(array![[0, 1, 0], [2, 0, 0], [0, 0, 0]]).with_lengths(&[3, 3, 3]).unwrap();
-        assert_eq!(spans_of(vec![Embedding::new(3, 1).into(), lstm().into()], tokens.clone()), [3, 3, 3]);
+        let tokens = Sequences::from(array![[0, 1, 0], [2, 0, 0], [0, 0, 0]])
+            .with_lengths(&[3, 3, 3])
+            .unwrap();
+        assert_eq!(
+            spans_of(vec![Embedding::new(3, 1).into(), lstm().into()], tokens.clone()),
+            [3, 3, 3]
+        );
         let masks = Embedding::new(3, 1).mask_zero(true);
         assert_eq!(spans_of(vec![masks.into(), lstm().into()], tokens), [2, 1, 0]);
     }
@@ -112,6 +130,9 @@ mod tests {
         for model in models {
             assert_eq!(spans_of(model, short()), [4, 4]);
         }
-        assert_eq!(spans_of(vec![Lstm::new(1, 2).go_backwards(true).into()], short()), [1, 2]);
+        assert_eq!(
+            spans_of(vec![Lstm::new(1, 2).go_backwards(true).into()], short()),
+            [1, 2]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array2, Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
 
 use crate::cpu::training::CpuTraining;
 use crate::device::Device;
@@ -53,13 +53,16 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Which time steps of the output count, if there is a mask.
     pub(super) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
-        self.flows.last()?.mask.as_ref().map(Array2::view)
+        self.flows.last()?.mask.as_ref().map(|mask| mask.view())
     }
 
     /// What a section has read.
     fn input_of(&self, section: usize) -> Result<Input<'_>> {
         match section.checked_sub(1) {
-            None => Ok(self.input),
+            None => Ok(match &self.input {
+                Input::Values(values) => Input::Values(values.view()),
+                Input::Tokens(tokens) => Input::Tokens(tokens.view()),
+            }),
             Some(before) => {
                 let read = self.between.get(before).map(|values| Input::Values(values.view()));
                 read.ok_or_else(|| Error::defect("the input of a section"))
@@ -68,7 +71,9 @@ impl Pass<'_> {
     }
 
     fn flow_of(&self, section: usize) -> Result<&Arc<Flow>> {
-        self.flows.get(section).ok_or_else(|| Error::defect("the flow of a section"))
+        self.flows
+            .get(section)
+            .ok_or_else(|| Error::defect("the flow of a section"))
     }
 }
 
@@ -81,7 +86,11 @@ impl Engine {
         for plan in plans {
             let path = match device {
                 _ if plan.computes_nothing() => Path::Nothing,
-                Device::Cpu => Path::Cpu(Box::new(CpuTraining::new(Arc::clone(plan), settings, Arc::clone(&name))?)),
+                Device::Cpu => Path::Cpu(Box::new(CpuTraining::new(
+                    Arc::clone(plan),
+                    settings,
+                    Arc::clone(&name),
+                )?)),
                 Device::Gpu(_) => {
                     return Err(Error::Unsupported {
                         layer: "Trainer".to_owned(),
@@ -114,7 +123,10 @@ impl Engine {
 
     /// Whether the sequences are what the model takes.
     pub(super) fn check<'s>(&self, sequences: &'s Sequences<'_>) -> Result<Input<'s>> {
-        let first = self.sections.first().ok_or_else(|| Error::defect("a model without sections"))?;
+        let first = self
+            .sections
+            .first()
+            .ok_or_else(|| Error::defect("a model without sections"))?;
         let input = input_of(&first.plan, sequences)?;
         let mut sections = self.sections.iter();
         sections.try_for_each(|section| section.plan.check_time_steps(sequences.time_steps()))?;
@@ -123,13 +135,19 @@ impl Engine {
 
     /// Whether the states are those of the model, for this batch.
     pub(super) fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
-        states_fit(self.sections.iter().flat_map(|section| &section.plan.cells), states, batch)
+        states_fit(
+            self.sections.iter().flat_map(|section| &section.plan.cells),
+            states,
+            batch,
+        )
     }
 
     /// The states in which a batch begins: zeros.
     pub(super) fn zero_states(&self, batch: usize) -> Result<Vec<State>> {
         let cells = self.sections.iter().flat_map(|section| &section.plan.cells);
-        cells.map(|cell| State::zeros(batch, cell.cell.state_widths())).collect()
+        cells
+            .map(|cell| State::zeros(batch, cell.cell.state_widths()))
+            .collect()
     }
 
     /// Runs a batch: as in training with `noise`, else as in inference; from the states of all cells, if there are any, which become the

@@ -14,11 +14,9 @@ use crate::sequences::Sequences;
 const BATCH_SIZE: usize = 32;
 
 /// Which examples are judged, and how.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Judged<'j> {
-    pub(super) examples: &'j Examples<'j>,
-    pub(super) first: usize,
-    pub(super) end: usize,
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) rows: Range<usize>,
     pub(super) batch_size: usize,
     /// Whether states are carried from batch to batch.
     pub(super) stateful: bool,
@@ -45,7 +43,7 @@ impl Trainer {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn evaluate(&mut self, examples: &Examples<'_>) -> Result<Scores> {
+    pub fn evaluate(&mut self, examples: &Examples<'_, '_>) -> Result<Scores> {
         pollster::block_on(self.evaluate_async(examples))
     }
 
@@ -54,15 +52,13 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`Trainer::evaluate`].
-    pub async fn evaluate_async(&mut self, examples: &Examples<'_>) -> Result<Scores> {
-        let judged = Judged {
-            examples,
-            first: 0,
-            end: examples.len(),
+    pub async fn evaluate_async(&mut self, examples: &Examples<'_, '_>) -> Result<Scores> {
+        let all = Part {
+            rows: 0..examples.len(),
             batch_size: BATCH_SIZE,
             stateful: false,
         };
-        self.scores(judged).await
+        self.scores(examples, all).await
     }
 
     /// What the model gives with the weights as they are now, as [`Runner::run`](crate::Runner::run) gives it.
@@ -95,9 +91,9 @@ impl Trainer {
     }
 
     /// Loss and metrics of some examples, batch by batch.
-    pub(super) async fn scores(&mut self, judged: Judged<'_>) -> Result<Scores> {
-        let Judged { examples, first, end, .. } = judged;
-        if first >= end {
+    pub(super) async fn scores(&mut self, examples: &Examples<'_, '_>, part: Part) -> Result<Scores> {
+        let Range { start, end } = part.rows;
+        if start >= end {
             return Err(Error::Value {
                 argument: "examples".to_owned(),
                 expected: "at least one sequence".to_owned(),
@@ -110,14 +106,16 @@ impl Trainer {
         let mut metrics = self.metrics.clone();
         metrics.iter_mut().for_each(|metric| metric.reset());
         let mut states = None;
-        for from in (first..end).step_by(judged.batch_size.max(1)) {
-            let rows: Range<usize> = from..end.min(from.saturating_add(judged.batch_size));
-            let rows: Vec<usize> = rows.collect();
+        for first in (start..end).step_by(part.batch_size.max(1)) {
+            let rows: Vec<usize> = (first..end.min(first.saturating_add(part.batch_size))).collect();
             let batch = examples.select(&rows, time_steps, false)?;
-            if judged.stateful && states.is_none() {
+            if part.stateful && states.is_none() {
                 states = Some(self.engine.zero_states(rows.len())?);
             }
-            let pass = self.engine.forward(batch.sequences(), states.as_deref_mut(), None).await?;
+            let pass = self
+                .engine
+                .forward(batch.sequences(), states.as_deref_mut(), None)
+                .await?;
             let value = self.judge(&pass, &batch, batch.weights(), None)?;
             loss.add(value.value() * rows.len() as f64, rows.len() as f64);
             for metric in &mut metrics {
@@ -130,5 +128,8 @@ impl Trainer {
 
 /// What metrics have come to.
 pub(super) fn results(metrics: &[crate::metric::Metric]) -> Vec<(String, f64)> {
-    metrics.iter().map(|metric| (metric.name().to_owned(), metric.result())).collect()
+    metrics
+        .iter()
+        .map(|metric| (metric.name().to_owned(), metric.result()))
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! What a network learns from: sequences, and what it should give for each.
 
-use ndarray::{Array2, ArrayView1, ArrayViewD, Axis, CowArray, IxDyn};
+use ndarray::{Array2, ArrayD, ArrayView1, ArrayViewD, Axis};
 
 use crate::error::{Error, Result};
 use crate::loss::Targets;
@@ -23,14 +23,14 @@ use crate::sequences::Sequences;
 /// # Ok::<(), cellstate::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Examples<'a> {
-    sequences: Sequences<'a>,
-    targets: Targets<'a>,
+pub struct Examples<'s, 't> {
+    sequences: Sequences<'s>,
+    targets: Targets<'t>,
     /// (batch), or (batch, time_steps).
-    weights: Option<CowArray<'a, f32, IxDyn>>,
+    weights: Option<ArrayD<f32>>,
 }
 
-impl<'a> Examples<'a> {
+impl<'s, 't> Examples<'s, 't> {
     /// Sequences with their targets, in the same order.
     ///
     /// # Errors
@@ -41,11 +41,11 @@ impl<'a> Examples<'a> {
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
     /// let x = Array3::zeros((3, 20, 2));
-    /// assert!(Examples::new(Sequences::from(&x), Array2::zeros((3, 1))).is_ok());
-    /// assert!(Examples::new(Sequences::from(&x), Array2::zeros((2, 1))).is_err());
+    /// assert!(Examples::new(Sequences::from(&x), Array2::<f32>::zeros((3, 1))).is_ok());
+    /// assert!(Examples::new(Sequences::from(&x), Array2::<f32>::zeros((2, 1))).is_err());
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn new(sequences: Sequences<'a>, targets: impl Into<Targets<'a>>) -> Result<Self> {
+    pub fn new(sequences: Sequences<'s>, targets: impl Into<Targets<'t>>) -> Result<Self> {
         let targets = targets.into();
         let (batch, shape) = (sequences.batch(), targets.shape());
         if shape.first() != Some(&batch) {
@@ -76,7 +76,7 @@ impl<'a> Examples<'a> {
     /// ```
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::zeros((3, 1)))?;
+    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::<f32>::zeros((3, 1)))?;
     /// assert!(examples.clone().with_weights(&[1.0, 0.0, 2.0]).is_ok());
     /// assert!(examples.with_weights(&[1.0, -1.0, 2.0]).is_err());
     /// # Ok::<(), cellstate::Error>(())
@@ -87,8 +87,7 @@ impl<'a> Examples<'a> {
             let found = weights.len().to_string();
             return Err(wrong_weights(format!("{batch} weights, one for each sequence"), found));
         }
-        let weights = ArrayView1::from(weights).into_dyn().to_owned();
-        self.weighted(weights.into())
+        self.weighted(ArrayView1::from(weights).into_dyn().to_owned())
     }
 
     /// How much each time step of each sequence counts in the loss, (batch, time_steps): for models with an output at every time step.
@@ -100,7 +99,7 @@ impl<'a> Examples<'a> {
     /// ```
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array3::zeros((3, 20, 1)))?;
+    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array3::<f32>::zeros((3, 20, 1)))?;
     /// assert!(examples.with_step_weights(Array2::ones((3, 20))).is_ok());
     /// # Ok::<(), cellstate::Error>(())
     /// ```
@@ -111,11 +110,13 @@ impl<'a> Examples<'a> {
             let expected = format!("shape [{batch}, {time_steps}] (batch, time_steps)");
             return Err(wrong_weights(expected, found));
         }
-        self.weighted(weights.into_dyn().into())
+        self.weighted(weights.into_dyn())
     }
 
-    fn weighted(mut self, weights: CowArray<'a, f32, IxDyn>) -> Result<Self> {
-        let wrong = weights.iter().position(|weight| !(weight.is_finite() && *weight >= 0.0));
+    fn weighted(mut self, weights: ArrayD<f32>) -> Result<Self> {
+        let wrong = weights
+            .iter()
+            .position(|weight| !(weight.is_finite() && *weight >= 0.0));
         if let Some(place) = wrong {
             return Err(Error::Value {
                 argument: format!("weight {place} of the examples"),
@@ -133,7 +134,7 @@ impl<'a> Examples<'a> {
     /// ```
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// assert_eq!(Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::zeros((3, 1)))?.len(), 3);
+    /// assert_eq!(Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::<f32>::zeros((3, 1)))?.len(), 3);
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
@@ -146,7 +147,7 @@ impl<'a> Examples<'a> {
     /// ```
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// assert!(Examples::new(Sequences::from(Array3::zeros((0, 20, 2))), Array2::zeros((0, 1)))?.is_empty());
+    /// assert!(Examples::new(Sequences::from(Array3::zeros((0, 20, 2))), Array2::<f32>::zeros((0, 1)))?.is_empty());
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
@@ -159,12 +160,12 @@ impl<'a> Examples<'a> {
     /// ```
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::zeros((3, 1)))?;
+    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::<f32>::zeros((3, 1)))?;
     /// assert_eq!(examples.sequences().time_steps(), 20);
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
-    pub fn sequences(&self) -> &Sequences<'a> {
+    pub fn sequences(&self) -> &Sequences<'s> {
         &self.sequences
     }
 
@@ -173,13 +174,25 @@ impl<'a> Examples<'a> {
     /// ```
     /// # use cellstate::{Examples, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::zeros((3, 1)))?;
+    /// let examples = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::<f32>::zeros((3, 1)))?;
     /// assert_eq!(examples.targets().shape(), [3, 1]);
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[must_use]
-    pub fn targets(&self) -> &Targets<'a> {
+    pub fn targets(&self) -> &Targets<'t> {
         &self.targets
+    }
+
+    /// The same examples, borrowed; only masks and weights are copied.
+    pub(super) fn view(&self) -> Examples<'_, '_> {
+        Examples {
+            sequences: self.sequences.view(),
+            targets: match &self.targets {
+                Targets::Numbers(array) => Targets::from(array.view()),
+                Targets::Classes(array) => Targets::from(array.view()),
+            },
+            weights: self.weights.clone(),
+        }
     }
 
     pub(super) fn weights(&self) -> Option<ArrayViewD<'_, f32>> {
@@ -188,7 +201,12 @@ impl<'a> Examples<'a> {
 
     /// The examples of these numbers as a batch of their own, of each the first `time_steps`; those of targets and weights too, where
     /// they have as many as the sequences and `cuts_targets` says that these are the same.
-    pub(super) fn select(&self, rows: &[usize], time_steps: usize, cuts_targets: bool) -> Result<Examples<'static>> {
+    pub(super) fn select(
+        &self,
+        rows: &[usize],
+        time_steps: usize,
+        cuts_targets: bool,
+    ) -> Result<Examples<'static, 'static>> {
         let all = self.sequences.time_steps();
         let cut = |shape: &[usize]| cuts_targets && time_steps < all && shape.get(1) == Some(&all);
         let targets = match cut(self.targets.shape()) {
@@ -205,7 +223,7 @@ impl<'a> Examples<'a> {
             };
             // as an array they are selected as targets are
             match Targets::from(weights).select(rows)? {
-                Targets::Numbers(selected) => Ok(selected),
+                Targets::Numbers(selected) => Ok(selected.into_owned()),
                 Targets::Classes(_) => Err(Error::defect("the weights of the examples")),
             }
         });
@@ -228,12 +246,13 @@ fn wrong_weights(expected: String, found: String) -> Error {
         argument: "weights of the examples".to_owned(),
         expected,
         found,
-        repair: "`with_weights` takes a weight for each sequence, `with_step_weights` one for each time step".to_owned(),
+        repair: "`with_weights` takes a weight for each sequence, `with_step_weights` one for each time step"
+            .to_owned(),
     }
 }
 
 /// Windows of a series with what follows each.
-impl TryFrom<crate::sequences::Windows> for Examples<'static> {
+impl TryFrom<crate::sequences::Windows> for Examples<'static, 'static> {
     type Error = Error;
 
     fn try_from(windows: crate::sequences::Windows) -> Result<Self> {
@@ -254,9 +273,15 @@ mod tests {
         let sequences = Sequences::from(&values).with_lengths(&[2, 4, 1]).unwrap();
         let targets = Array3::from_shape_fn((3, 4, 1), |(b, t, _)| (10 * b + t) as f32);
         let weights = Array2::from_shape_fn((3, 4), |(b, t)| (b + t) as f32);
-        let examples = Examples::new(sequences, targets).unwrap().with_step_weights(weights).unwrap();
+        let examples = Examples::new(sequences, targets)
+            .unwrap()
+            .with_step_weights(weights)
+            .unwrap();
         let two = examples.select(&[2, 0], 2, true).unwrap();
-        assert_eq!(two.sequences().values().unwrap(), array![[[200.0, 201.0], [210.0, 211.0]], [[0.0, 1.0], [10.0, 11.0]]]);
+        assert_eq!(
+            two.sequences().values().unwrap(),
+            array![[[200.0, 201.0], [210.0, 211.0]], [[0.0, 1.0], [10.0, 11.0]]]
+        );
         assert_eq!(two.sequences().lengths(), [1, 2]);
         assert_eq!(two.targets().shape(), [2, 2, 1]);
         assert_eq!(two.weights().unwrap(), array![[2.0, 3.0], [0.0, 1.0]].into_dyn());

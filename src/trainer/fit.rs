@@ -47,11 +47,11 @@ pub struct Fit<'a> {
 }
 
 /// What a training is judged by behind each epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Validation<'a> {
     Nothing,
     Split(f64),
-    Data(&'a Examples<'a>),
+    Data(Box<Examples<'a, 'a>>),
 }
 
 impl<'a> Fit<'a> {
@@ -150,13 +150,13 @@ impl<'a> Fit<'a> {
     /// ```
     /// # use cellstate::{Examples, Fit, Sequences};
     /// # use ndarray::{Array2, Array3};
-    /// let validation = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::zeros((3, 1)))?;
+    /// let validation = Examples::new(Sequences::from(Array3::zeros((3, 20, 2))), Array2::<f32>::zeros((3, 1)))?;
     /// let fit = Fit::epochs(20).validation_data(&validation);
     /// # let _ = fit;
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn validation_data(mut self, examples: &'a Examples<'a>) -> Self {
-        self.validation = Validation::Data(examples);
+    pub fn validation_data(mut self, examples: &'a Examples<'_, '_>) -> Self {
+        self.validation = Validation::Data(Box::new(examples.view()));
         self
     }
 
@@ -284,10 +284,20 @@ impl<'a> Fit<'a> {
     pub(super) fn check(&self, examples: usize) -> Result<()> {
         if examples == 0 {
             let found = "no sequences";
-            return Err(wrong("data", "at least one sequence", found, "give what the network should learn from"));
+            return Err(wrong(
+                "data",
+                "at least one sequence",
+                found,
+                "give what the network should learn from",
+            ));
         }
         if self.epochs == 0 {
-            return Err(wrong("epochs", "at least one", 0, "call Fit::epochs with the number of passes over the data"));
+            return Err(wrong(
+                "epochs",
+                "at least one",
+                0,
+                "call Fit::epochs with the number of passes over the data",
+            ));
         }
         if self.batch_size == 0 {
             return Err(wrong("batch_size", "at least one sequence", 0, "call `batch_size(32)`"));
@@ -295,7 +305,12 @@ impl<'a> Fit<'a> {
         for (class, &weight) in &self.class_weights {
             if !(weight.is_finite() && weight >= 0.0) {
                 let argument = format!("class weight of class {class}");
-                return Err(wrong(&argument, "a finite number from 0 up", weight, "give 0 for what should not count"));
+                return Err(wrong(
+                    &argument,
+                    "a finite number from 0 up",
+                    weight,
+                    "give 0 for what should not count",
+                ));
             }
         }
         if let Some(reduce) = &self.plateau {
@@ -314,12 +329,22 @@ impl<'a> Fit<'a> {
         }
         if self.shuffles() || self.bucketing {
             let repair = "leave `shuffle` and `bucketing` out: sequences that go on from batch to batch have an order";
-            return Err(wrong("stateful", "the sequences in their order", "another order", repair));
+            return Err(wrong(
+                "stateful",
+                "the sequences in their order",
+                "another order",
+                repair,
+            ));
         }
         if !examples.is_multiple_of(self.batch_size) {
             let expected = format!("a multiple of the batch size of {}", self.batch_size);
             let repair = "cut the data, or give another batch size: each sequence of a batch goes on in the next one";
-            return Err(wrong("stateful", &expected, format!("{examples} sequences for training"), repair));
+            return Err(wrong(
+                "stateful",
+                &expected,
+                format!("{examples} sequences for training"),
+                repair,
+            ));
         }
         Ok(())
     }
@@ -342,7 +367,12 @@ impl Validation<'_> {
         };
         // that it is a share is checked first: NaN is none
         if !(share >= 0.0 && share < 1.0) {
-            return Err(wrong("validation_split", "a share from 0 up to, but not, 1", share, "give 0.2 for 20 %"));
+            return Err(wrong(
+                "validation_split",
+                "a share from 0 up to, but not, 1",
+                share,
+                "give 0.2 for 20 %",
+            ));
         }
         if share == 0.0 {
             return Ok(examples);
@@ -350,7 +380,12 @@ impl Validation<'_> {
         super::order::split(examples, share).ok_or_else(|| {
             let expected = "a share that leaves something for training and for validation";
             let found = format!("{share} of {examples} sequences");
-            wrong("validation_split", expected, found, "give another share, or `validation_data`")
+            wrong(
+                "validation_split",
+                expected,
+                found,
+                "give another share, or `validation_data`",
+            )
         })
     }
 }
@@ -358,11 +393,21 @@ impl Validation<'_> {
 impl fmt::Debug for Fit<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Fit");
-        shown.field("epochs", &self.epochs).field("batch_size", &self.batch_size);
-        shown.field("shuffle", &self.shuffles()).field("bucketing", &self.bucketing);
-        shown.field("stateful", &self.stateful).field("validation", &self.validation);
-        shown.field("early_stopping", &self.early_stopping).field("reduce_on_plateau", &self.plateau);
-        shown.field("checkpoint", &self.checkpoint).field("resume", &self.resumes);
+        shown
+            .field("epochs", &self.epochs)
+            .field("batch_size", &self.batch_size);
+        shown
+            .field("shuffle", &self.shuffles())
+            .field("bucketing", &self.bucketing);
+        shown
+            .field("stateful", &self.stateful)
+            .field("validation", &self.validation);
+        shown
+            .field("early_stopping", &self.early_stopping)
+            .field("reduce_on_plateau", &self.plateau);
+        shown
+            .field("checkpoint", &self.checkpoint)
+            .field("resume", &self.resumes);
         shown.finish_non_exhaustive()
     }
 }

@@ -103,12 +103,13 @@ impl Trainer {
 
     fn set_frozen(&mut self, frozen: Vec<ParameterSelection>) -> Result<()> {
         let mut optimizer = OptimizerState::new(self.made_of.clone(), self.model.parameters(), &frozen)?;
-        let regularizers =
-            Regularizers::new(&self.given_regularizers, self.model.parameters(), optimizer.trained())?;
+        let regularizers = Regularizers::new(&self.given_regularizers, self.model.parameters(), optimizer.trained())?;
         // what is trained before and after goes on with what the optimiser remembers of it
         let remembered: BTreeMap<_, _> = self.optimizer.tensors()?.into_iter().collect();
         let slots = optimizer.tensors()?.into_iter().map(|(name, fresh)| {
-            let slot = remembered.get(&name).map_or_else(|| fresh.to_owned(), |slot| slot.to_owned());
+            let slot = remembered
+                .get(&name)
+                .map_or_else(|| fresh.to_owned(), |slot| slot.to_owned());
             (name, slot)
         });
         let slots = slots.collect();
@@ -127,8 +128,11 @@ impl Trainer {
             false => Ok(()),
             true => Err(Error::Unsupported {
                 layer: "BatchNormalization".to_owned(),
-                option: "a frozen layer, which in Keras normalises by the moving mean and variance in training too".to_owned(),
-                instead: "freeze its gamma and beta (`freeze(Role::Gamma)`), with which it still follows mean and variance".to_owned(),
+                option: "a frozen layer, which in Keras normalises by the moving mean and variance in training too"
+                    .to_owned(),
+                instead:
+                    "freeze its gamma and beta (`freeze(Role::Gamma)`), with which it still follows mean and variance"
+                        .to_owned(),
             }),
         }
     }

@@ -91,13 +91,21 @@ fn check_upstream(upstream: &Upstream, output: &Output, finals: &States) -> Resu
         }
     }
     if given.len() > shapes.len() {
-        return Err(wrong("a second output".to_owned(), Vec::new(), given.last().cloned().unwrap_or_default()));
+        return Err(wrong(
+            "a second output".to_owned(),
+            Vec::new(),
+            given.last().cloned().unwrap_or_default(),
+        ));
     }
     let Some(states) = &upstream.states else {
         return Ok(());
     };
     if states.len() != finals.len() {
-        return Err(wrong("the final states".to_owned(), vec![finals.len()], vec![states.len()]));
+        return Err(wrong(
+            "the final states".to_owned(),
+            vec![finals.len()],
+            vec![states.len()],
+        ));
     }
     for (number, (given, state)) in states.iter().zip(finals.iter()).enumerate() {
         let shapes = |state: &State| state.arrays().map(|array| array.shape().to_vec()).collect::<Vec<_>>();

@@ -103,7 +103,7 @@ impl Epoch {
 ///
 /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
 /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-2))?;
-/// let data = Examples::new(Sequences::from(Array3::ones((8, 1, 2))), Array3::zeros((8, 1, 1)))?;
+/// let data = Examples::new(Sequences::from(Array3::ones((8, 1, 2))), Array3::<f32>::zeros((8, 1, 1)))?;
 /// let history = trainer.fit(&data, Fit::epochs(3))?;
 /// assert!(history.values("loss").is_sorted_by(|one, next| one >= next));
 /// println!("{history}");
@@ -180,7 +180,11 @@ impl History {
     fn columns(&self) -> Vec<(String, Vec<Option<f64>>)> {
         let mut names = vec!["loss".to_owned()];
         let of = |scores: Option<&Scores>| scores.map(|scores| scores.metrics().to_vec()).unwrap_or_default();
-        names.extend(of(self.epochs.first().map(Epoch::training)).into_iter().map(|(name, _)| name));
+        names.extend(
+            of(self.epochs.first().map(Epoch::training))
+                .into_iter()
+                .map(|(name, _)| name),
+        );
         if let Some(validation) = self.epochs.iter().find_map(Epoch::validation) {
             names.push("val_loss".to_owned());
             names.extend(of(Some(validation)).into_iter().map(|(name, _)| format!("val_{name}")));
@@ -308,7 +312,10 @@ mod tests {
         let text = history().to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3, "{text}");
-        assert!(lines[0].contains("val_accuracy") && lines[1].contains("2.0000") && lines[1].ends_with("best"), "{text}");
+        assert!(
+            lines[0].contains("val_accuracy") && lines[1].contains("2.0000") && lines[1].ends_with("best"),
+            "{text}"
+        );
         assert!(!lines[2].contains("best"), "{text}");
     }
 

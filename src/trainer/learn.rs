@@ -5,9 +5,9 @@ use std::fmt;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, CowArray, Dimension, IxDyn};
 
-use super::{Trainer, weights_of_model};
 use super::engine::Pass;
 use super::examples::Examples;
+use super::{Trainer, weights_of_model};
 use crate::error::{Error, Result};
 use crate::gradients::{PlanGradients, Upstream};
 use crate::loss::LossValue;
@@ -64,7 +64,7 @@ impl Trainer {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn train_on_batch(&mut self, batch: &Examples<'_>) -> Result<f64> {
+    pub fn train_on_batch(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
         pollster::block_on(self.train_on_batch_async(batch))
     }
 
@@ -73,7 +73,7 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`Trainer::train_on_batch`].
-    pub async fn train_on_batch_async(&mut self, batch: &Examples<'_>) -> Result<f64> {
+    pub async fn train_on_batch_async(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
         let learning = Learning {
             class_weights: &BTreeMap::new(),
             states: None,
@@ -84,7 +84,7 @@ impl Trainer {
     }
 
     /// Learns from one batch. On an error weights and states are as they were.
-    pub(super) async fn learn(&mut self, batch: &Examples<'_>, learning: Learning<'_>) -> Result<Learned> {
+    pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Learned> {
         let Learning {
             class_weights,
             states,
@@ -97,17 +97,26 @@ impl Trainer {
         };
         // the states go on only where the whole batch does
         let mut finals = states.as_deref().map(State::all_copied).transpose()?;
-        let pass = self.engine.forward(batch.sequences(), finals.as_deref_mut(), Some(noise)).await?;
+        let pass = self
+            .engine
+            .forward(batch.sequences(), finals.as_deref_mut(), Some(noise))
+            .await?;
         let mut gradient = ArrayD::default(IxDyn(&[0]));
         let weights = weights_of(batch, class_weights, pass.output.values.shape())?;
-        let value = self.judge(&pass, batch, weights.as_ref().map(|weights| weights.view()), Some(&mut gradient))?;
+        let value = self.judge(
+            &pass,
+            batch,
+            weights.as_ref().map(|weights| weights.view()),
+            Some(&mut gradient),
+        )?;
         let upstream = Upstream {
             outputs: vec![gradient],
             states: None,
         };
         let mut gradients = self.engine.backward(&pass, upstream, false).await?;
         let loss = value.value() + self.penalty()?;
-        self.regularizers.add_gradients(&self.weights, &mut gradients.parameters)?;
+        self.regularizers
+            .add_gradients(&self.weights, &mut gradients.parameters)?;
         check_finite(loss, &gradients, place)?;
         for metric in metrics {
             metric.update(pass.output.values.view(), batch.targets(), pass.mask(), None)?;
@@ -157,7 +166,7 @@ impl Trainer {
     pub(super) fn judge(
         &self,
         pass: &Pass<'_>,
-        batch: &Examples<'_>,
+        batch: &Examples<'_, '_>,
         weights: Option<ArrayViewD<'_, f32>>,
         gradient: Option<&mut ArrayD<f32>>,
     ) -> Result<LossValue> {
@@ -165,11 +174,18 @@ impl Trainer {
             return Err(Error::Unsupported {
                 layer: "Trainer".to_owned(),
                 option: "a loss of the two outputs of a Bidirectional with MergeMode::Separate".to_owned(),
-                instead: "merge them (MergeMode::Concat), or compute the gradient of your loss and give it to `gradients`"
-                    .to_owned(),
+                instead:
+                    "merge them (MergeMode::Concat), or compute the gradient of your loss and give it to `gradients`"
+                        .to_owned(),
             });
         }
-        self.loss.compute(pass.output.values.view(), batch.targets(), pass.mask(), weights, gradient)
+        self.loss.compute(
+            pass.output.values.view(),
+            batch.targets(),
+            pass.mask(),
+            weights,
+            gradient,
+        )
     }
 }
 
@@ -183,7 +199,7 @@ pub(super) struct Learned {
 
 /// The weights of the examples, multiplied by those of their classes; for outputs of this shape.
 fn weights_of<'b>(
-    batch: &'b Examples<'_>,
+    batch: &'b Examples<'_, '_>,
     class_weights: &BTreeMap<i32, f32>,
     outputs: &[usize],
 ) -> Result<Option<CowArray<'b, f32, IxDyn>>> {
@@ -222,7 +238,9 @@ fn check_finite(loss: f64, gradients: &PlanGradients, place: Place) -> Result<()
             repair: REPAIR.to_owned(),
         }),
         Some((path, index, value)) => Err(Error::NotFinite {
-            tensor: format!("gradient of {path} in {place}, whose loss is {loss}; the first one that is, from the output back"),
+            tensor: format!(
+                "gradient of {path} in {place}, whose loss is {loss}; the first one that is, from the output back"
+            ),
             index: index.slice().to_vec(),
             value: value.to_string(),
             repair: REPAIR.to_owned(),

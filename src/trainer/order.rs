@@ -148,7 +148,10 @@ mod tests {
 
     #[test]
     fn the_split_is_that_of_keras() {
-        assert_eq!([split(10, 0.2), split(3, 0.5), split(10, 0.01), split(1, 0.5)], [Some(8), Some(1), Some(9), None]);
+        assert_eq!(
+            [split(10, 0.2), split(3, 0.5), split(10, 0.01), split(1, 0.5)],
+            [Some(8), Some(1), Some(9), None]
+        );
         assert_eq!([split(10, 0.0), split(10, 0.999)], [None, None]);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Trainer;
 use super::callback::{BatchReport, EpochReport, Next};
 use super::cut::{gives_steps, spans};
-use super::evaluate::Judged;
+use super::evaluate::Part;
 use super::examples::Examples;
 use super::fit::{Fit, Validation};
 use super::history::{Ended, Epoch, History};
@@ -18,8 +18,8 @@ use super::stopping::EarlyStopping;
 use crate::error::{Error, Result};
 
 /// One training: its data and options.
-struct Run<'r, 'a> {
-    examples: &'r Examples<'r>,
+struct Run<'r, 's, 't, 'a> {
+    examples: &'r Examples<'s, 't>,
     /// How many of them are for training, the first ones.
     training: usize,
     /// Of each how many time steps have to stay, if batches are of similar lengths.
@@ -44,13 +44,13 @@ impl Trainer {
     ///
     /// let model = Model::builder().add(Lstm::new(2, 4)).add(Dense::new(4, 1)).build()?;
     /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-2))?;
-    /// let data = Examples::new(Sequences::from(Array3::ones((8, 5, 2))), Array2::ones((8, 1)))?;
+    /// let data = Examples::new(Sequences::from(Array3::ones((8, 5, 2))), Array2::<f32>::ones((8, 1)))?;
     /// let history = trainer.fit(&data, Fit::epochs(3).batch_size(4))?;
     /// assert_eq!(history.epochs().len(), 3);
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn fit(&mut self, examples: &Examples<'_>, fit: Fit<'_>) -> Result<History> {
+    pub fn fit(&mut self, examples: &Examples<'_, '_>, fit: Fit<'_>) -> Result<History> {
         pollster::block_on(self.fit_async(examples, fit))
     }
 
@@ -59,11 +59,11 @@ impl Trainer {
     /// # Errors
     ///
     /// As [`Trainer::fit`].
-    pub async fn fit_async(&mut self, examples: &Examples<'_>, fit: Fit<'_>) -> Result<History> {
+    pub async fn fit_async(&mut self, examples: &Examples<'_, '_>, fit: Fit<'_>) -> Result<History> {
         let training = fit.validation.training(examples.len())?;
         fit.check(training)?;
         self.engine.check(examples.sequences())?;
-        if let Validation::Data(validation) = fit.validation {
+        if let Validation::Data(validation) = &fit.validation {
             self.engine.check(validation.sequences())?;
         }
         let mut run = Run {
@@ -73,11 +73,10 @@ impl Trainer {
             cuts_targets: gives_steps(&self.model),
             fit,
         };
-        let mut standing = self.begin(&run)?;
+        let mut standing = self.begin(&run).await?;
         let stopping = run.fit.early_stopping;
-        let ends = |standing: &Standing| {
-            stopping.is_some_and(|stopping| standing.watch.ends(standing.epoch, &stopping))
-        };
+        let ends =
+            |standing: &Standing| stopping.is_some_and(|stopping| standing.watch.ends(standing.epoch, &stopping));
         let mut ended = Ended::Epochs;
         while standing.epoch < run.fit.epochs {
             if ends(&standing) {
@@ -93,11 +92,16 @@ impl Trainer {
     }
 
     /// Where the training begins: where a checkpoint stands, or before the first batch.
-    fn begin(&mut self, run: &Run<'_, '_>) -> Result<Standing> {
+    async fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
         let standing = Standing::new(self);
         #[cfg(feature = "safetensors")]
-        if let Some(path) = run.fit.checkpoint.as_ref().filter(|path| run.fit.resumes && path.exists()) {
-            return self.resumed(path, standing, run.fit.batch_size, run.training);
+        if let Some(path) = run
+            .fit
+            .checkpoint
+            .as_ref()
+            .filter(|path| run.fit.resumes && path.exists())
+        {
+            return self.resumed(path, standing, [run.fit.batch_size, run.training]).await;
         }
         Ok(standing)
     }
@@ -120,7 +124,7 @@ impl Trainer {
     }
 
     /// One epoch, or what is left of it. Why the training ends with it, if it does.
-    async fn epoch(&mut self, run: &mut Run<'_, '_>, standing: &mut Standing) -> Result<Option<Ended>> {
+    async fn epoch(&mut self, run: &mut Run<'_, '_, '_, '_>, standing: &mut Standing) -> Result<Option<Ended>> {
         let started = Clock::start();
         let before = standing.seconds;
         let order = Order {
@@ -158,7 +162,7 @@ impl Trainer {
     /// One batch. Why the training ends with it, if it does.
     async fn batch(
         &mut self,
-        run: &mut Run<'_, '_>,
+        run: &mut Run<'_, '_, '_, '_>,
         standing: &mut Standing,
         rows: &[usize],
         (batches, done, started): (usize, usize, Clock),
@@ -197,7 +201,11 @@ impl Trainer {
                 false => 0.0,
             },
         };
-        let next = run.fit.on_batch.as_mut().map_or(Ok(Next::GoOn), |callback| callback(&report))?;
+        let next = run
+            .fit
+            .on_batch
+            .as_mut()
+            .map_or(Ok(Next::GoOn), |callback| callback(&report))?;
         Ok(match next {
             Next::Stop => Some(Ended::Callback),
             // behind the last batch there is the rest of the epoch to end with
@@ -207,7 +215,7 @@ impl Trainer {
     }
 
     /// What stands behind the batches of an epoch: the best weights, the learning rate, the callback.
-    fn close(&mut self, run: &mut Run<'_, '_>, standing: &mut Standing, epoch: Epoch) -> Result<Next> {
+    fn close(&mut self, run: &mut Run<'_, '_, '_, '_>, standing: &mut Standing, epoch: Epoch) -> Result<Next> {
         let value = monitored(run.fit.monitor.as_deref(), &epoch)?;
         let stopping = run.fit.early_stopping.unwrap_or(EarlyStopping::patience(usize::MAX));
         let is_best = standing.watch.sees(value, epoch.number, &stopping);
@@ -234,35 +242,39 @@ impl Trainer {
     }
 
     /// What the validation data say, if there are any.
-    async fn validation(&mut self, run: &Run<'_, '_>) -> Result<Option<Scores>> {
-        let (examples, first) = match run.fit.validation {
-            Validation::Data(examples) => (examples, 0),
-            _ if run.training < run.examples.len() => (run.examples, run.training),
-            _ => return Ok(None),
+    async fn validation(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Option<Scores>> {
+        let (batch_size, stateful) = (run.fit.batch_size, run.fit.stateful);
+        let of_all = |first: usize, end: usize| Part {
+            rows: first..end,
+            batch_size,
+            stateful,
         };
-        let judged = Judged {
-            examples,
-            first,
-            end: examples.len(),
-            batch_size: run.fit.batch_size,
-            stateful: run.fit.stateful,
-        };
-        self.scores(judged).await.map(Some)
+        match &run.fit.validation {
+            Validation::Data(examples) => self.scores(examples, of_all(0, examples.len())).await.map(Some),
+            _ if run.training < run.examples.len() => {
+                let part = of_all(run.training, run.examples.len());
+                self.scores(run.examples, part).await.map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
-    #[cfg_attr(not(feature = "safetensors"), allow(clippy::unused_self, unused_variables, reason = "no files without it"))]
-    fn save(&self, run: &Run<'_, '_>, standing: &Standing) -> Result<()> {
+    #[cfg_attr(
+        not(feature = "safetensors"),
+        allow(clippy::unused_self, unused_variables, reason = "no files without it")
+    )]
+    fn save(&self, run: &Run<'_, '_, '_, '_>, standing: &Standing) -> Result<()> {
         #[cfg(feature = "safetensors")]
         if let Some(path) = &run.fit.checkpoint {
-            return self.write_checkpoint(path, Some((standing, run.fit.batch_size, run.training)));
+            return self.write_checkpoint(path, Some((standing, [run.fit.batch_size, run.training])));
         }
         Ok(())
     }
 }
 
-impl Run<'_, '_> {
+impl Run<'_, '_, '_, '_> {
     /// The examples of a batch, cut to the longest of them.
-    fn select(&self, rows: &[usize]) -> Result<Examples<'static>> {
+    fn select(&self, rows: &[usize]) -> Result<Examples<'static, 'static>> {
         let all = self.examples.sequences().time_steps();
         let longest = self.lengths.as_ref().map(|lengths| {
             let lengths = rows.iter().filter_map(|&row| lengths.get(row));
@@ -272,7 +284,10 @@ impl Run<'_, '_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.fit.stop_flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+        self.fit
+            .stop_flag
+            .as_ref()
+            .is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 }
 

@@ -11,7 +11,7 @@ use std::fmt;
 ///
 /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
 /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
-/// let test = Examples::new(Sequences::from(Array3::zeros((3, 1, 2))), Array3::zeros((3, 1, 1)))?;
+/// let test = Examples::new(Sequences::from(Array3::zeros((3, 1, 2))), Array3::<f32>::zeros((3, 1, 1)))?;
 /// let scores = trainer.evaluate(&test)?;
 /// assert_eq!(scores.loss(), 0.0);
 /// println!("{scores}");
@@ -93,6 +93,9 @@ mod tests {
         assert_eq!(scores.get("accuracy"), Some(0.75));
         assert_eq!(scores.get("val_loss"), None);
         assert_eq!(scores.to_string(), "loss 1.500e-5, accuracy 0.7500");
-        assert_eq!([0.0, 0.001, 2e6, f64::NAN].map(short), ["0.0000", "0.0010", "2.000e6", "NaN"]);
+        assert_eq!(
+            [0.0, 0.001, 2e6, f64::NAN].map(short),
+            ["0.0000", "0.0010", "2.000e6", "NaN"]
+        );
     }
 }

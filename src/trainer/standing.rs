@@ -5,7 +5,6 @@ use super::evaluate::results;
 use super::history::History;
 use super::scores::Scores;
 use super::stopping::Watch;
-use crate::error::Result;
 use crate::learning_rate::Plateau;
 use crate::loss::Mean;
 use crate::metric::Metric;

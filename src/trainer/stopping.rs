@@ -123,11 +123,22 @@ mod tests {
         let seen: Vec<(bool, usize, bool)> = [3.0, 2.0, 1.95, 2.5, 1.8, f64::NAN]
             .iter()
             .zip(1..)
-            .map(|(&value, epoch)| (watch.sees(value, epoch, &stopping), watch.waited, watch.ends(epoch, &stopping)))
+            .map(|(&value, epoch)| {
+                (
+                    watch.sees(value, epoch, &stopping),
+                    watch.waited,
+                    watch.ends(epoch, &stopping),
+                )
+            })
             .collect();
         let expected = [(true, 0), (true, 0), (false, 1), (false, 2), (true, 0), (false, 1)];
         let ends = [false, false, false, true, false, false];
-        assert!(seen.iter().zip(expected).zip(ends).all(|((seen, (best, waited)), ends)| *seen == (best, waited, ends)));
+        assert!(
+            seen.iter()
+                .zip(expected)
+                .zip(ends)
+                .all(|((seen, (best, waited)), ends)| *seen == (best, waited, ends))
+        );
         assert_eq!((watch.best, watch.epoch), (Some(1.8), Some(5)));
         let rises = EarlyStopping::patience(0).maximize(true);
         let mut watch = Watch::default();
