@@ -1,6 +1,6 @@
 //! Reads the cases of PyTorch: `nn.LSTM`, `nn.GRU`, `nn.RNN` and `nn.LSTMCell`, in the names and layouts of Keras.
 
-use ndarray::{Array2, Axis, stack};
+use ndarray::{Array2, ArrayD, Axis, concatenate, stack};
 use serde_json::Value;
 
 use super::{
@@ -47,6 +47,74 @@ pub(crate) fn playable(case: &Case) -> Result<(Case, Chain), Refusal> {
     translation.put_states(&chain, false)?;
     module.put_gradients(&mut translation, &chain)?;
     Ok(translation.finish(chain)?)
+}
+
+/// A case of a training: an LSTM and a Linear on its last time step.
+///
+/// PyTorch trains both biases of an LSTM, where this library has the one that is their sum. Both can be had: `x` gets a feature
+/// that is always 1, whose row of the kernel is the one bias. Optimisers and norms then see the numbers that they see in PyTorch.
+pub(crate) fn trainable(case: &Case) -> Result<(Case, Chain), Refusal> {
+    let module = Module::of(case)?;
+    let head = &case.header["head"];
+    if (module.class.as_str(), module.layers, module.bidirectional) != ("LSTM", 1, false)
+        || (head["class"].as_str(), head["on"].as_str()) != (Some("Linear"), Some("last time step"))
+    {
+        return Err(Refusal::Cannot(
+            "a training of anything but an LSTM and a Linear".to_owned(),
+        ));
+    }
+    let mut translation = Translation::new(case);
+    let x = case.f32("x")?.clone();
+    let ones = ArrayD::ones(vec![x.shape()[0], x.shape()[1], 1]);
+    let x = concatenate![Axis(2), x, ones];
+    translation.put("x", "x", x);
+    for name in ["target", "losses"] {
+        translation.put(name, name, case.f32(name)?.clone());
+    }
+    for before in ["", "final."] {
+        let name = |name: &str| format!("{before}{name}");
+        let lstm = |weight: &str| name(&format!("lstm.{weight}_l0"));
+        let bias = case.f32_1(&lstm("bias_ih"))?.insert_axis(Axis(0));
+        let kernel = concatenate![Axis(0), turned(&case.f32_2(&lstm("weight_ih"))?, module.order()), bias];
+        let recurrent_kernel = turned(&case.f32_2(&lstm("weight_hh"))?, module.order());
+        translation.put(&name("layer0.kernel"), &lstm("weight_ih"), kernel.into_dyn());
+        translation.put(
+            &name("layer0.recurrent_kernel"),
+            &lstm("weight_hh"),
+            recurrent_kernel.into_dyn(),
+        );
+        translation.put(
+            &name("layer0.bias"),
+            &lstm("bias_hh"),
+            case.f32(&lstm("bias_hh"))?.clone(),
+        );
+        let head = turned(&case.f32_2(&name("linear.weight"))?, &[0]);
+        translation.put(&name("layer1.kernel"), &name("linear.weight"), head.into_dyn());
+        translation.put(
+            &name("layer1.bias"),
+            &name("linear.bias"),
+            case.f32(&name("linear.bias"))?.clone(),
+        );
+    }
+    let made = translation.to();
+    let lstm = LayerSpec::Recurrent {
+        cell: CellSpec {
+            rule: Rule::Lstm(LstmOptions::default()),
+            kernel: made.f32_2("layer0.kernel")?,
+            recurrent_kernel: made.f32_2("layer0.recurrent_kernel")?,
+            bias: Some(made.f32_1("layer0.bias")?.insert_axis(Axis(0))),
+            activation: "tanh".to_owned(),
+            recurrent_activation: "sigmoid".to_owned(),
+            clip: None,
+        },
+        options: RecurrentOptions::default(),
+    };
+    let dense = LayerSpec::Dense {
+        kernel: made.f32_2("layer1.kernel")?,
+        bias: Some(made.f32_1("layer1.bias")?),
+        activation: "linear".to_owned(),
+    };
+    Ok(translation.finish(chain(vec![lstm, dense]))?)
 }
 
 impl<'a> Module<'a> {

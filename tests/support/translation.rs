@@ -35,6 +35,11 @@ impl<'a> Translation<'a> {
         self.to.tensors.insert(name.to_owned(), Tensor::F32(tensor));
     }
 
+    /// What was put in so far.
+    pub(crate) fn to(&self) -> &Case {
+        &self.to
+    }
+
     /// Puts in the mask of a tensor of lengths, if there is one: padding after each sequence.
     pub(crate) fn put_lengths(&mut self, name: &str, time_steps: usize) -> Result<(), String> {
         let lengths = match self.from.tensors.get(name) {
