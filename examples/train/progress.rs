@@ -2,10 +2,12 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use cellstate::BatchReport;
 use indicatif::{ProgressBar, ProgressStyle};
+use signal_hook::consts::SIGINT;
+use signal_hook::flag;
 
 /// A bar that shows the loss, the batches a second and the time that is left.
 #[derive(Debug)]
@@ -41,14 +43,10 @@ impl Progress {
 }
 
 /// A flag that Ctrl-C sets, so that the training ends after its batch; the second Ctrl-C ends the program.
-pub(crate) fn ctrl_c() -> Result<Arc<AtomicBool>, ctrlc::Error> {
+pub(crate) fn ctrl_c() -> std::io::Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&flag);
-    ctrlc::set_handler(move || {
-        if seen.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-        eprintln!("\nends after this batch and saves; Ctrl-C again ends at once");
-    })?;
+    // in this order, so that the flag is up for the second one only
+    flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&flag))?;
+    flag::register(SIGINT, Arc::clone(&flag))?;
     Ok(flag)
 }
