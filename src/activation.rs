@@ -1,5 +1,6 @@
 //! Activation functions: what Keras 3.15 has by name, and what ONNX has by name with its alpha and beta.
 
+mod derivative;
 mod formula;
 mod name;
 mod onnx;

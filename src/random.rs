@@ -53,10 +53,10 @@ impl Noise {
     }
 
     /// What becomes of the features of a row where a share `rate` of them is left out: `factors` are 0, or 1 / (1 − rate), so that the
-    /// expected value stays (inverted dropout, as in Keras).
-    pub(crate) fn dropout(self, layer: u32, row: u32, rate: f32, factors: &mut [f32]) {
+    /// expected value stays (inverted dropout, as in Keras). The first of them is of feature `first`, a multiple of [`WORDS`].
+    pub(crate) fn dropout(self, (layer, row): (u32, u32), rate: f32, first: usize, factors: &mut [f32]) {
         let kept = kept_factor(rate);
-        for (four, factors) in factors.chunks_mut(WORDS).enumerate() {
+        for (four, factors) in (first / WORDS..).zip(factors.chunks_mut(WORDS)) {
             let words = philox(self.counter(layer, row, four as u32), self.key());
             for (factor, word) in factors.iter_mut().zip(words) {
                 *factor = if share(word) >= rate { kept } else { 0.0 };
@@ -107,7 +107,7 @@ mod tests {
             let mut factors = vec![f32::NAN; 1_000];
             let (mut dropped, mut sum) = (0, 0.0);
             for row in 0..100 {
-                Noise { seed: 7, batch: 3 }.dropout(1, row, rate, &mut factors);
+                Noise { seed: 7, batch: 3 }.dropout((1, row), rate, 0, &mut factors);
                 dropped += factors.iter().filter(|factor| **factor == 0.0).count();
                 sum += factors.iter().map(|factor| f64::from(*factor)).sum::<f64>();
             }
@@ -123,7 +123,7 @@ mod tests {
     fn seed_batch_layer_row_and_feature_all_count() {
         let factors = |seed, batch, layer, row| {
             let mut factors = [f32::NAN; 61];
-            Noise { seed, batch }.dropout(layer, row, 0.5, &mut factors);
+            Noise { seed, batch }.dropout((layer, row), 0.5, 0, &mut factors);
             factors
         };
         let one = factors(1, 2, 3, 4);
@@ -139,9 +139,9 @@ mod tests {
         for (seed, batch, layer, row) in others {
             assert_ne!(one, factors(seed, batch, layer, row));
         }
-        // a shorter row has the same numbers
-        let mut shorter = [f32::NAN; 6];
-        Noise { seed: 1, batch: 2 }.dropout(3, 4, 0.5, &mut shorter);
-        assert_eq!(shorter[..], one[..6]);
+        // a part of a row has the same numbers
+        let mut part = [f32::NAN; 6];
+        Noise { seed: 1, batch: 2 }.dropout((3, 4), 0.5, 8, &mut part);
+        assert_eq!(part[..], one[8..14]);
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Activation, vector_math};
 
-const SELU_SCALE: f32 = 1.050_701;
-const SELU_ALPHA: f32 = 1.673_263_2;
+pub(super) const SELU_SCALE: f32 = 1.050_701;
+pub(super) const SELU_ALPHA: f32 = 1.673_263_2;
 
 /// The function of one number. A row-wise function takes it for a whole row.
 ///

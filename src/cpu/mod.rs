@@ -16,14 +16,18 @@ use crate::error::{Error, Result};
 use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
+use crate::model::transform::Transform;
 use crate::output::Output;
+use crate::random::Noise;
 use crate::recent::{ForSize, Recent};
 use crate::settings::Settings;
 use crate::state::State;
 use memory::buffer::{Lines, reserve};
 use memory::workspace::{Scratch, StageRows, Workspace};
 use product::path::Path;
+use stage::batch_normalization::batch_normalization;
 use stage::dense::Dense;
+use stage::dropout::dropout;
 use stage::gather::{Gathered, Source};
 use stage::merge::merge;
 use stage::place::Placing;
@@ -74,7 +78,7 @@ impl CpuModel {
         let size = (batch, time_steps);
         let kept = self.workspaces.take(size);
         let mut workspace = kept.unwrap_or_else(|| ForSize::new(size, Workspace::default()));
-        self.run_in(&mut workspace.value, flow, input, states, output)?;
+        self.run_in(&mut workspace.value, (flow, None), input, states, output)?;
         self.workspaces.keep(workspace, size);
         Ok(())
     }
@@ -84,15 +88,16 @@ impl CpuModel {
         self.workspaces.clear();
     }
 
+    /// The same in a workspace, with the noise of a training, if it is one.
     fn run_in(
         &self,
         workspace: &mut Workspace,
-        flow: &Flow,
+        (flow, noise): (&Flow, Option<Noise>),
         input: Input<'_>,
         states: Option<&mut [State]>,
         output: &mut Output,
     ) -> Result<()> {
-        self.begin(workspace, flow.batch, states.as_deref())?;
+        self.begin(&mut workspace.states, flow.batch, states.as_deref())?;
         let read = self.prepare(workspace, flow, input)?;
         let Workspace {
             input: copied,
@@ -119,7 +124,7 @@ impl CpuModel {
                 stages: done,
                 ..sources
             };
-            rows_run += self.run_stage(number, &sources, finals, scratch, rows)?;
+            rows_run += self.run_stage((number, noise), &sources, finals, scratch, rows)?;
         }
         sources.stages = stages;
         let placing = |number: usize, earlier| {
@@ -171,7 +176,7 @@ impl CpuModel {
     /// Runs one stage, which makes `rows`. Gives how many rows of a recurrence were run.
     fn run_stage(
         &self,
-        number: usize,
+        (number, noise): (usize, Option<Noise>),
         sources: &Sources<'_>,
         finals: &mut [Lines],
         scratch: &mut Vec<Scratch>,
@@ -202,11 +207,35 @@ impl CpuModel {
             Stage::Transform { transform: by, input } => {
                 let by = self.plan.transforms.get(*by);
                 let by = by.ok_or_else(|| Error::defect("a transform of the flow"))?;
-                let Gathered { source, index } = sources.gathered(input)?;
-                transform(by, source, index, width, rows.in_order(stage.rows() * width)?);
+                let input = sources.gathered(input)?;
+                let rows = rows.in_order(stage.rows() * width)?;
+                let statistics = flow
+                    .batch_statistics
+                    .iter()
+                    .find(|statistics| statistics.stage == number);
+                match (by, statistics.filter(|_| noise.is_some())) {
+                    (
+                        Transform::Scale {
+                            by: Some(by),
+                            activation,
+                        },
+                        Some(statistics),
+                    ) => {
+                        batch_normalization((&by.of, *activation), input, statistics, (rows, width))?;
+                    }
+                    _ => transform(by, input.source, input.index, width, rows),
+                }
             }
-            // only a flow of training has one
-            Stage::Dropout { .. } => return Err(Error::defect("a Dropout in inference")),
+            Stage::Dropout {
+                dropout: by,
+                input,
+                noise: numbers,
+            } => {
+                let by = self.plan.dropouts.get(*by);
+                let by = by.ok_or_else(|| Error::defect("a Dropout of the flow"))?;
+                let rows = rows.in_order(stage.rows() * width)?;
+                dropout(by, noise, (sources.gathered(input)?, numbers), (rows, width));
+            }
             Stage::Reshape { input, .. } => {
                 reshape(sources.gathered(input)?, rows.in_order(stage.rows() * width)?);
             }
@@ -222,14 +251,14 @@ impl CpuModel {
         Ok(0)
     }
 
-    /// Puts the states of every cell before the first step into the workspace.
-    fn begin(&self, workspace: &mut Workspace, batch: usize, states: Option<&[State]>) -> Result<()> {
+    /// Puts the states of every cell before the first step into two lists for each.
+    fn begin(&self, lines: &mut Vec<Lines>, batch: usize, states: Option<&[State]>) -> Result<()> {
         let count = 2 * self.plan.cells.len();
-        if workspace.states.len() < count {
-            reserve(&mut workspace.states, count)?;
-            workspace.states.resize_with(count, Lines::default);
+        if lines.len() < count {
+            reserve(lines, count)?;
+            lines.resize_with(count, Lines::default);
         }
-        let pairs = workspace.states.chunks_exact_mut(2).zip(&self.plan.cells).enumerate();
+        let pairs = lines.chunks_exact_mut(2).zip(&self.plan.cells).enumerate();
         for (number, (pair, planned)) in pairs {
             let state = states.and_then(|states| states.get(number));
             let mut widths = planned.cell.state_widths();

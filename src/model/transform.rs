@@ -106,6 +106,14 @@ impl Transform {
         })
     }
 
+    /// What a BatchNormalization is made of.
+    pub(crate) fn batch_weights(&self) -> Option<&BatchWeights> {
+        match self {
+            Self::Scale { by: Some(by), .. } => Some(&by.of),
+            _ => None,
+        }
+    }
+
     /// The values of each of its weights; 0 without weights.
     pub(crate) fn values(&self) -> usize {
         match self {

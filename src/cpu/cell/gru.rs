@@ -1,6 +1,6 @@
 //! The GRU: lanes z r n, and with `reset_after` one more for what h gives to n.
 
-use super::rule::{Rule, Units, activate};
+use super::rule::{Back, BackwardRule, Rule, Units, activate, activated, parts, pull_back};
 use crate::activation::Activation;
 use crate::cell::gru::GruOptions;
 use crate::cpu::product::activation::{sigmoid, tanh};
@@ -76,4 +76,102 @@ fn usual<S: Simd>(simd: S, units: Units<'_>) {
     let candidate = tanh(simd, simd.mul_add(reset, lane(3), lane(2)));
     let of_candidate = simd.mul(simd.sub(simd.splat(1.0), update), candidate);
     simd.store(simd.mul_add(update, simd.load(hidden), of_candidate), next);
+}
+
+/// ```text
+/// ∂n = (1 - z) ∂h'         ∂z = (h - n) ∂h'       h has z ∂h' directly
+/// ∂(lane n) = activation'(...) ∂n
+/// with reset_after:    ∂(lane of h) = r ∂(lane n)     ∂r = lane of h · ∂(lane n)
+/// without:             ∂(r * h) is a product of ∂(lane n)     ∂r = h ∂(r * h), and h has r ∂(r * h) directly
+/// ```
+impl BackwardRule for Gru {
+    fn back<S: Simd>(&self, _: S, row: Back<'_>) {
+        let Back {
+            lanes,
+            hidden_before,
+            gradients,
+            hidden_gradients,
+            scratch,
+            ..
+        } = row;
+        let options = &self.0;
+        let width = lanes.len() / 4;
+        let [update, reset, candidate, sum, of_update, of_reset, clipped] = parts(scratch, width);
+        let [lane_update, lane_reset, lane_candidate, lane_hidden] = parts(lanes, width);
+        activated(options.recurrent_activation, options.clip, lane_update, update);
+        sum.copy_from_slice(lane_candidate);
+        if options.reset_after {
+            activated(options.recurrent_activation, options.clip, lane_reset, reset);
+            for ((sum, reset), of_hidden) in sum.iter_mut().zip(&*reset).zip(&*lane_hidden) {
+                *sum += reset * of_hidden;
+            }
+        }
+        activated(options.activation, options.clip, sum, candidate);
+        let values = update
+            .iter()
+            .zip(candidate.iter_mut())
+            .zip(hidden_before)
+            .zip(gradients);
+        for ((((update, candidate), before), gradient), (of_update, direct)) in
+            values.zip(of_update.iter_mut().zip(hidden_gradients))
+        {
+            *of_update = gradient * (before - *candidate);
+            *candidate = gradient * (1.0 - update);
+            *direct = gradient * update;
+        }
+        pull_back(options.activation, options.clip, sum, candidate, clipped);
+        if options.reset_after {
+            let values = candidate.iter().zip(&*lane_hidden);
+            of_reset
+                .iter_mut()
+                .zip(values)
+                .for_each(|(to, (gradient, of_hidden))| *to = gradient * of_hidden);
+            pull_back(
+                options.recurrent_activation,
+                options.clip,
+                lane_reset,
+                of_reset,
+                clipped,
+            );
+            lane_reset.copy_from_slice(of_reset);
+            let values = candidate.iter().zip(&*reset);
+            lane_hidden
+                .iter_mut()
+                .zip(values)
+                .for_each(|(to, (gradient, reset))| *to = gradient * reset);
+        }
+        pull_back(
+            options.recurrent_activation,
+            options.clip,
+            lane_update,
+            of_update,
+            clipped,
+        );
+        lane_update.copy_from_slice(of_update);
+        lane_candidate.copy_from_slice(candidate);
+    }
+
+    fn back_of_reset(
+        &self,
+        lanes: &mut [f32],
+        hidden: &[f32],
+        product: &[f32],
+        hidden_gradients: &mut [f32],
+        scratch: &mut [f32],
+    ) {
+        let width = lanes.len() / 4;
+        let [reset, of_reset, clipped] = parts(scratch, width);
+        let [_, lane_reset] = parts(lanes, width);
+        activated(self.0.recurrent_activation, self.0.clip, lane_reset, reset);
+        for ((direct, reset), product) in hidden_gradients.iter_mut().zip(reset).zip(product) {
+            *direct += *reset * product;
+        }
+        let values = hidden.iter().zip(product);
+        of_reset
+            .iter_mut()
+            .zip(values)
+            .for_each(|(to, (hidden, product))| *to = hidden * product);
+        pull_back(self.0.recurrent_activation, self.0.clip, lane_reset, of_reset, clipped);
+        lane_reset.copy_from_slice(of_reset);
+    }
 }

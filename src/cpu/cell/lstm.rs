@@ -1,6 +1,6 @@
 //! The LSTM: lanes i f g o, and c beside h.
 
-use super::rule::{Rule, Units, activate};
+use super::rule::{Back, BackwardRule, Rule, Scan, Units, activate, activated, parts, pull_back};
 use crate::activation::Activation;
 use crate::cell::lstm::LstmOptions;
 use crate::cpu::product::activation::{sigmoid, tanh};
@@ -114,4 +114,214 @@ fn usual<S: Simd>(simd: S, units: Units<'_>) {
     let cell = simd.mul_add(forget, simd.load(cell_state), simd.mul(input, candidate));
     simd.store(cell, cell_state);
     simd.store(simd.mul(output, tanh(simd, cell)), next);
+}
+
+/// ```text
+/// ∂o  = e(c') ∂h                          e = output_activation
+/// ∂c' += o e'(c') ∂h + p_o ∂(lane o)
+/// ∂i  = g ∂c'     ∂f = c ∂c'     ∂g = i ∂c'        with input_forget ∂i has −∂f besides, and f has none
+/// ∂c  = f ∂c' + p_i ∂(lane i) + p_f ∂(lane f)
+/// ```
+impl BackwardRule for Lstm {
+    #[inline(always)]
+    fn scan<S: Simd>(&self, simd: S, row: Scan<'_>) {
+        if self.is_usual() {
+            usual_scan(simd, row);
+        } else {
+            self.scan_by_activation(row);
+        }
+    }
+
+    #[inline(always)]
+    fn back<S: Simd>(&self, simd: S, row: Back<'_>) {
+        if self.is_usual() {
+            usual_back(simd, row);
+        } else {
+            self.back_by_activation(row);
+        }
+    }
+}
+
+impl Lstm {
+    /// Leaves what goes into the activations in the lanes.
+    #[inline(never)]
+    fn scan_by_activation(&self, row: Scan<'_>) {
+        let Scan {
+            lanes,
+            parameters,
+            cell_before,
+            cell_after,
+            unprojected,
+            scratch,
+        } = row;
+        let width = cell_after.len();
+        let peephole = |number: usize| parameters.get(number * width..(number + 1) * width).unwrap_or_default();
+        let [lane_input, lane_forget, lane_candidate, lane_output] = parts(lanes, width);
+        let [input, forget, candidate, output] = parts(scratch, width);
+        peep(lane_input, peephole(0), cell_before);
+        peep(lane_forget, peephole(1), cell_before);
+        self.gates(
+            [lane_input, lane_forget, lane_candidate],
+            [&mut *input, &mut *forget, &mut *candidate],
+        );
+        let values = input.iter().zip(&*candidate).zip(forget.iter().zip(cell_before));
+        for (after, ((input, candidate), (forget, before))) in cell_after.iter_mut().zip(values) {
+            *after = forget * before + input * candidate;
+        }
+        peep(lane_output, peephole(2), cell_after);
+        if !unprojected.is_empty() {
+            activated(self.0.recurrent_activation, self.0.clip, lane_output, output);
+            activated(self.0.output_activation, None, cell_after, unprojected);
+            unprojected
+                .iter_mut()
+                .zip(output)
+                .for_each(|(to, output)| *to *= *output);
+        }
+    }
+
+    /// i, f and g of their lanes.
+    fn gates(&self, lanes: [&[f32]; 3], values: [&mut [f32]; 3]) {
+        let LstmOptions {
+            activation,
+            recurrent_activation,
+            clip,
+            input_forget,
+            ..
+        } = self.0;
+        let [lane_input, lane_forget, lane_candidate] = lanes;
+        let [input, forget, candidate] = values;
+        activated(recurrent_activation, clip, lane_input, input);
+        if input_forget {
+            forget.iter_mut().zip(&*input).for_each(|(to, input)| *to = 1.0 - input);
+        } else {
+            activated(recurrent_activation, clip, lane_forget, forget);
+        }
+        activated(activation, clip, lane_candidate, candidate);
+    }
+
+    #[inline(never)]
+    fn back_by_activation(&self, row: Back<'_>) {
+        let Back {
+            lanes,
+            parameters,
+            cell_before,
+            cell_after,
+            gradients,
+            cell_gradients,
+            hidden_gradients,
+            scratch,
+            ..
+        } = row;
+        let (options, width) = (&self.0, cell_after.len());
+        let peephole = |number: usize| parameters.get(number * width..(number + 1) * width).unwrap_or_default();
+        let [lane_input, lane_forget, lane_candidate, lane_output] = parts(lanes, width);
+        let [input, forget, candidate, output, shown, of_forget, clipped] = parts(scratch, width);
+        let gate = options.recurrent_activation;
+        activated(gate, options.clip, lane_output, output);
+        activated(options.output_activation, None, cell_after, shown);
+        for ((output, shown), gradient) in output.iter_mut().zip(shown.iter_mut()).zip(gradients) {
+            (*output, *shown) = (*shown * gradient, *output * gradient);
+        }
+        options.output_activation.pull_back(cell_after, shown, width);
+        cell_gradients.iter_mut().zip(shown).for_each(|(to, from)| *to += *from);
+        pull_back(gate, options.clip, lane_output, output, clipped);
+        peep(cell_gradients, peephole(2), output);
+        lane_output.copy_from_slice(output);
+        self.gates(
+            [lane_input, lane_forget, lane_candidate],
+            [&mut *input, &mut *forget, &mut *candidate],
+        );
+        let values = cell_gradients
+            .iter_mut()
+            .zip(cell_before)
+            .zip(forget)
+            .zip(of_forget.iter_mut());
+        for (((((of_cell, before), forget), of_forget), input), candidate) in
+            values.zip(input.iter_mut()).zip(candidate.iter_mut())
+        {
+            let gradient = *of_cell;
+            *of_forget = gradient * before;
+            *of_cell = gradient * *forget;
+            (*input, *candidate) = (*candidate * gradient, *input * gradient);
+        }
+        if options.input_forget {
+            input
+                .iter_mut()
+                .zip(of_forget.iter_mut())
+                .for_each(|(input, forget)| *input -= std::mem::take(forget));
+        }
+        pull_back(gate, options.clip, lane_input, input, clipped);
+        pull_back(gate, options.clip, lane_forget, of_forget, clipped);
+        pull_back(options.activation, options.clip, lane_candidate, candidate, clipped);
+        peep(cell_gradients, peephole(0), input);
+        peep(cell_gradients, peephole(1), of_forget);
+        lane_input.copy_from_slice(input);
+        lane_forget.copy_from_slice(of_forget);
+        lane_candidate.copy_from_slice(candidate);
+        hidden_gradients.fill(0.0);
+    }
+}
+
+/// Leaves i f g o in the lanes.
+#[inline(always)]
+fn usual_scan<S: Simd>(simd: S, row: Scan<'_>) {
+    let Scan {
+        lanes,
+        cell_before,
+        cell_after,
+        unprojected,
+        ..
+    } = row;
+    let [inputs, forgets, candidates, outputs] = parts(lanes, cell_after.len());
+    for (number, after) in cell_after.chunks_mut(S::WIDTH).enumerate() {
+        let begin = number * S::WIDTH;
+        let [input, forget, candidate, output] = [&mut *inputs, &mut *forgets, &mut *candidates, &mut *outputs]
+            .map(|lane| lane.get_mut(begin..).unwrap_or_default());
+        let [i, f, o] = [&*input, &*forget, &*output].map(|lane| sigmoid(simd, simd.load(lane)));
+        let g = tanh(simd, simd.load(candidate));
+        let before = simd.load(cell_before.get(begin..).unwrap_or_default());
+        let cell = simd.mul_add(f, before, simd.mul(i, g));
+        simd.store(i, input);
+        simd.store(f, forget);
+        simd.store(g, candidate);
+        simd.store(o, output);
+        simd.store(cell, after);
+        if let Some(unprojected) = unprojected.get_mut(begin..) {
+            simd.store(simd.mul(o, tanh(simd, cell)), unprojected);
+        }
+    }
+}
+
+/// From i f g o, by sigmoid' = s (1 − s) and tanh' = 1 − t².
+#[inline(always)]
+fn usual_back<S: Simd>(simd: S, row: Back<'_>) {
+    let Back {
+        lanes,
+        cell_before,
+        cell_after,
+        gradients,
+        cell_gradients,
+        hidden_gradients,
+        ..
+    } = row;
+    let one = simd.splat(1.0);
+    let of_sigmoid = |s, gradient| simd.mul(gradient, simd.mul(s, simd.sub(one, s)));
+    let of_tanh = |t, gradient| simd.mul(gradient, simd.sub(one, simd.mul(t, t)));
+    let [inputs, forgets, candidates, outputs] = parts(lanes, cell_after.len());
+    for (number, of_cell) in cell_gradients.chunks_mut(S::WIDTH).enumerate() {
+        let begin = number * S::WIDTH;
+        let [input, forget, candidate, output] = [&mut *inputs, &mut *forgets, &mut *candidates, &mut *outputs]
+            .map(|lane| lane.get_mut(begin..).unwrap_or_default());
+        let [i, f, g, o] = [&*input, &*forget, &*candidate, &*output].map(|lane| simd.load(lane));
+        let [before, after, gradient] =
+            [cell_before, cell_after, gradients].map(|list| simd.load(list.get(begin..).unwrap_or_default()));
+        let shown = tanh(simd, after);
+        let cell = simd.add(simd.load(of_cell), of_tanh(shown, simd.mul(o, gradient)));
+        simd.store(of_sigmoid(i, simd.mul(cell, g)), input);
+        simd.store(of_sigmoid(f, simd.mul(cell, before)), forget);
+        simd.store(of_tanh(g, simd.mul(cell, i)), candidate);
+        simd.store(of_sigmoid(o, simd.mul(gradient, shown)), output);
+        simd.store(simd.mul(cell, f), of_cell);
+    }
+    hidden_gradients.fill(0.0);
 }

@@ -1,5 +1,6 @@
 //! What a cell computes: its weights as panels, and how a unit is finished from its lanes.
 
+pub(crate) mod by_lane;
 mod gru;
 mod lstm;
 pub(crate) mod rule;

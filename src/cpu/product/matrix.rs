@@ -3,6 +3,7 @@
 use super::path::Path;
 use super::simd::{Simd, Work};
 use crate::cpu::memory::buffer::Lines;
+use crate::error::Result;
 
 /// The rows that one task should compute: with them the columns of a panel are read from memory once.
 pub(crate) const ROWS_PER_TASK: usize = 48;
@@ -44,6 +45,38 @@ impl Matrix {
             columns,
             weights,
         }
+    }
+
+    /// A matrix without a size, to be filled by [`Matrix::refill`].
+    pub(crate) fn empty() -> Self {
+        Self {
+            depth: 0,
+            columns: 0,
+            weights: Lines::default(),
+        }
+    }
+
+    /// Another matrix in the same memory, taken in spans: `fill` is given a row, a first column and room for the columns from there on.
+    pub(crate) fn refill(
+        &mut self,
+        (depth, columns): (usize, usize),
+        path: Path,
+        fill: impl Fn(usize, usize, &mut [f32]),
+    ) -> Result<()> {
+        let (numbers, _) = path.tile();
+        let widths = panels(columns, numbers).map(|(_, width)| width);
+        let mut weights = self.weights.resize(depth * widths.sum::<usize>())?;
+        for (first, width) in panels(columns, numbers) {
+            let (panel, rest) = weights.split_at_mut((depth * width).min(weights.len()));
+            weights = rest;
+            for (row, span) in panel.chunks_exact_mut(width).enumerate() {
+                let (inside, beyond) = span.split_at_mut(width.min(columns - first));
+                fill(row, first, inside);
+                beyond.fill(0.0);
+            }
+        }
+        (self.depth, self.columns) = (depth, columns);
+        Ok(())
     }
 
     /// `sums = bias + rows · matrix`, and without a bias `sums += rows · matrix`. Row r of the sums begins at `r * stride`.

@@ -52,6 +52,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The numbers of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Where row `number` lies, for [`Source::at`].
     pub(crate) fn place(&self, number: u32) -> u32 {
         match self.places {
@@ -119,7 +124,12 @@ pub(crate) struct Gathered<'a> {
     pub(crate) index: &'a [u32],
 }
 
-impl Gathered<'_> {
+impl<'a> Gathered<'a> {
+    /// The row of an entry.
+    pub(crate) fn row(&self, entry: usize) -> &'a [f32] {
+        self.source.row(self.index.get(entry).copied().unwrap_or(NONE))
+    }
+
     /// The places of the rows that a hand reads at `step`.
     pub(crate) fn places(&self, hand: &Hand<'_>, step: usize) -> impl Iterator<Item = u32> {
         let Self { source, index } = *self;

@@ -1,6 +1,8 @@
 //! The stages of a flow on the CPU, by the same names as on the GPU.
 
+pub(crate) mod batch_normalization;
 pub(crate) mod dense;
+pub(crate) mod dropout;
 pub(crate) mod gather;
 mod input_projection;
 pub(crate) mod merge;

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::gather::Gathered;
 use super::work::{Before, Work, place_rows};
+use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::rule::{Rule, Units, WithRule};
 use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::{Lines, reserve};
@@ -25,25 +26,11 @@ pub(super) struct Rowwise {
     output: usize,
     lanes: usize,
     has_cell_state: bool,
-    /// (features, lanes·units)
-    kernel: Matrix,
-    /// (output, lanes·units), without the lanes that multiply r * h
-    recurrent_kernel: Matrix,
-    /// (lanes·units)
-    bias: Vec<f32>,
+    matrices: LaneMatrices,
     parameters: Lines,
-    reset: Option<Reset>,
     /// (units, output)
     projection: Option<Matrix>,
     rule: AnyRule,
-}
-
-/// The lane that multiplies r * h.
-#[derive(Debug)]
-struct Reset {
-    lane: usize,
-    /// (output, units)
-    kernel: Matrix,
 }
 
 /// The sequences of a hand on their way from step to step.
@@ -68,10 +55,6 @@ impl Rowwise {
     pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
         let PlannedCell { cell, weights } = planned;
         let (features, units, output) = (cell.features, cell.units, cell.output);
-        let columns = cell.lanes().len() * units;
-        let of_reset = cell.lanes().iter().position(|lane| lane.of_reset);
-        let lane = |column: usize| (column / units.max(1), column % units.max(1));
-        let recurrent = |k, lane, unit| cell.recurrent_lane(weights, k, lane, unit);
         Self {
             path,
             features,
@@ -79,25 +62,8 @@ impl Rowwise {
             output,
             lanes: cell.lanes().len(),
             has_cell_state: cell.has_cell_state(),
-            kernel: Matrix::new(features, columns, path, |k, column| {
-                let (lane, unit) = lane(column);
-                cell.kernel_lane(weights, k, lane, unit)
-            }),
-            recurrent_kernel: Matrix::new(output, columns, path, |k, column| match lane(column) {
-                (lane, _) if Some(lane) == of_reset => 0.0,
-                (lane, unit) => recurrent(k, lane, unit),
-            }),
-            bias: (0..columns)
-                .map(|column| {
-                    let (lane, unit) = lane(column);
-                    cell.bias_lane(weights, lane, unit)
-                })
-                .collect(),
+            matrices: LaneMatrices::new(planned, path),
             parameters: parameters_of(planned),
-            reset: of_reset.map(|lane| Reset {
-                lane,
-                kernel: Matrix::new(output, units, path, |k, unit| recurrent(k, lane, unit)),
-            }),
             projection: weights.projection.as_ref().map(|projection| {
                 Matrix::new(units, output, path, |unit, column| {
                     projection.get((unit, column)).copied().unwrap_or(0.0)
@@ -206,9 +172,16 @@ impl Rowwise {
             next,
         } = step;
         let stride = self.lanes * self.units;
-        self.add(&self.kernel, (inputs, self.features), Some(&self.bias), lanes, stride);
-        self.add(&self.recurrent_kernel, (hidden, self.output), None, lanes, stride);
-        if let Some(reset) = &self.reset {
+        let matrices = &self.matrices;
+        self.add(
+            &matrices.kernel,
+            (inputs, self.features),
+            Some(&matrices.bias),
+            lanes,
+            stride,
+        );
+        self.add(&matrices.recurrent_kernel, (hidden, self.output), None, lanes, stride);
+        if let Some(reset) = &matrices.reset {
             let product = between.get_mut(..active * self.output).unwrap_or_default();
             self.rule.with(ResetRows {
                 rowwise: self,

@@ -4,9 +4,23 @@
 //! once; then time runs backwards step by step; then three large products over all rows give the gradients of the weights and of the input.
 #![allow(dead_code, reason = "the trainer is its caller")]
 
+mod backward;
+mod blocks;
+mod dense;
+mod lists;
+mod recurrence;
+mod rowwise;
+mod steps;
+mod sums;
+mod weights;
+
 use std::sync::Arc;
 
+use super::CpuModel;
+use super::memory::buffer::Lines;
+use super::memory::workspace::Workspace;
 use crate::error::{Error, Result};
+use crate::flow::backward::Backward;
 use crate::flow::{Flow, Input};
 use crate::gradients::{PlanGradients, Upstream};
 use crate::model::plan::Plan;
@@ -14,47 +28,92 @@ use crate::output::Output;
 use crate::random::Noise;
 use crate::settings::Settings;
 use crate::state::State;
+use backward::Way;
+use dense::DenseBackward;
+use recurrence::Recurrence;
 
 /// One plan in training on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuTraining {
-    plan: Arc<Plan>,
+    settings: Settings,
     name: Arc<str>,
+    model: CpuModel,
+    recurrences: Vec<Recurrence>,
+    denses: Vec<DenseBackward>,
+    workspace: Workspace,
+    /// The states before the first step, as `Workspace::states`.
+    initial: Vec<Lines>,
+    noise: Option<Noise>,
+    /// What ran last, and its lists for the way back.
+    ran: Option<(Arc<Flow>, Backward)>,
 }
 
 impl CpuTraining {
     /// `name` is what its outputs call the device.
-    pub(crate) fn new(plan: Arc<Plan>, _settings: &Settings, name: Arc<str>) -> Result<Self> {
-        Ok(Self { plan, name })
+    pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
+        let model = CpuModel::new(plan, settings, Arc::clone(&name))?;
+        let (plan, path) = (&model.plan, model.path);
+        Ok(Self {
+            settings: settings.clone(),
+            name,
+            recurrences: plan.cells.iter().map(|cell| Recurrence::new(cell, path)).collect(),
+            denses: plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect(),
+            model,
+            workspace: Workspace::default(),
+            initial: Vec::new(),
+            noise: None,
+            ran: None,
+        })
     }
 
-    /// Other weights, of the same shapes.
+    /// Other weights, of the same shapes. What ran before cannot go backwards any more.
     pub(crate) fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
-        self.plan = plan;
+        let made = Self::new(plan, &self.settings, Arc::clone(&self.name))?;
+        let earlier = std::mem::replace(self, made);
+        // their memory is of the same sizes
+        (self.workspace, self.initial) = (earlier.workspace, earlier.initial);
+        self.ran = earlier.ran;
         Ok(())
     }
 
     /// Runs a batch forward as in training (`noise`), or as in inference, from the states of all cells if there are any, and leaves the final
-    /// ones there. `flow` is one of [`Flow::in_training`]. It keeps what [`CpuTraining::backward`] needs.
+    /// ones there. `flow` is one of [`Flow::in_training`]. What each stage makes stays for [`CpuTraining::backward`].
     pub(crate) fn forward(
         &mut self,
-        _flow: &Arc<Flow>,
-        _input: Input<'_>,
-        _states: Option<&mut [State]>,
-        _noise: Option<Noise>,
-        _output: &mut Output,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+        noise: Option<Noise>,
+        output: &mut Output,
     ) -> Result<()> {
-        Err(Error::defect("training, which is being built"))
+        if self.ran.as_ref().is_none_or(|(ran, _)| !Arc::ptr_eq(ran, flow)) {
+            self.ran = None;
+            self.ran = Some((Arc::clone(flow), Backward::new(flow, &self.model.plan)?));
+        }
+        self.noise = noise;
+        self.model.begin(&mut self.initial, flow.batch, states.as_deref())?;
+        self.model
+            .run_in(&mut self.workspace, (flow, noise), input, states, output)
     }
 
     /// Backwards what [`CpuTraining::forward`] ran last, with the same flow and input.
     pub(crate) fn backward(
         &mut self,
-        _flow: &Arc<Flow>,
-        _input: Input<'_>,
-        _upstream: &Upstream,
-        _wants_input: bool,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        upstream: &Upstream,
+        wants_input: bool,
     ) -> Result<PlanGradients> {
-        Err(Error::defect("training, which is being built"))
+        let ran = self.ran.as_ref().filter(|(ran, _)| Arc::ptr_eq(ran, flow));
+        let (_, lists) = ran.ok_or_else(|| Error::defect("a flow that has not run"))?;
+        Way {
+            training: self,
+            flow,
+            lists,
+            input,
+            upstream,
+            wants_input,
+        }
+        .back()
     }
 }

@@ -1,0 +1,325 @@
+//! The stages of a flow in reverse.
+
+use std::borrow::Cow;
+
+use ndarray::{Array3, ArrayD};
+
+use super::blocks::Blocks;
+use super::lists::read_back;
+use super::recurrence::{Before, Work};
+use super::weights::Collected;
+use super::{CpuTraining, rowwise};
+use crate::cpu::stage::batch_normalization::Moments;
+use crate::cpu::stage::dropout::leave_out;
+use crate::cpu::stage::gather::{Gathered, Source};
+use crate::cpu::{Sources, features};
+use crate::error::{Error, Result};
+use crate::flow::backward::{Backward, Reader, Readers};
+use crate::flow::{self, Flow, Gather, Input, Stage};
+use crate::gradients::{PlanGradients, Upstream};
+use crate::layer::bidirectional::MergeMode;
+use crate::memory::{OUTPUT, RUN};
+use crate::model::transform::Transform;
+use crate::state::State;
+
+/// One way back.
+pub(super) struct Way<'a, 'i> {
+    pub(super) training: &'a CpuTraining,
+    pub(super) flow: &'a Flow,
+    pub(super) lists: &'a Backward,
+    pub(super) input: Input<'i>,
+    pub(super) upstream: &'a Upstream,
+    pub(super) wants_input: bool,
+}
+
+/// The gradients of the entries of each list that is known by now.
+type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
+
+impl<'a, 'i: 'a> Way<'a, 'i> {
+    pub(super) fn back(&self) -> Result<PlanGradients> {
+        let plan = &*self.training.model.plan;
+        let mut given = self.of_outputs()?;
+        let mut collected = Collected::new(plan);
+        let (sources, flow) = (self.sources()?, self.flow);
+        for (number, stage) in flow.stages.iter().enumerate().rev() {
+            self.stage(&sources, (number, stage), &mut given, &mut collected)?;
+        }
+        for (number, table) in plan.tables.iter().enumerate() {
+            let (rows, width) = table.dim();
+            let gradients = self.of_source(flow::Source::Table(number), width, (rows, None), &mut given)?;
+            if let Some(place) = collected.tables.get_mut(number) {
+                *place = Some(gradients);
+            }
+        }
+        let input = match self.input {
+            Input::Values(values) if self.wants_input => Some(self.of_input(values.dim(), &mut given)?),
+            _ => None,
+        };
+        Ok(PlanGradients {
+            states: self.states(&mut collected)?,
+            moved: collected.moved(plan)?,
+            parameters: collected.named(plan)?,
+            input,
+        })
+    }
+
+    /// The rows as the stages have left them.
+    fn sources(&self) -> Result<Sources<'a>> {
+        let workspace = &self.training.workspace;
+        let read = match self.input {
+            Input::Values(values) => values.to_slice(),
+            Input::Tokens(_) => None,
+        };
+        Ok(Sources {
+            plan: &self.training.model.plan,
+            input: read.unwrap_or(&workspace.input),
+            features: features(self.input),
+            flow: self.flow,
+            stages: &workspace.stages,
+            zeros: &workspace.zeros,
+        })
+    }
+
+    /// What the loss says of the outputs.
+    fn of_outputs(&self) -> Result<Given<'a>> {
+        let mut given: Given<'a> = Vec::new();
+        for reading in &self.lists.readings {
+            let Reader::Output(number) = reading.by else {
+                given.push(None);
+                continue;
+            };
+            let output = self.upstream.outputs.get(number).zip(self.flow.outputs.get(number));
+            let (array, _) = output
+                .filter(|(array, placed)| array.shape() == placed.shape)
+                .ok_or_else(|| Error::defect("the shape of the gradients of an output"))?;
+            given.push(Some(flat(array)?));
+        }
+        Ok(given)
+    }
+
+    /// The sum over all who read a source, whose gradients are not needed any more.
+    fn of_source(
+        &self,
+        source: flow::Source,
+        width: usize,
+        (count, order): (usize, Option<&[u32]>),
+        given: &mut Given<'a>,
+    ) -> Result<Vec<f32>> {
+        let mut readings: Vec<(&Readers, Cow<'a, [f32]>)> = Vec::new();
+        for (reading, given) in self.lists.readings.iter().zip(given) {
+            if reading.source == source
+                && let Some(gradients) = given.take()
+            {
+                readings.push((&reading.readers, gradients));
+            }
+        }
+        if let ([(readers, Cow::Owned(own))], None) = (&mut readings[..], order)
+            && readers.are_in_order
+        {
+            return Ok(std::mem::take(own));
+        }
+        let readings: Vec<(&Readers, &[f32])> = readings.iter().map(|(readers, of)| (*readers, &**of)).collect();
+        read_back(&readings, width, (count, order))
+    }
+
+    fn give(&self, by: Reader, gradients: Vec<f32>, given: &mut Given<'a>) {
+        let place = self.lists.readings.iter().position(|reading| reading.by == by);
+        if let Some(place) = place.and_then(|place| given.get_mut(place)) {
+            *place = Some(Cow::Owned(gradients));
+        }
+    }
+
+    /// Whether somebody asks for the gradients of what a list reads.
+    fn wants(&self, list: &Gather) -> bool {
+        list.source != flow::Source::Input || self.wants_input
+    }
+
+    fn stage(
+        &self,
+        sources: &Sources<'a>,
+        (number, stage): (usize, &'a Stage),
+        given: &mut Given<'a>,
+        collected: &mut Collected,
+    ) -> Result<()> {
+        let defect = || Error::defect("a stage of the flow");
+        let (plan, training) = (&self.training.model.plan, self.training);
+        let width = self.flow.widths.get(number).copied().ok_or_else(defect)?;
+        let own = flow::Source::Stage(number);
+        if let Stage::Recurrent { cell, .. } = stage {
+            let gradients = self.recurrent(sources, number, stage, given)?;
+            collected.cell(*cell, gradients);
+            let input = collected.cell_at(*cell).map(|of| std::mem::take(&mut of.input));
+            self.give(Reader::Stage(number), input.unwrap_or_default(), given);
+            return Ok(());
+        }
+        let mut gradients = self.of_source(own, width, (stage.rows(), None), given)?;
+        let input = sources.gathered(stage.input())?;
+        let input_gradients = match stage {
+            Stage::Recurrent { .. } => return Err(defect()),
+            Stage::Dense { dense, input: list } => {
+                let made = self.made(sources, number)?;
+                let dense_backward = training.denses.get(*dense).ok_or_else(defect)?;
+                let mut of = dense_backward.backward(input, made, gradients, self.wants(list))?;
+                let input = std::mem::take(&mut of.input);
+                collected.dense(*dense, of);
+                input
+            }
+            Stage::Transform { transform, .. } => {
+                let by = plan.transforms.get(*transform).ok_or_else(defect)?;
+                let statistics = self
+                    .flow
+                    .batch_statistics
+                    .iter()
+                    .find(|statistics| statistics.stage == number);
+                let mut of = match (by, statistics.filter(|_| training.noise.is_some())) {
+                    (
+                        Transform::Scale {
+                            by: Some(by),
+                            activation,
+                        },
+                        Some(statistics),
+                    ) => {
+                        let moments = Moments::new(input, statistics, width)?;
+                        let with = (input, statistics, &moments);
+                        let of = rowwise::batch_normalization((&by.of, *activation), with, gradients)?;
+                        if let Some(place) = collected.moments.get_mut(*transform) {
+                            *place = Some([moments.mean, moments.variance]);
+                        }
+                        of
+                    }
+                    _ => rowwise::transform(by, input, gradients)?,
+                };
+                let input = std::mem::take(&mut of.input);
+                collected.transform(*transform, of);
+                input
+            }
+            Stage::Dropout { dropout, noise, .. } => {
+                let by = plan.dropouts.get(*dropout).ok_or_else(defect)?;
+                leave_out(by, training.noise, noise, (&mut gradients, width));
+                gradients
+            }
+            Stage::Reshape { .. } => gradients,
+            Stage::Merge { merge, backward, .. } => {
+                self.merge(number, *merge, [input, sources.gathered(backward)?], &gradients, given)?;
+                return Ok(());
+            }
+        };
+        self.give(Reader::Stage(number), input_gradients, given);
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        number: usize,
+        mode: MergeMode,
+        sides: [Gathered<'_>; 2],
+        gradients: &[f32],
+        given: &mut Given<'a>,
+    ) -> Result<()> {
+        let [forward, backward] = rowwise::merge(mode, sides, gradients)?;
+        self.give(Reader::Stage(number), forward, given);
+        self.give(Reader::MergedBackward(number), backward, given);
+        Ok(())
+    }
+
+    /// The rows that a stage has made.
+    fn made(&self, sources: &Sources<'a>, number: usize) -> Result<Source<'a>> {
+        sources.source(&Gather {
+            source: flow::Source::Stage(number),
+            index: Vec::new(),
+        })
+    }
+
+    fn recurrent(
+        &self,
+        sources: &Sources<'a>,
+        number: usize,
+        stage: &'a Stage,
+        given: &mut Given<'a>,
+    ) -> Result<super::recurrence::CellGradients> {
+        let Stage::Recurrent { cell, schedule, input } = stage else {
+            return Err(Error::defect("a recurrent stage of the flow"));
+        };
+        let recurrence = self.training.recurrences.get(*cell);
+        let in_time = self.lists.in_time.get(number).and_then(Option::as_deref);
+        let initial = self.training.initial.chunks_exact(2).nth(*cell);
+        let (Some(recurrence), Some(in_time), Some([hidden, cell_state])) = (recurrence, in_time, initial) else {
+            return Err(Error::defect("a cell of the flow"));
+        };
+        let blocks = Blocks::new(schedule)?;
+        let width = recurrence.cell.output;
+        let own = flow::Source::Stage(number);
+        let gradients = self.of_source(own, width, (schedule.rows(), Some(&blocks.row_at)), given)?;
+        recurrence.backward(Work {
+            schedule,
+            before: Before {
+                in_time,
+                rows: self.made(sources, number)?,
+                initial: hidden,
+                order: schedule.order(),
+                width,
+            },
+            input: sources.gathered(input)?,
+            initial_cell: cell_state,
+            blocks: &blocks,
+            gradients,
+            finals: self.finals(*cell)?,
+            wants_input: self.wants(input),
+        })
+    }
+
+    /// What the loss says of the final state of a cell.
+    fn finals(&self, cell: usize) -> Result<Option<&'a State>> {
+        let Some(states) = &self.upstream.states else {
+            return Ok(None);
+        };
+        let planned = self.training.model.plan.cells.get(cell).map(|planned| &planned.cell);
+        let (state, planned) = states
+            .get(cell)
+            .zip(planned)
+            .ok_or_else(|| Error::defect("the gradients of a final state"))?;
+        let shapes = state.arrays().map(|array| array.dim());
+        match shapes.eq(planned.state_widths().map(|width| (self.flow.batch, width))) {
+            true => Ok(Some(state)),
+            false => Err(Error::defect("the shape of the gradients of a final state")),
+        }
+    }
+
+    /// The gradients of the input, step by step; what nobody reads has none.
+    fn of_input(
+        &self,
+        (batch, time_steps, width): (usize, usize, usize),
+        given: &mut Given<'a>,
+    ) -> Result<Array3<f32>> {
+        let steps = &self.flow.input_steps;
+        let rows = self.of_source(flow::Source::Input, width, (steps.len(), None), given)?;
+        let mut input = OUTPUT.array(ndarray::Dim([batch, time_steps, width]))?;
+        if let Some(values) = input.as_slice_mut() {
+            for (row, &step) in rows.chunks_exact(width.max(1)).zip(steps) {
+                let begin = step as usize * width;
+                if let Some(to) = values.get_mut(begin..begin + width) {
+                    to.copy_from_slice(row);
+                }
+            }
+        }
+        Ok(input)
+    }
+
+    /// The gradients of the initial states; those of a cell that no stage runs are those of the final states.
+    fn states(&self, collected: &mut Collected) -> Result<Vec<State>> {
+        let cells = self.training.model.plan.cells.iter().enumerate();
+        let state = |(number, planned): (usize, &crate::model::plan::PlannedCell)| match collected.cell_at(number) {
+            Some(of) => Ok(std::mem::replace(&mut of.state, State::new(Default::default()))),
+            None => State::zeros(self.flow.batch, planned.cell.state_widths()),
+        };
+        cells.map(state).collect()
+    }
+}
+
+/// The numbers of an array row by row.
+fn flat(array: &ArrayD<f32>) -> Result<Cow<'_, [f32]>> {
+    Ok(match array.as_slice() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(RUN.listed(array.iter().copied())?),
+    })
+}

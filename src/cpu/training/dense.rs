@@ -1,0 +1,121 @@
+//! A Dense layer backwards.
+
+use super::blocks::row_of;
+use super::lists::{listed, over_rows};
+use super::sums::Sums;
+use crate::activation::Activation;
+use crate::cpu::product::matrix::Matrix;
+use crate::cpu::product::path::Path;
+use crate::cpu::stage::dense::Dense;
+use crate::cpu::stage::gather::{Gathered, Source};
+use crate::error::Result;
+use crate::memory::RUN;
+use crate::model::plan::PlannedDense;
+
+/// One Dense layer, ready to go backwards.
+#[derive(Debug)]
+pub(super) struct DenseBackward {
+    path: Path,
+    features: usize,
+    units: usize,
+    activation: Activation,
+    /// The layer without its activation, for an activation whose values do not tell its derivative.
+    linear: Dense,
+    /// (units, features)
+    kernel: Matrix,
+}
+
+/// The gradients of a Dense layer: of its kernel, its bias, and the entries of its list.
+#[derive(Debug)]
+pub(super) struct DenseGradients {
+    pub(super) kernel: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+    pub(super) input: Vec<f32>,
+}
+
+impl DenseBackward {
+    pub(super) fn new(part: &PlannedDense, path: Path) -> Self {
+        let kernel = &part.weights.kernel;
+        let (features, units) = kernel.dim();
+        let linear = PlannedDense {
+            weights: part.weights.clone(),
+            activation: Activation::Linear,
+        };
+        Self {
+            path,
+            features,
+            units,
+            activation: part.activation,
+            linear: Dense::new(&linear, path),
+            kernel: Matrix::new(units, features, path, |unit, k| {
+                kernel.get((k, unit)).copied().unwrap_or(0.0)
+            }),
+        }
+    }
+
+    /// From the gradients of its rows, of which `made` are the values:
+    ///
+    /// ```text
+    /// ∂z = activation'(z) ∂y      ∂kernel = Σ xᵀ ∂z      ∂bias = Σ ∂z      ∂x = ∂z · kernelᵀ
+    /// ```
+    pub(super) fn backward(
+        &self,
+        input: Gathered<'_>,
+        made: Source<'_>,
+        mut gradients: Vec<f32>,
+        wants_input: bool,
+    ) -> Result<DenseGradients> {
+        let (features, units, count) = (self.features, self.units, input.index.len());
+        self.through_activation(input, made, &mut gradients)?;
+        let mut kernel = Sums {
+            path: self.path,
+            count,
+            x: |row| input.row(row),
+            features,
+            d: |row| row_of(&gradients, units, row),
+            parts: &[0],
+            width: units,
+        }
+        .run()?;
+        let bias = kernel.split_off(features * units);
+        let mut of_input = RUN.zeros(if wants_input { count * features } else { 0 })?;
+        over_rows((&mut of_input, features), |of_input, first| {
+            let (rows, count) = listed(first, of_input.len() / features.max(1), |row| {
+                row_of(&gradients, units, row)
+            });
+            self.kernel.multiply(
+                self.path,
+                rows.get(..count).unwrap_or_default(),
+                None,
+                of_input,
+                features,
+            );
+        });
+        Ok(DenseGradients {
+            kernel,
+            bias,
+            input: of_input,
+        })
+    }
+
+    fn through_activation(&self, input: Gathered<'_>, made: Source<'_>, gradients: &mut [f32]) -> Result<()> {
+        let units = self.units;
+        if self.activation.pull_back_by_outputs(&[], &mut [], units) {
+            over_rows((gradients, units), |gradients, first| {
+                for (row, gradients) in (first..).zip(gradients.chunks_exact_mut(units.max(1))) {
+                    self.activation
+                        .pull_back_by_outputs(made.row(row as u32), gradients, units);
+                }
+            });
+            return Ok(());
+        }
+        let mut sums = RUN.zeros(input.index.len() * units)?;
+        self.linear.run(input.source, input.index, &mut sums);
+        over_rows((gradients, units), |gradients, first| {
+            for (row, gradients) in (first..).zip(gradients.chunks_exact_mut(units.max(1))) {
+                self.activation.pull_back(row_of(&sums, units, row), gradients, units);
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,429 @@
+//! A recurrence backwards: its gates once more for all rows at once, the steps from the last to the first, and large products over all rows.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use super::blocks::{Blocks, row_of};
+use super::lists::{listed, over_rows};
+use super::steps::{HandSteps, Memory};
+use super::sums::Sums;
+use crate::cell::Cell;
+use crate::cpu::cell::by_lane::LaneMatrices;
+use crate::cpu::cell::rule::{Rule, WithRule};
+use crate::cpu::cell::{AnyRule, parameters_of};
+use crate::cpu::memory::buffer::Lines;
+use crate::cpu::product::matrix::Matrix;
+use crate::cpu::product::path::Path;
+use crate::cpu::stage::gather::{Gathered, Source};
+use crate::error::{Error, Result};
+use crate::flow::NONE;
+use crate::flow::backward::InTime;
+use crate::memory::RUN;
+use crate::model::plan::PlannedCell;
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// One cell, ready to go backwards.
+#[derive(Debug)]
+pub(super) struct Recurrence {
+    pub(super) path: Path,
+    pub(super) cell: Cell,
+    pub(super) matrices: LaneMatrices,
+    pub(super) back: BackMatrices,
+    /// `[parameter][unit]`
+    pub(super) parameters: Lines,
+    pub(super) rule: AnyRule,
+}
+
+/// The weights of a cell the other way: from the gradients of lanes to those of what they were made of.
+#[derive(Debug)]
+pub(super) struct BackMatrices {
+    /// (lanes·units, features)
+    kernel: Matrix,
+    /// (lanes·units, output), without the lane that multiplies r * h
+    pub(super) recurrent_kernel: Matrix,
+    /// (units, output), of that lane
+    pub(super) reset: Option<Matrix>,
+    /// (output, units)
+    pub(super) projection: Option<Matrix>,
+}
+
+/// What a recurrence has run over.
+pub(super) struct Work<'a> {
+    pub(super) schedule: &'a Schedule,
+    pub(super) before: Before<'a>,
+    pub(super) input: Gathered<'a>,
+    /// The cell state before the first step, (batch, units).
+    pub(super) initial_cell: &'a [f32],
+    pub(super) blocks: &'a Blocks<'a>,
+    /// The gradients of h of every row, in blocks.
+    pub(super) gradients: Vec<f32>,
+    /// The gradients of the final state.
+    pub(super) finals: Option<&'a State>,
+    pub(super) wants_input: bool,
+}
+
+/// h before each row.
+#[derive(Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub(super) in_time: &'a InTime,
+    pub(super) rows: Source<'a>,
+    /// h before the first step, (batch, output).
+    pub(super) initial: &'a [f32],
+    pub(super) order: &'a [u32],
+    pub(super) width: usize,
+}
+
+impl<'a> Before<'a> {
+    pub(super) fn row(&self, row: usize) -> &'a [f32] {
+        match self.in_time.before.get(row) {
+            Some(&NONE) | None => {
+                let sequence = self.order.get(row).map_or(usize::MAX, |&sequence| sequence as usize);
+                row_of(self.initial, self.width, sequence)
+            }
+            Some(&before) => self.rows.row(before),
+        }
+    }
+}
+
+/// The gradients of a cell: each in the shape of the weight, row by row.
+#[derive(Debug)]
+pub(super) struct CellGradients {
+    pub(super) kernel: Vec<f32>,
+    pub(super) recurrent_kernel: Vec<f32>,
+    /// A row for each row of the bias.
+    pub(super) bias: Vec<f32>,
+    pub(super) peepholes: Vec<f32>,
+    pub(super) projection: Vec<f32>,
+    /// Of the entries of its list, in the order of the schedule.
+    pub(super) input: Vec<f32>,
+    pub(super) state: State,
+}
+
+impl Recurrence {
+    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
+        let PlannedCell { cell, weights } = planned;
+        let (units, columns) = (cell.units, cell.lanes().len() * cell.units);
+        let lane = |column: usize| (column / units.max(1), column % units.max(1));
+        let of_reset = cell.lanes().iter().position(|lane| lane.of_reset);
+        let back = BackMatrices {
+            kernel: Matrix::new(columns, cell.features, path, |column, k| {
+                let (lane, unit) = lane(column);
+                cell.kernel_lane(weights, k, lane, unit)
+            }),
+            recurrent_kernel: Matrix::new(columns, cell.output, path, |column, k| match lane(column) {
+                (lane, _) if Some(lane) == of_reset => 0.0,
+                (lane, unit) => cell.recurrent_lane(weights, k, lane, unit),
+            }),
+            reset: of_reset.map(|lane| {
+                Matrix::new(units, cell.output, path, |unit, k| {
+                    cell.recurrent_lane(weights, k, lane, unit)
+                })
+            }),
+            projection: weights.projection.as_ref().map(|projection| {
+                Matrix::new(cell.output, units, path, |column, unit| {
+                    projection.get((unit, column)).copied().unwrap_or(0.0)
+                })
+            }),
+        };
+        Self {
+            path,
+            cell: cell.clone(),
+            matrices: LaneMatrices::new(planned, path),
+            back,
+            parameters: parameters_of(planned),
+            rule: AnyRule::new(cell),
+        }
+    }
+
+    /// The numbers of the lanes of a row.
+    pub(super) fn stride(&self) -> usize {
+        self.cell.lanes().len() * self.cell.units
+    }
+
+    pub(super) fn backward(&self, work: Work<'_>) -> Result<CellGradients> {
+        let rows = work.schedule.rows();
+        let mut lanes = RUN.zeros(rows * self.stride())?;
+        let reset = self.lanes(&work, &mut lanes)?;
+        let cell_rows = if self.cell.has_cell_state() {
+            work.schedule.active(0) + rows
+        } else {
+            0
+        };
+        let mut cell_states = RUN.zeros(cell_rows * self.cell.units)?;
+        let unprojected_rows = if self.cell.has_projection() { rows } else { 0 };
+        let mut unprojected = RUN.zeros(unprojected_rows * self.cell.units)?;
+        let mut work = work;
+        let mut gradients = std::mem::take(&mut work.gradients);
+        let memory = Memory {
+            lanes: &mut lanes,
+            cell_states: &mut cell_states,
+            unprojected: &mut unprojected,
+            gradients: &mut gradients,
+        };
+        let state = self.steps(&work, memory)?;
+        let sums = AllRows {
+            recurrence: self,
+            work: &work,
+            lanes: &lanes,
+            reset: &reset,
+            cell_states: &cell_states,
+            unprojected: &unprojected,
+            gradients: &gradients,
+        };
+        let [kernel, recurrent_kernel, bias] = sums.kernels()?;
+        Ok(CellGradients {
+            kernel,
+            recurrent_kernel,
+            bias,
+            peepholes: sums.peepholes()?,
+            projection: sums.projection()?,
+            input: sums.input()?,
+            state,
+        })
+    }
+
+    /// `lanes = bias + x·kernel + h_before·recurrent_kernel` of every row, in blocks. Gives r * h of every row where a lane multiplies that.
+    fn lanes(&self, work: &Work<'_>, lanes: &mut [f32]) -> Result<Vec<f32>> {
+        let (stride, units, output) = (self.stride(), self.cell.units, self.cell.output);
+        let Work {
+            before, input, blocks, ..
+        } = work;
+        let LaneMatrices {
+            kernel,
+            recurrent_kernel,
+            bias,
+            reset,
+        } = &self.matrices;
+        over_rows((&mut *lanes, stride), |lanes, first| {
+            let count = lanes.len() / stride.max(1);
+            let (x, count) = listed(first, count, |place| input.row(blocks.row(place)));
+            kernel.multiply(self.path, x.get(..count).unwrap_or_default(), Some(bias), lanes, stride);
+            let (h, count) = listed(first, count, |place| before.row(blocks.row(place)));
+            recurrent_kernel.multiply(self.path, h.get(..count).unwrap_or_default(), None, lanes, stride);
+        });
+        let Some(reset) = reset else { return Ok(Vec::new()) };
+        let mut products = RUN.zeros(work.schedule.rows() * output)?;
+        over_rows((&mut products, output), |products, first| {
+            for (place, product) in (first..).zip(products.chunks_exact_mut(output.max(1))) {
+                self.rule.with(ResetRow {
+                    lanes: row_of(lanes, stride, place),
+                    hidden: before.row(blocks.row(place)),
+                    product,
+                });
+            }
+        });
+        over_rows((lanes, stride), |lanes, first| {
+            let count = lanes.len() / stride.max(1);
+            let (rows, count) = listed(first, count, |place| row_of(&products, output, place));
+            let lane = lanes.get_mut(reset.lane * units..).unwrap_or_default();
+            reset
+                .kernel
+                .multiply(self.path, rows.get(..count).unwrap_or_default(), None, lane, stride);
+        });
+        Ok(products)
+    }
+
+    /// All steps, the hands beside each other: leaves the gradients of the lanes in their place, and gives those of the initial state.
+    fn steps(&self, work: &Work<'_>, mut memory: Memory<'_>) -> Result<State> {
+        let mut hands = Vec::new();
+        let mut place = 0;
+        for hand in work.blocks.hands() {
+            hands.push(HandSteps::new(self, work, hand, place, &mut memory)?);
+            place += hand.rows();
+        }
+        match &mut hands[..] {
+            [hand] => hand.run(),
+            hands => hands.par_iter_mut().with_max_len(1).for_each(HandSteps::run),
+        }
+        let mut state = State::zeros(work.schedule.batch(), self.cell.state_widths())?;
+        for hand in &hands {
+            for (array, rows) in state.arrays_mut().zip(hand.carried()) {
+                for (sequence, from) in hand.sequences().zip(rows.chunks_exact(array.ncols().max(1))) {
+                    if sequence < array.nrows() {
+                        array
+                            .row_mut(sequence)
+                            .iter_mut()
+                            .zip(from)
+                            .for_each(|(to, &from)| *to = from);
+                    }
+                }
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// `product = r * h` of one row.
+struct ResetRow<'a> {
+    lanes: &'a [f32],
+    hidden: &'a [f32],
+    product: &'a mut [f32],
+}
+
+impl WithRule for ResetRow<'_> {
+    fn run<R: Rule, const L: usize>(self, rule: &R) {
+        rule.reset(self.lanes, self.hidden, self.product);
+    }
+}
+
+/// What is summed up over all rows.
+struct AllRows<'a> {
+    recurrence: &'a Recurrence,
+    work: &'a Work<'a>,
+    /// The gradients of the lanes, in blocks as all of these.
+    lanes: &'a [f32],
+    /// r * h
+    reset: &'a [f32],
+    cell_states: &'a [f32],
+    unprojected: &'a [f32],
+    /// All of the gradients of h.
+    gradients: &'a [f32],
+}
+
+impl AllRows<'_> {
+    fn lane_row(&self, row: usize) -> &[f32] {
+        row_of(self.lanes, self.recurrence.stride(), self.work.blocks.place(row))
+    }
+
+    /// The gradients of kernel, recurrent kernel and bias.
+    fn kernels(&self) -> Result<[Vec<f32>; 3]> {
+        let cell = &self.recurrence.cell;
+        let lanes = cell.lanes();
+        let of = |gate: usize| lanes.iter().position(|lane| lane.kernel == Some(gate));
+        let parts: Vec<usize> = (0..cell.gates()).filter_map(of).collect();
+        let mut kernel = self.sums(|row| self.work.input.row(row), cell.features, &parts)?;
+        let of = |gate: usize| {
+            lanes
+                .iter()
+                .position(|lane| lane.recurrent == Some(gate) && !lane.of_reset)
+        };
+        let parts: Vec<usize> = (0..cell.gates()).filter_map(of).collect();
+        let mut recurrent = self.sums(|row| self.work.before.row(row), cell.output, &parts)?;
+        if let Some(reset) = lanes.iter().position(|lane| lane.of_reset) {
+            let place = |row| row_of(self.reset, cell.output, self.work.blocks.place(row));
+            let behind = self.sums(place, cell.output, &[reset])?;
+            recurrent = beside((&recurrent, parts.len() * cell.units), (&behind, cell.units))?;
+        }
+        let columns = cell.gates() * cell.units;
+        let mut bias = kernel.split_off(cell.features * columns);
+        let second = recurrent.split_off(cell.output * columns);
+        if cell.bias_rows() == 2 {
+            bias.extend(second);
+        }
+        Ok([kernel, recurrent, bias])
+    }
+
+    fn sums<'a>(&'a self, x: impl Fn(usize) -> &'a [f32] + Sync, features: usize, parts: &[usize]) -> Result<Vec<f32>> {
+        Sums {
+            path: self.recurrence.path,
+            count: self.work.schedule.rows(),
+            x,
+            features,
+            d: |row| self.lane_row(row),
+            parts,
+            width: self.recurrence.cell.units,
+        }
+        .run()
+    }
+
+    /// `∂p_i = Σ ∂(lane i) c`, `∂p_f = Σ ∂(lane f) c`, `∂p_o = Σ ∂(lane o) c'`: c before the row, and after.
+    fn peepholes(&self) -> Result<Vec<f32>> {
+        let (cell, work) = (&self.recurrence.cell, self.work);
+        if !cell.has_unit_parameters() {
+            return Ok(Vec::new());
+        }
+        let units = cell.units;
+        let mut starts = RUN.list(work.schedule.rows())?; // of each place, how many initial states lie before
+        let mut initial = 0;
+        for hand in work.blocks.hands() {
+            initial += hand.active(0);
+            starts.extend(std::iter::repeat_n(initial, hand.rows()));
+        }
+        let state = |row: usize| {
+            let place = work.blocks.place(row);
+            let initial = starts.get(place).copied().unwrap_or(0);
+            row_of(self.cell_states, units, initial + place)
+        };
+        let mut sums = RUN.filled(3 * units, 0.0_f64)?;
+        for row in 0..work.schedule.rows() {
+            let before = match work.before.in_time.before.get(row) {
+                Some(&NONE) | None => {
+                    let sequence = work
+                        .schedule
+                        .order()
+                        .get(row)
+                        .map_or(usize::MAX, |&sequence| sequence as usize);
+                    row_of(work.initial_cell, units, sequence)
+                }
+                Some(&before) => state(before as usize),
+            };
+            let lanes = self.lane_row(row);
+            for (sums, (lane, seen)) in
+                sums.chunks_exact_mut(units.max(1))
+                    .zip([(0, before), (1, before), (3, state(row))])
+            {
+                for ((sum, lane), seen) in sums.iter_mut().zip(row_of(lanes, units, lane)).zip(seen) {
+                    *sum += f64::from(*lane) * f64::from(*seen);
+                }
+            }
+        }
+        RUN.listed(sums.iter().map(|&sum| sum as f32))
+    }
+
+    /// `∂P = Σ unprojectedᵀ ∂h`
+    fn projection(&self) -> Result<Vec<f32>> {
+        let cell = &self.recurrence.cell;
+        if !cell.has_projection() {
+            return Ok(Vec::new());
+        }
+        let mut sums = Sums {
+            path: self.recurrence.path,
+            count: self.work.schedule.rows(),
+            x: |row| row_of(self.unprojected, cell.units, self.work.blocks.place(row)),
+            features: cell.units,
+            d: |row| row_of(self.gradients, cell.output, self.work.blocks.place(row)),
+            parts: &[0],
+            width: cell.output,
+        }
+        .run()?;
+        sums.truncate(cell.units * cell.output);
+        Ok(sums)
+    }
+
+    /// `∂x = ∂lanes · kernelᵀ` of every row.
+    fn input(&self) -> Result<Vec<f32>> {
+        let features = self.recurrence.cell.features;
+        if !self.work.wants_input {
+            return Ok(Vec::new());
+        }
+        let mut gradients = RUN.zeros(self.work.schedule.rows() * features)?;
+        let kernel = &self.recurrence.back.kernel;
+        over_rows((&mut gradients, features), |gradients, first| {
+            let (rows, count) = listed(first, gradients.len() / features.max(1), |row| self.lane_row(row));
+            kernel.multiply(
+                self.recurrence.path,
+                rows.get(..count).unwrap_or_default(),
+                None,
+                gradients,
+                features,
+            );
+        });
+        Ok(gradients)
+    }
+}
+
+/// Two matrices of as many rows beside each other, each with its columns.
+fn beside((one, columns): (&[f32], usize), (other, further): (&[f32], usize)) -> Result<Vec<f32>> {
+    let mut both = RUN.list(one.len() + other.len())?;
+    for (one, other) in one.chunks_exact(columns.max(1)).zip(other.chunks_exact(further.max(1))) {
+        both.extend_from_slice(one);
+        both.extend_from_slice(other);
+    }
+    Ok(both)
+}
+
+/// The array of a state, or an error if it has another shape.
+pub(super) fn rows_of_state(array: &Array2<f32>) -> Result<&[f32]> {
+    array.as_slice().ok_or_else(|| Error::defect("the layout of a state"))
+}
