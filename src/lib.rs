@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// what tests of several kinds share calls the library by its name
+#[cfg(test)]
+extern crate self as cellstate;
+
 mod activation;
 mod cell;
 mod copy;

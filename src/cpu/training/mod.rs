@@ -117,3 +117,6 @@ impl CpuTraining {
         .back()
     }
 }
+
+#[cfg(test)]
+mod tests;

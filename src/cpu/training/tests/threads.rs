@@ -1,0 +1,113 @@
+//! The same bits for any number of threads and any company.
+
+use rayon::ThreadPoolBuilder;
+
+use super::support::cell_kinds::CellKind;
+use super::support::golden;
+use super::support::layers::{LayerSpec, Merge, RecurrentOptions};
+use super::support::masks::Pattern;
+use super::support::random::Random;
+use super::*;
+
+#[test]
+fn the_same_bits_for_every_number_of_threads() {
+    let random = &mut Random::new(12);
+    let options = RecurrentOptions {
+        return_sequences: true,
+        ..RecurrentOptions::default()
+    };
+    for kind in [
+        CellKind::Lstm,
+        CellKind::AllOptions,
+        CellKind::Gru,
+        CellKind::GruResetBefore,
+        CellKind::SimpleRnn,
+    ] {
+        let layers = vec![
+            random.batch_normalization(5),
+            LayerSpec::Bidirectional {
+                forward: kind.cell(random, 5, 33),
+                backward: kind.cell(random, 5, 33),
+                options,
+                merge: Merge::Concat,
+            },
+            LayerSpec::Dropout {
+                rate: 0.3,
+                spatial: false,
+            },
+            LayerSpec::Recurrent {
+                cell: kind.cell(random, 66, 9),
+                options,
+            },
+            random.layer_normalization(9),
+        ];
+        let mask = Pattern::Mixed.mask(11, 40, random);
+        let input = golden::Input::Values(random.array3((11, 40, 5), 1.0));
+        let trial = Trial::new(layers, (input, mask), random);
+        let noise = Some(Noise { seed: 5, batch: 2 });
+        let bits = |threads: usize| -> Vec<(String, Vec<u32>)> {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let lists = pool.install(|| lists(&trial.gradients_with(noise)));
+            let bits = |list: Vec<f32>| list.into_iter().map(f32::to_bits).collect();
+            lists.into_iter().map(|(name, list)| (name, bits(list))).collect()
+        };
+        let one = bits(1);
+        for threads in [1, 2, 3, 5] {
+            assert_eq!(one, bits(threads), "{kind:?}, {threads} threads");
+        }
+    }
+}
+
+/// A second batch through the same training, larger or smaller, begins with nothing of the first.
+#[test]
+fn what_ran_before_leaves_nothing() {
+    let random = &mut Random::new(13);
+    let options = RecurrentOptions {
+        return_sequences: true,
+        ..RecurrentOptions::default()
+    };
+    let layers = vec![
+        LayerSpec::Recurrent {
+            cell: random.cell(5, 6),
+            options,
+        },
+        LayerSpec::Recurrent {
+            cell: random.gru(6, 3, false),
+            options,
+        },
+    ];
+    let mut trials = Vec::new();
+    for (batch, time_steps) in [(4, 7), (9, 3), (1, 20), (4, 7)] {
+        let mask = Pattern::Mixed.mask(batch, time_steps, random);
+        let input = golden::Input::Values(random.array3((batch, time_steps, 5), 1.0));
+        trials.push(Trial::new(layers.clone(), (input, mask), random));
+    }
+    let model = trials[0].model();
+    let mut training = CpuTraining::new(Arc::clone(model.plan()), &Settings::new(), "CPU".into()).unwrap();
+    let mut output = Output::default();
+    for trial in &trials {
+        let (flow, mut before) = (trial.flow(&model), states(&trial.initial));
+        training
+            .forward(&flow, trial.input(), Some(&mut before), None, &mut output)
+            .unwrap();
+        let gradients = training
+            .backward(&flow, trial.input(), &trial.upstream(), true)
+            .unwrap();
+        assert_eq!(lists(&gradients), lists(&trial.gradients()));
+        let without = training
+            .backward(&flow, trial.input(), &trial.upstream(), false)
+            .unwrap();
+        assert!(without.input.is_none() && without.parameters == gradients.parameters);
+        training.set_plan(Arc::clone(model.plan())).unwrap();
+        let again = training
+            .backward(&flow, trial.input(), &trial.upstream(), true)
+            .unwrap();
+        assert_eq!(again.parameters, gradients.parameters);
+        let other = trial.flow(&model);
+        assert!(
+            training
+                .backward(&other, trial.input(), &trial.upstream(), true)
+                .is_err()
+        );
+    }
+}
