@@ -4,7 +4,6 @@
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
 //! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way`.
-#![allow(dead_code, reason = "the trainer calls it")]
 
 mod buffers;
 pub(crate) mod product;
