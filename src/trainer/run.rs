@@ -96,6 +96,10 @@ impl Trainer {
         self.end(standing, ended, stopping).await
     }
 
+    #[cfg_attr(
+        not(feature = "safetensors"),
+        allow(unused_variables, reason = "there are no checkpoints without it")
+    )]
     /// Where the training begins: where a checkpoint stands, or before the first batch.
     async fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
         let standing = Standing::new(self);

@@ -8,9 +8,12 @@
 
 mod checkpoints;
 mod data;
+#[path = "../support/devices.rs"]
+mod devices;
 mod differences;
 mod fit;
 mod frozen;
+mod gpu;
 mod hostile;
 mod options;
 
