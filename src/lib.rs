@@ -13,6 +13,9 @@ mod error;
 mod file;
 mod flow;
 mod format;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that finds no value has failed")]
+mod golden;
 mod gpu;
 mod gradients;
 mod half_precision;

@@ -19,6 +19,7 @@ mod scores;
 mod standing;
 mod stopping;
 mod summary;
+mod validation;
 
 pub use callback::{Answer, BatchReport, EpochReport, Next};
 pub use examples::Examples;

@@ -109,8 +109,8 @@ impl Given {
         }
     }
 
-    /// The same with garbage wherever a step has no influence.
-    fn with_garbage(&self) -> Self {
+    /// The same with garbage wherever a step has no influence; without a mask, a target says whether its class is ignored.
+    fn with_garbage(&self, ignores_class: bool) -> Self {
         let steps = self.outputs.shape()[1];
         let is_ignored = |sequence: usize, step: usize| {
             let weight = |weights: &ArrayD<f32>| match weights.shape() {
@@ -127,11 +127,12 @@ impl Given {
         for (sequence, mut rows) in outputs.outer_iter_mut().enumerate() {
             for step in (0..steps).filter(|&step| is_ignored(sequence, step)) {
                 rows.index_axis_mut(Axis(0), step).fill(f32::NAN);
+                let is_masked = self.mask.as_ref().is_some_and(|mask| !mask[[sequence, step]]);
                 match &mut targets {
+                    _ if ignores_class && !is_masked => {}
                     Targets::Numbers(array) => fill(array, sequence, step, f32::INFINITY),
                     Targets::Classes(array) => fill(array, sequence, step, i32::MIN),
                 }
-                let is_masked = self.mask.as_ref().is_some_and(|mask| !mask[[sequence, step]]);
                 if let Some(weights) = weights.as_mut().filter(|weights| is_masked && weights.shape()[1] > 1) {
                     weights[[sequence, step]] = -f32::NAN;
                 }
@@ -288,7 +289,7 @@ fn what_does_not_count_can_hold_anything() {
         if given.outputs.ndim() < 3 {
             continue;
         }
-        let garbage = given.with_garbage();
+        let garbage = given.with_garbage(case["options"].get("ignore_class").is_some());
         let (mut clean, mut other) = (ArrayD::default(vec![0]), ArrayD::default(vec![0]));
         let value = given.compute(loss, Some(&mut clean));
         assert_eq!(garbage.compute(loss, Some(&mut other)), value, "{}", label(case));
@@ -319,7 +320,7 @@ fn metrics_are_those_of_keras() {
             let part = given.part(first as usize, last as usize, time_steps as usize);
             part.update(&mut of_parts, true);
             let garbage = if part.outputs.ndim() == 3 {
-                part.with_garbage()
+                part.with_garbage(false)
             } else {
                 part
             };

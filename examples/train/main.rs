@@ -176,18 +176,27 @@ fn train(
     scaling: Scaling,
     device: &Device,
 ) -> Result<(Model, Vec<f64>), Box<dyn Error>> {
-    let model = Model::builder()
-        .add(Lstm::new(FEATURES, UNITS).return_sequences(true).seed(arguments.seed))
-        .add(Dropout::new(DROPOUT))
-        .add(Dense::new(UNITS, HORIZON).seed(arguments.seed + 1))
-        .build()?;
-    println!("{model}\n");
     let data = Batch::draw(seen, STRETCHES, scaling, arguments.seed);
-    let steps = (EPOCHS * STRETCHES / BATCH) as u64;
-    let optimizer = AdamW::new(CosineDecay::new(RATE, steps))
-        .weight_decay(DECAY)
-        .clipnorm(1.0);
-    let mut trainer = Trainer::new(model, device, Loss::MeanAbsoluteError, optimizer)?.seed(arguments.seed);
+    let trainer = |dropout: f32| {
+        let model = Model::builder()
+            .add(Lstm::new(FEATURES, UNITS).return_sequences(true).seed(arguments.seed))
+            .add(Dropout::new(dropout))
+            .add(Dense::new(UNITS, HORIZON).seed(arguments.seed + 1))
+            .build()?;
+        let steps = (EPOCHS * STRETCHES / BATCH) as u64;
+        let optimizer = AdamW::new(CosineDecay::new(RATE, steps));
+        let optimizer = optimizer.weight_decay(DECAY).clipnorm(1.0);
+        Trainer::new(model, device, Loss::MeanAbsoluteError, optimizer)
+    };
+    let trainer = match trainer(DROPOUT) {
+        Err(error @ cellstate::Error::Unsupported { .. }) => {
+            println!("{error}\ntrains without dropout, which makes forecasts a little worse\n");
+            trainer(0.0)
+        }
+        trainer => trainer,
+    };
+    let mut trainer = trainer?.seed(arguments.seed);
+    println!("{}\n", trainer.model());
 
     let (progress, losses) = (Progress::new()?, RefCell::new(Vec::new()));
     let mut fit = Fit::epochs(EPOCHS)

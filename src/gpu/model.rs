@@ -28,6 +28,7 @@ pub(crate) struct GpuModel {
     pub(crate) settings: Settings,
     pub(crate) asked: Asked,
     pub(crate) matrices: Matrices,
+    keep: Keep,
     /// The workspaces of the last runs.
     workspaces: Recent<Workspace>,
 }
@@ -64,8 +65,19 @@ impl GpuModel {
             asked,
             matrices,
             settings: settings.clone(),
+            keep: Keep::Nothing,
             workspaces: Recent::default(),
         })
+    }
+
+    /// The same for training: a run leaves the rows of every stage.
+    #[allow(dead_code, reason = "the trainer calls it")]
+    pub(crate) fn keeping_rows(self) -> Self {
+        Self {
+            keep: Keep::All,
+            workspaces: Recent::default(),
+            ..self
+        }
     }
 
     /// Whether a batch of so many sequences can begin with states on a GPU.
@@ -79,12 +91,7 @@ impl GpuModel {
 
     /// The sizes of a workspace for batches of (batch, time_steps).
     pub(crate) fn sizes(&self, size: (usize, usize)) -> Result<Sizes> {
-        Sizes::new(
-            &self.gpu,
-            (&self.plan, &self.weights),
-            size,
-            (Keep::Nothing, Ends::Host),
-        )
+        Sizes::new(&self.gpu, (&self.plan, &self.weights), size, (self.keep, Ends::Host))
     }
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
@@ -134,7 +141,7 @@ impl GpuModel {
         let made = match self.make_room(size.0, ends).await {
             Ok(()) => {
                 let make = || {
-                    let sizes = Sizes::new(&self.gpu, (plan, &self.weights), size, (Keep::Nothing, ends))?;
+                    let sizes = Sizes::new(&self.gpu, (plan, &self.weights), size, (self.keep, ends))?;
                     Workspace::make(&self.gpu, &self.weights, &sizes, is_timed)
                 };
                 self.gpu.guarded("making the buffers", make).await

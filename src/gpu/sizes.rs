@@ -25,7 +25,6 @@ pub(crate) enum Keep {
     /// The rows of a stage until the last stage that reads them; then another stage takes their buffers.
     Nothing,
     /// The rows of every stage, as training needs them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing trains yet; the tests compare both"))]
     All,
 }
 

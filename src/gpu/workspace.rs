@@ -26,7 +26,7 @@ pub(crate) struct Workspace {
     pub(crate) params: wgpu::Buffer,
     pub(crate) input: Rows,
     /// For each stage of the flow its rows.
-    rows: Vec<Rows>,
+    pub(crate) rows: Vec<Rows>,
     pub(crate) stages: Vec<Box<dyn Stage>>,
     /// The layer of each.
     layers: Vec<Arc<str>>,

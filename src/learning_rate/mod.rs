@@ -2,6 +2,9 @@
 
 mod plateau;
 mod schedules;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that finds no value has failed")]
+mod tests;
 
 pub(crate) use plateau::Plateau;
 pub use plateau::ReduceOnPlateau;

@@ -15,10 +15,12 @@ impl Mean {
     }
 
     /// Both sums: what a checkpoint keeps.
+    #[cfg(feature = "safetensors")]
     pub(crate) fn sums(self) -> [f64; 2] {
         [self.total, self.weight]
     }
 
+    #[cfg(feature = "safetensors")]
     pub(crate) fn of_sums([total, weight]: [f64; 2]) -> Self {
         Self { total, weight }
     }

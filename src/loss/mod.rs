@@ -29,6 +29,7 @@ pub(crate) use steps::Steps;
 pub use targets::Targets;
 pub use value::LossValue;
 
+use crate::activation::Activation;
 use crate::error::Result;
 
 /// What training makes small: a number for each step, of the outputs of a model and what they are wanted to be.
@@ -39,7 +40,10 @@ use crate::error::Result;
 /// - The loss of a batch is the sum over the steps that count, each multiplied by its sample weight, divided by their number. Weights
 ///   do not change the number. (PyTorch's `CrossEntropyLoss` with `weight` divides by the sum of the weights.)
 /// - A step that is masked, or of an ignored class, does not count; a step of weight 0 counts with a loss of 0. Both have a gradient of
-///   exactly 0, and their outputs and targets may be anything, NaN too, which in Keras makes everything NaN. If no step counts, the loss is 0.
+///   exactly 0, and their outputs and targets may be anything, NaN too, which in Keras makes everything NaN. (A target decides all the
+///   same whether its step is of the ignored class, unless the step is masked.) If no step counts, the loss is 0.
+/// - A cross-entropy of probabilities is computed from these. (`fit` and `evaluate` of Keras go back to the logits where the last layer's
+///   activation is softmax or sigmoid.)
 /// - Sums are of `f64`, in the same order whatever the number of threads.
 ///
 /// What has options is made by a type of its own, and a [`Loss`] from it.
@@ -152,6 +156,20 @@ impl Loss {
             Self::BinaryCrossentropy(loss) => loss.check(),
             Self::CategoricalCrossentropy(loss) => loss.check(),
             Self::MeanSquaredError | Self::MeanAbsoluteError | Self::SparseCategoricalCrossentropy(_) => Ok(()),
+        }
+    }
+
+    /// This loss from what stands before the activation of the last layer, where Keras takes that in place of the outputs, in training and in
+    /// evaluation: a cross-entropy, behind softmax or sigmoid. It has no bounds then, and a gradient however sure the model is.
+    #[allow(dead_code, reason = "the trainer will take it")]
+    pub(crate) fn before(self, activation: Activation) -> Option<Self> {
+        let is_probability = matches!(activation, Activation::Softmax | Activation::Sigmoid);
+        match self {
+            _ if !is_probability => None,
+            Self::BinaryCrossentropy(loss) => Some(loss.from_logits(true).into()),
+            Self::CategoricalCrossentropy(loss) => Some(loss.from_logits(true).into()),
+            Self::SparseCategoricalCrossentropy(loss) => Some(loss.from_logits(true).into()),
+            Self::MeanSquaredError | Self::MeanAbsoluteError | Self::Huber(_) => None,
         }
     }
 

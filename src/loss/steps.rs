@@ -239,14 +239,13 @@ impl<'a> Steps<'a> {
             });
         }
         let classes = self.outputs.len_of(Axis(2));
-        match target {
-            &[class] if self.wanted == Wanted::Class && !(0.0..classes as f64).contains(&class) => {
-                Err(self.no_class(class, sequence, time_step))
-            }
-            &[class] if self.wanted == Wanted::Class && class.fract() != 0.0 => {
-                Err(self.no_class(class, sequence, time_step))
-            }
-            _ => Ok(()),
+        let is_class = |class: &f64| (0.0..classes as f64).contains(class) && class.fract() == 0.0;
+        match target
+            .first()
+            .filter(|class| self.wanted == Wanted::Class && !is_class(class))
+        {
+            Some(&class) => Err(self.no_class(class, sequence, time_step)),
+            None => Ok(()),
         }
     }
 

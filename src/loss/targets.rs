@@ -134,8 +134,9 @@ impl Targets<'_> {
 /// The sequences with these numbers, all of which there are.
 fn selected<A: Clone + Default>(array: ArrayViewD<'_, A>, sequences: &[usize]) -> Result<Array<A, IxDyn>> {
     let mut shape = array.raw_dim();
-    if let Some(batch) = shape.slice_mut().first_mut() {
-        *batch = sequences.len();
+    match shape.slice_mut().first_mut() {
+        Some(batch) => *batch = sequences.len(),
+        None => return SELECTED.copied(&array), // a single number is no sequence, so that none was asked for
     }
     let mut chosen = SELECTED.array(shape)?;
     for (mut to, &from) in chosen.outer_iter_mut().zip(sequences) {

@@ -4,6 +4,7 @@ use ndarray::{Array, ArrayD, ArrayView2, IxDyn, ShapeBuilder};
 
 use super::probability::{LEAST, MOST};
 use super::*;
+use crate::activation::Activation;
 use crate::error::Result;
 
 /// Numbers between -1 and 1 that look like chance.
@@ -172,4 +173,20 @@ fn the_largest_is_that_of_argmax() {
     ] {
         assert_eq!(largest(&numbers), place, "{numbers:?}");
     }
+}
+
+#[test]
+fn behind_softmax_and_sigmoid_keras_takes_logits() {
+    let smooth = BinaryCrossentropy::new().label_smoothing(0.1);
+    assert_eq!(
+        Loss::from(smooth).before(Activation::Sigmoid),
+        Some(smooth.from_logits(true).into())
+    );
+    let ignoring = SparseCategoricalCrossentropy::new().ignore_class(2);
+    assert_eq!(
+        Loss::from(ignoring).before(Activation::Softmax),
+        Some(ignoring.from_logits(true).into())
+    );
+    assert_eq!(Loss::from(ignoring).before(Activation::LogSoftmax), None);
+    assert_eq!(Loss::MeanSquaredError.before(Activation::Softmax), None);
 }

@@ -302,10 +302,12 @@ impl Metric {
     }
 
     /// What the batches since the last reset have come to, to go on from it another time.
+    #[cfg(feature = "safetensors")]
     pub(crate) fn mean(&self) -> Mean {
         self.mean
     }
 
+    #[cfg(feature = "safetensors")]
     pub(crate) fn set_mean(&mut self, mean: Mean) {
         self.mean = mean;
     }

@@ -11,6 +11,7 @@ mod rms_prop;
 mod sgd;
 mod state;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that finds no value has failed")]
 mod tests;
 mod update;
 

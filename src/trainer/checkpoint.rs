@@ -3,6 +3,7 @@
 //! It is a safetensors file. Under `weights/`, `best/` and `slots/` stand the weights, those of the best epoch and what the optimiser remembers,
 //! under `states/` the states that are carried; what else there is stands as JSON in the header.
 
+mod names;
 mod read;
 mod text;
 
@@ -12,29 +13,16 @@ use ndarray::ArrayViewD;
 
 use super::standing::Standing;
 use super::{Trainer, weights_of_model};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::chain;
 use crate::format::file::File;
 use crate::format::opening::read_text;
-use crate::format::safetensors::container;
 use crate::format::safetensors::write::bytes;
 use crate::format::save::write;
 use crate::model::Model;
-use read::Checkpoint;
-
-/// What the JSON stands under in the header.
-const KEY: &str = "cellstate_checkpoint";
-
-/// The version of the format.
-const VERSION: u64 = 1;
-
-const WEIGHTS: &str = "weights/";
-const BEST: &str = "best/";
-const SLOTS: &str = "slots/";
-const STATES: &str = "states/";
-
-/// Where a training stands, with its batch size and number of sequences.
-type Position<'s> = (&'s Standing, [usize; 2]);
+use names::{BEST, KEY, SLOTS, STATES, WEIGHTS};
+use read::{Checkpoint, of_file};
+use text::Position;
 
 impl Trainer {
     /// Writes weights and optimiser to a file, from which [`load_checkpoint`](Self::load_checkpoint) goes on: beside an old one, and then renamed.
@@ -151,23 +139,5 @@ impl Trainer {
             (chain::KEY, chain::write(self.model.layers())?),
         ];
         write(path, &bytes(views, texts)?)
-    }
-}
-
-/// An error of the weights of a file, which names the file.
-fn of_file(error: Error, file: &File<'_>) -> Error {
-    match error {
-        Error::NotFinite { tensor, value, .. } => file.content(
-            format!("tensor {WEIGHTS}{tensor}"),
-            "finite numbers",
-            value,
-            "take an earlier checkpoint; the file is damaged",
-        ),
-        error => file.content(
-            "the weights",
-            "those of this model",
-            error.to_string(),
-            "go on with the model that the checkpoint is of",
-        ),
     }
 }

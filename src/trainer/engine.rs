@@ -8,6 +8,7 @@ use crate::cpu::training::CpuTraining;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Flows, Input, NONE};
+use crate::gpu::training::GpuTraining;
 use crate::gradients::{PlanGradients, Upstream};
 use crate::memory::{OUTPUT, RUN};
 use crate::model::plan::Plan;
@@ -36,6 +37,7 @@ struct Section {
 #[derive(Debug)]
 enum Path {
     Cpu(Box<CpuTraining>),
+    Gpu(Box<GpuTraining>),
     /// Steps are set to zero or repeated, and nothing is computed.
     Nothing,
 }
@@ -91,12 +93,9 @@ impl Engine {
                     settings,
                     Arc::clone(&name),
                 )?)),
-                Device::Gpu(_) => {
-                    return Err(Error::Unsupported {
-                        layer: "Trainer".to_owned(),
-                        option: format!("training on {name}"),
-                        instead: "train on Device::cpu()".to_owned(),
-                    });
+                Device::Gpu(gpu) => {
+                    let made = GpuTraining::new(gpu, Arc::clone(plan), settings, Arc::clone(&name));
+                    Path::Gpu(Box::new(made.await?))
                 }
             };
             sections.push(Section {
@@ -115,6 +114,7 @@ impl Engine {
             section.plan = Arc::clone(plan);
             match &mut section.path {
                 Path::Cpu(training) => training.set_plan(Arc::clone(plan))?,
+                Path::Gpu(training) => training.set_plan(Arc::clone(plan)).await?,
                 Path::Nothing => {}
             }
         }
@@ -261,6 +261,7 @@ impl Section {
     ) -> Result<()> {
         match &mut self.path {
             Path::Cpu(training) => training.forward(flow, input, states, noise, output),
+            Path::Gpu(training) => training.forward(flow, input, states, noise, output).await,
             Path::Nothing => {
                 *output = Output {
                     values: moved(flow, input)?,
@@ -281,6 +282,7 @@ impl Section {
     ) -> Result<PlanGradients> {
         match &mut self.path {
             Path::Cpu(training) => training.backward(flow, input, upstream, wants_input),
+            Path::Gpu(training) => training.backward(flow, input, upstream, wants_input).await,
             Path::Nothing => Ok(PlanGradients {
                 input: Some(moved_back(flow, input, upstream)?),
                 ..PlanGradients::default()

@@ -9,7 +9,8 @@ use std::sync::atomic::AtomicBool;
 use super::callback::{Answer, BatchReport, EpochReport, Next};
 use super::examples::Examples;
 use super::stopping::EarlyStopping;
-use crate::error::{Error, Result};
+use super::validation::{Validation, wrong};
+use crate::error::Result;
 use crate::learning_rate::ReduceOnPlateau;
 
 type OnBatch<'a> = Box<dyn FnMut(&BatchReport) -> Result<Next> + 'a>;
@@ -44,14 +45,6 @@ pub struct Fit<'a> {
     pub(super) resumes: bool,
     pub(super) on_batch: Option<OnBatch<'a>>,
     pub(super) on_epoch: Option<OnEpoch<'a>>,
-}
-
-/// What a training is judged by behind each epoch.
-#[derive(Clone, Debug)]
-pub(super) enum Validation<'a> {
-    Nothing,
-    Split(f64),
-    Data(Box<Examples<'a, 'a>>),
 }
 
 impl<'a> Fit<'a> {
@@ -323,6 +316,24 @@ impl<'a> Fit<'a> {
         self.check_stateful(examples)
     }
 
+    /// Whether the options make sense for so many examples for validation.
+    pub(super) fn check_validation(&self, examples: usize) -> Result<()> {
+        match self.stateful {
+            true => self.check_multiple(examples, "validation"),
+            false => Ok(()),
+        }
+    }
+
+    fn check_multiple(&self, examples: usize, purpose: &str) -> Result<()> {
+        if examples.is_multiple_of(self.batch_size.max(1)) {
+            return Ok(());
+        }
+        let expected = format!("a multiple of the batch size of {}", self.batch_size);
+        let repair = "cut the data, or give another batch size: each sequence of a batch goes on in the next one";
+        let found = format!("{examples} sequences for {purpose}");
+        Err(wrong("stateful", &expected, found, repair))
+    }
+
     fn check_stateful(&self, examples: usize) -> Result<()> {
         if !self.stateful {
             return Ok(());
@@ -336,57 +347,7 @@ impl<'a> Fit<'a> {
                 repair,
             ));
         }
-        if !examples.is_multiple_of(self.batch_size) {
-            let expected = format!("a multiple of the batch size of {}", self.batch_size);
-            let repair = "cut the data, or give another batch size: each sequence of a batch goes on in the next one";
-            return Err(wrong(
-                "stateful",
-                &expected,
-                format!("{examples} sequences for training"),
-                repair,
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn wrong(argument: &str, expected: &str, found: impl fmt::Display, repair: &str) -> Error {
-    Error::Value {
-        argument: argument.to_owned(),
-        expected: expected.to_owned(),
-        found: found.to_string(),
-        repair: repair.to_owned(),
-    }
-}
-
-impl Validation<'_> {
-    /// How many of the examples are for training, the first ones.
-    pub(super) fn training(&self, examples: usize) -> Result<usize> {
-        let Self::Split(share) = *self else {
-            return Ok(examples);
-        };
-        // that it is a share is checked first: NaN is none
-        if !(share >= 0.0 && share < 1.0) {
-            return Err(wrong(
-                "validation_split",
-                "a share from 0 up to, but not, 1",
-                share,
-                "give 0.2 for 20 %",
-            ));
-        }
-        if share == 0.0 {
-            return Ok(examples);
-        }
-        super::order::split(examples, share).ok_or_else(|| {
-            let expected = "a share that leaves something for training and for validation";
-            let found = format!("{share} of {examples} sequences");
-            wrong(
-                "validation_split",
-                expected,
-                found,
-                "give another share, or `validation_data`",
-            )
-        })
+        self.check_multiple(examples, "training")
     }
 }
 

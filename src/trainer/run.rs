@@ -8,13 +8,14 @@ use super::callback::{BatchReport, EpochReport, Next};
 use super::cut::{gives_steps, spans};
 use super::evaluate::Part;
 use super::examples::Examples;
-use super::fit::{Fit, Validation};
+use super::fit::Fit;
 use super::history::{Ended, Epoch, History};
 use super::learn::{Learning, Place};
 use super::order::Order;
 use super::scores::Scores;
 use super::standing::Standing;
 use super::stopping::EarlyStopping;
+use super::validation::Validation;
 use crate::error::{Error, Result};
 
 /// One training: its data and options.
@@ -63,8 +64,12 @@ impl Trainer {
         let training = fit.validation.training(examples.len())?;
         fit.check(training)?;
         self.engine.check(examples.sequences())?;
-        if let Validation::Data(validation) = &fit.validation {
-            self.engine.check(validation.sequences())?;
+        match &fit.validation {
+            Validation::Data(validation) => {
+                self.engine.check(validation.sequences())?;
+                fit.check_validation(validation.len())?;
+            }
+            _ => fit.check_validation(examples.len().saturating_sub(training))?,
         }
         let mut run = Run {
             examples,
@@ -91,6 +96,10 @@ impl Trainer {
         self.end(standing, ended, stopping).await
     }
 
+    #[cfg_attr(
+        not(feature = "safetensors"),
+        allow(unused_variables, reason = "there are no checkpoints without it")
+    )]
     /// Where the training begins: where a checkpoint stands, or before the first batch.
     async fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
         let standing = Standing::new(self);

@@ -17,7 +17,7 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision", "file", "trace", "sums", "random"],
+    &["error", "half_precision", "file", "trace", "sums", "random", "golden"],
     &["memory", "parameters", "activation", "recent", "hyperparameter"],
     &[
         "sequences",

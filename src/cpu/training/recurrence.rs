@@ -1,6 +1,5 @@
 //! A recurrence backwards: its gates once more for all rows at once, the steps from the last to the first, and large products over all rows.
 
-use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::blocks::{Blocks, row_of};
@@ -15,7 +14,7 @@ use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
 use crate::cpu::stage::gather::{Gathered, Source};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flow::NONE;
 use crate::flow::backward::InTime;
 use crate::memory::RUN;
@@ -421,9 +420,4 @@ fn beside((one, columns): (&[f32], usize), (other, further): (&[f32], usize)) ->
         both.extend_from_slice(other);
     }
     Ok(both)
-}
-
-/// The array of a state, or an error if it has another shape.
-pub(super) fn rows_of_state(array: &Array2<f32>) -> Result<&[f32]> {
-    array.as_slice().ok_or_else(|| Error::defect("the layout of a state"))
 }

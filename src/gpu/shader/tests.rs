@@ -17,8 +17,10 @@ use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{carry, gather, lookup, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
+use crate::gpu::training::{product, row_gradients, rule, scatter, sums};
 use texts::{ALL, Text, all};
 
+mod backward;
 mod optional;
 mod solos;
 mod steps;
@@ -46,6 +48,13 @@ fn host_fields(name: &str) -> Vec<String> {
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step_params::Params::default()),
+        "Product" => format!("{:?}", product::Params::default()),
+        "Parts" => format!("{:?}", sums::PartsParams::default()),
+        "ColumnSums" => format!("{:?}", sums::ColumnParams::default()),
+        "Scatter" => format!("{:?}", scatter::Params::default()),
+        "RowsBack" => format!("{:?}", row_gradients::Params::default()),
+        "Scan" => format!("{:?}", rule::ScanParams::default()),
+        "StepBack" => format!("{:?}", rule::StepParams::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();

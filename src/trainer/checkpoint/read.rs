@@ -3,11 +3,12 @@
 use ndarray::{ArrayD, Ix2};
 use serde_json::Value;
 
+use super::names::{BEST, KEY, SLOTS, STATES, VERSION, WEIGHTS};
 use super::text::Fields;
-use super::{BEST, KEY, SLOTS, STATES, VERSION, WEIGHTS, container, of_file};
 use crate::error::{Error, Result};
 use crate::format::chain;
 use crate::format::file::File;
+use crate::format::safetensors::container;
 use crate::metric::Metric;
 use crate::model::Model;
 use crate::optimizer::Progress;
@@ -187,5 +188,23 @@ fn without_draws(value: Value) -> Value {
         }
         Value::Array(list) => Value::Array(list.into_iter().map(without_draws).collect()),
         value => value,
+    }
+}
+
+/// An error of the weights of a file, which names the file.
+pub(super) fn of_file(error: Error, file: &File<'_>) -> Error {
+    match error {
+        Error::NotFinite { tensor, value, .. } => file.content(
+            format!("tensor {WEIGHTS}{tensor}"),
+            "finite numbers",
+            value,
+            "take an earlier checkpoint; the file is damaged",
+        ),
+        error => file.content(
+            "the weights",
+            "those of this model",
+            error.to_string(),
+            "go on with the model that the checkpoint is of",
+        ),
     }
 }

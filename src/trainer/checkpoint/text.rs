@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Position, VERSION};
+use super::names::VERSION;
 use crate::error::Result;
 use crate::format::file::File;
 use crate::learning_rate::Plateau;
@@ -11,7 +11,11 @@ use crate::optimizer::Progress;
 use crate::trainer::Trainer;
 use crate::trainer::history::Epoch;
 use crate::trainer::scores::Scores;
+use crate::trainer::standing::Standing;
 use crate::trainer::stopping::Watch;
+
+/// Where a training stands, with its batch size and number of sequences.
+pub(super) type Position<'s> = (&'s Standing, [usize; 2]);
 
 /// The text of a training.
 pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String {

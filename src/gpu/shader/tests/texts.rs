@@ -319,5 +319,6 @@ pub(super) fn all() -> Vec<Text> {
             }
         }
     }
+    texts.extend(backward::texts());
     texts
 }

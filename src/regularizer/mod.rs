@@ -1,5 +1,9 @@
 //! Regularisers: a part of the loss that keeps weights small.
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that finds no value has failed")]
+mod tests;
+
 use ndarray::{ArrayD, Zip};
 
 use crate::error::{Error, Result};
