@@ -36,7 +36,7 @@ def main():
     for part, path in zip(("train", "test"), sys.argv[1:], strict=True):
         utterances, speakers = read(path)
         frames = np.round(np.concatenate(utterances) * SCALE)
-        tensors[f"{part}.frames"] = frames.astype(np.int16)
+        tensors[f"{part}.frames"] = np.ascontiguousarray(frames.astype(np.int16))  # (safetensors writes memory as it lies)
         tensors[f"{part}.lengths"] = np.array([len(utterance) for utterance in utterances], np.uint8)
         tensors[f"{part}.speakers"] = np.array(speakers, np.uint8)
         print(part, {name: array.shape for name, array in tensors.items() if name.startswith(part)})

@@ -122,6 +122,8 @@ mod tests {
                 .for_each(|speaker| counts[*speaker as usize] += 1);
             counts
         };
+        let first = frames(&SafeTensors::deserialize(FILE)?, "train")?;
+        assert_eq!([first[[0, 0]], first[[0, 1]], first[[1, 0]]], [1.8609, -0.2074, 1.8917]);
         assert_eq!(counts(&training), [30; SPEAKERS]);
         assert_eq!(counts(&test), [31, 35, 88, 44, 29, 24, 40, 50, 29]);
         let lengths = |utterances: &Utterances| {

@@ -177,25 +177,16 @@ fn train(
     device: &Device,
 ) -> Result<(Model, Vec<f64>), Box<dyn Error>> {
     let data = Batch::draw(seen, STRETCHES, scaling, arguments.seed);
-    let trainer = |dropout: f32| {
-        let model = Model::builder()
-            .add(Lstm::new(FEATURES, UNITS).return_sequences(true).seed(arguments.seed))
-            .add(Dropout::new(dropout))
-            .add(Dense::new(UNITS, HORIZON).seed(arguments.seed + 1))
-            .build()?;
-        let steps = (EPOCHS * STRETCHES / BATCH) as u64;
-        let optimizer = AdamW::new(CosineDecay::new(RATE, steps));
-        let optimizer = optimizer.weight_decay(DECAY).clipnorm(1.0);
-        Trainer::new(model, device, Loss::MeanAbsoluteError, optimizer)
-    };
-    let trainer = match trainer(DROPOUT) {
-        Err(error @ cellstate::Error::Unsupported { .. }) => {
-            println!("{error}\ntrains without dropout, which makes forecasts a little worse\n");
-            trainer(0.0)
-        }
-        trainer => trainer,
-    };
-    let mut trainer = trainer?.seed(arguments.seed);
+    let model = Model::builder()
+        .add(Lstm::new(FEATURES, UNITS).return_sequences(true).seed(arguments.seed))
+        .add(Dropout::new(DROPOUT))
+        .add(Dense::new(UNITS, HORIZON).seed(arguments.seed + 1))
+        .build()?;
+    let steps = (EPOCHS * STRETCHES / BATCH) as u64;
+    let optimizer = AdamW::new(CosineDecay::new(RATE, steps));
+    let optimizer = optimizer.weight_decay(DECAY).clipnorm(1.0);
+    let trainer = Trainer::new(model, device, Loss::MeanAbsoluteError, optimizer)?;
+    let mut trainer = trainer.seed(arguments.seed);
     println!("{}\n", trainer.model());
 
     let (progress, losses) = (Progress::new()?, RefCell::new(Vec::new()));
