@@ -20,7 +20,7 @@ mod weights;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use gru::GruOptions;
-use lane::Lane;
+pub(crate) use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
