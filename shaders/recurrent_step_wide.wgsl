@@ -33,8 +33,9 @@ fn main(
     let at = subgroup * LANES_OF_SUBGROUP + lane;
     let begin = workgroup.x % blocks * SLICE;
     let part = subgroup % SPLIT;
-    let lane_k = lane % 8u;
-    let own = (subgroup / SPLIT * (LANES_OF_SUBGROUP / 8u) + lane / 8u) * OWN;
+    // neighbours have the same k: reads of the same words by neighbours are one on an NVIDIA GPU, those by lanes further apart are not
+    let lane_k = lane / NEIGHBOURS;
+    let own = (subgroup / SPLIT * NEIGHBOURS + lane % NEIGHBOURS) * OWN;
     let slot = part * FOURS * 8u + lane_k;
     let kernel = direction * (UNITS + HAS_UNIT_WEIGHTS) * UNITS + begin;
     //for m in FOURS
@@ -104,11 +105,11 @@ fn main(
             //for u in OWN
             //for x in 2
             //for y in 2
-            sum$x$y0_$u += subgroupShuffleXor(sum$x$y1_$u, 1u);
+            sum$x$y0_$u += subgroupShuffleXor(sum$x$y1_$u, NEIGHBOURS);
             //end
-            sum$x00_$u += subgroupShuffleXor(sum$x10_$u, 2u);
+            sum$x00_$u += subgroupShuffleXor(sum$x10_$u, 2u * NEIGHBOURS);
             //end
-            sum000_$u += subgroupShuffleXor(sum100_$u, 4u);
+            sum000_$u += subgroupShuffleXor(sum100_$u, 4u * NEIGHBOURS);
             sums[(part * GROUP + taken - group + lane_k) * SLICE + own + $uu] = sum000_$u;
             //end
         }

@@ -14,6 +14,7 @@ const LOADS: u32 = 1u;              // and fours of h that an invocation loads o
 const THREADS: u32 = 256u;
 const SLICE: u32 = THREADS / (8u * SPLIT) * OWN; // units of a workgroup
 const QUARTER: u32 = UNITS / 4u;
+const NEIGHBOURS: u32 = LANES_OF_SUBGROUP / 8u; // lanes of a subgroup that have the same k
 
 // Four values of h of a row; past the units zero.
 fn h_before(row: u32, four: u32) -> vec4<f32> {
