@@ -49,10 +49,9 @@ fn main(
     if (first_row >= params.count) {
         return;
     }
-    // 32 neighbours are 8 along the columns and 4 along the rows, so that few words of memory serve all of them. Those of a pair have the
-    // same column, and every second one the same row: of both an NVIDIA GPU makes one read, and none of lanes further apart.
-    let x = lane / 2u % 8u + lane / 32u % (SIDE / 8u) * 8u;
-    let y = lane % 2u + lane / 16u % 2u * 2u + lane / (4u * SIDE) * 4u;
+    // 32 neighbours are 8 along the columns and 4 along the rows, so that few words of memory serve all of them
+    let x = lane % 8u + lane / 32u % (SIDE / 8u) * 8u;
+    let y = lane / 8u % 4u + lane / (4u * SIDE) * 4u;
     let loads_rows = lane < HALF;
     let number = lane % HALF;
     let quad = number % QUADS;

@@ -59,9 +59,8 @@ fn main(
     //end
     // what it sums up: positions y, y + 8 … and units 4x … of a part of k
     let part = lane / 32u;
-    // Those of a pair have the same unit, and every second one the same position: of both an NVIDIA GPU makes one read.
-    let y = lane % 2u + lane / 8u % 4u * 2u;
-    let x = lane / 2u % 4u;
+    let y = lane % 32u / 4u;
+    let x = lane % 4u;
     //for r in ROWS
     //for j in 4
     var sum$r$j = Lanes();
