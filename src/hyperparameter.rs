@@ -50,6 +50,7 @@ pub(crate) fn check(what: &str, name: &str, value: f64, range: Range, repair: &s
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that finds no error has failed")]
 mod tests {
     use super::*;
 

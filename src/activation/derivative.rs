@@ -400,6 +400,6 @@ mod tests {
             }
             seen += 1;
         }
-        assert_eq!(seen, 26);
+        assert_eq!(seen, 27);
     }
 }

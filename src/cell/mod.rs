@@ -20,11 +20,13 @@ mod weights;
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use gru::GruOptions;
-use lane::Lane;
+pub(crate) use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
-pub(crate) use weights::{CellWeights, check_tensor, unflatten};
+#[cfg(feature = "keras")]
+pub(crate) use weights::unflatten;
+pub(crate) use weights::{CellWeights, check_finite, check_tensor};
 
 /// What kind of cell it is, with the options of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -188,17 +188,21 @@ pub(crate) fn check_tensor<D: Dimension>(
             repair: repair.to_owned(),
         });
     }
-    for (flat, value) in tensor.iter().enumerate() {
-        if !value.is_finite() {
-            return Err(Error::NotFinite {
-                tensor: name.to_owned(),
-                index: unflatten(flat, shape),
-                value: value.to_string(),
-                repair: "the training may have diverged; save the weights of an earlier epoch".to_owned(),
-            });
-        }
+    let repair = "the training may have diverged; save the weights of an earlier epoch";
+    check_finite(name, tensor, repair)
+}
+
+/// An error with the first number that is NaN or infinite, if there is one.
+pub(crate) fn check_finite<D: Dimension>(name: &str, tensor: &ArrayView<'_, f32, D>, repair: &str) -> Result<()> {
+    match tensor.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((flat, value)) => Err(Error::NotFinite {
+            tensor: name.to_owned(),
+            index: unflatten(flat, tensor.shape()),
+            value: value.to_string(),
+            repair: repair.to_owned(),
+        }),
     }
-    Ok(())
 }
 
 /// Where a value stands, row by row.

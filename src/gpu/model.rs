@@ -80,6 +80,38 @@ impl GpuModel {
         }
     }
 
+    /// Other weights, of the same shapes, in the place of those that are there: workspaces stay as they are.
+    pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
+        let wanted = choice::wanted(&self.gpu, &self.settings, self.asked);
+        let how = (self.settings.wanted_precision(), &self.matrices);
+        let write = || {
+            let fresh = Prepared::make(&self.gpu, &plan, how, &wanted)?;
+            let (from, to) = (fresh.buffers(), self.weights.buffers());
+            let sizes =
+                |buffers: &[&wgpu::Buffer]| -> Vec<u64> { buffers.iter().map(|buffer| buffer.size()).collect() };
+            // weights that half precision does not hold are kept in another form
+            if sizes(&from) != sizes(&to) {
+                return Ok((Some(fresh), None));
+            }
+            let mut encoder = self.gpu.encoder("weights");
+            for (from, to) in from.into_iter().zip(to) {
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+            }
+            self.gpu.queue().submit([encoder.finish()]);
+            Ok((None, Some(fresh.fits)))
+        };
+        let (fresh, fits) = self.gpu.guarded("uploading the weights", write).await?;
+        if let Some(fresh) = fresh {
+            self.weights = fresh;
+            self.drop_workspaces();
+        }
+        if let Some(fits) = fits {
+            self.weights.fits = fits;
+        }
+        self.plan = plan;
+        Ok(())
+    }
+
     /// Whether a batch of so many sequences can begin with states on a GPU.
     pub(crate) fn check_gpu_states(&self, states: &GpuStates, batch: usize) -> Result<()> {
         states.check(&self.gpu, &self.plan.cells, batch)?;

@@ -68,12 +68,12 @@ impl CategoricalCrossentropy {
     ///
     /// ```
     /// use cellstate::{CategoricalCrossentropy, Loss, Targets};
-    /// use ndarray::array;
+    /// use ndarray::{arr2, array};
     ///
     /// let smoothed = Loss::from(CategoricalCrossentropy::new().label_smoothing(0.2));
     /// let plain = Loss::from(CategoricalCrossentropy::new());
     /// let outputs = array![[0.7_f32, 0.3]].into_dyn();
-    /// let of = |loss: Loss, t: [f32; 2]| loss.compute(outputs.view(), &Targets::from(array![t]), None, None, None);
+    /// let of = |loss: Loss, t: [f32; 2]| loss.compute(outputs.view(), &Targets::from(arr2(&[t])), None, None, None);
     /// assert!((of(smoothed, [1.0, 0.0])?.value() - of(plain, [0.9, 0.1])?.value()).abs() < 1e-7);
     /// # Ok::<(), cellstate::Error>(())
     /// ```

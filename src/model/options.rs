@@ -29,7 +29,12 @@ pub(super) fn options_of(layer: &Layer) -> String {
         }
         Layer::Activation(layer) => list.push(format!("activation={layer}")),
         Layer::Dropout(layer) => list.push(format!("rate={}", layer.rate())),
-        Layer::BatchNormalization(layer) => normalization(&mut list, layer.epsilon_value(), layer.has()),
+        Layer::BatchNormalization(layer) => {
+            normalization(&mut list, layer.epsilon_value(), layer.has());
+            if layer.momentum_value() != 0.99 {
+                list.push(format!("momentum={}", layer.momentum_value()));
+            }
+        }
         Layer::LayerNormalization(layer) => normalization(&mut list, layer.epsilon_value(), layer.has()),
         Layer::Masking(_)
         | Layer::RepeatVector(_)

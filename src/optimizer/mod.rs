@@ -22,7 +22,9 @@ pub use lion::Lion;
 pub use nadam::Nadam;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
-pub(crate) use state::{OptimizerState, Progress};
+pub(crate) use state::OptimizerState;
+#[cfg(any(test, feature = "safetensors"))]
+pub(crate) use state::Progress;
 
 use crate::error::Result;
 use common::Method;

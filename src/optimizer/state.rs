@@ -8,7 +8,7 @@ use super::Optimizer;
 use super::apply::{Elements, apply};
 use super::common::{At, Clip};
 use super::update::Update;
-use crate::cell::unflatten;
+use crate::cell::check_finite;
 use crate::error::{Error, Result};
 use crate::learning_rate::{LearningRate, check_rate};
 use crate::memory::Purpose;
@@ -324,18 +324,6 @@ pub(crate) fn first_not_finite(path: &str, gradient: &ArrayViewD<'_, f32>) -> Re
     let repair = "lower the learning rate, add .clipnorm(1.0) to the optimizer, and look for NaN in inputs and targets; the \
                   weights are those of the step before";
     check_finite(&format!("gradient of {path}"), gradient, repair)
-}
-
-fn check_finite(tensor: &str, values: &ArrayViewD<'_, f32>, repair: &str) -> Result<()> {
-    match values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
-        None => Ok(()),
-        Some((flat, value)) => Err(Error::NotFinite {
-            tensor: tensor.to_owned(),
-            index: unflatten(flat, values.shape()),
-            value: value.to_string(),
-            repair: repair.to_owned(),
-        }),
-    }
 }
 
 fn check_shape(argument: &str, array: &ArrayD<f32>, shape: &[usize], repair: &str) -> Result<()> {

@@ -20,7 +20,7 @@ mod options;
 use cellstate::{Adam, Dense, Device, Dropout, Loss, Lstm, Model, Optimizer, Trainer};
 
 /// Masks, two recurrent layers, dropout: what has states, seeds and statistics.
-pub fn model() -> Model {
+pub(crate) fn model() -> Model {
     let builder = Model::builder()
         .add(Lstm::new(3, 5).return_sequences(true))
         .add(Dropout::new(0.2))
@@ -29,16 +29,16 @@ pub fn model() -> Model {
     builder.build().unwrap()
 }
 
-pub fn trainer_of(model: Model, optimizer: impl Into<Optimizer>) -> Trainer {
+pub(crate) fn trainer_of(model: Model, optimizer: impl Into<Optimizer>) -> Trainer {
     Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, optimizer).unwrap()
 }
 
-pub fn trainer() -> Trainer {
+pub(crate) fn trainer() -> Trainer {
     trainer_of(model(), Adam::new(1e-2)).seed(11)
 }
 
 /// The bits of all weights.
-pub fn bits(trainer: &Trainer) -> Vec<u32> {
+pub(crate) fn bits(trainer: &Trainer) -> Vec<u32> {
     let parameters = trainer.model().parameters();
     parameters
         .iter()

@@ -1,5 +1,8 @@
-//! The weights of a cell by lane, as matrices that any number of rows shares.
+//! The weights of a cell by lane, as matrices that any number of rows shares: forward, and the other way for training.
 
+use ndarray::{ArcArray2, CowArray, Ix2};
+
+use crate::cell::Cell;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
 use crate::model::plan::PlannedCell;
@@ -24,32 +27,136 @@ pub(crate) struct Reset {
     pub(crate) kernel: Matrix,
 }
 
+/// The weights of a cell the other way: from the gradients of lanes to those of what they were made of.
+#[derive(Debug)]
+pub(crate) struct BackMatrices {
+    /// (lanes·units, features)
+    pub(crate) kernel: Matrix,
+    /// (lanes·units, output), without the lane that multiplies r * h
+    pub(crate) recurrent_kernel: Matrix,
+    /// (units, output), of that lane
+    pub(crate) reset: Option<Matrix>,
+    /// (output, units)
+    pub(crate) projection: Option<Matrix>,
+}
+
+/// The columns that lanes take of a kernel, gate by gate.
+struct Columns<'a> {
+    values: CowArray<'a, f32, Ix2>,
+    units: usize,
+    /// For each lane its gate; `None` where it takes nothing.
+    gates: Vec<Option<usize>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of_kernel(cell: &Cell, kernel: &'a ArcArray2<f32>) -> Self {
+        Self::new(cell, kernel, cell.lanes().iter().map(|lane| lane.kernel).collect())
+    }
+
+    /// Without the lane that multiplies r * h.
+    fn of_recurrent_kernel(cell: &Cell, kernel: &'a ArcArray2<f32>) -> Self {
+        let gate = |lane: &crate::cell::Lane| lane.recurrent.filter(|_| !lane.of_reset);
+        Self::new(cell, kernel, cell.lanes().iter().map(gate).collect())
+    }
+
+    fn of_reset(cell: &Cell, kernel: &'a ArcArray2<f32>) -> Option<(usize, Self)> {
+        let lane = cell.lanes().iter().position(|lane| lane.of_reset)?;
+        let gate = cell.lanes().get(lane)?.recurrent;
+        Some((lane, Self::new(cell, kernel, vec![gate])))
+    }
+
+    fn new(cell: &Cell, kernel: &'a ArcArray2<f32>, gates: Vec<Option<usize>>) -> Self {
+        Self {
+            values: kernel.as_standard_layout(),
+            units: cell.units,
+            gates,
+        }
+    }
+
+    /// (rows of the kernel, lanes·units)
+    fn forward(&self, path: Path) -> Matrix {
+        let size = (self.values.nrows(), self.gates.len() * self.units);
+        Matrix::of_spans(size, path, |row, column, span| {
+            let row = self.values.row(row);
+            copy_parts(
+                row.as_slice().unwrap_or_default(),
+                (&self.gates, self.units),
+                column,
+                span,
+            );
+        })
+    }
+
+    /// (lanes·units, rows of the kernel)
+    fn back(&self, path: Path) -> Matrix {
+        let size = (self.gates.len() * self.units, self.values.nrows());
+        Matrix::of_spans(size, path, |column, first, span| {
+            let (lane, unit) = (column / self.units.max(1), column % self.units.max(1));
+            let gate = self.gates.get(lane).copied().flatten();
+            match gate
+                .map(|gate| gate * self.units + unit)
+                .filter(|&column| column < self.values.ncols())
+            {
+                Some(column) => {
+                    let from = self.values.column(column).into_iter().skip(first);
+                    span.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+                }
+                None => span.fill(0.0),
+            }
+        })
+    }
+}
+
+/// Copies a span from `column` on, where the columns are parts of `width` numbers of `from`, each by its place there.
+pub(crate) fn copy_parts(
+    from: &[f32],
+    (parts, width): (&[Option<usize>], usize),
+    mut column: usize,
+    mut span: &mut [f32],
+) {
+    let width = width.max(1);
+    while !span.is_empty() {
+        let (part, inside) = (column / width, column % width);
+        let count = (width - inside).min(span.len());
+        let (now, later) = span.split_at_mut(count);
+        let begin = parts.get(part).copied().flatten().map(|part| part * width + inside);
+        match begin.and_then(|begin| from.get(begin..begin + count)) {
+            Some(from) => now.copy_from_slice(from),
+            None => now.fill(0.0),
+        }
+        (span, column) = (later, column + count);
+    }
+}
+
 impl LaneMatrices {
     pub(crate) fn new(planned: &PlannedCell, path: Path) -> Self {
         let PlannedCell { cell, weights } = planned;
-        let (features, units, output) = (cell.features, cell.units, cell.output);
-        let columns = cell.lanes().len() * units;
-        let of_reset = cell.lanes().iter().position(|lane| lane.of_reset);
-        let lane = |column: usize| (column / units.max(1), column % units.max(1));
-        let recurrent = |k, lane, unit| cell.recurrent_lane(weights, k, lane, unit);
+        let columns = cell.lanes().len() * cell.units;
         Self {
-            kernel: Matrix::new(features, columns, path, |k, column| {
-                let (lane, unit) = lane(column);
-                cell.kernel_lane(weights, k, lane, unit)
-            }),
-            recurrent_kernel: Matrix::new(output, columns, path, |k, column| match lane(column) {
-                (lane, _) if Some(lane) == of_reset => 0.0,
-                (lane, unit) => recurrent(k, lane, unit),
-            }),
+            kernel: Columns::of_kernel(cell, &weights.kernel).forward(path),
+            recurrent_kernel: Columns::of_recurrent_kernel(cell, &weights.recurrent_kernel).forward(path),
             bias: (0..columns)
-                .map(|column| {
-                    let (lane, unit) = lane(column);
-                    cell.bias_lane(weights, lane, unit)
-                })
+                .map(|column| cell.bias_lane(weights, column / cell.units.max(1), column % cell.units.max(1)))
                 .collect(),
-            reset: of_reset.map(|lane| Reset {
+            reset: Columns::of_reset(cell, &weights.recurrent_kernel).map(|(lane, columns)| Reset {
                 lane,
-                kernel: Matrix::new(output, units, path, |k, unit| recurrent(k, lane, unit)),
+                kernel: columns.forward(path),
+            }),
+        }
+    }
+}
+
+impl BackMatrices {
+    pub(crate) fn new(planned: &PlannedCell, path: Path) -> Self {
+        let PlannedCell { cell, weights } = planned;
+        Self {
+            kernel: Columns::of_kernel(cell, &weights.kernel).back(path),
+            recurrent_kernel: Columns::of_recurrent_kernel(cell, &weights.recurrent_kernel).back(path),
+            reset: Columns::of_reset(cell, &weights.recurrent_kernel).map(|(_, columns)| columns.back(path)),
+            projection: weights.projection.as_ref().map(|projection| {
+                Matrix::new(cell.output, cell.units, path, |column, unit| {
+                    projection.get((unit, column)).copied().unwrap_or(0.0)
+                })
             }),
         }
     }

@@ -31,7 +31,7 @@ impl Matrix {
     /// `weight` gives a weight by its row and its column.
     pub(crate) fn new(depth: usize, columns: usize, path: Path, weight: impl Fn(usize, usize) -> f32) -> Self {
         let (numbers, _) = path.tile();
-        let mut weights = Lines::zeros(depth * panels(columns, numbers).map(|(_, width)| width).sum::<usize>());
+        let mut weights = Lines::zeros(depth * filled(columns, path));
         let mut places = weights.iter_mut();
         for (first, width) in panels(columns, numbers) {
             for row in 0..depth {
@@ -63,20 +63,39 @@ impl Matrix {
         path: Path,
         fill: impl Fn(usize, usize, &mut [f32]),
     ) -> Result<()> {
-        let (numbers, _) = path.tile();
-        let widths = panels(columns, numbers).map(|(_, width)| width);
-        let mut weights = self.weights.resize(depth * widths.sum::<usize>())?;
+        self.weights.resize(depth * filled(columns, path))?;
+        (self.depth, self.columns) = (depth, columns);
+        self.fill(path, fill);
+        Ok(())
+    }
+
+    /// A matrix that is filled in spans.
+    pub(crate) fn of_spans(
+        (depth, columns): (usize, usize),
+        path: Path,
+        fill: impl Fn(usize, usize, &mut [f32]),
+    ) -> Self {
+        let mut matrix = Self {
+            depth,
+            columns,
+            weights: Lines::zeros(depth * filled(columns, path)),
+        };
+        matrix.fill(path, fill);
+        matrix
+    }
+
+    fn fill(&mut self, path: Path, fill: impl Fn(usize, usize, &mut [f32])) {
+        let (depth, columns, (numbers, _)) = (self.depth, self.columns, path.tile());
+        let mut weights: &mut [f32] = &mut self.weights;
         for (first, width) in panels(columns, numbers) {
             let (panel, rest) = weights.split_at_mut((depth * width).min(weights.len()));
             weights = rest;
-            for (row, span) in panel.chunks_exact_mut(width).enumerate() {
+            for (row, span) in panel.chunks_exact_mut(width.max(1)).enumerate() {
                 let (inside, beyond) = span.split_at_mut(width.min(columns - first));
                 fill(row, first, inside);
                 beyond.fill(0.0);
             }
         }
-        (self.depth, self.columns) = (depth, columns);
-        Ok(())
     }
 
     /// `sums = bias + rows · matrix`, and without a bias `sums += rows · matrix`. Row r of the sums begins at `r * stride`.
@@ -90,6 +109,12 @@ impl Matrix {
             stride,
         });
     }
+}
+
+/// The columns of all panels.
+fn filled(columns: usize, path: Path) -> usize {
+    let (numbers, _) = path.tile();
+    panels(columns, numbers).map(|(_, width)| width).sum()
 }
 
 /// The panels: the first column of each, and how many columns it has.

@@ -73,7 +73,7 @@ impl DenseBackward {
             x: |row| input.row(row),
             features,
             d: |row| row_of(&gradients, units, row),
-            parts: &[0],
+            parts: &[Some(0)],
             width: units,
         }
         .run()?;

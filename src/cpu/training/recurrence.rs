@@ -6,12 +6,11 @@ use super::blocks::{Blocks, row_of};
 use super::lists::{listed, over_rows};
 use super::steps::{HandSteps, Memory};
 use super::sums::Sums;
-use crate::cell::Cell;
-use crate::cpu::cell::by_lane::LaneMatrices;
+use crate::cell::{Cell, Lane};
+use crate::cpu::cell::by_lane::{BackMatrices, LaneMatrices};
 use crate::cpu::cell::rule::{Rule, WithRule};
 use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::Lines;
-use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
 use crate::cpu::stage::gather::{Gathered, Source};
 use crate::error::Result;
@@ -32,19 +31,6 @@ pub(super) struct Recurrence {
     /// `[parameter][unit]`
     pub(super) parameters: Lines,
     pub(super) rule: AnyRule,
-}
-
-/// The weights of a cell the other way: from the gradients of lanes to those of what they were made of.
-#[derive(Debug)]
-pub(super) struct BackMatrices {
-    /// (lanes·units, features)
-    kernel: Matrix,
-    /// (lanes·units, output), without the lane that multiplies r * h
-    pub(super) recurrent_kernel: Matrix,
-    /// (units, output), of that lane
-    pub(super) reset: Option<Matrix>,
-    /// (output, units)
-    pub(super) projection: Option<Matrix>,
 }
 
 /// What a recurrence has run over.
@@ -101,37 +87,13 @@ pub(super) struct CellGradients {
 
 impl Recurrence {
     pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
-        let PlannedCell { cell, weights } = planned;
-        let (units, columns) = (cell.units, cell.lanes().len() * cell.units);
-        let lane = |column: usize| (column / units.max(1), column % units.max(1));
-        let of_reset = cell.lanes().iter().position(|lane| lane.of_reset);
-        let back = BackMatrices {
-            kernel: Matrix::new(columns, cell.features, path, |column, k| {
-                let (lane, unit) = lane(column);
-                cell.kernel_lane(weights, k, lane, unit)
-            }),
-            recurrent_kernel: Matrix::new(columns, cell.output, path, |column, k| match lane(column) {
-                (lane, _) if Some(lane) == of_reset => 0.0,
-                (lane, unit) => cell.recurrent_lane(weights, k, lane, unit),
-            }),
-            reset: of_reset.map(|lane| {
-                Matrix::new(units, cell.output, path, |unit, k| {
-                    cell.recurrent_lane(weights, k, lane, unit)
-                })
-            }),
-            projection: weights.projection.as_ref().map(|projection| {
-                Matrix::new(cell.output, units, path, |column, unit| {
-                    projection.get((unit, column)).copied().unwrap_or(0.0)
-                })
-            }),
-        };
         Self {
             path,
-            cell: cell.clone(),
+            cell: planned.cell.clone(),
             matrices: LaneMatrices::new(planned, path),
-            back,
+            back: BackMatrices::new(planned, path),
             parameters: parameters_of(planned),
-            rule: AnyRule::new(cell),
+            rule: AnyRule::new(&planned.cell),
         }
     }
 
@@ -290,18 +252,18 @@ impl AllRows<'_> {
         let cell = &self.recurrence.cell;
         let lanes = cell.lanes();
         let of = |gate: usize| lanes.iter().position(|lane| lane.kernel == Some(gate));
-        let parts: Vec<usize> = (0..cell.gates()).filter_map(of).collect();
+        let parts: Vec<Option<usize>> = (0..cell.gates()).map(of).collect();
         let mut kernel = self.sums(|row| self.work.input.row(row), cell.features, &parts)?;
         let of = |gate: usize| {
-            lanes
-                .iter()
-                .position(|lane| lane.recurrent == Some(gate) && !lane.of_reset)
+            let is_it = |lane: &Lane| lane.recurrent == Some(gate) && !lane.of_reset;
+            lanes.iter().position(is_it)
         };
-        let parts: Vec<usize> = (0..cell.gates()).filter_map(of).collect();
+        // the gate whose lane multiplies r * h is the last one
+        let parts: Vec<Option<usize>> = (0..cell.gates()).map(of).filter(Option::is_some).collect();
         let mut recurrent = self.sums(|row| self.work.before.row(row), cell.output, &parts)?;
         if let Some(reset) = lanes.iter().position(|lane| lane.of_reset) {
             let place = |row| row_of(self.reset, cell.output, self.work.blocks.place(row));
-            let behind = self.sums(place, cell.output, &[reset])?;
+            let behind = self.sums(place, cell.output, &[Some(reset)])?;
             recurrent = beside((&recurrent, parts.len() * cell.units), (&behind, cell.units))?;
         }
         let columns = cell.gates() * cell.units;
@@ -313,7 +275,12 @@ impl AllRows<'_> {
         Ok([kernel, recurrent, bias])
     }
 
-    fn sums<'a>(&'a self, x: impl Fn(usize) -> &'a [f32] + Sync, features: usize, parts: &[usize]) -> Result<Vec<f32>> {
+    fn sums<'a>(
+        &'a self,
+        x: impl Fn(usize) -> &'a [f32] + Sync,
+        features: usize,
+        parts: &[Option<usize>],
+    ) -> Result<Vec<f32>> {
         Sums {
             path: self.recurrence.path,
             count: self.work.schedule.rows(),
@@ -382,7 +349,7 @@ impl AllRows<'_> {
             x: |row| row_of(self.unprojected, cell.units, self.work.blocks.place(row)),
             features: cell.units,
             d: |row| row_of(self.gradients, cell.output, self.work.blocks.place(row)),
-            parts: &[0],
+            parts: &[Some(0)],
             width: cell.output,
         }
         .run()?;

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::cpu::cell::by_lane::copy_parts;
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
@@ -31,7 +32,7 @@ pub(super) struct Sums<'b, X, D> {
     pub(super) features: usize,
     pub(super) d: D,
     /// Which parts of d: part after part, each `width` numbers, a part by its place in d.
-    pub(super) parts: &'b [usize],
+    pub(super) parts: &'b [Option<usize>],
     pub(super) width: usize,
 }
 
@@ -79,7 +80,7 @@ impl<'a, X: Rows<'a>, D: Rows<'a>> Sums<'_, X, D> {
             let count = BLOCK.min(self.count - begin);
             self.turn(begin, count, turned, stride);
             matrix.refill((count, width), self.path, |row, column, span| {
-                self.span(begin + row, first + column, span)
+                copy_parts((self.d)(begin + row), (self.parts, self.width), first + column, span);
             })?;
             let rows = turned
                 .chunks_exact(stride)
@@ -88,25 +89,6 @@ impl<'a, X: Rows<'a>, D: Rows<'a>> Sums<'_, X, D> {
             matrix.multiply(self.path, &rows, None, sums, width);
         }
         Ok(())
-    }
-
-    /// Some columns of a row of d.
-    fn span(&self, row: usize, mut column: usize, mut span: &mut [f32]) {
-        let d = (self.d)(row);
-        while !span.is_empty() {
-            let (part, inside) = (column / self.width, column % self.width);
-            let count = (self.width - inside).min(span.len());
-            let (now, later) = span.split_at_mut(count);
-            let begin = self
-                .parts
-                .get(part)
-                .map_or(usize::MAX, |part| part * self.width + inside);
-            match d.get(begin..begin.saturating_add(count)) {
-                Some(from) => now.copy_from_slice(from),
-                None => now.fill(0.0),
-            }
-            (span, column) = (later, column + count);
-        }
     }
 
     /// The features of some rows of x as rows, and a row of ones behind them.
@@ -144,7 +126,7 @@ mod tests {
     /// Around the edges of blocks, groups, panels and threads, against a loop in f64; and the same bits for any number of threads.
     #[test]
     fn they_are_the_sums_and_the_same_bits_for_any_threads() {
-        for (count, features, width, parts) in [
+        for (count, features, width, places) in [
             (0, 3, 4, &[0][..]),
             (1, 1, 1, &[0]),
             (17, 5, 3, &[0, 2]),
@@ -152,7 +134,8 @@ mod tests {
             (257, 33, 16, &[2, 0]),
             (600, 7, 130, &[0]),
         ] {
-            let widest = parts.iter().max().map_or(0, |part| part + 1) * width;
+            let parts: Vec<Option<usize>> = places.iter().copied().map(Some).collect();
+            let widest = places.iter().max().map_or(0, |part| part + 1) * width;
             let x: Vec<Vec<f32>> = (0..count)
                 .map(|row| (0..features).map(|f| number(row, f)).collect())
                 .collect();
@@ -169,15 +152,15 @@ mod tests {
                         x: |row: usize| x[row].as_slice(),
                         features,
                         d: |row: usize| d[row].as_slice(),
-                        parts,
+                        parts: &parts,
                         width,
                     };
                     let sums = pool.install(|| sums.run()).unwrap();
-                    let columns = parts.len() * width;
+                    let columns = places.len() * width;
                     assert_eq!(sums.len(), (features + 1) * columns);
                     for (place, &sum) in sums.iter().enumerate() {
                         let (feature, column) = (place / columns, place % columns);
-                        let column = parts[column / width] * width + column % width;
+                        let column = places[column / width] * width + column % width;
                         let terms = (0..count).map(|row| {
                             let x = x[row].get(feature).map_or(1.0, |&x| f64::from(x));
                             x * f64::from(d[row][column])

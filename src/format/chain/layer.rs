@@ -56,12 +56,18 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
         Layer::Reshape(reshape) => json!({"class": "Reshape", "from": reshape.from_shape(), "to": reshape.to_shape()}),
         Layer::LastStep(_) => json!({"class": "LastStep"}),
         Layer::EndMask(_) => json!({"class": "EndMask"}),
-        Layer::BatchNormalization(layer) => normalization(
-            "BatchNormalization",
-            layer.features(),
-            layer.epsilon_value(),
-            layer.has(),
-        ),
+        Layer::BatchNormalization(layer) => {
+            let mut value = normalization(
+                "BatchNormalization",
+                layer.features(),
+                layer.epsilon_value(),
+                layer.has(),
+            );
+            if let Some(fields) = value.as_object_mut() {
+                fields.insert("momentum".to_owned(), number_of(layer.momentum_value()));
+            }
+            value
+        }
         Layer::LayerNormalization(layer) => normalization(
             "LayerNormalization",
             layer.features(),
@@ -135,7 +141,11 @@ fn layer(class: &str, fields: &mut Fields<'_>) -> Result<Layer> {
         "BatchNormalization" => {
             let layer = BatchNormalization::new(fields.whole("features", None)?);
             let epsilon = fields.number("epsilon", Some(layer.epsilon_value()))?;
-            let layer = layer.epsilon(epsilon).scale(fields.flag("scale", true)?);
+            let momentum = fields.number("momentum", Some(layer.momentum_value()))?;
+            let layer = layer
+                .epsilon(epsilon)
+                .momentum(momentum)
+                .scale(fields.flag("scale", true)?);
             layer.center(fields.flag("center", true)?).into()
         }
         "LayerNormalization" => {

@@ -221,7 +221,6 @@ impl<'a> Reader<'a> {
     fn batch_normalization(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Layer> {
         self.check_axis(config)?;
         config.pass_over(&[
-            "momentum",
             "synchronized",
             "renorm_clipping",
             "renorm_momentum",
@@ -249,7 +248,8 @@ impl<'a> Reader<'a> {
             moving_mean,
             moving_variance,
         };
-        let layer = BatchNormalization::new(weights.moving_mean.len()).epsilon(epsilon);
+        let layer = BatchNormalization::new(weights.moving_mean.len());
+        let layer = layer.epsilon(epsilon).momentum(config.real("momentum", 0.99)?);
         Ok(layer.with_weights(weights)?.into())
     }
 

@@ -71,6 +71,7 @@ pub(super) fn layer_config(layer: &Layer, kept: Option<&Kept<'_>>, last: bool) -
         Layer::Dropout(dropout) => json!({ "rate": dropout.rate() }),
         Layer::BatchNormalization(layer) => json!({
             "axis": -1,
+            "momentum": layer.momentum_value(),
             "epsilon": layer.epsilon_value(),
             "scale": has(Role::Gamma),
             "center": has(Role::Beta),

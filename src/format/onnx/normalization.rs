@@ -50,7 +50,8 @@ impl Reader<'_> {
         let (gamma, beta) = (row(1, "the scale")?, row(2, "the bias")?);
         let (moving_mean, moving_variance) = (row(3, "the mean")?, row(4, "the variance")?);
         let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
-        let layer = BatchNormalization::new(gamma.len()).epsilon(epsilon);
+        let momentum = node.float("momentum")?.unwrap_or(0.9);
+        let layer = BatchNormalization::new(gamma.len()).epsilon(epsilon).momentum(momentum);
         let layer = layer.with_weights(BatchNormalizationWeights {
             gamma: Some(gamma),
             beta: Some(beta),

@@ -15,7 +15,7 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{carry, gather, lookup, reshape, row_transform, softmax};
+use crate::gpu::stage::{carry, dropout, gather, lookup, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
 use crate::gpu::training::{product, row_gradients, rule, scatter, sums};
 use texts::{ALL, Text, all};
@@ -42,6 +42,7 @@ fn host_fields(name: &str) -> Vec<String> {
         "Carry" => format!("{:?}", carry::Params::default()),
         "Gather" => format!("{:?}", gather::Params::default()),
         "Lookup" => format!("{:?}", lookup::Params::default()),
+        "Dropout" => format!("{:?}", dropout::Params::default()),
         "Transform" => format!("{:?}", row_transform::Params::default()),
         "Reshape" => format!("{:?}", reshape::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),

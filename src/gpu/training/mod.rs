@@ -58,17 +58,19 @@ pub(crate) struct GpuTraining {
     name: Arc<str>,
     weights: Weights,
     buffers: Buffers,
-    /// What the last forward pass has left.
+    /// The flow of the last forward pass, with its lists for the way back,
+    lists: Option<(Arc<Flow>, Backward)>,
+    /// and what that pass has left.
     left: Option<Left>,
 }
 
 /// What a forward pass leaves for the way back.
 #[derive(Debug)]
 struct Left {
-    flow: Arc<Flow>,
     workspace: ForSize<Workspace>,
     /// The states from which it began.
     initial: Option<Vec<State>>,
+    noise: Option<Noise>,
 }
 
 /// What the host reads of a way back: a buffer of it, the staging buffer, and how many values.
@@ -86,6 +88,7 @@ impl GpuTraining {
             name,
             weights,
             buffers: Buffers::default(),
+            lists: None,
             left: None,
         })
     }
@@ -97,24 +100,35 @@ impl GpuTraining {
         flow: &Arc<Flow>,
         input: Input<'_>,
         states: Option<&mut [State]>,
-        _noise: Option<Noise>, // what it would be for is refused
+        noise: Option<Noise>,
         output: &mut Output,
     ) -> Result<()> {
         let size = input.size();
         self.model.check_size(size)?;
-        if let Some(left) = self.left.take() {
-            self.model.keep_workspace(left.workspace, size);
+        self.put_back();
+        if self.lists.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, flow)) {
+            self.lists = None;
+            self.lists = Some((Arc::clone(flow), Backward::new(flow, &self.model.plan)?));
         }
         let initial = states.as_deref().map(State::all_copied).transpose()?;
-        let workspace = self.model.workspace(size).await?;
+        let mut workspace = self.model.workspace(size).await?;
+        workspace.value.noise = noise;
         let to = (&self.name, output);
         let workspace = self.model.run_from_host(workspace, (flow, input), states, to).await?;
         self.left = Some(Left {
-            flow: Arc::clone(flow),
             workspace,
             initial,
+            noise,
         });
         Ok(())
+    }
+
+    /// Gives the workspace of the last pass back to those that are kept.
+    fn put_back(&mut self) {
+        if let Some(left) = self.left.take() {
+            let size = (left.workspace.batch, left.workspace.time_steps);
+            self.model.keep_workspace(left.workspace, size);
+        }
     }
 
     /// What `forward` ran last, backwards: the gradients of the weights, of the initial states, and of the input if that is wanted.
@@ -125,19 +139,21 @@ impl GpuTraining {
         upstream: &Upstream,
         wants_input: bool,
     ) -> Result<PlanGradients> {
-        let left = self.left.as_ref().filter(|left| Arc::ptr_eq(&left.flow, flow));
-        let left = left.ok_or_else(|| Error::defect("a way back without its forward pass"))?;
+        let lists = self.lists.as_ref().filter(|(of, _)| Arc::ptr_eq(of, flow));
+        let (Some(left), Some((_, backward))) = (&self.left, lists) else {
+            return Err(Error::defect("a way back without its forward pass"));
+        };
         let plan = &self.model.plan;
         let wants_input = wants_input && !plan.takes_tokens;
-        let backward = Backward::new(flow, plan)?;
         let way = Way {
             flow,
-            backward: &backward,
+            backward,
             plan,
             weights: &self.weights,
             workspace: &left.workspace.value,
             tables: &self.model.weights.tables,
             upstream,
+            noise: left.noise,
             wants_input,
         };
         let (gpu, buffers) = (&self.model.gpu, &mut self.buffers);
@@ -164,14 +180,10 @@ impl GpuTraining {
 
     /// Other weights, of the same shapes.
     pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
-        let gpu = self.model.gpu.clone();
-        let write = || self.weights.write(&gpu, &plan);
-        gpu.guarded("uploading the weights", write).await?;
-        self.left = None;
-        self.model = GpuModel::new(gpu, plan, &self.model.settings.clone())
-            .await?
-            .keeping_rows();
-        Ok(())
+        let write = || self.weights.write(&self.model.gpu, &plan);
+        self.model.gpu.guarded("uploading the weights", write).await?;
+        self.put_back();
+        self.model.set_plan(plan).await
     }
 }
 
@@ -195,13 +207,7 @@ fn check(plan: &Plan) -> Result<()> {
             return refuse(names.transform(number).to_string(), "training");
         }
     }
-    match plan.dropouts.iter().find(|dropout| dropout.rate > 0.0) {
-        Some(dropout) => refuse(
-            format!("layer {} (Dropout)", dropout.layer),
-            "training with a rate above 0",
-        ),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Each cell of a flow with its schedule.

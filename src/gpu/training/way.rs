@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::flow::backward::{Backward, Reader, Reading};
 use crate::flow::{Flow, Gather, NONE, Source, Stage};
 use crate::gpu::rows::Rows;
+use crate::gpu::stage::dropout;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
@@ -21,6 +22,7 @@ use crate::model::plan::Plan;
 use crate::model::planned_weight::Owner;
 use crate::model::transform::Transform;
 use crate::parameters::Role;
+use crate::random::Noise;
 use crate::schedule::Schedule;
 
 /// The way back of one batch.
@@ -32,6 +34,7 @@ pub(super) struct Way<'a> {
     pub(super) workspace: &'a Workspace,
     pub(super) tables: &'a [Rows],
     pub(super) upstream: &'a Upstream,
+    pub(super) noise: Option<Noise>,
     pub(super) wants_input: bool,
 }
 
@@ -198,7 +201,18 @@ impl Way<'_> {
                 Ok(Some(OfList::tight(gradient, self.width_of(input.source))))
             }
             Stage::Merge { .. } => self.merged(recorder, number, false).map(Some),
-            Stage::Dropout { .. } => Err(defect()),
+            Stage::Dropout { dropout, noise, .. } => {
+                let gradient = self.gradient_of(recorder, number)?;
+                let width = self.width_of(Source::Stage(number));
+                if let Some(drawn) = self.noise {
+                    let dropout = at(&self.plan.dropouts, *dropout)?;
+                    let numbers = recorder.upload(("numbers", number), noise)?;
+                    let counted = (0, noise.len());
+                    let (params, workgroups) = dropout::Params::new(dropout, drawn, counted, (width, width));
+                    recorder.dispatch((&dropout::SHADER, &[]), &[&numbers, &gradient], params, workgroups);
+                }
+                Ok(Some(OfList::tight(gradient, width)))
+            }
         }
     }
 

@@ -124,7 +124,9 @@ fn dropout_leaves_out_what_it_should() {
     for spatial in [false, true] {
         let layers = vec![
             LayerSpec::Dropout { rate: 0.25, spatial },
-            LayerSpec::Activation {
+            LayerSpec::Dense {
+                kernel: ndarray::Array2::eye(40),
+                bias: None,
                 activation: "elu".to_owned(),
             },
         ];

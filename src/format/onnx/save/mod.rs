@@ -158,7 +158,7 @@ impl<'m> Writer<'m> {
         self.value = self.apply(
             "BatchNormalization",
             &[&rows[0], &rows[1], &mean, &variance],
-            vec![epsilon],
+            vec![epsilon, float("momentum", layer.momentum_value())],
         );
         turn(self);
         Ok(())

@@ -40,10 +40,18 @@ fn every_activation_has_its_slope() {
         Activation::ThresholdedRelu { alpha: 0.4 },
     ];
     for &activation in Activation::ALL.iter().chain(&with) {
+        let builder = Model::builder().add(activation).add(Dense::new(3, 2));
+        check(builder.build().unwrap(), PLAIN);
+    }
+}
+
+/// A Dense layer has its activation within, and its sums are computed again.
+#[test]
+fn a_dense_layer_with_an_activation() {
+    for activation in [Activation::Gelu, Activation::Softmax, Activation::LogSoftmax] {
         let builder = Model::builder()
-            .add(Dense::new(3, 4).activation(activation))
-            .add(activation)
-            .add(Dense::new(4, 2));
+            .add(Dense::new(3, 5).activation(activation))
+            .add(Dense::new(5, 2).use_bias(false));
         check(builder.build().unwrap(), PLAIN);
     }
 }
