@@ -122,6 +122,7 @@ impl Random {
             mean: self.array1(features, 0.5),
             variance: self.array1(features, 1.0).mapv(|value| value.abs() + 0.25),
             epsilon: 0.01,
+            momentum: 0.99,
         }
     }
 
