@@ -16,7 +16,7 @@ pub(crate) mod scatter;
 mod stages;
 pub(crate) mod sums;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod texts;
 mod way;
 mod weights;
