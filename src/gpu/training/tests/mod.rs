@@ -7,7 +7,6 @@
 )]
 
 mod cells;
-mod cpu;
 mod layers;
 mod reference;
 
@@ -22,10 +21,10 @@ use crate::settings::Strategy;
 use reference::{Numbers, Reference};
 
 /// Numbers that are the same in every run.
-pub(super) struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn within(&mut self, limit: f32) -> f32 {
+    pub(crate) fn within(&mut self, limit: f32) -> f32 {
         self.0 = self
             .0
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
@@ -34,11 +33,11 @@ impl Random {
         (2.0 * unit - 1.0) * limit
     }
 
-    fn array(&mut self, shape: &[usize], limit: f32) -> ArrayD<f32> {
+    pub(crate) fn array(&mut self, shape: &[usize], limit: f32) -> ArrayD<f32> {
         ArrayD::from_shape_simple_fn(IxDyn(shape), || self.within(limit))
     }
 
-    fn states(&mut self, plan: &Plan, batch: usize, limit: f32) -> Vec<State> {
+    pub(crate) fn states(&mut self, plan: &Plan, batch: usize, limit: f32) -> Vec<State> {
         let cells = plan.cells.iter().map(|planned| {
             let mut state = State::zeros(batch, planned.cell.state_widths()).unwrap();
             for array in state.arrays_mut() {
@@ -82,7 +81,7 @@ pub(super) const MASKED: Case = Case {
 };
 
 /// Gives every weight a value of its own, biases too.
-fn with_own_weights(model: &mut Model, random: &mut Random) {
+pub(crate) fn with_own_weights(model: &mut Model, random: &mut Random) {
     let parameters: Vec<(String, Vec<usize>)> = model
         .parameters()
         .iter()
@@ -100,7 +99,7 @@ fn wide(array: &Array2<f32>) -> Vec<Vec<f64>> {
 
 /// The GPUs of this machine on the portable floor, where parameters are in a uniform; and with all that they have, immediates among it. Each is
 /// opened once: what one test has compiled the others need not.
-fn gpus(on_the_floor: bool) -> &'static [Gpu] {
+pub(crate) fn gpus(on_the_floor: bool) -> &'static [Gpu] {
     static GPUS: [OnceLock<Vec<Gpu>>; 2] = [const { OnceLock::new() }; 2];
     GPUS[usize::from(on_the_floor)].get_or_init(|| {
         let adapters = pollster::block_on(Adapter::all());
@@ -116,7 +115,7 @@ fn gpus(on_the_floor: bool) -> &'static [Gpu] {
 }
 
 /// One at a time waits for a GPU that several tests share: wgpu-core 30.0.1 panics now and then where two do ("If the queue is empty …").
-fn in_turn() -> MutexGuard<'static, ()> {
+pub(crate) fn in_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
