@@ -26,7 +26,7 @@ use simple_rnn::SimpleRnnOptions;
 
 #[cfg(feature = "keras")]
 pub(crate) use weights::unflatten;
-pub(crate) use weights::{CellWeights, check_tensor};
+pub(crate) use weights::{CellWeights, ValueRange};
 
 /// What kind of cell it is, with the options of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

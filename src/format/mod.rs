@@ -12,6 +12,7 @@ mod kind;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod opening;
+mod options;
 #[cfg(feature = "pytorch")]
 mod pytorch;
 #[cfg(feature = "safetensors")]
@@ -30,6 +31,7 @@ use crate::error::Result;
 use crate::model::Model;
 use file::File;
 use kind::Kind;
+pub use options::OpenOptions;
 
 impl Model {
     /// Reads a model that somebody trained.
@@ -42,7 +44,7 @@ impl Model {
     ///
     /// [`Error::File`](crate::Error::File) if the file cannot be read, [`Error::Content`](crate::Error::Content) if it is not what it
     /// should be, with the place; [`Error::Unsupported`](crate::Error::Unsupported) for a layer, node or option that is not done;
-    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight, which [`OpenOptions::allow_not_finite`] allows.
     ///
     /// ```no_run
     /// # use cellstate::{Device, Model, Sequences};
@@ -53,8 +55,7 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::of_file(&File::new(&opening::read(path)?, path, path.parent()))
+        OpenOptions::new().open(path)
     }
 
     /// As [`Model::open`], of a file that is in memory, as in a browser. `name` is what messages call it; what lies beside it cannot be
@@ -69,24 +70,7 @@ impl Model {
     /// assert!(matches!(Model::from_bytes(b"no model", "forecast.keras"), Err(Error::Content { .. })));
     /// ```
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
-        Self::of_file(&File::new(bytes, Path::new(name), None))
-    }
-
-    fn of_file(file: &File<'_>) -> Result<Self> {
-        match Kind::of(file)? {
-            #[cfg(feature = "keras")]
-            Kind::KerasArchive => keras::model_of_archive(file),
-            #[cfg(feature = "keras")]
-            Kind::Hdf5 => keras::model_of_hdf5(file),
-            #[cfg(feature = "safetensors")]
-            Kind::Safetensors => safetensors::model(file),
-            #[cfg(feature = "pytorch")]
-            Kind::PytorchArchive => pytorch::model_of_archive(file),
-            #[cfg(feature = "onnx")]
-            Kind::Onnx => onnx::model(file),
-            #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
-            other => Err(other.without_feature(file)),
-        }
+        OpenOptions::new().from_bytes(bytes, name)
     }
 
     /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5`, or a state dict of
@@ -129,8 +113,7 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        self.weights_of_file(&File::new(&opening::read(path)?, path, path.parent()))
+        OpenOptions::new().load_weights(self, path)
     }
 
     /// As [`Model::load_weights`], of a file that is in memory.
@@ -146,23 +129,42 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn load_weights_from_bytes(&mut self, bytes: &[u8], name: &str) -> Result<()> {
-        self.weights_of_file(&File::new(bytes, Path::new(name), None))
+        OpenOptions::new().load_weights_from_bytes(self, bytes, name)
     }
+}
 
-    fn weights_of_file(&mut self, file: &File<'_>) -> Result<()> {
-        match Kind::of(file)? {
-            #[cfg(feature = "keras")]
-            Kind::KerasArchive => keras::weights_of_archive(file, self),
-            #[cfg(feature = "keras")]
-            Kind::Hdf5 => keras::weights_of_hdf5(file, self),
-            #[cfg(feature = "safetensors")]
-            Kind::Safetensors => safetensors::weights(file, self),
-            #[cfg(feature = "pytorch")]
-            Kind::PytorchArchive => pytorch::weights_of_archive(file, self),
-            #[cfg(feature = "onnx")]
-            Kind::Onnx => onnx::weights(file, self),
-            #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
-            other => Err(other.without_feature(file)),
-        }
+/// The model of a file.
+fn model_of(file: &File<'_>) -> Result<Model> {
+    match Kind::of(file)? {
+        #[cfg(feature = "keras")]
+        Kind::KerasArchive => keras::model_of_archive(file),
+        #[cfg(feature = "keras")]
+        Kind::Hdf5 => keras::model_of_hdf5(file),
+        #[cfg(feature = "safetensors")]
+        Kind::Safetensors => safetensors::model(file),
+        #[cfg(feature = "pytorch")]
+        Kind::PytorchArchive => pytorch::model_of_archive(file),
+        #[cfg(feature = "onnx")]
+        Kind::Onnx => onnx::model(file),
+        #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
+        other => Err(other.without_feature(file)),
+    }
+}
+
+/// The weights of a file in a model.
+fn weights_of(file: &File<'_>, model: &mut Model) -> Result<()> {
+    match Kind::of(file)? {
+        #[cfg(feature = "keras")]
+        Kind::KerasArchive => keras::weights_of_archive(file, model),
+        #[cfg(feature = "keras")]
+        Kind::Hdf5 => keras::weights_of_hdf5(file, model),
+        #[cfg(feature = "safetensors")]
+        Kind::Safetensors => safetensors::weights(file, model),
+        #[cfg(feature = "pytorch")]
+        Kind::PytorchArchive => pytorch::weights_of_archive(file, model),
+        #[cfg(feature = "onnx")]
+        Kind::Onnx => onnx::weights(file, model),
+        #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
+        other => Err(other.without_feature(file)),
     }
 }

@@ -15,6 +15,7 @@ mod keras;
 mod keras_edited;
 mod keras_hostile;
 mod keras_written;
+mod not_finite;
 mod onnx;
 mod onnx_hostile;
 mod onnx_made;

@@ -11,7 +11,7 @@ use super::bound::most_bytes;
 use super::config::short;
 use super::counted::{Counted, check_trees};
 use super::numbers::{Kind, Values};
-use crate::cell::{check_tensor, unflatten};
+use crate::cell::unflatten;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 
@@ -170,7 +170,7 @@ impl<'a> Hdf5<'a> {
             )
         })?;
         let name = format!("{} of {}", self.place(within), self.file.path.display());
-        check_tensor(&name, &values.view(), &shape, "the shape of the tensor")?;
+        self.file.range.check(&name, &values.view())?;
         Ok(Tensor {
             values,
             converted: kind.converted(),

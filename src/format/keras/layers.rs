@@ -21,6 +21,7 @@ use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWe
 use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::reshape::Reshape;
+use crate::layer::weights::DenseWeights;
 
 impl<'a> Reader<'a> {
     /// The layer of a node, or `None` for one that computes nothing in inference.
@@ -90,7 +91,9 @@ impl<'a> Reader<'a> {
             .activation(activation)
             .use_bias(use_bias);
         self.shape.width = Some(units);
-        Ok(dense.with_weights(kernel, bias)?.into())
+        Ok(dense
+            .with_weights_in(DenseWeights { kernel, bias }, self.file.range)?
+            .into())
     }
 
     fn embedding(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Layer> {
@@ -106,7 +109,7 @@ impl<'a> Reader<'a> {
         let table = matrix(self.take(node, "", &[wanted])?.into_iter().next())?;
         self.shape.width = Some(width);
         let embedding = Embedding::new(rows, width).mask_zero(config.flag("mask_zero", false)?);
-        Ok(embedding.with_embeddings(table)?.into())
+        Ok(embedding.with_embeddings_in(table, self.file.range)?.into())
     }
 
     fn time_distributed(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Option<Layer>> {
@@ -250,7 +253,7 @@ impl<'a> Reader<'a> {
             moving_variance,
         };
         let layer = BatchNormalization::new(weights.moving_mean.len()).epsilon(epsilon);
-        Ok(layer.with_weights(weights)?.into())
+        Ok(layer.with_weights_in(weights, self.file.range)?.into())
     }
 
     fn layer_normalization(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Layer> {
@@ -278,7 +281,8 @@ impl<'a> Reader<'a> {
             .epsilon(epsilon)
             .scale(scale)
             .center(center);
-        Ok(layer.with_weights(LayerNormalizationWeights { gamma, beta })?.into())
+        let weights = LayerNormalizationWeights { gamma, beta };
+        Ok(layer.with_weights_in(weights, self.file.range)?.into())
     }
 
     /// The axis of a normalization is the last one.

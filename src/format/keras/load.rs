@@ -64,8 +64,8 @@ pub(super) fn load(mut weights: Weights<'_>, model: &mut Model) -> Result<()> {
         }
     }
     weights.finish()?;
-    let note = weights.converted_note();
-    model.replace_parameters(replaced)?;
+    let (note, range) = (weights.converted_note(), weights.hdf5().file().range);
+    model.take_parameters(replaced, range)?;
     model.add_notes(note.as_slice());
     Ok(())
 }

@@ -32,7 +32,9 @@ impl Reader<'_> {
             gamma: Some(gamma),
             beta,
         };
-        let layer = layer.with_weights(weights).map_err(|error| in_node(node, error))?;
+        let layer = layer
+            .with_weights_in(weights, node.file.range)
+            .map_err(|error| in_node(node, error))?;
         let width = layer.features();
         let made = self.stepwise(node, Kind::LayerNormalization(layer), &data, width);
         Ok(Value::Data(with_features(made, axis)))
@@ -51,13 +53,15 @@ impl Reader<'_> {
         let (moving_mean, moving_variance) = (row(3, "the mean")?, row(4, "the variance")?);
         let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
         let layer = BatchNormalization::new(gamma.len()).epsilon(epsilon);
-        let layer = layer.with_weights(BatchNormalizationWeights {
+        let weights = BatchNormalizationWeights {
             gamma: Some(gamma),
             beta: Some(beta),
             moving_mean,
             moving_variance,
-        });
-        let layer = layer.map_err(|error| in_node(node, error))?;
+        };
+        let layer = layer
+            .with_weights_in(weights, node.file.range)
+            .map_err(|error| in_node(node, error))?;
         let width = layer.features();
         let made = self.stepwise(node, Kind::BatchNormalization(layer), &data, width);
         Ok(Value::Data(with_features(made, 1)))

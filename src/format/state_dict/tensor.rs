@@ -2,7 +2,6 @@
 
 use ndarray::{Array1, Array2, ArrayD, Dimension, Ix1, Ix2, IxDyn};
 
-use crate::cell::check_tensor;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 use crate::half_precision::from_half_bits;
@@ -132,7 +131,7 @@ impl<'a> Tensor<'a> {
         }
     }
 
-    /// The numbers as they are computed with, all of them finite.
+    /// The numbers as they are computed with.
     pub(crate) fn values(&self, file: &File<'_>) -> Result<ArrayD<f32>> {
         let decode = self.decoder(file)?;
         let size = self.storage.number.size();
@@ -149,7 +148,7 @@ impl<'a> Tensor<'a> {
         self.check_range(&values, file)?;
         let values = ArrayD::from_shape_vec(shape, values).map_err(|_| Error::defect("the shape of a tensor"))?;
         let name = format!("{} of {}", self.name, file.path.display());
-        check_tensor(&name, &values.view(), &self.shape, "the shape of the tensor")?;
+        file.range.check(&name, &values.view())?;
         Ok(values)
     }
 
