@@ -24,7 +24,7 @@ use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
-#[cfg(feature = "keras")]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "onnx"))]
 pub(crate) use weights::unflatten;
 pub(crate) use weights::{CellWeights, ValueRange};
 

@@ -3,12 +3,18 @@
 //! A reader makes layers of [`crate::layer`] with the weights of the file and builds a model of them, so that everything that a model
 //! checks is checked for files too. What a reader does not know is an error that names it, never left out.
 
+#[cfg(any(feature = "keras", feature = "pytorch"))]
+mod bound;
 #[cfg(feature = "safetensors")]
 mod chain;
 mod file;
 #[cfg(feature = "keras")]
 mod keras;
 mod kind;
+#[cfg(any(feature = "keras", feature = "pytorch"))]
+mod members;
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "onnx"))]
+mod number;
 #[cfg(feature = "onnx")]
 mod onnx;
 mod opening;
@@ -36,7 +42,7 @@ pub use options::OpenOptions;
 impl Model {
     /// Reads a model that somebody trained.
     ///
-    /// What the file is, its first bytes say, not its name: `.keras` and legacy `.h5` of Keras, `.onnx`, `.safetensors`, and `.pt` or
+    /// What the file is, its first bytes say, not its name: `.keras` and legacy `.h5` of Keras (with the crate's feature `keras`), `.onnx`, `.safetensors`, and `.pt` or
     /// `.pth` of PyTorch. Printing the model gives its table; [`Model::notes`] says what was assumed. Files that hold weights alone
     /// (`.weights.h5`, most state dicts) are read by [`Model::load_weights`] into a model that is built from layers.
     ///
@@ -73,7 +79,7 @@ impl Model {
         OpenOptions::new().from_bytes(bytes, name)
     }
 
-    /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5`, or a state dict of
+    /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5` (with the feature `keras`), or a state dict of
     /// PyTorch in `.safetensors`, `.pt` or `.pth`. The layers of the model say which modules are wanted, in their order.
     ///
     /// # State dicts of PyTorch
@@ -152,6 +158,7 @@ fn model_of(file: &File<'_>) -> Result<Model> {
 }
 
 /// The weights of a file in a model.
+#[allow(unused_variables, reason = "without formats no file is read")]
 fn weights_of(file: &File<'_>, model: &mut Model) -> Result<()> {
     match Kind::of(file)? {
         #[cfg(feature = "keras")]

@@ -21,5 +21,6 @@ pub(crate) mod reference;
 pub(crate) mod reference_activation;
 pub(crate) mod reference_cell;
 pub(crate) mod reference_layers;
+pub(crate) mod split_mix;
 pub(crate) mod torch;
 pub(crate) mod translation;

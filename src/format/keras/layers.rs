@@ -7,7 +7,7 @@ use super::activation;
 use super::chain::Node;
 use super::config::{Config, Object, shown};
 use super::functional::LAST_STEP;
-use super::reader::Reader;
+use super::reader::{NESTED, Reader};
 use super::weights::Wanted;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
@@ -136,8 +136,7 @@ impl<'a> Reader<'a> {
         if object.is_custom() || adds_mask || !ALLOWED.contains(&object.class) {
             return Err(config.unsupported(
                 format!("a layer {} at each time step", object.title()),
-                "apply Dense, an activation, a normalization or a Dropout to each time step; a layer over time steps within time \
-                 steps is not done",
+                format!("apply Dense, an activation, a normalization or a Dropout to each time step; {NESTED}"),
             ));
         }
         let inner = Node {

@@ -2,7 +2,6 @@
 
 mod activation;
 mod archive;
-mod bound;
 mod cells;
 mod chain;
 mod config;
@@ -20,6 +19,7 @@ mod save_layers;
 mod serialized;
 mod stack;
 mod step;
+mod suggestion;
 mod version;
 mod weights;
 
@@ -35,7 +35,7 @@ use super::file::File;
 use crate::error::Result;
 use crate::model::Model;
 
-/// What the weights within an archive are called.
+/// What the weights within an archive are called, and what a file of weights alone ends in.
 const WEIGHTS_MEMBER: &str = "model.weights.h5";
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
@@ -72,12 +72,9 @@ fn read_model_of_hdf5(file: &File<'_>) -> Result<Model> {
             .and_then(|mut list| list.pop())
     };
     let Some(config) = text("model_config") else {
-        return Err(file.content(
-            "the attributes of the root",
-            "model_config: the layers of a model",
-            "none, as in a file of weights alone",
-            "build the model from layers and call `Model::load_weights`, or save the whole model with `model.save`",
-        ));
+        let root = hdf5.root();
+        let by_name = has_layer_names(&hdf5)?.then_some(&root);
+        return Err(suggestion::no_chain(&hdf5, by_name)?);
     };
     let mut notes = Vec::new();
     let version = text("keras_version")
