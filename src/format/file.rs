@@ -15,6 +15,7 @@ pub(crate) struct File<'a> {
     #[allow(dead_code, reason = "only some formats have data beside the file")]
     pub(crate) folder: Option<&'a Path>,
     /// Which values its weights may have.
+    #[allow(dead_code, reason = "without formats nothing has weights")]
     pub(crate) range: ValueRange,
 }
 

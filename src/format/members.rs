@@ -2,8 +2,10 @@
 
 use std::io::{Cursor, Read};
 
+#[cfg(feature = "pytorch")]
+use zip::CompressionMethod;
+use zip::ZipArchive;
 use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive};
 
 use super::bound::most_bytes;
 use super::file::File;
@@ -40,6 +42,7 @@ impl<'a> Members<'a> {
     }
 
     /// How many there are.
+    #[cfg(feature = "pytorch")]
     pub(crate) fn count(&self) -> usize {
         self.zip.len()
     }

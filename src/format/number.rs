@@ -25,6 +25,7 @@ pub(crate) struct Beyond {
 type Read = fn(&[u8]) -> Result<f32, f64>;
 
 impl Number {
+    #[cfg(any(feature = "keras", feature = "safetensors"))]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F16 => "float16",

@@ -89,9 +89,13 @@ pub(crate) fn run(format: Format, seed: u64, time: Duration, most: usize) -> Vec
         format.name(),
         seeds.len()
     );
-    // changes that no reader gets past would try nothing behind the readers
+    // changes that no reader gets past would try nothing behind the readers; a state dict of PyTorch is only loaded
     if tried >= 100 && harm.is_empty() {
-        assert!(read > 0 && ran > 0, "{}: {read} opened, {ran} ran", format.name());
+        assert!(
+            ran > 0 && (read > 0 || format == Format::Pytorch),
+            "{}: {read} opened, {ran} ran",
+            format.name()
+        );
     }
     harm
 }

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::WEIGHTS_MEMBER;
 use super::version::Version;
 use crate::error::{Error, Result};
 use crate::format::bound::most_text;
@@ -11,6 +10,8 @@ use crate::format::members::Members;
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const METADATA: &str = "metadata.json";
+/// What a file of weights alone ends in.
+pub(super) const WEIGHTS: &str = "model.weights.h5";
 
 /// What repairs a file that is damaged.
 const REPAIR: &str = "check that the file was copied to its end, or save the model again with Keras";
@@ -44,9 +45,9 @@ pub(super) fn weights(file: &File<'_>) -> Result<Vec<u8>> {
 }
 
 fn weights_of(members: &mut Members<'_>, file: &File<'_>) -> Result<Vec<u8>> {
-    match members.of_name(WEIGHTS_MEMBER) {
-        Some(number) => members.read(number, WEIGHTS_MEMBER, u64::MAX),
-        None => Err(missing(members, WEIGHTS_MEMBER, file)),
+    match members.of_name(WEIGHTS) {
+        Some(number) => members.read(number, WEIGHTS, u64::MAX),
+        None => Err(missing(members, WEIGHTS, file)),
     }
 }
 

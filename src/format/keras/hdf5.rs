@@ -157,18 +157,7 @@ impl<'a> Hdf5<'a> {
                     .to_owned(),
             });
         }
-        let kind = Kind::of(&dataset).map_err(|error| self.damaged(within, &error))?;
-        let Some(kind) = kind else {
-            let found = dataset
-                .dtype()
-                .map_or_else(|_| "another type".to_owned(), |kind| kind.to_string());
-            return Err(self.file.content(
-                self.place(within),
-                "floating-point numbers of 16, 32 or 64 bits",
-                found,
-                "save the model in float32",
-            ));
-        };
+        let kind = self.kind(&dataset, within)?;
         self.check_size(&dataset, &shape, kind, within)?;
         let raw = dataset.read_raw().map_err(|error| self.damaged(within, &error))?;
         let values = kind
@@ -188,6 +177,22 @@ impl<'a> Hdf5<'a> {
         Ok(Tensor {
             values,
             converted: (kind.number != Number::F32).then(|| kind.number.name()),
+        })
+    }
+
+    /// The numbers of a dataset, which are those of weights.
+    fn kind(&self, dataset: &Dataset, within: &str) -> Result<Kind> {
+        let kind = Kind::of(dataset).map_err(|error| self.damaged(within, &error))?;
+        kind.ok_or_else(|| {
+            let found = dataset
+                .dtype()
+                .map_or_else(|_| "another type".to_owned(), |kind| kind.to_string());
+            self.file.content(
+                self.place(within),
+                "floating-point numbers of 16, 32 or 64 bits",
+                found,
+                "save the model in float32",
+            )
         })
     }
 

@@ -23,7 +23,7 @@ mod suggestion;
 mod version;
 mod weights;
 
-use self::archive::Archive;
+use self::archive::{Archive, WEIGHTS};
 use self::chain::Chain;
 use self::hdf5::Hdf5;
 use self::reader::Reader;
@@ -34,9 +34,6 @@ use self::weights::Weights;
 use super::file::File;
 use crate::error::Result;
 use crate::model::Model;
-
-/// What the weights within an archive are called, and what a file of weights alone ends in.
-const WEIGHTS_MEMBER: &str = "model.weights.h5";
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
     on_deep_stack(file, || read_model_of_archive(file))
@@ -54,7 +51,7 @@ fn read_model_of_archive(file: &File<'_>) -> Result<Model> {
         Version::assumed("3.15")
     });
     let chain = Chain::of_model(file, "config.json", &config)?;
-    let weights = Weights::by_path(Hdf5::open(file, WEIGHTS_MEMBER, weights)?)?;
+    let weights = Weights::by_path(Hdf5::open(file, WEIGHTS, weights)?)?;
     Reader::new(file, version, weights, notes).read(&chain)
 }
 
@@ -96,7 +93,7 @@ pub(crate) fn weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<(
 }
 
 fn read_weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
-    let hdf5 = Hdf5::open(file, WEIGHTS_MEMBER, archive::weights(file)?)?;
+    let hdf5 = Hdf5::open(file, WEIGHTS, archive::weights(file)?)?;
     load::load(Weights::by_path(hdf5)?, model)
 }
 

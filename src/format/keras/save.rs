@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::WEIGHTS_MEMBER;
-use super::archive::{CONFIG, METADATA};
+use super::archive::{CONFIG, METADATA, WEIGHTS};
 use super::load::{Kept, kept};
 use super::names::Numbered;
 use super::save_layers::{class_of, layer_config};
@@ -27,7 +26,7 @@ pub(crate) fn archive_of(model: &Model) -> Result<Vec<u8>> {
     let members = [
         (METADATA, json!({ "keras_version": VERSION }).to_string().into_bytes()),
         (CONFIG, config_of(model)?.to_string().into_bytes()),
-        (WEIGHTS_MEMBER, weights_of(model)?),
+        (WEIGHTS, weights_of(model)?),
     ];
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     // stored, as Keras does, and without a date, so that a model gives the same bytes each time
@@ -72,7 +71,7 @@ pub(crate) fn weights_of(model: &Model) -> Result<Vec<u8>> {
     file.finish().map_err(|error| Error::File {
         argument: "path",
         expected: "weights that HDF5 can hold",
-        path: WEIGHTS_MEMBER.into(),
+        path: WEIGHTS.into(),
         cause: crate::error::Cause::new(std::io::Error::other(error)),
         repair: "save the model as .safetensors".to_owned(),
     })

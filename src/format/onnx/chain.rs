@@ -5,9 +5,8 @@ use std::sync::Arc;
 use ndarray::{Array1, Array2};
 
 use super::graph::Graph;
-use super::node::Node;
+use super::node::{Node, in_node};
 use super::reader::Reader;
-use super::recurrent::in_node;
 use super::stage::{Kind, RecurrentNode};
 use super::value::{Block, Data, Join, Pick};
 use crate::cell::ValueRange;

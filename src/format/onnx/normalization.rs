@@ -2,10 +2,9 @@
 
 use ndarray::{Array1, Ix1};
 
-use super::node::Node;
+use super::node::{Node, in_node};
 use super::operators::Inputs;
 use super::reader::{Reader, Role};
-use super::recurrent::in_node;
 use super::stage::Kind;
 use super::value::{Axis, Data, Tokens, Value};
 use crate::error::Result;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ndarray::{ArcArray, ArrayView1, ArrayView2, Axis as Along, Ix1, Ix2, IxDyn};
 
 use super::dense::by_its_name;
-use super::node::Node;
+use super::node::{Node, in_node};
 use super::operators::Inputs;
 use super::reader::{Reader, Role, numbers};
 use super::stage::{Kind, RecurrentNode};
@@ -374,28 +374,4 @@ fn layer(node: &Node<'_>, options: &Options, weights: &Weights, direction: usize
     };
     layer.take_weights(trained, range).map_err(named)?;
     Ok(layer)
-}
-
-/// An error of a layer's weights, with the node in front of the tensor's name.
-pub(super) fn in_node(node: &Node<'_>, error: crate::Error) -> crate::Error {
-    match error {
-        crate::Error::NotFinite {
-            tensor,
-            index,
-            value,
-            repair,
-        } => crate::Error::NotFinite {
-            tensor: format!("{tensor} of {} of {}", node.label(), node.file.path.display()),
-            index,
-            value,
-            repair,
-        },
-        crate::Error::Size {
-            argument,
-            expected,
-            found,
-            ..
-        } => node.wrong(format!("{argument}: {expected}"), found),
-        other => other,
-    }
 }
