@@ -58,7 +58,7 @@ fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Opt
     let wanted_gradients = cpu.backward(&flow, input, &upstream, true).unwrap();
     let settings = Settings::new().strategy(Strategy::Step);
     let _turn = in_turn();
-    for gpu in gpus(false) {
+    for gpu in gpus() {
         let made = GpuTraining::new(gpu, Arc::clone(&plan), &settings, "GPU".into());
         let mut training = pollster::block_on(made).unwrap();
         let (mut given, mut states) = (Output::default(), initial.clone());

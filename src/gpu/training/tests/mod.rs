@@ -97,16 +97,13 @@ fn wide(array: &Array2<f32>) -> Vec<Vec<f64>> {
     rows.map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
 }
 
-/// The GPUs of this machine on the portable floor, where parameters are in a uniform; and with all that they have, immediates among it. Each is
-/// opened once: what one test has compiled the others need not.
-pub(crate) fn gpus(on_the_floor: bool) -> &'static [Gpu] {
-    static GPUS: [OnceLock<Vec<Gpu>>; 2] = [const { OnceLock::new() }; 2];
-    GPUS[usize::from(on_the_floor)].get_or_init(|| {
+/// The GPUs of this machine, opened once: what one test has compiled the others need not.
+pub(crate) fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(|| {
         let adapters = pollster::block_on(Adapter::all());
-        let opened = adapters.iter().map(|adapter| match on_the_floor {
-            true => pollster::block_on(adapter.open_with(wgpu::Limits::default(), wgpu::Features::empty())).unwrap(),
-            false => pollster::block_on(adapter.open_another()).unwrap(),
-        });
+        let opened = adapters.iter();
+        let opened = opened.map(|adapter| pollster::block_on(adapter.open_another()).unwrap());
         let gpus: Vec<Gpu> = opened.collect();
         let is_required = std::env::var_os("CELLSTATE_REQUIRE_GPU").is_some();
         assert!(!gpus.is_empty() || !is_required, "there is no GPU");
@@ -167,7 +164,7 @@ pub(super) fn check_by(settings: &Settings, mut model: Model, case: Case) {
     let numbers = Numbers::of(&model, wide(&rows), initial.iter().map(of_state).collect());
     let turn = in_turn();
     let mut all = Vec::new();
-    for gpu in gpus(true) {
+    for gpu in gpus() {
         let name = Arc::from("GPU");
         let mut training = pollster::block_on(GpuTraining::new(gpu, Arc::clone(&plan), settings, name)).unwrap();
         let mut given = Vec::new();
