@@ -19,7 +19,7 @@ fn main(
         return;
     }
     let counter = vec4<u32>(four, numbers[params.first_entry + row], params.layer_word, params.batch_word);
-    let words = philox(counter, vec2<u32>(params.first_key, params.second_key));
+    let words = philox(counter, vec2<u32>(params.first_key, params.second_key), params.rounds);
     let place = row * params.stride + four * 4u;
     //for i in 4
     if (four * 4u + $iu < params.width) {

@@ -50,6 +50,7 @@ pub use cell::lstm::LstmOptions;
 pub use cell::simple_rnn::SimpleRnnOptions;
 pub use device::Device;
 pub use error::{Cause, Error, Result};
+pub use format::OpenOptions;
 #[cfg(feature = "safetensors")]
 pub use format::state_dict::module::Module;
 #[cfg(feature = "safetensors")]

@@ -10,6 +10,8 @@ mod rebuild;
 #[cfg(test)]
 mod recording_tests;
 pub(crate) mod section;
+#[cfg(test)]
+mod training_tests;
 mod tune;
 mod workspace;
 

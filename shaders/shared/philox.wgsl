@@ -1,4 +1,6 @@
 // philox: the generator of src/random.rs, Philox 4x32-10: four words of a counter of four words and a key of two.
+//
+// `rounds` is 10, and no constant: LLVM 15 takes minutes to compile ten rounds one after the other.
 
 // The high word of a product.
 fn high_word(a: u32, b: u32) -> u32 {
@@ -8,10 +10,10 @@ fn high_word(a: u32, b: u32) -> u32 {
     return (a >> 16u) * (b >> 16u) + (one >> 16u) + (other >> 16u);
 }
 
-fn philox(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
+fn philox(counter: vec4<u32>, key: vec2<u32>, rounds: u32) -> vec4<u32> {
     var c = counter;
     var k = key;
-    for (var round = 0u; round < 10u; round++) {
+    for (var round = 0u; round < rounds; round++) {
         c = vec4<u32>(
             high_word(0xcd9e8d57u, c.z) ^ c.y ^ k.x,
             0xcd9e8d57u * c.z,

@@ -77,6 +77,7 @@ struct Dropout {
     second_key: u32,
     layer_word: u32,
     batch_word: u32,
+    rounds: u32,           // of the generator
 }
 
 struct Reshape {

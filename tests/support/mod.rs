@@ -24,5 +24,6 @@ pub(crate) mod reference_cell;
 pub(crate) mod reference_gradients;
 pub(crate) mod reference_layers;
 pub(crate) mod reference_through_time;
+pub(crate) mod split_mix;
 pub(crate) mod torch;
 pub(crate) mod translation;

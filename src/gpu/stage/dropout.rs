@@ -14,7 +14,7 @@ use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
 use crate::gpu::stage::lists::{index_bytes, make_list, upload_list};
 use crate::model::plan::PlannedDropout;
-use crate::random::{Noise, kept_factor};
+use crate::random::{Noise, ROUNDS, kept_factor};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "dropout",
@@ -40,6 +40,7 @@ pub(crate) struct Params {
     pub(crate) second_key: u32,
     pub(crate) layer_word: u32,
     pub(crate) batch_word: u32,
+    pub(crate) rounds: u32,
 }
 
 impl Params {
@@ -64,6 +65,7 @@ impl Params {
             second_key,
             layer_word,
             batch_word,
+            rounds: ROUNDS as u32,
         };
         (params, (count as u64 * width.div_ceil(4) as u64).div_ceil(INVOCATIONS))
     }

@@ -3,7 +3,7 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way` < `stages`.
 
 mod buffers;
 pub(crate) mod product;
@@ -12,9 +12,10 @@ mod recurrence;
 pub(crate) mod row_gradients;
 pub(crate) mod rule;
 pub(crate) mod scatter;
+mod stages;
 pub(crate) mod sums;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod texts;
 mod way;
 mod weights;

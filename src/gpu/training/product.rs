@@ -83,6 +83,19 @@ impl<'a> Product<'a> {
         }
     }
 
+    /// The same with the rows of A, as they lie, by a list.
+    pub(super) fn by(self, index: &'a wgpu::Buffer) -> Self {
+        Self {
+            index: Some(index),
+            ..self
+        }
+    }
+
+    /// The same where A, or B, lies as its transpose.
+    pub(super) fn turned(self, a: bool, b: bool) -> Self {
+        Self { turns: (a, b), ..self }
+    }
+
     fn params(&self, part: usize) -> Params {
         let [rows, columns, inner] = self.size.map(|size| size as u32);
         Params {

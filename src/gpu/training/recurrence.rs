@@ -76,11 +76,7 @@ impl RecurrenceBack<'_> {
             Matrix::tight(&self.tensors.kernel.values, columns),
             Matrix::tight(&gathered, features),
         );
-        Product {
-            turns: (false, true),
-            ..product
-        }
-        .record(recorder);
+        product.turned(false, true).record(recorder);
         Ok(Some(gathered))
     }
 
@@ -224,12 +220,7 @@ impl RecurrenceBack<'_> {
                 Matrix::tight(lanes, columns),
                 Matrix::tight(&gradient, columns),
             );
-            Product {
-                index: Some(index),
-                turns: (true, false),
-                ..product
-            }
-            .record_in_parts(recorder)?;
+            product.by(index).turned(true, false).record_in_parts(recorder)?;
         }
         if let Some(bias) = tensors.bias {
             let gradient = bias.gradient(recorder)?;

@@ -122,7 +122,7 @@ fn a_training_goes_on() {
     };
     let (one, other) = (model(1), model(2));
     let _turn = in_turn();
-    for gpu in gpus(false) {
+    for gpu in gpus() {
         let settings = Settings::new().strategy(Strategy::Step);
         let make = |model: &Model| {
             let made = GpuTraining::new(gpu, model.plan().clone(), &settings, "GPU".into());

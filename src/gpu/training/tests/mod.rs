@@ -7,7 +7,6 @@
 )]
 
 mod cells;
-mod cpu;
 mod layers;
 mod reference;
 
@@ -22,10 +21,10 @@ use crate::settings::Strategy;
 use reference::{Numbers, Reference};
 
 /// Numbers that are the same in every run.
-pub(super) struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub(super) fn within(&mut self, limit: f32) -> f32 {
+    pub(crate) fn within(&mut self, limit: f32) -> f32 {
         self.0 = self
             .0
             .wrapping_mul(0x5851_f42d_4c95_7f2d)
@@ -34,11 +33,11 @@ impl Random {
         (2.0 * unit - 1.0) * limit
     }
 
-    fn array(&mut self, shape: &[usize], limit: f32) -> ArrayD<f32> {
+    pub(crate) fn array(&mut self, shape: &[usize], limit: f32) -> ArrayD<f32> {
         ArrayD::from_shape_simple_fn(IxDyn(shape), || self.within(limit))
     }
 
-    fn states(&mut self, plan: &Plan, batch: usize, limit: f32) -> Vec<State> {
+    pub(crate) fn states(&mut self, plan: &Plan, batch: usize, limit: f32) -> Vec<State> {
         let cells = plan.cells.iter().map(|planned| {
             let mut state = State::zeros(batch, planned.cell.state_widths()).unwrap();
             for array in state.arrays_mut() {
@@ -82,7 +81,7 @@ pub(super) const MASKED: Case = Case {
 };
 
 /// Gives every weight a value of its own, biases too.
-fn with_own_weights(model: &mut Model, random: &mut Random) {
+pub(crate) fn with_own_weights(model: &mut Model, random: &mut Random) {
     let parameters: Vec<(String, Vec<usize>)> = model
         .parameters()
         .iter()
@@ -98,16 +97,13 @@ fn wide(array: &Array2<f32>) -> Vec<Vec<f64>> {
     rows.map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect()
 }
 
-/// The GPUs of this machine on the portable floor, where parameters are in a uniform; and with all that they have, immediates among it. Each is
-/// opened once: what one test has compiled the others need not.
-fn gpus(on_the_floor: bool) -> &'static [Gpu] {
-    static GPUS: [OnceLock<Vec<Gpu>>; 2] = [const { OnceLock::new() }; 2];
-    GPUS[usize::from(on_the_floor)].get_or_init(|| {
+/// The GPUs of this machine, opened once: what one test has compiled the others need not.
+pub(crate) fn gpus() -> &'static [Gpu] {
+    static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
+    GPUS.get_or_init(|| {
         let adapters = pollster::block_on(Adapter::all());
-        let opened = adapters.iter().map(|adapter| match on_the_floor {
-            true => pollster::block_on(adapter.open_with(wgpu::Limits::default(), wgpu::Features::empty())).unwrap(),
-            false => pollster::block_on(adapter.open_another()).unwrap(),
-        });
+        let opened = adapters.iter();
+        let opened = opened.map(|adapter| pollster::block_on(adapter.open_another()).unwrap());
         let gpus: Vec<Gpu> = opened.collect();
         let is_required = std::env::var_os("CELLSTATE_REQUIRE_GPU").is_some();
         assert!(!gpus.is_empty() || !is_required, "there is no GPU");
@@ -116,7 +112,7 @@ fn gpus(on_the_floor: bool) -> &'static [Gpu] {
 }
 
 /// One at a time waits for a GPU that several tests share: wgpu-core 30.0.1 panics now and then where two do ("If the queue is empty …").
-fn in_turn() -> MutexGuard<'static, ()> {
+pub(crate) fn in_turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -168,7 +164,7 @@ pub(super) fn check_by(settings: &Settings, mut model: Model, case: Case) {
     let numbers = Numbers::of(&model, wide(&rows), initial.iter().map(of_state).collect());
     let turn = in_turn();
     let mut all = Vec::new();
-    for gpu in gpus(true) {
+    for gpu in gpus() {
         let name = Arc::from("GPU");
         let mut training = pollster::block_on(GpuTraining::new(gpu, Arc::clone(&plan), settings, name)).unwrap();
         let mut given = Vec::new();

@@ -1,13 +1,26 @@
 //! The gradients of a GPU against those of the CPU, over batches that are cut into parts.
 
-use super::*;
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::sync::Arc;
+
+use ndarray::Array2;
+
 use crate::cpu::training::CpuTraining;
+use crate::flow::{Flow, Input};
+use crate::gpu::training::GpuTraining;
+use crate::gpu::training::tests::{Random, gpus, in_turn, with_own_weights};
+use crate::gradients::Upstream;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
 use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
+use crate::model::Model;
+use crate::output::Output;
+use crate::random::Noise;
+use crate::settings::{Settings, Strategy};
 
 /// Outputs and gradients of both, of a batch of so many sequences and steps with a mask.
 fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Option<i32>, noise: Option<Noise>) {
@@ -45,7 +58,7 @@ fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Opt
     let wanted_gradients = cpu.backward(&flow, input, &upstream, true).unwrap();
     let settings = Settings::new().strategy(Strategy::Step);
     let _turn = in_turn();
-    for gpu in gpus(false) {
+    for gpu in gpus() {
         let made = GpuTraining::new(gpu, Arc::clone(&plan), &settings, "GPU".into());
         let mut training = pollster::block_on(made).unwrap();
         let (mut given, mut states) = (Output::default(), initial.clone());
