@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, row_of};
+use super::blocks::row_of;
 use super::lists::{listed, over_rows};
 use super::prepared::{Recurrence, Work};
 use super::steps::{HandSteps, Memory};
