@@ -3,8 +3,9 @@
 //   lanes = projected + h·recurrent_kernel, and the cell's rule makes the state of them
 //
 // A workgroup has SLICE units and all of k. SPLIT of its subgroups share k, and so do eight lanes of each; a lane keeps the weights
-// of OWN units for its fours of k. Eight rows are summed up at a time; then each shuffle halves the rows that a lane still has, until
-// each has one. The sums of GROUP rows wait in workgroup memory, until invocations make a state each: that of a row and a unit.
+// of two units for its fours of k. Four rows are summed up at a time, for both units; then each shuffle halves the sums that a lane
+// still has, until each has one. The sums of GROUP rows wait in workgroup memory, until invocations make a state each: that of a row and
+// a unit.
 //
 // Along x the second direction stands behind the first one.
 
@@ -14,8 +15,8 @@
 @group(0) @binding(3) var<storage, read_write> hidden: array<vec4<f32>>;     // [direction][row][four units]
 @group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;       // [direction][position][unit]
 
-var<workgroup> sums: array<Lanes, SPLIT * GROUP * SLICE>;       // [part][row of a group][unit]
-var<workgroup> tile: array<vec4<f32>, TILES * 8u * QUARTER>; // [turn][row][four of k]
+var<workgroup> sums: array<Lanes, SPLIT * GROUP * SLICE>;      // [part][row of a group][unit]
+var<workgroup> tile: array<vec4<f32>, TILES * TAKEN * QUARTER>; // [turn][row][four of k]
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -33,21 +34,24 @@ fn main(
     let at = subgroup * LANES_OF_SUBGROUP + lane;
     let begin = workgroup.x % blocks * SLICE;
     let part = subgroup % SPLIT;
-    let lane_k = lane % 8u;
-    let own = (subgroup / SPLIT * (LANES_OF_SUBGROUP / 8u) + lane / 8u) * OWN;
+    // neighbours have the same k, so that few words of h serve a subgroup
+    let lane_k = lane / NEIGHBOURS;
+    let own = (subgroup / SPLIT * NEIGHBOURS + lane % NEIGHBOURS) * OWN;
     let slot = part * FOURS * 8u + lane_k;
+    // of its two units the one first whose sums it will keep, so that what it hands on is always the second of what it has
+    let unit_bit = lane_k / 4u;
     let kernel = direction * (UNITS + HAS_UNIT_WEIGHTS) * UNITS + begin;
     //for m in FOURS
     //for c in 4
-    //for u in OWN
-    let weights$m_$c_$u = unpacked(recurrent_kernel[kernel + ((slot + $mu * 8u) * 4u + $cu) * UNITS + own + $uu]);
+    //for u in 2
+    let weights$m_$c_$u = unpacked(recurrent_kernel[kernel + (min(slot + $mu * 8u, QUARTER - 1u) * 4u + $cu) * UNITS + own + ($uu ^ unit_bit)]);
     //end
     //end
     //end
     let count = min(BLOCK, params.positions - first);
     let before_row = direction * params.hidden_pitch + params.previous_row + first;
     //for l in LOADS
-    let row$l = ($lu * THREADS + at) / QUARTER; // of eight
+    let row$l = ($lu * THREADS + at) / QUARTER; // of four
     let four$l = ($lu * THREADS + at) % QUARTER;
     var next$l = h_before(before_row + min(row$l, count - 1u), four$l);
     //end
@@ -62,7 +66,7 @@ fn main(
     for (var group = 0u; group < count; group += GROUP) {
         let end = min(count, group + GROUP);
         let position = first + group + row;
-        let is_own = group + row < end && is_unit;
+        let is_own = row < GROUP && group + row < end && is_unit;
         let cell_index = (direction * params.cell_pitch + position) * params.cell_stride + unit;
         var lanes = Lanes();
         var state = UnitState(0.0, 0.0);
@@ -71,46 +75,42 @@ fn main(
             state.hidden = hidden[((before_row + group + row) * params.hidden_stride + unit) / 4u][unit % 4u];
             if (HAS_CELL_STATE == 1u) { state.cell = cell_state[cell_index]; }
         }
-        for (var taken = group; taken < end; taken += 8u) {
+        for (var taken = group; taken < end; taken += TAKEN) {
             if (TILES == 1u) { workgroupBarrier(); } // nobody reads the rows before any more
-            let place = turn % TILES * 8u * QUARTER;
+            let place = turn % TILES * TAKEN * QUARTER;
             turn++;
             //for l in LOADS
-            tile[place + $lu * THREADS + at] = next$l;
+            if (IS_EVEN == 1u || row$l < TAKEN) { tile[place + $lu * THREADS + at] = next$l; }
             //end
             workgroupBarrier();
             // asked for now, needed after the sums; at last rows that nobody needs
             //for l in LOADS
-            next$l = h_before(before_row + min(taken + 8u + row$l, count - 1u), four$l);
+            next$l = h_before(before_row + min(taken + TAKEN + row$l, count - 1u), four$l);
             //end
-            // a lane has its own row first, so that what it hands on is always the second half of what it has
-            //for x in 2
+            // a lane has its own row first, and its own unit
             //for y in 2
             //for z in 2
-            //for u in OWN
-            var sum$x$y$z_$u = Lanes();
+            //for u in 2
+            var sum$y$z_$u = Lanes();
             //end
             //for m in FOURS
-            let h$x$y$z_$m = tile[place + (($xu * 4u + $yu * 2u + $zu) ^ lane_k) * QUARTER + slot + $mu * 8u];
+            let h$y$z_$m = h_of_tile(place + (($yu * 2u + $zu) ^ (lane_k % 4u)) * QUARTER, slot + $mu * 8u);
             //for c in 4
-            //for u in OWN
-            sum$x$y$z_$u = fma(Lanes(h$x$y$z_$m[$cu]), weights$m_$c_$u, sum$x$y$z_$u);
+            //for u in 2
+            sum$y$z_$u = fma(Lanes(h$y$z_$m[$cu]), weights$m_$c_$u, sum$y$z_$u);
             //end
             //end
             //end
             //end
             //end
-            //end
-            //for u in OWN
-            //for x in 2
+            //for u in 2
             //for y in 2
-            sum$x$y0_$u += subgroupShuffleXor(sum$x$y1_$u, 1u);
+            sum$y0_$u += subgroupShuffleXor(sum$y1_$u, NEIGHBOURS);
             //end
-            sum$x00_$u += subgroupShuffleXor(sum$x10_$u, 2u);
+            sum00_$u += subgroupShuffleXor(sum10_$u, 2u * NEIGHBOURS);
             //end
-            sum000_$u += subgroupShuffleXor(sum100_$u, 4u);
-            sums[(part * GROUP + taken - group + lane_k) * SLICE + own + $uu] = sum000_$u;
-            //end
+            sum00_0 += subgroupShuffleXor(sum00_1, 4u * NEIGHBOURS);
+            sums[(part * GROUP + taken - group + lane_k % 4u) * SLICE + own + unit_bit] = sum00_0;
         }
         workgroupBarrier();
         //for p in SPLIT

@@ -9,11 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let attempt = || {
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
         let mut bytes = Vec::new();
-        File::open(path)?.take(longest + 1).read_to_end(&mut bytes)?;
+        open(path)?.take(longest + 1).read_to_end(&mut bytes)?;
         match bytes.len() as u64 <= longest {
             true => Ok(bytes),
             false => Err(io::Error::other(format!("it is longer than {longest} bytes"))),
@@ -22,6 +19,17 @@ pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     match attempt() {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         read => read,
+    }
+}
+
+/// Opens a file that is one: to open a pipe waits for whoever writes into it, and a device may have no end.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    match fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is a folder, a pipe or a device, and no file",
+        )),
     }
 }
 

@@ -13,6 +13,12 @@ pub(crate) fn from_half_bits(bits: u16) -> f32 {
     f16::from_bits(bits).to_f32()
 }
 
+/// The number of these bits in bfloat16, which are the upper half of its float32.
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "onnx"))]
+pub(crate) fn from_brain_bits(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 /// Whether a number keeps its meaning as a half-precision number: a finite one stays finite.
 pub(crate) fn fits_half(value: f32) -> bool {
     let is_beyond = value.abs() >= 65_520.0;

@@ -7,7 +7,7 @@
 /// The words that one call makes.
 pub(crate) const WORDS: usize = 4;
 
-const ROUNDS: usize = 10;
+pub(crate) const ROUNDS: usize = 10;
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 /// What the key grows by from round to round: the golden ratio, and √3 − 1.
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];

@@ -2,14 +2,16 @@
 
 #[cfg(test)]
 mod capture_tests;
-mod check;
+pub(crate) mod check;
 mod explain;
 mod gpu_states;
 mod memory;
 mod rebuild;
 #[cfg(test)]
 mod recording_tests;
-mod section;
+pub(crate) mod section;
+#[cfg(test)]
+mod training_tests;
 mod tune;
 mod workspace;
 
@@ -353,7 +355,7 @@ impl Runner {
     }
 
     /// The cells of all sections.
-    fn cells(&self) -> impl Iterator<Item = &PlannedCell> {
+    fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
         self.sections.iter().flat_map(|section| &section.plan.cells)
     }
 

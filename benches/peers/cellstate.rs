@@ -1,11 +1,12 @@
 //! cellstate in the comparison with its peers; `benches/peers/run` asks it on its standard input, see `serve.rs`.
 //!
 //! The paths are `cpu`, `gpu` (a whole call) and `gpu-resident` (the GPU's work by its own time stamps), each also with
-//! `-relaxed` for relaxed precision. `CELLSTATE_BENCH_ADAPTER` names the adapter of the path `gpu`; without it the best real GPU is taken.
+//! `-relaxed` for relaxed precision; and `cpu-training` and `gpu-training`, a training step. `CELLSTATE_BENCH_ADAPTER` names the adapter of the path `gpu`; without it the best real GPU is taken.
 
 mod layer;
 mod rule;
 mod serve;
+mod training;
 
 use std::time::{Duration, Instant};
 
@@ -14,24 +15,34 @@ use cellstate::{Device, Precision, Settings};
 use layer::Layer;
 use rule::{Outcome, Problem};
 use serve::{Prepared, serve};
+use training::Training;
 
 fn main() -> Outcome<()> {
     let paths: &[&str] = match device("gpu") {
         Ok(_) => &[
             "cpu",
             "cpu-relaxed",
+            "cpu-training",
             "gpu",
             "gpu-relaxed",
+            "gpu-training",
             "gpu-resident",
             "gpu-resident-relaxed",
         ],
         Err(error) => {
             eprintln!("cellstate: {error}");
-            &["cpu", "cpu-relaxed"]
+            &["cpu", "cpu-relaxed", "cpu-training"]
         }
     };
     serve(env!("CARGO_PKG_VERSION"), paths, |path, problem| {
-        Ok(Box::new(Timed::new(path, &problem)?))
+        Ok(match path.strip_suffix("-training") {
+            Some(path) => {
+                let device = device(path)?;
+                let adapter = adapter(&device);
+                Box::new(Training::new(&device, adapter, &problem)?)
+            }
+            None => Box::new(Timed::new(path, &problem)?),
+        })
     })
 }
 
@@ -76,10 +87,14 @@ impl Prepared for Timed {
     }
 
     fn adapter(&self) -> String {
-        match self.layer.runner.device().gpu() {
-            None => "CPU".to_owned(),
-            Some(gpu) => format!("{}, {}", gpu.name(), gpu.info().driver_info),
-        }
+        adapter(self.layer.runner.device())
+    }
+}
+
+fn adapter(device: &Device) -> String {
+    match device.gpu() {
+        None => "CPU".to_owned(),
+        Some(gpu) => format!("{}, {}", gpu.name(), gpu.info().driver_info),
     }
 }
 

@@ -12,20 +12,12 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    /// It gives the output at every step, and zero at padded ones, as the peers do.
     pub(crate) fn new(device: &Device, settings: &Settings, problem: &Problem) -> Outcome<Self> {
         let shape = problem.shape;
-        let columns = 4 * shape.units;
-        let matrix = |rows: usize, values: &[f32]| Array2::from_shape_vec((rows, columns), values.to_vec());
-        let lstm = Lstm::new(shape.features, shape.units)
-            .with_weights(
-                matrix(shape.features, &problem.kernel)?,
-                matrix(shape.units, &problem.recurrent_kernel)?,
-                Some(Array1::from(problem.bias.clone())),
-            )?
-            .return_sequences(true)
-            .zero_output_for_mask(true);
-        let runner = Model::builder().add(lstm).build()?.on_with(device, settings)?;
+        let runner = Model::builder()
+            .add(lstm(problem)?)
+            .build()?
+            .on_with(device, settings)?;
         let dimensions = (shape.batch, shape.time_steps, shape.features);
         Ok(Self {
             runner,
@@ -47,4 +39,17 @@ impl Layer {
             None => self.runner.run_into(&sequences, output),
         }
     }
+}
+
+/// With the output at every step, and zero at padded ones, as the peers give it.
+pub(crate) fn lstm(problem: &Problem) -> Outcome<Lstm> {
+    let shape = problem.shape;
+    let columns = 4 * shape.units;
+    let matrix = |rows: usize, values: &[f32]| Array2::from_shape_vec((rows, columns), values.to_vec());
+    let lstm = Lstm::new(shape.features, shape.units).with_weights(
+        matrix(shape.features, &problem.kernel)?,
+        matrix(shape.units, &problem.recurrent_kernel)?,
+        Some(Array1::from(problem.bias.clone())),
+    )?;
+    Ok(lstm.return_sequences(true).zero_output_for_mask(true))
 }

@@ -5,7 +5,8 @@ import math
 
 import numpy
 
-INPUT, KERNEL, RECURRENT_KERNEL, BIAS, WEIGHTS_OF_THE_DIGEST = range(5)
+INPUT, KERNEL, RECURRENT_KERNEL, BIAS, WEIGHTS_OF_THE_DIGEST, TARGETS = range(6)
+TRAINING_STEPS = 2  # after which outputs are compared
 SAMPLES = 32
 STRIDE = 7919
 MASK = 0xFFFFFFFF
@@ -56,6 +57,10 @@ class Problem:
             return numpy.array([(self.time_steps + 1) // 2])
         rank = numpy.arange(self.batch) * STRIDE % self.batch
         return 1 + rank * (self.time_steps - 1) // (self.batch - 1)
+
+    def targets(self):
+        """What the outputs should be in a training, (batch, time_steps, units)."""
+        return numbers(TARGETS, 1, self.batch, self.time_steps, self.units)
 
     def gates(self, matrix, order):
         """The columns with the gates in another order, transposed: (4·units, rows)."""

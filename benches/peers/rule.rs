@@ -16,6 +16,10 @@ const KERNEL: u32 = 1;
 const RECURRENT_KERNEL: u32 = 2;
 const BIAS: u32 = 3;
 const WEIGHTS_OF_THE_DIGEST: u32 = 4;
+const TARGETS: u32 = 5;
+
+/// The training steps after which outputs are compared.
+pub(crate) const TRAINING_STEPS: usize = 2;
 
 /// How many single values of the output are compared.
 const SAMPLES: usize = 32;
@@ -127,6 +131,15 @@ impl Problem {
     /// The number of valid steps.
     pub(crate) fn rows(&self) -> usize {
         (0..self.shape.batch).map(|row| self.length(row)).sum()
+    }
+
+    /// What the outputs should be in a training, (batch, time_steps, units).
+    pub(crate) fn targets(&self) -> Vec<f32> {
+        numbers(
+            TARGETS,
+            self.shape.batch * self.shape.time_steps * self.shape.units,
+            1.0,
+        )
     }
 
     /// The same for some of the sequences only.

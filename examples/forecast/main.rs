@@ -61,7 +61,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let forecasts = scaled.mapv(|value| scaling.undo(value));
 
     report::print_forecasts(&series, &histories, &forecasts);
-    report::print_errors(&series, &histories, &forecasts);
+    report::print_errors(&series, &histories, &[("this network", &forecasts)]);
     if !is_sunspots {
         println!(
             "\nThe weights were trained on sunspots up to 1958: for another series this shows the path, not a forecast."
@@ -132,4 +132,19 @@ fn compare_with_keras(scaled: &Array2<f32>, scaling: Scaling) -> Result<(), Box<
         return Ok(());
     }
     Err(format!("expected a difference from Keras of at most {TOLERANCE:e}, got {difference:e}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_keras_has_the_same_weights() -> Result<(), Box<dyn Error>> {
+        let (arrays, opened) = (network::model()?, open()?);
+        assert_eq!(arrays.parameters().count(), opened.parameters().count());
+        for (one, other) in arrays.parameters().iter().zip(opened.parameters().iter()) {
+            assert_eq!((one.path(), one.values()), (other.path(), other.values()));
+        }
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! What the example prints about its forecasts.
 
-use ndarray::{Array2, ArrayView1};
+use ndarray::Array2;
 
 use crate::history::{CYCLE, HORIZON, History};
 use crate::series::Series;
@@ -29,12 +29,12 @@ fn row(values: impl Iterator<Item = f32>) -> String {
     values.map(|value| format!("{value:7.1}")).collect()
 }
 
-/// Prints the mean absolute errors, year by year, beside those of three forecasts that need no network.
-pub(crate) fn print_errors(series: &Series, histories: &[History], forecasts: &Array2<f32>) {
-    let scored: Vec<(&History, ArrayView1<'_, f32>)> = histories
+/// Prints the mean absolute errors of networks, year by year, beside those of three forecasts that need none.
+pub(crate) fn print_errors(series: &Series, histories: &[History], networks: &[(&str, &Array2<f32>)]) {
+    let scored: Vec<(usize, &History)> = histories
         .iter()
-        .zip(forecasts.rows())
-        .filter(|(history, _)| history.is_scored(series))
+        .enumerate()
+        .filter(|(_, history)| history.is_scored(series))
         .collect();
     let years: String = (1..=HORIZON).map(|ahead| format!("{ahead:7}")).collect();
     println!(
@@ -42,23 +42,25 @@ pub(crate) fn print_errors(series: &Series, histories: &[History], forecasts: &A
         scored.len()
     );
     println!("  {:28}{years}   mean", "");
-    let print = |name: &str, guess: &dyn Fn(&History, ArrayView1<'_, f32>, usize) -> f32| {
+    let print = |name: &str, guess: &dyn Fn(usize, &History, usize) -> f32| {
         let mut errors = [0.0; HORIZON];
-        for (history, forecast) in &scored {
+        for (row, history) in &scored {
             for (ahead, measured) in history.measured_after(series).iter().enumerate() {
-                errors[ahead] += (guess(history, *forecast, ahead) - measured).abs() / scored.len() as f32;
+                errors[ahead] += (guess(*row, history, ahead) - measured).abs() / scored.len() as f32;
             }
         }
         let mean = errors.iter().sum::<f32>() / HORIZON as f32;
         println!("  {name:28}{}", row(errors.into_iter().chain([mean])));
     };
     let values = &series.values;
-    print("this network", &|_, forecast, ahead| forecast[ahead]);
-    print("the last cycle again", &|history, _, ahead| {
+    for (name, forecasts) in networks {
+        print(name, &|row, _, ahead| forecasts[[row, ahead]]);
+    }
+    print("the last cycle again", &|_, history, ahead| {
         values[history.origin + 1 + ahead - CYCLE]
     });
-    print("the last value goes on", &|history, _, _| values[history.origin]);
-    print("the mean of all years so far", &|history, _, _| {
+    print("the last value goes on", &|_, history, _| values[history.origin]);
+    print("the mean of all years so far", &|_, history, _| {
         values[..=history.origin].iter().sum::<f32>() / (history.origin + 1) as f32
     });
 }

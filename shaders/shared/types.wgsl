@@ -66,6 +66,20 @@ struct Transform {
     epsilon: u32,          // the bits of what is added to the variance
 }
 
+struct Dropout {
+    first_entry: u32,      // entry of `numbers` of the first row
+    count: u32,            // rows to change
+    width: u32,            // values of a row that count,
+    stride: u32,           // and from one row to the next
+    rate: u32,             // the bits of the share that is left out,
+    kept: u32,             // and of what the others are multiplied by
+    first_key: u32,        // the words of the generator
+    second_key: u32,
+    layer_word: u32,
+    batch_word: u32,
+    rounds: u32,           // of the generator
+}
+
 struct Reshape {
     first_entry: u32,      // entry of `index` that names the row with the first value,
     first_value: u32,      // and which value of that row it is

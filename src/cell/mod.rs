@@ -24,9 +24,9 @@ pub(crate) use lane::Lane;
 use lstm::LstmOptions;
 use simple_rnn::SimpleRnnOptions;
 
-#[cfg(feature = "keras")]
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "onnx"))]
 pub(crate) use weights::unflatten;
-pub(crate) use weights::{CellWeights, check_tensor};
+pub(crate) use weights::{CellWeights, ValueRange, check_finite};
 
 /// What kind of cell it is, with the options of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -31,7 +31,7 @@ fn weights(cell: &Cell) -> CellWeights {
 fn an_lstm_has_a_lane_for_each_gate() {
     let cell = cell(Rule::Lstm(LstmOptions::new()));
     let weights = weights(&cell);
-    assert!(weights.check(&cell).is_ok());
+    assert!(weights.check(&cell, ValueRange::Finite).is_ok());
     for gate in 0..4 {
         let here = (gate * 10 + 2) as f32;
         assert_eq!(cell.kernel_lane(&weights, 1, gate, 2), 1100.0 + here);
@@ -47,7 +47,7 @@ fn an_lstm_has_a_lane_for_each_gate() {
 fn a_gru_keeps_the_two_parts_of_its_candidate_apart() {
     let cell = cell(Rule::Gru(GruOptions::new()));
     let weights = weights(&cell);
-    assert!(weights.check(&cell).is_ok());
+    assert!(weights.check(&cell, ValueRange::Finite).is_ok());
     let kernel: Vec<f32> = (0..4).map(|lane| cell.kernel_lane(&weights, 1, lane, 2)).collect();
     let recurrent: Vec<f32> = (0..4).map(|lane| cell.recurrent_lane(&weights, 1, lane, 2)).collect();
     let bias: Vec<f32> = (0..4).map(|lane| cell.bias_lane(&weights, lane, 2)).collect();
@@ -64,7 +64,7 @@ fn a_reset_before_the_product_is_an_obstacle() {
     options.reset_after = false;
     let cell = cell(Rule::Gru(options));
     let weights = weights(&cell);
-    assert!(weights.check(&cell).is_ok());
+    assert!(weights.check(&cell, ValueRange::Finite).is_ok());
     assert_eq!(cell.recurrent_lane(&weights, 1, 2, 2), 2122.0);
     assert!(cell.lanes()[2].of_reset);
     assert_eq!(cell.bias_lane(&weights, 2, 2), 3022.0);
@@ -77,12 +77,12 @@ fn tensors_that_the_options_do_not_ask_for_are_refused_and_missing_ones_too() {
     options.peepholes = true;
     let cell = cell(Rule::Lstm(options));
     let mut weights = weights(&cell);
-    assert!(weights.check(&cell).is_err());
+    assert!(weights.check(&cell, ValueRange::Finite).is_err());
     weights.peepholes = Some(tensor(3, 1, 4));
-    assert!(weights.check(&cell).is_ok());
+    assert!(weights.check(&cell, ValueRange::Finite).is_ok());
     assert_eq!(cell.unit_parameters(&weights, 1), [4001.0, 4101.0, 4201.0, 0.0]);
     weights.projection = Some(tensor(3, 1, 5));
-    assert!(weights.check(&cell).is_err());
+    assert!(weights.check(&cell, ValueRange::Finite).is_err());
 }
 
 #[test]

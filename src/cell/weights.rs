@@ -22,8 +22,30 @@ pub(crate) struct CellWeights {
 }
 
 impl CellWeights {
-    /// Checks shapes and values against the cell; `bias` may be absent.
-    pub(crate) fn check(&self, cell: &Cell) -> Result<()> {
+    /// Checks the shapes against the cell, and the values against what weights may be; `bias` may be absent.
+    pub(crate) fn check(&self, cell: &Cell, range: ValueRange) -> Result<()> {
+        self.check_shapes(cell)?;
+        let one_row = self.bias.as_ref().filter(|bias| bias.nrows() == 1);
+        if let Some(bias) = one_row {
+            range.check(&format!("bias of the {}", cell.class()), &bias.row(0))?;
+        }
+        let tensors = [
+            ("kernel", Some(&self.kernel)),
+            ("recurrent_kernel", Some(&self.recurrent_kernel)),
+            ("bias", self.bias.as_ref().filter(|_| one_row.is_none())),
+            ("peepholes", self.peepholes.as_ref()),
+            ("projection", self.projection.as_ref()),
+        ];
+        for (name, tensor) in tensors {
+            if let Some(tensor) = tensor {
+                range.check(&format!("{name} of the {}", cell.class()), &tensor.view())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks the shapes alone, of values that were checked when they were taken.
+    pub(crate) fn check_shapes(&self, cell: &Cell) -> Result<()> {
         let class = cell.class();
         let columns = cell.gates() * cell.units;
         let wide = match cell.gates() {
@@ -32,7 +54,7 @@ impl CellWeights {
         };
         let high = if cell.has_projection() { "projection" } else { "units" };
         let check = |name: &str, tensor: &ArcArray2<f32>, shape: [usize; 2], axes: &str| {
-            check_tensor(&format!("{name} of the {class}"), &tensor.view(), &shape, axes)
+            check_shape(&format!("{name} of the {class}"), &tensor.view(), &shape, axes)
         };
         let features = format!("(features, {wide})");
         check("kernel", &self.kernel, [cell.features, columns], &features)?;
@@ -46,7 +68,7 @@ impl CellWeights {
         match &self.bias {
             Some(bias) if bias.nrows() == 1 && cell.bias_rows() == 1 => {
                 let name = format!("bias of the {class}");
-                check_tensor(&name, &bias.row(0), &[columns], &format!("({wide})"))?;
+                check_shape(&name, &bias.row(0), &[columns], &format!("({wide})"))?;
             }
             Some(bias) if bias.nrows() != cell.bias_rows() => {
                 let (wanted, instead) = match cell.bias_rows() {
@@ -92,9 +114,7 @@ impl CellWeights {
         ];
         for (name, tensor, wanted, shape, axes) in optional {
             match tensor {
-                Some(tensor) if wanted => {
-                    check_tensor(&format!("{name} of the {class}"), &tensor.view(), &shape, axes)?
-                }
+                Some(tensor) if wanted => check_shape(&format!("{name} of the {class}"), &tensor.view(), &shape, axes)?,
                 None if !wanted => {}
                 _ => {
                     let said = |present| if present { "with" } else { "without" };
@@ -167,13 +187,43 @@ impl Cell {
     }
 }
 
-/// Checks the shape and that every value is finite.
-pub(crate) fn check_tensor<D: Dimension>(
-    name: &str,
-    tensor: &ArrayView<'_, f32, D>,
-    shape: &[usize],
-    axes: &str,
-) -> Result<()> {
+/// Which values weights may have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ValueRange {
+    /// Numbers: neither NaN nor infinity.
+    #[default]
+    Finite,
+    /// Whatever was trained.
+    Any,
+}
+
+impl ValueRange {
+    /// Checks the values of a tensor.
+    pub(crate) fn check<D: Dimension>(self, name: &str, tensor: &ArrayView<'_, f32, D>) -> Result<()> {
+        match self {
+            Self::Finite => check_finite(
+                name,
+                tensor,
+                "the training may have diverged; save the weights of an earlier epoch",
+            ),
+            Self::Any => Ok(()),
+        }
+    }
+
+    /// Checks the shape and the values of a tensor.
+    pub(crate) fn check_tensor<D: Dimension>(
+        self,
+        name: &str,
+        tensor: &ArrayView<'_, f32, D>,
+        shape: &[usize],
+        axes: &str,
+    ) -> Result<()> {
+        check_shape(name, tensor, shape, axes)?;
+        self.check(name, tensor)
+    }
+}
+
+fn check_shape<D: Dimension>(name: &str, tensor: &ArrayView<'_, f32, D>, shape: &[usize], axes: &str) -> Result<()> {
     if tensor.shape() != shape {
         let transposed: Vec<usize> = tensor.shape().iter().rev().copied().collect();
         let repair = if transposed == shape && shape.len() == 2 {
@@ -188,17 +238,20 @@ pub(crate) fn check_tensor<D: Dimension>(
             repair: repair.to_owned(),
         });
     }
-    for (flat, value) in tensor.iter().enumerate() {
-        if !value.is_finite() {
-            return Err(Error::NotFinite {
-                tensor: name.to_owned(),
-                index: unflatten(flat, shape),
-                value: value.to_string(),
-                repair: "the training may have diverged; save the weights of an earlier epoch".to_owned(),
-            });
-        }
-    }
     Ok(())
+}
+
+/// An error with the first number that is NaN or infinite, if there is one.
+pub(crate) fn check_finite<D: Dimension>(name: &str, tensor: &ArrayView<'_, f32, D>, repair: &str) -> Result<()> {
+    match tensor.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+        None => Ok(()),
+        Some((flat, value)) => Err(Error::NotFinite {
+            tensor: name.to_owned(),
+            index: unflatten(flat, tensor.shape()),
+            value: value.to_string(),
+            repair: repair.to_owned(),
+        }),
+    }
 }
 
 /// Where a value stands, row by row.

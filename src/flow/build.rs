@@ -42,7 +42,6 @@ impl Flow {
     }
 
     /// The same for training: with the stages of Dropout layers, and what a BatchNormalization has to know of its rows.
-    #[allow(dead_code, reason = "the trainer makes them")]
     pub(crate) fn in_training(plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Self> {
         Self::build(plan, input, mask, true)
     }
@@ -58,6 +57,7 @@ impl Flow {
             outputs: Vec::new(),
             schedules: Vec::new(),
             batch_statistics: Vec::new(),
+            mask: None,
         };
         let mut builder = Builder {
             plan,
@@ -88,6 +88,9 @@ impl Flow {
                 true => vec![batch, steps_out, view.width],
                 false => vec![batch, view.width],
             };
+            if trains && view.sequences {
+                flow.mask = view.mask;
+            }
             flow.outputs.push(Placed {
                 gather: view.gather,
                 shape,

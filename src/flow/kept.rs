@@ -63,7 +63,6 @@ impl Flows {
     }
 
     /// Flows of training.
-    #[allow(dead_code, reason = "the trainer makes them")]
     pub(crate) fn in_training(plan: &Plan) -> Self {
         Self {
             trains: true,

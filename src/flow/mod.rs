@@ -17,7 +17,7 @@ pub(crate) mod size;
 
 use std::sync::Arc;
 
-use ndarray::{ArrayD, ArrayView2, ArrayView3};
+use ndarray::{Array2, ArrayD, ArrayView2, ArrayView3};
 
 use crate::error::{Error, Result};
 use crate::layer::bidirectional::MergeMode;
@@ -135,6 +135,8 @@ pub(crate) struct Flow {
     pub(crate) schedules: Vec<Arc<Schedule>>,
     /// Of a flow of training: the BatchNormalizations, and how often each of their rows counts.
     pub(crate) batch_statistics: Vec<BatchStatistics>,
+    /// Of a flow of training: which time steps of the output count, (batch, time_steps), where it has a mask. A loss leaves the others out.
+    pub(crate) mask: Option<Array2<bool>>,
 }
 
 /// How often each row counts in the mean and the variance of a batch.
@@ -189,7 +191,8 @@ impl Flow {
             .iter()
             .map(|statistics| statistics.counts.len())
             .sum();
-        (stages + outputs + counts + self.input_steps.len()) * size_of::<u32>()
+        let mask = self.mask.as_ref().map_or(0, Array2::len);
+        (stages + outputs + counts + self.input_steps.len()) * size_of::<u32>() + mask
     }
 }
 

@@ -45,6 +45,11 @@ pub(crate) enum StageKind {
         transform: usize,
         input: Source,
     },
+    /// Only in training.
+    Dropout {
+        dropout: usize,
+        input: Source,
+    },
     Reshape {
         input: Source,
         /// Entries of its list.
@@ -81,6 +86,7 @@ struct View {
 
 struct Builder<'a> {
     plan: &'a Plan,
+    trains: bool,
     batch: usize,
     time_steps: usize,
     /// For each schedule the number of its mask.
@@ -91,6 +97,15 @@ struct Builder<'a> {
 impl FlowSize {
     /// The caller has checked that a batch may have so many steps.
     pub(crate) fn new(plan: &Plan, batch: usize, time_steps: usize) -> Self {
+        Self::build(plan, batch, time_steps, false)
+    }
+
+    /// The same of flows of training, which have the stages of Dropout layers besides.
+    pub(crate) fn in_training(plan: &Plan, batch: usize, time_steps: usize) -> Self {
+        Self::build(plan, batch, time_steps, true)
+    }
+
+    fn build(plan: &Plan, batch: usize, time_steps: usize, trains: bool) -> Self {
         let steps = batch * time_steps;
         let size = Self {
             batch,
@@ -102,6 +117,7 @@ impl FlowSize {
         };
         let mut builder = Builder {
             plan,
+            trains,
             batch,
             time_steps,
             masks: Vec::new(),
@@ -135,7 +151,8 @@ impl FlowSize {
         let stages = self.stages.iter().map(|stage| match stage.kind {
             StageKind::Recurrent { input, .. }
             | StageKind::Dense { input, .. }
-            | StageKind::Transform { input, .. } => (input, stage.rows),
+            | StageKind::Transform { input, .. }
+            | StageKind::Dropout { input, .. } => (input, stage.rows),
             StageKind::Reshape { input, entries } => (input, entries),
             StageKind::Merge { forward, .. } => (forward, stage.rows),
         });
@@ -179,7 +196,8 @@ impl Builder<'_> {
             }
             Operation::Reshape { from, to, .. } => self.reshaped(number, (*from, *to), view),
             Operation::LastStep => self.last_step(view),
-            Operation::Dropout { .. } | Operation::Nothing => view,
+            Operation::Dropout { dropout } => self.dropout(*dropout, view),
+            Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
                 let mut made = view;
                 for &cell in cells {
@@ -203,6 +221,24 @@ impl Builder<'_> {
             }
         };
         views.push(made);
+    }
+
+    /// In training each step has noise of its own.
+    fn dropout(&mut self, dropout: usize, view: View) -> View {
+        let leaves_out = self
+            .plan
+            .dropouts
+            .get(dropout)
+            .is_some_and(|dropout| dropout.rate != 0.0);
+        if !self.trains || !leaves_out {
+            return view;
+        }
+        let input = view.source;
+        let rows = View {
+            distinct: view.entries,
+            ..view
+        };
+        self.push(StageKind::Dropout { dropout, input }, view.entries, view.width, rows)
     }
 
     /// The last step of each sequence; without steps all of them show the row that is none.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::cell::ValueRange;
 use crate::error::{Error, Result};
 
 /// A file in memory.
@@ -13,11 +14,24 @@ pub(crate) struct File<'a> {
     /// Where it lies, for data that is kept beside it; `None` where there is no such place.
     #[allow(dead_code, reason = "only some formats have data beside the file")]
     pub(crate) folder: Option<&'a Path>,
+    /// Which values its weights may have.
+    #[allow(dead_code, reason = "without formats nothing has weights")]
+    pub(crate) range: ValueRange,
 }
 
 impl<'a> File<'a> {
     pub(crate) fn new(bytes: &'a [u8], path: &'a Path, folder: Option<&'a Path>) -> Self {
-        Self { bytes, path, folder }
+        Self {
+            bytes,
+            path,
+            folder,
+            range: ValueRange::Finite,
+        }
+    }
+
+    /// The same file, whose weights may have such values.
+    pub(crate) fn with_range(self, range: ValueRange) -> Self {
+        Self { range, ..self }
     }
 
     /// What goes over the layers is quick for as many as models have.

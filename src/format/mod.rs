@@ -3,20 +3,27 @@
 //! A reader makes layers of [`crate::layer`] with the weights of the file and builds a model of them, so that everything that a model
 //! checks is checked for files too. What a reader does not know is an error that names it, never left out.
 
+#[cfg(any(feature = "keras", feature = "pytorch"))]
+mod bound;
 #[cfg(feature = "safetensors")]
-mod chain;
-mod file;
+pub(crate) mod chain;
+pub(crate) mod file;
 #[cfg(feature = "keras")]
 mod keras;
 mod kind;
+#[cfg(any(feature = "keras", feature = "pytorch"))]
+mod members;
+#[cfg(any(feature = "keras", feature = "safetensors", feature = "onnx"))]
+mod number;
 #[cfg(feature = "onnx")]
 mod onnx;
-mod opening;
+pub(crate) mod opening;
+mod options;
 #[cfg(feature = "pytorch")]
 mod pytorch;
 #[cfg(feature = "safetensors")]
-mod safetensors;
-mod save;
+pub(crate) mod safetensors;
+pub(crate) mod save;
 #[cfg(feature = "safetensors")]
 mod source;
 #[cfg(feature = "safetensors")]
@@ -30,11 +37,12 @@ use crate::error::Result;
 use crate::model::Model;
 use file::File;
 use kind::Kind;
+pub use options::OpenOptions;
 
 impl Model {
     /// Reads a model that somebody trained.
     ///
-    /// What the file is, its first bytes say, not its name: `.keras` and legacy `.h5` of Keras, `.onnx`, `.safetensors`, and `.pt` or
+    /// What the file is, its first bytes say, not its name: `.keras` and legacy `.h5` of Keras (with the crate's feature `keras`), `.onnx`, `.safetensors`, and `.pt` or
     /// `.pth` of PyTorch. Printing the model gives its table; [`Model::notes`] says what was assumed. Files that hold weights alone
     /// (`.weights.h5`, most state dicts) are read by [`Model::load_weights`] into a model that is built from layers.
     ///
@@ -42,7 +50,7 @@ impl Model {
     ///
     /// [`Error::File`](crate::Error::File) if the file cannot be read, [`Error::Content`](crate::Error::Content) if it is not what it
     /// should be, with the place; [`Error::Unsupported`](crate::Error::Unsupported) for a layer, node or option that is not done;
-    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight.
+    /// [`Error::NotFinite`](crate::Error::NotFinite) for NaN or infinity in a weight, which [`OpenOptions::allow_not_finite`] allows.
     ///
     /// ```no_run
     /// # use cellstate::{Device, Model, Sequences};
@@ -53,8 +61,7 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Self::of_file(&File::new(&opening::read(path)?, path, path.parent()))
+        OpenOptions::new().open(path)
     }
 
     /// As [`Model::open`], of a file that is in memory, as in a browser. `name` is what messages call it; what lies beside it cannot be
@@ -69,27 +76,10 @@ impl Model {
     /// assert!(matches!(Model::from_bytes(b"no model", "forecast.keras"), Err(Error::Content { .. })));
     /// ```
     pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
-        Self::of_file(&File::new(bytes, Path::new(name), None))
+        OpenOptions::new().from_bytes(bytes, name)
     }
 
-    fn of_file(file: &File<'_>) -> Result<Self> {
-        match Kind::of(file)? {
-            #[cfg(feature = "keras")]
-            Kind::KerasArchive => keras::model_of_archive(file),
-            #[cfg(feature = "keras")]
-            Kind::Hdf5 => keras::model_of_hdf5(file),
-            #[cfg(feature = "safetensors")]
-            Kind::Safetensors => safetensors::model(file),
-            #[cfg(feature = "pytorch")]
-            Kind::PytorchArchive => pytorch::model_of_archive(file),
-            #[cfg(feature = "onnx")]
-            Kind::Onnx => onnx::model(file),
-            #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
-            other => Err(other.without_feature(file)),
-        }
-    }
-
-    /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5`, or a state dict of
+    /// Puts the weights of a file in the place of this model's, as `model.load_weights` of Keras: `.weights.h5` (with the feature `keras`), or a state dict of
     /// PyTorch in `.safetensors`, `.pt` or `.pth`. The layers of the model say which modules are wanted, in their order.
     ///
     /// # State dicts of PyTorch
@@ -129,8 +119,7 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        self.weights_of_file(&File::new(&opening::read(path)?, path, path.parent()))
+        OpenOptions::new().load_weights(self, path)
     }
 
     /// As [`Model::load_weights`], of a file that is in memory.
@@ -146,23 +135,43 @@ impl Model {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn load_weights_from_bytes(&mut self, bytes: &[u8], name: &str) -> Result<()> {
-        self.weights_of_file(&File::new(bytes, Path::new(name), None))
+        OpenOptions::new().load_weights_from_bytes(self, bytes, name)
     }
+}
 
-    fn weights_of_file(&mut self, file: &File<'_>) -> Result<()> {
-        match Kind::of(file)? {
-            #[cfg(feature = "keras")]
-            Kind::KerasArchive => keras::weights_of_archive(file, self),
-            #[cfg(feature = "keras")]
-            Kind::Hdf5 => keras::weights_of_hdf5(file, self),
-            #[cfg(feature = "safetensors")]
-            Kind::Safetensors => safetensors::weights(file, self),
-            #[cfg(feature = "pytorch")]
-            Kind::PytorchArchive => pytorch::weights_of_archive(file, self),
-            #[cfg(feature = "onnx")]
-            Kind::Onnx => onnx::weights(file, self),
-            #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
-            other => Err(other.without_feature(file)),
-        }
+/// The model of a file.
+fn model_of(file: &File<'_>) -> Result<Model> {
+    match Kind::of(file)? {
+        #[cfg(feature = "keras")]
+        Kind::KerasArchive => keras::model_of_archive(file),
+        #[cfg(feature = "keras")]
+        Kind::Hdf5 => keras::model_of_hdf5(file),
+        #[cfg(feature = "safetensors")]
+        Kind::Safetensors => safetensors::model(file),
+        #[cfg(feature = "pytorch")]
+        Kind::PytorchArchive => pytorch::model_of_archive(file),
+        #[cfg(feature = "onnx")]
+        Kind::Onnx => onnx::model(file),
+        #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
+        other => Err(other.without_feature(file)),
+    }
+}
+
+/// The weights of a file in a model.
+#[allow(unused_variables, reason = "without formats no file is read")]
+fn weights_of(file: &File<'_>, model: &mut Model) -> Result<()> {
+    match Kind::of(file)? {
+        #[cfg(feature = "keras")]
+        Kind::KerasArchive => keras::weights_of_archive(file, model),
+        #[cfg(feature = "keras")]
+        Kind::Hdf5 => keras::weights_of_hdf5(file, model),
+        #[cfg(feature = "safetensors")]
+        Kind::Safetensors => safetensors::weights(file, model),
+        #[cfg(feature = "pytorch")]
+        Kind::PytorchArchive => pytorch::weights_of_archive(file, model),
+        #[cfg(feature = "onnx")]
+        Kind::Onnx => onnx::weights(file, model),
+        #[allow(unreachable_patterns, reason = "with all features there is no other kind")]
+        other => Err(other.without_feature(file)),
     }
 }

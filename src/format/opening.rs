@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::file::File;
 use super::kind::Kind;
 use crate::error::{Cause, Error, Result};
+use crate::file;
 
 /// How many bytes say what a file is.
 const HEAD: u64 = 16;
@@ -27,21 +28,17 @@ pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>> {
     rest(open(path)?, Vec::new(), path)
 }
 
-/// A file that is one: to open a pipe waits for whoever writes into it, and a device may have no end.
 fn open(path: &Path) -> Result<fs::File> {
-    let found = fs::metadata(path).map_err(|error| unreadable(path, error))?;
-    if !found.is_file() {
-        let what = "the path is that of something else";
-        let error = io::Error::new(io::ErrorKind::InvalidInput, what);
-        return Err(Error::File {
+    file::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Error::File {
             argument: "path",
             expected: "a file, not a folder, pipe or device",
             path: PathBuf::from(path),
             cause: Cause::new(error),
             repair: "name the model file; for bytes that come from elsewhere there is `Model::from_bytes`".to_owned(),
-        });
-    }
-    fs::File::open(path).map_err(|error| unreadable(path, error))
+        },
+        _ => unreadable(path, error),
+    })
 }
 
 /// What follows the bytes that were read, behind them.

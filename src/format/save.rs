@@ -79,10 +79,10 @@ impl Model {
     ///
     /// | ends in | what |
     /// |---|---|
-    /// | `.keras` | layers and weights, which Keras 3.15 opens (`keras.models.load_model`) |
-    /// | `.weights.h5` | the weights alone, for `model.load_weights` of Keras |
+    /// | `.keras` | layers and weights, which Keras 3.15 opens (`keras.models.load_model`); with the crate's feature `keras` |
+    /// | `.weights.h5` | the weights alone, for `model.load_weights` of Keras; with the same feature |
     /// | `.safetensors` | the weights by name, with the layers in the file's metadata; PyTorch and others read the tensors |
-    /// | `.onnx` | layers and weights, for every runtime of ONNX |
+    /// | `.onnx` | layers and weights, for every runtime of ONNX; where a layer says `zero_output_for_mask(true)`, with an input `lengths` |
     ///
     /// The file is written beside the old one and then renamed, so that nobody ever reads half of it. What is read back has the same bits.
     ///
@@ -120,7 +120,7 @@ impl Model {
 }
 
 /// Puts bytes in the place of what is at a path.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|error| Error::File {
         argument: "path",
         expected: "a file that can be written",

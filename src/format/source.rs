@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::cell::CellWeights;
+use crate::cell::{CellWeights, ValueRange};
 use crate::error::Result;
 use crate::layer::Layer;
 use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
@@ -35,20 +35,20 @@ pub(crate) trait Source {
 }
 
 /// The layers with the weights of a source.
-pub(crate) fn with_weights(layers: &[Layer], source: &mut impl Source) -> Result<Vec<Layer>> {
+pub(crate) fn with_weights(layers: &[Layer], source: &mut impl Source, range: ValueRange) -> Result<Vec<Layer>> {
     let with_paths = layers.iter().zip(paths(layers));
     let layers = with_paths
-        .map(|(layer, path)| layer_with_weights(layer, &path, source))
+        .map(|(layer, path)| layer_with_weights(layer, &path, source, range))
         .collect::<Result<Vec<_>>>()?;
     source.finish()?;
     Ok(layers)
 }
 
-fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source) -> Result<Layer> {
+fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source, range: ValueRange) -> Result<Layer> {
     let mut recurrent = |layer: &Recurrent, path: &str, is_backward: bool| -> Result<Recurrent> {
         let weights = source.recurrent(layer, path, is_backward)?;
         let mut layer = layer.clone();
-        layer.take_weights(weights)?;
+        layer.take_weights(weights, range)?;
         Ok(layer)
     };
     Ok(match layer {
@@ -77,20 +77,20 @@ fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source) -> Re
         }
         Layer::Dense(dense) => {
             let weights = source.dense(dense, path)?;
-            dense.clone().with_weights(weights.kernel, weights.bias)?.into()
+            dense.clone().with_weights_in(weights, range)?.into()
         }
         Layer::Embedding(embedding) => {
             let embeddings = source.embeddings(embedding, path)?;
-            embedding.clone().with_embeddings(embeddings)?.into()
+            embedding.clone().with_embeddings_in(embeddings, range)?.into()
         }
         Layer::BatchNormalization(layer) => {
             let weights = source.batch_normalization(layer, path)?;
-            layer.clone().with_weights(weights)?.into()
+            layer.clone().with_weights_in(weights, range)?.into()
         }
         Layer::LayerNormalization(layer) if layer.has() == [false, false] => layer.clone().into(),
         Layer::LayerNormalization(layer) => {
             let weights = source.layer_normalization(layer, path)?;
-            layer.clone().with_weights(weights)?.into()
+            layer.clone().with_weights_in(weights, range)?.into()
         }
     })
 }
@@ -104,8 +104,13 @@ pub(crate) fn model_of(layers: Vec<Layer>, notes: Vec<String>) -> Result<Model> 
 }
 
 /// The weights of a source in a model, which stays as it was if anything is wrong with them.
-pub(crate) fn load_into(model: &mut Model, source: &mut impl Source, notes: Vec<String>) -> Result<()> {
-    let layers = with_weights(model.layers(), source)?;
+pub(crate) fn load_into(
+    model: &mut Model,
+    source: &mut impl Source,
+    notes: Vec<String>,
+    range: ValueRange,
+) -> Result<()> {
+    let layers = with_weights(model.layers(), source, range)?;
     let mut all = model.notes().to_vec();
     all.extend(notes);
     *model = model_of(layers, all)?;

@@ -1,7 +1,7 @@
 //! The GPU path: the stages of a flow as dispatches of WGSL shaders.
 //!
 //! Arrows point only this way: `device` < `weights`, `shader`, `groups`, `workgroups` < `commands` < `ahead`, `rows` < `strategy` < `stage` < `states`, `sizes`, `required`, `workspace` <
-//! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`. Within `stage`: `home`, `lists`, `pieces`, `matrix_projection` < `input_projection`, `row_transform` < `prepared` <
+//! `model` < `recording` < `run`, `application`, `explain`, `measure` < `tune`, `training`. Within `stage`: `home`, `lists`, `pieces`, `matrix_projection` < `input_projection`, `row_transform` < `prepared` <
 //! `interface` < the stages < `list`.
 //!
 //! Words that are used inside, each for one thing:
@@ -28,13 +28,14 @@ mod model;
 pub(crate) mod recording;
 mod required;
 mod rows;
-mod run;
+pub(crate) mod run;
 mod shader;
 pub(crate) mod sizes;
 pub(crate) mod stage;
 mod states;
 mod strategy;
 mod tensor;
+pub(crate) mod training;
 mod tune;
 mod upload;
 mod weights;

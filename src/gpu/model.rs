@@ -28,6 +28,7 @@ pub(crate) struct GpuModel {
     pub(crate) settings: Settings,
     pub(crate) asked: Asked,
     pub(crate) matrices: Matrices,
+    keep: Keep,
     /// The workspaces of the last runs.
     workspaces: Recent<Workspace>,
 }
@@ -64,8 +65,51 @@ impl GpuModel {
             asked,
             matrices,
             settings: settings.clone(),
+            keep: Keep::Nothing,
             workspaces: Recent::default(),
         })
+    }
+
+    /// The same for training: a run leaves the rows of every stage.
+    #[allow(dead_code, reason = "the trainer calls it")]
+    pub(crate) fn keeping_rows(self) -> Self {
+        Self {
+            keep: Keep::All,
+            workspaces: Recent::default(),
+            ..self
+        }
+    }
+
+    /// Other weights, of the same shapes, in the place of those that are there: workspaces stay as they are.
+    pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
+        let wanted = choice::wanted(&self.gpu, &self.settings, self.asked);
+        let how = (self.settings.wanted_precision(), &self.matrices);
+        let write = || {
+            let fresh = Prepared::make(&self.gpu, &plan, how, &wanted)?;
+            let (from, to) = (fresh.buffers(), self.weights.buffers());
+            let sizes =
+                |buffers: &[&wgpu::Buffer]| -> Vec<u64> { buffers.iter().map(|buffer| buffer.size()).collect() };
+            // weights that half precision does not hold are kept in another form
+            if sizes(&from) != sizes(&to) {
+                return Ok((Some(fresh), None));
+            }
+            let mut encoder = self.gpu.encoder("weights");
+            for (from, to) in from.into_iter().zip(to) {
+                encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+            }
+            self.gpu.queue().submit([encoder.finish()]);
+            Ok((None, Some(fresh.fits)))
+        };
+        let (fresh, fits) = self.gpu.guarded("uploading the weights", write).await?;
+        if let Some(fresh) = fresh {
+            self.weights = fresh;
+            self.drop_workspaces();
+        }
+        if let Some(fits) = fits {
+            self.weights.fits = fits;
+        }
+        self.plan = plan;
+        Ok(())
     }
 
     /// Whether a batch of so many sequences can begin with states on a GPU.
@@ -79,12 +123,7 @@ impl GpuModel {
 
     /// The sizes of a workspace for batches of (batch, time_steps).
     pub(crate) fn sizes(&self, size: (usize, usize)) -> Result<Sizes> {
-        Sizes::new(
-            &self.gpu,
-            (&self.plan, &self.weights),
-            size,
-            (Keep::Nothing, Ends::Host),
-        )
+        Sizes::new(&self.gpu, (&self.plan, &self.weights), size, (self.keep, Ends::Host))
     }
 
     /// The bytes of GPU memory that batches of a size take, besides the weights.
@@ -134,7 +173,7 @@ impl GpuModel {
         let made = match self.make_room(size.0, ends).await {
             Ok(()) => {
                 let make = || {
-                    let sizes = Sizes::new(&self.gpu, (plan, &self.weights), size, (Keep::Nothing, ends))?;
+                    let sizes = Sizes::new(&self.gpu, (plan, &self.weights), size, (self.keep, ends))?;
                     Workspace::make(&self.gpu, &self.weights, &sizes, is_timed)
                 };
                 self.gpu.guarded("making the buffers", make).await

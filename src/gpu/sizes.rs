@@ -25,7 +25,6 @@ pub(crate) enum Keep {
     /// The rows of a stage until the last stage that reads them; then another stage takes their buffers.
     Nothing,
     /// The rows of every stage, as training needs them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing trains yet; the tests compare both"))]
     All,
 }
 
@@ -68,7 +67,11 @@ impl Sizes {
         let most_steps = plan.most_steps(time_steps);
         check_uncut(gpu.largest_binding(), plan, prepared, batch, most_steps)?;
         check_steps(batch, most_steps)?;
-        let measure = |time_steps| Self::measure(gpu, prepared, FlowSize::new(plan, batch, time_steps), (keep, ends));
+        let flow = |time_steps| match keep {
+            Keep::Nothing => FlowSize::new(plan, batch, time_steps),
+            Keep::All => FlowSize::in_training(plan, batch, time_steps),
+        };
+        let measure = |time_steps| Self::measure(gpu, prepared, flow(time_steps), (keep, ends));
         let sizes = measure(time_steps)?;
         let limit = gpu.limits().max_buffer_size.min(u64::from(u32::MAX));
         if sizes.params <= limit {

@@ -19,6 +19,7 @@ use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
+use crate::random::Noise;
 
 /// Everything that a batch of one size needs on the GPU besides the weights. One recording at a time uses it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Workspace {
     pub(crate) params: wgpu::Buffer,
     pub(crate) input: Rows,
     /// For each stage of the flow its rows.
-    rows: Vec<Rows>,
+    pub(crate) rows: Vec<Rows>,
     pub(crate) stages: Vec<Box<dyn Stage>>,
     /// The layer of each.
     layers: Vec<Arc<str>>,
@@ -35,6 +36,8 @@ pub(crate) struct Workspace {
     pub(crate) timer: Option<Timer>,
     pub(crate) waits: Waits,
     pub(crate) ahead: Ahead,
+    /// What Dropout leaves out in the next run; nothing in inference.
+    pub(crate) noise: Option<Noise>,
     /// The flow whose lists are here already.
     lists_of: Weak<Flow>,
 }
@@ -88,6 +91,7 @@ impl Workspace {
             timer: is_timed.then(|| Timer::make(gpu)).flatten(),
             waits: Waits::new(prepared.numbers.is_some()),
             ahead: Ahead::default(),
+            noise: None,
             lists_of: Weak::new(),
         })
     }
@@ -140,6 +144,7 @@ impl Workspace {
             gpu,
             flow,
             asked,
+            noise: self.noise,
             wants_states,
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),

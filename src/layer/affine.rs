@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, ArrayView1};
 
-use crate::cell::check_tensor;
+use crate::cell::ValueRange;
 use crate::error::{Error, Result};
 use crate::memory::WEIGHTS;
 
@@ -29,10 +29,16 @@ impl Affine {
     }
 
     /// Takes trained values: `None` says that there is none.
-    pub(crate) fn take(&mut self, layer: &str, features: usize, [gamma, beta]: [Option<Array1<f32>>; 2]) -> Result<()> {
+    pub(crate) fn take(
+        &mut self,
+        layer: &str,
+        features: usize,
+        [gamma, beta]: [Option<Array1<f32>>; 2],
+        range: ValueRange,
+    ) -> Result<()> {
         for (name, values) in [("gamma", &gamma), ("beta", &beta)] {
             if let Some(values) = values {
-                check_vector(layer, name, features, &values.view())?;
+                check_vector(layer, name, features, &values.view(), range)?;
             }
         }
         (self.scale, self.center) = (gamma.is_some(), beta.is_some());
@@ -73,9 +79,15 @@ pub(crate) fn constant(features: usize, value: f32) -> Result<Array1<f32>> {
     Ok(Array1::from_vec(WEIGHTS.filled(features, value)?))
 }
 
-/// Whether a vector of a layer has a finite value for each feature.
-pub(crate) fn check_vector(layer: &str, name: &str, features: usize, values: &ArrayView1<'_, f32>) -> Result<()> {
-    check_tensor(&format!("{name} of the {layer}"), values, &[features], "(features)")
+/// Whether a vector of a layer has a value for each feature.
+pub(crate) fn check_vector(
+    layer: &str,
+    name: &str,
+    features: usize,
+    values: &ArrayView1<'_, f32>,
+    range: ValueRange,
+) -> Result<()> {
+    range.check_tensor(&format!("{name} of the {layer}"), values, &[features], "(features)")
 }
 
 /// The methods that both normalisations have: `normalization!(LayerNormalization)` for a struct with `features` and an [`Affine`].

@@ -4,6 +4,7 @@ use ndarray::Array1;
 
 use super::affine::{Affine, check_vector, constant, normalization};
 use super::size::check_size;
+use crate::cell::ValueRange;
 use crate::error::{Error, Result};
 
 const CLASS: &str = "BatchNormalization";
@@ -118,7 +119,12 @@ impl BatchNormalization {
     /// assert_eq!(output.sequences()?, array![[[1.5], [0.5]]]); // (12 - 10) / √4 + 0.5
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn with_weights(mut self, weights: BatchNormalizationWeights) -> Result<Self> {
+    pub fn with_weights(self, weights: BatchNormalizationWeights) -> Result<Self> {
+        self.with_weights_in(weights, ValueRange::Finite)
+    }
+
+    /// The same with such values as may be.
+    pub(crate) fn with_weights_in(mut self, weights: BatchNormalizationWeights, range: ValueRange) -> Result<Self> {
         self.check()?;
         let BatchNormalizationWeights {
             gamma,
@@ -126,10 +132,10 @@ impl BatchNormalization {
             moving_mean,
             moving_variance,
         } = weights;
-        check_vector(CLASS, "moving_mean", self.features, &moving_mean.view())?;
-        check_vector(CLASS, "moving_variance", self.features, &moving_variance.view())?;
+        check_vector(CLASS, "moving_mean", self.features, &moving_mean.view(), range)?;
+        check_vector(CLASS, "moving_variance", self.features, &moving_variance.view(), range)?;
         check_variance(&moving_variance)?;
-        self.affine.take(CLASS, self.features, [gamma, beta])?;
+        self.affine.take(CLASS, self.features, [gamma, beta], range)?;
         self.moving = Some([moving_mean, moving_variance]);
         Ok(self)
     }

@@ -6,7 +6,7 @@ use super::initializer::Initializer;
 use super::size::check_size;
 use super::weights::{DenseWeights, reconcile_bias};
 use crate::activation::Activation;
-use crate::cell::check_tensor;
+use crate::cell::ValueRange;
 use crate::error::Result;
 
 /// `activation(x·kernel + bias)` on the last axis, as `keras.layers.Dense` (Keras 3.15).
@@ -152,19 +152,25 @@ impl Dense {
     /// assert!(Dense::new(2, 1).with_weights(array![[2.0, 3.0]], None).is_err()); // transposed
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn with_weights(mut self, kernel: Array2<f32>, bias: Option<Array1<f32>>) -> Result<Self> {
+    pub fn with_weights(self, kernel: Array2<f32>, bias: Option<Array1<f32>>) -> Result<Self> {
+        self.with_weights_in(DenseWeights { kernel, bias }, ValueRange::Finite)
+    }
+
+    /// The same with such values as may be.
+    pub(crate) fn with_weights_in(mut self, weights: DenseWeights, range: ValueRange) -> Result<Self> {
         self.check()?;
-        check_tensor(
+        let shape = [self.features, self.units];
+        range.check_tensor(
             "kernel of the Dense",
-            &kernel.view(),
-            &[self.features, self.units],
+            &weights.kernel.view(),
+            &shape,
             "(features, units)",
         )?;
-        if let Some(bias) = &bias {
-            check_tensor("bias of the Dense", &bias.view(), &[self.units], "(units)")?;
+        if let Some(bias) = &weights.bias {
+            range.check_tensor("bias of the Dense", &bias.view(), &[self.units], "(units)")?;
         }
-        self.use_bias = bias.is_some();
-        self.weights = Some(DenseWeights { kernel, bias });
+        self.use_bias = weights.bias.is_some();
+        self.weights = Some(weights);
         Ok(self)
     }
 

@@ -4,7 +4,7 @@ use ndarray::Array2;
 
 use super::initializer::Initializer;
 use super::size::check_size;
-use crate::cell::check_tensor;
+use crate::cell::ValueRange;
 use crate::error::Result;
 
 /// A row of numbers for each token, as `keras.layers.Embedding` (Keras 3.15).
@@ -119,9 +119,14 @@ impl Embedding {
     /// assert_eq!(output.sequences()?, array![[[2.0, 2.5], [1.0, 1.5]]]);
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn with_embeddings(mut self, embeddings: Array2<f32>) -> Result<Self> {
+    pub fn with_embeddings(self, embeddings: Array2<f32>) -> Result<Self> {
+        self.with_embeddings_in(embeddings, ValueRange::Finite)
+    }
+
+    /// The same with such values as may be.
+    pub(crate) fn with_embeddings_in(mut self, embeddings: Array2<f32>, range: ValueRange) -> Result<Self> {
         self.check()?;
-        check_tensor(
+        range.check_tensor(
             "embeddings of the Embedding",
             &embeddings.view(),
             &[self.input_dim, self.output_dim],

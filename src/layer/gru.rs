@@ -7,8 +7,8 @@ use ndarray::Array2;
 use super::builder::recurrent_layer;
 use super::recurrent::Recurrent;
 use crate::activation::Activation;
-use crate::cell::Rule;
 use crate::cell::gru::GruOptions;
+use crate::cell::{Rule, ValueRange};
 use crate::error::Result;
 
 pub use weights::GruWeights;
@@ -173,7 +173,7 @@ impl Gru {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn with(mut self, weights: GruWeights) -> Result<Self> {
-        self.recurrent.take_weights(weights.into())?;
+        self.recurrent.take_weights(weights.into(), ValueRange::Finite)?;
         Ok(self)
     }
 

@@ -4,6 +4,7 @@ use ndarray::Array1;
 
 use super::affine::{Affine, normalization};
 use super::size::check_size;
+use crate::cell::ValueRange;
 use crate::error::Result;
 
 const CLASS: &str = "LayerNormalization";
@@ -78,9 +79,15 @@ impl LayerNormalization {
     /// assert_eq!(output.sequences()?, array![[[-2.0, 1.0]]]);
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn with_weights(mut self, weights: LayerNormalizationWeights) -> Result<Self> {
+    pub fn with_weights(self, weights: LayerNormalizationWeights) -> Result<Self> {
+        self.with_weights_in(weights, ValueRange::Finite)
+    }
+
+    /// The same with such values as may be.
+    pub(crate) fn with_weights_in(mut self, weights: LayerNormalizationWeights, range: ValueRange) -> Result<Self> {
         self.check()?;
-        self.affine.take(CLASS, self.features, [weights.gamma, weights.beta])?;
+        self.affine
+            .take(CLASS, self.features, [weights.gamma, weights.beta], range)?;
         Ok(self)
     }
 

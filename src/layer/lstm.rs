@@ -7,8 +7,8 @@ use ndarray::{Array1, Array2};
 use super::builder::recurrent_layer;
 use super::recurrent::Recurrent;
 use crate::activation::Activation;
-use crate::cell::Rule;
 use crate::cell::lstm::{FORGET_GATE, LstmOptions};
+use crate::cell::{Rule, ValueRange};
 use crate::error::{Error, Result};
 
 pub use weights::LstmWeights;
@@ -270,7 +270,7 @@ impl Lstm {
                         .to_owned(),
             });
         }
-        self.recurrent.take_weights(weights.into())?;
+        self.recurrent.take_weights(weights.into(), ValueRange::Finite)?;
         Ok(self)
     }
 

@@ -4,7 +4,7 @@ use ndarray::{ArcArray2, Axis, s};
 
 use super::initializer::Initializer;
 use super::size::check_size;
-use crate::cell::{Cell, CellWeights, Rule};
+use crate::cell::{Cell, CellWeights, Rule, ValueRange};
 use crate::error::{Error, Result};
 use crate::parameters::{Parameters, Role};
 
@@ -172,9 +172,9 @@ impl Recurrent {
     }
 
     /// Takes trained weights that have been checked against nothing yet.
-    pub(crate) fn take_weights(&mut self, weights: CellWeights) -> Result<()> {
+    pub(crate) fn take_weights(&mut self, weights: CellWeights, range: ValueRange) -> Result<()> {
         self.check()?;
-        weights.check(&self.cell)?;
+        weights.check(&self.cell, range)?;
         self.use_bias = weights.bias.is_some();
         self.weights = Some(weights);
         Ok(())
@@ -189,7 +189,7 @@ impl Recurrent {
             None => self.draw(place)?,
         };
         // options may have been changed after the weights were given
-        weights.check(&self.cell)?;
+        weights.check_shapes(&self.cell)?;
         if !self.use_bias {
             weights.bias = None;
         } else if weights.bias.is_none() {

@@ -7,8 +7,8 @@ use ndarray::{Array1, Array2};
 use super::builder::recurrent_layer;
 use super::recurrent::Recurrent;
 use crate::activation::Activation;
-use crate::cell::Rule;
 use crate::cell::simple_rnn::SimpleRnnOptions;
+use crate::cell::{Rule, ValueRange};
 use crate::error::Result;
 
 pub use weights::SimpleRnnWeights;
@@ -138,7 +138,7 @@ impl SimpleRnn {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn with(mut self, weights: SimpleRnnWeights) -> Result<Self> {
-        self.recurrent.take_weights(weights.into())?;
+        self.recurrent.take_weights(weights.into(), ValueRange::Finite)?;
         Ok(self)
     }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{ArcArray2, Array1, Array2, ArrayView1, ArrayView2, Axis, concatenate};
 
-use crate::cell::check_tensor;
+use crate::cell::ValueRange;
 use crate::cell::gates::{kernel_from, row_from};
 use crate::error::{Error, Result};
 
@@ -78,6 +78,8 @@ pub(crate) struct Foreign<'a> {
     pub(crate) recurrent_kernel: ArrayView2<'a, f32>,
     /// (gates·units) each.
     pub(crate) biases: [Option<ArrayView1<'a, f32>>; 2],
+    /// Which values they may have.
+    pub(crate) range: ValueRange,
 }
 
 /// The same in this crate's order.
@@ -100,17 +102,13 @@ impl Foreign<'_> {
                 repair: "pass the tensor of one layer and one direction as the framework keeps it".to_owned(),
             });
         }
-        check_tensor(
-            kernel,
-            &self.kernel,
-            &[rows, self.kernel.ncols()],
-            "(gates·units, features)",
-        )?;
+        let range = self.range;
+        range.check(kernel, &self.kernel)?;
         let shape = [rows, self.recurrent_kernel.ncols()];
-        check_tensor(recurrent_kernel, &self.recurrent_kernel, &shape, "(gates·units, units)")?;
+        range.check_tensor(recurrent_kernel, &self.recurrent_kernel, &shape, "(gates·units, units)")?;
         for (name, bias) in self.names.iter().skip(2).zip(&self.biases) {
             if let Some(bias) = bias {
-                check_tensor(name, bias, &[rows], "(gates·units)")?;
+                range.check_tensor(name, bias, &[rows], "(gates·units)")?;
             }
         }
         let zeros = Array1::zeros(rows);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use crate::cell::check_tensor;
+use crate::cell::ValueRange;
 use crate::error::Result;
 use crate::layer::Layer;
 use crate::layer::shape::Shape;
@@ -150,10 +150,15 @@ impl Model {
 
     /// As [`replace_parameter`](Self::replace_parameter), for several at once: all of them, or none.
     pub(crate) fn replace_parameters(&mut self, replaced: Vec<(String, ArrayD<f32>)>) -> Result<()> {
+        self.take_parameters(replaced, ValueRange::Finite)
+    }
+
+    /// The same with such values as may be.
+    pub(crate) fn take_parameters(&mut self, replaced: Vec<(String, ArrayD<f32>)>, range: ValueRange) -> Result<()> {
         let mut parameters = self.parameters.clone(); // shares all values
         for (path, values) in replaced {
             let shape = parameters.get(&path)?.values().shape().to_vec();
-            check_tensor(&path, &values.view(), &shape, "the shape of the weight")?;
+            range.check_tensor(&path, &values.view(), &shape, "the shape of the weight")?;
             parameters.replace(&path, values.into_shared())?;
         }
         self.plans = sections(&self.layers, &self.shapes, &parameters)?;
@@ -182,6 +187,11 @@ impl Model {
     pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes = notes;
         self
+    }
+
+    /// What comes out of the last layer.
+    pub(crate) fn output_shape(&self) -> Option<Shape> {
+        self.shapes.last().copied()
     }
 
     pub(crate) fn takes_tokens(&self) -> bool {

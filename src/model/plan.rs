@@ -347,7 +347,7 @@ impl Plan {
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
         let weights = cell_weights(parameters, path)?;
-        weights.check(&layer.cell)?;
+        weights.check_shapes(&layer.cell)?;
         self.name(path, Owner::Cell(self.cells.len()), parameters);
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),

@@ -67,7 +67,8 @@ impl Transform {
             let scale = of(&gamma, 1.0) / (f64::from(variance) + f64::from(layer.epsilon_value())).sqrt();
             let shift = of(&beta, 0.0) - f64::from(mean) * scale;
             for (name, value) in [("scale", scale), ("shift", shift)] {
-                if !(value as f32).is_finite() {
+                // weights that are not finite were asked for
+                if value.is_finite() && !(value as f32).is_finite() {
                     return Err(beyond(path, name, feature, value));
                 }
             }

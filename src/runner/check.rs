@@ -3,7 +3,7 @@
 use super::Runner;
 use crate::error::{Error, Result};
 use crate::flow::Input;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, PlannedCell};
 use crate::sequences::Sequences;
 use crate::state::State;
 
@@ -22,93 +22,106 @@ impl Runner {
 
     /// What the model reads of a batch, if it is the kind and the features that it takes.
     pub(super) fn check_input<'a>(&self, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
-        let plan = self.first_plan()?;
-        match (plan.features, sequences.values(), sequences.tokens()) {
-            (None, Some(values), _) if !plan.takes_tokens => Ok(Input::Values(values)),
-            (None, _, Some(tokens)) if plan.takes_tokens => Ok(Input::Tokens(tokens)),
-            (None, None, _) => Err(Error::InputKind {
-                layer: plan.reader.clone(),
-                expected: "numbers (batch, time_steps, features) of f32",
-                found: "tokens (batch, time_steps) of i32",
-                repair: "pass an Array3<f32>".to_owned(),
-            }),
-            (None, Some(_), _) => Err(Error::InputKind {
-                layer: plan.reader.clone(),
-                expected: "tokens (batch, time_steps) of i32",
-                found: "numbers (batch, time_steps, features) of f32",
-                repair: "pass an Array2<i32> of token numbers".to_owned(),
-            }),
-            (Some(expected), Some(values), _) => {
-                let (_, time_steps, found) = values.dim();
-                if found == expected {
-                    return Ok(Input::Values(values));
-                }
-                let repair = if time_steps == expected {
-                    "the axes look swapped (time_steps equals the features wanted): call \
-                     `.permuted_axes([0, 2, 1])` to get (batch, time_steps, features)"
-                        .to_owned()
-                } else {
-                    format!("give every time step {expected} features, or make the layer for {found}")
-                };
-                let shape = values.shape().to_vec();
-                Err(Error::Features {
-                    layer: plan.reader.clone(),
-                    expected,
-                    found,
-                    shape,
-                    repair,
-                })
-            }
-            (Some(features), None, _) => Err(Error::InputKind {
-                layer: plan.reader.clone(),
-                expected: "numbers (batch, time_steps, features) of f32",
-                found: "tokens (batch, time_steps) of i32",
-                repair: format!(
-                    "put an Embedding first: `Model::builder().add(Embedding::new(vocabulary, {features}))`, or pass an \
-                     Array3<f32>"
-                ),
-            }),
-        }
+        input_of(self.first_plan()?, sequences)
     }
 
     /// Whether the states are those of this model, for this batch.
     pub(super) fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
-        let repair = || {
-            format!(
-                "begin with `runner.zero_state({batch})`, or make them fit: `states.select(&rows)` takes some sequences, \
-                 `States::concat(&[&states, &others])` joins batches"
-            )
-        };
-        if states.len() != self.cells().count() {
+        states_fit(self.cells(), states, batch)
+    }
+}
+
+/// What a plan reads of a batch, if it is the kind and the features that it takes.
+pub(crate) fn input_of<'a>(plan: &Plan, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
+    match (plan.features, sequences.values(), sequences.tokens()) {
+        (None, Some(values), _) if !plan.takes_tokens => Ok(Input::Values(values)),
+        (None, _, Some(tokens)) if plan.takes_tokens => Ok(Input::Tokens(tokens)),
+        (None, None, _) => Err(Error::InputKind {
+            layer: plan.reader.clone(),
+            expected: "numbers (batch, time_steps, features) of f32",
+            found: "tokens (batch, time_steps) of i32",
+            repair: "pass an Array3<f32>".to_owned(),
+        }),
+        (None, Some(_), _) => Err(Error::InputKind {
+            layer: plan.reader.clone(),
+            expected: "tokens (batch, time_steps) of i32",
+            found: "numbers (batch, time_steps, features) of f32",
+            repair: "pass an Array2<i32> of token numbers".to_owned(),
+        }),
+        (Some(expected), Some(values), _) => {
+            let (_, time_steps, found) = values.dim();
+            if found == expected {
+                return Ok(Input::Values(values));
+            }
+            let repair = if time_steps == expected {
+                "the axes look swapped (time_steps equals the features wanted): call \
+                 `.permuted_axes([0, 2, 1])` to get (batch, time_steps, features)"
+                    .to_owned()
+            } else {
+                format!("give every time step {expected} features, or make the layer for {found}")
+            };
+            let shape = values.shape().to_vec();
+            Err(Error::Features {
+                layer: plan.reader.clone(),
+                expected,
+                found,
+                shape,
+                repair,
+            })
+        }
+        (Some(features), None, _) => Err(Error::InputKind {
+            layer: plan.reader.clone(),
+            expected: "numbers (batch, time_steps, features) of f32",
+            found: "tokens (batch, time_steps) of i32",
+            repair: format!(
+                "put an Embedding first: `Model::builder().add(Embedding::new(vocabulary, {features}))`, or pass an \
+                 Array3<f32>"
+            ),
+        }),
+    }
+}
+
+/// Whether the states are those of these cells, which are all of a model, for this batch.
+pub(crate) fn states_fit<'a>(
+    cells: impl Iterator<Item = &'a PlannedCell> + Clone,
+    states: &[State],
+    batch: usize,
+) -> Result<()> {
+    let repair = || {
+        format!(
+            "begin with `runner.zero_state({batch})`, or make them fit: `states.select(&rows)` takes some sequences, \
+             `States::concat(&[&states, &others])` joins batches"
+        )
+    };
+    if states.len() != cells.clone().count() {
+        return Err(Error::Size {
+            argument: "states".to_owned(),
+            expected: format!(
+                "one state for each of the {} recurrent layers of the model",
+                cells.clone().count()
+            ),
+            found: format!("{} states", states.len()),
+            repair: format!(
+                "begin with `runner.zero_state({batch})`; where that gives none, `runner.try_zero_state({batch})` says why"
+            ),
+        });
+    }
+    for (number, (state, planned)) in states.iter().zip(cells.clone()).enumerate() {
+        let wanted = || planned.cell.state_widths().map(|width| [batch, width]);
+        let found = || state.arrays().map(|array| array.shape());
+        // a run allocates nothing for states that fit
+        if !found().eq(wanted()) {
+            let (wanted, found): (Vec<_>, Vec<_>) = (wanted().collect(), found().collect());
             return Err(Error::Size {
-                argument: "states".to_owned(),
+                argument: format!("states[{number}]"),
                 expected: format!(
-                    "one state for each of the {} recurrent layers of the model",
-                    self.cells().count()
+                    "arrays (batch, units) of shapes {wanted:?} for the {}",
+                    planned.cell.class()
                 ),
-                found: format!("{} states", states.len()),
-                repair: format!(
-                    "begin with `runner.zero_state({batch})`; where that gives none, `runner.try_zero_state({batch})` says why"
-                ),
+                found: format!("shapes {found:?}"),
+                repair: repair(),
             });
         }
-        for (number, (state, planned)) in states.iter().zip(self.cells()).enumerate() {
-            let wanted = || planned.cell.state_widths().map(|width| [batch, width]);
-            let found = || state.arrays().map(|array| array.shape());
-            // a run allocates nothing for states that fit
-            if !found().eq(wanted()) {
-                let (wanted, found): (Vec<_>, Vec<_>) = (wanted().collect(), found().collect());
-                return Err(Error::Size {
-                    argument: format!("states[{number}]"),
-                    expected: format!(
-                        "arrays (batch, units) of shapes {wanted:?} for the {}",
-                        planned.cell.class()
-                    ),
-                    found: format!("shapes {found:?}"),
-                    repair: repair(),
-                });
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }

@@ -7,8 +7,9 @@ use ndarray::{Array3, ArrayD, ArrayView2, Axis, Dim, Ix3};
 use crate::cpu::CpuModel;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Flows, Input, Ran};
+use crate::flow::{Flow, Flows, Input};
 use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::run::give;
 use crate::gpu::{GpuModel, GpuStates};
 use crate::memory;
 use crate::model::plan::{Operation, Plan};
@@ -88,19 +89,11 @@ impl Section {
         states: Option<&mut [State]>,
         output: &mut Output,
     ) -> Result<()> {
-        let batch = Batch {
-            flow,
-            input,
-            initial: states.as_deref().into(),
-            wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
-        };
-        let ran = model.run(batch, output).await?;
-        let last = self.give(ran, states.is_some(), output)?;
-        for (state, last) in states.into_iter().flatten().zip(last) {
-            if let Some(last) = last {
-                *state = last;
-            }
-        }
+        let size = input.size();
+        let workspace = model.workspace(size).await?;
+        let to = (&self.name, output);
+        let workspace = model.run_from_host(workspace, (flow, input), states, to).await?;
+        model.keep_workspace(workspace, size);
         Ok(())
     }
 
@@ -122,30 +115,8 @@ impl Section {
         };
         let ran = model.run(batch, output).await?;
         states.ran(&model.weights.fits);
-        self.give(ran, false, output)?;
+        give(ran, (&self.plan, &self.name), false, output)?;
         Ok(())
-    }
-
-    /// Makes an output of what a run gives, and gives the final states that are not in it; all of them if the caller keeps them.
-    fn give(&self, ran: Ran, keeps_states: bool, output: &mut Output) -> Result<Vec<Option<State>>> {
-        let mut outputs = ran.outputs.into_iter();
-        let mut last: Vec<Option<State>> = ran.states.into_iter().map(Some).collect();
-        let returned = self.plan.returned_states.iter();
-        // only who asks for states of their own has them copied: the memory of the earlier output is in use by now, so that nothing may fail
-        let returned = returned.filter_map(|&cell| match keeps_states {
-            true => last.get(cell)?.as_ref().map(State::copied),
-            false => last.get_mut(cell)?.take().map(Ok),
-        });
-        *output = Output {
-            values: outputs.next().unwrap_or_default(),
-            backward: outputs.next(),
-            states: returned.collect::<Result<_>>()?,
-            device: Arc::clone(&self.name),
-            rows_run: ran.rows_run,
-            was_replayed: ran.was_replayed,
-            timing: ran.timing,
-        };
-        Ok(last)
     }
 
     /// What Masking and RepeatVector make of the input: steps whose values all equal a mask value are set to zero, one step
@@ -235,7 +206,7 @@ pub(super) async fn run_sections(
 }
 
 /// The output of a section as the input of the next one; one value for each sequence is a single time step.
-fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
+pub(crate) fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
     let values = match is_last {
         true => values.insert_axis(Axis(1)),
         false => values,
@@ -244,7 +215,7 @@ fn with_time(values: ArrayD<f32>, is_last: bool) -> Result<Array3<f32>> {
     values.map_err(|_| Error::defect("the output of a section"))
 }
 
-fn without_time(values: ArrayD<f32>) -> ArrayD<f32> {
+pub(crate) fn without_time(values: ArrayD<f32>) -> ArrayD<f32> {
     match values.ndim() == 3 && values.len_of(Axis(1)) == 1 {
         true => values.index_axis_move(Axis(1), 0),
         false => values,

@@ -6,6 +6,7 @@
 mod conversion;
 mod mask;
 mod padding;
+mod selection;
 mod windows;
 
 use ndarray::{ArrayView2, ArrayView3, Axis, CowArray, Ix2, Ix3, Zip};

@@ -17,10 +17,28 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision", "file", "trace", "random"],
-    &["memory", "parameters", "activation", "recent"],
-    &["sequences", "state", "settings", "cell", "copy"],
-    &["schedule", "states", "output", "tuning", "gradients"],
+    &["error", "half_precision", "file", "trace", "sums", "random", "golden"],
+    &["memory", "parameters", "activation", "recent", "hyperparameter"],
+    &[
+        "sequences",
+        "state",
+        "settings",
+        "cell",
+        "copy",
+        "selection",
+        "learning_rate",
+        "loss",
+    ],
+    &[
+        "schedule",
+        "states",
+        "output",
+        "tuning",
+        "optimizer",
+        "regularizer",
+        "gradients",
+        "metric",
+    ],
     &["layer"],
     &["model"],
     &["format"],
@@ -28,6 +46,7 @@ const FLOORS: &[&[&str]] = &[
     &["cpu", "gpu"],
     &["device"],
     &["runner"],
+    &["trainer"],
     &["lib"],
 ];
 

@@ -346,7 +346,7 @@ fn members_of_the_archive_are_checked() {
         .collect();
     assert_eq!(at.len(), 2);
     at.iter().for_each(|at| bytes[at + 10] = b'n');
-    assert_refused(&bytes, &["one member of this name"]);
+    assert_refused(&bytes, &["one member of each name"]);
     let deep = with_config("keras_more_gru.keras", |config| {
         for _ in 0..40 {
             let inner = config.take();
@@ -379,4 +379,18 @@ fn there_is_an_end_to_the_layers() {
         layers.extend((0..3).map(inner));
     });
     assert_refused(&nested, &["at most 4096 layers"]);
+}
+
+#[test]
+fn sequences_within_sequences_are_refused_with_what_to_do() {
+    let input = with_config("keras_more_gru.keras", |config| {
+        options(config, "InputLayer")["batch_shape"] = serde_json::json!([null, 5, 4, 3]);
+    });
+    assert_refused(&input, &["4 axes", "(batch·words, characters, features)"]);
+    let each = with_config("keras_more_gru.keras", |config| {
+        let gru = node(config, "GRU");
+        let inner = gru.take();
+        *gru = serde_json::json!({ "class_name": "TimeDistributed", "config": { "name": "each", "layer": inner } });
+    });
+    assert_refused(&each, &["each", "GRU", "(batch·words, characters, features)"]);
 }

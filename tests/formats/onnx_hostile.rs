@@ -379,7 +379,7 @@ fn external_data_stays_beside_the_file() {
         #[cfg(unix)]
         (&[("location", "link.bin")], "leads out of it"),
         (&[("location", "missing.bin")], "missing.bin"),
-        (&[("location", ".")], "a file of"),
+        (&[("location", ".")], "no file"),
         (&[("location", "beside.bin"), ("offset", "1")], "a file of 24 bytes"),
         (
             &[("location", "beside.bin"), ("offset", "18446744073709551615")],

@@ -1,5 +1,7 @@
 //! ONNX files with tensors of no values whose sizes have no product.
 
+use cellstate::{Error, Model};
+
 use super::onnx_hostile::{Message, floats, integers, model, node, refused};
 
 /// A tensor (3, 2) whose values are in another file.
@@ -81,4 +83,40 @@ fn nothing_is_reshaped_and_picked() {
     let turned = node("Transpose", &["v"], &["u"], &[]);
     let last = node("Add", &["x", "u"], &["y"], &[]);
     refused(&model(&[reshaped(), turned, last], &tensors()), &[]);
+}
+
+#[test]
+fn residual_joins_and_loops_are_refused_by_name() {
+    let refused = |nodes: &[Message], wanted: &[&str]| {
+        let error = Model::from_bytes(&model(nodes, &[floats("w", &[3, 3], &[0.5; 9])]), "x.onnx").unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        let message = error.to_string();
+        for text in wanted {
+            assert!(message.contains(text), "{text:?} is not in: {message}");
+        }
+    };
+    let around_the_input = [
+        node("MatMul", &["x", "w"], &["h"], &[]),
+        node("Tanh", &["h"], &["a"], &[]),
+        node("Add", &["a", "x"], &["y"], &[]),
+    ];
+    refused(&around_the_input, &["node 2 (Add)", "\"y\"", "residual connection"]);
+    let around_a_layer = [
+        node("MatMul", &["x", "w"], &["h"], &[]),
+        node("Relu", &["h"], &["r"], &[]),
+        node("MatMul", &["r", "w"], &["p"], &[]),
+        node("Mul", &["h", "p"], &["y"], &[]),
+    ];
+    refused(&around_a_layer, &["node 3 (Mul)", "residual connection"]);
+    let side_by_side = [
+        node("Tanh", &["x"], &["h"], &[]),
+        node("Concat", &["x", "h"], &["y"], &[axis(2)]),
+    ];
+    refused(&side_by_side, &["node 1 (Concat)", "side by side"]);
+    for operator in ["Loop", "Scan"] {
+        refused(
+            &[node(operator, &["x"], &["y"], &[])],
+            &[operator, "step by step", ".keras", "nn.GRU"],
+        );
+    }
 }

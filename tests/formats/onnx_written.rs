@@ -1,28 +1,24 @@
 //! Models written as ONNX: what is read back gives the same bits, and `golden/onnx_written.py` asks ONNX Runtime about the files.
 
-use std::collections::HashMap;
-use std::fs;
-use std::path::PathBuf;
-
 use cellstate::{
     Activation, BatchNormalization, BatchNormalizationWeights, Bidirectional, Dense, Dropout, Embedding, Error,
     Flatten, Gru, Initializer, LastStep, Layer, LayerNormalization, LayerNormalizationWeights, Lstm, Masking,
     MergeMode, Model, RepeatVector, Reshape, Sequences, SimpleRnn, StackedRnnCells,
 };
-use ndarray::{Array1, Array2, Array3, ArrayD};
-use safetensors::tensor::TensorView;
+use ndarray::{Array1, Array2, Array3};
 
 use super::devices::quiet_devices;
+use super::onnx_kept::{folder, keep};
 use super::support::judge::assert_same_bits;
 
-const FEATURES: usize = 3;
+pub(crate) const FEATURES: usize = 3;
 const STEPS: usize = 7;
 const BATCH: usize = 4;
 
 /// Weights in which no gate is like another.
 const DRAWN: Initializer = Initializer::RandomUniform { min: -0.7, max: 0.7 };
 
-fn lstm(features: usize, units: usize) -> Lstm {
+pub(crate) fn lstm(features: usize, units: usize) -> Lstm {
     let layer = Lstm::new(features, units).unit_forget_bias(false).seed(units as u64);
     layer
         .kernel_initializer(DRAWN)
@@ -30,7 +26,7 @@ fn lstm(features: usize, units: usize) -> Lstm {
         .bias_initializer(DRAWN)
 }
 
-fn gru(features: usize, units: usize) -> Gru {
+pub(crate) fn gru(features: usize, units: usize) -> Gru {
     let layer = Gru::new(features, units).seed(units as u64);
     layer
         .kernel_initializer(DRAWN)
@@ -38,7 +34,7 @@ fn gru(features: usize, units: usize) -> Gru {
         .bias_initializer(DRAWN)
 }
 
-fn rnn(features: usize, units: usize) -> SimpleRnn {
+pub(crate) fn rnn(features: usize, units: usize) -> SimpleRnn {
     let layer = SimpleRnn::new(features, units).seed(units as u64);
     layer
         .kernel_initializer(DRAWN)
@@ -46,7 +42,7 @@ fn rnn(features: usize, units: usize) -> SimpleRnn {
         .bias_initializer(DRAWN)
 }
 
-fn dense(features: usize, units: usize) -> Dense {
+pub(crate) fn dense(features: usize, units: usize) -> Dense {
     Dense::new(features, units)
         .kernel_initializer(DRAWN)
         .bias_initializer(DRAWN)
@@ -57,7 +53,7 @@ fn ramp(length: usize, from: f32) -> Array1<f32> {
     Array1::from_iter((0..length).map(|place| from + 0.3 * place as f32))
 }
 
-fn model(layers: impl IntoIterator<Item = Layer>) -> Model {
+pub(crate) fn model(layers: impl IntoIterator<Item = Layer>) -> Model {
     let builder = layers
         .into_iter()
         .fold(Model::builder(), |builder, layer| builder.add(layer));
@@ -274,7 +270,7 @@ fn others() -> Vec<(&'static str, Model)> {
     made
 }
 
-fn x() -> Array3<f32> {
+pub(crate) fn x() -> Array3<f32> {
     Array3::from_shape_fn((BATCH, STEPS, FEATURES), |(sequence, step, feature)| {
         ((sequence * 5 + step * 3 + feature * 7) % 11) as f32 * 0.3 - 1.4
     })
@@ -284,49 +280,6 @@ fn tokens() -> Array2<i32> {
     Array2::from_shape_fn((BATCH, STEPS), |(sequence, step)| {
         ((sequence * 4 + step * 5) % 9) as i32
     })
-}
-
-fn folder() -> PathBuf {
-    let folder =
-        std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from);
-    let folder = folder.join("onnx_written");
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-/// The input and what came out, for ONNX Runtime to be compared with.
-fn keep(name: &str, input: &Sequences<'_>, outputs: &[(String, ArrayD<f32>)]) {
-    let mut tensors: HashMap<String, (safetensors::Dtype, Vec<usize>, Vec<u8>)> = HashMap::new();
-    let bytes = |values: &ArrayD<f32>| values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let input = match (input.values(), input.tokens()) {
-        (Some(values), _) => {
-            let values = values.to_owned().into_dyn();
-            (safetensors::Dtype::F32, values.shape().to_vec(), bytes(&values))
-        }
-        (_, tokens) => {
-            let tokens = tokens.expect("tokens");
-            let bytes = tokens
-                .iter()
-                .flat_map(|&token| i64::from(token).to_le_bytes())
-                .collect();
-            (safetensors::Dtype::I64, tokens.shape().to_vec(), bytes)
-        }
-    };
-    tensors.insert("input".to_owned(), input);
-    for (name, values) in outputs {
-        tensors.insert(
-            name.clone(),
-            (safetensors::Dtype::F32, values.shape().to_vec(), bytes(values)),
-        );
-    }
-    let views = tensors.iter().map(|(name, (kind, shape, bytes))| {
-        (
-            name.clone(),
-            TensorView::new(*kind, shape.clone(), bytes).expect("a tensor"),
-        )
-    });
-    let file = safetensors::serialize(views, None).expect("a file");
-    fs::write(folder().join(format!("{name}.safetensors")), file).expect("a file");
 }
 
 #[test]
@@ -361,7 +314,7 @@ fn what_is_written_and_read_gives_the_same_bits() {
                 }
             }
             if number == 0 {
-                keep(name, &input, &outputs);
+                keep(name, &input, None, &outputs);
             }
         }
     }

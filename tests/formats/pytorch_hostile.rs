@@ -193,7 +193,7 @@ fn zips_that_are_not_what_they_say_are_refused() {
     for (message, text) in [
         (
             of(&[("a/data.pkl", &pickle), ("a/data/0", storage), ("a/data/0", storage)]),
-            "two members",
+            "one member of each name",
         ),
         (of(&[("a/data.pkl", &pickle), ("a/data/1", storage)]), "data/0"),
         (of(&[("a/data.pkl", &pickle), ("b/data/0", storage)]), "data/0"),

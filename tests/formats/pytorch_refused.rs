@@ -34,7 +34,7 @@ fn files_that_are_no_state_dicts_say_how_to_make_one() {
         ("refused_int8.pt", ["char", "model.float()"]),
         ("refused_int8.safetensors", ["I8", "model.float()"]),
         ("refused_float64.pt", ["1e39", "weight_hh_l0"]),
-        ("refused_bomb.pt", ["10000000 bytes", "at most 10"]),
+        ("refused_bomb.pt", ["10000000 bytes", "at most 1"]),
     ] {
         let message = message(&format!("pytorch/{file}"), &[lstm()]);
         for text in texts {

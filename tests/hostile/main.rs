@@ -13,6 +13,7 @@ mod devices;
 mod empty;
 mod layers;
 mod layouts;
+mod losses;
 mod memory;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::change::Random;
+use crate::split_mix::Random;
 
 /// A changed text, or the text if it is no JSON.
 pub(crate) fn changed(text: &[u8], random: &mut Random) -> Vec<u8> {

@@ -16,6 +16,8 @@ mod made;
 mod memory;
 mod message;
 mod seeds;
+#[path = "../support/split_mix.rs"]
+mod split_mix;
 mod trial;
 
 use std::env;

@@ -1,6 +1,7 @@
 //! Changes of protobuf messages that leave the lengths around them right.
 
-use crate::change::{self, Random};
+use crate::change;
+use crate::split_mix::Random;
 
 struct Field {
     key: u64,

@@ -12,7 +12,8 @@ use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::change::{self, Random};
+use crate::change;
+use crate::split_mix::Random;
 use crate::{json, message};
 
 #[derive(Clone, Copy, Debug, PartialEq)]

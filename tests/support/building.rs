@@ -83,6 +83,7 @@ fn without_cells(layer: &LayerSpec) -> Result<Layer> {
             mean,
             variance,
             epsilon,
+            momentum,
         } => {
             let weights = BatchNormalizationWeights {
                 gamma: gamma.clone(),
@@ -90,7 +91,9 @@ fn without_cells(layer: &LayerSpec) -> Result<Layer> {
                 moving_mean: mean.clone(),
                 moving_variance: variance.clone(),
             };
-            let layer = BatchNormalization::new(mean.len()).epsilon(*epsilon);
+            let layer = BatchNormalization::new(mean.len())
+                .epsilon(*epsilon)
+                .momentum(*momentum);
             layer.with_weights(weights)?.into()
         }
         LayerSpec::LayerNormalization {

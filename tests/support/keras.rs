@@ -271,6 +271,8 @@ fn without_cells(case: &Case, layer: &Value, prefix: &str, config: &mut Config<'
             mean: case.f32_1(&weight("moving_mean"))?,
             variance: case.f32_1(&weight("moving_variance"))?,
             epsilon: config.number("epsilon")?,
+            // (cases that train nothing do not say)
+            momentum: config.number("momentum").unwrap_or(0.99),
         },
         "LayerNormalization" => LayerSpec::LayerNormalization {
             features: from()?[1],

@@ -95,6 +95,8 @@ pub(crate) enum LayerSpec {
         mean: Array1<f32>,
         variance: Array1<f32>,
         epsilon: f32,
+        /// Of the mean and the variance that training follows.
+        momentum: f32,
     },
     LayerNormalization {
         features: usize,

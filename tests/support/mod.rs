@@ -7,6 +7,7 @@
 pub(crate) mod cell_kinds;
 pub(crate) mod cells;
 pub(crate) mod golden;
+pub(crate) mod gradient_case;
 pub(crate) mod initial_weights;
 pub(crate) mod judge;
 pub(crate) mod keras;
@@ -20,6 +21,9 @@ pub(crate) mod random;
 pub(crate) mod reference;
 pub(crate) mod reference_activation;
 pub(crate) mod reference_cell;
+pub(crate) mod reference_gradients;
 pub(crate) mod reference_layers;
+pub(crate) mod reference_through_time;
+pub(crate) mod split_mix;
 pub(crate) mod torch;
 pub(crate) mod translation;

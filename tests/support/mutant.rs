@@ -105,3 +105,34 @@ impl Mutant {
         Self::ClipOfCellState,
     ];
 }
+/// A mistake that a way back might make.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum BackwardMutant {
+    None,
+    /// The gradient of the cell state ends with each step.
+    CarryDropped,
+    /// The gradient of the hidden state ends with each step.
+    HiddenDropped,
+    /// Masked steps are gone back through as if they had been run.
+    MaskIgnored,
+    BiasTwice,
+    /// What the loss says of an output that a masked step repeats is lost.
+    RepeatedOutputDropped,
+    FinalStatesIgnored,
+    InitialStatesIgnored,
+    /// Of a token that stands there several times, one place counts.
+    TokensOnce,
+}
+
+impl BackwardMutant {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::CarryDropped,
+        Self::HiddenDropped,
+        Self::MaskIgnored,
+        Self::BiasTwice,
+        Self::RepeatedOutputDropped,
+        Self::FinalStatesIgnored,
+        Self::InitialStatesIgnored,
+        Self::TokensOnce,
+    ];
+}

@@ -4,29 +4,9 @@ use ndarray::{Array1, Array2, Array3, Axis};
 
 use super::cells::{CellSpec, LstmOptions, Rule, StatePair};
 use super::layers::LayerSpec;
-
-/// SplitMix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub(crate) use super::split_mix::Random;
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number from 0 to `end - 1`.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
     /// A number in (-limit, limit).
     pub(crate) fn within(&mut self, limit: f32) -> f32 {
         let unit = (self.next() >> 40) as f32 / (1u64 << 24) as f32;
@@ -122,6 +102,7 @@ impl Random {
             mean: self.array1(features, 0.5),
             variance: self.array1(features, 1.0).mapv(|value| value.abs() + 0.25),
             epsilon: 0.01,
+            momentum: 0.99,
         }
     }
 

@@ -95,7 +95,7 @@ pub(crate) fn recurrent(
 }
 
 /// With return_sequences all outputs, without the last one; 0 if there are no time steps.
-fn returned(outputs: Array3<f64>, return_sequences: bool) -> ArrayD<f64> {
+pub(crate) fn returned(outputs: Array3<f64>, return_sequences: bool) -> ArrayD<f64> {
     let (batch, time_steps, units) = outputs.dim();
     match (return_sequences, time_steps) {
         (true, _) => outputs.into_dyn(),
@@ -212,6 +212,37 @@ pub(crate) fn dense(
     ArrayD::from_shape_vec(shape, values).expect("a row of units for each row of features")
 }
 
+/// What goes from layer to layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Flowing {
+    /// (batch, time_steps, features) or (batch, features)
+    pub(crate) values: ArrayD<f64>,
+    /// (batch, time_steps): what an Embedding takes
+    pub(crate) tokens: Option<Array2<i32>>,
+    pub(crate) mask: Option<Array2<bool>>,
+    /// The other direction, where both stay apart.
+    pub(crate) backward: Option<ArrayD<f64>>,
+}
+
+impl Flowing {
+    pub(crate) fn new(input: &Input, mask: Option<&Array2<bool>>) -> Self {
+        let (values, tokens) = match input {
+            Input::Values(array) => (array.mapv(f64::from).into_dyn(), None),
+            Input::Tokens(array) => (ArrayD::zeros(vec![0, 0, 0]), Some(array.clone())),
+        };
+        Self {
+            values,
+            tokens,
+            mask: mask.cloned(),
+            backward: None,
+        }
+    }
+
+    pub(crate) fn sequences(&self) -> ArrayView3<'_, f64> {
+        self.values.view().into_dimensionality::<Ix3>().expect("three axes")
+    }
+}
+
 /// Runs a chain of layers. `states` holds the states of all layers in order; they are the initial ones and become the final
 /// ones. A mask goes from layer to layer as in Keras: on after return_sequences (unreversed, even after go_backwards), gone
 /// without it; Masking and Embedding make their own.
@@ -222,81 +253,97 @@ pub(crate) fn run(
     states: &mut [State],
     mutant: Mutant,
 ) -> Output {
-    let mut mask = mask.cloned();
-    let mut tokens = None;
-    let mut values = ArrayD::zeros(vec![0, 0, 0]);
-    let mut backward = None;
-    match input {
-        Input::Values(array) => values = array.mapv(f64::from).into_dyn(),
-        Input::Tokens(array) => tokens = Some(array.clone()),
-    }
+    let mut flowing = Flowing::new(input, mask);
     let mut states = states;
     for (place, layer) in layers.iter().enumerate() {
         let (own, rest) = states.split_at_mut(layer.cells().len());
         states = rest;
-        let mut cells: Vec<Cell> = layer.cells().iter().map(|spec| Cell::new(spec, mutant)).collect();
-        match layer {
-            LayerSpec::Recurrent { options, .. } | LayerSpec::StackedCells { options, .. } => {
-                let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
-                let outputs = recurrent(inputs, mask.as_ref(), &cells, *options, own, mutant);
-                values = returned(outputs, options.return_sequences);
-                mask = mask.filter(|_| options.return_sequences);
-            }
-            LayerSpec::Bidirectional { options, merge, .. } => {
-                let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
-                if mutant == Mutant::BackwardOptionsIgnored {
-                    let forward = cells[0].clone();
-                    cells[1].take_activations(&forward);
-                }
-                let both = [&cells[0], &cells[1]];
-                let output = bidirectional(inputs, mask.as_ref(), both, *options, *merge, own, mutant);
-                values = output.values;
-                backward = output.backward;
-                mask = mask.filter(|_| options.return_sequences);
-            }
-            LayerSpec::Masking { .. } if place > 0 && mutant == Mutant::MaskingBehindIgnored => {}
-            LayerSpec::Masking { mask_value } => {
-                let sequences = values.ndim() == 3;
-                if !sequences {
-                    // one value for each sequence, of which no layer behind can take a mask
-                    values = values.insert_axis(Axis(1));
-                }
-                let inputs = values.view().into_dimensionality::<Ix3>().expect("three axes");
-                let (masked, made) = masking(inputs, f64::from(*mask_value), mutant);
-                let joined = match &mask {
-                    Some(before) if mutant == Mutant::MaskingJoinsMask => made & before,
-                    _ => made,
-                };
-                mask = sequences.then_some(joined);
-                values = match sequences {
-                    true => masked.into_dyn(),
-                    false => masked.index_axis_move(Axis(1), 0).into_dyn(),
-                };
-            }
-            LayerSpec::RepeatVector { n } => {
-                let vectors = values.view().into_dimensionality::<Ix2>().expect("two axes");
-                let (batch, features) = vectors.dim();
-                let repeated =
-                    Array3::from_shape_fn((batch, *n, features), |(row, _, feature)| vectors[[row, feature]]);
-                values = repeated.into_dyn();
-                mask = None;
-            }
-            LayerSpec::Embedding { embeddings, mask_zero } => {
-                let tokens = tokens.take().expect("an embedding takes tokens");
-                let (embedded, made) = embedding(&tokens, &embeddings.mapv(f64::from), *mask_zero);
-                values = embedded.into_dyn();
-                mask = made;
-            }
-            LayerSpec::Dense {
-                kernel,
-                bias,
-                activation,
-            } => {
-                let bias = bias.as_ref().map(|bias| bias.mapv(f64::from));
-                values = dense(&values, &kernel.mapv(f64::from), bias.as_ref(), activation);
-            }
-            other => (values, mask) = without_cells(other, values, mask, mutant),
-        }
+        flowing = through(layer, place, flowing, own, mutant);
     }
-    Output { values, backward }
+    Output {
+        values: flowing.values,
+        backward: flowing.backward,
+    }
+}
+
+/// Runs one layer, the one at `place`.
+pub(crate) fn through(
+    layer: &LayerSpec,
+    place: usize,
+    given: Flowing,
+    states: &mut [State],
+    mutant: Mutant,
+) -> Flowing {
+    let mut flowing = given;
+    let mut cells: Vec<Cell> = layer.cells().iter().map(|spec| Cell::new(spec, mutant)).collect();
+    match layer {
+        LayerSpec::Recurrent { options, .. } | LayerSpec::StackedCells { options, .. } => {
+            let outputs = recurrent(
+                flowing.sequences(),
+                flowing.mask.as_ref(),
+                &cells,
+                *options,
+                states,
+                mutant,
+            );
+            flowing.values = returned(outputs, options.return_sequences);
+            flowing.mask = flowing.mask.filter(|_| options.return_sequences);
+        }
+        LayerSpec::Bidirectional { options, merge, .. } => {
+            if mutant == Mutant::BackwardOptionsIgnored {
+                let forward = cells[0].clone();
+                cells[1].take_activations(&forward);
+            }
+            let both = [&cells[0], &cells[1]];
+            let mask = flowing.mask.as_ref();
+            let output = bidirectional(flowing.sequences(), mask, both, *options, *merge, states, mutant);
+            flowing.values = output.values;
+            flowing.backward = output.backward;
+            flowing.mask = flowing.mask.filter(|_| options.return_sequences);
+        }
+        LayerSpec::Masking { .. } if place > 0 && mutant == Mutant::MaskingBehindIgnored => {}
+        LayerSpec::Masking { mask_value } => masked(&mut flowing, f64::from(*mask_value), mutant),
+        LayerSpec::RepeatVector { n } => {
+            let vectors = flowing.values.view().into_dimensionality::<Ix2>().expect("two axes");
+            let (batch, features) = vectors.dim();
+            let repeated = Array3::from_shape_fn((batch, *n, features), |(row, _, feature)| vectors[[row, feature]]);
+            flowing.values = repeated.into_dyn();
+            flowing.mask = None;
+        }
+        LayerSpec::Embedding { embeddings, mask_zero } => {
+            let tokens = flowing.tokens.take().expect("an embedding takes tokens");
+            let (embedded, made) = embedding(&tokens, &embeddings.mapv(f64::from), *mask_zero);
+            flowing.values = embedded.into_dyn();
+            flowing.mask = made;
+        }
+        LayerSpec::Dense {
+            kernel,
+            bias,
+            activation,
+        } => {
+            let bias = bias.as_ref().map(|bias| bias.mapv(f64::from));
+            flowing.values = dense(&flowing.values, &kernel.mapv(f64::from), bias.as_ref(), activation);
+        }
+        other => (flowing.values, flowing.mask) = without_cells(other, flowing.values, flowing.mask, mutant),
+    }
+    flowing
+}
+
+/// A Masking layer, on sequences or on one value for each.
+fn masked(flowing: &mut Flowing, mask_value: f64, mutant: Mutant) {
+    let sequences = flowing.values.ndim() == 3;
+    if !sequences {
+        // one value for each sequence, of which no layer behind can take a mask
+        flowing.values.insert_axis_inplace(Axis(1));
+    }
+    let (masked, made) = masking(flowing.sequences(), mask_value, mutant);
+    let joined = match &flowing.mask {
+        Some(before) if mutant == Mutant::MaskingJoinsMask => made & before,
+        _ => made,
+    };
+    flowing.mask = sequences.then_some(joined);
+    flowing.values = match sequences {
+        true => masked.into_dyn(),
+        false => masked.index_axis_move(Axis(1), 0).into_dyn(),
+    };
 }

@@ -142,6 +142,21 @@ impl Cell {
         self.output_activation.clone_from(&other.output_activation);
     }
 
+    /// The numbers of each weight, row by row.
+    pub(crate) fn weights_mut(&mut self) -> Vec<(&'static str, &mut [f64])> {
+        let projection = self.projection.as_mut().and_then(|weights| weights.as_slice_mut());
+        let weights = [
+            ("kernel", self.kernel.as_slice_mut()),
+            ("recurrent_kernel", self.recurrent_kernel.as_slice_mut()),
+            ("bias", self.bias.as_slice_mut()),
+            ("recurrent_bias", self.recurrent_bias.as_slice_mut()),
+            ("peepholes", self.peepholes.as_slice_mut()),
+            ("projection", projection),
+        ];
+        let weights = weights.into_iter();
+        weights.filter_map(|(name, numbers)| Some((name, numbers?))).collect()
+    }
+
     /// Does nothing to a cell that does not have both.
     fn swap_gates(&mut self, units: usize, one: usize, other: usize) {
         if (other + 1) * units > self.kernel.ncols() {

@@ -23,6 +23,7 @@ pub(crate) fn without_cells(
             mean,
             variance,
             epsilon,
+            ..
         } => {
             let normalized = by_row(values, |row| {
                 for (feature, x) in row.iter_mut().enumerate() {

@@ -1,5 +1,8 @@
 //! Runs the golden cases on the library, on whatever device: for `tests/golden.rs`, and for the browser's page in `examples/web`.
 
+#[path = "training.rs"]
+mod training;
+
 use cellstate::{Activation, Dense, Device, Error, Lstm, LstmWeights, Sequences, Settings};
 use ndarray::Array2;
 use serde_json::Value;
@@ -15,9 +18,6 @@ use super::{
         play::play_async,
     },
 };
-
-/// The kinds of cases that need more than a run.
-const KINDS_NOT_YET: [&str; 3] = ["gradient", "training", "model"];
 
 /// One run of a case on a device.
 #[derive(Debug)]
@@ -56,7 +56,8 @@ impl Run {
             ("forward" | "stateful", _) => forward(case, device).await,
             ("activations", Some(name)) => activation(case, name, device).await,
             ("activations", None) => Err(Refusal::Cannot("no `names`".to_owned())),
-            (kind, _) if KINDS_NOT_YET.contains(&kind) => Err(Refusal::NotYet(format!("kind {kind}"))),
+            ("gradient", _) => training::gradient(case, device).await,
+            ("training", _) => training::training(case, device).await,
             (other, _) => Err(Refusal::Cannot(format!("kind {other}"))),
         }
     }

@@ -35,6 +35,11 @@ impl<'a> Translation<'a> {
         self.to.tensors.insert(name.to_owned(), Tensor::F32(tensor));
     }
 
+    /// What was put in so far.
+    pub(crate) fn to(&self) -> &Case {
+        &self.to
+    }
+
     /// Puts in the mask of a tensor of lengths, if there is one: padding after each sequence.
     pub(crate) fn put_lengths(&mut self, name: &str, time_steps: usize) -> Result<(), String> {
         let lengths = match self.from.tensors.get(name) {
@@ -54,13 +59,21 @@ impl<'a> Translation<'a> {
         Ok(())
     }
 
-    /// Puts in the states `h_n`, `c_n`, `initial_h`, `initial_c` that the case has: (cells, batch, width), a cell each.
+    /// Puts in the states `h_n`, `c_n`, `initial_h`, `initial_c` that the case has, and what a loss says of them: (cells, batch, width),
+    /// a cell each.
     pub(crate) fn put_states(&mut self, chain: &Chain, swapped: bool) -> Result<(), String> {
         for name in ["h_n", "c_n", "initial_h", "initial_c"] {
-            if !self.from.has(name) {
-                continue;
+            for before in ["", "loss_weight.", "grad."] {
+                self.put_state(before, name, chain, swapped)?;
             }
-            let mut states = self.from.f32(name)?.clone();
+        }
+        Ok(())
+    }
+
+    fn put_state(&mut self, before: &str, name: &str, chain: &Chain, swapped: bool) -> Result<(), String> {
+        let of = format!("{before}{name}");
+        if self.from.has(&of) {
+            let mut states = self.from.f32(&of)?.clone();
             if states.ndim() == 2 && chain.cells().len() == states.shape()[0] {
                 states.insert_axis_inplace(Axis(1)); // one sequence without an axis of its own
             } else if states.ndim() == 2 {
@@ -69,14 +82,10 @@ impl<'a> Translation<'a> {
                 states.swap_axes(0, 1);
             }
             if states.shape()[0] != chain.cells().len() {
-                return Err(format!(
-                    "{name}: {:?} for {} cells",
-                    states.shape(),
-                    chain.cells().len()
-                ));
+                return Err(format!("{of}: {:?} for {} cells", states.shape(), chain.cells().len()));
             }
             for ((prefix, _), state) in chain.cells().iter().zip(states.outer_iter()) {
-                self.put(&format!("{prefix}{name}"), name, state.to_owned());
+                self.put(&format!("{before}{prefix}{name}"), &of, state.to_owned());
             }
         }
         Ok(())
@@ -85,7 +94,10 @@ impl<'a> Translation<'a> {
     /// The case. Every tensor that was expected must be in it.
     pub(crate) fn finish(self, chain: Chain) -> Result<(Case, Chain), String> {
         let put = self.to.roles.values().filter(|role| *role == "expected").count();
-        if put < self.from.expected().filter(|name| !name.starts_with("grad.")).count() {
+        // (two biases that are added are one, or have one place)
+        let other_bias = |name: &String| name.starts_with("grad.bias_hh") || name.starts_with("final.lstm.bias_ih");
+        let expected = self.from.expected().filter(|name| !other_bias(name)).count();
+        if put < expected {
             return Err("not everything that is expected was put in".to_owned());
         }
         Ok((self.to, chain))

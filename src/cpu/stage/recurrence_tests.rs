@@ -52,7 +52,7 @@ fn planned(rule: Rule, units: usize) -> PlannedCell {
             .has_projection()
             .then(|| tensor(units, output, 2.0 / (units as f32).sqrt(), 5)),
     };
-    weights.check(&cell).unwrap();
+    weights.check_shapes(&cell).unwrap();
     PlannedCell { cell, weights }
 }
 

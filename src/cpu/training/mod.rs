@@ -2,7 +2,6 @@
 //!
 //! Nothing is kept for the way back but what each stage makes anyway, its rows. The gates of a recurrence are computed again, for all rows at
 //! once; then time runs backwards step by step; then three large products over all rows give the gradients of the weights and of the input.
-#![allow(dead_code, reason = "the trainer is its caller")]
 
 mod backward;
 mod blocks;

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use hdf5_pure::{AttrValue, Dataset, Datatype, FormatError, Group};
 use ndarray::{ArrayD, IxDyn};
 
-use super::bound::most_bytes;
 use super::config::short;
 use super::counted::{Counted, check_trees};
-use super::numbers::{Kind, Values};
-use crate::cell::{check_tensor, unflatten};
+use super::numbers::Kind;
 use crate::error::{Error, Result};
+use crate::format::bound::most_bytes;
 use crate::format::file::File;
+use crate::format::number::Number;
 
 /// An HDF5 file in memory.
 #[derive(Debug)]
@@ -76,6 +76,17 @@ impl<'a> Hdf5<'a> {
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(self.damaged(path, &error)),
         }
+    }
+
+    /// The groups within a group, by name.
+    pub(super) fn groups(&self, group: &Group, within: &str) -> Result<Vec<String>> {
+        group.groups().map_err(|error| self.damaged(within, &error))
+    }
+
+    /// The shape of a dataset of a group, which nothing has checked yet.
+    pub(super) fn shape_of(&self, group: &Group, name: &str, within: &str) -> Result<Vec<usize>> {
+        let dataset = group.dataset(name).map_err(|error| self.damaged(within, &error))?;
+        self.shape(&dataset, within)
     }
 
     /// The datasets of a group, by name.
@@ -146,21 +157,13 @@ impl<'a> Hdf5<'a> {
                     .to_owned(),
             });
         }
-        let kind = Kind::of(&dataset).map_err(|error| self.damaged(within, &error))?;
-        let Some(kind) = kind else {
-            let found = dataset
-                .dtype()
-                .map_or_else(|_| "another type".to_owned(), |kind| kind.to_string());
-            return Err(self.file.content(
-                self.place(within),
-                "floating-point numbers of 16, 32 or 64 bits",
-                found,
-                "save the model in float32",
-            ));
-        };
+        let kind = self.kind(&dataset, within)?;
         self.check_size(&dataset, &shape, kind, within)?;
-        let values = kind.read(&dataset).map_err(|error| self.damaged(within, &error))?;
-        let values = self.narrowed(values, &shape, within)?;
+        let raw = dataset.read_raw().map_err(|error| self.damaged(within, &error))?;
+        let values = kind
+            .number
+            .decoded(kind.big_endian, raw.chunks_exact(kind.number.size()));
+        let values = values.map_err(|beyond| beyond.error(self.file, &self.place(within), &shape))?;
         let values = ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| {
             self.file.content(
                 self.place(within),
@@ -170,10 +173,26 @@ impl<'a> Hdf5<'a> {
             )
         })?;
         let name = format!("{} of {}", self.place(within), self.file.path.display());
-        check_tensor(&name, &values.view(), &shape, "the shape of the tensor")?;
+        self.file.range.check(&name, &values.view())?;
         Ok(Tensor {
             values,
-            converted: kind.converted(),
+            converted: (kind.number != Number::F32).then(|| kind.number.name()),
+        })
+    }
+
+    /// The numbers of a dataset, which are those of weights.
+    fn kind(&self, dataset: &Dataset, within: &str) -> Result<Kind> {
+        let kind = Kind::of(dataset).map_err(|error| self.damaged(within, &error))?;
+        kind.ok_or_else(|| {
+            let found = dataset
+                .dtype()
+                .map_or_else(|_| "another type".to_owned(), |kind| kind.to_string());
+            self.file.content(
+                self.place(within),
+                "floating-point numbers of 16, 32 or 64 bits",
+                found,
+                "save the model in float32",
+            )
         })
     }
 
@@ -192,7 +211,7 @@ impl<'a> Hdf5<'a> {
         let elements = shape
             .iter()
             .fold(1_u64, |product, &size| product.saturating_mul(size as u64));
-        let mut bytes = elements.saturating_mul(kind.width());
+        let mut bytes = elements.saturating_mul(kind.number.size() as u64);
         let chunk_shape = dataset.chunk_shape().map_err(|error| self.damaged(within, &error))?;
         if let Some(chunk_shape) = chunk_shape {
             let chunks = shape.iter().zip(&chunk_shape);
@@ -200,7 +219,7 @@ impl<'a> Hdf5<'a> {
             let chunks = chunks.fold(1, u64::saturating_mul);
             let each = chunk_shape
                 .iter()
-                .fold(kind.width(), |product, &size| product.saturating_mul(size));
+                .fold(kind.number.size() as u64, |product, &size| product.saturating_mul(size));
             bytes = bytes.max(chunks.saturating_mul(each));
             if chunks > self.size as u64 {
                 bytes = u64::MAX;
@@ -223,24 +242,6 @@ impl<'a> Hdf5<'a> {
                 "save the model again with Keras",
             )),
         }
-    }
-
-    /// 64 bits as 32, where the value is in their range.
-    fn narrowed(&self, values: Values, shape: &[usize], within: &str) -> Result<Vec<f32>> {
-        let values = match values {
-            Values::Narrow(values) => return Ok(values),
-            Values::Wide(values) => values,
-        };
-        let beyond = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
-        if let Some((position, value)) = values.iter().enumerate().find(|(_, value)| beyond(value)) {
-            return Err(self.file.content(
-                format!("{}, at {:?}", self.place(within), unflatten(position, shape)),
-                "a value in the range of float32",
-                value.to_string(),
-                "scale the weights, or save the model in float32",
-            ));
-        }
-        Ok(values.into_iter().map(|value| value as f32).collect())
     }
 }
 

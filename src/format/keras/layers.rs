@@ -7,7 +7,7 @@ use super::activation;
 use super::chain::Node;
 use super::config::{Config, Object, shown};
 use super::functional::LAST_STEP;
-use super::reader::Reader;
+use super::reader::{NESTED, Reader};
 use super::weights::Wanted;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
@@ -21,6 +21,7 @@ use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWe
 use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::reshape::Reshape;
+use crate::layer::weights::DenseWeights;
 
 impl<'a> Reader<'a> {
     /// The layer of a node, or `None` for one that computes nothing in inference.
@@ -90,7 +91,9 @@ impl<'a> Reader<'a> {
             .activation(activation)
             .use_bias(use_bias);
         self.shape.width = Some(units);
-        Ok(dense.with_weights(kernel, bias)?.into())
+        Ok(dense
+            .with_weights_in(DenseWeights { kernel, bias }, self.file.range)?
+            .into())
     }
 
     fn embedding(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Layer> {
@@ -106,7 +109,7 @@ impl<'a> Reader<'a> {
         let table = matrix(self.take(node, "", &[wanted])?.into_iter().next())?;
         self.shape.width = Some(width);
         let embedding = Embedding::new(rows, width).mask_zero(config.flag("mask_zero", false)?);
-        Ok(embedding.with_embeddings(table)?.into())
+        Ok(embedding.with_embeddings_in(table, self.file.range)?.into())
     }
 
     fn time_distributed(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Option<Layer>> {
@@ -133,8 +136,7 @@ impl<'a> Reader<'a> {
         if object.is_custom() || adds_mask || !ALLOWED.contains(&object.class) {
             return Err(config.unsupported(
                 format!("a layer {} at each time step", object.title()),
-                "apply Dense, an activation, a normalization or a Dropout to each time step; a layer over time steps within time \
-                 steps is not done",
+                format!("apply Dense, an activation, a normalization or a Dropout to each time step; {NESTED}"),
             ));
         }
         let inner = Node {
@@ -250,7 +252,7 @@ impl<'a> Reader<'a> {
         };
         let layer = BatchNormalization::new(weights.moving_mean.len());
         let layer = layer.epsilon(epsilon).momentum(config.real("momentum", 0.99)?);
-        Ok(layer.with_weights(weights)?.into())
+        Ok(layer.with_weights_in(weights, self.file.range)?.into())
     }
 
     fn layer_normalization(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Layer> {
@@ -278,7 +280,8 @@ impl<'a> Reader<'a> {
             .epsilon(epsilon)
             .scale(scale)
             .center(center);
-        Ok(layer.with_weights(LayerNormalizationWeights { gamma, beta })?.into())
+        let weights = LayerNormalizationWeights { gamma, beta };
+        Ok(layer.with_weights_in(weights, self.file.range)?.into())
     }
 
     /// The axis of a normalization is the last one.

@@ -64,8 +64,8 @@ pub(super) fn load(mut weights: Weights<'_>, model: &mut Model) -> Result<()> {
         }
     }
     weights.finish()?;
-    let note = weights.converted_note();
-    model.replace_parameters(replaced)?;
+    let (note, range) = (weights.converted_note(), weights.hdf5().file().range);
+    model.take_parameters(replaced, range)?;
     model.add_notes(note.as_slice());
     Ok(())
 }
@@ -101,18 +101,24 @@ fn by_name(weights: &Weights<'_>, kept: &[Kept<'_>], names: Vec<String>) -> Resu
 fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
     let mut wrappers: BTreeMap<&str, Numbered> = BTreeMap::new();
     let mut places = Vec::new();
-    let has_own = |layer: &Kept<'_>| weights.has(&joined(&format!("layers/{}", layer.name), layer.within()));
+    // of each class that may stand in wrappers: whether a layer stands by itself, and whether one does not
+    let mut plain: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
+    for layer in kept.iter().filter(|layer| layer.wrapped.is_some()) {
+        let has_own = weights.has(&joined(&format!("layers/{}", layer.name), layer.within()))?;
+        let (by_itself, not) = plain.entry(layer.class()).or_default();
+        *by_itself |= has_own;
+        *not |= !has_own;
+    }
     for layer in kept {
         let own = format!("layers/{}", layer.name);
         let mut path = own.clone();
         if let Some((wrapper, part)) = layer.wrapped {
             // of a class either all layers stand in wrappers or none: of a mixture nobody knows which is which
-            let alike = kept.iter().filter(|other| other.class() == layer.class());
-            let plain = alike.map(has_own).collect::<Result<Vec<bool>>>()?;
+            let (is_plain, is_wrapped) = plain.get(layer.class()).copied().unwrap_or_default();
             let has = |path: &str| weights.has(&joined(path, layer.within()));
-            if layer.is_stack || !plain.contains(&true) {
+            if layer.is_stack || !is_plain {
                 path = wrapped(&has, wrappers.entry(wrapper).or_default(), wrapper, part)?.unwrap_or(own);
-            } else if plain.contains(&false) && wrapped(&has, &mut Numbered::default(), wrapper, part)?.is_some() {
+            } else if is_wrapped && wrapped(&has, &mut Numbered::default(), wrapper, part)?.is_some() {
                 return Err(weights.hdf5().file().content(
                     own,
                     format!("the layers of this class by themselves, or all of them in a {wrapper}"),

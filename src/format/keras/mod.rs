@@ -2,7 +2,6 @@
 
 mod activation;
 mod archive;
-mod bound;
 mod cells;
 mod chain;
 mod config;
@@ -20,10 +19,11 @@ mod save_layers;
 mod serialized;
 mod stack;
 mod step;
+mod suggestion;
 mod version;
 mod weights;
 
-use self::archive::Archive;
+use self::archive::{Archive, WEIGHTS};
 use self::chain::Chain;
 use self::hdf5::Hdf5;
 use self::reader::Reader;
@@ -34,9 +34,6 @@ use self::weights::Weights;
 use super::file::File;
 use crate::error::Result;
 use crate::model::Model;
-
-/// What the weights within an archive are called.
-const WEIGHTS_MEMBER: &str = "model.weights.h5";
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
     on_deep_stack(file, || read_model_of_archive(file))
@@ -54,7 +51,7 @@ fn read_model_of_archive(file: &File<'_>) -> Result<Model> {
         Version::assumed("3.15")
     });
     let chain = Chain::of_model(file, "config.json", &config)?;
-    let weights = Weights::by_path(Hdf5::open(file, WEIGHTS_MEMBER, weights)?)?;
+    let weights = Weights::by_path(Hdf5::open(file, WEIGHTS, weights)?)?;
     Reader::new(file, version, weights, notes).read(&chain)
 }
 
@@ -72,12 +69,9 @@ fn read_model_of_hdf5(file: &File<'_>) -> Result<Model> {
             .and_then(|mut list| list.pop())
     };
     let Some(config) = text("model_config") else {
-        return Err(file.content(
-            "the attributes of the root",
-            "model_config: the layers of a model",
-            "none, as in a file of weights alone",
-            "build the model from layers and call `Model::load_weights`, or save the whole model with `model.save`",
-        ));
+        let root = hdf5.root();
+        let by_name = has_layer_names(&hdf5)?.then_some(&root);
+        return Err(suggestion::no_chain(&hdf5, by_name)?);
     };
     let mut notes = Vec::new();
     let version = text("keras_version")
@@ -99,7 +93,7 @@ pub(crate) fn weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<(
 }
 
 fn read_weights_of_archive(file: &File<'_>, model: &mut Model) -> Result<()> {
-    let hdf5 = Hdf5::open(file, WEIGHTS_MEMBER, archive::weights(file)?)?;
+    let hdf5 = Hdf5::open(file, WEIGHTS, archive::weights(file)?)?;
     load::load(Weights::by_path(hdf5)?, model)
 }
 

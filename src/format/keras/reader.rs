@@ -24,6 +24,10 @@ pub(super) struct Reader<'a> {
     mask: Mask,
 }
 
+/// What to do with a layer of sequences that is applied to each time step.
+pub(super) const NESTED: &str = "sequences within sequences (characters in words, TimeDistributed over a recurrent layer) are two models: save the \
+     inner layers as one, run it on (batch·words, characters, features), and run the outer ones on what it gives, as (batch, words, units)";
+
 /// What stands between two layers, as far as the file says it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Shape {
@@ -108,10 +112,14 @@ impl<'a> Reader<'a> {
                     true => "(batch, time_steps)",
                     false => "(batch, time_steps, features)",
                 };
+                let nested = match axes.len() + usize::from(tokens) {
+                    4 => format!("; {NESTED}"),
+                    _ => String::new(),
+                };
                 return Err(crate::error::Error::Unsupported {
                     layer: format!("the input of {}", self.file.path.display()),
                     option: format!("{} axes", axes.len()),
-                    instead: format!("give the model an input of the shape {wanted}"),
+                    instead: format!("give the model an input of the shape {wanted}{nested}"),
                 });
             }
         }

@@ -253,13 +253,14 @@ impl<'a> Reader<'a> {
             1 => matrix(Some(bias.insert_axis(Axis(0)))),
             _ => matrix(Some(bias)),
         });
-        layer.take_weights(CellWeights {
+        let weights = CellWeights {
             kernel: kernel.into_shared(),
             recurrent_kernel,
             bias: bias.transpose()?.map(ndarray::ArrayBase::into_shared),
             peepholes: None,
             projection: None,
-        })?;
+        };
+        layer.take_weights(weights, self.file.range)?;
         Ok(layer)
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
+use super::archive::{CONFIG, METADATA, WEIGHTS};
 use super::load::{Kept, kept};
 use super::names::Numbered;
 use super::save_layers::{class_of, layer_config};
@@ -23,12 +24,9 @@ const VERSION: &str = "3.15.1";
 /// The model as a `.keras` file.
 pub(crate) fn archive_of(model: &Model) -> Result<Vec<u8>> {
     let members = [
-        (
-            "metadata.json",
-            json!({ "keras_version": VERSION }).to_string().into_bytes(),
-        ),
-        ("config.json", config_of(model)?.to_string().into_bytes()),
-        ("model.weights.h5", weights_of(model)?),
+        (METADATA, json!({ "keras_version": VERSION }).to_string().into_bytes()),
+        (CONFIG, config_of(model)?.to_string().into_bytes()),
+        (WEIGHTS, weights_of(model)?),
     ];
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     // stored, as Keras does, and without a date, so that a model gives the same bytes each time
@@ -73,7 +71,7 @@ pub(crate) fn weights_of(model: &Model) -> Result<Vec<u8>> {
     file.finish().map_err(|error| Error::File {
         argument: "path",
         expected: "weights that HDF5 can hold",
-        path: "model.weights.h5".into(),
+        path: WEIGHTS.into(),
         cause: crate::error::Cause::new(std::io::Error::other(error)),
         repair: "save the model as .safetensors".to_owned(),
     })

@@ -269,7 +269,7 @@ impl<'a> Weights<'a> {
                 "save the model again with Keras",
             ));
         }
-        let names = group.groups().map_err(|error| self.hdf5.damaged(within, &error))?;
+        let names = self.hdf5.groups(group, within)?;
         for name in names {
             let path = format!("{within}/{name}");
             // the state of the random numbers of a Dropout
@@ -303,7 +303,7 @@ fn at(path: &str, layers: &str) -> String {
 }
 
 /// A list of texts in an attribute, or in several with numbers behind the name, where it is too long for one.
-fn listed(hdf5: &Hdf5<'_>, group: &Group, within: &str, name: &str) -> Result<Vec<String>> {
+pub(super) fn listed(hdf5: &Hdf5<'_>, group: &Group, within: &str, name: &str) -> Result<Vec<String>> {
     let mut texts = hdf5.texts(group, within)?;
     if let Some(list) = texts.remove(name) {
         return Ok(list);

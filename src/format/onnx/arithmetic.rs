@@ -107,11 +107,28 @@ impl Reader<'_> {
                     ..one.clone()
                 })
             }
+            _ if self.is_made_of(one, other) || self.is_made_of(other, one) => Err(node.no_chain(
+                "a value of the model and what later layers made of it (a residual connection), that become one",
+            )),
             _ => {
                 Err(node
                     .no_chain("two branches of the model, other than the two directions of a layer, that become one"))
             }
         }
+    }
+
+    /// Whether a tensor was made of another one, by one stage or several.
+    fn is_made_of(&self, made: &Data, of: &Data) -> bool {
+        let Some(wanted) = of.stage() else {
+            return false;
+        };
+        let mut at = made.stage();
+        // stages read those before them
+        while let Some(number) = at.filter(|number| *number != wanted) {
+            let reads = self.stages.get(number).and_then(|stage| stage.reads.as_ref());
+            at = reads.and_then(Data::stage).filter(|next| *next < number);
+        }
+        at.is_some() && made.stage() != Some(wanted)
     }
 
     /// `x · sigmoid(x)` is silu, and `x · tanh(softplus(x))` mish.

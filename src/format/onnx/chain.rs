@@ -5,11 +5,11 @@ use std::sync::Arc;
 use ndarray::{Array1, Array2};
 
 use super::graph::Graph;
-use super::node::Node;
+use super::node::{Node, in_node};
 use super::reader::Reader;
-use super::recurrent::in_node;
 use super::stage::{Kind, RecurrentNode};
 use super::value::{Block, Data, Join, Pick};
+use crate::cell::ValueRange;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
@@ -21,6 +21,7 @@ use crate::layer::last_step::LastStep;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::reshape::Reshape;
+use crate::layer::weights::DenseWeights;
 
 /// A stage of the chain, and what of its output is read.
 #[derive(Clone, Debug)]
@@ -100,6 +101,7 @@ impl Reader<'_> {
     /// The layers of a chain.
     pub(super) fn layers(&self, graph: &Graph<'_>, links: &[Link], return_state: bool) -> Result<Vec<Layer>> {
         check_lengths(self, graph, links)?;
+        let range = graph.file.range;
         let mut layers: Vec<Layer> = Vec::new();
         let mut rest = links.iter().peekable();
         while let Some(link) = rest.next() {
@@ -121,16 +123,17 @@ impl Reader<'_> {
                         kernel,
                         bias.and_then(|link| self.kind(link)),
                         active.and_then(|link| self.kind(link)),
+                        range,
                     )
                 }
                 (Kind::Scale(scale), _) => {
                     let bias = rest.next_if(|next| matches!(self.kind(next), Some(Kind::Bias(_))));
                     match bias.and_then(|link| self.kind(link)) {
-                        Some(Kind::Bias(bias)) => affine(Some(scale), Some(bias)),
-                        _ => affine(Some(scale), None),
+                        Some(Kind::Bias(bias)) => affine(Some(scale), Some(bias), range),
+                        _ => affine(Some(scale), None, range),
                     }
                 }
-                (kind, _) => simple(kind),
+                (kind, _) => simple(kind, range),
             };
             layers.push(made.map_err(|error| match &node {
                 Some(node) => in_node(node, error),
@@ -146,12 +149,12 @@ impl Reader<'_> {
 }
 
 /// The layer of a stage that stands by itself.
-fn simple(kind: &Kind) -> Result<Layer> {
+fn simple(kind: &Kind, range: ValueRange) -> Result<Layer> {
     Ok(match kind {
         Kind::Embedding(table) => Embedding::new(table.nrows(), table.ncols())
-            .with_embeddings(table.clone())?
+            .with_embeddings_in(table.clone(), range)?
             .into(),
-        Kind::Bias(bias) => affine(None, Some(bias))?,
+        Kind::Bias(bias) => affine(None, Some(bias), range)?,
         Kind::Activation(activation) => (*activation).into(),
         Kind::BatchNormalization(layer) => layer.clone().into(),
         Kind::LayerNormalization(layer) => layer.clone().into(),
@@ -165,7 +168,7 @@ fn simple(kind: &Kind) -> Result<Layer> {
 }
 
 /// A product with what stands directly behind it.
-fn dense(kernel: &Array2<f32>, bias: Option<&Kind>, active: Option<&Kind>) -> Result<Layer> {
+fn dense(kernel: &Array2<f32>, bias: Option<&Kind>, active: Option<&Kind>, range: ValueRange) -> Result<Layer> {
     let mut dense = Dense::new(kernel.nrows(), kernel.ncols());
     if let Some(Kind::Activation(activation)) = active {
         dense = dense.activation(*activation);
@@ -174,20 +177,21 @@ fn dense(kernel: &Array2<f32>, bias: Option<&Kind>, active: Option<&Kind>) -> Re
         Some(Kind::Bias(bias)) => Some(bias.clone()),
         _ => None,
     };
-    Ok(dense.with_weights(kernel.clone(), bias)?.into())
+    let kernel = kernel.clone();
+    Ok(dense.with_weights_in(DenseWeights { kernel, bias }, range)?.into())
 }
 
 /// A product with a row and a sum with a row: a BatchNormalization whose mean is 0 and whose variance is 1.
-fn affine(scale: Option<&Array1<f32>>, bias: Option<&Array1<f32>>) -> Result<Layer> {
+fn affine(scale: Option<&Array1<f32>>, bias: Option<&Array1<f32>>, range: ValueRange) -> Result<Layer> {
     let features = scale.or(bias).map_or(0, Array1::len);
     let layer = BatchNormalization::new(features).epsilon(f32::MIN_POSITIVE);
-    let layer = layer.with_weights(BatchNormalizationWeights {
+    let weights = BatchNormalizationWeights {
         gamma: scale.cloned(),
         beta: bias.cloned(),
         moving_mean: Array1::zeros(features),
         moving_variance: Array1::ones(features),
-    })?;
-    Ok(layer.into())
+    };
+    Ok(layer.with_weights_in(weights, range)?.into())
 }
 
 /// A mask goes through all recurrent layers up to a RepeatVector: either all of them are given the lengths, or none.

@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::messages::TensorProto;
 use crate::error::{Cause, Error, Result};
+use crate::file;
 use crate::format::file::File;
 
 /// Tensors may share bytes, but all of them together are not much more than the files beside.
@@ -51,10 +52,10 @@ impl<'a> External<'a> {
             let expected = format!("{wanted} bytes, as type and shape say");
             return Err(self.file.content(place, expected, format!("length {length}"), AGAIN));
         }
-        // to open a pipe would wait for whoever writes into it
-        let metadata = fs::metadata(&path).map_err(|error| unreadable(&path, error))?;
-        let size = metadata.len();
-        if !metadata.is_file() || offset.checked_add(length).is_none_or(|end| end > size) {
+        let unreadable = |error| unreadable(&path, error);
+        let mut opened = file::open(&path).map_err(unreadable)?;
+        let size = opened.metadata().map_err(unreadable)?.len();
+        if offset.checked_add(length).is_none_or(|end| end > size) {
             let expected = format!("{length} bytes from byte {offset} on in {location:?}");
             return Err(self
                 .file
@@ -69,12 +70,9 @@ impl<'a> External<'a> {
                 .file
                 .content(place, expected, "the same bytes again and again", AGAIN));
         }
-        let mut opened = fs::File::open(&path).map_err(|error| unreadable(&path, error))?;
-        let start = opened.seek(SeekFrom::Start(offset));
-        start.map_err(|error| unreadable(&path, error))?;
+        opened.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
         let mut data = Vec::new();
-        let read = opened.take(length).read_to_end(&mut data);
-        read.map_err(|error| unreadable(&path, error))?;
+        opened.take(length).read_to_end(&mut data).map_err(unreadable)?;
         match data.len() == bytes {
             true => Ok(data),
             false => Err(self

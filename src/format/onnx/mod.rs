@@ -74,7 +74,7 @@ pub(crate) fn weights(file: &File<'_>, model: &mut Model) -> Result<()> {
     let paths = wanted.iter().map(|parameter| parameter.path().to_owned());
     let values = found.iter().map(|parameter| parameter.values().to_owned());
     let replaced = paths.zip(values).collect();
-    model.replace_parameters(replaced)?;
+    model.take_parameters(replaced, file.range)?;
     model.add_notes(read.notes());
     Ok(())
 }

@@ -140,6 +140,30 @@ impl<'a> Node<'a> {
     }
 }
 
+/// An error of a layer's weights, with the node in front of the tensor's name.
+pub(super) fn in_node(node: &Node<'_>, error: Error) -> Error {
+    match error {
+        Error::NotFinite {
+            tensor,
+            index,
+            value,
+            repair,
+        } => Error::NotFinite {
+            tensor: format!("{tensor} of {} of {}", node.label(), node.file.path.display()),
+            index,
+            value,
+            repair,
+        },
+        Error::Size {
+            argument,
+            expected,
+            found,
+            ..
+        } => node.wrong(format!("{argument}: {expected}"), found),
+        other => other,
+    }
+}
+
 /// A name of a hostile file may be as long as the file.
 pub(super) fn shortened(name: &str) -> String {
     const MOST: usize = 120;

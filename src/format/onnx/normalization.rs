@@ -2,10 +2,9 @@
 
 use ndarray::{Array1, Ix1};
 
-use super::node::Node;
+use super::node::{Node, in_node};
 use super::operators::Inputs;
 use super::reader::{Reader, Role};
-use super::recurrent::in_node;
 use super::stage::Kind;
 use super::value::{Axis, Data, Tokens, Value};
 use crate::error::Result;
@@ -32,7 +31,9 @@ impl Reader<'_> {
             gamma: Some(gamma),
             beta,
         };
-        let layer = layer.with_weights(weights).map_err(|error| in_node(node, error))?;
+        let layer = layer
+            .with_weights_in(weights, node.file.range)
+            .map_err(|error| in_node(node, error))?;
         let width = layer.features();
         let made = self.stepwise(node, Kind::LayerNormalization(layer), &data, width);
         Ok(Value::Data(with_features(made, axis)))
@@ -52,13 +53,15 @@ impl Reader<'_> {
         let epsilon = node.float("epsilon")?.unwrap_or(1e-5);
         let momentum = node.float("momentum")?.unwrap_or(0.9);
         let layer = BatchNormalization::new(gamma.len()).epsilon(epsilon).momentum(momentum);
-        let layer = layer.with_weights(BatchNormalizationWeights {
+        let weights = BatchNormalizationWeights {
             gamma: Some(gamma),
             beta: Some(beta),
             moving_mean,
             moving_variance,
-        });
-        let layer = layer.map_err(|error| in_node(node, error))?;
+        };
+        let layer = layer
+            .with_weights_in(weights, node.file.range)
+            .map_err(|error| in_node(node, error))?;
         let width = layer.features();
         let made = self.stepwise(node, Kind::BatchNormalization(layer), &data, width);
         Ok(Value::Data(with_features(made, 1)))

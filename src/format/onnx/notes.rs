@@ -5,12 +5,13 @@ use super::node::shortened;
 use super::reader::{Reader, Role};
 use super::stage::Kind;
 use super::value::{Axis, Data};
+use crate::model::Model;
 
 const USUAL: [Role; 3] = [Role::Batch, Role::Time, Role::Features];
 
 impl Reader<'_> {
-    /// The axes of the input, and what the file fixes of them.
-    pub(super) fn say_input(&mut self, links: &[Link]) {
+    /// The axes of the input, and what the file fixes of them, which the model may fix itself.
+    pub(super) fn say_input(&mut self, links: &[Link], model: &Model) {
         let axes = self.input.1.len();
         let roles: Vec<Role> = self.roles.iter().take(axes).copied().flatten().collect();
         let is_tokens = self.has(links, |kind| matches!(kind, Kind::Embedding(_)));
@@ -24,8 +25,7 @@ impl Reader<'_> {
                 names(ours)
             ));
         }
-        let fixes_time = self.has(links, |kind| matches!(kind, Kind::Flatten(..) | Kind::Reshape(..)));
-        let free = |role: Role| role == Role::Batch || (role == Role::Time && !fixes_time);
+        let free = |role: Role| role == Role::Batch || (role == Role::Time && model.time_steps().is_none());
         let sizes = self.input.1.iter().zip(&roles).filter(|(_, role)| free(**role));
         let sizes: Vec<String> = sizes
             .filter_map(|(dim, role)| Some(format!("{} {}", role.name(), dim.known()?)))

@@ -56,13 +56,13 @@ impl Reader<'_> {
             self.notes.push(note.to_owned());
         }
         self.check_input(graph, &links)?;
-        self.say_input(&links);
-        self.say_output(&name, &data);
-        self.say_lengths(&links);
         let model = layers
             .into_iter()
             .fold(Model::builder(), |builder, layer| builder.add(layer));
         let model = model.build().map_err(|error| in_file(graph, error))?;
+        self.say_input(&links, &model);
+        self.say_output(&name, &data);
+        self.say_lengths(&links);
         Ok(model.with_notes(std::mem::take(&mut self.notes)))
     }
 

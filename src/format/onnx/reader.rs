@@ -263,7 +263,8 @@ fn refuse_subgraph(node: &Node<'_>) -> Result<()> {
     match node.operator() {
         "Loop" | "Scan" | "If" | "SequenceMap" => Err(node.unsupported(
             format!("{}, a layer that the exporter wrote out step by step", node.operator()),
-            "save the model in its framework's own format (`.keras`, a state dict) and open that",
+            "save the model in its framework's own format (`.keras`, a state dict) and open that: tf2onnx has no operator for Keras's GRU and \
+             for cells with other options; in PyTorch use nn.LSTM, nn.GRU or nn.RNN, not a loop over cells",
         )),
         _ => Ok(()),
     }

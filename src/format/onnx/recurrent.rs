@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ndarray::{ArcArray, ArrayView1, ArrayView2, Axis as Along, Ix1, Ix2, IxDyn};
 
 use super::dense::by_its_name;
-use super::node::Node;
+use super::node::{Node, in_node};
 use super::operators::Inputs;
 use super::reader::{Reader, Role, numbers};
 use super::stage::{Kind, RecurrentNode};
 use super::value::{Axis, Block, Data, Join, Pick, Tokens, Value};
 use crate::activation::Activation;
+use crate::cell::CellWeights;
 use crate::error::Result;
 use crate::layer::gru::{Gru, GruWeights};
 use crate::layer::lstm::{Lstm, LstmWeights};
@@ -335,9 +336,10 @@ fn layer(node: &Node<'_>, options: &Options, weights: &Weights, direction: usize
     let (features, units) = (w.ncols(), weights.units);
     let activations = options.activations.get(direction).map_or(&[][..], Vec::as_slice);
     let named = |error| in_node(node, error);
-    match (node.operator(), activations) {
+    let range = node.file.range;
+    let (mut layer, trained): (Recurrent, CellWeights) = match (node.operator(), activations) {
         ("LSTM", [gates, candidate, output]) => {
-            let trained = LstmWeights::from_onnx(w, r, b, p).map_err(named)?;
+            let trained = LstmWeights::of_onnx(w, r, [b, p], range).map_err(named)?;
             let mut lstm = Lstm::new(features, units)
                 .recurrent_activation(*gates)
                 .activation(*candidate)
@@ -347,10 +349,10 @@ fn layer(node: &Node<'_>, options: &Options, weights: &Weights, direction: usize
             if let Some(clip) = options.clip {
                 lstm = lstm.clip(clip);
             }
-            Ok(lstm.with(trained).map_err(named)?.into())
+            (lstm.into(), trained.into())
         }
         ("GRU", [gates, candidate]) => {
-            let trained = GruWeights::from_onnx(w, r, b, options.linear_before_reset).map_err(named)?;
+            let trained = GruWeights::of_onnx(w, r, b, options.linear_before_reset, range).map_err(named)?;
             let mut gru = Gru::new(features, units)
                 .recurrent_activation(*gates)
                 .activation(*candidate)
@@ -358,40 +360,18 @@ fn layer(node: &Node<'_>, options: &Options, weights: &Weights, direction: usize
             if let Some(clip) = options.clip {
                 gru = gru.clip(clip);
             }
-            Ok(gru.with(trained).map_err(named)?.into())
+            (gru.into(), trained.into())
         }
         (_, [activation]) => {
-            let trained = SimpleRnnWeights::from_onnx(w, r, b).map_err(named)?;
+            let trained = SimpleRnnWeights::of_onnx(w, r, b, range).map_err(named)?;
             let mut rnn = SimpleRnn::new(features, units).activation(*activation);
             if let Some(clip) = options.clip {
                 rnn = rnn.clip(clip);
             }
-            Ok(rnn.with(trained).map_err(named)?.into())
+            (rnn.into(), trained.into())
         }
-        _ => Err(misfit()),
-    }
-}
-
-/// An error of a layer's weights, with the node in front of the tensor's name.
-pub(super) fn in_node(node: &Node<'_>, error: crate::Error) -> crate::Error {
-    match error {
-        crate::Error::NotFinite {
-            tensor,
-            index,
-            value,
-            repair,
-        } => crate::Error::NotFinite {
-            tensor: format!("{tensor} of {} of {}", node.label(), node.file.path.display()),
-            index,
-            value,
-            repair,
-        },
-        crate::Error::Size {
-            argument,
-            expected,
-            found,
-            ..
-        } => node.wrong(format!("{argument}: {expected}"), found),
-        other => other,
-    }
+        _ => return Err(misfit()),
+    };
+    layer.take_weights(trained, range).map_err(named)?;
+    Ok(layer)
 }

@@ -1,6 +1,5 @@
 //! The tensors of a file: what their fields say, held to what is there.
 
-use half::{bf16, f16};
 use ndarray::{ArcArray, IxDyn};
 
 use super::arrays::count;
@@ -10,6 +9,8 @@ use super::messages::{TensorProto, data_type};
 use super::value::{Floats, Value};
 use crate::error::{Error, Result};
 use crate::format::file::File;
+use crate::format::number::{Beyond, Number, narrowed};
+use crate::half_precision::{from_brain_bits, from_half_bits};
 
 /// No tensor of a model has more axes.
 pub(super) const MOST_AXES: usize = 8;
@@ -48,8 +49,8 @@ impl<'a> Tensors<'a> {
         };
         match tensor.data_type {
             data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16 => {
-                let values = floats(tensor, raw);
-                let values = values.ok_or_else(|| self.partial(place))?;
+                let values = floats(tensor, raw).ok_or_else(|| self.partial(place))?;
+                let values = values.map_err(|beyond| beyond.error(&self.file, place, &shape))?;
                 self.counted(place, values.len(), count, &shape)?;
                 let array = ArcArray::from_shape_vec(IxDyn(&shape), values);
                 let array = array.map_err(|_| Error::defect("the shape of a tensor"))?;
@@ -114,27 +115,27 @@ fn width(kind: i32) -> Option<usize> {
 }
 
 /// The values, of raw bytes or of the fields for their type; `None` where bytes are left over.
-fn floats(tensor: &TensorProto, raw: &[u8]) -> Option<Vec<f32>> {
-    let half = |bits: &i32| u16::try_from(*bits).ok();
-    if raw.is_empty() {
-        return match tensor.data_type {
-            data_type::FLOAT => Some(tensor.float_data.clone()),
-            data_type::DOUBLE => Some(tensor.double_data.iter().map(|&value| value as f32).collect()),
-            data_type::FLOAT16 => {
-                let bits = tensor.int32_data.iter();
-                bits.map(|bits| Some(f16::from_bits(half(bits)?).to_f32())).collect()
-            }
-            _ => {
-                let bits = tensor.int32_data.iter();
-                bits.map(|bits| Some(bf16::from_bits(half(bits)?).to_f32())).collect()
-            }
-        };
+fn floats(tensor: &TensorProto, raw: &[u8]) -> Option<std::result::Result<Vec<f32>, Beyond>> {
+    let number = match tensor.data_type {
+        data_type::FLOAT => Number::F32,
+        data_type::DOUBLE => Number::F64,
+        data_type::FLOAT16 => Number::F16,
+        _ => Number::Bf16,
+    };
+    if !raw.is_empty() {
+        let numbers = raw.chunks_exact(number.size());
+        return numbers.remainder().is_empty().then(|| number.decoded(false, numbers));
     }
-    match tensor.data_type {
-        data_type::FLOAT => whole(raw, f32::from_le_bytes),
-        data_type::DOUBLE => whole(raw, |bytes| f64::from_le_bytes(bytes) as f32),
-        data_type::FLOAT16 => whole(raw, |bytes| f16::from_le_bytes(bytes).to_f32()),
-        _ => whole(raw, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+    let of_bits = |value: fn(u16) -> f32| {
+        let bits = tensor.int32_data.iter();
+        let values: Option<Vec<f32>> = bits.map(|bits| Some(value(u16::try_from(*bits).ok()?))).collect();
+        values.map(Ok)
+    };
+    match number {
+        Number::F32 => Some(Ok(tensor.float_data.clone())),
+        Number::F64 => Some(narrowed(&tensor.double_data)),
+        Number::F16 => of_bits(from_half_bits),
+        Number::Bf16 => of_bits(from_brain_bits),
     }
 }
 

@@ -2,17 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
 
-use zip::result::ZipError;
-use zip::{CompressionMethod, ZipArchive};
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::file::File;
+use crate::format::members::Members;
 
-/// How much all compressed members may come to, as a multiple of the file, and what they may have in any case.
-const MOST_TIMES: u64 = 64;
-const MOST_AT_LEAST: u64 = 1 << 20;
+/// What repairs a file that is damaged.
+const REPAIR: &str = "copy the file again, or save it again with `torch.save`, which compresses nothing";
 
 pub(super) struct Archive<'a> {
     /// By name, without the folder that PyTorch puts before all of them.
@@ -22,20 +18,15 @@ pub(super) struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     pub(super) fn read(file: &File<'a>) -> Result<Self> {
-        let mut archive = ZipArchive::new(Cursor::new(file.bytes)).map_err(|error| damaged(file, &error))?;
-        if archive.has_duplicate_names() {
-            return Err(file.content(
-                "the directory of the zip",
-                "a name for each member",
-                "two members of one name",
-                "save the file again with `torch.save`",
-            ));
-        }
+        let mut zip = Members::open(file, REPAIR)?;
         let mut members = HashMap::new();
-        let mut left = (file.bytes.len() as u64).saturating_mul(MOST_TIMES).max(MOST_AT_LEAST);
         let mut folder = None;
-        for index in 0..archive.len() {
-            let (name, bytes) = member(&mut archive, index, file, &mut left)?;
+        for number in 0..zip.count() {
+            let (name, stored) = zip.stored(number)?;
+            let bytes = match stored {
+                Some(bytes) => Cow::Borrowed(bytes),
+                None => Cow::Owned(zip.read(number, &name, u64::MAX)?),
+            };
             if let Some(before) = name.strip_suffix("data.pkl") {
                 folder.get_or_insert_with(|| before.to_owned());
             }
@@ -102,59 +93,4 @@ impl<'a> Archive<'a> {
 fn shortened(bytes: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(bytes).chars().take(40).collect();
     format!("{text:?}")
-}
-
-type Named<'a> = (String, Cow<'a, [u8]>);
-
-/// A member with its name; `left` is what may still be decompressed.
-fn member<'a>(
-    archive: &mut ZipArchive<Cursor<&'a [u8]>>,
-    index: usize,
-    file: &File<'a>,
-    left: &mut u64,
-) -> Result<Named<'a>> {
-    let mut member = archive.by_index(index).map_err(|error| damaged(file, &error))?;
-    let name = member.name().map_err(|error| damaged(file, &error))?.into_owned();
-    let size = member.size();
-    if member.compression() == CompressionMethod::Stored {
-        let begin = member.data_start().and_then(|begin| usize::try_from(begin).ok());
-        let end = begin.and_then(|begin| begin.checked_add(usize::try_from(size).ok()?));
-        let bytes = begin.zip(end).and_then(|(begin, end)| file.bytes.get(begin..end));
-        return match bytes {
-            Some(bytes) => Ok((name, Cow::Borrowed(bytes))),
-            None => Err(too_long(file, &name, size, file.bytes.len() as u64)),
-        };
-    }
-    if size > *left {
-        return Err(too_long(file, &name, size, *left));
-    }
-    let mut bytes = Vec::new();
-    // one byte more tells a member that is longer than it says
-    let read = (&mut member).take(size.saturating_add(1)).read_to_end(&mut bytes);
-    match read {
-        Ok(read) if read as u64 == size => {
-            *left -= size;
-            Ok((name, Cow::Owned(bytes)))
-        }
-        Ok(read) => Err(too_long(file, &name, read as u64, size)),
-        Err(error) => Err(damaged(file, &ZipError::Io(error))),
-    }
-}
-
-fn too_long(file: &File<'_>, name: &str, size: u64, most: u64) -> Error {
-    file.content(
-        format!("member {}", name.chars().take(100).collect::<String>()),
-        format!("at most {most} bytes"),
-        format!("{size} bytes"),
-        "save the file again with `torch.save`, which compresses nothing; it may be damaged",
-    )
-}
-
-fn damaged(file: &File<'_>, error: &ZipError) -> Error {
-    file.content(
-        "the zip",
-        "a whole archive of PyTorch",
-        error.to_string(),
-        "copy or save the file again; it is cut off or damaged",
-    )
 }

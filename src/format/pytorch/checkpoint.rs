@@ -5,13 +5,10 @@ use std::collections::HashSet;
 use super::archive::Archive;
 use super::value::{Arena, TensorEntry, Value};
 use crate::error::{Error, Result};
+use crate::format::bound::most_bytes;
 use crate::format::file::File;
 use crate::format::state_dict::dict::StateDict;
 use crate::format::state_dict::tensor::{Storage, Tensor};
-
-/// How many times the file all tensors may come to, and what they may have in any case: many may share one storage.
-const MOST_TIMES: u64 = 64;
-const MOST_ANYWAY: u64 = 1 << 20;
 
 pub(super) fn state_dict<'a>(
     arena: &Arena,
@@ -76,9 +73,9 @@ fn read<'a>(
     file: &File<'_>,
 ) -> Result<StateDict<'a>> {
     let mut tensors = Vec::new();
-    let mut left = (file.bytes.len() as u64)
-        .saturating_mul(MOST_TIMES)
-        .saturating_add(MOST_ANYWAY);
+    // many may share one storage
+    let most = most_bytes(file.bytes.len());
+    let mut left = most;
     let (mut names, mut others) = (HashSet::new(), Vec::new());
     for (key, value) in entries {
         let entry = match value {
@@ -101,7 +98,7 @@ fn read<'a>(
         left = left.checked_sub(tensor.size()).ok_or_else(|| {
             file.content(
                 format!("tensor {name}"),
-                format!("tensors of at most {MOST_TIMES} times the bytes of the file"),
+                format!("tensors of at most {most} bytes, for the file has {}", file.bytes.len()),
                 "more, in storages that many tensors share",
                 "save the state dict with tensors of their own: `{name: tensor.clone() for name, tensor in state_dict.items()}`",
             )
@@ -146,7 +143,7 @@ fn tensor<'a>(
         ));
     };
     let storage = Storage {
-        number: storage.kind.number(),
+        kind: storage.kind.kind(),
         bytes,
         big_endian: archive.big_endian,
     };

@@ -1,6 +1,7 @@
 //! The classes and functions that a state dict names.
 
-use crate::format::state_dict::tensor::Number;
+use crate::format::number::Number;
+use crate::format::state_dict::tensor::Kind;
 
 /// A class or function of Python that is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -59,13 +60,13 @@ impl Global {
 }
 
 impl StorageType {
-    pub(super) fn number(self) -> Number {
+    pub(super) fn kind(self) -> Kind {
         match self.class {
-            "FloatStorage" => Number::F32,
-            "DoubleStorage" => Number::F64,
-            "HalfStorage" => Number::F16,
-            "BFloat16Storage" => Number::Bf16,
-            class => Number::Other(class.trim_end_matches("Storage").to_lowercase()),
+            "FloatStorage" => Kind::Number(Number::F32),
+            "DoubleStorage" => Kind::Number(Number::F64),
+            "HalfStorage" => Kind::Number(Number::F16),
+            "BFloat16Storage" => Kind::Number(Number::Bf16),
+            class => Kind::Other(class.trim_end_matches("Storage").to_lowercase()),
         }
     }
 }

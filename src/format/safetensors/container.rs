@@ -6,8 +6,9 @@ use safetensors::tensor::{Dtype, Metadata, SafeTensors};
 
 use crate::error::{Error, Result};
 use crate::format::file::File;
+use crate::format::number::Number;
 use crate::format::state_dict::dict::StateDict;
-use crate::format::state_dict::tensor::{Number, Storage, Tensor};
+use crate::format::state_dict::tensor::{Kind, Storage, Tensor};
 
 /// The texts that a header holds besides the tensors.
 pub(crate) type Texts = HashMap<String, String>;
@@ -33,7 +34,7 @@ fn tensors<'a>(metadata: &Metadata, data: &'a [u8], file: &File<'_>) -> Result<V
     let tensors = infos.into_iter().map(|(name, info)| {
         let (begin, end) = info.data_offsets;
         let storage = Storage {
-            number: number(info.dtype),
+            kind: kind(info.dtype),
             bytes: data
                 .get(begin..end)
                 .ok_or_else(|| damaged(file, "an offset past the end"))?,
@@ -44,13 +45,13 @@ fn tensors<'a>(metadata: &Metadata, data: &'a [u8], file: &File<'_>) -> Result<V
     tensors.collect()
 }
 
-fn number(dtype: Dtype) -> Number {
+fn kind(dtype: Dtype) -> Kind {
     match dtype {
-        Dtype::F16 => Number::F16,
-        Dtype::BF16 => Number::Bf16,
-        Dtype::F32 => Number::F32,
-        Dtype::F64 => Number::F64,
-        other => Number::Other(format!("{other:?}")),
+        Dtype::F16 => Kind::Number(Number::F16),
+        Dtype::BF16 => Kind::Number(Number::Bf16),
+        Dtype::F32 => Kind::Number(Number::F32),
+        Dtype::F64 => Kind::Number(Number::F64),
+        other => Kind::Other(format!("{other:?}")),
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn model(file: &File<'_>) -> Result<Model> {
         return fill::model_with(&layers, &dict, Some(&names), Vec::new(), file);
     }
     let mut weights = OwnWeights::new(&dict, file);
-    model_of(with_weights(&layers, &mut weights)?, dict.all_notes())
+    model_of(with_weights(&layers, &mut weights, file.range)?, dict.all_notes())
 }
 
 /// A model of a state dict, whose chain stands beside it.
@@ -50,7 +50,7 @@ pub(crate) fn weights(file: &File<'_>, model: &mut Model) -> Result<()> {
         return fill::load(&dict, model, Some(&names), file);
     }
     match is_own(&dict, &texts, model) {
-        true => load_into(model, &mut OwnWeights::new(&dict, file), dict.all_notes()),
+        true => load_into(model, &mut OwnWeights::new(&dict, file), dict.all_notes(), file.range),
         false => fill::load(&dict, model, None, file),
     }
 }

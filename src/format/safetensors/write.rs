@@ -33,7 +33,10 @@ pub(crate) fn modules(model: &Model, names: &[&str]) -> Result<Vec<u8>> {
 }
 
 /// A file of tensors with texts in its header.
-fn bytes<const N: usize>(tensors: Vec<(String, ArrayViewD<'_, f32>)>, texts: [(&str, String); N]) -> Result<Vec<u8>> {
+pub(crate) fn bytes<const N: usize>(
+    tensors: Vec<(String, ArrayViewD<'_, f32>)>,
+    texts: [(&str, String); N],
+) -> Result<Vec<u8>> {
     let texts: HashMap<String, String> = texts.into_iter().map(|(key, text)| (key.to_owned(), text)).collect();
     let tensors = tensors.into_iter().map(|(name, values)| (name, Numbers(values)));
     serialize(tensors, Some(texts)).map_err(|error| Error::Value {

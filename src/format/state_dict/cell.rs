@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
-use crate::cell::{Cell, CellWeights, Rule, gates};
+use crate::cell::{Cell, CellWeights, Rule, ValueRange, gates};
 use crate::error::{Error, Result};
 use crate::layer::gru::GruWeights;
 use crate::layer::lstm::LstmWeights;
@@ -19,12 +19,17 @@ pub(crate) struct PytorchWeights {
 }
 
 /// The weights for a cell. What PyTorch computes otherwise than the cell, though their shapes are alike, is an error.
-pub(crate) fn from_pytorch(cell: &Cell, weights: &PytorchWeights, module: &str) -> Result<CellWeights> {
+pub(crate) fn from_pytorch(
+    cell: &Cell,
+    weights: &PytorchWeights,
+    module: &str,
+    range: ValueRange,
+) -> Result<CellWeights> {
     let (w_ih, w_hh) = (weights.weight_ih.view(), weights.weight_hh.view());
-    let [b_ih, b_hh] = [&weights.bias_ih, &weights.bias_hh].map(|bias| bias.as_ref().map(|bias| bias.view()));
+    let biases = [&weights.bias_ih, &weights.bias_hh].map(|bias| bias.as_ref().map(|bias| bias.view()));
     match cell.rule {
         Rule::Lstm(_) => {
-            let converted = LstmWeights::from_pytorch(w_ih, w_hh, b_ih, b_hh)?;
+            let converted = LstmWeights::of_pytorch(w_ih, w_hh, biases, range)?;
             Ok(match &weights.weight_hr {
                 Some(weight_hr) => converted.with_projection(turned(weight_hr.view())),
                 None => converted,
@@ -37,8 +42,8 @@ pub(crate) fn from_pytorch(cell: &Cell, weights: &PytorchWeights, module: &str) 
             instead: "leave `reset_after(false)` out: PyTorch's GRU multiplies by the reset gate after the product"
                 .to_owned(),
         }),
-        Rule::Gru(_) => Ok(GruWeights::from_pytorch(w_ih, w_hh, b_ih, b_hh)?.into()),
-        Rule::SimpleRnn(_) => Ok(SimpleRnnWeights::from_pytorch(w_ih, w_hh, b_ih, b_hh)?.into()),
+        Rule::Gru(_) => Ok(GruWeights::of_pytorch(w_ih, w_hh, biases, range)?.into()),
+        Rule::SimpleRnn(_) => Ok(SimpleRnnWeights::of_pytorch(w_ih, w_hh, biases, range)?.into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tensors of a file, whatever its container.
 
-use super::tensor::{Number, Tensor};
+use super::tensor::{Kind, Tensor};
+use crate::format::number::Number;
 
 /// The tensors of a file.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +18,10 @@ impl StateDict<'_> {
     pub(crate) fn all_notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
         for number in [Number::F16, Number::Bf16, Number::F64] {
-            let of_number = self.tensors.iter().filter(|tensor| tensor.storage.number == number);
+            let of_number = self
+                .tensors
+                .iter()
+                .filter(|tensor| tensor.storage.kind == Kind::Number(number));
             let how = match number {
                 Number::F64 => "the weights are rounded to float32",
                 _ => "the weights are converted to float32, which changes no value",

@@ -9,7 +9,7 @@ use super::matching::{Part, by_names, by_order};
 use super::module::{Kind, Module};
 use super::modules::Modules;
 use super::place::places;
-use crate::cell::CellWeights;
+use crate::cell::{CellWeights, ValueRange};
 use crate::error::{Error, Result};
 use crate::format::file::File;
 use crate::format::source::{Source, load_into, model_of, with_weights};
@@ -32,7 +32,7 @@ pub(crate) fn model_with(
 ) -> Result<Model> {
     let modules = Modules::of(dict, file)?;
     let mut filler = Filler::new(layers, dict, &modules, names, file)?;
-    let layers = with_weights(layers, &mut filler)?;
+    let layers = with_weights(layers, &mut filler, file.range)?;
     model_of(layers, notes.into_iter().chain(filler.notes).collect())
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn load(dict: &StateDict<'_>, model: &mut Model, names: Option<&[&str
     let modules = Modules::of(dict, file)?;
     let mut filler = Filler::new(model.layers(), dict, &modules, names, file)?;
     let notes = std::mem::take(&mut filler.notes);
-    load_into(model, &mut filler, notes)
+    load_into(model, &mut filler, notes, file.range)
 }
 
 /// Hands out the parts of modules in the order of the places.
@@ -50,6 +50,7 @@ struct Filler<'p> {
     /// The part of the layer that is being filled.
     part: Option<Part<'p>>,
     loader: Loader<'p>,
+    range: ValueRange,
     notes: Vec<String>,
 }
 
@@ -71,6 +72,7 @@ impl<'p> Filler<'p> {
             parts: parts.into_iter(),
             part: None,
             loader: Loader::new(dict, file),
+            range: file.range,
             notes,
         })
     }
@@ -91,7 +93,7 @@ impl Source for Filler<'_> {
             check_bias(layer.use_bias, module.bias, part.module)?;
         }
         let weights = self.loader.recurrent(&part, is_backward.into())?;
-        from_pytorch(&layer.cell, &weights, &part.module.to_string())
+        from_pytorch(&layer.cell, &weights, &part.module.to_string(), self.range)
     }
 
     fn dense(&mut self, layer: &Dense, _: &str) -> Result<DenseWeights> {

@@ -2,39 +2,23 @@
 
 use ndarray::{Array1, Array2, ArrayD, Dimension, Ix1, Ix2, IxDyn};
 
-use crate::cell::check_tensor;
 use crate::error::{Error, Result};
 use crate::format::file::File;
-use crate::half_precision::from_half_bits;
+use crate::format::number::Number;
 
 /// The type of a tensor's numbers.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Number {
-    F16,
-    Bf16,
-    F32,
-    F64,
+pub(crate) enum Kind {
+    Number(Number),
     /// One that no weight has, by its name.
     Other(String),
 }
 
-impl Number {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::F16 => "float16",
-            Self::Bf16 => "bfloat16",
-            Self::F32 => "float32",
-            Self::F64 => "float64",
-            Self::Other(name) => name,
-        }
-    }
-
+impl Kind {
     /// The bytes of one number.
     fn size(&self) -> usize {
         match self {
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-            Self::F64 => 8,
+            Self::Number(number) => number.size(),
             Self::Other(_) => 1,
         }
     }
@@ -43,7 +27,7 @@ impl Number {
 /// What the numbers of a tensor lie in; several tensors may share one.
 #[derive(Clone, Debug)]
 pub(crate) struct Storage<'a> {
-    pub(crate) number: Number,
+    pub(crate) kind: Kind,
     pub(crate) bytes: &'a [u8],
     pub(crate) big_endian: bool,
 }
@@ -86,12 +70,12 @@ impl<'a> Tensor<'a> {
         match tensor.fits() {
             // the numbers of other types are never read
             true => Ok(tensor),
-            _ if matches!(tensor.storage.number, Number::Other(_)) => Ok(tensor),
+            _ if matches!(tensor.storage.kind, Kind::Other(_)) => Ok(tensor),
             false => {
                 let Tensor {
                     shape, strides, offset, ..
                 } = &tensor;
-                let (size, length) = (tensor.storage.number.size(), tensor.storage.bytes.len());
+                let (size, length) = (tensor.storage.kind.size(), tensor.storage.bytes.len());
                 Err(file.content(
                     format!("tensor {name}"),
                     format!("a tensor within the {length} bytes of its storage"),
@@ -115,7 +99,7 @@ impl<'a> Tensor<'a> {
         let last = steps.into_iter().try_fold(self.offset, |last, (&length, &stride)| {
             last.checked_add(length.checked_sub(1)?.checked_mul(stride)?)
         });
-        let there = self.storage.bytes.len() / self.storage.number.size();
+        let there = self.storage.bytes.len() / self.storage.kind.size();
         self.strides.len() == self.shape.len() && count <= there && last.is_some_and(|last| last < there)
     }
 
@@ -126,54 +110,17 @@ impl<'a> Tensor<'a> {
 
     /// The bytes of its numbers; none where they are never read.
     pub(crate) fn size(&self) -> u64 {
-        match self.storage.number {
-            Number::Other(_) => 0,
-            _ => (self.count() as u64).saturating_mul(self.storage.number.size() as u64),
+        match self.storage.kind {
+            Kind::Other(_) => 0,
+            Kind::Number(number) => (self.count() as u64).saturating_mul(number.size() as u64),
         }
     }
 
-    /// The numbers as they are computed with, all of them finite.
+    /// The numbers as they are computed with.
     pub(crate) fn values(&self, file: &File<'_>) -> Result<ArrayD<f32>> {
-        let decode = self.decoder(file)?;
-        let size = self.storage.number.size();
-        let shape = IxDyn(&self.shape);
-        let values = match self.strides == row_by_row(&self.shape) {
-            true => {
-                let begin = self.offset.saturating_mul(size);
-                let end = begin.saturating_add(self.count().saturating_mul(size));
-                let bytes = self.storage.bytes.get(begin..end).unwrap_or_default();
-                bytes.chunks_exact(size).map(decode).collect()
-            }
-            false => self.strided(decode, &shape),
-        };
-        self.check_range(&values, file)?;
-        let values = ArrayD::from_shape_vec(shape, values).map_err(|_| Error::defect("the shape of a tensor"))?;
-        let name = format!("{} of {}", self.name, file.path.display());
-        check_tensor(&name, &values.view(), &self.shape, "the shape of the tensor")?;
-        Ok(values)
-    }
-
-    fn strided(&self, decode: fn(&[u8]) -> f32, shape: &IxDyn) -> Vec<f32> {
-        let size = self.storage.number.size();
-        let numbers = ndarray::indices(shape.clone()).into_iter().map(|index| {
-            let place = index.slice().iter().zip(&self.strides);
-            let place = place.fold(self.offset, |sum, (index, stride)| sum + index * stride);
-            self.storage.bytes.get(place * size..).unwrap_or_default()
-        });
-        numbers.map(decode).collect()
-    }
-
-    fn decoder(&self, file: &File<'_>) -> Result<fn(&[u8]) -> f32> {
-        Ok(match (&self.storage.number, self.storage.big_endian) {
-            (Number::F16, false) => |bytes| from_half_bits(u16::from_le_bytes(first(bytes))),
-            (Number::F16, true) => |bytes| from_half_bits(u16::from_be_bytes(first(bytes))),
-            (Number::Bf16, false) => |bytes| f32::from_bits(u32::from(u16::from_le_bytes(first(bytes))) << 16),
-            (Number::Bf16, true) => |bytes| f32::from_bits(u32::from(u16::from_be_bytes(first(bytes))) << 16),
-            (Number::F32, false) => |bytes| f32::from_le_bytes(first(bytes)),
-            (Number::F32, true) => |bytes| f32::from_be_bytes(first(bytes)),
-            (Number::F64, false) => |bytes| f64::from_le_bytes(first(bytes)) as f32,
-            (Number::F64, true) => |bytes| f64::from_be_bytes(first(bytes)) as f32,
-            (Number::Other(name), _) => {
+        let number = match &self.storage.kind {
+            Kind::Number(number) => *number,
+            Kind::Other(name) => {
                 return Err(file.content(
                     format!("tensor {}", self.name),
                     "weights of float32, float16, bfloat16 or float64",
@@ -181,32 +128,30 @@ impl<'a> Tensor<'a> {
                     "convert the weights before they are saved: `model.float()`; quantised ones cannot be read",
                 ));
             }
-        })
-    }
-
-    /// A finite number of 64 bits that becomes infinite in 32 is beyond what is computed with.
-    fn check_range(&self, values: &[f32], file: &File<'_>) -> Result<()> {
-        if self.storage.number != Number::F64 || values.iter().all(|value| value.is_finite()) {
-            return Ok(());
-        }
-        let bytes = self
-            .storage
-            .bytes
-            .chunks_exact(8)
-            .map(|bytes| match self.storage.big_endian {
-                true => f64::from_be_bytes(first(bytes)),
-                false => f64::from_le_bytes(first(bytes)),
-            });
-        let beyond = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
-        match bytes.into_iter().find(beyond) {
-            Some(value) => Err(file.content(
-                format!("tensor {}", self.name),
-                format!("numbers of float64 that float32 can hold, up to {:e}", f32::MAX),
-                format!("{value:e}"),
-                "the training may have diverged; save the weights of an earlier epoch",
-            )),
-            None => Ok(()),
-        }
+        };
+        let (size, big_endian) = (number.size(), self.storage.big_endian);
+        let shape = IxDyn(&self.shape);
+        let values = match self.strides == row_by_row(&self.shape) {
+            true => {
+                let begin = self.offset.saturating_mul(size);
+                let end = begin.saturating_add(self.count().saturating_mul(size));
+                let bytes = self.storage.bytes.get(begin..end).unwrap_or_default();
+                number.decoded(big_endian, bytes.chunks_exact(size))
+            }
+            false => {
+                let numbers = ndarray::indices(shape.clone()).into_iter().map(|index| {
+                    let place = index.slice().iter().zip(&self.strides);
+                    let place = place.fold(self.offset, |sum, (index, stride)| sum + index * stride);
+                    self.storage.bytes.get(place * size..).unwrap_or_default()
+                });
+                number.decoded(big_endian, numbers)
+            }
+        };
+        let values = values.map_err(|beyond| beyond.error(file, &format!("tensor {}", self.name), &self.shape))?;
+        let values = ArrayD::from_shape_vec(shape, values).map_err(|_| Error::defect("the shape of a tensor"))?;
+        let name = format!("{} of {}", self.name, file.path.display());
+        file.range.check(&name, &values.view())?;
+        Ok(values)
     }
 
     /// As a matrix.
@@ -251,11 +196,4 @@ pub(crate) fn count(shape: &[usize]) -> Option<usize> {
         .into_iter()
         .try_fold(1_usize, |count, &length| count.checked_mul(length))?;
     Some(if zero { 0 } else { count })
-}
-
-/// The first bytes, zero where there are fewer, which bounds have ruled out.
-fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut first = [0; N];
-    first.iter_mut().zip(bytes).for_each(|(first, byte)| *first = *byte);
-    first
 }

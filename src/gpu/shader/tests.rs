@@ -15,10 +15,12 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{carry, gather, lookup, reshape, row_transform, softmax};
+use crate::gpu::stage::{carry, dropout, gather, lookup, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
+use crate::gpu::training::{product, row_gradients, rule, scatter, sums};
 use texts::{ALL, Text, all};
 
+mod backward;
 mod optional;
 mod solos;
 mod steps;
@@ -40,12 +42,20 @@ fn host_fields(name: &str) -> Vec<String> {
         "Carry" => format!("{:?}", carry::Params::default()),
         "Gather" => format!("{:?}", gather::Params::default()),
         "Lookup" => format!("{:?}", lookup::Params::default()),
+        "Dropout" => format!("{:?}", dropout::Params::default()),
         "Transform" => format!("{:?}", row_transform::Params::default()),
         "Reshape" => format!("{:?}", reshape::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step_params::Params::default()),
+        "Product" => format!("{:?}", product::Params::default()),
+        "Parts" => format!("{:?}", sums::PartsParams::default()),
+        "ColumnSums" => format!("{:?}", sums::ColumnParams::default()),
+        "Scatter" => format!("{:?}", scatter::Params::default()),
+        "RowsBack" => format!("{:?}", row_gradients::Params::default()),
+        "Scan" => format!("{:?}", rule::ScanParams::default()),
+        "StepBack" => format!("{:?}", rule::StepParams::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };
     let (_, inner) = printed.split_once('{').unwrap();

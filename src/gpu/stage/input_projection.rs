@@ -238,6 +238,12 @@ impl Projection {
         self.matrices.is_some()
     }
 
+    /// The buffers of its weights, always in the same order.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        let kernel = self.kernel.iter().map(|part| &part.buffer);
+        kernel.chain(std::iter::once(&self.bias))
+    }
+
     /// The bind groups for a workspace, and the pipelines for as many rows as its buffers hold.
     pub(crate) fn groups<'a>(
         &self,

@@ -20,6 +20,7 @@ use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
 use crate::gpu::strategy::recurrence::{Recurrence, RecurrenceGroups};
 use crate::gpu::tensor::{End, Tensor};
+use crate::random::Noise;
 use crate::state::State;
 
 /// What a stage takes in a workspace.
@@ -201,6 +202,8 @@ pub(crate) struct Run<'a> {
     pub(crate) gpu: &'a Gpu,
     pub(crate) flow: &'a Flow,
     pub(crate) asked: Asked,
+    /// What Dropout leaves out, in training.
+    pub(crate) noise: Option<Noise>,
     /// Whether the host reads the final states.
     pub(crate) wants_states: bool,
     /// Which rows each buffer of the input, of each table and of each stage holds in this run.

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::flow::size::StageKind;
 use crate::gpu::rows::RowsSize;
 use crate::gpu::stage::dense::DenseSize;
+use crate::gpu::stage::dropout::DropoutSize;
 use crate::gpu::stage::give::GiveSize;
 use crate::gpu::stage::interface::{Ends, Sizer, StageSize};
 use crate::gpu::stage::merge::MergeSize;
@@ -44,6 +45,7 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
             }
             StageKind::Dense { dense, input } => Box::new(DenseSize::new(&sizer, stage, dense, input)?),
             StageKind::Transform { transform, input } => Box::new(TransformSize::new(&sizer, stage, transform, input)?),
+            StageKind::Dropout { dropout, input } => Box::new(DropoutSize::new(&sizer, stage, dropout, input)?),
             StageKind::Reshape { input, entries } => Box::new(ReshapeSize::new(&sizer, stage, entries, input)?),
             StageKind::Merge {
                 merge,
@@ -60,6 +62,10 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
             StageKind::Recurrent { cell, .. } => names.cell(cell),
             StageKind::Dense { dense, .. } => names.dense(dense),
             StageKind::Transform { transform, .. } => names.transform(transform),
+            StageKind::Dropout { dropout, .. } => {
+                let layer = sizer.prepared.dropouts.get(dropout).map_or(0, |dropout| dropout.layer);
+                format!("layer {layer} (Dropout)").into()
+            }
             StageKind::Reshape { .. } => {
                 reshapes += 1;
                 names.reshape(reshapes - 1)

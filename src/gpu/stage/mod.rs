@@ -7,6 +7,7 @@
 pub(crate) mod carry;
 pub(crate) mod dense;
 pub(crate) mod direction;
+pub(crate) mod dropout;
 pub(crate) mod earlier_rows;
 pub(crate) mod gather;
 pub(crate) mod give;

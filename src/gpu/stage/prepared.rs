@@ -19,7 +19,7 @@ use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values
 use crate::half_precision::fits_half;
 use crate::memory::WEIGHTS;
 use crate::model::layer_names::LayerNames;
-use crate::model::plan::{Plan, PlannedCell, PlannedDense};
+use crate::model::plan::{Plan, PlannedCell, PlannedDense, PlannedDropout};
 use crate::settings::Precision;
 
 /// The weights of a model on the GPU.
@@ -34,6 +34,7 @@ pub(crate) struct Prepared {
     earlier_rows: Vec<Option<Arc<Projection>>>,
     pub(crate) denses: Vec<Arc<Projection>>,
     pub(crate) transforms: Vec<Arc<RowTransform>>,
+    pub(crate) dropouts: Vec<PlannedDropout>,
     /// What the GPU costs; `None` for a software adapter.
     pub(crate) numbers: Option<Numbers>,
     /// The embeddings, and how many rows each has.
@@ -122,11 +123,23 @@ impl Prepared {
             earlier_rows: earlier,
             denses: denses.collect::<Result<_>>()?,
             transforms: transforms(gpu, &names, plan)?,
+            dropouts: plan.dropouts.clone(),
             tables: tables(gpu, &names, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
             fits: Fits::of(plan, matrices.are_ready()),
             names,
         })
+    }
+
+    /// The buffers of all weights, in an order that follows from the shapes.
+    pub(crate) fn buffers(&self) -> Vec<&wgpu::Buffer> {
+        let earlier = self.earlier_rows.iter().flatten();
+        let projections = self.projections.iter().chain(earlier).chain(&self.denses);
+        let mut buffers: Vec<&wgpu::Buffer> = projections.flat_map(|projection| projection.buffers()).collect();
+        buffers.extend(self.recurrences.iter().map(|recurrence| &recurrence.recurrent_kernel));
+        buffers.extend(self.transforms.iter().flat_map(|transform| transform.buffers()));
+        buffers.extend(self.tables.iter().flat_map(|table| &table.buffers));
+        buffers
     }
 
     /// How many cells run together with this one, itself included.

@@ -112,6 +112,11 @@ impl RowTransform {
         }
     }
 
+    /// The buffers of its weights.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        self.values.iter().flat_map(|values| &values.weights)
+    }
+
     /// The dispatches over a buffer of rows.
     pub(crate) fn dispatches(&self) -> usize {
         usize::from(self.values.is_some()) + usize::from(self.softmax.is_some())

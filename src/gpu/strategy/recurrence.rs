@@ -63,7 +63,7 @@ pub(crate) struct Recurrence {
     /// Each strategy, or why it cannot run the cells; the first one can.
     strategies: Vec<(Strategy, Prepared)>,
     /// `[direction][k][unit]` by lane, in the form that the strategies read.
-    recurrent_kernel: wgpu::Buffer,
+    pub(crate) recurrent_kernel: wgpu::Buffer,
 }
 
 /// The bind groups of a recurrence for one buffer of its rows: for each strategy that can run it.

@@ -125,15 +125,14 @@ fn run_with(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>, states: Opt
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }
 
-/// Wide forms for a layer: as they are taken; and where workgroups have few positions, subgroups share k and lanes have two units.
+/// Wide forms for a layer: as they are taken; and where workgroups have few positions and subgroups share k.
 fn wide_forms(gpu: &Gpu, layer: Layer) -> Vec<StepForm> {
     let lanes = step_wide::lanes(gpu);
     let mut forms = StepForm::wide(layer, Allowed::by(gpu.limits()), lanes);
-    let others = [(1, 2, 1, 7), (2, 4, 2, 40)];
-    let form = |(own, split, tiles, block)| {
+    let others = [(2, 1, 7), (4, 2, 40)];
+    let form = |(split, tiles, block)| {
         let wide = Wide {
             lanes_of_subgroup: lanes?,
-            own,
             split,
             tiles,
             block,

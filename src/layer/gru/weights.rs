@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
-use crate::cell::{CellWeights, gates};
+use crate::cell::{CellWeights, ValueRange, gates};
 use crate::error::Result;
 use crate::layer::weights::{Foreign, ONNX_NAMES, PYTORCH_NAMES, onnx_biases};
 
@@ -68,12 +68,22 @@ impl GruWeights {
         b_ih: Option<ArrayView1<'_, f32>>,
         b_hh: Option<ArrayView1<'_, f32>>,
     ) -> Result<Self> {
+        Self::of_pytorch(w_ih, w_hh, [b_ih, b_hh], ValueRange::Finite)
+    }
+
+    pub(crate) fn of_pytorch(
+        w_ih: ArrayView2<'_, f32>,
+        w_hh: ArrayView2<'_, f32>,
+        biases: [Option<ArrayView1<'_, f32>>; 2],
+        range: ValueRange,
+    ) -> Result<Self> {
         let converted = Foreign {
             names: PYTORCH_NAMES,
             order: gates::GRU_PYTORCH,
             kernel: w_ih,
             recurrent_kernel: w_hh,
-            biases: [b_ih, b_hh],
+            biases,
+            range,
         }
         .convert()?;
         Ok(Self::new(
@@ -105,12 +115,23 @@ impl GruWeights {
         b: Option<ArrayView1<'_, f32>>,
         linear_before_reset: bool,
     ) -> Result<Self> {
+        Self::of_onnx(w, r, b, linear_before_reset, ValueRange::Finite)
+    }
+
+    pub(crate) fn of_onnx(
+        w: ArrayView2<'_, f32>,
+        r: ArrayView2<'_, f32>,
+        b: Option<ArrayView1<'_, f32>>,
+        linear_before_reset: bool,
+        range: ValueRange,
+    ) -> Result<Self> {
         let converted = Foreign {
             names: ONNX_NAMES,
             order: gates::GRU_ONNX,
             kernel: w,
             recurrent_kernel: r,
             biases: onnx_biases(b, w.nrows())?,
+            range,
         }
         .convert()?;
         let bias = match linear_before_reset {

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
 use crate::cell::lstm::GATES;
-use crate::cell::{CellWeights, check_tensor, gates};
+use crate::cell::{CellWeights, ValueRange, gates};
 use crate::error::{Error, Result};
 use crate::layer::weights::{Foreign, ONNX_NAMES, PYTORCH_NAMES, first_row, one_row, onnx_biases};
 
@@ -79,12 +79,22 @@ impl LstmWeights {
         b_ih: Option<ArrayView1<'_, f32>>,
         b_hh: Option<ArrayView1<'_, f32>>,
     ) -> Result<Self> {
+        Self::of_pytorch(w_ih, w_hh, [b_ih, b_hh], ValueRange::Finite)
+    }
+
+    pub(crate) fn of_pytorch(
+        w_ih: ArrayView2<'_, f32>,
+        w_hh: ArrayView2<'_, f32>,
+        biases: [Option<ArrayView1<'_, f32>>; 2],
+        range: ValueRange,
+    ) -> Result<Self> {
         let converted = Foreign {
             names: PYTORCH_NAMES,
             order: gates::LSTM_PYTORCH,
             kernel: w_ih,
             recurrent_kernel: w_hh,
-            biases: [b_ih, b_hh],
+            biases,
+            range,
         }
         .convert()?;
         let bias = converted.bias();
@@ -115,19 +125,29 @@ impl LstmWeights {
         b: Option<ArrayView1<'_, f32>>,
         p: Option<ArrayView1<'_, f32>>,
     ) -> Result<Self> {
+        Self::of_onnx(w, r, [b, p], ValueRange::Finite)
+    }
+
+    pub(crate) fn of_onnx(
+        w: ArrayView2<'_, f32>,
+        r: ArrayView2<'_, f32>,
+        [b, p]: [Option<ArrayView1<'_, f32>>; 2],
+        range: ValueRange,
+    ) -> Result<Self> {
         let converted = Foreign {
             names: ONNX_NAMES,
             order: gates::LSTM_ONNX,
             kernel: w,
             recurrent_kernel: r,
             biases: onnx_biases(b, w.nrows())?,
+            range,
         }
         .convert()?;
         let bias = converted.bias();
         let mut weights = Self::new(converted.kernel, converted.recurrent_kernel, bias);
         if let Some(p) = p {
             let units = w.nrows() / GATES;
-            check_tensor("p (ONNX's P)", &p, &[3 * units], "(3·units)")?;
+            range.check_tensor("p (ONNX's P)", &p, &[3 * units], "(3·units)")?;
             let row = gates::row_from(p, gates::PEEPHOLES_ONNX);
             let peepholes = row.into_shape_with_order((3, units));
             weights.peepholes = Some(peepholes.map_err(|_| Error::defect("the shape of the peepholes"))?);

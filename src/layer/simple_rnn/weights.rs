@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
 
-use crate::cell::{CellWeights, gates};
+use crate::cell::{CellWeights, ValueRange, gates};
 use crate::error::Result;
 use crate::layer::weights::{Foreign, ONNX_NAMES, PYTORCH_NAMES, first_row, one_row, onnx_biases};
 
@@ -65,12 +65,22 @@ impl SimpleRnnWeights {
         b_ih: Option<ArrayView1<'_, f32>>,
         b_hh: Option<ArrayView1<'_, f32>>,
     ) -> Result<Self> {
+        Self::of_pytorch(w_ih, w_hh, [b_ih, b_hh], ValueRange::Finite)
+    }
+
+    pub(crate) fn of_pytorch(
+        w_ih: ArrayView2<'_, f32>,
+        w_hh: ArrayView2<'_, f32>,
+        biases: [Option<ArrayView1<'_, f32>>; 2],
+        range: ValueRange,
+    ) -> Result<Self> {
         Self::from_foreign(Foreign {
             names: PYTORCH_NAMES,
             order: gates::SIMPLE_RNN,
             kernel: w_ih,
             recurrent_kernel: w_hh,
-            biases: [b_ih, b_hh],
+            biases,
+            range,
         })
     }
 
@@ -90,12 +100,22 @@ impl SimpleRnnWeights {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn from_onnx(w: ArrayView2<'_, f32>, r: ArrayView2<'_, f32>, b: Option<ArrayView1<'_, f32>>) -> Result<Self> {
+        Self::of_onnx(w, r, b, ValueRange::Finite)
+    }
+
+    pub(crate) fn of_onnx(
+        w: ArrayView2<'_, f32>,
+        r: ArrayView2<'_, f32>,
+        b: Option<ArrayView1<'_, f32>>,
+        range: ValueRange,
+    ) -> Result<Self> {
         Self::from_foreign(Foreign {
             names: ONNX_NAMES,
             order: gates::SIMPLE_RNN,
             kernel: w,
             recurrent_kernel: r,
             biases: onnx_biases(b, w.nrows())?,
+            range,
         })
     }
 

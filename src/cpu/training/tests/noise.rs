@@ -171,6 +171,7 @@ fn a_batch_normalization_is_kerass() {
         let LayerSpec::BatchNormalization {
             gamma,
             beta,
+            momentum: _,
             mean,
             variance,
             epsilon,

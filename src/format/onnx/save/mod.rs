@@ -1,7 +1,8 @@
-//! A model as an ONNX file: batch first, lengths and masks left to the caller, for the runtimes that know opset 20.
+//! A model as an ONNX file: batch first, masks left to the caller, for the runtimes that know opset 20.
 
 mod activation;
 mod attributes;
+mod lengths;
 mod recurrent;
 mod writer;
 
@@ -17,7 +18,7 @@ use crate::layer::repeat_vector::RepeatVector;
 use crate::model::Model;
 use crate::parameters::Role;
 use attributes::{float, int, ints};
-use writer::{Writer, free, info, size, unsupported};
+use writer::{LENGTHS, Writer, free, info, size, unsupported};
 
 /// The version of the operators: the first one with Gelu.
 const OPSET: i64 = 20;
@@ -27,12 +28,17 @@ const IR_VERSION: i64 = 9;
 /// The file of a model.
 pub(super) fn bytes_of(model: &Model) -> Result<Vec<u8>> {
     let mut writer = Writer::new(model);
-    let input = writer.input(model)?;
+    let mut inputs = vec![writer.input(model)?];
+    writer.has_lengths = lengths::wanted(model.layers())?;
+    if writer.has_lengths {
+        inputs.push(info(LENGTHS, data_type::INT32, vec![free("batch")]));
+    }
     let count = model.layers().len();
     for (number, layer) in (1..).zip(model.layers()) {
         writer.layer(layer, number == count)?;
+        writer.has_lengths &= lengths::are_handed_on(layer);
     }
-    let graph = writer.finish(input);
+    let graph = writer.finish(inputs);
     let proto = ModelProto {
         ir_version: IR_VERSION,
         producer_name: "cellstate".to_owned(),
@@ -75,13 +81,13 @@ impl<'m> Writer<'m> {
         match layer {
             Layer::Masking(_) => Err(unsupported(
                 class,
-                "a mask",
-                "cut the sequences to their lengths outside",
+                "a mask that the values say",
+                "leave it out and say zero_output_for_mask(true) of the recurrent layers: the file then has an input of lengths",
             )),
             Layer::Embedding(embedding) if embedding.masks_zero() => Err(unsupported(
                 class,
                 "mask_zero(true)",
-                "use an Embedding without it, and batches of sequences of one length",
+                "leave it out and say zero_output_for_mask(true) of the recurrent layers: the file then has an input of lengths",
             )),
             Layer::Embedding(embedding) => self.embedding(embedding),
             Layer::Recurrent(layer) => self.recurrent(layer, is_last),
@@ -101,7 +107,7 @@ impl<'m> Writer<'m> {
                 self.activation(class, dense.activation_kind())
             }
             Layer::Activation(activation) => self.activation(class, *activation),
-            // nothing in the file has a mask
+            // an EndMask ends the lengths, which is said of the layers behind it
             Layer::Dropout(_) | Layer::EndMask(_) => Ok(()),
             Layer::BatchNormalization(layer) => self.batch_normalization(layer),
             Layer::LayerNormalization(layer) => self.layer_normalization(layer),

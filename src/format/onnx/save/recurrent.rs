@@ -4,12 +4,12 @@ use ndarray::{ArrayView1, ArrayView2, Ix1, Ix2};
 
 use super::activation::named;
 use super::attributes::{float, floats, int, ints, text, texts};
-use super::writer::{Writer, unsupported};
+use super::writer::{LENGTHS, Writer, unsupported};
 use crate::activation::Activation;
 use crate::cell::{Rule, gates};
 use crate::error::{Error, Result};
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
-use crate::layer::recurrent::Recurrent;
+use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::stacked::StackedRnnCells;
 use crate::parameters::{Parameter, Role};
 
@@ -36,11 +36,7 @@ impl Writer<'_> {
         let x = self.apply("Transpose", &[], vec![ints("perm", &[1, 0, 2])]);
         let outputs = self.operator(&x, &[layer], direction)?;
         self.keep_states(&outputs, options.return_state && is_last);
-        self.single(
-            outputs,
-            options.return_sequences,
-            options.go_backwards && !options.input_order,
-        );
+        self.single(outputs, options);
         self.width = layer.output_width();
         Ok(())
     }
@@ -63,11 +59,7 @@ impl Writer<'_> {
         }
         let outputs = last.ok_or_else(|| Error::defect("a stack without cells"))?;
         self.keep_states(&outputs, options.return_state && is_last);
-        self.single(
-            outputs,
-            options.return_sequences,
-            options.go_backwards && !options.input_order,
-        );
+        self.single(outputs, options);
         Ok(())
     }
 
@@ -123,14 +115,21 @@ impl Writer<'_> {
     }
 
     /// What one direction gives: batch first, and the time steps as the layer ran where that is wanted.
-    fn single(&mut self, outputs: Outputs, return_sequences: bool, as_it_ran: bool) {
-        self.sequences = return_sequences;
-        if !return_sequences {
+    fn single(&mut self, outputs: Outputs, options: RecurrentOptions) {
+        self.sequences = options.return_sequences;
+        // the last output is that at the last time step, which is padding
+        let of_axis = self.has_lengths && options.zero_output_for_mask && !options.go_backwards;
+        if !options.return_sequences && !of_axis {
             self.value = self.squeezed(&outputs.hidden, 0);
             return;
         }
         self.value = self.squeezed(&outputs.steps, 1);
-        if as_it_ran {
+        if !options.return_sequences {
+            let last = self.scalar(-1);
+            self.value = self.apply("Gather", &[&last], vec![int("axis", 0)]);
+            return;
+        }
+        if options.go_backwards && !options.input_order {
             let [start, end, axis, step] = [-1, i64::MIN, 0, -1].map(|number| self.integers(&[number]));
             self.value = self.apply("Slice", &[&start, &end, &axis, &step], vec![]);
         }
@@ -183,6 +182,10 @@ impl Writer<'_> {
         let mut inputs = vec![x.to_owned(), w, r];
         if !all.b.is_empty() {
             inputs.push(self.floats(&format!("{name}/B"), &[count, 2 * rows], &all.b));
+        }
+        if self.has_lengths {
+            inputs.resize(4, String::new());
+            inputs.push(LENGTHS.to_owned());
         }
         if !all.p.is_empty() {
             inputs.resize(7, String::new());

@@ -29,7 +29,12 @@ pub(super) struct Writer<'m> {
     pub(super) width: usize,
     /// The final states that are outputs too.
     pub(super) states: Vec<String>,
+    /// Whether the input of the next layer has lengths, which are an input of the graph.
+    pub(super) has_lengths: bool,
 }
+
+/// The input of the graph that gives lengths.
+pub(super) const LENGTHS: &str = "lengths";
 
 impl<'m> Writer<'m> {
     pub(super) fn new(model: &'m Model) -> Self {
@@ -44,10 +49,11 @@ impl<'m> Writer<'m> {
             sequences: true,
             width: model.features().unwrap_or(0),
             states: Vec::new(),
+            has_lengths: false,
         }
     }
 
-    pub(super) fn finish(mut self, input: ValueInfoProto) -> GraphProto {
+    pub(super) fn finish(mut self, inputs: Vec<ValueInfoProto>) -> GraphProto {
         let made = self.graph.node.iter_mut().flat_map(|node| node.output.iter_mut());
         match made.into_iter().find(|name| **name == self.value) {
             Some(name) => "output".clone_into(name),
@@ -65,7 +71,7 @@ impl<'m> Writer<'m> {
             let shape = vec![free("directions"), free("batch"), free("units")];
             self.graph.output.push(info(&state, data_type::FLOAT, shape));
         }
-        self.graph.input.push(input);
+        self.graph.input = inputs;
         self.graph
     }
 

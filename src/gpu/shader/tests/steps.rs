@@ -51,8 +51,7 @@ fn wide_forms(layer: Layer) -> Vec<StepForm> {
     let mut forms = StepForm::wide(layer, LARGER, Some(32));
     let other = Wide {
         lanes_of_subgroup: 32,
-        own: 2,
-        split: 8,
+        split: 4,
         tiles: 1,
         block: 64,
     };

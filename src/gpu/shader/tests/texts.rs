@@ -8,7 +8,9 @@ use crate::cell::lstm::LstmOptions;
 use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
-use crate::gpu::stage::{carry, gather, input_projection, lookup, matrix_projection, reshape, row_transform, softmax};
+use crate::gpu::stage::{
+    carry, dropout, gather, input_projection, lookup, matrix_projection, reshape, row_transform, softmax,
+};
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
 use crate::gpu::strategy::solo_shape::{Limits, Shape};
@@ -29,8 +31,9 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 23] = [
+pub(super) const ALL: [&Shader; 24] = [
     &carry::SHADER,
+    &dropout::SHADER,
     &gather::SHADER,
     &input_projection::SHADER,
     &lookup::SHADER,
@@ -234,7 +237,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         team_parts::constants(shape, spin)
     };
     match shader.name {
-        "carry" | "gather" | "lookup" | "reshape" | "recurrent_step_rowwise" => vec![Vec::new()],
+        "carry" | "dropout" | "gather" | "lookup" | "reshape" | "recurrent_step_rowwise" => vec![Vec::new()],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "matrix_projection" => [32, 64]
             .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
@@ -319,5 +322,6 @@ pub(super) fn all() -> Vec<Text> {
             }
         }
     }
+    texts.extend(backward::texts());
     texts
 }

@@ -6,6 +6,8 @@
     reason = "tests fail by panicking"
 )]
 
+mod gradients;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::collections::BTreeMap;

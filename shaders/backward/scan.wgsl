@@ -1,0 +1,43 @@
+// scan: the cell state of every row, from the lanes of all rows: step by step, each unit of each position by itself. The state before the
+// first step stands before the rows.
+
+@group(0) @binding(0) var<uniform> params: Scan;
+@group(0) @binding(1) var<storage, read> starts: array<u32>; // for each step the row of position 0, and one more
+@group(0) @binding(2) var<storage, read> lanes: array<f32>;
+@group(0) @binding(3) var<storage, read> unit_weights: array<f32>;
+@group(0) @binding(4) var<storage, read> carry: array<f32>;
+@group(0) @binding(5) var<storage, read_write> cells: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let number = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
+    let position = number / params.units;
+    let unit = number % params.units;
+    if (position >= params.positions) {
+        return;
+    }
+    var cell = 0.0;
+    if (params.first_step == 0u) {
+        cell = carry[params.start_first + number];
+        cells[number] = cell;
+    } else {
+        let row = params.room + starts[params.first_step - 1u] + position;
+        cell = cells[row * params.units + unit];
+    }
+    for (var step = params.first_step; step < params.last_step; step++) {
+        let row = starts[step] + position;
+        if (row >= starts[step + 1u]) {
+            break;
+        }
+        var own = vec4<f32>();
+        //for g in GATES
+        own[$g] = lanes[row * params.lanes_stride + $gu * params.units + unit];
+        //end
+        cell = cell_after(own, weights_of(unit, params.units), cell);
+        cells[(params.room + row) * params.units + unit] = cell;
+    }
+}

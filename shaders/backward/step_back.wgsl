@@ -1,0 +1,119 @@
+// step_back: a time step backwards, of all positions that run it. The gradient of the hidden state behind the step is
+//
+//   upstream + what is carried + dlanes of the next step · recurrent_kernelᵀ
+//
+// (carried: of the final state where no step follows, and the part that went past the next step's lanes), and the rule of the cell makes of it
+// the gradient of the lanes, in their place, and what is carried to the step before.
+//
+// A workgroup does 16 positions by 16 units, an invocation one of each; the product goes by in slabs of 64 through workgroup memory.
+
+const TILE = 16u;
+
+@group(0) @binding(0) var<uniform> params: StepBack;
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [unit][gate, unit]
+@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;
+@group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
+@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [row][unit]
+@group(0) @binding(5) var<storage, read_write> lanes: array<f32>;           // [row][gate, unit]
+@group(0) @binding(6) var<storage, read_write> recurrent_lanes: array<f32>; // where the recurrent product has lanes of its own
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;           // [position][unit] of h, then of c
+
+// rows of 17, so that 16 neighbours in a column do not meet in a bank
+var<workgroup> lane_slab: array<vec4<f32>, 272>;   // [position][four of k]
+var<workgroup> kernel_slab: array<vec4<f32>, 272>; // [unit][four of k]
+
+fn next_lane(position: u32, k: u32) -> f32 {
+    if (position >= params.next_positions || k >= GATES * params.units) {
+        return 0.0;
+    }
+    let place = (params.next_row + position) * params.lanes_stride + k;
+    if (SEPARATES == 1u) {
+        return recurrent_lanes[place];
+    }
+    return lanes[place];
+}
+
+fn weight(unit: u32, k: u32) -> f32 {
+    if (unit >= params.units || k >= GATES * params.units) {
+        return 0.0;
+    }
+    return recurrent_kernel[unit * GATES * params.units + k];
+}
+
+fn finish(position: u32, unit: u32, product: f32) {
+    let at = position * params.units + unit;
+    if (params.runs_rule == 0u) {
+        carry[at] += product;
+        return;
+    }
+    let row = params.row + position;
+    var before = 0.0;
+    if (READS_STATES == 1u) {
+        before = states[params.states_first + (params.before_row + position) * params.states_stride + unit];
+    }
+    var cell = 0.0;
+    if (HAS_CELL_STATE == 1u) {
+        cell = carry[params.cell_first + at];
+    }
+    let place = row * params.lanes_stride + unit;
+    var own = Lanes();
+    //for g in GATES
+    own.both[$g] = lanes[place + $gu * params.units];
+    //end
+    //for s in SEPARATES
+    //for g in GATES
+    own.recurrent[$g] = recurrent_lanes[place + $gu * params.units];
+    //end
+    //end
+    let hidden = upstream[row * params.units + unit] + carry[at] + product;
+    let back = rule_back(own, weights_of(unit, params.units), before, hidden, cell);
+    //for g in GATES
+    lanes[place + $gu * params.units] = back.lanes.both[$g];
+    //end
+    //for s in SEPARATES
+    //for g in GATES
+    recurrent_lanes[place + $gu * params.units] = back.lanes.recurrent[$g];
+    //end
+    //end
+    carry[at] = back.hidden;
+    if (HAS_CELL_STATE == 1u) {
+        carry[params.cell_first + at] = back.cell;
+    }
+}
+
+@compute @workgroup_size(256)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let across = (params.units + TILE - 1u) / TILE;
+    let number = workgroup.y * workgroups.x + workgroup.x;
+    let first_position = number / across * TILE;
+    let first_unit = number % across * TILE;
+    let x = lane % TILE;
+    let y = lane / TILE;
+    // no position of the tile runs the next step, so that there is nothing to multiply
+    let inner = select(0u, GATES * params.units, first_position < params.next_positions);
+    var sums = vec4<f32>();
+    for (var k = 0u; k < inner; k += 64u) {
+        var from_lanes = vec4<f32>();
+        var from_kernel = vec4<f32>();
+        //for i in 4
+        from_lanes[$i] = next_lane(first_position + y, k + x * 4u + $iu);
+        from_kernel[$i] = weight(first_unit + y, k + x * 4u + $iu);
+        //end
+        workgroupBarrier();
+        lane_slab[y * 17u + x] = from_lanes;
+        kernel_slab[y * 17u + x] = from_kernel;
+        workgroupBarrier();
+        //for k in 16
+        sums = fma(lane_slab[y * 17u + $ku], kernel_slab[x * 17u + $ku], sums);
+        //end
+    }
+    let position = first_position + y;
+    let unit = first_unit + x;
+    if (position < params.positions && unit < params.units) {
+        finish(position, unit, (sums.x + sums.y) + (sums.z + sums.w));
+    }
+}

@@ -1,0 +1,77 @@
+//! The texts of the way back.
+
+use super::texts::cells;
+use super::*;
+use crate::gpu::training::rule::{SCAN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for, refused};
+use crate::gpu::training::{product, row_gradients, scatter, sums};
+
+/// Every shader of the way back that runs no rule, each with some sets of its constants,
+fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
+    vec![
+        (
+            &product::SHADER,
+            vec![vec![0, 0, 1, 1], vec![1, 0, 1, 0], vec![0, 1, 0, 0]],
+        ),
+        (&sums::PARTS, vec![Vec::new()]),
+        (&sums::COLUMNS, vec![vec![0, 0], vec![1, 0], vec![1, 1]]),
+        (&scatter::SHADER, vec![Vec::new()]),
+        (
+            &row_gradients::ACTIVATION,
+            vec![vec![0, 1, 0, 0], vec![1, 32, 0x3f00_0000, 0]],
+        ),
+        (&row_gradients::SOFTMAX, vec![vec![15], vec![16]]),
+        (&row_gradients::NORMALIZE, vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]]),
+        (&row_gradients::MULTIPLY, vec![Vec::new()]),
+    ]
+}
+
+/// and those that run one.
+const OF_CELLS: [(&str, &[&Shader]); 3] = [
+    ("lstm", &[&STEP_OF_LSTM, &SCAN]),
+    ("gru", &[&STEP_OF_GRU]),
+    ("simple_rnn", &[&STEP_OF_SIMPLE_RNN]),
+];
+
+/// All texts.
+pub(super) fn texts() -> Vec<Text> {
+    let text = |name: String, shader, constants| Text {
+        name,
+        shader,
+        variant: Variant {
+            constants,
+            ..Variant::default()
+        },
+    };
+    let mut texts = Vec::new();
+    for (shader, sets) in plain() {
+        let sets = sets.into_iter().enumerate();
+        texts.extend(sets.map(|(number, set)| text(format!("{}.{number}", shader.name), shader, set)));
+    }
+    for (name, cell) in cells().into_iter().filter(|(_, cell)| refused(cell).is_none()) {
+        let of_kind = OF_CELLS.iter().find(|(kind, _)| name.starts_with(kind));
+        for shader in of_kind.unwrap().1 {
+            texts.push(text(
+                format!("{}.{name}", shader.name),
+                shader,
+                constants_for(shader, &cell),
+            ));
+        }
+    }
+    texts
+}
+
+/// The steps have one file and three names.
+#[test]
+fn every_shader_of_the_way_back_stands_in_a_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders/backward");
+    let told: BTreeSet<&str> = texts().iter().map(|text| text.shader.source).collect();
+    let mut found = BTreeSet::new();
+    for file in fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()) {
+        let shared = ["types.wgsl", "rule.wgsl", "derivatives.wgsl", "cell"];
+        if !shared.iter().any(|name| file.ends_with(name)) {
+            found.insert(fs::read_to_string(file).unwrap());
+        }
+    }
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    assert!(found == told, "the files of shaders/backward and the texts");
+}

@@ -1,0 +1,193 @@
+//! Products of matrices, with rows named by lists, and sums over all rows of a batch in parts.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Result;
+use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::training::recorder::{Matrix, Recorder};
+use crate::gpu::training::sums::add_parts;
+use crate::gpu::training::texts::TYPES;
+
+pub(crate) const SHADER: Shader = Shader {
+    name: "product",
+    source: include_str!("../../../shaders/backward/product.wgsl"),
+    shared: &[TYPES],
+    runs_cell: false,
+    params: ("Product", size_of::<Params>()),
+    bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
+    constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS"],
+};
+
+/// The rows and columns of a tile.
+const SIDE: usize = 64;
+
+/// The depth of a slab of k.
+const DEPTH: usize = 16;
+
+/// A sum is cut into parts until there are so many tiles,
+const TILES: usize = 256;
+
+/// but into none of fewer values.
+const SMALLEST_PART: usize = 256;
+
+/// The struct `Product` of types.wgsl.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Params {
+    rows: u32,
+    columns: u32,
+    inner: u32,
+    part: u32,
+    part_stride: u32,
+    index_first: u32,
+    a_first: u32,
+    a_stride: u32,
+    b_first: u32,
+    b_stride: u32,
+    bias_first: u32,
+    c_first: u32,
+    c_stride: u32,
+    adds: u32,
+}
+
+/// How a product is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product<'a> {
+    /// The rows and columns of C, and what the sum runs over.
+    pub(super) size: [usize; 3],
+    pub(super) a: Matrix<'a>,
+    /// The rows of A, as they lie, by a list.
+    pub(super) index: Option<&'a wgpu::Buffer>,
+    pub(super) b: Matrix<'a>,
+    /// Whether A, and whether B, lies as its transpose.
+    pub(super) turns: (bool, bool),
+    /// A row that is added, from a value of a buffer on.
+    pub(super) bias: Option<(&'a wgpu::Buffer, usize)>,
+    pub(super) c: Matrix<'a>,
+    /// Whether C is added to what is there.
+    pub(super) adds: bool,
+}
+
+impl<'a> Product<'a> {
+    /// C = A·B.
+    pub(super) fn new(size: [usize; 3], a: Matrix<'a>, b: Matrix<'a>, c: Matrix<'a>) -> Self {
+        Self {
+            size,
+            a,
+            index: None,
+            b,
+            turns: (false, false),
+            bias: None,
+            c,
+            adds: false,
+        }
+    }
+
+    /// The same with the rows of A, as they lie, by a list.
+    pub(super) fn by(self, index: &'a wgpu::Buffer) -> Self {
+        Self {
+            index: Some(index),
+            ..self
+        }
+    }
+
+    /// The same where A, or B, lies as its transpose.
+    pub(super) fn turned(self, a: bool, b: bool) -> Self {
+        Self { turns: (a, b), ..self }
+    }
+
+    fn params(&self, part: usize) -> Params {
+        let [rows, columns, inner] = self.size.map(|size| size as u32);
+        Params {
+            rows,
+            columns,
+            inner,
+            part: part as u32,
+            part_stride: 0,
+            index_first: 0,
+            a_first: self.a.first as u32,
+            a_stride: self.a.stride as u32,
+            b_first: self.b.first as u32,
+            b_stride: self.b.stride as u32,
+            bias_first: self.bias.map_or(0, |(_, first)| first as u32),
+            c_first: self.c.first as u32,
+            c_stride: self.c.stride as u32,
+            adds: self.adds.into(),
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        let [rows, columns, _] = self.size;
+        rows.div_ceil(SIDE) * columns.div_ceil(SIDE)
+    }
+
+    fn record_to(&self, recorder: &mut Recorder<'_>, c: &wgpu::Buffer, params: Params, parts: usize) {
+        let (turns_a, turns_b) = self.turns;
+        let constants = [turns_a, turns_b, self.index.is_some(), self.bias.is_some()].map(u32::from);
+        let nothing = recorder.nothing();
+        let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
+        let index = self.index.unwrap_or(&nothing);
+        let storage = [index, self.a.buffer, self.b.buffer, bias, c];
+        recorder.dispatch((&SHADER, &constants), &storage, params, (self.tiles() * parts) as u64);
+    }
+
+    /// Records it.
+    pub(super) fn record(&self, recorder: &mut Recorder<'_>) {
+        let [_, _, inner] = self.size;
+        self.record_to(recorder, self.c.buffer, self.params(inner.max(1)), 1);
+    }
+
+    /// Records it in parts of the sum, whose number follows from the sizes alone. C has no gaps between its rows.
+    pub(super) fn record_in_parts(&self, recorder: &mut Recorder<'_>) -> Result<()> {
+        let [rows, columns, inner] = self.size;
+        let (parts, part) = parts_of(self.tiles(), inner);
+        if parts == 1 {
+            self.record(recorder);
+            return Ok(());
+        }
+        let count = rows * columns;
+        let sums = recorder.buffer(("parts", 0), parts * count)?;
+        let params = Params {
+            part_stride: count as u32,
+            c_first: 0,
+            c_stride: columns as u32,
+            adds: 0,
+            ..self.params(part)
+        };
+        self.record_to(recorder, &sums, params, parts);
+        add_parts(
+            recorder,
+            (&sums, parts, count),
+            (self.c.buffer, self.c.first),
+            self.adds,
+        );
+        Ok(())
+    }
+}
+
+/// How many parts a sum over so many values has in so many tiles, and the values of each.
+fn parts_of(tiles: usize, inner: usize) -> (usize, usize) {
+    let wanted = TILES / tiles.max(1);
+    let parts = wanted.min(inner / SMALLEST_PART).max(1);
+    let part = inner.div_ceil(parts).next_multiple_of(DEPTH).max(DEPTH);
+    (inner.div_ceil(part).max(1), part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_sum_and_follow_from_sizes_alone() {
+        for tiles in [1, 3, 100, 256, 5_000] {
+            for inner in [0, 1, 15, 255, 256, 513, 4_096, 100_003] {
+                let (parts, part) = parts_of(tiles, inner);
+                assert!(
+                    parts * part >= inner && (parts - 1) * part < inner.max(1),
+                    "{tiles} {inner}"
+                );
+                assert!(part % DEPTH == 0 && parts * tiles <= TILES.max(tiles));
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The commands of one way back, as they are recorded.
+
+use bytemuck::Pod;
+
+use crate::error::Result;
+use crate::gpu::commands::{Begin, Commands, Workgroups, record_bytes};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::shader::Shader;
+use crate::gpu::training::buffers::{Buffers, Name};
+
+/// The invocations of a workgroup that does a value each.
+const INVOCATIONS: u64 = 256;
+
+/// A shader with the values of its constants.
+pub(super) type Made<'a> = (&'static Shader, &'a [u32]);
+
+/// Values row by row in a buffer: where the first one stands, and how many lie from one row to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Matrix<'a> {
+    pub(super) buffer: &'a wgpu::Buffer,
+    pub(super) first: usize,
+    pub(super) stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows of so many values, without gaps.
+    pub(super) fn tight(buffer: &'a wgpu::Buffer, width: usize) -> Self {
+        Self {
+            buffer,
+            first: 0,
+            stride: width,
+        }
+    }
+
+    /// The same from a value on.
+    pub(super) fn from(self, first: usize) -> Self {
+        Self {
+            first: self.first + first,
+            ..self
+        }
+    }
+}
+
+/// One way back, as it is recorded.
+pub(super) struct Recorder<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) buffers: &'a mut Buffers,
+    pub(super) commands: Commands,
+    params: wgpu::Buffer,
+    /// Bound where a shader reads nothing, and where one writes nothing.
+    nothing: [wgpu::Buffer; 2],
+}
+
+impl<'a> Recorder<'a> {
+    /// For so many dispatches at most.
+    pub(super) fn new(gpu: &'a Gpu, buffers: &'a mut Buffers, dispatches: usize) -> Result<Self> {
+        let values = (dispatches as u64).saturating_mul(record_bytes(gpu)).div_ceil(4);
+        let values = usize::try_from(values).unwrap_or(usize::MAX);
+        let params = buffers.get(gpu, ("parameters", 0), values, Use::Uniform)?;
+        let nothing = [
+            buffers.get(gpu, ("nothing", 0), 4, Use::Storage)?,
+            buffers.get(gpu, ("nothing", 1), 4, Use::Storage)?,
+        ];
+        Ok(Self {
+            commands: Commands::beginning(gpu, Begin::Zeros),
+            gpu,
+            buffers,
+            params,
+            nothing,
+        })
+    }
+
+    /// A buffer for so many values or entries.
+    pub(super) fn buffer(&mut self, name: Name, count: usize) -> Result<wgpu::Buffer> {
+        self.buffers.get(self.gpu, name, count, Use::Storage)
+    }
+
+    /// A buffer of zeros.
+    pub(super) fn zeros(&mut self, name: Name, count: usize) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(name, count)?;
+        self.commands.first.clear(&buffer, 0..4 * count as u64);
+        Ok(buffer)
+    }
+
+    /// A buffer with these entries or values.
+    pub(super) fn upload<T: Pod>(&mut self, name: Name, values: &[T]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(name, values.len())?;
+        self.gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        Ok(buffer)
+    }
+
+    /// What is bound where a shader reads nothing.
+    pub(super) fn nothing(&self) -> wgpu::Buffer {
+        self.nothing[0].clone()
+    }
+
+    /// What is bound where it writes nothing.
+    pub(super) fn nothing_written(&self) -> wgpu::Buffer {
+        self.nothing[1].clone()
+    }
+
+    /// A dispatch over buffers of its own.
+    pub(super) fn dispatch<P: Pod>(&mut self, shader: Made<'_>, storage: &[&wgpu::Buffer], params: P, workgroups: u64) {
+        self.dispatches(shader, storage, std::iter::once((params, workgroups)));
+    }
+
+    /// Dispatches over the same buffers, one behind the other.
+    pub(super) fn dispatches<P: Pod>(
+        &mut self,
+        (shader, constants): Made<'_>,
+        storage: &[&wgpu::Buffer],
+        each: impl Iterator<Item = (P, u64)>,
+    ) {
+        let pipeline = self.gpu.pipeline(shader, constants);
+        let group = self.gpu.make_bind_group(shader.name, &pipeline, &self.params, storage);
+        for (params, workgroups) in each.filter(|(_, workgroups)| *workgroups > 0) {
+            self.commands
+                .dispatch(&pipeline, &group, params, Workgroups::Flat(workgroups));
+        }
+    }
+
+    /// Uploads the parameters and submits everything.
+    pub(super) fn submit(self) -> Result<wgpu::SubmissionIndex> {
+        self.commands.upload(self.gpu, &self.params)?;
+        let mut encoder = self.gpu.encoder("back");
+        self.commands.encode(None, &mut encoder);
+        Ok(self.gpu.queue().submit([encoder.finish()]))
+    }
+}
+
+/// The workgroups of a shader whose invocations do one value each.
+pub(super) fn for_values(values: usize) -> u64 {
+    (values as u64).div_ceil(INVOCATIONS)
+}

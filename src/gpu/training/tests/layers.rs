@@ -1,0 +1,94 @@
+//! The layers that are no recurrence.
+
+use super::*;
+use crate::activation::Activation;
+use crate::layer::bidirectional::{Bidirectional, MergeMode};
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
+use crate::layer::flatten::Flatten;
+use crate::layer::layer_normalization::LayerNormalization;
+use crate::layer::lstm::Lstm;
+use crate::layer::repeat_vector::RepeatVector;
+use crate::layer::reshape::Reshape;
+
+#[test]
+fn both_directions_merge_in_every_way() {
+    let merges = [
+        MergeMode::Concat,
+        MergeMode::Sum,
+        MergeMode::Multiply,
+        MergeMode::Average,
+        MergeMode::Separate,
+    ];
+    for merge in merges {
+        for sequences in [false, true] {
+            let lstm = Lstm::new(3, 4).return_sequences(sequences);
+            let layer = Bidirectional::new(lstm).merge_mode(merge);
+            check(Model::builder().add(layer).build().unwrap(), MASKED);
+        }
+    }
+}
+
+#[test]
+fn every_activation_has_its_slope() {
+    let with = [
+        Activation::Affine { alpha: 0.7, beta: 0.2 },
+        Activation::ScaledTanh { alpha: 1.3, beta: 0.6 },
+        Activation::HardSigmoidWith { alpha: 0.4, beta: 0.3 },
+        Activation::LeakyReluWith { alpha: 0.3 },
+        Activation::EluWith { alpha: 0.6 },
+        Activation::ThresholdedRelu { alpha: 0.4 },
+    ];
+    for &activation in Activation::ALL.iter().chain(&with) {
+        let builder = Model::builder().add(activation).add(Dense::new(3, 2));
+        check(builder.build().unwrap(), PLAIN);
+    }
+}
+
+/// A Dense layer has its activation within, and its sums are computed again.
+#[test]
+fn a_dense_layer_with_an_activation() {
+    for activation in [Activation::Gelu, Activation::Softmax, Activation::LogSoftmax] {
+        let builder = Model::builder()
+            .add(Dense::new(3, 5).activation(activation))
+            .add(Dense::new(5, 2).use_bias(false));
+        check(builder.build().unwrap(), PLAIN);
+    }
+}
+
+#[test]
+fn a_layer_normalization() {
+    for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
+        let builder = Model::builder()
+            .add(LayerNormalization::new(3))
+            .add(activation)
+            .add(Lstm::new(3, 4));
+        check(builder.build().unwrap(), MASKED);
+    }
+}
+
+#[test]
+fn an_embedding() {
+    let case = Case {
+        words: Some(6),
+        ..MASKED
+    };
+    for mask_zero in [false, true] {
+        let builder = Model::builder()
+            .add(Embedding::new(6, 3).mask_zero(mask_zero))
+            .add(Lstm::new(3, 4));
+        check(builder.build().unwrap(), case);
+    }
+}
+
+#[test]
+fn rows_of_other_shapes() {
+    let builder = Model::builder()
+        .add(Dense::new(3, 2))
+        .add(Flatten::new(4, 2))
+        .add(Dense::new(8, 3))
+        .add(RepeatVector::new(4))
+        .add(Reshape::new([4, 3], [6, 2]))
+        .add(Lstm::new(2, 4).return_sequences(true));
+    check(builder.build().unwrap(), PLAIN);
+}

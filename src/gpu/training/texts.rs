@@ -1,0 +1,10 @@
+//! What the texts of the way back share.
+
+/// What the host tells each dispatch.
+pub(super) const TYPES: &str = include_str!("../../../shaders/backward/types.wgsl");
+
+/// The slopes of the activations.
+pub(super) const DERIVATIVES: &str = include_str!("../../../shaders/backward/derivatives.wgsl");
+
+/// One number of all invocations of a workgroup.
+pub(super) const REDUCE: &str = include_str!("../../../shaders/shared/reduce.wgsl");

@@ -1,0 +1,181 @@
+//! The way back of one batch: the lists of the flow in reverse order, each with the gradient of what it has read. What a stage makes of its
+//! gradient stands in `stages`.
+
+use crate::error::{Error, Result};
+use crate::flow::backward::{Backward, Reader, Reading};
+use crate::flow::{Flow, Gather, Source};
+use crate::gpu::rows::Rows;
+use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::training::recorder::{Matrix, Recorder};
+use crate::gpu::training::scatter::Uploaded;
+use crate::gpu::training::weights::Weights;
+use crate::gpu::workspace::Workspace;
+use crate::gradients::Upstream;
+use crate::model::plan::Plan;
+use crate::model::planned_weight::Owner;
+use crate::parameters::Role;
+use crate::random::Noise;
+use crate::schedule::Schedule;
+
+/// The way back of one batch.
+pub(super) struct Way<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) backward: &'a Backward,
+    pub(super) plan: &'a Plan,
+    pub(super) weights: &'a Weights,
+    pub(super) workspace: &'a Workspace,
+    pub(super) tables: &'a [Rows],
+    pub(super) upstream: &'a Upstream,
+    pub(super) noise: Option<Noise>,
+    pub(super) wants_input: bool,
+}
+
+/// The gradient of what a list has read, entry by entry: a buffer, the value with which it begins, the values from an entry to the next,
+/// and what to multiply it by.
+pub(super) struct OfList {
+    pub(super) buffer: wgpu::Buffer,
+    pub(super) first: usize,
+    pub(super) stride: usize,
+    pub(super) scale: f32,
+}
+
+impl OfList {
+    pub(super) fn tight(buffer: wgpu::Buffer, width: usize) -> Self {
+        Self {
+            buffer,
+            first: 0,
+            stride: width,
+            scale: 1.0,
+        }
+    }
+}
+
+impl Way<'_> {
+    /// The most dispatches that it records.
+    pub(super) fn dispatches(&self) -> usize {
+        /// Of a stage besides its steps, and of a list.
+        const OF_STAGE: usize = 24;
+        let steps = self
+            .flow
+            .stages
+            .iter()
+            .map(|stage| stage.schedule().map_or(0, Schedule::steps));
+        // a scan is cut where a loop may not be long, at many thousand steps
+        let steps: usize = steps.map(|steps| 2 * steps + OF_STAGE).sum();
+        steps + self.backward.readings.len()
+    }
+
+    /// Records everything. The gradients of weights and states are left in their buffers.
+    pub(super) fn record(&self, recorder: &mut Recorder<'_>) -> Result<()> {
+        for (number, weight) in self.plan.weights.iter().enumerate() {
+            recorder.zeros(("gradient", number), weight.shape.iter().product())?;
+        }
+        for (number, (stage, width)) in self.flow.stages.iter().zip(&self.flow.widths).enumerate() {
+            recorder.zeros(("rows gradient", number), stage.rows() * width)?;
+        }
+        if self.wants_input {
+            let features = self.plan.features.unwrap_or(0);
+            recorder.zeros(("input gradient", 0), self.flow.input_steps.len() * features)?;
+        }
+        for (number, reading) in self.backward.readings.iter().enumerate() {
+            self.reading(recorder, number, reading)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the gradient of what a list has read to that of its source.
+    fn reading(&self, recorder: &mut Recorder<'_>, number: usize, reading: &Reading) -> Result<()> {
+        let width = self.width_of(reading.source);
+        let target = self.target(recorder, reading.source)?;
+        let of_list = match reading.by {
+            Reader::Output(output) => Some(self.output(recorder, output, width)?),
+            Reader::Stage(stage) => self.stage(recorder, stage, target.is_some())?,
+            Reader::MergedBackward(stage) => Some(self.merged(recorder, stage, true)?),
+        };
+        let (Some(of_list), Some(target)) = (of_list, target) else {
+            return Ok(());
+        };
+        let source = Matrix {
+            buffer: &of_list.buffer,
+            first: of_list.first,
+            stride: of_list.stride,
+        };
+        let readers = Uploaded::upload(recorder, number, &reading.readers)?;
+        readers.add(recorder, (source, width), Matrix::tight(&target, width), of_list.scale);
+        Ok(())
+    }
+
+    pub(super) fn width_of(&self, source: Source) -> usize {
+        match source {
+            Source::Input => self.plan.features.unwrap_or(0),
+            Source::Table(table) => self.plan.tables.get(table).map_or(0, |table| table.ncols()),
+            Source::Stage(stage) => self.flow.widths.get(stage).copied().unwrap_or(0),
+        }
+    }
+
+    /// Where the gradient of the rows of a source is added up, if anybody wants it.
+    fn target(&self, recorder: &mut Recorder<'_>, source: Source) -> Result<Option<wgpu::Buffer>> {
+        let width = self.width_of(source);
+        match source {
+            Source::Input if !self.wants_input => Ok(None),
+            Source::Input => {
+                let rows = self.flow.input_steps.len();
+                recorder.buffer(("input gradient", 0), rows * width).map(Some)
+            }
+            Source::Table(table) => {
+                let tensor = self.weights.get(Owner::Table(table), Role::Embeddings)?;
+                tensor.gradient(recorder).map(Some)
+            }
+            Source::Stage(stage) => self.gradient_of(recorder, stage).map(Some),
+        }
+    }
+
+    /// The gradient of the rows that a stage has made.
+    pub(super) fn gradient_of(&self, recorder: &mut Recorder<'_>, stage: usize) -> Result<wgpu::Buffer> {
+        let width = self.width_of(Source::Stage(stage));
+        let rows = self.flow.stage(stage)?.rows();
+        recorder.buffer(("rows gradient", stage), rows * width)
+    }
+
+    /// The rows of a source as the forward pass has left them.
+    pub(super) fn rows(&self, source: Source) -> Result<(Matrix<'_>, &Rows)> {
+        let rows = match source {
+            Source::Input => &self.workspace.input,
+            Source::Table(table) => at(self.tables, table)?,
+            Source::Stage(stage) => at(&self.workspace.rows, stage)?,
+        };
+        let size = &rows.size;
+        let [buffer] = rows.buffers.as_slice() else {
+            return Err(Error::TooLarge {
+                what: "the rows of a stage in training".to_owned(),
+                needed: size.bytes().sum(),
+                limit: size.bytes().max().unwrap_or(0),
+                limit_name: "bytes, max_storage_buffer_binding_size",
+                repair: "train on fewer or shorter sequences at once".to_owned(),
+            });
+        };
+        let matrix = Matrix {
+            buffer,
+            first: size.first_row() * size.stride,
+            stride: size.stride,
+        };
+        Ok((matrix, rows))
+    }
+
+    /// The first list of a stage.
+    pub(super) fn index(&self, recorder: &mut Recorder<'_>, stage: usize, gather: &Gather) -> Result<wgpu::Buffer> {
+        recorder.upload(("list", stage), &gather.index)
+    }
+
+    /// What the caller says of an output.
+    fn output(&self, recorder: &mut Recorder<'_>, output: usize, width: usize) -> Result<OfList> {
+        let values = at(&self.upstream.outputs, output)?.as_standard_layout();
+        let wanted = &at(&self.flow.outputs, output)?.shape;
+        match values.as_slice() {
+            Some(values) if wanted.iter().product::<usize>() == values.len() => {
+                Ok(OfList::tight(recorder.upload(("upstream", output), values)?, width))
+            }
+            _ => Err(defect()),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Training: from examples to weights.
+
+mod callback;
+mod chart;
+#[cfg(feature = "safetensors")]
+mod checkpoint;
+mod cut;
+mod engine;
+mod evaluate;
+mod examples;
+mod fit;
+mod frozen;
+mod gradients;
+mod history;
+mod learn;
+mod order;
+mod run;
+mod scores;
+mod standing;
+mod stopping;
+mod summary;
+mod validation;
+
+pub use callback::{Answer, BatchReport, EpochReport, Next};
+pub use examples::Examples;
+pub use fit::Fit;
+pub use history::{Ended, Epoch, History};
+pub use scores::Scores;
+pub use stopping::EarlyStopping;
+
+use ndarray::ArrayD;
+
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::loss::Loss;
+use crate::metric::Metric;
+use crate::model::Model;
+use crate::optimizer::{Optimizer, OptimizerState};
+use crate::regularizer::{Regularizer, Regularizers};
+use crate::selection::ParameterSelection;
+use crate::settings::{Precision, Settings};
+use engine::Engine;
+
+/// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
+///
+/// Gradients go through all layers and through time, with every mask. Padding is not run backward either, and what it holds, NaN too,
+/// reaches no gradient. Two trainings with the same model, data, options and seed give the same bits, with any number of threads.
+///
+/// ```
+/// use cellstate::{Adam, Dense, Device, Examples, Fit, Loss, Lstm, Model, Sequences, Trainer};
+/// use ndarray::{Array2, Array3};
+///
+/// // the mean of a series
+/// let x = Array3::from_shape_fn((64, 6, 1), |(row, step, _)| ((row * 7 + step * 3) % 11) as f32 / 11.0);
+/// let y = Array2::from_shape_fn((64, 1), |(row, _)| x.slice(ndarray::s![row, .., 0]).mean().unwrap_or(0.0));
+/// let data = Examples::new(Sequences::from(&x), &y)?;
+///
+/// let model = Model::builder().add(Lstm::new(1, 8)).add(Dense::new(8, 1)).build()?;
+/// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-2))?;
+/// let history = trainer.fit(&data, Fit::epochs(20).batch_size(16).validation_split(0.25).early_stopping(5))?;
+/// println!("{history}");
+/// println!("{}", trainer.evaluate(&data)?);
+/// let model = trainer.into_model(); // the same model with other weights: to run, to save
+/// assert_eq!(model.layers().len(), 2);
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    model: Model,
+    engine: Engine,
+    loss: Loss,
+    optimizer: OptimizerState,
+    /// What the optimiser is made of, to make it anew for other frozen weights.
+    made_of: Optimizer,
+    regularizers: Regularizers,
+    given_regularizers: Vec<Regularizer>,
+    metrics: Vec<Metric>,
+    /// What stays as it is.
+    frozen: Vec<ParameterSelection>,
+    /// The weights that gradients change, and those that are frozen: what the model has too.
+    weights: Vec<(String, ArrayD<f32>)>,
+    seed: u64,
+    /// The batches that were learned from.
+    batches: u64,
+}
+
+impl Trainer {
+    /// Puts a model on a device to train it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Model::on`]; [`Error::Value`](crate::Error::Value) for an option of the loss or the optimiser that makes no sense.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
+    ///
+    /// let model = || Model::builder().add(Dense::new(2, 1)).build();
+    /// assert!(Trainer::new(model()?, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3)).is_ok());
+    /// assert!(Trainer::new(model()?, &Device::cpu(), Loss::MeanSquaredError, Adam::new(f64::NAN)).is_err());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(model: Model, device: &Device, loss: impl Into<Loss>, optimizer: impl Into<Optimizer>) -> Result<Self> {
+        pollster::block_on(Self::new_async(model, device, loss, optimizer))
+    }
+
+    /// As [`Trainer::new`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Trainer::new`].
+    pub async fn new_async(
+        model: Model,
+        device: &Device,
+        loss: impl Into<Loss>,
+        optimizer: impl Into<Optimizer>,
+    ) -> Result<Self> {
+        Self::with_settings_async(model, device, loss, optimizer, &Settings::new()).await
+    }
+
+    /// As [`Trainer::new`], with settings of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trainer::new`], and those of [`Model::on_with`]; [`Error::Unsupported`](crate::Error::Unsupported) for relaxed precision, in which
+    /// nothing is trained.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Instructions, Loss, Model, Settings, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let settings = Settings::new().instructions(Instructions::Plain);
+    /// let trainer = Trainer::with_settings(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3), &settings)?;
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn with_settings(
+        model: Model,
+        device: &Device,
+        loss: impl Into<Loss>,
+        optimizer: impl Into<Optimizer>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        pollster::block_on(Self::with_settings_async(model, device, loss, optimizer, settings))
+    }
+
+    /// As [`Trainer::with_settings`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Trainer::with_settings`].
+    pub async fn with_settings_async(
+        model: Model,
+        device: &Device,
+        loss: impl Into<Loss>,
+        optimizer: impl Into<Optimizer>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let (loss, optimizer) = (loss.into(), optimizer.into());
+        loss.check()?;
+        if settings.wanted_precision() != Precision::Full {
+            return Err(Error::Unsupported {
+                layer: "Trainer".to_owned(),
+                option: "precision(Relaxed) in training".to_owned(),
+                instead: "train in full precision; run the trained model in relaxed precision".to_owned(),
+            });
+        }
+        Ok(Self {
+            engine: Engine::new(model.plans(), device, settings).await?,
+            loss,
+            optimizer: OptimizerState::new(optimizer.clone(), model.parameters(), &[])?,
+            made_of: optimizer,
+            regularizers: Regularizers::default(),
+            given_regularizers: Vec::new(),
+            metrics: Vec::new(),
+            frozen: Vec::new(),
+            weights: weights_of_model(&model),
+            model,
+            seed: 0,
+            batches: 0,
+        })
+    }
+
+    /// What is watched besides the loss, in every epoch and in [`evaluate`](Self::evaluate).
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Metric, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let trainer = trainer.metrics([Metric::accuracy()]);
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
+        self.metrics = metrics.into_iter().collect();
+        self
+    }
+
+    /// The seed of the order of the sequences and of what Dropout layers leave out (default 0). Initial weights have the seeds of their
+    /// layers.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?.seed(7);
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The model with the weights as they are now.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// assert_eq!(trainer.model().parameters().count(), 3);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model with the weights as they are now, without what training needed.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let runner = trainer.into_model().on(&Device::cpu())?;
+    /// # let _ = runner;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+}
+
+impl Trainer {
+    /// Other weights of the same model.
+    async fn set_model(&mut self, model: Model) -> Result<()> {
+        self.engine.set_plans(model.plans()).await?;
+        self.weights = weights_of_model(&model);
+        self.model = model;
+        Ok(())
+    }
+}
+
+/// The weights of a model that gradients change.
+fn weights_of_model(model: &Model) -> Vec<(String, ArrayD<f32>)> {
+    let trained = model
+        .parameters()
+        .iter()
+        .filter(|parameter| parameter.role().is_trained());
+    trained
+        .map(|parameter| (parameter.path().to_owned(), parameter.values().to_owned()))
+        .collect()
+}

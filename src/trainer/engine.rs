@@ -1,0 +1,337 @@
+//! A model on a device, ready to train: its sections, each forward and backward.
+
+use std::sync::Arc;
+
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
+
+use crate::cpu::training::CpuTraining;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::flow::{Flow, Flows, Input, NONE};
+use crate::gpu::training::GpuTraining;
+use crate::gradients::{PlanGradients, Upstream};
+use crate::memory::{OUTPUT, RUN};
+use crate::model::plan::Plan;
+use crate::output::Output;
+use crate::random::Noise;
+use crate::runner::check::{input_of, states_fit};
+use crate::runner::section::{with_time, without_time};
+use crate::sequences::Sequences;
+use crate::settings::Settings;
+use crate::state::State;
+
+/// The sections of a model, the one nearest to the input first.
+#[derive(Debug)]
+pub(super) struct Engine {
+    sections: Vec<Section>,
+}
+
+#[derive(Debug)]
+struct Section {
+    plan: Arc<Plan>,
+    flows: Flows,
+    path: Path,
+    name: Arc<str>,
+}
+
+#[derive(Debug)]
+enum Path {
+    Cpu(Box<CpuTraining>),
+    Gpu(Box<GpuTraining>),
+    /// Steps are set to zero or repeated, and nothing is computed.
+    Nothing,
+}
+
+/// A pass forward: what it gave, and what the way back needs.
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    input: Input<'a>,
+    /// What each section but the first has read.
+    between: Vec<Array3<f32>>,
+    flows: Vec<Arc<Flow>>,
+    pub(super) output: Output,
+}
+
+impl Pass<'_> {
+    /// Which time steps of the output count, if there is a mask.
+    pub(super) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
+        self.flows.last()?.mask.as_ref().map(|mask| mask.view())
+    }
+
+    /// What a section has read.
+    fn input_of(&self, section: usize) -> Result<Input<'_>> {
+        match section.checked_sub(1) {
+            None => Ok(match &self.input {
+                Input::Values(values) => Input::Values(values.view()),
+                Input::Tokens(tokens) => Input::Tokens(tokens.view()),
+            }),
+            Some(before) => {
+                let read = self.between.get(before).map(|values| Input::Values(values.view()));
+                read.ok_or_else(|| Error::defect("the input of a section"))
+            }
+        }
+    }
+
+    fn flow_of(&self, section: usize) -> Result<&Arc<Flow>> {
+        self.flows
+            .get(section)
+            .ok_or_else(|| Error::defect("the flow of a section"))
+    }
+}
+
+impl Engine {
+    /// Makes everything that training needs on a device.
+    pub(super) async fn new(plans: &[Arc<Plan>], device: &Device, settings: &Settings) -> Result<Self> {
+        let name: Arc<str> = device.name().into();
+        settings.check_for(&name, device.gpu().is_some())?;
+        let mut sections = Vec::new();
+        for plan in plans {
+            let path = match device {
+                _ if plan.computes_nothing() => Path::Nothing,
+                Device::Cpu => Path::Cpu(Box::new(CpuTraining::new(
+                    Arc::clone(plan),
+                    settings,
+                    Arc::clone(&name),
+                )?)),
+                Device::Gpu(gpu) => {
+                    let made = GpuTraining::new(gpu, Arc::clone(plan), settings, Arc::clone(&name));
+                    Path::Gpu(Box::new(made.await?))
+                }
+            };
+            sections.push(Section {
+                flows: Flows::in_training(plan),
+                plan: Arc::clone(plan),
+                path,
+                name: Arc::clone(&name),
+            });
+        }
+        Ok(Self { sections })
+    }
+
+    /// Other weights, of the same shapes.
+    pub(super) async fn set_plans(&mut self, plans: &[Arc<Plan>]) -> Result<()> {
+        for (section, plan) in self.sections.iter_mut().zip(plans) {
+            section.plan = Arc::clone(plan);
+            match &mut section.path {
+                Path::Cpu(training) => training.set_plan(Arc::clone(plan))?,
+                Path::Gpu(training) => training.set_plan(Arc::clone(plan)).await?,
+                Path::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the sequences are what the model takes.
+    pub(super) fn check<'s>(&self, sequences: &'s Sequences<'_>) -> Result<Input<'s>> {
+        let first = self
+            .sections
+            .first()
+            .ok_or_else(|| Error::defect("a model without sections"))?;
+        let input = input_of(&first.plan, sequences)?;
+        let mut sections = self.sections.iter();
+        sections.try_for_each(|section| section.plan.check_time_steps(sequences.time_steps()))?;
+        Ok(input)
+    }
+
+    /// Whether the states are those of the model, for this batch.
+    pub(super) fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
+        states_fit(
+            self.sections.iter().flat_map(|section| &section.plan.cells),
+            states,
+            batch,
+        )
+    }
+
+    /// The states in which a batch begins: zeros.
+    pub(super) fn zero_states(&self, batch: usize) -> Result<Vec<State>> {
+        let cells = self.sections.iter().flat_map(|section| &section.plan.cells);
+        cells
+            .map(|cell| State::zeros(batch, cell.cell.state_widths()))
+            .collect()
+    }
+
+    /// Runs a batch: as in training with `noise`, else as in inference; from the states of all cells, if there are any, which become the
+    /// final ones.
+    pub(super) async fn forward<'s>(
+        &mut self,
+        sequences: &'s Sequences<'_>,
+        states: Option<&mut [State]>,
+        noise: Option<Noise>,
+    ) -> Result<Pass<'s>> {
+        let mut pass = Pass {
+            input: self.check(sequences)?,
+            between: Vec::new(),
+            flows: Vec::new(),
+            output: Output::default(),
+        };
+        let mask = sequences.mask().map(|mask| mask.view());
+        let mut left = states;
+        for (number, section) in self.sections.iter_mut().enumerate() {
+            let (own, rest) = match left {
+                Some(states) => {
+                    let split = states.split_at_mut_checked(section.plan.cells.len());
+                    let (own, rest) = split.ok_or_else(|| Error::defect("the states of a model"))?;
+                    (Some(own), Some(rest))
+                }
+                None => (None, None),
+            };
+            left = rest;
+            if number > 0 {
+                let values = with_time(std::mem::take(&mut pass.output.values), section.plan.takes_last())?;
+                pass.between.push(values);
+            }
+            // the Masking layer with which a later section begins takes the place of any mask
+            let mask = mask.filter(|_| number == 0);
+            let mut output = Output::default();
+            let input = pass.input_of(number)?;
+            let flow = section.flows.flow(&section.plan, input, mask)?;
+            section.forward(&flow, input, own, noise, &mut output).await?;
+            if number > 0 && section.plan.gives_last() {
+                output.values = without_time(std::mem::take(&mut output.values));
+            }
+            output.rows_run += pass.output.rows_run;
+            pass.output = output;
+            pass.flows.push(flow);
+        }
+        Ok(pass)
+    }
+
+    /// Runs the pass backwards that ran last, from the gradients of its outputs and final states.
+    pub(super) async fn backward(
+        &mut self,
+        pass: &Pass<'_>,
+        upstream: Upstream,
+        wants_input: bool,
+    ) -> Result<PlanGradients> {
+        let mut found = PlanGradients::default();
+        let Upstream { mut outputs, states } = upstream;
+        let mut states = states;
+        for (number, section) in self.sections.iter_mut().enumerate().rev() {
+            let own = match &mut states {
+                Some(states) => {
+                    let before = states.len().checked_sub(section.plan.cells.len());
+                    let before = before.ok_or_else(|| Error::defect("the states of a model"))?;
+                    Some(states.split_off(before))
+                }
+                None => None,
+            };
+            let flow = pass.flow_of(number)?;
+            // a section whose one time step is no axis of the output has it again on the way back
+            for (gradient, placed) in outputs.iter_mut().zip(&flow.outputs) {
+                if gradient.ndim() + 1 == placed.shape.len() {
+                    *gradient = std::mem::take(gradient).insert_axis(Axis(1));
+                }
+            }
+            let upstream = Upstream { outputs, states: own };
+            let wants = wants_input || number > 0;
+            let made = section.backward(flow, pass.input_of(number)?, &upstream, wants).await?;
+            let PlanGradients {
+                parameters,
+                input,
+                states: initial,
+                moved,
+            } = made;
+            found.parameters.splice(0..0, parameters);
+            found.states.splice(0..0, initial);
+            found.moved.splice(0..0, moved);
+            outputs = Vec::new();
+            match number {
+                0 => found.input = input,
+                _ => {
+                    let input = input.ok_or_else(|| Error::defect("the gradient of a section's input"))?;
+                    outputs.push(match section.plan.takes_last() {
+                        true => input.index_axis_move(Axis(1), 0).into_dyn(),
+                        false => input.into_dyn(),
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl Section {
+    async fn forward(
+        &mut self,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+        noise: Option<Noise>,
+        output: &mut Output,
+    ) -> Result<()> {
+        match &mut self.path {
+            Path::Cpu(training) => training.forward(flow, input, states, noise, output),
+            Path::Gpu(training) => training.forward(flow, input, states, noise, output).await,
+            Path::Nothing => {
+                *output = Output {
+                    values: moved(flow, input)?,
+                    device: Arc::clone(&self.name),
+                    ..Output::default()
+                };
+                Ok(())
+            }
+        }
+    }
+
+    async fn backward(
+        &mut self,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        upstream: &Upstream,
+        wants_input: bool,
+    ) -> Result<PlanGradients> {
+        match &mut self.path {
+            Path::Cpu(training) => training.backward(flow, input, upstream, wants_input),
+            Path::Gpu(training) => training.backward(flow, input, upstream, wants_input).await,
+            Path::Nothing => Ok(PlanGradients {
+                input: Some(moved_back(flow, input, upstream)?),
+                ..PlanGradients::default()
+            }),
+        }
+    }
+}
+
+/// What a section gives that computes nothing: rows of its input, or zeros.
+fn moved(flow: &Flow, input: Input<'_>) -> Result<ArrayD<f32>> {
+    let (Input::Values(values), Some(placed)) = (input, flow.outputs.first()) else {
+        return Err(Error::defect("a section that computes nothing"));
+    };
+    let width = values.dim().2;
+    // such a flow does not know how wide its rows are
+    let mut shape = placed.shape.clone();
+    if let Some(last) = shape.last_mut() {
+        *last = width;
+    }
+    let mut moved: ArrayD<f32> = OUTPUT.array(IxDyn(&shape))?;
+    for (mut to, step) in moved.rows_mut().into_iter().zip(steps_read(flow, values.dim().1)) {
+        if let Some([sequence, time_step]) = step {
+            to.assign(&values.slice(s![sequence, time_step, ..]));
+        }
+    }
+    Ok(moved)
+}
+
+/// The gradient of its input: that of each row is the sum over the steps that are this row, in their order.
+fn moved_back(flow: &Flow, input: Input<'_>, upstream: &Upstream) -> Result<Array3<f32>> {
+    let (Input::Values(values), Some(upstream)) = (input, upstream.outputs.first()) else {
+        return Err(Error::defect("a section that computes nothing"));
+    };
+    let mut gradient: Array3<f32> = RUN.array(values.raw_dim())?;
+    for (from, step) in upstream.rows().into_iter().zip(steps_read(flow, values.dim().1)) {
+        if let Some([sequence, time_step]) = step {
+            let mut to = gradient.slice_mut(s![sequence, time_step, ..]);
+            to += &from;
+        }
+    }
+    Ok(gradient)
+}
+
+/// For each row of the output of a flow without stages the step of the input that it is; `None` for zeros.
+fn steps_read(flow: &Flow, time_steps: usize) -> impl Iterator<Item = Option<[usize; 2]>> + '_ {
+    let index = flow.outputs.iter().take(1).flat_map(|placed| &placed.gather.index);
+    let time_steps = time_steps.max(1);
+    index.map(move |&row| {
+        let step = flow.input_steps.get(row as usize).filter(|_| row != NONE)?;
+        Some([*step as usize / time_steps, *step as usize % time_steps])
+    })
+}

@@ -1,0 +1,139 @@
+//! Which weights training changes, and what keeps them small.
+
+use std::collections::BTreeMap;
+
+use super::Trainer;
+use crate::error::{Error, Result};
+use crate::layer::Layer;
+use crate::model::paths::paths;
+use crate::optimizer::OptimizerState;
+use crate::regularizer::{Regularizer, Regularizers};
+use crate::selection::ParameterSelection;
+
+impl Trainer {
+    /// Keeps some weights as they are: those of a layer (`lstm`), one of them (`lstm/bias`), or all of a role. Keras's
+    /// `layer.trainable = False`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] for a path that the model does not have; [`Error::Unsupported`] for a whole `BatchNormalization`: in Keras it would
+    /// take the moving mean and variance in training then.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// trainer.freeze("lstm")?;
+    /// assert_eq!(trainer.trainable_count(), 8 + 1);
+    /// assert!(trainer.freeze("gru").is_err());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn freeze(&mut self, weights: impl Into<ParameterSelection>) -> Result<()> {
+        let weights = weights.into();
+        self.check_frozen(&weights)?;
+        let mut frozen = self.frozen.clone();
+        frozen.push(weights);
+        self.set_frozen(frozen)
+    }
+
+    /// Trains all weights again. What the optimiser remembers of those that were trained all along stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`] if what the optimiser remembers does not fit into memory.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// trainer.freeze("lstm")?;
+    /// trainer.unfreeze()?;
+    /// assert_eq!(trainer.trainable_count(), trainer.model().parameters().count());
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn unfreeze(&mut self) -> Result<()> {
+        self.set_frozen(Vec::new())
+    }
+
+    /// How many numbers training changes.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// assert_eq!(trainer.trainable_count(), 3);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn trainable_count(&self) -> usize {
+        let trained = self.weights.iter().filter(|(path, _)| !self.is_frozen(path));
+        trained.map(|(_, values)| values.len()).sum()
+    }
+
+    /// Adds penalties to the loss that keep weights small; those of frozen weights do not count, as in Keras.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Value`] for a factor that is negative or not finite, and a path that the model does not have.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Regularizer, Role, Trainer};
+    ///
+    /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let trainer = trainer.regularizers([Regularizer::l2(1e-4).on(Role::RecurrentKernel)])?;
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn regularizers(mut self, regularizers: impl IntoIterator<Item = Regularizer>) -> Result<Self> {
+        let given: Vec<Regularizer> = regularizers.into_iter().collect();
+        self.regularizers = Regularizers::new(&given, self.model.parameters(), self.optimizer.trained())?;
+        self.given_regularizers = given;
+        Ok(self)
+    }
+
+    /// Whether the weight of this path stays as it is.
+    pub(super) fn is_frozen(&self, path: &str) -> bool {
+        let role = self.model.parameters().find(path).map(|parameter| parameter.role());
+        role.is_some_and(|role| self.frozen.iter().any(|frozen| frozen.selects(path, role)))
+    }
+
+    fn set_frozen(&mut self, frozen: Vec<ParameterSelection>) -> Result<()> {
+        let mut optimizer = OptimizerState::new(self.made_of.clone(), self.model.parameters(), &frozen)?;
+        let regularizers = Regularizers::new(&self.given_regularizers, self.model.parameters(), optimizer.trained())?;
+        // what is trained before and after goes on with what the optimiser remembers of it
+        let remembered: BTreeMap<_, _> = self.optimizer.tensors()?.into_iter().collect();
+        let slots = optimizer.tensors()?.into_iter().map(|(name, fresh)| {
+            let slot = remembered
+                .get(&name)
+                .map_or_else(|| fresh.to_owned(), |slot| slot.to_owned());
+            (name, slot)
+        });
+        let slots = slots.collect();
+        optimizer.restore(self.optimizer.progress().clone(), slots)?;
+        (self.optimizer, self.regularizers, self.frozen) = (optimizer, regularizers, frozen);
+        Ok(())
+    }
+
+    fn check_frozen(&self, weights: &ParameterSelection) -> Result<()> {
+        weights.check(self.model.parameters())?;
+        let layers = self.model.layers();
+        let normalizes = |(layer, path): (&Layer, String)| {
+            matches!(layer, Layer::BatchNormalization(_)) && *weights == ParameterSelection::Path(path)
+        };
+        match layers.iter().zip(paths(layers)).any(normalizes) {
+            false => Ok(()),
+            true => Err(Error::Unsupported {
+                layer: "BatchNormalization".to_owned(),
+                option: "a frozen layer, which in Keras normalises by the moving mean and variance in training too"
+                    .to_owned(),
+                instead:
+                    "freeze its gamma and beta (`freeze(Role::Gamma)`), with which it still follows mean and variance"
+                        .to_owned(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Weights that stay as they are, and penalties on those that do not.
+
+use cellstate::{Adam, BatchNormalization, Dense, Error, Fit, Lstm, Model, Regularizer, Role, Sgd, Trainer};
+use ndarray::ArrayD;
+
+use crate::data::examples;
+use crate::{bits, model, trainer, trainer_of};
+
+fn weight(trainer: &Trainer, path: &str) -> ArrayD<f32> {
+    trainer.model().parameters().get(path).unwrap().values().to_owned()
+}
+
+#[test]
+fn frozen_weights_stay() {
+    let mut trainer = trainer();
+    trainer.freeze("lstm").unwrap();
+    trainer.freeze(Role::Bias).unwrap();
+    let paths = [
+        "lstm/kernel",
+        "lstm/recurrent_kernel",
+        "lstm/bias",
+        "lstm_1/bias",
+        "dense/bias",
+    ];
+    let before: Vec<ArrayD<f32>> = paths.iter().map(|path| weight(&trainer, path)).collect();
+    let kernel = weight(&trainer, "lstm_1/kernel");
+    trainer.fit(&examples(12), Fit::epochs(2).batch_size(4)).unwrap();
+    for (path, before) in paths.iter().zip(before) {
+        assert_eq!(weight(&trainer, path), before, "{path}");
+    }
+    assert_ne!(weight(&trainer, "lstm_1/kernel"), kernel);
+    let count = trainer.model().parameters().count();
+    let frozen = 4 * 5 * (3 + 5 + 1) + 4 * 4 + 1;
+    assert_eq!(trainer.trainable_count(), count - frozen);
+    let summary = trainer.summary();
+    assert!(summary.contains(&format!("{frozen} are not: lstm/kernel")), "{summary}");
+}
+
+#[test]
+fn what_the_optimiser_remembers_outlasts_a_freeze() {
+    let data = examples(8);
+    let mut all_along = trainer_of(model(), Adam::new(1e-2));
+    let mut frozen_between = trainer_of(model(), Adam::new(1e-2));
+    for trainer in [&mut all_along, &mut frozen_between] {
+        trainer.train_on_batch(&data).unwrap();
+    }
+    frozen_between.freeze("lstm").unwrap();
+    frozen_between.unfreeze().unwrap();
+    // the slots of what was frozen begin anew, those of the others go on
+    for trainer in [&mut all_along, &mut frozen_between] {
+        trainer.train_on_batch(&data).unwrap();
+    }
+    assert_eq!(
+        weight(&all_along, "dense/kernel"),
+        weight(&frozen_between, "dense/kernel")
+    );
+    assert_ne!(
+        weight(&all_along, "lstm/kernel"),
+        weight(&frozen_between, "lstm/kernel")
+    );
+}
+
+#[test]
+fn a_frozen_batch_normalization_is_refused() {
+    let model = Model::builder()
+        .add(BatchNormalization::new(3))
+        .add(Lstm::new(3, 4))
+        .add(Dense::new(4, 1))
+        .build();
+    let mut trainer = trainer_of(model.unwrap(), Sgd::new(0.1));
+    assert!(matches!(
+        trainer.freeze("batch_normalization"),
+        Err(Error::Unsupported { .. })
+    ));
+    trainer.freeze(Role::Gamma).unwrap();
+    let mean = weight(&trainer, "batch_normalization/moving_mean");
+    trainer.train_on_batch(&examples(8)).unwrap();
+    assert_ne!(weight(&trainer, "batch_normalization/moving_mean"), mean); // followed, not trained
+    assert!(matches!(trainer.freeze("gru"), Err(Error::Value { .. })));
+}
+
+#[test]
+fn penalties_are_in_the_loss_and_in_the_gradients() {
+    let data = examples(8);
+    let plain = || trainer_of(model(), Sgd::new(0.1));
+    let penalised = || {
+        plain()
+            .regularizers([Regularizer::l2(0.01).on("dense/kernel")])
+            .unwrap()
+    };
+    let kernel = weight(&plain(), "dense/kernel");
+    let penalty = 0.01 * kernel.iter().map(|weight| f64::from(*weight).powi(2)).sum::<f64>();
+    let (mut one, mut other) = (plain(), penalised());
+    let [loss, with] = [one.evaluate(&data).unwrap(), other.evaluate(&data).unwrap()].map(|scores| scores.loss());
+    assert!((with - loss - penalty).abs() < 1e-9);
+    let [loss, with] = [one.train_on_batch(&data).unwrap(), other.train_on_batch(&data).unwrap()];
+    assert!((with - loss - penalty).abs() < 1e-9);
+    let smaller = weight(&one, "dense/kernel") - kernel.mapv(|weight| 0.1 * 0.02 * weight);
+    for (found, expected) in weight(&other, "dense/kernel").iter().zip(&smaller) {
+        assert!((found - expected).abs() < 1e-6);
+    }
+    assert_eq!(weight(&one, "lstm/kernel"), weight(&other, "lstm/kernel"));
+    let nothing = plain().regularizers([Regularizer::l2(-1.0).on("dense/kernel")]);
+    assert!(matches!(nothing, Err(Error::Value { .. })));
+    assert_ne!(bits(&one), bits(&other));
+}
