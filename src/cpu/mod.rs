@@ -204,16 +204,39 @@ impl CpuModel {
                 let Gathered { source, index } = sources.gathered(input)?;
                 dense.run(source, index, rows.in_order(stage.rows() * width)?);
             }
+            Stage::Transform { .. } | Stage::Dropout { .. } => {
+                let rows = rows.in_order(stage.rows() * width)?;
+                self.run_rowwise((number, stage, noise), sources, (rows, width))?;
+            }
+            Stage::Reshape { input, .. } => {
+                reshape(sources.gathered(input)?, rows.in_order(stage.rows() * width)?);
+            }
+            Stage::Merge {
+                merge: mode,
+                forward,
+                backward,
+            } => {
+                let [forward, backward] = [sources.gathered(forward)?, sources.gathered(backward)?];
+                merge(*mode, forward, backward, width, rows.in_order(stage.rows() * width)?);
+            }
+        }
+        Ok(0)
+    }
+
+    /// A stage that makes a row of each row.
+    fn run_rowwise(
+        &self,
+        (number, stage, noise): (usize, &Stage, Option<Noise>),
+        sources: &Sources<'_>,
+        (rows, width): (&mut [f32], usize),
+    ) -> Result<()> {
+        match stage {
             Stage::Transform { transform: by, input } => {
                 let by = self.plan.transforms.get(*by);
                 let by = by.ok_or_else(|| Error::defect("a transform of the flow"))?;
                 let input = sources.gathered(input)?;
-                let rows = rows.in_order(stage.rows() * width)?;
-                let statistics = flow
-                    .batch_statistics
-                    .iter()
-                    .find(|statistics| statistics.stage == number);
-                match (by, statistics.filter(|_| noise.is_some())) {
+                let statistics = sources.flow.statistics(number).filter(|_| noise.is_some());
+                match (by, statistics) {
                     (
                         Transform::Scale {
                             by: Some(by),
@@ -233,22 +256,11 @@ impl CpuModel {
             } => {
                 let by = self.plan.dropouts.get(*by);
                 let by = by.ok_or_else(|| Error::defect("a Dropout of the flow"))?;
-                let rows = rows.in_order(stage.rows() * width)?;
                 dropout(by, noise, (sources.gathered(input)?, numbers), (rows, width));
             }
-            Stage::Reshape { input, .. } => {
-                reshape(sources.gathered(input)?, rows.in_order(stage.rows() * width)?);
-            }
-            Stage::Merge {
-                merge: mode,
-                forward,
-                backward,
-            } => {
-                let [forward, backward] = [sources.gathered(forward)?, sources.gathered(backward)?];
-                merge(*mode, forward, backward, width, rows.in_order(stage.rows() * width)?);
-            }
+            _ => return Err(Error::defect("a stage of rows by themselves")),
         }
-        Ok(0)
+        Ok(())
     }
 
     /// Puts the states of every cell before the first step into two lists for each.

@@ -158,6 +158,13 @@ impl Flow {
             .ok_or_else(|| Error::defect("a stage of the flow"))
     }
 
+    /// How often the rows of a stage count, if it is a BatchNormalization of a flow of training.
+    pub(crate) fn statistics(&self, stage: usize) -> Option<&BatchStatistics> {
+        self.batch_statistics
+            .iter()
+            .find(|statistics| statistics.stage == stage)
+    }
+
     /// The bytes of its lists. A schedule that several stages share is counted once.
     pub(crate) fn bytes(&self) -> usize {
         let mut counted: Vec<*const Schedule> = Vec::new();

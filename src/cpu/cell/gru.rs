@@ -126,28 +126,14 @@ impl BackwardRule for Gru {
                 .iter_mut()
                 .zip(values)
                 .for_each(|(to, (gradient, of_hidden))| *to = gradient * of_hidden);
-            pull_back(
-                options.recurrent_activation,
-                options.clip,
-                lane_reset,
-                of_reset,
-                clipped,
-            );
-            lane_reset.copy_from_slice(of_reset);
+            self.gate_back(lane_reset, of_reset, clipped);
             let values = candidate.iter().zip(&*reset);
             lane_hidden
                 .iter_mut()
                 .zip(values)
                 .for_each(|(to, (gradient, reset))| *to = gradient * reset);
         }
-        pull_back(
-            options.recurrent_activation,
-            options.clip,
-            lane_update,
-            of_update,
-            clipped,
-        );
-        lane_update.copy_from_slice(of_update);
+        self.gate_back(lane_update, of_update, clipped);
         lane_candidate.copy_from_slice(candidate);
     }
 
@@ -171,7 +157,14 @@ impl BackwardRule for Gru {
             .iter_mut()
             .zip(values)
             .for_each(|(to, (hidden, product))| *to = hidden * product);
-        pull_back(self.0.recurrent_activation, self.0.clip, lane_reset, of_reset, clipped);
-        lane_reset.copy_from_slice(of_reset);
+        self.gate_back(lane_reset, of_reset, clipped);
+    }
+}
+
+impl Gru {
+    /// The gradients of a gate become those of its lane.
+    fn gate_back(&self, lane: &mut [f32], gradients: &mut [f32], scratch: &mut [f32]) {
+        pull_back(self.0.recurrent_activation, self.0.clip, lane, gradients, scratch);
+        lane.copy_from_slice(gradients);
     }
 }

@@ -5,14 +5,18 @@ use std::borrow::Cow;
 use ndarray::{Array3, ArrayD};
 
 use super::blocks::Blocks;
+use super::dense::DenseBackward;
 use super::lists::read_back;
-use super::recurrence::{Before, Work};
+use super::prepared::{Before, Recurrence, Work};
+use super::recurrence::CellGradients;
+use super::rowwise;
 use super::weights::Collected;
-use super::{CpuTraining, rowwise};
+use crate::cpu::memory::buffer::Lines;
+use crate::cpu::memory::workspace::Workspace;
 use crate::cpu::stage::batch_normalization::Moments;
 use crate::cpu::stage::dropout::leave_out;
 use crate::cpu::stage::gather::{Gathered, Source};
-use crate::cpu::{Sources, features};
+use crate::cpu::{CpuModel, Sources, features};
 use crate::error::{Error, Result};
 use crate::flow::backward::{Backward, Reader, Readers};
 use crate::flow::{self, Flow, Gather, Input, Stage};
@@ -20,11 +24,24 @@ use crate::gradients::{PlanGradients, Upstream};
 use crate::layer::bidirectional::MergeMode;
 use crate::memory::{OUTPUT, RUN};
 use crate::model::transform::Transform;
+use crate::random::Noise;
 use crate::state::State;
+
+/// What stands ready, and what a forward pass has left.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared<'a> {
+    pub(super) model: &'a CpuModel,
+    pub(super) recurrences: &'a [Recurrence],
+    pub(super) denses: &'a [DenseBackward],
+    pub(super) workspace: &'a Workspace,
+    /// The states before the first step, two lists for each cell.
+    pub(super) initial: &'a [Lines],
+    pub(super) noise: Option<Noise>,
+}
 
 /// One way back.
 pub(super) struct Way<'a, 'i> {
-    pub(super) training: &'a CpuTraining,
+    pub(super) prepared: Prepared<'a>,
     pub(super) flow: &'a Flow,
     pub(super) lists: &'a Backward,
     pub(super) input: Input<'i>,
@@ -37,7 +54,7 @@ type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
 
 impl<'a, 'i: 'a> Way<'a, 'i> {
     pub(super) fn back(&self) -> Result<PlanGradients> {
-        let plan = &*self.training.model.plan;
+        let plan = &*self.prepared.model.plan;
         let mut given = self.of_outputs()?;
         let mut collected = Collected::new(plan);
         let (sources, flow) = (self.sources()?, self.flow);
@@ -65,13 +82,13 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
 
     /// The rows as the stages have left them.
     fn sources(&self) -> Result<Sources<'a>> {
-        let workspace = &self.training.workspace;
+        let workspace = &self.prepared.workspace;
         let read = match self.input {
             Input::Values(values) => values.to_slice(),
             Input::Tokens(_) => None,
         };
         Ok(Sources {
-            plan: &self.training.model.plan,
+            plan: &self.prepared.model.plan,
             input: read.unwrap_or(&workspace.input),
             features: features(self.input),
             flow: self.flow,
@@ -142,7 +159,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         collected: &mut Collected,
     ) -> Result<()> {
         let defect = || Error::defect("a stage of the flow");
-        let (plan, training) = (&self.training.model.plan, self.training);
+        let (plan, prepared) = (&self.prepared.model.plan, self.prepared);
         let width = self.flow.widths.get(number).copied().ok_or_else(defect)?;
         let own = flow::Source::Stage(number);
         if let Stage::Recurrent { cell, .. } = stage {
@@ -158,44 +175,18 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             Stage::Recurrent { .. } => return Err(defect()),
             Stage::Dense { dense, input: list } => {
                 let made = self.made(sources, number)?;
-                let dense_backward = training.denses.get(*dense).ok_or_else(defect)?;
+                let dense_backward = prepared.denses.get(*dense).ok_or_else(defect)?;
                 let mut of = dense_backward.backward(input, made, gradients, self.wants(list))?;
                 let input = std::mem::take(&mut of.input);
                 collected.dense(*dense, of);
                 input
             }
             Stage::Transform { transform, .. } => {
-                let by = plan.transforms.get(*transform).ok_or_else(defect)?;
-                let statistics = self
-                    .flow
-                    .batch_statistics
-                    .iter()
-                    .find(|statistics| statistics.stage == number);
-                let mut of = match (by, statistics.filter(|_| training.noise.is_some())) {
-                    (
-                        Transform::Scale {
-                            by: Some(by),
-                            activation,
-                        },
-                        Some(statistics),
-                    ) => {
-                        let moments = Moments::new(input, statistics, width)?;
-                        let with = (input, statistics, &moments);
-                        let of = rowwise::batch_normalization((&by.of, *activation), with, gradients)?;
-                        if let Some(place) = collected.moments.get_mut(*transform) {
-                            *place = Some([moments.mean, moments.variance]);
-                        }
-                        of
-                    }
-                    _ => rowwise::transform(by, input, gradients)?,
-                };
-                let input = std::mem::take(&mut of.input);
-                collected.transform(*transform, of);
-                input
+                self.transform((number, *transform), (input, width), gradients, collected)?
             }
             Stage::Dropout { dropout, noise, .. } => {
                 let by = plan.dropouts.get(*dropout).ok_or_else(defect)?;
-                leave_out(by, training.noise, noise, (&mut gradients, width));
+                leave_out(by, prepared.noise, noise, (&mut gradients, width));
                 gradients
             }
             Stage::Reshape { .. } => gradients,
@@ -206,6 +197,39 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         };
         self.give(Reader::Stage(number), input_gradients, given);
         Ok(())
+    }
+
+    fn transform(
+        &self,
+        (number, transform): (usize, usize),
+        (input, width): (Gathered<'_>, usize),
+        gradients: Vec<f32>,
+        collected: &mut Collected,
+    ) -> Result<Vec<f32>> {
+        let by = self.prepared.model.plan.transforms.get(transform);
+        let by = by.ok_or_else(|| Error::defect("a transform of the flow"))?;
+        let statistics = self.flow.statistics(number).filter(|_| self.prepared.noise.is_some());
+        let mut of = match (by, statistics) {
+            (
+                Transform::Scale {
+                    by: Some(by),
+                    activation,
+                },
+                Some(statistics),
+            ) => {
+                let moments = Moments::new(input, statistics, width)?;
+                let with = (input, statistics, &moments);
+                let of = rowwise::batch_normalization((&by.of, *activation), with, gradients)?;
+                if let Some(place) = collected.moments.get_mut(transform) {
+                    *place = Some([moments.mean, moments.variance]);
+                }
+                of
+            }
+            _ => rowwise::transform(by, input, gradients)?,
+        };
+        let input = std::mem::take(&mut of.input);
+        collected.transform(transform, of);
+        Ok(input)
     }
 
     fn merge(
@@ -236,13 +260,13 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         number: usize,
         stage: &'a Stage,
         given: &mut Given<'a>,
-    ) -> Result<super::recurrence::CellGradients> {
+    ) -> Result<CellGradients> {
         let Stage::Recurrent { cell, schedule, input } = stage else {
             return Err(Error::defect("a recurrent stage of the flow"));
         };
-        let recurrence = self.training.recurrences.get(*cell);
+        let recurrence = self.prepared.recurrences.get(*cell);
         let in_time = self.lists.in_time.get(number).and_then(Option::as_deref);
-        let initial = self.training.initial.chunks_exact(2).nth(*cell);
+        let initial = self.prepared.initial.chunks_exact(2).nth(*cell);
         let (Some(recurrence), Some(in_time), Some([hidden, cell_state])) = (recurrence, in_time, initial) else {
             return Err(Error::defect("a cell of the flow"));
         };
@@ -273,7 +297,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         let Some(states) = &self.upstream.states else {
             return Ok(None);
         };
-        let planned = self.training.model.plan.cells.get(cell).map(|planned| &planned.cell);
+        let planned = self.prepared.model.plan.cells.get(cell).map(|planned| &planned.cell);
         let (state, planned) = states
             .get(cell)
             .zip(planned)
@@ -307,7 +331,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
 
     /// The gradients of the initial states; those of a cell that no stage runs are those of the final states.
     fn states(&self, collected: &mut Collected) -> Result<Vec<State>> {
-        let cells = self.training.model.plan.cells.iter().enumerate();
+        let cells = self.prepared.model.plan.cells.iter().enumerate();
         let state = |(number, planned): (usize, &crate::model::plan::PlannedCell)| match collected.cell_at(number) {
             Some(of) => Ok(std::mem::replace(&mut of.state, State::new(Default::default()))),
             None => State::zeros(self.flow.batch, planned.cell.state_widths()),

@@ -7,6 +7,7 @@ mod backward;
 mod blocks;
 mod dense;
 mod lists;
+mod prepared;
 mod recurrence;
 mod rowwise;
 mod steps;
@@ -27,9 +28,9 @@ use crate::output::Output;
 use crate::random::Noise;
 use crate::settings::Settings;
 use crate::state::State;
-use backward::Way;
+use backward::{Prepared, Way};
 use dense::DenseBackward;
-use recurrence::Recurrence;
+use prepared::Recurrence;
 
 /// One plan in training on the CPU.
 #[derive(Debug)]
@@ -106,7 +107,14 @@ impl CpuTraining {
         let ran = self.ran.as_ref().filter(|(ran, _)| Arc::ptr_eq(ran, flow));
         let (_, lists) = ran.ok_or_else(|| Error::defect("a flow that has not run"))?;
         Way {
-            training: self,
+            prepared: Prepared {
+                model: &self.model,
+                recurrences: &self.recurrences,
+                denses: &self.denses,
+                workspace: &self.workspace,
+                initial: &self.initial,
+                noise: self.noise,
+            },
             flow,
             lists,
             input,

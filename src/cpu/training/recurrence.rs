@@ -2,74 +2,18 @@
 
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, row_of};
+use super::blocks::row_of;
 use super::lists::{listed, over_rows};
+use super::prepared::{Recurrence, Work};
 use super::steps::{HandSteps, Memory};
 use super::sums::Sums;
-use crate::cell::{Cell, Lane};
-use crate::cpu::cell::by_lane::{BackMatrices, LaneMatrices};
+use crate::cell::Lane;
+use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::rule::{Rule, WithRule};
-use crate::cpu::cell::{AnyRule, parameters_of};
-use crate::cpu::memory::buffer::Lines;
-use crate::cpu::product::path::Path;
-use crate::cpu::stage::gather::{Gathered, Source};
 use crate::error::Result;
 use crate::flow::NONE;
-use crate::flow::backward::InTime;
 use crate::memory::RUN;
-use crate::model::plan::PlannedCell;
-use crate::schedule::Schedule;
 use crate::state::State;
-
-/// One cell, ready to go backwards.
-#[derive(Debug)]
-pub(super) struct Recurrence {
-    pub(super) path: Path,
-    pub(super) cell: Cell,
-    pub(super) matrices: LaneMatrices,
-    pub(super) back: BackMatrices,
-    /// `[parameter][unit]`
-    pub(super) parameters: Lines,
-    pub(super) rule: AnyRule,
-}
-
-/// What a recurrence has run over.
-pub(super) struct Work<'a> {
-    pub(super) schedule: &'a Schedule,
-    pub(super) before: Before<'a>,
-    pub(super) input: Gathered<'a>,
-    /// The cell state before the first step, (batch, units).
-    pub(super) initial_cell: &'a [f32],
-    pub(super) blocks: &'a Blocks<'a>,
-    /// The gradients of h of every row, in blocks.
-    pub(super) gradients: Vec<f32>,
-    /// The gradients of the final state.
-    pub(super) finals: Option<&'a State>,
-    pub(super) wants_input: bool,
-}
-
-/// h before each row.
-#[derive(Clone, Copy)]
-pub(super) struct Before<'a> {
-    pub(super) in_time: &'a InTime,
-    pub(super) rows: Source<'a>,
-    /// h before the first step, (batch, output).
-    pub(super) initial: &'a [f32],
-    pub(super) order: &'a [u32],
-    pub(super) width: usize,
-}
-
-impl<'a> Before<'a> {
-    pub(super) fn row(&self, row: usize) -> &'a [f32] {
-        match self.in_time.before.get(row) {
-            Some(&NONE) | None => {
-                let sequence = self.order.get(row).map_or(usize::MAX, |&sequence| sequence as usize);
-                row_of(self.initial, self.width, sequence)
-            }
-            Some(&before) => self.rows.row(before),
-        }
-    }
-}
 
 /// The gradients of a cell: each in the shape of the weight, row by row.
 #[derive(Debug)]
@@ -86,22 +30,6 @@ pub(super) struct CellGradients {
 }
 
 impl Recurrence {
-    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
-        Self {
-            path,
-            cell: planned.cell.clone(),
-            matrices: LaneMatrices::new(planned, path),
-            back: BackMatrices::new(planned, path),
-            parameters: parameters_of(planned),
-            rule: AnyRule::new(&planned.cell),
-        }
-    }
-
-    /// The numbers of the lanes of a row.
-    pub(super) fn stride(&self) -> usize {
-        self.cell.lanes().len() * self.cell.units
-    }
-
     pub(super) fn backward(&self, work: Work<'_>) -> Result<CellGradients> {
         let rows = work.schedule.rows();
         let mut lanes = RUN.zeros(rows * self.stride())?;

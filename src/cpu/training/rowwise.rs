@@ -121,10 +121,20 @@ fn normalize(by: &Transform, input: Gathered<'_>, mut gradients: Vec<f32>) -> Re
             activation.pull_back(&sums, gradients, width);
         }
     });
-    let mut moments = RUN.list(input.index.len())?;
-    moments.extend((0..input.index.len()).map(|row| of_row(input.row(row))));
+    let moments = RUN.listed((0..input.index.len()).map(|row| of_row(input.row(row))))?;
     let (of_gamma, of_beta) = row_sums(input, &gradients, width, &moments)?;
-    over_rows((&mut gradients, width), |gradients, first| {
+    through_rows(input, gamma, &moments, &mut gradients);
+    Ok(RowwiseGradients {
+        gamma: narrow(&of_gamma)?,
+        beta: narrow(&of_beta)?,
+        input: gradients,
+    })
+}
+
+/// From the gradients of `n · gamma + beta` to those of x.
+fn through_rows(input: Gathered<'_>, gamma: &[f32], moments: &[(f64, f64)], gradients: &mut [f32]) {
+    let width = gamma.len();
+    over_rows((gradients, width), |gradients, first| {
         for (row, gradients) in (first..).zip(gradients.chunks_exact_mut(width.max(1))) {
             let (mean, inverse) = moments.get(row).copied().unwrap_or_default();
             let x = input.row(row);
@@ -146,11 +156,6 @@ fn normalize(by: &Transform, input: Gathered<'_>, mut gradients: Vec<f32>) -> Re
             }
         }
     });
-    Ok(RowwiseGradients {
-        gamma: narrow(&of_gamma)?,
-        beta: narrow(&of_beta)?,
-        input: gradients,
-    })
 }
 
 /// A BatchNormalization by the mean and the variance of the batch, of which each row is a part as often as it counts:

@@ -2,7 +2,7 @@
 
 use super::blocks::row_of;
 use super::lists::listed;
-use super::recurrence::{Recurrence, Work};
+use super::prepared::{Recurrence, Work};
 use crate::cpu::cell::rule::{Back, BackwardRule, Rule, SCRATCH, Scan, WithRule};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
