@@ -300,7 +300,7 @@ fn what_does_not_count_can_hold_anything() {
             tried += 1;
         }
     }
-    assert!(tried > 300, "{tried}");
+    assert!(tried > 200, "{tried}");
 }
 
 #[test]
