@@ -224,7 +224,7 @@ fn weights_of<'b>(
 
 /// Whether a training may go on: what is wrong first, from the output to the input.
 fn check_finite(loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
-    let is_bad = |value: &f32| !(value.abs() < LARGEST);
+    let is_bad = |value: &f32| value.is_nan() || value.abs() >= LARGEST;
     let bad = gradients.parameters.iter().rev().find_map(|(path, gradient)| {
         let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
         Some((path, index, *value))

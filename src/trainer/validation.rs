@@ -21,7 +21,7 @@ impl Validation<'_> {
             return Ok(examples);
         };
         // that it is a share is checked first: NaN is none
-        if !(share >= 0.0 && share < 1.0) {
+        if !(0.0..1.0).contains(&share) {
             return Err(wrong(
                 "validation_split",
                 "a share from 0 up to, but not, 1",

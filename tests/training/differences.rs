@@ -231,12 +231,15 @@ fn what_a_masking_layer_leaves_out_has_no_gradient() {
     assert!(zeros > 0 && zeros < input.len(), "{input}");
 }
 
+/// Ones of a shape.
+type Ones<'a> = &'a dyn Fn(&[usize]) -> ArrayD<f32>;
+
 #[test]
 fn gradients_of_another_shape_are_refused() {
     let model = || Model::builder().add(Lstm::new(2, 3)).build().unwrap();
     let mut trainer = Trainer::new(model(), &Device::cpu(), Loss::MeanSquaredError, Sgd::new(0.1)).unwrap();
     let ones = |shape: &[usize]| ArrayD::<f32>::ones(shape);
-    let wrong: [fn(&dyn Fn(&[usize]) -> ArrayD<f32>) -> Upstream; 4] = [
+    let wrong: [fn(Ones<'_>) -> Upstream; 4] = [
         |ones| Upstream::new(ones(&[3, 2])),
         |ones| Upstream::new(ones(&[3, 3])).backward(ones(&[3, 3])),
         |ones| Upstream::new(ones(&[3, 3])).states(Vec::new()),

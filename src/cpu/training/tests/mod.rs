@@ -9,12 +9,14 @@
 
 mod differences;
 mod judged;
+#[allow(dead_code, reason = "each test binary uses a part of this")]
 #[path = "../../../../tests/support/models.rs"]
 mod models;
 mod noise;
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
 mod threads;
+#[allow(dead_code, reason = "each test binary uses a part of this")]
 #[path = "../../../../tests/support/zoo.rs"]
 mod zoo;
 
