@@ -2,7 +2,6 @@
 //!
 //! The generator is Philox 4x32-10 (Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3"): ten rounds that
 //! make four words of a counter of four words and a key of two. `shaders/shared` has the same rounds.
-#![allow(dead_code, reason = "training is the caller")]
 
 /// The words that one call makes.
 pub(crate) const WORDS: usize = 4;

@@ -2,7 +2,6 @@
 //!
 //! A stage reads rows by a list, many times the same one; so backwards the gradient of a row is the sum over its readers. They are listed row
 //! by row and always in the same order, so that nothing is added by chance: no atomics, and the same bits for any number of threads.
-#![allow(dead_code, reason = "training is the caller")]
 
 use std::sync::Arc;
 
@@ -95,20 +94,6 @@ impl Backward {
             );
         }
         Ok(Self { readings, in_time })
-    }
-
-    /// The lists that read a source, in the order in which their gradients are added up.
-    pub(crate) fn of(&self, source: Source) -> impl Iterator<Item = &Reading> {
-        self.readings.iter().filter(move |reading| reading.source == source)
-    }
-
-    /// The bytes of its lists.
-    pub(crate) fn bytes(&self) -> usize {
-        let readings = self.readings.iter();
-        let readings = readings.map(|reading| reading.readers.offsets.len() + reading.readers.entries.len());
-        let in_time = self.in_time.iter().flatten();
-        let in_time = in_time.map(|in_time| in_time.before.len() + in_time.last.len());
-        (readings.sum::<usize>() + in_time.sum::<usize>()) * size_of::<u32>()
     }
 }
 
@@ -252,7 +237,9 @@ mod tests {
                 Reader::Stage(0)
             ]
         );
-        let of_table: Vec<&Reading> = backward.of(Source::Table(0)).collect();
+        let of_table: Vec<&Reading> = (backward.readings.iter())
+            .filter(|reading| reading.source == Source::Table(0))
+            .collect();
         // word 1 stands at three steps, of which one does not count
         let counts: Vec<usize> = of_table.iter().map(|reading| reading.readers.of(1).len()).collect();
         assert_eq!(counts, [2, 2]);
@@ -260,7 +247,7 @@ mod tests {
             backward.in_time[0].as_ref().unwrap(),
             backward.in_time[1].as_ref().unwrap()
         ));
-        assert!(backward.in_time[2].is_none() && backward.bytes() > 0);
+        assert!(backward.in_time[2].is_none());
         let values = Array3::zeros((0, 3, 2));
         let model = Model::builder().add(Lstm::new(2, 3)).build().unwrap();
         let flow = Flow::new(model.plan(), Input::Values(values.view()), None).unwrap();

@@ -63,7 +63,6 @@ pub(crate) enum Stage {
     Transform { transform: usize, input: Gather },
     /// Each row of its input by itself with some values left out; only a flow of training has one. `noise` has a number for each row: rows
     /// with the same number leave the same out.
-    #[allow(dead_code, reason = "training is the caller")]
     Dropout {
         dropout: usize,
         input: Gather,
@@ -140,7 +139,6 @@ pub(crate) struct Flow {
 }
 
 /// How often each row counts in the mean and the variance of a batch.
-#[allow(dead_code, reason = "training is the caller")]
 #[derive(Clone, Debug)]
 pub(crate) struct BatchStatistics {
     pub(crate) stage: usize,

@@ -71,7 +71,6 @@ impl GpuModel {
     }
 
     /// The same for training: a run leaves the rows of every stage.
-    #[allow(dead_code, reason = "the trainer calls it")]
     pub(crate) fn keeping_rows(self) -> Self {
         Self {
             keep: Keep::All,

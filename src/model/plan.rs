@@ -49,7 +49,6 @@ pub(crate) struct PlannedDense {
 }
 
 /// A Dropout layer.
-#[allow(dead_code, reason = "training is the caller")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlannedDropout {
     pub(crate) rate: f32,

@@ -1,5 +1,4 @@
 //! The weights of a plan by name.
-#![allow(dead_code, reason = "training is the caller")]
 
 use crate::parameters::{Parameters, Role};
 

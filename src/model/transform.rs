@@ -29,12 +29,10 @@ pub(crate) struct Scale {
     pub(crate) scale: Vec<f32>,
     pub(crate) shift: Vec<f32>,
     /// What both are made of.
-    #[allow(dead_code, reason = "training is the caller")]
     pub(crate) of: BatchWeights,
 }
 
 /// The weights of a BatchNormalization, as training needs them.
-#[allow(dead_code, reason = "training is the caller")]
 #[derive(Clone, Debug)]
 pub(crate) struct BatchWeights {
     pub(crate) gamma: Option<Array1<f32>>,

@@ -187,6 +187,9 @@ fn names(model: &Model, chain: &Chain) -> Result<BTreeMap<String, String>, Strin
     }
 }
 
+/// Sets an option to a value.
+type With<T> = fn(T, f64) -> T;
+
 /// The options of a training. Each must be asked for, so none is passed over in silence.
 struct Options(Map<String, Value>);
 
@@ -337,7 +340,7 @@ impl Options {
 
     /// The optimiser with the weight decay and the clipping that the options ask for.
     fn common<T: Common + Into<Optimizer>>(&mut self, optimizer: T) -> Result<Optimizer, String> {
-        let known: [(&str, fn(T, f64) -> T); 5] = [
+        let known: [(&str, With<T>); 5] = [
             ("weight_decay", T::decay),
             ("clipnorm", T::norm),
             ("global_clipnorm", T::global_norm),
