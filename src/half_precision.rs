@@ -19,9 +19,15 @@ pub(crate) fn from_brain_bits(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// The least number that is infinite as a half-precision number.
+const END: f32 = 65_520.0;
+
+/// The bits of that number: of two numbers above zero the larger one has more.
+pub(crate) const HALVES_END: u32 = END.to_bits();
+
 /// Whether a number keeps its meaning as a half-precision number: a finite one stays finite.
 pub(crate) fn fits_half(value: f32) -> bool {
-    let is_beyond = value.abs() >= 65_520.0;
+    let is_beyond = value.abs() >= END;
     !is_beyond || value.is_infinite()
 }
 

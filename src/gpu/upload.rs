@@ -11,7 +11,7 @@ use crate::flow::Flow;
 use crate::gpu::device::Gpu;
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::defect;
-use crate::half_precision::fits_half;
+use crate::half_precision::HALVES_END;
 
 /// The bytes of the smallest piece of several: each takes a buffer of the driver's and a copy of its own.
 const SMALLEST: usize = 1 << 20;
@@ -59,34 +59,62 @@ const QUIET: f32 = 1.0 / 1024.0;
 pub(crate) fn input_fits(flow: &Flow, values: ArrayView3<'_, f32>) -> bool {
     let (_, time_steps, features) = values.dim();
     let all = values.to_slice();
-    let seen = |fit: bool, largest: f32, value: f32| (fit & fits_half(value), largest.max(value.abs()));
     let of_row = |&step: &u32| {
         let row = step as usize;
         match all.and_then(|all| all.get(row * features..(row + 1) * features)) {
-            // all are looked at, for that takes no branch
-            Some(row) => row
-                .iter()
-                .fold((true, 0.0), |(fit, most), &value| seen(fit, most, value)),
-            None => {
-                let row = values.slice(s![row / time_steps.max(1), row % time_steps.max(1), ..]);
-                row.iter()
-                    .fold((true, 0.0), |(fit, most), &value| seen(fit, most, value))
-            }
+            Some(row) => Seen::of(row.iter()),
+            None => Seen::of(
+                values
+                    .slice(s![row / time_steps.max(1), row % time_steps.max(1), ..])
+                    .iter(),
+            ),
         }
     };
-    let both = |one: (bool, f32), other: (bool, f32)| (one.0 & other.0, one.1.max(other.1));
     let steps = &flow.input_steps;
     let is_large = steps.len() * features * size_of::<f32>() >= 2 * SMALLEST;
-    let (fit, largest) = match is_large {
+    let seen = match is_large {
         #[cfg(not(target_arch = "wasm32"))]
         true => {
             let rows = SMALLEST / (features * size_of::<f32>()).max(1);
             let rows = steps.par_iter().with_min_len(rows.max(1));
-            rows.map(of_row).reduce(|| (true, 0.0), both)
+            rows.map(of_row).reduce(Seen::default, Seen::and)
         }
-        _ => steps.iter().map(of_row).fold((true, 0.0), both),
+        _ => steps.iter().map(of_row).fold(Seen::default(), Seen::and),
     };
-    fit && (largest == 0.0 || largest >= QUIET)
+    let largest = f32::from_bits(seen.largest);
+    !seen.is_beyond && (largest == 0.0 || largest >= QUIET)
+}
+
+/// What was found of some values. Bits are compared and not numbers: their largest does not depend on an order, so a compiler makes vectors of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Whether one is finite, and infinite as a half.
+    is_beyond: bool,
+    /// The bits of the largest without its sign; NaN does not count.
+    largest: u32,
+}
+
+impl Seen {
+    fn of<'a>(values: impl Iterator<Item = &'a f32>) -> Self {
+        const INFINITE: u32 = f32::INFINITY.to_bits();
+        let (mut beyond, mut largest) = (0, 0);
+        for value in values {
+            let bits = value.to_bits() & i32::MAX as u32;
+            beyond |= u32::from(bits.wrapping_sub(HALVES_END) < INFINITE - HALVES_END);
+            largest = largest.max(if bits > INFINITE { 0 } else { bits });
+        }
+        Self {
+            is_beyond: beyond != 0,
+            largest,
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            is_beyond: self.is_beyond | other.is_beyond,
+            largest: self.largest.max(other.largest),
+        }
+    }
 }
 
 /// How many rows go into a piece: the threads share them, but no piece is small.

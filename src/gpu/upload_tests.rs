@@ -8,6 +8,7 @@ use crate::activation::Activation;
 use crate::flow::{Input, Source};
 use crate::gpu::stage::interface::Fitting;
 use crate::gpu::stage::prepared::Fits;
+use crate::half_precision::fits_half;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::gru::Gru;
@@ -34,6 +35,33 @@ fn a_value_beyond_half_precision_is_found() {
                 values[(at.0, at.1, 1)] = value;
                 let fits = input_fits(&flow_of(&model, &values, Some(&mask)), values.view());
                 assert_eq!(fits, value != 1e6 || !valid, "{value} at {at:?}");
+            }
+        }
+    }
+}
+
+/// What is seen of values is what is said of each, at every length of a vector's rest.
+#[test]
+fn values_are_seen_as_they_are() {
+    let values = [
+        0.0,
+        -65_519.9,
+        65_520.0,
+        f32::MAX,
+        -f32::INFINITY,
+        f32::NAN,
+        1e-40,
+        -3.0,
+    ];
+    for length in 0..40 {
+        for at in 0..length {
+            for value in values {
+                let mut row = vec![0.25_f32; length];
+                row[at] = value;
+                let seen = Seen::of(row.iter());
+                assert_eq!(seen.is_beyond, row.iter().any(|&value| !fits_half(value)), "{row:?}");
+                let largest = row.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+                assert_eq!(f32::from_bits(seen.largest), largest, "{row:?}");
             }
         }
     }
