@@ -47,7 +47,7 @@ fn derivative(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
         case ACTIVATION_TANH: { return tanh_slope(x); }
         case ACTIVATION_SIGMOID: { return sigmoid_slope(x); }
         case ACTIVATION_ELU, ACTIVATION_CELU: { return select(exp(min(x, 0.0)), 1.0, x > 0.0); }
-        case ACTIVATION_SELU: { return 1.050701 * select(1.6732632 * exp(min(x, 0.0)), 1.0, x > 0.0); }
+        case ACTIVATION_SELU: { return 1.050701 * select(1.6732632 * exp(min(x, 0.0)), 1.0, x >= 0.0); }
         case ACTIVATION_GELU: { return gelu_slope(x); }
         case ACTIVATION_SILU: { return sigmoid(x) + clamp(x, -80.0, 80.0) * sigmoid_slope(x); }
         case ACTIVATION_MISH: { return mish_slope(x); }
@@ -77,7 +77,7 @@ fn derivative(kind: u32, alpha: f32, beta: f32, x: f32) -> f32 {
         case ACTIVATION_SCALED_TANH: { return alpha * beta * tanh_slope(beta * x); }
         case ACTIVATION_HARD_SIGMOID_WITH: { return alpha * between(alpha * x + beta, 0.0, 1.0); }
         case ACTIVATION_LEAKY_RELU_WITH: { return select(alpha, 1.0, x > 0.0); }
-        case ACTIVATION_ELU_WITH: { return select(alpha * exp(min(x, 0.0)), 1.0, x > 0.0); }
+        case ACTIVATION_ELU_WITH: { return select(alpha * exp(min(x, 0.0)), 1.0, x >= 0.0); }
         case ACTIVATION_THRESHOLDED_RELU: { return select(0.0, 1.0, x > alpha); }
         default: { return 1.0; }
     }

@@ -25,7 +25,11 @@ fn main(
         cell = carry[params.start_first + number];
         cells[number] = cell;
     } else {
-        let row = params.room + starts[params.first_step - 1u] + position;
+        let before = starts[params.first_step - 1u] + position;
+        if (before >= starts[params.first_step]) { // it has ended
+            return;
+        }
+        let row = params.room + before;
         cell = cells[row * params.units + unit];
     }
     for (var step = params.first_step; step < params.last_step; step++) {

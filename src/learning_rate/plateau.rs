@@ -21,7 +21,7 @@ pub struct ReduceOnPlateau {
     min_delta: f64,
     cooldown: u64,
     min_learning_rate: f64,
-    maximize: bool,
+    maximize: Option<bool>,
 }
 
 /// What is known of the epochs so far.
@@ -55,7 +55,7 @@ impl ReduceOnPlateau {
             min_delta: 1e-4,
             cooldown: 0,
             min_learning_rate: 0.0,
-            maximize: false,
+            maximize: None,
         }
     }
 
@@ -120,7 +120,7 @@ impl ReduceOnPlateau {
         self
     }
 
-    /// Whether a larger value is the better one, as of an accuracy (default false): Keras's `mode="max"`.
+    /// Whether a larger value is the better one, Keras's `mode="max"` and `"min"`. By default of what is called an accuracy, and of nothing else: `mode="auto"`.
     ///
     /// ```
     /// # use cellstate::ReduceOnPlateau;
@@ -128,7 +128,13 @@ impl ReduceOnPlateau {
     /// ```
     #[must_use]
     pub fn maximize(mut self, maximize: bool) -> Self {
-        self.maximize = maximize;
+        self.maximize = Some(maximize);
+        self
+    }
+
+    /// The same for a value that rises as things get better, or falls, unless somebody has said which.
+    pub(crate) fn of_rising(mut self, rises: bool) -> Self {
+        self.maximize.get_or_insert(rises);
         self
     }
 
@@ -178,7 +184,7 @@ impl ReduceOnPlateau {
     fn is_better(&self, value: f64, best: Option<f64>) -> bool {
         match best {
             None => !value.is_nan(),
-            Some(best) if self.maximize => value - self.min_delta > best,
+            Some(best) if self.maximize == Some(true) => value - self.min_delta > best,
             Some(best) => value + self.min_delta < best,
         }
     }

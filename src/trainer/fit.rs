@@ -309,6 +309,16 @@ impl<'a> Fit<'a> {
         if let Some(reduce) = &self.plateau {
             reduce.check()?;
         }
+        let delta = self.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
+        if !(0.0..f64::INFINITY).contains(&delta) {
+            let repair = "give by how much an epoch has to be better, 0 for any";
+            return Err(wrong(
+                "min_delta of early stopping",
+                "a finite number from 0 up",
+                delta,
+                repair,
+            ));
+        }
         if self.resumes && self.checkpoint.is_none() {
             let repair = "call `checkpoint(path)` with the file to go on from";
             return Err(wrong("resume", "a checkpoint", "none", repair));

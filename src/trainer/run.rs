@@ -126,7 +126,9 @@ impl Trainer {
         history.ended_by = ended;
         history.best = stopping.and(watch.epoch);
         // where somebody stopped it everything stays as it is, to go on from
-        if let Some(best) = best.filter(|_| ended != Ended::StopFlag) {
+        if let Some(best) =
+            best.filter(|_| ended != Ended::StopFlag && stopping.is_some_and(|stopping| stopping.restores))
+        {
             self.set_model(best).await?;
         }
         Ok(history)
@@ -226,13 +228,16 @@ impl Trainer {
     /// What stands behind the batches of an epoch: the best weights, the learning rate, the callback.
     fn close(&mut self, run: &mut Run<'_, '_, '_, '_>, standing: &mut Standing, epoch: Epoch) -> Result<Next> {
         let value = monitored(run.fit.monitor.as_deref(), &epoch)?;
+        let rises = (run.fit.monitor.as_deref()).is_some_and(|name| name.ends_with("accuracy"));
         let stopping = run.fit.early_stopping.unwrap_or(EarlyStopping::patience(usize::MAX));
+        let stopping = stopping.of_rising(rises);
         let is_best = standing.watch.sees(value, epoch.number, &stopping);
         let restores = run.fit.early_stopping.is_some() && stopping.restores;
         if restores && is_best {
             standing.best = Some(self.model.clone()); // shares all weights
         }
         if let Some(reduce) = &run.fit.plateau {
+            let reduce = reduce.clone().of_rising(rises);
             let rate = reduce.observe(&mut standing.plateau, value, self.optimizer.learning_rate());
             rate.map_or(Ok(()), |rate| self.optimizer.set_learning_rate(rate))?;
         }

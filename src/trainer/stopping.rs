@@ -15,7 +15,7 @@
 pub struct EarlyStopping {
     pub(super) patience: usize,
     pub(super) min_delta: f64,
-    pub(super) maximize: bool,
+    pub(super) maximize: Option<bool>,
     pub(super) restores: bool,
 }
 
@@ -32,12 +32,12 @@ impl EarlyStopping {
         Self {
             patience: epochs,
             min_delta: 0.0,
-            maximize: false,
+            maximize: None,
             restores: true,
         }
     }
 
-    /// Whether larger is better, as with an accuracy (default false).
+    /// Whether larger is better. By default of what is called an accuracy, and of nothing else, as Keras's `mode="auto"`.
     ///
     /// ```
     /// # use cellstate::EarlyStopping;
@@ -45,7 +45,13 @@ impl EarlyStopping {
     /// ```
     #[must_use]
     pub fn maximize(mut self, maximize: bool) -> Self {
-        self.maximize = maximize;
+        self.maximize = Some(maximize);
+        self
+    }
+
+    /// The same for a value that rises as things get better, or falls, unless somebody has said which.
+    pub(super) fn of_rising(mut self, rises: bool) -> Self {
+        self.maximize.get_or_insert(rises);
         self
     }
 
@@ -94,7 +100,7 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks at the value of an epoch, as Keras's EarlyStopping does at its end; whether it is the best.
     pub(super) fn sees(&mut self, value: f64, epoch: usize, stopping: &EarlyStopping) -> bool {
-        let is_best = match (self.best, stopping.maximize) {
+        let is_best = match (self.best, stopping.maximize == Some(true)) {
             (None, _) => !value.is_nan(),
             (Some(best), true) => value - stopping.min_delta > best,
             (Some(best), false) => value + stopping.min_delta < best,

@@ -169,6 +169,8 @@ impl GpuTraining {
         let made = gpu.guarded("running the model backwards", work).await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
+            // a buffer that there was no memory for looks like any other
+            self.buffers = Buffers::default();
         }
         let (submission, wanted) = made?;
         let staged: Vec<_> = wanted
