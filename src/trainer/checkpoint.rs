@@ -30,7 +30,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the file cannot be written; the old one is then as it was.
+    /// [`Error::File`](crate::Error::File) if the file cannot be written; the old one is then as it was.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
@@ -54,8 +54,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::File`] if the file cannot be read; [`Error::Content`] if it is cut off, damaged, or of another model, [`Error::Value`] or
-    /// [`Error::Size`] if it is of another optimiser or has other frozen weights. Nothing is changed then.
+    /// [`Error::File`](crate::Error::File) if the file cannot be read; [`Error::Content`](crate::Error::Content) if it is cut off, damaged, or of another model, [`Error::Value`](crate::Error::Value) or
+    /// [`Error::Size`](crate::Error::Size) if it is of another optimiser or has other frozen weights. Nothing is changed then.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Error, Loss, Model, Trainer};
