@@ -138,20 +138,23 @@ impl OptimizerState {
     /// Sets the learning rate of the following steps. As in Keras it cannot be set where a schedule makes it.
     pub(crate) fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         check_rate(&self.progress.optimizer, "learning_rate", rate)?;
-        if !matches!(
-            self.optimizer.method().common().learning_rate,
-            LearningRate::Constant(_)
-        ) {
-            return Err(Error::Value {
+        self.check_has_no_schedule()?;
+        self.progress.learning_rate = Some(rate);
+        Ok(())
+    }
+
+    /// Whether the learning rate can be set.
+    pub(crate) fn check_has_no_schedule(&self) -> Result<()> {
+        match self.optimizer.method().common().learning_rate {
+            LearningRate::Constant(_) => Ok(()),
+            _ => Err(Error::Value {
                 argument: "learning_rate".to_owned(),
                 expected: "an optimizer made with a number, where it is to be set".to_owned(),
                 found: "an optimizer made with a schedule".to_owned(),
                 repair: "give the optimizer a number, or leave the schedule alone (no ReduceOnPlateau beside it)"
                     .to_owned(),
-            });
+            }),
         }
-        self.progress.learning_rate = Some(rate);
-        Ok(())
     }
 
     pub(crate) fn progress(&self) -> &Progress {

@@ -20,7 +20,7 @@ pub(super) struct Order<'a> {
 }
 
 impl Order<'_> {
-    /// The batches of an epoch, which is numbered from 0: the same for the same seed and epoch. The last one may be smaller.
+    /// The batches of an epoch, whatever it is numbered by: the same for the same seed and number. The last one may be smaller.
     pub(super) fn batches(&self, epoch: u64) -> Vec<Vec<usize>> {
         let size = self.batch_size.max(1);
         let mut rows: Vec<usize> = (0..self.examples).collect();

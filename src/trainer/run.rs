@@ -17,6 +17,7 @@ use super::standing::Standing;
 use super::stopping::EarlyStopping;
 use super::validation::Validation;
 use crate::error::{Error, Result};
+use crate::metric::Metric;
 
 /// One training: its data and options.
 struct Run<'r, 's, 't, 'a> {
@@ -37,7 +38,8 @@ impl Trainer {
     /// [`Error::Value`] for options that make no sense or do not fit the data, those of [`Runner::run`](crate::Runner::run) for sequences and of
     /// [`Loss::compute`](crate::Loss::compute) for targets that do not fit the model, that of a callback, [`Error::File`] if a
     /// checkpoint cannot be written, [`Error::Content`] if it cannot be gone on from. [`Error::NotFinite`] where a loss or a gradient is NaN
-    /// or infinite: it names epoch, batch and the first gradient that is. After every error the weights are those of the batch before.
+    /// or infinite: it names epoch, batch and the first gradient that is. After an error the weights are those of the batch before, or the best
+    /// ones where early stopping restores them.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Examples, Fit, Loss, Lstm, Model, Sequences, Trainer};
@@ -71,6 +73,11 @@ impl Trainer {
             }
             _ => fit.check_validation(examples.len().saturating_sub(training))?,
         }
+        let is_validated = training < examples.len() || matches!(fit.validation, Validation::Data(_));
+        check_monitor(fit.monitor.as_deref(), &self.metrics, is_validated)?;
+        if fit.plateau.is_some() {
+            self.optimizer.check_has_no_schedule()?;
+        }
         let mut run = Run {
             examples,
             training,
@@ -88,9 +95,18 @@ impl Trainer {
                 ended = Ended::EarlyStopping;
                 break;
             }
-            if let Some(by) = self.epoch(&mut run, &mut standing).await? {
-                ended = by;
-                break;
+            match self.epoch(&mut run, &mut standing).await {
+                Ok(None) => {}
+                Ok(Some(by)) => {
+                    ended = by;
+                    break;
+                }
+                Err(error) => {
+                    if let Some(best) = standing.best.filter(|_| restores(stopping)) {
+                        self.set_model(best).await?;
+                    }
+                    return Err(error);
+                }
             }
         }
         self.end(standing, ended, stopping).await
@@ -126,9 +142,7 @@ impl Trainer {
         history.ended_by = ended;
         history.best = stopping.and(watch.epoch);
         // where somebody stopped it everything stays as it is, to go on from
-        if let Some(best) =
-            best.filter(|_| ended != Ended::StopFlag && stopping.is_some_and(|stopping| stopping.restores))
-        {
+        if let Some(best) = best.filter(|_| ended != Ended::StopFlag && restores(stopping)) {
             self.set_model(best).await?;
         }
         Ok(history)
@@ -144,8 +158,9 @@ impl Trainer {
             seed: run.fit.shuffles().then_some(self.seed),
             lengths: run.lengths.as_deref(),
         };
-        let batches = order.batches(standing.epoch as u64);
         let done = standing.batch;
+        // by the batches before it, so that another call of `fit` has other orders
+        let batches = order.batches(self.batches - (done as u64).min(self.batches));
         for rows in batches.iter().skip(done) {
             if let Some(ended) = self.batch(run, standing, rows, (batches.len(), done, started)).await? {
                 standing.seconds = before + started.seconds();
@@ -161,8 +176,10 @@ impl Trainer {
             learning_rate: standing.learning_rate,
             seconds: before + started.seconds(),
         };
-        let next = self.close(run, standing, epoch)?;
+        // what a callback says, an error too, comes after the checkpoint
+        let next = self.close(run, standing, epoch);
         self.save(run, standing)?;
+        let next = next?;
         Ok(match next {
             Next::Stop => Some(Ended::Callback),
             Next::GoOn if run.is_stopped() => Some(Ended::StopFlag),
@@ -232,8 +249,7 @@ impl Trainer {
         let stopping = run.fit.early_stopping.unwrap_or(EarlyStopping::patience(usize::MAX));
         let stopping = stopping.of_rising(rises);
         let is_best = standing.watch.sees(value, epoch.number, &stopping);
-        let restores = run.fit.early_stopping.is_some() && stopping.restores;
-        if restores && is_best {
+        if restores(run.fit.early_stopping) && is_best {
             standing.best = Some(self.model.clone()); // shares all weights
         }
         if let Some(reduce) = &run.fit.plateau {
@@ -305,25 +321,36 @@ impl Run<'_, '_, '_, '_> {
     }
 }
 
-/// What says whether an epoch is better than those before.
+/// Whether a training ends with its best weights.
+fn restores(stopping: Option<EarlyStopping>) -> bool {
+    stopping.is_some_and(|stopping| stopping.restores)
+}
+
+/// Whether the epochs report what is to be looked at.
+fn check_monitor(name: Option<&str>, metrics: &[Metric], is_validated: bool) -> Result<()> {
+    let of_metrics = metrics.iter().map(Metric::name);
+    let mut names: Vec<String> = std::iter::once("loss").chain(of_metrics).map(str::to_owned).collect();
+    if is_validated {
+        names.extend(names.clone().iter().map(|name| format!("val_{name}")));
+    }
+    match name {
+        Some(name) if !names.iter().any(|known| known == name) => Err(Error::Value {
+            argument: "monitor".to_owned(),
+            expected: format!("one of {}", names.join(", ")),
+            found: format!("{name:?}"),
+            repair: "name what the epochs report; what begins with `val_` needs validation data".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The number that is looked at, which has been checked: by default the loss of the validation data, else of the training.
 fn monitored(name: Option<&str>, epoch: &Epoch) -> Result<f64> {
     let value = match name {
         Some(name) => epoch.get(name),
         None => Some(epoch.validation().unwrap_or(epoch.training()).loss()),
     };
-    value.ok_or_else(|| {
-        let metrics = epoch.training().metrics().iter().map(|(name, _)| name.as_str());
-        let mut names: Vec<String> = std::iter::once("loss").chain(metrics).map(str::to_owned).collect();
-        if epoch.validation().is_some() {
-            names.extend(names.clone().iter().map(|name| format!("val_{name}")));
-        }
-        Error::Value {
-            argument: "monitor".to_owned(),
-            expected: format!("one of {}", names.join(", ")),
-            found: format!("{:?}", name.unwrap_or_default()),
-            repair: "name what the epochs report; what begins with `val_` needs validation data".to_owned(),
-        }
-    })
+    value.ok_or_else(|| Error::defect("the number that a training looks at"))
 }
 
 /// Time that goes by; in a browser none does.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cellstate::{Adam, Dense, Ended, Fit, Lstm, Metric, Model, Next, Sgd};
+use cellstate::{Adam, Dense, EarlyStopping, Ended, Fit, Lstm, Metric, Model, Next, Sgd};
 use ndarray::{Axis, Slice};
 
 use crate::data::{every_step, examples};
@@ -42,6 +42,93 @@ fn the_same_seed_gives_the_same_bits() {
     assert_eq!(one, train(1, 1));
     assert_eq!(one, train(1, 3));
     assert_ne!(one.0, train(2, 1).0);
+}
+
+/// Two calls go on as one does: with the same orders, and so with another one for each epoch.
+#[test]
+fn a_training_in_two_calls_is_one_training() {
+    let train = |calls: &[usize]| {
+        let mut trainer = trainer();
+        for epochs in calls {
+            trainer.fit(&examples(33), Fit::epochs(*epochs).batch_size(10)).unwrap();
+        }
+        bits(&trainer)
+    };
+    assert_eq!(train(&[3]), train(&[1, 2]));
+    assert_ne!(train(&[3]), train(&[2]));
+}
+
+/// An accuracy is better where it is larger, unless somebody says otherwise.
+#[test]
+fn the_best_epoch_of_an_accuracy_is_the_highest() {
+    let data = examples(32);
+    let cellstate::Targets::Numbers(targets) = data.targets() else {
+        panic!()
+    };
+    let classes = targets.mapv(|value| f32::from(u8::from(value > 0.1)));
+    let data = cellstate::Examples::new(data.sequences().clone(), classes).unwrap();
+    let best_of = |stopping: EarlyStopping| {
+        let mut trainer = trainer_of(model(), Sgd::new(0.5)).metrics([Metric::binary_accuracy(0.5)]);
+        let fit = Fit::epochs(6)
+            .batch_size(8)
+            .monitor("binary_accuracy")
+            .early_stopping(stopping);
+        let history = trainer.fit(&data, fit).unwrap();
+        (history.values("binary_accuracy"), history.best_epoch().unwrap())
+    };
+    let patient = EarlyStopping::patience(100);
+    let ((seen, best), (_, lowest)) = (best_of(patient), best_of(patient.maximize(false)));
+    let is_better = |one: f64, other: f64| one > other;
+    assert!(
+        seen.iter().all(|&value| !is_better(value, seen[best - 1])),
+        "{seen:?}: {best}"
+    );
+    assert!(
+        seen.iter().all(|&value| !is_better(seen[lowest - 1], value)),
+        "{seen:?}: {lowest}"
+    );
+    assert!(
+        seen.iter().any(|&value| value != seen[0]),
+        "nothing to choose from: {seen:?}"
+    );
+}
+
+/// A callback that fails ends the training: its epoch is in the checkpoint, and the best weights are there.
+#[test]
+fn an_error_leaves_the_best_weights() {
+    let mut trainer = trainer();
+    let mut best = Vec::new();
+    let kept = RefCell::new(&mut best);
+    let fit = Fit::epochs(5)
+        .batch_size(8)
+        .early_stopping(5)
+        .on_epoch(|epoch| -> cellstate::Result<()> {
+            if epoch.is_best() {
+                **kept.borrow_mut() = epoch
+                    .model()
+                    .parameters()
+                    .get("dense/bias")?
+                    .values()
+                    .iter()
+                    .copied()
+                    .collect();
+            }
+            match epoch.report().number() {
+                3 => epoch.model().parameters().get("nothing of this name").map(|_| ()),
+                _ => Ok(()),
+            }
+        });
+    assert!(trainer.fit(&examples(24), fit).is_err());
+    let left: Vec<f32> = trainer
+        .model()
+        .parameters()
+        .get("dense/bias")
+        .unwrap()
+        .values()
+        .iter()
+        .copied()
+        .collect();
+    assert_eq!(left, best);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Weights of sequences, steps and classes; states that are carried; learning rates.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use cellstate::{
     Adam, Dense, Device, Examples, ExponentialDecay, Fit, Loss, Lstm, Model, ReduceOnPlateau, Sequences, Sgd,
@@ -172,13 +172,31 @@ fn the_learning_rate_follows_its_schedule() {
 #[test]
 fn what_is_monitored_has_a_name() {
     let fit = Fit::epochs(3).monitor("val_loss").early_stopping(1);
-    let error = trainer().fit(&examples(6), fit).unwrap_err().to_string();
+    let begun = Cell::new(false);
+    let fit = fit.on_batch(|_| begun.set(true));
+    let error = trainer().fit(&examples(6), fit).unwrap_err();
+    assert!(!begun.get(), "refused behind a batch");
+    let error = error.to_string();
     assert!(
         error.contains("one of loss") && error.contains("validation data"),
         "{error}"
     );
     let fit = Fit::epochs(3).monitor("loss").early_stopping(1).validation_split(0.5);
     assert!(trainer().fit(&examples(6), fit).unwrap().best_epoch().is_some());
+}
+
+/// As in Keras a schedule and a plateau do not go together, which is said before the first batch.
+#[test]
+fn a_plateau_beside_a_schedule_is_refused() {
+    let optimizer = Adam::new(ExponentialDecay::new(1e-2, 10, 0.5));
+    let fit = Fit::epochs(3).reduce_on_plateau(ReduceOnPlateau::new());
+    let begun = Cell::new(false);
+    let fit = fit.on_batch(|_| begun.set(true));
+    let error = trainer_of(model(), optimizer)
+        .fit(&examples(6), fit)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("schedule") && !begun.get(), "{error}");
 }
 
 #[test]

@@ -133,6 +133,13 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// What the file says for training alone, here or in a part of the layer, and is not taken over.
+    pub(super) fn of_training(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        training_options(self.values, &mut found);
+        found
+    }
+
     pub(super) fn wrong(&self, option: &str, expected: &str, found: &Value) -> Error {
         self.file.content(
             format!("the configuration of layer {}, {option}", self.layer),
@@ -208,6 +215,28 @@ impl<'a> Object<'a> {
 /// Python writes whole numbers as real ones at times.
 fn whole(number: f64) -> Option<u64> {
     (number >= 0.0 && number.fract() == 0.0 && number < 1e15).then_some(number as u64)
+}
+
+/// The options that would change a training, of a layer and of what is inside of it, each once.
+fn training_options(values: &Map<String, Value>, found: &mut Vec<String>) {
+    for (option, value) in values {
+        let counts = match option.as_str() {
+            "dropout" | "recurrent_dropout" => value.as_f64().is_some_and(|rate| rate != 0.0),
+            "trainable" => value == &Value::Bool(false),
+            _ => (option.ends_with("_regularizer") || option.ends_with("_constraint")) && !value.is_null(),
+        };
+        if counts {
+            let said = format!("{option} = {}", shown(value));
+            if !found.contains(&said) {
+                found.push(said);
+            }
+            continue;
+        }
+        let parts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for part in parts.iter().filter_map(Value::as_object) {
+            training_options(part, found);
+        }
+    }
 }
 
 /// A value in a message, not too long.

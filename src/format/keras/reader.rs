@@ -78,6 +78,7 @@ impl<'a> Reader<'a> {
                 ));
             }
             self.note_dtype(&config)?;
+            self.note_training(node, &config);
             self.check_mask(node, &config)?;
             let read = self.layer(node, &config, last)?;
             config.finish()?;
@@ -124,6 +125,25 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Says what a file has for training alone: a run needs nothing of it, and whoever trains on has to know.
+    fn note_training(&mut self, node: &Node<'a>, config: &Config<'a>) {
+        let class = node.object.class;
+        let mut left_out = config.of_training();
+        if matches!(
+            class,
+            "GaussianNoise" | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization"
+        ) {
+            left_out.push(format!("the layer {class} itself"));
+        }
+        if !left_out.is_empty() {
+            self.note(format!(
+                "{}: {} acts in training alone and is not taken over; a `Trainer` trains without.",
+                config.layer,
+                left_out.join(", ")
+            ));
+        }
     }
 
     /// Says a thing once.

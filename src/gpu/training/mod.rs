@@ -318,12 +318,11 @@ fn collected(
         let features = plan.features.unwrap_or(0);
         let values = read.next().ok_or_else(defect)?;
         let mut gradient: Array3<f32> = OUTPUT.array(Dim([batch, time_steps, features]))?;
+        let to = gradient.as_slice_mut().ok_or_else(defect)?;
         for (&step, row) in flow.input_steps.iter().zip(values.chunks_exact(features.max(1))) {
-            let (sequence, step) = (step as usize / time_steps.max(1), step as usize % time_steps.max(1));
-            let cells = gradient.outer_iter_mut().nth(sequence);
-            let mut cells = cells.ok_or_else(defect)?;
-            let mut to = cells.outer_iter_mut().nth(step).ok_or_else(defect)?;
-            to.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
+            let begin = step as usize * features;
+            let to = to.get_mut(begin..begin + features).ok_or_else(defect)?;
+            to.copy_from_slice(row);
         }
         gradients.input = Some(gradient);
     }
