@@ -27,6 +27,9 @@ pub(crate) fn philox(counter: [u32; WORDS], key: [u32; 2]) -> [u32; WORDS] {
     [c0, c1, c2, c3]
 }
 
+/// A layer's number has at most so many bits.
+pub(crate) const MOST_LAYERS: u32 = 0xFFFF;
+
 /// What a forward pass in training has besides: the seed of what Dropout leaves out, and the number of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Noise {
@@ -48,7 +51,7 @@ impl Noise {
 
     /// The third word of a counter, which is one for a whole stage.
     pub(crate) fn layer_word(self, layer: u32) -> u32 {
-        (layer & 0xFFFF) | (((self.batch >> 32) as u32) << 16)
+        (layer & MOST_LAYERS) | (((self.batch >> 32) as u32) << 16)
     }
 
     /// What becomes of the features of a row where a share `rate` of them is left out: `factors` are 0, or 1 / (1 − rate), so that the
@@ -62,6 +65,14 @@ impl Noise {
             }
         }
     }
+}
+
+/// The row of the counter for what a gate leaves out of its input or of the hidden state, of one sequence at all its steps. What all gates leave
+/// out of the input is what gate 0 does.
+pub(crate) fn row_of_gate(sequence: u32, gate: usize, is_recurrent: bool) -> u32 {
+    const GATES: u32 = 4;
+    let stream = gate as u32 % GATES + if is_recurrent { GATES } else { 0 };
+    sequence | stream << 29
 }
 
 /// What kept values are multiplied by; 0 where none is kept.

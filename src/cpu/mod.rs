@@ -29,6 +29,7 @@ use stage::batch_normalization::batch_normalization;
 use stage::dense::Dense;
 use stage::dropout::dropout;
 use stage::gather::{Gathered, Source};
+use stage::masked::Masked;
 use stage::merge::merge;
 use stage::place::Placing;
 use stage::recurrence::{Recurrence, States};
@@ -42,6 +43,8 @@ pub(crate) struct CpuModel {
     plan: Arc<Plan>,
     path: Path,
     recurrences: Vec<Recurrence>,
+    /// Of a training: for each cell how it runs where its gates leave something out.
+    masked: Vec<Option<Masked>>,
     denses: Vec<Dense>,
     workspaces: Recent<Workspace>,
     name: Arc<str>,
@@ -57,6 +60,7 @@ impl CpuModel {
                 .iter()
                 .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
                 .collect(),
+            masked: Vec::new(),
             denses: plan.denses.iter().map(|part| Dense::new(part, path)).collect(),
             plan,
             path,
@@ -196,7 +200,12 @@ impl CpuModel {
                     schedule,
                     gathered: sources.gathered(input)?,
                 };
-                return recurrence.run(work, States { hidden, cell_state }, scratch, rows);
+                let states = States { hidden, cell_state };
+                let masked = self.masked.get(*cell).and_then(Option::as_ref);
+                return match masked.zip(noise) {
+                    Some((masked, noise)) => masked.run(noise, work, states, rows),
+                    None => recurrence.run(work, states, scratch, rows),
+                };
             }
             Stage::Dense { dense, input } => {
                 let dense = self.denses.get(*dense);

@@ -5,6 +5,8 @@ use super::{BatchStatistics, Gather, NONE, Source, Stage};
 use crate::error::{Error, Result};
 use crate::memory::STEPS;
 use crate::model::transform::Transform;
+use crate::random::row_of_gate;
+use crate::schedule::Schedule;
 
 impl Builder<'_> {
     /// In training each step has noise of its own, so that steps which were one row are many now; in inference nothing happens.
@@ -46,6 +48,39 @@ impl Builder<'_> {
                 index: placed,
             },
             ..view
+        })
+    }
+
+    /// The rows of the input of a cell, without what the cell leaves out in training: of each sequence the same at all steps.
+    pub(super) fn left_out(&mut self, cell: usize, schedule: &Schedule, input: Gather) -> Result<Gather> {
+        let dropout = self.plan.cell_dropouts.get(cell).and_then(|of| of.input);
+        let (Some(dropout), Some(planned), true) = (dropout, self.plan.cells.get(cell), self.trains) else {
+            return Ok(input);
+        };
+        let width = planned.features();
+        let mut rows = STEPS.list(input.index.len())?;
+        let mut noise = STEPS.list(input.index.len())?;
+        let mut placed = STEPS.list(input.index.len())?;
+        let positions = (0..schedule.steps()).flat_map(|step| 0..schedule.active(step));
+        for (&row, position) in input.index.iter().zip(positions) {
+            // what reads as zeros stays so
+            if row == NONE {
+                placed.push(NONE);
+                continue;
+            }
+            placed.push(rows.len() as u32);
+            rows.push(row);
+            let sequence = schedule.order().get(position).copied().unwrap_or(0);
+            noise.push(row_of_gate(sequence, 0, false));
+        }
+        let input = Gather {
+            source: input.source,
+            index: rows,
+        };
+        let stage = Stage::Dropout { dropout, input, noise };
+        Ok(Gather {
+            source: Source::Stage(self.push(stage, width)),
+            index: placed,
         })
     }
 

@@ -23,7 +23,7 @@ impl Builder<'_> {
         let mut stage = 0;
         let mut from = self.compose(&view, &schedule)?;
         for &cell in cells {
-            stage = self.push_cell(cell, &schedule, from);
+            stage = self.push_cell(cell, &schedule, from)?;
             from = Gather {
                 source: Source::Stage(stage),
                 index: STEPS.listed((0..schedule.rows()).map(|row| row as u32))?,
@@ -148,7 +148,7 @@ impl Builder<'_> {
     ) -> Result<(Arc<Schedule>, Gather)> {
         let schedule = self.schedule(view, direction)?;
         let input = self.compose(view, &schedule)?;
-        let stage = self.push_cell(cell, &schedule, input);
+        let stage = self.push_cell(cell, &schedule, input)?;
         let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view)?;
         Ok((schedule, order))
     }
@@ -233,14 +233,15 @@ impl Builder<'_> {
         })
     }
 
-    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
+    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> Result<usize> {
+        let input = self.left_out(cell, schedule, input)?;
         let units = self.width_of(cell);
         let stage = Stage::Recurrent {
             cell,
             schedule: Arc::clone(schedule),
             input,
         };
-        self.push(stage, units)
+        Ok(self.push(stage, units))
     }
 }
 

@@ -312,13 +312,19 @@ impl Builder<'_> {
                 .push(if self.batch == 0 { 0 } else { self.time_steps });
             self.masks.len() - 1
         });
-        let kind = StageKind::Recurrent {
-            cell,
-            input: view.source,
-            schedule,
-        };
         let rows = self.batch.saturating_mul(self.time_steps);
-        let width = self.plan.cells.get(cell).map_or(0, |cell| cell.output());
+        let planned = self.plan.cells.get(cell);
+        let width = planned.map_or(0, |cell| cell.output());
+        let features = planned.map_or(0, |cell| cell.features());
+        let dropout = self.plan.cell_dropouts.get(cell).and_then(|of| of.input);
+        let input = match dropout.filter(|_| self.trains) {
+            Some(dropout) => {
+                let input = view.source;
+                self.push(StageKind::Dropout { dropout, input }, rows, features, view).source
+            }
+            None => view.source,
+        };
+        let kind = StageKind::Recurrent { cell, input, schedule };
         self.push(kind, rows, width, View { distinct: rows, ..view })
     }
 

@@ -74,6 +74,36 @@ macro_rules! recurrent_layer {
                 self
             }
 
+            /// The share of the input that training leaves out at random (default 0), as `dropout` of Keras 3.15: of each sequence the same
+            /// features at every step, and what stays is divided by 1 − rate. With a [`recurrent_dropout`](Self::recurrent_dropout)
+            /// besides each gate of an LSTM or a GRU leaves out features of its own. A run is inference, which leaves out nothing.
+            ///
+            /// ```
+            #[doc = concat!("# use cellstate::{Recurrent, ", stringify!($layer), "};")]
+            #[doc = concat!("let layer = ", stringify!($layer), "::new(2, 8).dropout(0.2);")]
+            /// assert_eq!(Recurrent::from(layer).dropout_rate(), 0.2);
+            /// ```
+            #[must_use]
+            pub fn dropout(mut self, rate: f32) -> Self {
+                self.recurrent.dropout.input = rate;
+                self
+            }
+
+            /// The share of the hidden state that training leaves out of the recurrent products (default 0), as `recurrent_dropout` of
+            /// Keras 3.15: of each sequence and each gate the same values at every step, and what stays is divided by 1 − rate. What a cell
+            /// carries on from step to step stays whole (Gal and Ghahramani 2016). Only the CPU trains with it.
+            ///
+            /// ```
+            #[doc = concat!("# use cellstate::{Recurrent, ", stringify!($layer), "};")]
+            #[doc = concat!("let layer = ", stringify!($layer), "::new(2, 8).recurrent_dropout(0.1);")]
+            /// assert_eq!(Recurrent::from(layer).recurrent_dropout_rate(), 0.1);
+            /// ```
+            #[must_use]
+            pub fn recurrent_dropout(mut self, rate: f32) -> Self {
+                self.recurrent.dropout.recurrent = rate;
+                self
+            }
+
             /// Whether the output is that of every step, (batch, time_steps, width), and not the last one alone, (batch, width)
             /// (default false).
             ///

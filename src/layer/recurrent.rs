@@ -45,6 +45,34 @@ impl RecurrentOptions {
     }
 }
 
+/// The shares that a recurrent layer leaves out in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct DropoutRates {
+    /// Of the input.
+    pub(crate) input: f32,
+    /// Of the hidden state, where the recurrent kernel multiplies it.
+    pub(crate) recurrent: f32,
+}
+
+impl DropoutRates {
+    /// Both by their names in Keras.
+    pub(crate) fn named(self) -> [(&'static str, f32); 2] {
+        [("dropout", self.input), ("recurrent_dropout", self.recurrent)]
+    }
+
+    fn check(self, class: &str) -> Result<()> {
+        match self.named().into_iter().find(|(_, rate)| !(0.0..1.0).contains(rate)) {
+            None => Ok(()),
+            Some((option, rate)) => Err(Error::Value {
+                argument: format!("{option} of the {class}"),
+                expected: "a share from 0 to less than 1".to_owned(),
+                found: rate.to_string(),
+                repair: "give the rate as a share: 0.2 for 20 %".to_owned(),
+            }),
+        }
+    }
+}
+
 /// How the weights of a recurrent layer are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Drawing {
@@ -71,6 +99,7 @@ pub struct Recurrent {
     pub(crate) cell: Cell,
     pub(crate) options: RecurrentOptions,
     pub(crate) use_bias: bool,
+    pub(crate) dropout: DropoutRates,
     pub(crate) drawing: Drawing,
     pub(crate) weights: Option<CellWeights>,
 }
@@ -87,6 +116,7 @@ impl Recurrent {
             },
             options: RecurrentOptions::default(),
             use_bias: true,
+            dropout: DropoutRates::default(),
             drawing: Drawing {
                 kernel: Initializer::GlorotUniform,
                 recurrent_kernel: Initializer::Orthogonal { gain: 1.0 },
@@ -153,6 +183,28 @@ impl Recurrent {
         self.options
     }
 
+    /// The share of the input that training leaves out, Keras's `dropout`.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8).dropout(0.2)).dropout_rate(), 0.2);
+    /// ```
+    #[must_use]
+    pub fn dropout_rate(&self) -> f32 {
+        self.dropout.input
+    }
+
+    /// The share of the hidden state that training leaves out of the recurrent products, Keras's `recurrent_dropout`.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Recurrent};
+    /// assert_eq!(Recurrent::from(Lstm::new(2, 8).recurrent_dropout(0.1)).recurrent_dropout_rate(), 0.1);
+    /// ```
+    #[must_use]
+    pub fn recurrent_dropout_rate(&self) -> f32 {
+        self.dropout.recurrent
+    }
+
     /// The number of trained values, Keras's `count_params()`.
     ///
     /// ```
@@ -168,6 +220,7 @@ impl Recurrent {
         let class = self.class();
         check_size(&format!("features of the {class}"), self.cell.features)?;
         check_size(&format!("units of the {class}"), self.cell.units)?;
+        self.dropout.check(class)?;
         self.cell.check()
     }
 

@@ -1,5 +1,6 @@
 //! Models: checked chains of layers.
 
+pub(crate) mod cell_dropout;
 mod check;
 pub(crate) mod layer_names;
 pub(crate) mod named;

@@ -113,6 +113,8 @@ fn cell(list: &mut Vec<String>, layer: &Recurrent) {
     }
     list.extend(layer.cell.clip().map(|clip| format!("clip={clip}")));
     flag(list, "use_bias", layer.use_bias, true);
+    let rates = layer.dropout.named().into_iter().filter(|(_, rate)| *rate != 0.0);
+    list.extend(rates.map(|(option, rate)| format!("{option}={rate}")));
 }
 
 /// The class of the inner layers, and the options of the forward one; those of the backward one where they are others.
@@ -183,6 +185,10 @@ mod tests {
             (
                 Gru::new(2, 8).reset_after(false).use_bias(false).into(),
                 "reset_after=false, use_bias=false",
+            ),
+            (
+                Lstm::new(2, 8).dropout(0.2).recurrent_dropout(0.1).into(),
+                "dropout=0.2, recurrent_dropout=0.1",
             ),
             (
                 Dense::new(8, 2).activation(Activation::Softmax).into(),

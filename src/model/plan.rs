@@ -13,6 +13,7 @@ use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
+use crate::model::cell_dropout::CellDropout;
 use crate::model::named::{cell_weights, matrix, optional, row};
 use crate::model::paths::{direction_paths, inner_paths};
 use crate::model::planned_weight::{Owner, PlannedWeight};
@@ -124,6 +125,8 @@ pub(crate) struct Plan {
     pub(crate) reader: String,
     pub(crate) operations: Vec<Operation>,
     pub(crate) cells: Vec<PlannedCell>,
+    /// One for each cell.
+    pub(crate) cell_dropouts: Vec<CellDropout>,
     pub(crate) denses: Vec<PlannedDense>,
     pub(crate) transforms: Vec<Transform>,
     pub(crate) dropouts: Vec<PlannedDropout>,
@@ -150,6 +153,7 @@ impl Plan {
             reader: String::new(),
             operations: Vec::new(),
             cells: Vec::new(),
+            cell_dropouts: Vec::new(),
             denses: Vec::new(),
             transforms: Vec::new(),
             dropouts: Vec::new(),
@@ -348,6 +352,7 @@ impl Plan {
         let weights = cell_weights(parameters, path)?;
         weights.check_shapes(&layer.cell)?;
         self.name(path, Owner::Cell(self.cells.len()), parameters);
+        self.cell_dropout(layer.dropout);
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),
             weights,

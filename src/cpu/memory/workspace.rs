@@ -24,6 +24,25 @@ pub(crate) struct StageRows {
     pub(crate) values: Lines,
     /// Row r is row `places[r]` of `values`; without places it is row r.
     pub(crate) places: Vec<u32>,
+    /// Of a recurrence in training whose gates leave something out.
+    pub(crate) masked: Option<Box<MaskedRows>>,
+}
+
+/// What the way back of a recurrence needs whose gates leave something out, in the order of its schedule.
+#[derive(Debug, Default)]
+pub(crate) struct MaskedRows {
+    /// What x is multiplied by, `[position][gate][feature]`,
+    pub(crate) input_factors: Lines,
+    /// and h, `[position][gate][…]`.
+    pub(crate) factors: Lines,
+    /// (rows, lanes·units)
+    pub(crate) lanes: Lines,
+    /// h before the first step, a row for each position, then h of each row;
+    pub(crate) hidden: Lines,
+    /// the cell states likewise, or nothing.
+    pub(crate) cell_states: Lines,
+    /// r * h of each row, where a lane multiplies that.
+    pub(crate) products: Lines,
 }
 
 impl StageRows {

@@ -42,7 +42,7 @@ pub(crate) fn leave_out(
                 noise.dropout((dropout.layer, number), dropout.rate, part * FACTORS, factors);
                 row.iter_mut()
                     .zip(factors)
-                    .for_each(|(value, factor)| *value = if *factor == 0.0 { 0.0 } else { *value * *factor });
+                    .for_each(|(value, factor)| *value = times(*value, *factor));
             }
         }
     };
@@ -53,6 +53,11 @@ pub(crate) fn leave_out(
         .par_chunks_mut(ROWS_PER_TASK * width)
         .zip(numbers.par_chunks(ROWS_PER_TASK));
     tasks.for_each(|(rows, numbers)| task(rows, numbers));
+}
+
+/// A value times its factor; one that is left out is 0 whatever it was.
+pub(crate) fn times(value: f32, factor: f32) -> f32 {
+    if factor == 0.0 { 0.0 } else { value * factor }
 }
 
 /// The factors that are made at once: whole words of the generator.

@@ -5,6 +5,7 @@ pub(crate) mod dense;
 pub(crate) mod dropout;
 pub(crate) mod gather;
 mod input_projection;
+pub(crate) mod masked;
 pub(crate) mod merge;
 mod panelled;
 pub(crate) mod place;

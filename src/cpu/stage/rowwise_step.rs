@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::gather::Gathered;
 use super::work::{Before, Work, place_rows};
+use crate::cell::Cell;
 use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::rule::{Rule, Units, WithRule};
 use crate::cpu::cell::{AnyRule, parameters_of};
@@ -70,6 +71,14 @@ impl Rowwise {
                 })
             }),
             rule: AnyRule::new(cell),
+        }
+    }
+
+    fn sizes(&self) -> RowSizes {
+        RowSizes {
+            units: self.units,
+            output: self.output,
+            lanes: self.lanes,
         }
     }
 
@@ -184,7 +193,7 @@ impl Rowwise {
         if let Some(reset) = &matrices.reset {
             let product = between.get_mut(..active * self.output).unwrap_or_default();
             self.rule.with(ResetRows {
-                rowwise: self,
+                sizes: self.sizes(),
                 lanes,
                 hidden,
                 product,
@@ -194,7 +203,8 @@ impl Rowwise {
         }
         let mut finish = |next: &mut [f32]| {
             self.rule.with(FinishRows {
-                rowwise: self,
+                sizes: self.sizes(),
+                parameters: &self.parameters,
                 lanes,
                 hidden,
                 cell_state,
@@ -244,48 +254,63 @@ struct OneStep<'a> {
     next: &'a mut [f32],
 }
 
+/// The numbers of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowSizes {
+    pub(super) units: usize,
+    pub(super) output: usize,
+    pub(super) lanes: usize,
+}
+
+impl RowSizes {
+    pub(super) fn of(cell: &Cell) -> Self {
+        Self {
+            units: cell.units,
+            output: cell.output,
+            lanes: cell.lanes().len(),
+        }
+    }
+}
+
 /// `product = r * h`, row by row.
-struct ResetRows<'a> {
-    rowwise: &'a Rowwise,
-    lanes: &'a [f32],
-    hidden: &'a [f32],
-    product: &'a mut [f32],
+pub(super) struct ResetRows<'a> {
+    pub(super) sizes: RowSizes,
+    pub(super) lanes: &'a [f32],
+    pub(super) hidden: &'a [f32],
+    pub(super) product: &'a mut [f32],
 }
 
 impl WithRule for ResetRows<'_> {
     fn run<R: Rule, const L: usize>(self, rule: &R) {
-        let Rowwise {
-            units, output, lanes, ..
-        } = self.rowwise;
+        let RowSizes { units, output, lanes } = self.sizes;
         let lanes = self.lanes.chunks_exact((lanes * units).max(1));
-        let rows = lanes.zip(self.hidden.chunks_exact((*output).max(1)));
-        for ((lanes, hidden), product) in rows.zip(self.product.chunks_exact_mut((*output).max(1))) {
+        let rows = lanes.zip(self.hidden.chunks_exact(output.max(1)));
+        for ((lanes, hidden), product) in rows.zip(self.product.chunks_exact_mut(output.max(1))) {
             rule.reset(lanes, hidden, product);
         }
     }
 }
 
 /// The end of a step, row by row.
-struct FinishRows<'a> {
-    rowwise: &'a Rowwise,
-    lanes: &'a mut [f32],
-    hidden: &'a [f32],
-    cell_state: &'a mut [f32],
-    next: &'a mut [f32],
+pub(super) struct FinishRows<'a> {
+    pub(super) sizes: RowSizes,
+    pub(super) parameters: &'a [f32],
+    pub(super) lanes: &'a mut [f32],
+    pub(super) hidden: &'a [f32],
+    pub(super) cell_state: &'a mut [f32],
+    pub(super) next: &'a mut [f32],
 }
 
 impl WithRule for FinishRows<'_> {
     fn run<R: Rule, const L: usize>(self, rule: &R) {
-        let Rowwise {
-            units, output, lanes, ..
-        } = self.rowwise;
+        let RowSizes { units, output, lanes } = self.sizes;
         let lanes = self.lanes.chunks_exact_mut((lanes * units).max(1));
-        let mut hidden = self.hidden.chunks_exact((*output).max(1));
-        let mut cell_state = self.cell_state.chunks_exact_mut((*units).max(1));
-        for (lanes, next) in lanes.zip(self.next.chunks_exact_mut((*units).max(1))) {
+        let mut hidden = self.hidden.chunks_exact(output.max(1));
+        let mut cell_state = self.cell_state.chunks_exact_mut(units.max(1));
+        for (lanes, next) in lanes.zip(self.next.chunks_exact_mut(units.max(1))) {
             rule.finish_by_activation(Units {
                 lanes,
-                parameters: &self.rowwise.parameters,
+                parameters: self.parameters,
                 hidden: hidden.next().unwrap_or_default(),
                 cell_state: cell_state.next().unwrap_or_default(),
                 next,

@@ -7,6 +7,7 @@ use ndarray::{Array3, ArrayD};
 use super::blocks::Blocks;
 use super::dense::DenseBackward;
 use super::lists::read_back;
+use super::masked::MaskedBackward;
 use super::prepared::{Before, Recurrence, Work};
 use super::recurrence::CellGradients;
 use super::rowwise;
@@ -32,6 +33,8 @@ use crate::state::State;
 pub(super) struct Prepared<'a> {
     pub(super) model: &'a CpuModel,
     pub(super) recurrences: &'a [Recurrence],
+    /// Of the cells whose gates leave something out.
+    pub(super) masked: &'a [Option<MaskedBackward>],
     pub(super) denses: &'a [DenseBackward],
     pub(super) workspace: &'a Workspace,
     /// The states before the first step, two lists for each cell.
@@ -50,7 +53,7 @@ pub(super) struct Way<'a, 'i> {
 }
 
 /// The gradients of the entries of each list that is known by now.
-type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
+pub(super) type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
 
 impl<'a, 'i: 'a> Way<'a, 'i> {
     pub(super) fn back(&self) -> Result<PlanGradients> {
@@ -115,7 +118,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// The sum over all who read a source, whose gradients are not needed any more.
-    fn of_source(
+    pub(super) fn of_source(
         &self,
         source: flow::Source,
         width: usize,
@@ -147,7 +150,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// Whether somebody asks for the gradients of what a list reads.
-    fn wants(&self, list: &Gather) -> bool {
+    pub(super) fn wants(&self, list: &Gather) -> bool {
         list.source != flow::Source::Input || self.wants_input
     }
 
@@ -163,7 +166,10 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         let width = self.flow.widths.get(number).copied().ok_or_else(defect)?;
         let own = flow::Source::Stage(number);
         if let Stage::Recurrent { cell, .. } = stage {
-            let gradients = self.recurrent(sources, number, stage, given)?;
+            let gradients = match self.masked(sources, (number, stage), given)? {
+                Some(gradients) => gradients,
+                None => self.recurrent(sources, number, stage, given)?,
+            };
             collected.cell(*cell, gradients);
             let input = collected.cell_at(*cell).map(|of| std::mem::take(&mut of.input));
             self.give(Reader::Stage(number), input.unwrap_or_default(), given);
@@ -293,7 +299,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// What the loss says of the final state of a cell.
-    fn finals(&self, cell: usize) -> Result<Option<&'a State>> {
+    pub(super) fn finals(&self, cell: usize) -> Result<Option<&'a State>> {
         let Some(states) = &self.upstream.states else {
             return Ok(None);
         };

@@ -7,6 +7,7 @@ mod backward;
 mod blocks;
 mod dense;
 mod lists;
+mod masked;
 mod prepared;
 mod recurrence;
 mod rowwise;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use super::CpuModel;
 use super::memory::buffer::Lines;
 use super::memory::workspace::Workspace;
+use super::stage::masked::Masked;
 use crate::error::{Error, Result};
 use crate::flow::backward::Backward;
 use crate::flow::{Flow, Input};
@@ -30,6 +32,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use backward::{Prepared, Way};
 use dense::DenseBackward;
+use masked::MaskedBackward;
 use prepared::Recurrence;
 
 /// One plan in training on the CPU.
@@ -39,6 +42,8 @@ pub(crate) struct CpuTraining {
     name: Arc<str>,
     model: CpuModel,
     recurrences: Vec<Recurrence>,
+    /// Of the cells whose gates leave something out.
+    masked: Vec<Option<MaskedBackward>>,
     denses: Vec<DenseBackward>,
     workspace: Workspace,
     /// The states before the first step, as `Workspace::states`.
@@ -51,11 +56,19 @@ pub(crate) struct CpuTraining {
 impl CpuTraining {
     /// `name` is what its outputs call the device.
     pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
-        let model = CpuModel::new(plan, settings, Arc::clone(&name))?;
+        let mut model = CpuModel::new(plan, settings, Arc::clone(&name))?;
         let (plan, path) = (&model.plan, model.path);
+        let dropouts = plan.cells.iter().zip(&plan.cell_dropouts);
+        let masked = dropouts.map(|(cell, dropout)| dropout.by_gate.map(|dropout| (cell, dropout)));
+        let forward = masked.clone().map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
+        let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)));
+        let (forward, masked) = (forward.collect(), back.collect());
+        model.masked = forward;
+        let plan = &model.plan;
         Ok(Self {
             settings: settings.clone(),
             name,
+            masked,
             recurrences: plan.cells.iter().map(|cell| Recurrence::new(cell, path)).collect(),
             denses: plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect(),
             model,
@@ -110,6 +123,7 @@ impl CpuTraining {
             prepared: Prepared {
                 model: &self.model,
                 recurrences: &self.recurrences,
+                masked: &self.masked,
                 denses: &self.denses,
                 workspace: &self.workspace,
                 initial: &self.initial,

@@ -222,13 +222,13 @@ struct OneStep {
 }
 
 /// Something to do with vectors and a rule.
-trait VectorWork {
+pub(super) trait VectorWork {
     fn run<S: Simd, R: BackwardRule>(self, simd: S, rule: &R);
 }
 
-struct OnPath<W> {
-    path: crate::cpu::product::path::Path,
-    work: W,
+pub(super) struct OnPath<W> {
+    pub(super) path: crate::cpu::product::path::Path,
+    pub(super) work: W,
 }
 
 impl<W: VectorWork> WithRule for OnPath<W> {
@@ -325,14 +325,14 @@ impl VectorWork for BackStep<'_, '_> {
 }
 
 /// The lane of r of the rows of a step, once the gradients of r * h are known.
-struct ResetRows<'s, H> {
-    lanes: &'s mut [f32],
-    stride: usize,
-    products: &'s [f32],
-    carried: &'s mut [f32],
-    output: usize,
-    hidden: H,
-    scratch: &'s mut [f32],
+pub(super) struct ResetRows<'s, H> {
+    pub(super) lanes: &'s mut [f32],
+    pub(super) stride: usize,
+    pub(super) products: &'s [f32],
+    pub(super) carried: &'s mut [f32],
+    pub(super) output: usize,
+    pub(super) hidden: H,
+    pub(super) scratch: &'s mut [f32],
 }
 
 impl<'h, H: Fn(usize) -> &'h [f32]> WithRule for ResetRows<'_, H> {

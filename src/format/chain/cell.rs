@@ -11,7 +11,7 @@ use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::error::{Error, Result};
 use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
-use crate::layer::recurrent::{Recurrent, RecurrentOptions};
+use crate::layer::recurrent::{DropoutRates, Recurrent, RecurrentOptions};
 use crate::layer::simple_rnn::SimpleRnn;
 
 /// The options of a recurrent layer.
@@ -54,6 +54,11 @@ pub(super) fn write(layer: &Recurrent) -> Value {
     }
     put("clip", layer.cell.clip().map_or(Value::Null, number_of));
     put("use_bias", layer.use_bias.into());
+    for (option, rate) in layer.dropout.named() {
+        if rate != 0.0 {
+            put(option, number_of(rate));
+        }
+    }
     put("kernel_initializer", initializer::write(layer.drawing.kernel));
     put(
         "recurrent_initializer",
@@ -93,6 +98,10 @@ pub(super) fn read(class: &str, fields: &mut Fields<'_>) -> Result<Option<Recurr
         _ => return Ok(None),
     };
     layer.use_bias = fields.flag("use_bias", true)?;
+    layer.dropout = DropoutRates {
+        input: fields.number("dropout", Some(0.0))?,
+        recurrent: fields.number("recurrent_dropout", Some(0.0))?,
+    };
     let drawing = &mut layer.drawing;
     drawing.kernel = initializer::read(fields, "kernel_initializer", drawing.kernel)?;
     drawing.recurrent_kernel = initializer::read(fields, "recurrent_initializer", drawing.recurrent_kernel)?;

@@ -31,7 +31,7 @@
 //! | `Dense` | `features`, `units` | `activation` (linear), `use_bias` (true), `kernel_initializer`, `bias_initializer`, `seed` |
 //!
 //! All recurrent layers may have those of the sequence, `return_sequences`, `return_state`, `go_backwards`, `zero_output_for_mask` and
-//! `input_order` (all false), and `use_bias` (true), `kernel_initializer`, `recurrent_initializer`, `bias_initializer` and `seed` (0). What is drawn changes
+//! `input_order` (all false), and `dropout` and `recurrent_dropout` (0), `use_bias` (true), `kernel_initializer`, `recurrent_initializer`, `bias_initializer` and `seed` (0). What is drawn changes
 //! nothing where the weights are there.
 //!
 //! An activation is its name in Keras, or an object of `name`, `alpha` and `beta`: `{"name": "leaky_relu_with", "alpha": 0.01}`. An

@@ -63,6 +63,9 @@ pub(super) fn cell_config(layer: &Recurrent) -> Result<Value> {
     };
     refuse(layer.cell.clip().is_some(), "clip")?;
     let mut config = json!({ "units": layer.units(), "use_bias": layer.use_bias });
+    for (option, rate) in layer.dropout.named() {
+        config[option] = json!(rate);
+    }
     let (activation, recurrent) = match layer.cell.rule {
         Rule::Lstm(options) => {
             refuse(options.peepholes, "peepholes(true)")?;

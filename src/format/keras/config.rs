@@ -217,11 +217,16 @@ fn whole(number: f64) -> Option<u64> {
     (number >= 0.0 && number.fract() == 0.0 && number < 1e15).then_some(number as u64)
 }
 
+/// Whether a rate of a recurrent layer leaves something out, and something in.
+pub(super) fn trains_with(rate: f64) -> bool {
+    rate > 0.0 && (rate as f32) < 1.0
+}
+
 /// The options that would change a training, of a layer and of what is inside of it, each once.
 fn training_options(values: &Map<String, Value>, found: &mut Vec<String>) {
     for (option, value) in values {
         let counts = match option.as_str() {
-            "dropout" | "recurrent_dropout" => value.as_f64().is_some_and(|rate| rate != 0.0),
+            "dropout" | "recurrent_dropout" => value.as_f64().is_some_and(|rate| rate > 0.0 && !trains_with(rate)),
             "trainable" => value == &Value::Bool(false),
             _ => (option.ends_with("_regularizer") || option.ends_with("_constraint")) && !value.is_null(),
         };

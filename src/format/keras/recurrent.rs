@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::activation;
 use super::cells::{Said, of_class};
 use super::chain::Node;
-use super::config::{Config, Object, short};
+use super::config::{Config, Object, short, trains_with};
 use super::layers::{inner, matrix};
 use super::names::Numbered;
 use super::reader::Reader;
@@ -16,13 +16,11 @@ use crate::cell::{Cell, CellWeights};
 use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
-use crate::layer::recurrent::{Recurrent, RecurrentOptions};
+use crate::layer::recurrent::{DropoutRates, Recurrent, RecurrentOptions};
 use crate::layer::stacked::StackedRnnCells;
 
 /// Options that act in training alone, or on how Keras runs a layer.
 const PASSED_OVER: &[&str] = &[
-    "dropout",
-    "recurrent_dropout",
     "seed",
     "unroll",
     "implementation",
@@ -260,6 +258,10 @@ impl<'a> Reader<'a> {
             peepholes: None,
             projection: None,
         };
+        layer.dropout = DropoutRates {
+            input: rate(config, "dropout")?,
+            recurrent: rate(config, "recurrent_dropout")?,
+        };
         layer.take_weights(weights, self.file.range)?;
         Ok(layer)
     }
@@ -282,6 +284,12 @@ impl<'a> Reader<'a> {
         ));
         Ok(reset_after)
     }
+}
+
+/// A rate as Keras takes it: what is beyond 0 and 1 is 0 or 1. A gate of which nothing would stay leaves out nothing there, and here.
+fn rate(config: &Config<'_>, option: &'static str) -> Result<f32> {
+    let rate = config.number(option, 0.0)?;
+    Ok(if trains_with(rate) { rate as f32 } else { 0.0 })
 }
 
 /// The cells of an RNN.

@@ -204,6 +204,9 @@ fn check(plan: &Plan) -> Result<()> {
         if let Some(option) = rule::refused(&planned.cell) {
             return refuse(names.cell(number).to_string(), option);
         }
+        if plan.cell_dropouts.get(number).is_some_and(|of| of.by_gate.is_some()) {
+            return refuse(names.cell(number).to_string(), "training with recurrent_dropout");
+        }
     }
     for (number, transform) in plan.transforms.iter().enumerate() {
         if matches!(transform, Transform::Scale { by: Some(_), .. }) {

@@ -1,0 +1,367 @@
+//! `masked`: a recurrence in training whose gates leave out inputs and hidden values of their own, of each sequence the same at every step.
+
+use rayon::prelude::*;
+
+use super::dropout::times;
+use super::recurrence::States;
+use super::rowwise_step::{FinishRows, ResetRows, RowSizes};
+use super::work::Work;
+use crate::cell::{Cell, Lane};
+use crate::cpu::cell::{AnyRule, parameters_of};
+use crate::cpu::memory::buffer::Lines;
+use crate::cpu::memory::workspace::{MaskedRows, StageRows};
+use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
+use crate::cpu::product::path::Path;
+use crate::cpu::threads::pool;
+use crate::error::Result;
+use crate::model::cell_dropout::GateDropout;
+use crate::model::plan::PlannedCell;
+use crate::random::{Noise, row_of_gate};
+use crate::schedule::Schedule;
+
+/// One cell, ready to run in training: each gate has a product of its own.
+#[derive(Debug)]
+pub(crate) struct Masked {
+    pub(crate) path: Path,
+    pub(crate) cell: Cell,
+    dropout: GateDropout,
+    /// For each gate (features, units),
+    kernels: Vec<Matrix>,
+    /// and (output, units).
+    recurrent_kernels: Vec<Matrix>,
+    /// (lanes·units)
+    bias: Vec<f32>,
+    /// (units, output)
+    projection: Option<Matrix>,
+    pub(crate) parameters: Lines,
+    pub(crate) rule: AnyRule,
+}
+
+/// Some positions of a step.
+struct Step<'a> {
+    first: usize,
+    hidden_before: &'a [f32],
+    cell_before: &'a [f32],
+    lanes: &'a mut [f32],
+    cell_state: &'a mut [f32],
+    hidden: &'a mut [f32],
+    products: &'a mut [f32],
+}
+
+impl Masked {
+    pub(crate) fn new(planned: &PlannedCell, dropout: GateDropout, path: Path) -> Self {
+        let PlannedCell { cell, weights } = planned;
+        let units = cell.units;
+        let of_gate = |kernel: &ndarray::ArcArray2<f32>, gate: usize| {
+            Matrix::new(kernel.nrows(), units, path, |row, unit| {
+                kernel.get((row, gate * units + unit)).copied().unwrap_or(0.0)
+            })
+        };
+        let columns = cell.lanes().len() * units;
+        let bias = |column: usize| cell.bias_lane(weights, column / units.max(1), column % units.max(1));
+        Self {
+            path,
+            cell: cell.clone(),
+            dropout,
+            kernels: (0..cell.gates()).map(|gate| of_gate(&weights.kernel, gate)).collect(),
+            recurrent_kernels: (0..cell.gates())
+                .map(|gate| of_gate(&weights.recurrent_kernel, gate))
+                .collect(),
+            bias: (0..columns).map(bias).collect(),
+            projection: weights.projection.as_ref().map(|projection| {
+                Matrix::new(units, cell.output, path, |unit, column| {
+                    projection.get((unit, column)).copied().unwrap_or(0.0)
+                })
+            }),
+            parameters: parameters_of(planned),
+            rule: AnyRule::new(cell),
+        }
+    }
+
+    /// The numbers of the lanes of a row.
+    pub(crate) fn stride(&self) -> usize {
+        self.cell.lanes().len() * self.cell.units
+    }
+
+    /// Runs a schedule from the states and leaves the final ones there, and in `rows` what the way back needs. Gives how many rows were run.
+    pub(crate) fn run(
+        &self,
+        noise: Noise,
+        work: Work<'_>,
+        states: States<'_>,
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        let (schedule, output) = (work.schedule, self.cell.output);
+        let StageRows { values, places, masked } = rows;
+        places.clear();
+        let left = masked.get_or_insert_default();
+        self.begin(noise, schedule, (&*states.hidden, &*states.cell_state), left)?;
+        let factors = &*left.input_factors;
+        over_rows((&mut left.lanes, self.stride()), |lanes, first| {
+            let row = |i| (work.gathered.row(first + i), place_of(schedule, first + i).1);
+            self.add_by_gate((&self.kernels, of_input), row, factors, lanes);
+        });
+        for step in 0..schedule.steps() {
+            self.step(schedule, step, left);
+        }
+        let room = schedule.active(0);
+        let made = left.hidden.get(room * output..).unwrap_or_default();
+        values.resize(made.len())?.copy_from_slice(made);
+        let finals = [
+            (states.hidden, &left.hidden, output),
+            (states.cell_state, &left.cell_states, self.cell.units),
+        ];
+        for (to, from, width) in finals {
+            for (position, &sequence) in schedule.order().iter().enumerate() {
+                let row = schedule.last_row(position).map(|row| row_of(from, width, room + row));
+                let to = to.get_mut(sequence as usize * width..).unwrap_or_default();
+                let pairs = to.iter_mut().zip(row.unwrap_or_default());
+                pairs.for_each(|(to, &from)| *to = from);
+            }
+        }
+        Ok(schedule.rows())
+    }
+
+    /// Makes room, draws what is left out, and puts the states before the first step and the bias in their places.
+    fn begin(
+        &self,
+        noise: Noise,
+        schedule: &Schedule,
+        (hidden, cell_state): (&[f32], &[f32]),
+        left: &mut MaskedRows,
+    ) -> Result<()> {
+        let Cell {
+            features,
+            units,
+            output,
+            ..
+        } = self.cell;
+        let (rows, positions, gates) = (schedule.rows(), schedule.active(0), self.cell.gates());
+        let rates = self.dropout.rates;
+        let factors = [
+            (&mut left.input_factors, features, rates.input, false),
+            (&mut left.factors, output, rates.recurrent, true),
+        ];
+        for (factors, width, rate, is_recurrent) in factors {
+            let factors = factors.resize(positions * gates * width)?;
+            let of_sequences = factors.chunks_exact_mut((gates * width).max(1));
+            for (factors, &sequence) in of_sequences.zip(schedule.order()) {
+                for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
+                    let row = row_of_gate(sequence, gate, is_recurrent);
+                    noise.dropout((self.dropout.layer, row), rate, 0, factors);
+                }
+            }
+        }
+        let lanes = left.lanes.resize(rows * self.stride())?;
+        for row in lanes.chunks_exact_mut(self.stride().max(1)) {
+            row.copy_from_slice(&self.bias);
+        }
+        let has_product = self.cell.multiplies_reset();
+        left.products.resize(if has_product { rows * output } else { 0 })?;
+        let of_cell = if self.cell.has_cell_state() { units } else { 0 };
+        let states = [
+            (&mut left.hidden, hidden, output),
+            (&mut left.cell_states, cell_state, of_cell),
+        ];
+        for (to, from, width) in states {
+            let to = to.resize((positions + rows) * width)?;
+            for (to, &sequence) in to.chunks_exact_mut(width.max(1)).zip(schedule.order()).take(positions) {
+                let from = row_of(from, width, sequence as usize);
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            }
+        }
+        Ok(())
+    }
+
+    /// One step, some positions beside others.
+    fn step(&self, schedule: &Schedule, step: usize, left: &mut MaskedRows) {
+        let (stride, units, output) = (self.stride(), self.cell.units, self.cell.output);
+        let of_cell = if self.cell.has_cell_state() { units } else { 0 };
+        let of_product = if self.cell.multiplies_reset() { output } else { 0 };
+        let (rows, room, before) = (schedule.rows_of(step), schedule.active(0), before(schedule, step));
+        let (hidden_before, mut hidden) = split(&mut left.hidden, (room + rows.start) * output);
+        let (cell_before, mut cell_state) = split(&mut left.cell_states, (room + rows.start) * of_cell);
+        let (_, mut lanes) = split(&mut left.lanes, rows.start * stride);
+        let (_, mut products) = split(&mut left.products, rows.start * of_product);
+        let together = together(rows.len());
+        let mut tasks = Vec::new();
+        for first in (0..rows.len()).step_by(together) {
+            let count = together.min(rows.len() - first);
+            tasks.push(Step {
+                first,
+                hidden_before: hidden_before.get((before + first) * output..).unwrap_or_default(),
+                cell_before: cell_before.get((before + first) * of_cell..).unwrap_or_default(),
+                lanes: taken(&mut lanes, count * stride),
+                cell_state: taken(&mut cell_state, count * of_cell),
+                hidden: taken(&mut hidden, count * output),
+                products: taken(&mut products, count * of_product),
+            });
+        }
+        let factors = &*left.factors;
+        side_by_side(tasks, |task| self.run_step(task, factors));
+    }
+
+    fn run_step(&self, step: Step<'_>, factors: &[f32]) {
+        let Step {
+            first,
+            hidden_before,
+            cell_before,
+            lanes,
+            cell_state,
+            hidden,
+            products,
+        } = step;
+        let sizes = RowSizes::of(&self.cell);
+        let (units, output) = (sizes.units, sizes.output);
+        let before = |i: usize| (row_of(hidden_before, output, i), first + i);
+        self.add_by_gate((&self.recurrent_kernels, of_hidden), before, factors, lanes);
+        if self.cell.multiplies_reset() {
+            self.rule.with(ResetRows {
+                sizes,
+                lanes,
+                hidden: hidden_before,
+                product: products,
+            });
+            let product = |i: usize| (row_of(products, output, i), first + i);
+            self.add_by_gate((&self.recurrent_kernels, of_product), product, factors, lanes);
+        }
+        cell_state
+            .iter_mut()
+            .zip(cell_before)
+            .for_each(|(to, &from)| *to = from);
+        // the rule spoils the lanes, which the way back wants
+        let mut spoilt = lanes.to_vec();
+        let mut finish = |cell_state: &mut [f32], next: &mut [f32]| {
+            self.rule.with(FinishRows {
+                sizes,
+                parameters: &self.parameters,
+                lanes: &mut spoilt,
+                hidden: hidden_before,
+                cell_state,
+                next,
+            });
+        };
+        let Some(projection) = &self.projection else {
+            return finish(cell_state, hidden);
+        };
+        let mut unprojected = vec![0.0; hidden.len() / output.max(1) * units];
+        finish(cell_state, &mut unprojected);
+        hidden.fill(0.0);
+        let unprojected = |i| row_of(&unprojected, units, i);
+        add(self.path, projection, unprojected, (hidden, output));
+    }
+
+    /// `lanes += (factors * row) · matrix` for each lane with a gate, whose matrix and factors it takes. Each row comes with its position.
+    fn add_by_gate<'r>(
+        &self,
+        (matrices, gate_of): (&[Matrix], GateOf),
+        row: impl Fn(usize) -> (&'r [f32], usize),
+        factors: &[f32],
+        lanes: &mut [f32],
+    ) {
+        let (stride, gates) = (self.stride(), self.cell.gates());
+        let mut masked = Vec::new();
+        for (lane, of) in self.cell.lanes().iter().enumerate() {
+            let Some((gate, matrix)) = gate_of(of).and_then(|gate| Some((gate, matrices.get(gate)?))) else {
+                continue;
+            };
+            masked.clear();
+            let mut width = 0;
+            for i in 0..lanes.len() / stride.max(1) {
+                let (row, position) = row(i);
+                width = row.len();
+                let factors = row_of(factors, width, position * gates + gate);
+                masked.extend(row.iter().zip(factors).map(|(&value, &factor)| times(value, factor)));
+            }
+            let sums = lanes.get_mut(lane * self.cell.units..).unwrap_or_default();
+            add(self.path, matrix, |i| row_of(&masked, width, i), (sums, stride));
+        }
+    }
+}
+
+/// Which gate a lane has in one of the products.
+pub(crate) type GateOf = fn(&Lane) -> Option<usize>;
+
+/// That of x.
+pub(crate) fn of_input(lane: &Lane) -> Option<usize> {
+    lane.kernel
+}
+
+/// That of h.
+pub(crate) fn of_hidden(lane: &Lane) -> Option<usize> {
+    lane.recurrent.filter(|_| !lane.of_reset)
+}
+
+/// That of r * h.
+pub(crate) fn of_product(lane: &Lane) -> Option<usize> {
+    lane.recurrent.filter(|_| lane.of_reset)
+}
+
+/// `sums += rows · matrix`, a row of the sums every `stride` numbers.
+pub(crate) fn add<'r>(
+    path: Path,
+    matrix: &Matrix,
+    row: impl Fn(usize) -> &'r [f32],
+    (sums, stride): (&mut [f32], usize),
+) {
+    for (task, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
+        let count = sums.len().div_ceil(stride.max(1)).min(ROWS_PER_TASK);
+        let mut list: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
+        for (number, to) in list.iter_mut().take(count).enumerate() {
+            *to = row(task * ROWS_PER_TASK + number);
+        }
+        matrix.multiply(path, list.get(..count).unwrap_or_default(), None, sums, stride);
+    }
+}
+
+/// Where the states before a step begin, behind those before the first step.
+pub(crate) fn before(schedule: &Schedule, step: usize) -> usize {
+    match step.checked_sub(1) {
+        Some(before) => schedule.active(0) + schedule.rows_of(before).start,
+        None => 0,
+    }
+}
+
+/// The step of a row, and its position there.
+pub(crate) fn place_of(schedule: &Schedule, row: usize) -> (usize, usize) {
+    let behind = schedule.offsets().partition_point(|&first| first as usize <= row);
+    let step = behind.saturating_sub(1);
+    (step, row.saturating_sub(schedule.rows_of(step).start))
+}
+
+/// How many positions of a step one thread takes.
+pub(crate) fn together(positions: usize) -> usize {
+    positions.div_ceil(pool::count().max(1)).clamp(1, ROWS_PER_TASK)
+}
+
+/// Runs tasks beside each other, where there are threads.
+pub(crate) fn side_by_side<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
+    match tasks.len() > 1 && pool::count() > 1 {
+        true => tasks.into_par_iter().with_max_len(1).for_each(&run),
+        false => tasks.into_iter().for_each(run),
+    }
+}
+
+/// Runs a task for some rows at a time, with the number of the first.
+pub(crate) fn over_rows((rows, width): (&mut [f32], usize), task: impl Fn(&mut [f32], usize) + Sync) {
+    let tasks = rows.chunks_mut((ROWS_PER_TASK * width).max(1)).enumerate();
+    side_by_side(tasks.collect(), |(number, rows)| task(rows, number * ROWS_PER_TASK));
+}
+
+/// The first numbers of a list; the list goes on behind them.
+pub(crate) fn taken<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32] {
+    let (first, rest) = split(std::mem::take(list), count);
+    *list = rest;
+    first
+}
+
+/// A list in two; both are empty where it is too short.
+pub(crate) fn split(list: &mut [f32], at: usize) -> (&mut [f32], &mut [f32]) {
+    list.split_at_mut_checked(at).unwrap_or_default()
+}
+
+/// Row `number` of rows of a width; empty where there is none.
+pub(crate) fn row_of(rows: &[f32], width: usize, number: usize) -> &[f32] {
+    let begin = number.saturating_mul(width);
+    rows.get(begin..begin.saturating_add(width)).unwrap_or_default()
+}

@@ -1,0 +1,447 @@
+//! The way back of a recurrence whose gates have left something out: through the same factors, gate by gate.
+
+use super::backward::{Given, Way};
+use super::recurrence::CellGradients;
+use super::steps::{OnPath, ResetRows, VectorWork};
+use super::sums::Sums;
+use crate::cell::Lane;
+use crate::cpu::Sources;
+use crate::cpu::cell::rule::{Back, BackwardRule, SCRATCH, Scan};
+use crate::cpu::memory::workspace::MaskedRows;
+use crate::cpu::product::matrix::Matrix;
+use crate::cpu::product::path::Path;
+use crate::cpu::product::simd::Simd;
+use crate::cpu::stage::dropout::times;
+use crate::cpu::stage::gather::Gathered;
+use crate::cpu::stage::masked::{
+    GateOf, Masked, add, before, of_hidden, of_input, of_product, over_rows, place_of, row_of, side_by_side, split,
+    taken, together,
+};
+use crate::error::{Error, Result};
+use crate::flow::{self, Stage};
+use crate::memory::RUN;
+use crate::model::plan::PlannedCell;
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// The weights of a cell the other way, gate by gate.
+#[derive(Debug)]
+pub(super) struct MaskedBackward {
+    /// For each gate (units, features),
+    kernels: Vec<Matrix>,
+    /// and (units, output).
+    recurrent_kernels: Vec<Matrix>,
+    /// (output, units)
+    projection: Option<Matrix>,
+}
+
+impl MaskedBackward {
+    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
+        let PlannedCell { cell, weights } = planned;
+        let units = cell.units;
+        let of_gate = |kernel: &ndarray::ArcArray2<f32>, gate: usize| {
+            Matrix::new(units, kernel.nrows(), path, |unit, row| {
+                kernel.get((row, gate * units + unit)).copied().unwrap_or(0.0)
+            })
+        };
+        let gates = 0..cell.gates();
+        Self {
+            kernels: gates.clone().map(|gate| of_gate(&weights.kernel, gate)).collect(),
+            recurrent_kernels: gates.map(|gate| of_gate(&weights.recurrent_kernel, gate)).collect(),
+            projection: weights.projection.as_ref().map(|projection| {
+                Matrix::new(cell.output, units, path, |column, unit| {
+                    projection.get((unit, column)).copied().unwrap_or(0.0)
+                })
+            }),
+        }
+    }
+}
+
+impl<'a, 'i: 'a> Way<'a, 'i> {
+    /// The gradients of a recurrence whose gates have left something out; nothing of any other.
+    pub(super) fn masked(
+        &self,
+        sources: &Sources<'a>,
+        (number, stage): (usize, &'a Stage),
+        given: &mut Given<'a>,
+    ) -> Result<Option<CellGradients>> {
+        let Stage::Recurrent { cell, schedule, input } = stage else {
+            return Ok(None);
+        };
+        let prepared = self.prepared;
+        let forward = prepared.model.masked.get(*cell).and_then(Option::as_ref);
+        let back = prepared.masked.get(*cell).and_then(Option::as_ref);
+        let left = prepared.workspace.stages.get(number).and_then(|rows| rows.masked.as_deref());
+        let (Some(forward), Some(back), Some(left), Some(_)) = (forward, back, left, prepared.noise) else {
+            return Ok(None);
+        };
+        let own = flow::Source::Stage(number);
+        let hidden = self.of_source(own, forward.cell.output, (schedule.rows(), None), given)?;
+        let way = MaskedWay {
+            back,
+            forward,
+            left,
+            schedule,
+            input: sources.gathered(input)?,
+        };
+        way.run(hidden, self.finals(*cell)?, self.wants(input)).map(Some)
+    }
+}
+
+/// What it goes back over.
+struct MaskedWay<'a> {
+    back: &'a MaskedBackward,
+    forward: &'a Masked,
+    left: &'a MaskedRows,
+    schedule: &'a Schedule,
+    input: Gathered<'a>,
+}
+
+/// What comes up on the way, in the order of the schedule.
+struct Rows {
+    /// The sums, which become their gradients, (rows, lanes·units).
+    lanes: Vec<f32>,
+    /// The gradients of h, (rows, output).
+    hidden: Vec<f32>,
+    /// (rows, units) with a projection, else empty
+    unprojected: Vec<f32>,
+    /// By position, between two steps: the gradients of h and of the cell state.
+    carried: [Vec<f32>; 2],
+}
+
+/// Some positions of a step.
+struct Step<'a> {
+    first: usize,
+    hidden_before: &'a [f32],
+    cell_before: &'a [f32],
+    lanes: &'a mut [f32],
+    hidden: &'a mut [f32],
+    unprojected: &'a mut [f32],
+    carried: &'a mut [f32],
+    carried_cell: &'a mut [f32],
+}
+
+impl MaskedWay<'_> {
+    fn run(&self, hidden: Vec<f32>, finals: Option<&State>, wants_input: bool) -> Result<CellGradients> {
+        let cell = &self.forward.cell;
+        let mut rows = Rows {
+            lanes: RUN.listed(self.left.lanes.iter().copied())?,
+            hidden,
+            unprojected: RUN.zeros(if cell.has_projection() { self.schedule.rows() * cell.units } else { 0 })?,
+            carried: self.carried(finals)?,
+        };
+        for step in (0..self.schedule.steps()).rev() {
+            self.step(step, &mut rows);
+        }
+        let mut gradients = self.of_weights(&rows)?;
+        if wants_input {
+            gradients.input = RUN.zeros(self.schedule.rows() * cell.features)?;
+            over_rows((&mut gradients.input, cell.features), |input, first| {
+                let lanes = rows.lanes.get(first * self.forward.stride()..).unwrap_or_default();
+                let position = |i| place_of(self.schedule, first + i).1;
+                let by = (&*self.back.kernels, of_input as GateOf, &*self.left.input_factors);
+                self.add_by_gate(by, lanes, position, (input, cell.features));
+            });
+        }
+        for (array, carried) in gradients.state.arrays_mut().zip(&rows.carried) {
+            let width = array.ncols();
+            for (position, &sequence) in self.schedule.order().iter().enumerate() {
+                let to = array.rows_mut().into_iter().nth(sequence as usize);
+                let from = row_of(carried, width, position);
+                to.into_iter().flatten().zip(from).for_each(|(to, &from)| *to = from);
+            }
+        }
+        Ok(gradients)
+    }
+
+    /// What the loss says of the final states, by position.
+    fn carried(&self, finals: Option<&State>) -> Result<[Vec<f32>; 2]> {
+        let mut carried = [Vec::new(), Vec::new()];
+        let mut finals = finals.into_iter().flat_map(State::arrays);
+        for (carried, width) in carried.iter_mut().zip(self.forward.cell.state_widths()) {
+            *carried = RUN.zeros(self.schedule.batch() * width)?;
+            let Some(finals) = finals.next() else { continue };
+            for (to, &sequence) in carried.chunks_exact_mut(width.max(1)).zip(self.schedule.order()) {
+                let from = finals.rows().into_iter().nth(sequence as usize);
+                let from = from.ok_or_else(|| Error::defect("the gradients of a final state"))?;
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            }
+        }
+        Ok(carried)
+    }
+
+    /// One step backwards, some positions beside others.
+    fn step(&self, step: usize, rows: &mut Rows) {
+        let cell = &self.forward.cell;
+        let (stride, units, output) = (self.forward.stride(), cell.units, cell.output);
+        let of_cell = if cell.has_cell_state() { units } else { 0 };
+        let of_projection = if cell.has_projection() { units } else { 0 };
+        let (now, before) = (self.schedule.rows_of(step), before(self.schedule, step));
+        let (_, mut lanes) = split(&mut rows.lanes, now.start * stride);
+        let (_, mut hidden) = split(&mut rows.hidden, now.start * output);
+        let (_, mut unprojected) = split(&mut rows.unprojected, now.start * of_projection);
+        let [carried, carried_cell] = &mut rows.carried;
+        let (mut carried, mut carried_cell): (&mut [f32], &mut [f32]) = (carried, carried_cell);
+        let together = together(now.len());
+        let mut tasks = Vec::new();
+        for first in (0..now.len()).step_by(together) {
+            let count = together.min(now.len() - first);
+            let behind = |list: &'_ [f32], width: usize| (before + first) * width..list.len();
+            tasks.push(Step {
+                first,
+                hidden_before: self.left.hidden.get(behind(&self.left.hidden, output)).unwrap_or_default(),
+                cell_before: self
+                    .left
+                    .cell_states
+                    .get(behind(&self.left.cell_states, of_cell))
+                    .unwrap_or_default(),
+                lanes: taken(&mut lanes, count * stride),
+                hidden: taken(&mut hidden, count * output),
+                unprojected: taken(&mut unprojected, count * of_projection),
+                carried: taken(&mut carried, count * output),
+                carried_cell: taken(&mut carried_cell, count * of_cell),
+            });
+        }
+        side_by_side(tasks, |task| self.run_step(task));
+    }
+
+    fn run_step(&self, mut step: Step<'_>) {
+        let (forward, back) = (self.forward, self.back);
+        let (stride, units, output) = (forward.stride(), forward.cell.units, forward.cell.output);
+        let (path, first) = (forward.path, step.first);
+        let rows = step.hidden.iter_mut().zip(&*step.carried);
+        rows.for_each(|(to, from)| *to += from);
+        let mut between = Vec::new();
+        if let Some(projection) = &back.projection {
+            between.resize(step.lanes.len() / stride.max(1) * units, 0.0);
+            let of_hidden = |i| row_of(step.hidden, output, i);
+            add(path, projection, of_hidden, (&mut between, units));
+        }
+        let work = BackRows {
+            masked: forward,
+            step: &mut step,
+            between: &between,
+        };
+        forward.rule.with(OnPath { path, work });
+        let Step {
+            hidden_before,
+            lanes,
+            carried,
+            ..
+        } = step;
+        let by = |gate_of: GateOf| (&*back.recurrent_kernels, gate_of, &*self.left.factors);
+        let position = |i| first + i;
+        if forward.cell.multiplies_reset() {
+            let mut products = vec![0.0; carried.len()];
+            self.add_by_gate(by(of_product), lanes, position, (&mut products, output));
+            forward.rule.with(ResetRows {
+                lanes: &mut *lanes,
+                stride,
+                products: &products,
+                carried: &mut *carried,
+                output,
+                hidden: |i| row_of(hidden_before, output, i),
+                scratch: &mut vec![0.0; SCRATCH * units],
+            });
+        }
+        self.add_by_gate(by(of_hidden), lanes, position, (carried, output));
+    }
+
+    /// `sums += factors * (∂lane · matrix)` for each lane with a gate, whose matrix and factors it takes, of as many rows as there are sums.
+    fn add_by_gate(
+        &self,
+        (matrices, gate_of, factors): (&[Matrix], GateOf, &[f32]),
+        lanes: &[f32],
+        position: impl Fn(usize) -> usize,
+        (sums, width): (&mut [f32], usize),
+    ) {
+        let (cell, stride) = (&self.forward.cell, self.forward.stride());
+        let mut made = vec![0.0; sums.len()];
+        for (lane, of) in cell.lanes().iter().enumerate() {
+            let Some((gate, matrix)) = gate_of(of).and_then(|gate| Some((gate, matrices.get(gate)?))) else {
+                continue;
+            };
+            made.fill(0.0);
+            let of_lane = |i| row_of(row_of(lanes, stride, i), cell.units, lane);
+            add(self.forward.path, matrix, of_lane, (&mut made, width));
+            let rows = sums.chunks_exact_mut(width.max(1)).zip(made.chunks_exact(width.max(1)));
+            for (i, (sums, made)) in rows.enumerate() {
+                let factors = row_of(factors, width, position(i) * cell.gates() + gate);
+                let values = made.iter().zip(factors).map(|(&value, &factor)| times(value, factor));
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            }
+        }
+    }
+}
+
+/// The rows of some positions by the rule of the cell.
+struct BackRows<'s, 'a> {
+    masked: &'s Masked,
+    step: &'s mut Step<'a>,
+    /// The gradients before a projection.
+    between: &'s [f32],
+}
+
+impl VectorWork for BackRows<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, R: BackwardRule>(self, simd: S, rule: &R) {
+        let Self { masked, step, between } = self;
+        let (units, output) = (masked.cell.units, masked.cell.output);
+        let has_cell_state = masked.cell.has_cell_state();
+        let given = if between.is_empty() { &*step.hidden } else { between };
+        let mut scratch = vec![0.0; SCRATCH * units];
+        let mut cell_after = vec![0.0; if has_cell_state { units } else { 0 }];
+        let mut unprojected = step.unprojected.chunks_exact_mut(units.max(1));
+        let mut cell_gradients = step.carried_cell.chunks_exact_mut(units.max(1));
+        let rows = step.lanes.chunks_exact_mut(masked.stride().max(1));
+        let rows = rows.zip(step.carried.chunks_exact_mut(output.max(1)));
+        for (i, (lanes, hidden_gradients)) in rows.enumerate() {
+            let cell_before = if has_cell_state { row_of(step.cell_before, units, i) } else { &[] };
+            if has_cell_state {
+                let row = Scan {
+                    lanes: &mut *lanes,
+                    parameters: &masked.parameters,
+                    cell_before,
+                    cell_after: &mut cell_after,
+                    unprojected: unprojected.next().unwrap_or_default(),
+                    scratch: &mut scratch,
+                };
+                rule.scan(simd, row);
+            }
+            let back = Back {
+                lanes,
+                parameters: &masked.parameters,
+                hidden_before: row_of(step.hidden_before, output, i),
+                cell_before,
+                cell_after: &cell_after,
+                gradients: row_of(given, units, i),
+                cell_gradients: cell_gradients.next().unwrap_or_default(),
+                hidden_gradients,
+                scratch: &mut scratch,
+            };
+            rule.back(simd, back);
+        }
+    }
+}
+
+/// What is summed up over all rows.
+impl MaskedWay<'_> {
+    /// The gradients of the weights; those of the input and of the state come elsewhere.
+    fn of_weights(&self, rows: &Rows) -> Result<CellGradients> {
+        let cell = &self.forward.cell;
+        let (schedule, left, output) = (self.schedule, self.left, cell.output);
+        let x = |row: usize| self.input.row(row);
+        let [kernel, bias] = self.sums(rows, of_input, (&x, &left.input_factors, cell.features))?;
+        let h = |row: usize| row_of(&left.hidden, output, self.before(row));
+        let [mut recurrent_kernel, second] = self.sums(rows, of_hidden, (&h, &left.factors, output))?;
+        if cell.multiplies_reset() {
+            let product = |row: usize| row_of(&left.products, output, row);
+            let [further, _] = self.sums(rows, of_product, (&product, &left.factors, output))?;
+            let pairs = recurrent_kernel.iter_mut().zip(further);
+            pairs.for_each(|(to, further)| *to += further);
+        }
+        let second = if cell.bias_rows() == 2 { second } else { Vec::new() };
+        Ok(CellGradients {
+            kernel,
+            recurrent_kernel,
+            bias: RUN.collected(bias.into_iter().chain(second))?,
+            peepholes: self.peepholes(rows)?,
+            projection: self.projection(rows)?,
+            input: Vec::new(),
+            state: State::zeros(schedule.batch(), cell.state_widths())?,
+        })
+    }
+
+    /// Where h and the cell state before a row lie.
+    fn before(&self, row: usize) -> usize {
+        let (step, position) = place_of(self.schedule, row);
+        before(self.schedule, step) + position
+    }
+
+    /// `[(features, gates·units), (gates·units)]`: of the products of rows with the gradients of lanes, and of these alone. A gate that no lane
+    /// has in the product has zeros.
+    fn sums<'x>(
+        &self,
+        rows: &Rows,
+        gate_of: GateOf,
+        (x, factors, features): (&(dyn Fn(usize) -> &'x [f32] + Sync), &[f32], usize),
+    ) -> Result<[Vec<f32>; 2]> {
+        let cell = &self.forward.cell;
+        let (units, stride, columns) = (cell.units, self.forward.stride(), cell.gates() * cell.units);
+        let mut sums = RUN.zeros((features + 1) * columns)?;
+        let lanes = cell.lanes().iter().enumerate();
+        for (lane, gate) in lanes.filter_map(|(lane, of): (usize, &Lane)| Some((lane, gate_of(of)?))) {
+            let mut masked = RUN.zeros(self.schedule.rows() * features)?;
+            over_rows((&mut masked, features), |masked, first| {
+                for (row, to) in (first..).zip(masked.chunks_exact_mut(features.max(1))) {
+                    let position = place_of(self.schedule, row).1;
+                    let factors = row_of(factors, features, position * cell.gates() + gate);
+                    let values = x(row).iter().zip(factors);
+                    to.iter_mut()
+                        .zip(values)
+                        .for_each(|(to, (&x, &factor))| *to = times(x, factor));
+                }
+            });
+            let of_gate = Sums {
+                path: self.forward.path,
+                count: self.schedule.rows(),
+                x: |row| row_of(&masked, features, row),
+                features,
+                d: |row| row_of(&rows.lanes, stride, row),
+                parts: &[Some(lane)],
+                width: units,
+            }
+            .run()?;
+            let to = sums.chunks_exact_mut(columns.max(1));
+            for (to, from) in to.zip(of_gate.chunks_exact(units.max(1))) {
+                let to = to.get_mut(gate * units..).unwrap_or_default();
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            }
+        }
+        let alone = sums.split_off(features * columns);
+        Ok([sums, alone])
+    }
+
+    /// `∂p_i = Σ ∂(lane i) c`, `∂p_f = Σ ∂(lane f) c`, `∂p_o = Σ ∂(lane o) c'`: c before the row, and after.
+    fn peepholes(&self, rows: &Rows) -> Result<Vec<f32>> {
+        let cell = &self.forward.cell;
+        if !cell.has_unit_parameters() {
+            return Ok(Vec::new());
+        }
+        let (units, room) = (cell.units, self.schedule.active(0));
+        let mut sums = RUN.filled(3 * units, 0.0_f64)?;
+        for row in 0..self.schedule.rows() {
+            let state = |place| row_of(&self.left.cell_states, units, place);
+            let (before, after) = (state(self.before(row)), state(room + row));
+            let lanes = row_of(&rows.lanes, self.forward.stride(), row);
+            let seen = [(0, before), (1, before), (3, after)];
+            for (sums, (lane, seen)) in sums.chunks_exact_mut(units.max(1)).zip(seen) {
+                let products = row_of(lanes, units, lane).iter().zip(seen);
+                for (sum, (lane, seen)) in sums.iter_mut().zip(products) {
+                    *sum += f64::from(*lane) * f64::from(*seen);
+                }
+            }
+        }
+        RUN.listed(sums.iter().map(|&sum| sum as f32))
+    }
+
+    /// `∂P = Σ unprojectedᵀ ∂h`
+    fn projection(&self, rows: &Rows) -> Result<Vec<f32>> {
+        let cell = &self.forward.cell;
+        if !cell.has_projection() {
+            return Ok(Vec::new());
+        }
+        let mut sums = Sums {
+            path: self.forward.path,
+            count: self.schedule.rows(),
+            x: |row| row_of(&rows.unprojected, cell.units, row),
+            features: cell.units,
+            d: |row| row_of(&rows.hidden, cell.output, row),
+            parts: &[Some(0)],
+            width: cell.output,
+        }
+        .run()?;
+        sums.truncate(cell.units * cell.output);
+        Ok(sums)
+    }
+}
