@@ -130,6 +130,21 @@ mod tests {
     }
 
     #[test]
+    fn each_gate_has_rows_of_its_own() {
+        let mut rows = Vec::new();
+        for sequence in [0, 1, 2, 1 << 20] {
+            for gate in 0..4 {
+                rows.extend([false, true].map(|is_recurrent| row_of_gate(sequence, gate, is_recurrent)));
+            }
+        }
+        // an input that all gates see alike has the rows of a Dropout
+        assert_eq!((row_of_gate(5, 0, false), rows.len()), (5, 32));
+        rows.sort_unstable();
+        rows.dedup();
+        assert_eq!(rows.len(), 32);
+    }
+
+    #[test]
     fn seed_batch_layer_row_and_feature_all_count() {
         let factors = |seed, batch, layer, row| {
             let mut factors = [f32::NAN; 61];

@@ -320,7 +320,8 @@ impl Builder<'_> {
         let input = match dropout.filter(|_| self.trains) {
             Some(dropout) => {
                 let input = view.source;
-                self.push(StageKind::Dropout { dropout, input }, rows, features, view).source
+                self.push(StageKind::Dropout { dropout, input }, rows, features, view)
+                    .source
             }
             None => view.source,
         };

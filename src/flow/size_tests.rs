@@ -67,6 +67,7 @@ fn model(random: &mut Random) -> (Model, usize) {
             Lstm::new(features, units)
                 .return_sequences(shows_all)
                 .zero_output_for_mask(number % 2 == 0)
+                .dropout(if number % 2 == 0 { 0.25 } else { 0.0 })
         };
         // without steps there are only Dense layers, and such as make steps again
         let kind = if sequences {

@@ -340,3 +340,37 @@ impl Recurrent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::gru::Gru;
+    use crate::layer::lstm::Lstm;
+
+    #[test]
+    fn a_rate_is_a_share_below_one() {
+        for rate in [-0.1, 1.0, 1.5, f32::NAN, f32::INFINITY, 20.0] {
+            let errors = [
+                (
+                    "dropout of the LSTM",
+                    Recurrent::from(Lstm::new(2, 3).dropout(rate)).check(),
+                ),
+                (
+                    "recurrent_dropout of the GRU",
+                    Recurrent::from(Gru::new(2, 3).recurrent_dropout(rate)).check(),
+                ),
+            ];
+            for (argument, error) in errors {
+                let error = error.err().map(|error| error.to_string()).unwrap_or_default();
+                assert!(
+                    error.contains(argument) && error.contains("0.2 for 20 %"),
+                    "{rate}: {error}"
+                );
+            }
+        }
+        for rate in [0.0, -0.0, 1e-9, 0.999] {
+            let layer = Lstm::new(2, 3).dropout(rate).recurrent_dropout(rate);
+            assert!(Recurrent::from(layer).check().is_ok(), "{rate}");
+        }
+    }
+}

@@ -17,6 +17,8 @@ use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
 use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
+use crate::layer::simple_rnn::SimpleRnn;
+use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
 use crate::output::Output;
 use crate::random::Noise;
@@ -119,5 +121,36 @@ fn dropout_leaves_out_what_it_does_on_the_cpu() {
         };
         compare_with_cpu(model.clone(), (6, 8), Some(9), Some(noise));
         compare_with_cpu(model, (6, 8), Some(9), None);
+    }
+}
+
+#[test]
+fn recurrent_layers_leave_out_of_their_input_what_they_do_on_the_cpu() {
+    let sides = Bidirectional::new(Gru::new(6, 4).return_sequences(true).dropout(0.5));
+    let cells = [Lstm::new(8, 5).dropout(0.3), Lstm::new(5, 7).dropout(0.2)];
+    let builder = Model::builder()
+        .add(Embedding::new(9, 6))
+        .add(sides)
+        .add(StackedRnnCells::new(cells).return_sequences(true))
+        .add(SimpleRnn::new(7, 3).dropout(0.4));
+    let model = builder.build().unwrap();
+    let noise = Noise {
+        seed: 3 | 5 << 40,
+        batch: 2 | 1 << 33,
+    };
+    compare_with_cpu(model.clone(), (6, 8), Some(9), Some(noise));
+    compare_with_cpu(model, (6, 8), Some(9), None);
+}
+
+#[test]
+fn a_gpu_says_that_the_cpu_trains_recurrent_dropout() {
+    let sides = Bidirectional::new(Lstm::new(3, 4)).backward_layer(Lstm::new(3, 4).recurrent_dropout(0.1));
+    let model = Model::builder().add(sides).build().unwrap();
+    for gpu in gpus() {
+        let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &Settings::new(), "GPU".into());
+        let error = pollster::block_on(made).unwrap_err().to_string();
+        for part in ["Bidirectional, backward", "recurrent_dropout", "Device::cpu()"] {
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

@@ -164,8 +164,9 @@ fn what_is_not_known_or_not_done_is_named() {
 #[test]
 fn what_changes_nothing_in_inference_is_passed_over() {
     let edits: [(&str, Value); 6] = [
-        ("dropout", 0.5.into()),
-        ("recurrent_dropout", 0.5.into()),
+        // as in Keras, a layer of which nothing would stay leaves out nothing
+        ("dropout", 1.into()),
+        ("recurrent_dropout", 1.5.into()),
         ("trainable", false.into()),
         ("unroll", true.into()),
         ("implementation", 1.into()),
@@ -188,6 +189,25 @@ fn what_changes_nothing_in_inference_is_passed_over() {
             acts_in_training,
             "{option}: {notes}"
         );
+    }
+}
+
+#[test]
+fn rates_of_recurrent_layers_are_taken_over() {
+    for (option, wanted) in [("dropout", [0.25, 0.0]), ("recurrent_dropout", [0.0, 0.25])] {
+        let file = with_config("keras_more_gru.keras", |config| {
+            options(config, "GRU")[option] = 0.25.into()
+        });
+        let model = open(&file).unwrap();
+        let rates = model.layers().iter().find_map(|layer| match layer {
+            Layer::Recurrent(layer) => Some([layer.dropout_rate(), layer.recurrent_dropout_rate()]),
+            _ => None,
+        });
+        assert_eq!(rates, Some(wanted), "{option}");
+        assert!(model.notes().is_empty(), "{:?}", model.notes());
+        assert!(model.to_string().contains(&format!("{option}=0.25")), "{model}");
+        let again = open(&model.to_bytes("again.keras").unwrap()).unwrap();
+        assert!(again.to_string().contains(&format!("{option}=0.25")), "{again}");
     }
 }
 

@@ -81,7 +81,11 @@ fn chains() -> Vec<Vec<Layer>> {
                 .seed(1)
                 .into(),
             RepeatVector::new(3).into(),
-            Gru::new(5, 4).return_sequences(true).into(),
+            Gru::new(5, 4)
+                .return_sequences(true)
+                .dropout(0.25)
+                .recurrent_dropout(0.1)
+                .into(),
             LastStep::new().into(),
             Dense::new(4, 1).use_bias(false).into(),
         ],

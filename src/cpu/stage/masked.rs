@@ -84,13 +84,7 @@ impl Masked {
     }
 
     /// Runs a schedule from the states and leaves the final ones there, and in `rows` what the way back needs. Gives how many rows were run.
-    pub(crate) fn run(
-        &self,
-        noise: Noise,
-        work: Work<'_>,
-        states: States<'_>,
-        rows: &mut StageRows,
-    ) -> Result<usize> {
+    pub(crate) fn run(&self, noise: Noise, work: Work<'_>, states: States<'_>, rows: &mut StageRows) -> Result<usize> {
         let (schedule, output) = (work.schedule, self.cell.output);
         let StageRows { values, places, masked } = rows;
         places.clear();

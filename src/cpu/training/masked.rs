@@ -71,7 +71,11 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         let prepared = self.prepared;
         let forward = prepared.model.masked.get(*cell).and_then(Option::as_ref);
         let back = prepared.masked.get(*cell).and_then(Option::as_ref);
-        let left = prepared.workspace.stages.get(number).and_then(|rows| rows.masked.as_deref());
+        let left = prepared
+            .workspace
+            .stages
+            .get(number)
+            .and_then(|rows| rows.masked.as_deref());
         let (Some(forward), Some(back), Some(left), Some(_)) = (forward, back, left, prepared.noise) else {
             return Ok(None);
         };
@@ -127,7 +131,11 @@ impl MaskedWay<'_> {
         let mut rows = Rows {
             lanes: RUN.listed(self.left.lanes.iter().copied())?,
             hidden,
-            unprojected: RUN.zeros(if cell.has_projection() { self.schedule.rows() * cell.units } else { 0 })?,
+            unprojected: RUN.zeros(if cell.has_projection() {
+                self.schedule.rows() * cell.units
+            } else {
+                0
+            })?,
             carried: self.carried(finals)?,
         };
         for step in (0..self.schedule.steps()).rev() {
@@ -189,7 +197,11 @@ impl MaskedWay<'_> {
             let behind = |list: &'_ [f32], width: usize| (before + first) * width..list.len();
             tasks.push(Step {
                 first,
-                hidden_before: self.left.hidden.get(behind(&self.left.hidden, output)).unwrap_or_default(),
+                hidden_before: self
+                    .left
+                    .hidden
+                    .get(behind(&self.left.hidden, output))
+                    .unwrap_or_default(),
                 cell_before: self
                     .left
                     .cell_states
@@ -296,7 +308,11 @@ impl VectorWork for BackRows<'_, '_> {
         let rows = step.lanes.chunks_exact_mut(masked.stride().max(1));
         let rows = rows.zip(step.carried.chunks_exact_mut(output.max(1)));
         for (i, (lanes, hidden_gradients)) in rows.enumerate() {
-            let cell_before = if has_cell_state { row_of(step.cell_before, units, i) } else { &[] };
+            let cell_before = if has_cell_state {
+                row_of(step.cell_before, units, i)
+            } else {
+                &[]
+            };
             if has_cell_state {
                 let row = Scan {
                     lanes: &mut *lanes,

@@ -60,7 +60,9 @@ impl CpuTraining {
         let (plan, path) = (&model.plan, model.path);
         let dropouts = plan.cells.iter().zip(&plan.cell_dropouts);
         let masked = dropouts.map(|(cell, dropout)| dropout.by_gate.map(|dropout| (cell, dropout)));
-        let forward = masked.clone().map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
+        let forward = masked
+            .clone()
+            .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
         let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)));
         let (forward, masked) = (forward.collect(), back.collect());
         model.masked = forward;

@@ -20,13 +20,7 @@ use crate::layer::recurrent::{DropoutRates, Recurrent, RecurrentOptions};
 use crate::layer::stacked::StackedRnnCells;
 
 /// Options that act in training alone, or on how Keras runs a layer.
-const PASSED_OVER: &[&str] = &[
-    "seed",
-    "unroll",
-    "implementation",
-    "use_cudnn",
-    "unit_forget_bias",
-];
+const PASSED_OVER: &[&str] = &["seed", "unroll", "implementation", "use_cudnn", "unit_forget_bias"];
 
 impl<'a> Reader<'a> {
     pub(super) fn recurrent(&mut self, node: &Node<'a>, config: &Config<'a>, last: bool) -> Result<Layer> {

@@ -9,6 +9,7 @@
 
 mod differences;
 mod judged;
+mod masked;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 #[path = "../../../../tests/support/models.rs"]
 mod models;
@@ -25,7 +26,11 @@ use std::sync::Arc;
 use ndarray::{Array2, ArrayD};
 
 use super::*;
-use crate::model::Model;
+use crate::layer::Layer;
+use crate::layer::bidirectional::Bidirectional;
+use crate::layer::recurrent::{DropoutRates, Recurrent};
+use crate::layer::stacked::StackedRnnCells;
+use crate::model::{Model, ModelBuilder};
 use support::golden;
 use support::layers::{LayerSpec, StatePair};
 use support::random::Random;
@@ -39,6 +44,8 @@ struct Trial {
     initial: Vec<StatePair>,
     outputs: Vec<ArrayD<f32>>,
     states: Vec<StatePair>,
+    /// What its recurrent layers leave out, if they do.
+    left_out: Option<DropoutRates>,
 }
 
 /// All gradients of a trial as lists: weights, then the input, then states.
@@ -60,6 +67,7 @@ impl Trial {
             initial,
             outputs: Vec::new(),
             states,
+            left_out: None,
         };
         let reference = trial.reference();
         let shapes = std::iter::once(&reference.0).chain(&reference.1);
@@ -78,6 +86,9 @@ impl Trial {
     }
 
     fn loss(&self) -> f64 {
+        if let Some(rates) = self.left_out {
+            return self.loss_of_sequences(rates);
+        }
         let (values, backward, states) = self.reference();
         let weighted = |values: &ArrayD<f64>, weights: &ArrayD<f32>| -> f64 {
             values
@@ -99,7 +110,30 @@ impl Trial {
     }
 
     fn model(&self) -> Model {
-        models::model(&self.layers).unwrap()
+        let model = models::model(&self.layers).unwrap();
+        let Some(rates) = self.left_out else { return model };
+        let change = |layer: &mut Recurrent| layer.dropout = rates;
+        let layers = model.layers().iter().cloned().map(|mut layer| {
+            match &mut layer {
+                Layer::Recurrent(layer) => change(layer),
+                Layer::Bidirectional(layer) => {
+                    let mut sides = [layer.forward().clone(), layer.backward().clone()];
+                    sides.iter_mut().for_each(change);
+                    let [forward, backward] = sides;
+                    *layer = Bidirectional::new(forward)
+                        .backward_layer(backward)
+                        .merge_mode(layer.merge());
+                }
+                Layer::StackedRnnCells(stack) => {
+                    let mut cells = stack.cells().to_vec();
+                    cells.iter_mut().for_each(change);
+                    *stack = StackedRnnCells::new(cells).with_options(stack.options());
+                }
+                _ => {}
+            }
+            layer
+        });
+        layers.fold(Model::builder(), ModelBuilder::add).build().unwrap()
     }
 
     fn flow(&self, model: &Model) -> Arc<Flow> {
