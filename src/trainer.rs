@@ -11,6 +11,7 @@ mod examples;
 mod fit;
 mod frozen;
 mod gradients;
+mod head;
 mod history;
 mod learn;
 mod order;
@@ -40,6 +41,7 @@ use crate::regularizer::{Regularizer, Regularizers};
 use crate::selection::ParameterSelection;
 use crate::settings::{Precision, Settings};
 use engine::Engine;
+use head::Head;
 
 /// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
 ///
@@ -68,7 +70,8 @@ use engine::Engine;
 pub struct Trainer {
     model: Model,
     engine: Engine,
-    loss: Loss,
+    /// The loss, and what the host does of the model for it.
+    head: Head,
     optimizer: OptimizerState,
     /// What the optimiser is made of, to make it anew for other frozen weights.
     made_of: Optimizer,
@@ -166,9 +169,10 @@ impl Trainer {
                 instead: "train in full precision; run the trained model in relaxed precision".to_owned(),
             });
         }
+        let head = Head::new(loss, &model);
         Ok(Self {
-            engine: Engine::new(model.plans(), device, settings).await?,
-            loss,
+            engine: Engine::new(&head.plans(&model), device, settings).await?,
+            head,
             optimizer: OptimizerState::new(optimizer.clone(), model.parameters(), &[])?,
             made_of: optimizer,
             regularizers: Regularizers::default(),
@@ -251,7 +255,7 @@ impl Trainer {
 impl Trainer {
     /// Other weights of the same model.
     async fn set_model(&mut self, model: Model) -> Result<()> {
-        self.engine.set_plans(model.plans()).await?;
+        self.engine.set_plans(&self.head.plans(&model)).await?;
         self.weights = weights_of_model(&model);
         self.model = model;
         Ok(())

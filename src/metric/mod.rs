@@ -4,6 +4,7 @@ mod accuracy;
 
 use ndarray::{ArrayView2, ArrayViewD};
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Mean, SparseCategoricalCrossentropy, Steps, Targets, Wanted};
 use accuracy::Accuracy;
@@ -234,6 +235,17 @@ impl Metric {
         self
     }
 
+    /// This metric from what stands before the activation of the last layer, as [`Loss::before`] of a loss.
+    pub(crate) fn before(&self, activation: Activation) -> Option<Self> {
+        let (Score::Loss(loss, last), None) = (self.score, self.ignored) else {
+            return None;
+        };
+        Some(Self {
+            score: Score::Loss(loss.before(activation)?, last),
+            ..self.clone()
+        })
+    }
+
     /// What Keras calls it, and histories too.
     ///
     /// ```
@@ -302,12 +314,10 @@ impl Metric {
     }
 
     /// What the batches since the last reset have come to, to go on from it another time.
-    #[cfg(feature = "safetensors")]
     pub(crate) fn mean(&self) -> Mean {
         self.mean
     }
 
-    #[cfg(feature = "safetensors")]
     pub(crate) fn set_mean(&mut self, mean: Mean) {
         self.mean = mean;
     }

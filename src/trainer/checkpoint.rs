@@ -104,7 +104,7 @@ impl Trainer {
             .map_err(|error| of_file(error, file))?;
         let mut optimizer = self.optimizer.clone();
         optimizer.restore(checkpoint.optimizer, checkpoint.slots)?;
-        self.engine.set_plans(model.plans()).await?;
+        self.engine.set_plans(&self.head.plans(&model)).await?;
         self.weights = weights_of_model(&model);
         (self.model, self.optimizer) = (model, optimizer);
         (self.seed, self.batches) = (checkpoint.seed, checkpoint.batches);

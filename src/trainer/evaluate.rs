@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 use super::Trainer;
+use super::engine::Pass;
 use super::examples::Examples;
 use super::scores::Scores;
 use crate::error::{Error, Result};
 use crate::loss::Mean;
+use crate::metric::Metric;
 use crate::output::Output;
 use crate::sequences::Sequences;
 
@@ -87,7 +89,31 @@ impl Trainer {
     ///
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, sequences: &Sequences<'_>) -> Result<Output> {
-        Ok(self.engine.forward(sequences, None, None).await?.output)
+        let mut output = self.engine.forward(sequences, None, None).await?.output;
+        output.values = self.head.outputs(output.values)?;
+        Ok(output)
+    }
+
+    /// Adds a batch to metrics.
+    pub(super) fn watch(&self, metrics: &mut [Metric], pass: &Pass<'_>, batch: &Examples<'_, '_>) -> Result<()> {
+        if metrics.is_empty() {
+            return Ok(());
+        }
+        let given = &pass.output.values;
+        let outputs = self.head.outputs_of(given)?;
+        for metric in metrics {
+            match self.head.metric_before(metric) {
+                Some(mut before) => {
+                    before.update(given.view(), batch.targets(), pass.mask(), None)?;
+                    metric.set_mean(before.mean());
+                }
+                None => {
+                    let outputs = outputs.as_ref().unwrap_or(given);
+                    metric.update(outputs.view(), batch.targets(), pass.mask(), None)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Loss and metrics of some examples, batch by batch.
@@ -118,16 +144,14 @@ impl Trainer {
                 .await?;
             let value = self.judge(&pass, &batch, batch.weights(), None)?;
             loss.add(value.value() * rows.len() as f64, rows.len() as f64);
-            for metric in &mut metrics {
-                metric.update(pass.output.values.view(), batch.targets(), pass.mask(), None)?;
-            }
+            self.watch(&mut metrics, &pass, &batch)?;
         }
         Ok(Scores::new(loss.result() + self.penalty()?, results(&metrics)))
     }
 }
 
 /// What metrics have come to.
-pub(super) fn results(metrics: &[crate::metric::Metric]) -> Vec<(String, f64)> {
+pub(super) fn results(metrics: &[Metric]) -> Vec<(String, f64)> {
     metrics
         .iter()
         .map(|metric| (metric.name().to_owned(), metric.result()))

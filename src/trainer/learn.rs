@@ -118,9 +118,7 @@ impl Trainer {
         self.regularizers
             .add_gradients(&self.weights, &mut gradients.parameters)?;
         check_finite(loss, &gradients, place)?;
-        for metric in metrics {
-            metric.update(pass.output.values.view(), batch.targets(), pass.mask(), None)?;
-        }
+        self.watch(metrics, &pass, batch)?;
         drop(pass);
         let learning_rate = self.update(gradients, place).await?;
         self.batches += 1;
@@ -158,7 +156,7 @@ impl Trainer {
                 error => error,
             });
         }
-        self.engine.set_plans(self.model.plans()).await?;
+        self.engine.set_plans(&self.head.plans(&self.model)).await?;
         Ok(learning_rate)
     }
 
@@ -179,7 +177,7 @@ impl Trainer {
                         .to_owned(),
             });
         }
-        self.loss.compute(
+        self.head.loss.compute(
             pass.output.values.view(),
             batch.targets(),
             pass.mask(),
