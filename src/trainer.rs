@@ -254,11 +254,10 @@ impl Trainer {
 
 impl Trainer {
     /// Other weights of the same model.
-    async fn set_model(&mut self, model: Model) -> Result<()> {
-        self.engine.set_plans(&self.head.plans(&model)).await?;
+    fn set_model(&mut self, model: Model) {
+        self.engine.set_plans(&self.head.plans(&model));
         self.weights = weights_of_model(&model);
         self.model = model;
-        Ok(())
     }
 }
 

@@ -31,6 +31,8 @@ struct Section {
     plan: Arc<Plan>,
     flows: Flows,
     path: Path,
+    /// Whether the path has other weights than the plan: nothing runs before it has these.
+    is_behind: bool,
     name: Arc<str>,
 }
 
@@ -102,23 +104,20 @@ impl Engine {
                 flows: Flows::in_training(plan),
                 plan: Arc::clone(plan),
                 path,
+                is_behind: false,
                 name: Arc::clone(&name),
             });
         }
         Ok(Self { sections })
     }
 
-    /// Other weights, of the same shapes.
-    pub(super) async fn set_plans(&mut self, plans: &[Arc<Plan>]) -> Result<()> {
+    /// Other weights, of the same shapes: those of the next pass. The device takes them when that begins, so that a device which cannot take them
+    /// fails that pass and not the step that made them.
+    pub(super) fn set_plans(&mut self, plans: &[Arc<Plan>]) {
         for (section, plan) in self.sections.iter_mut().zip(plans) {
             section.plan = Arc::clone(plan);
-            match &mut section.path {
-                Path::Cpu(training) => training.set_plan(Arc::clone(plan))?,
-                Path::Gpu(training) => training.set_plan(Arc::clone(plan)).await?,
-                Path::Nothing => {}
-            }
+            section.is_behind = true;
         }
-        Ok(())
     }
 
     /// Whether the sequences are what the model takes.
@@ -158,8 +157,12 @@ impl Engine {
         states: Option<&mut [State]>,
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
+        let input = self.check(sequences)?;
+        for section in &mut self.sections {
+            section.catch_up().await?;
+        }
         let mut pass = Pass {
-            input: self.check(sequences)?,
+            input,
             between: Vec::new(),
             flows: Vec::new(),
             output: Output::default(),
@@ -251,6 +254,19 @@ impl Engine {
 }
 
 impl Section {
+    /// Gives the path the weights of the plan.
+    async fn catch_up(&mut self) -> Result<()> {
+        if self.is_behind {
+            match &mut self.path {
+                Path::Cpu(training) => training.set_plan(Arc::clone(&self.plan))?,
+                Path::Gpu(training) => training.set_plan(Arc::clone(&self.plan)).await?,
+                Path::Nothing => {}
+            }
+            self.is_behind = false;
+        }
+        Ok(())
+    }
+
     async fn forward(
         &mut self,
         flow: &Arc<Flow>,

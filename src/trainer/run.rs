@@ -85,7 +85,7 @@ impl Trainer {
             cuts_targets: gives_steps(&self.model),
             fit,
         };
-        let mut standing = self.begin(&run).await?;
+        let mut standing = self.begin(&run)?;
         let stopping = run.fit.early_stopping;
         let ends =
             |standing: &Standing| stopping.is_some_and(|stopping| standing.watch.ends(standing.epoch, &stopping));
@@ -103,13 +103,13 @@ impl Trainer {
                 }
                 Err(error) => {
                     if let Some(best) = standing.best.filter(|_| restores(stopping)) {
-                        self.set_model(best).await?;
+                        self.set_model(best);
                     }
                     return Err(error);
                 }
             }
         }
-        self.end(standing, ended, stopping).await
+        Ok(self.end(standing, ended, stopping))
     }
 
     #[cfg_attr(
@@ -117,7 +117,7 @@ impl Trainer {
         allow(unused_variables, reason = "there are no checkpoints without it")
     )]
     /// Where the training begins: where a checkpoint stands, or before the first batch.
-    async fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
+    fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
         let standing = Standing::new(self);
         #[cfg(feature = "safetensors")]
         if let Some(path) = run
@@ -126,13 +126,13 @@ impl Trainer {
             .as_ref()
             .filter(|path| run.fit.resumes && path.exists())
         {
-            return self.resumed(path, standing, [run.fit.batch_size, run.training]).await;
+            return self.resumed(path, standing, [run.fit.batch_size, run.training]);
         }
         Ok(standing)
     }
 
     /// The weights and the history that a training leaves.
-    async fn end(&mut self, standing: Standing, ended: Ended, stopping: Option<EarlyStopping>) -> Result<History> {
+    fn end(&mut self, standing: Standing, ended: Ended, stopping: Option<EarlyStopping>) -> History {
         let Standing {
             mut history,
             watch,
@@ -143,9 +143,9 @@ impl Trainer {
         history.best = stopping.and(watch.epoch);
         // where somebody stopped it everything stays as it is, to go on from
         if let Some(best) = best.filter(|_| ended != Ended::StopFlag && restores(stopping)) {
-            self.set_model(best).await?;
+            self.set_model(best);
         }
-        Ok(history)
+        history
     }
 
     /// One epoch, or what is left of it. Why the training ends with it, if it does.
