@@ -272,7 +272,10 @@ fn a_step_that_fails_leaves_the_optimiser_as_it_was() {
         trainer.save_checkpoint(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         std::fs::remove_file(&path).ok();
-        bytes
+        // the texts of a header have no order; tensors have
+        let header = 8 + usize::from(bytes[0]) + 256 * usize::from(bytes[1]);
+        let steps = String::from_utf8_lossy(&bytes[..header]).contains(r#"\"iterations\":0"#);
+        (bytes[header..].to_vec(), steps)
     };
     let before = slots(&trainer);
     refused!(

@@ -17,6 +17,7 @@ mod gpu;
 mod hostile;
 mod logits;
 mod options;
+mod padding;
 
 use cellstate::{Adam, Dense, Device, Dropout, Loss, Lstm, Model, Optimizer, Trainer};
 

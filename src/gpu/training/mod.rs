@@ -3,9 +3,10 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way` < `stages`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `counted`, `recurrence` < `way` < `stages`.
 
 mod buffers;
+pub(crate) mod counted;
 pub(crate) mod product;
 mod recorder;
 mod recurrence;
