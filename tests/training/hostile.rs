@@ -283,7 +283,7 @@ fn a_step_that_fails_leaves_the_optimiser_as_it_was() {
         Error::NotFinite { .. },
         "behind the batch"
     );
-    assert_eq!(slots(&trainer), before);
+    assert!(before.1 && slots(&trainer) == before);
     // and it goes on as if nothing had been
     let (mut trainer, mut expected) = (
         trainer_of(model(), Adam::new(1e-2)),
