@@ -14,6 +14,7 @@ mod gradients;
 mod head;
 mod history;
 mod learn;
+mod monitor;
 mod order;
 mod run;
 mod scores;
@@ -186,7 +187,9 @@ impl Trainer {
         })
     }
 
-    /// What is watched besides the loss, in every epoch and in [`evaluate`](Self::evaluate).
+    /// What is watched besides the loss, in every epoch and in [`evaluate`](Self::evaluate): Keras's `metrics`. Masked steps do not count; weights of
+    /// sequences and steps are not looked at, so that a step of weight 0 counts as any and needs a target. See
+    /// [`weighted_metrics`](Self::weighted_metrics). Two metrics of one name are numbered: `accuracy`, `accuracy_1`.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Metric, Model, Trainer};
@@ -199,7 +202,27 @@ impl Trainer {
     /// ```
     #[must_use]
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
-        self.metrics = metrics.into_iter().collect();
+        self.metrics.retain(Metric::is_weighted);
+        self.metrics.splice(0..0, metrics);
+        self
+    }
+
+    /// The same by the weights of sequences, steps and classes: Keras's `weighted_metrics`. A step of weight 0 does not count, whatever its output and
+    /// its target hold. One whose name another metric has is called `weighted_accuracy`.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Metric, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let trainer = trainer.weighted_metrics([Metric::mean_absolute_error()]);
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn weighted_metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
+        self.metrics.retain(|metric| !metric.is_weighted());
+        self.metrics.extend(metrics.into_iter().map(Metric::weighted));
         self
     }
 

@@ -132,6 +132,16 @@ impl Loss {
         Ok(LossValue::new(totals))
     }
 
+    /// Whether targets and weights fit outputs of this shape.
+    pub(crate) fn check_shapes(
+        &self,
+        outputs: &[usize],
+        targets: &Targets<'_>,
+        weights: Option<ArrayViewD<'_, f32>>,
+    ) -> Result<()> {
+        Steps::check_shapes(outputs, targets, weights, self.wanted())
+    }
+
     /// What Keras calls it.
     ///
     /// ```

@@ -50,6 +50,8 @@ pub(crate) struct Progress {
     pub(crate) momentum_product: f64,
     /// The learning rate that was set in the place of the optimiser's own.
     pub(crate) learning_rate: Option<f64>,
+    /// The optimiser's own, if it is a number.
+    pub(crate) made_with: Option<f64>,
 }
 
 /// A parameter that steps change.
@@ -95,6 +97,10 @@ impl OptimizerState {
                 iterations: 0,
                 momentum_product: 1.0,
                 learning_rate: None,
+                made_with: match common.learning_rate {
+                    LearningRate::Constant(rate) => Some(rate),
+                    _ => None,
+                },
             },
             earlier: None,
             optimizer,
@@ -206,8 +212,9 @@ impl OptimizerState {
         Ok(tensors)
     }
 
-    /// Goes on from where another state of the same optimiser and model stood. After an error nothing has changed.
-    pub(crate) fn restore(&mut self, progress: Progress, tensors: Vec<(String, ArrayD<f32>)>) -> Result<()> {
+    /// Goes on from where another state of the same optimiser and model stood. A learning rate that was set there stays, unless this optimiser is
+    /// made with another one than that was: then it is this one's. After an error nothing has changed.
+    pub(crate) fn restore(&mut self, mut progress: Progress, tensors: Vec<(String, ArrayD<f32>)>) -> Result<()> {
         const REPAIR: &str =
             "go on with the model and the optimizer that the checkpoint is of, or begin a new training";
         let wrong = |argument: &str, expected: String, found: String| Error::Value {
@@ -255,6 +262,9 @@ impl OptimizerState {
         }
         let own = self.trained.iter_mut().flat_map(|trained| &mut trained.slots);
         own.zip(slots).for_each(|(own, slot)| *own = slot);
+        if progress.made_with != self.progress.made_with {
+            (progress.made_with, progress.learning_rate) = (self.progress.made_with, None);
+        }
         (self.progress, self.earlier) = (progress, None);
         Ok(())
     }

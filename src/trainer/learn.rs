@@ -1,5 +1,6 @@
 //! One batch: forward, backward, and the weights a step further.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -115,7 +116,7 @@ impl Trainer {
         self.regularizers
             .add_gradients(&self.weights, &mut gradients.parameters)?;
         check_finite(loss, &gradients, place)?;
-        self.watch(metrics, &pass, batch)?;
+        self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);
         let learning_rate = self.update(gradients, (loss, place))?;
         self.batches += 1;
@@ -198,9 +199,10 @@ fn weights_of<'b>(
     let Some(given) = given else {
         return Ok(Some(by_class.into()));
     };
-    let rows = match given.ndim() < by_class.ndim() {
-        true => given.view().insert_axis(Axis(1)), // the same for all time steps of a sequence
-        false => given.view(),
+    let rows = match given.ndim().cmp(&by_class.ndim()) {
+        Ordering::Less => given.view().insert_axis(Axis(1)), // the same for all time steps of a sequence
+        Ordering::Greater if given.len_of(Axis(1)) == 1 => given.index_axis(Axis(1), 0), // (batch, 1)
+        _ => given.view(),
     };
     match rows.broadcast(by_class.raw_dim()) {
         Some(rows) => by_class *= &rows,
