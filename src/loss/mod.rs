@@ -43,7 +43,8 @@ use crate::error::Result;
 ///   exactly 0, and their outputs and targets may be anything, NaN too, which in Keras makes everything NaN. (A target decides all the
 ///   same whether its step is of the ignored class, unless the step is masked.) If no step counts, the loss is 0.
 /// - A cross-entropy of probabilities is computed from these. ([`Trainer`](crate::Trainer) takes the logits where the last layer's activation is
-///   softmax or sigmoid, as `fit` and `evaluate` of Keras on TensorFlow do; with an ignored class Keras does not.)
+///   softmax or sigmoid, as `fit` and `evaluate` of Keras on TensorFlow do. With an ignored class neither does, and Keras does not behind a
+///   `TimeDistributed`, which around a Dense layer changes nothing here.)
 /// - Sums are of `f64`, in the same order whatever the number of threads.
 ///
 /// What has options is made by a type of its own, and a [`Loss`] from it.

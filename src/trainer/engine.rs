@@ -14,6 +14,7 @@ use crate::memory::{OUTPUT, RUN};
 use crate::model::plan::Plan;
 use crate::output::Output;
 use crate::random::Noise;
+use crate::recent::ForSize;
 use crate::runner::check::{input_of, states_fit};
 use crate::runner::section::{with_time, without_time};
 use crate::sequences::Sequences;
@@ -24,6 +25,8 @@ use crate::state::State;
 #[derive(Debug)]
 pub(super) struct Engine {
     sections: Vec<Section>,
+    /// The largest of the last batches: their memory stays from one to the next.
+    largest: ForSize<()>,
 }
 
 #[derive(Debug)]
@@ -108,7 +111,10 @@ impl Engine {
                 name: Arc::clone(&name),
             });
         }
-        Ok(Self { sections })
+        Ok(Self {
+            sections,
+            largest: ForSize::new((0, 0), ()),
+        })
     }
 
     /// Other weights, of the same shapes: those of the next pass. The device takes them when that begins, so that a device which cannot take them
@@ -158,7 +164,11 @@ impl Engine {
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
         let input = self.check(sequences)?;
+        let stays = self.largest.stays_for(input.size());
         for section in &mut self.sections {
+            if !stays {
+                section.release_memory();
+            }
             section.catch_up().await?;
         }
         let mut pass = Pass {
@@ -254,6 +264,15 @@ impl Engine {
 }
 
 impl Section {
+    /// Gives the memory back that batches have taken.
+    fn release_memory(&mut self) {
+        match &mut self.path {
+            Path::Cpu(training) => training.release_memory(),
+            Path::Gpu(training) => training.release_memory(),
+            Path::Nothing => {}
+        }
+    }
+
     /// Gives the path the weights of the plan.
     async fn catch_up(&mut self) -> Result<()> {
         if self.is_behind {

@@ -25,7 +25,9 @@ pub(super) struct Head {
 impl Head {
     /// As Keras: a cross-entropy of a model that ends with softmax or sigmoid is one of logits.
     pub(super) fn new(loss: Loss, model: &Model) -> Self {
-        let activation = model.layers().last().and_then(|layer| match layer {
+        let mut layers = model.layers().iter().rev();
+        let last = layers.find(|layer| !matches!(layer, Layer::Activation(Activation::Linear)));
+        let activation = last.and_then(|layer| match layer {
             Layer::Dense(dense) => Some(dense.activation_kind()),
             Layer::Activation(activation) => Some(*activation),
             _ => None,

@@ -2,7 +2,6 @@
 
 use rayon::prelude::*;
 
-use crate::activation::are_zero;
 use crate::cpu::cell::by_lane::copy_parts;
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::Matrix;
@@ -92,17 +91,15 @@ impl<'a, X: Rows<'a>, D: Rows<'a>> Sums<'_, X, D> {
         Ok(())
     }
 
-    /// The features of some rows of x as rows, and a row of ones behind them. A row whose d is 0 has no part in the sums, whatever x holds: it may be
-    /// padding.
+    /// The features of some rows of x as rows, and a row of ones behind them.
     fn turn(&self, begin: usize, count: usize, turned: &mut [f32], stride: usize) {
         for group in (0..count).step_by(TURNED) {
             let members = TURNED.min(count - group);
             let mut rows: [&[f32]; TURNED] = [&[]; TURNED];
             for (member, row) in rows.iter_mut().take(members).enumerate() {
-                let number = begin + group + member;
-                if !are_zero((self.d)(number)) {
-                    *row = (self.x)(number).get(..self.features).unwrap_or_default();
-                }
+                *row = (self.x)(begin + group + member)
+                    .get(..self.features)
+                    .unwrap_or_default();
             }
             for (feature, line) in turned.chunks_exact_mut(stride).take(self.features).enumerate() {
                 let line = line.get_mut(group..group + members).unwrap_or_default();
