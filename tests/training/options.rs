@@ -227,7 +227,7 @@ fn a_weight_of_a_class_goes_with_that_of_the_only_step() {
         let loss = SparseCategoricalCrossentropy::new().from_logits(true);
         let mut trainer = Trainer::new(layers.build().unwrap(), &Device::cpu(), loss, Adam::new(1e-2)).unwrap();
         let fit = Fit::epochs(2).batch_size(4).class_weights(weights.iter().copied());
-        trainer.fit(&data, fit).unwrap();
+        trainer.fit(data, fit).unwrap();
         bits(&trainer)
     };
     let by_step = data().with_step_weights(Array2::from_elem((6, 1), 2.0)).unwrap();
