@@ -4,6 +4,7 @@ pub(crate) mod cell_dropout;
 mod check;
 pub(crate) mod layer_names;
 pub(crate) mod named;
+mod not_finite;
 mod options;
 pub(crate) mod paths;
 pub(crate) mod plan;
@@ -164,6 +165,7 @@ impl Model {
         }
         self.plans = sections(&self.layers, &self.shapes, &parameters)?;
         self.parameters = parameters;
+        self.renew_notes();
         Ok(())
     }
 
