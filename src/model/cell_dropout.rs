@@ -1,7 +1,6 @@
 //! What cells leave out in training.
 
 use crate::layer::recurrent::DropoutRates;
-use crate::model::plan::{Plan, PlannedDropout};
 use crate::random::MOST_LAYERS;
 
 /// What a cell leaves out in training.
@@ -17,24 +16,22 @@ pub(crate) struct CellDropout {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GateDropout {
     pub(crate) rates: DropoutRates,
-    /// The random numbers of the cell, as [`PlannedDropout::layer`].
+    /// The random numbers of the cell, as those of a Dropout.
     pub(crate) layer: u32,
 }
 
-impl Plan {
-    /// Plans what the next cell leaves out. As in Keras the gates leave out values of their own as soon as the hidden state loses some.
-    pub(super) fn cell_dropout(&mut self, rates: DropoutRates) {
-        // counted from above: layers are counted from below
-        let layer = MOST_LAYERS.saturating_sub((self.begins_at.1 + self.cells.len()) as u32);
+impl CellDropout {
+    /// Of the cell of this number in the model; `next` is the number of the next Dropout of the plan. As in Keras the gates leave out values of
+    /// their own as soon as the hidden state loses some.
+    pub(super) fn new(rates: DropoutRates, cell: usize, next: usize) -> Self {
+        let layer = Self::layer(cell);
         let by_gate = (rates.recurrent != 0.0).then_some(GateDropout { rates, layer });
-        let input = (by_gate.is_none() && rates.input != 0.0).then_some(self.dropouts.len());
-        if input.is_some() {
-            self.dropouts.push(PlannedDropout {
-                rate: rates.input,
-                spatial: true,
-                layer,
-            });
-        }
-        self.cell_dropouts.push(CellDropout { input, by_gate });
+        let input = (by_gate.is_none() && rates.input != 0.0).then_some(next);
+        Self { input, by_gate }
+    }
+
+    /// Cells are counted from above: layers are counted from below.
+    pub(super) fn layer(cell: usize) -> u32 {
+        MOST_LAYERS.saturating_sub(cell as u32)
     }
 }

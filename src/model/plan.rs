@@ -10,7 +10,7 @@ use crate::layer::bidirectional::MergeMode;
 use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
-use crate::layer::recurrent::{Recurrent, RecurrentOptions};
+use crate::layer::recurrent::{DropoutRates, Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
 use crate::model::cell_dropout::CellDropout;
@@ -346,6 +346,19 @@ impl Plan {
         Ok(Operation::Dense {
             dense: self.denses.len() - 1,
         })
+    }
+
+    fn cell_dropout(&mut self, rates: DropoutRates) {
+        let number = self.begins_at.1 + self.cells.len();
+        let dropout = CellDropout::new(rates, number, self.dropouts.len());
+        if dropout.input.is_some() {
+            self.dropouts.push(PlannedDropout {
+                rate: rates.input,
+                spatial: true,
+                layer: CellDropout::layer(number),
+            });
+        }
+        self.cell_dropouts.push(dropout);
     }
 
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {

@@ -146,8 +146,9 @@ fn recurrent_layers_leave_out_of_their_input_what_they_do_on_the_cpu() {
 fn a_gpu_says_that_the_cpu_trains_recurrent_dropout() {
     let sides = Bidirectional::new(Lstm::new(3, 4)).backward_layer(Lstm::new(3, 4).recurrent_dropout(0.1));
     let model = Model::builder().add(sides).build().unwrap();
+    let settings = Settings::new();
     for gpu in gpus() {
-        let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &Settings::new(), "GPU".into());
+        let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, "GPU".into());
         let error = pollster::block_on(made).unwrap_err().to_string();
         for part in ["Bidirectional, backward", "recurrent_dropout", "Device::cpu()"] {
             assert!(error.contains(part), "{error}");

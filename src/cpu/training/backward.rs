@@ -7,7 +7,7 @@ use ndarray::{Array3, ArrayD};
 use super::blocks::Blocks;
 use super::dense::DenseBackward;
 use super::lists::read_back;
-use super::masked::MaskedBackward;
+use super::masked::{MaskedBackward, MaskedWay};
 use super::prepared::{Before, Recurrence, Work};
 use super::recurrence::CellGradients;
 use super::rowwise;
@@ -53,7 +53,7 @@ pub(super) struct Way<'a, 'i> {
 }
 
 /// The gradients of the entries of each list that is known by now.
-pub(super) type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
+type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
 
 impl<'a, 'i: 'a> Way<'a, 'i> {
     pub(super) fn back(&self) -> Result<PlanGradients> {
@@ -118,7 +118,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// The sum over all who read a source, whose gradients are not needed any more.
-    pub(super) fn of_source(
+    fn of_source(
         &self,
         source: flow::Source,
         width: usize,
@@ -150,7 +150,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// Whether somebody asks for the gradients of what a list reads.
-    pub(super) fn wants(&self, list: &Gather) -> bool {
+    fn wants(&self, list: &Gather) -> bool {
         list.source != flow::Source::Input || self.wants_input
     }
 
@@ -298,8 +298,41 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         })
     }
 
+    /// The gradients of a recurrence whose gates have left something out; nothing of any other.
+    fn masked(
+        &self,
+        sources: &Sources<'a>,
+        (number, stage): (usize, &'a Stage),
+        given: &mut Given<'a>,
+    ) -> Result<Option<CellGradients>> {
+        let Stage::Recurrent { cell, schedule, input } = stage else {
+            return Ok(None);
+        };
+        let prepared = self.prepared;
+        let forward = prepared.model.masked.get(*cell).and_then(Option::as_ref);
+        let back = prepared.masked.get(*cell).and_then(Option::as_ref);
+        let left = prepared
+            .workspace
+            .stages
+            .get(number)
+            .and_then(|rows| rows.masked.as_deref());
+        let (Some(forward), Some(back), Some(left), Some(_)) = (forward, back, left, prepared.noise) else {
+            return Ok(None);
+        };
+        let own = flow::Source::Stage(number);
+        let hidden = self.of_source(own, forward.cell.output, (schedule.rows(), None), given)?;
+        let way = MaskedWay {
+            back,
+            forward,
+            left,
+            schedule,
+            input: sources.gathered(input)?,
+        };
+        way.run(hidden, self.finals(*cell)?, self.wants(input)).map(Some)
+    }
+
     /// What the loss says of the final state of a cell.
-    pub(super) fn finals(&self, cell: usize) -> Result<Option<&'a State>> {
+    fn finals(&self, cell: usize) -> Result<Option<&'a State>> {
         let Some(states) = &self.upstream.states else {
             return Ok(None);
         };

@@ -1,11 +1,7 @@
 //! The way back of a recurrence whose gates have left something out: through the same factors, gate by gate.
 
-use super::backward::{Given, Way};
 use super::recurrence::CellGradients;
 use super::steps::{OnPath, ResetRows, VectorWork};
-use super::sums::Sums;
-use crate::cell::Lane;
-use crate::cpu::Sources;
 use crate::cpu::cell::rule::{Back, BackwardRule, SCRATCH, Scan};
 use crate::cpu::memory::workspace::MaskedRows;
 use crate::cpu::product::matrix::Matrix;
@@ -18,7 +14,6 @@ use crate::cpu::stage::masked::{
     taken, together,
 };
 use crate::error::{Error, Result};
-use crate::flow::{self, Stage};
 use crate::memory::RUN;
 use crate::model::plan::PlannedCell;
 use crate::schedule::Schedule;
@@ -57,60 +52,25 @@ impl MaskedBackward {
     }
 }
 
-impl<'a, 'i: 'a> Way<'a, 'i> {
-    /// The gradients of a recurrence whose gates have left something out; nothing of any other.
-    pub(super) fn masked(
-        &self,
-        sources: &Sources<'a>,
-        (number, stage): (usize, &'a Stage),
-        given: &mut Given<'a>,
-    ) -> Result<Option<CellGradients>> {
-        let Stage::Recurrent { cell, schedule, input } = stage else {
-            return Ok(None);
-        };
-        let prepared = self.prepared;
-        let forward = prepared.model.masked.get(*cell).and_then(Option::as_ref);
-        let back = prepared.masked.get(*cell).and_then(Option::as_ref);
-        let left = prepared
-            .workspace
-            .stages
-            .get(number)
-            .and_then(|rows| rows.masked.as_deref());
-        let (Some(forward), Some(back), Some(left), Some(_)) = (forward, back, left, prepared.noise) else {
-            return Ok(None);
-        };
-        let own = flow::Source::Stage(number);
-        let hidden = self.of_source(own, forward.cell.output, (schedule.rows(), None), given)?;
-        let way = MaskedWay {
-            back,
-            forward,
-            left,
-            schedule,
-            input: sources.gathered(input)?,
-        };
-        way.run(hidden, self.finals(*cell)?, self.wants(input)).map(Some)
-    }
-}
-
 /// What it goes back over.
-struct MaskedWay<'a> {
-    back: &'a MaskedBackward,
-    forward: &'a Masked,
-    left: &'a MaskedRows,
-    schedule: &'a Schedule,
-    input: Gathered<'a>,
+pub(super) struct MaskedWay<'a> {
+    pub(super) back: &'a MaskedBackward,
+    pub(super) forward: &'a Masked,
+    pub(super) left: &'a MaskedRows,
+    pub(super) schedule: &'a Schedule,
+    pub(super) input: Gathered<'a>,
 }
 
 /// What comes up on the way, in the order of the schedule.
-struct Rows {
+pub(super) struct Rows {
     /// The sums, which become their gradients, (rows, lanes·units).
-    lanes: Vec<f32>,
+    pub(super) lanes: Vec<f32>,
     /// The gradients of h, (rows, output).
-    hidden: Vec<f32>,
+    pub(super) hidden: Vec<f32>,
     /// (rows, units) with a projection, else empty
-    unprojected: Vec<f32>,
+    pub(super) unprojected: Vec<f32>,
     /// By position, between two steps: the gradients of h and of the cell state.
-    carried: [Vec<f32>; 2],
+    pub(super) carried: [Vec<f32>; 2],
 }
 
 /// Some positions of a step.
@@ -126,7 +86,8 @@ struct Step<'a> {
 }
 
 impl MaskedWay<'_> {
-    fn run(&self, hidden: Vec<f32>, finals: Option<&State>, wants_input: bool) -> Result<CellGradients> {
+    /// From the gradients of h of every row and of the final states.
+    pub(super) fn run(&self, hidden: Vec<f32>, finals: Option<&State>, wants_input: bool) -> Result<CellGradients> {
         let cell = &self.forward.cell;
         let mut rows = Rows {
             lanes: RUN.listed(self.left.lanes.iter().copied())?,
@@ -337,127 +298,5 @@ impl VectorWork for BackRows<'_, '_> {
             };
             rule.back(simd, back);
         }
-    }
-}
-
-/// What is summed up over all rows.
-impl MaskedWay<'_> {
-    /// The gradients of the weights; those of the input and of the state come elsewhere.
-    fn of_weights(&self, rows: &Rows) -> Result<CellGradients> {
-        let cell = &self.forward.cell;
-        let (schedule, left, output) = (self.schedule, self.left, cell.output);
-        let x = |row: usize| self.input.row(row);
-        let [kernel, bias] = self.sums(rows, of_input, (&x, &left.input_factors, cell.features))?;
-        let h = |row: usize| row_of(&left.hidden, output, self.before(row));
-        let [mut recurrent_kernel, second] = self.sums(rows, of_hidden, (&h, &left.factors, output))?;
-        if cell.multiplies_reset() {
-            let product = |row: usize| row_of(&left.products, output, row);
-            let [further, _] = self.sums(rows, of_product, (&product, &left.factors, output))?;
-            let pairs = recurrent_kernel.iter_mut().zip(further);
-            pairs.for_each(|(to, further)| *to += further);
-        }
-        let second = if cell.bias_rows() == 2 { second } else { Vec::new() };
-        Ok(CellGradients {
-            kernel,
-            recurrent_kernel,
-            bias: RUN.collected(bias.into_iter().chain(second))?,
-            peepholes: self.peepholes(rows)?,
-            projection: self.projection(rows)?,
-            input: Vec::new(),
-            state: State::zeros(schedule.batch(), cell.state_widths())?,
-        })
-    }
-
-    /// Where h and the cell state before a row lie.
-    fn before(&self, row: usize) -> usize {
-        let (step, position) = place_of(self.schedule, row);
-        before(self.schedule, step) + position
-    }
-
-    /// `[(features, gates·units), (gates·units)]`: of the products of rows with the gradients of lanes, and of these alone. A gate that no lane
-    /// has in the product has zeros.
-    fn sums<'x>(
-        &self,
-        rows: &Rows,
-        gate_of: GateOf,
-        (x, factors, features): (&(dyn Fn(usize) -> &'x [f32] + Sync), &[f32], usize),
-    ) -> Result<[Vec<f32>; 2]> {
-        let cell = &self.forward.cell;
-        let (units, stride, columns) = (cell.units, self.forward.stride(), cell.gates() * cell.units);
-        let mut sums = RUN.zeros((features + 1) * columns)?;
-        let lanes = cell.lanes().iter().enumerate();
-        for (lane, gate) in lanes.filter_map(|(lane, of): (usize, &Lane)| Some((lane, gate_of(of)?))) {
-            let mut masked = RUN.zeros(self.schedule.rows() * features)?;
-            over_rows((&mut masked, features), |masked, first| {
-                for (row, to) in (first..).zip(masked.chunks_exact_mut(features.max(1))) {
-                    let position = place_of(self.schedule, row).1;
-                    let factors = row_of(factors, features, position * cell.gates() + gate);
-                    let values = x(row).iter().zip(factors);
-                    to.iter_mut()
-                        .zip(values)
-                        .for_each(|(to, (&x, &factor))| *to = times(x, factor));
-                }
-            });
-            let of_gate = Sums {
-                path: self.forward.path,
-                count: self.schedule.rows(),
-                x: |row| row_of(&masked, features, row),
-                features,
-                d: |row| row_of(&rows.lanes, stride, row),
-                parts: &[Some(lane)],
-                width: units,
-            }
-            .run()?;
-            let to = sums.chunks_exact_mut(columns.max(1));
-            for (to, from) in to.zip(of_gate.chunks_exact(units.max(1))) {
-                let to = to.get_mut(gate * units..).unwrap_or_default();
-                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-            }
-        }
-        let alone = sums.split_off(features * columns);
-        Ok([sums, alone])
-    }
-
-    /// `∂p_i = Σ ∂(lane i) c`, `∂p_f = Σ ∂(lane f) c`, `∂p_o = Σ ∂(lane o) c'`: c before the row, and after.
-    fn peepholes(&self, rows: &Rows) -> Result<Vec<f32>> {
-        let cell = &self.forward.cell;
-        if !cell.has_unit_parameters() {
-            return Ok(Vec::new());
-        }
-        let (units, room) = (cell.units, self.schedule.active(0));
-        let mut sums = RUN.filled(3 * units, 0.0_f64)?;
-        for row in 0..self.schedule.rows() {
-            let state = |place| row_of(&self.left.cell_states, units, place);
-            let (before, after) = (state(self.before(row)), state(room + row));
-            let lanes = row_of(&rows.lanes, self.forward.stride(), row);
-            let seen = [(0, before), (1, before), (3, after)];
-            for (sums, (lane, seen)) in sums.chunks_exact_mut(units.max(1)).zip(seen) {
-                let products = row_of(lanes, units, lane).iter().zip(seen);
-                for (sum, (lane, seen)) in sums.iter_mut().zip(products) {
-                    *sum += f64::from(*lane) * f64::from(*seen);
-                }
-            }
-        }
-        RUN.listed(sums.iter().map(|&sum| sum as f32))
-    }
-
-    /// `∂P = Σ unprojectedᵀ ∂h`
-    fn projection(&self, rows: &Rows) -> Result<Vec<f32>> {
-        let cell = &self.forward.cell;
-        if !cell.has_projection() {
-            return Ok(Vec::new());
-        }
-        let mut sums = Sums {
-            path: self.forward.path,
-            count: self.schedule.rows(),
-            x: |row| row_of(&rows.unprojected, cell.units, row),
-            features: cell.units,
-            d: |row| row_of(&rows.hidden, cell.output, row),
-            parts: &[Some(0)],
-            width: cell.output,
-        }
-        .run()?;
-        sums.truncate(cell.units * cell.output);
-        Ok(sums)
     }
 }

@@ -8,6 +8,7 @@ mod blocks;
 mod dense;
 mod lists;
 mod masked;
+mod masked_weights;
 mod prepared;
 mod recurrence;
 mod rowwise;
