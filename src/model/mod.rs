@@ -1,6 +1,5 @@
 //! Models: checked chains of layers.
 
-pub(crate) mod cell_dropout;
 mod check;
 pub(crate) mod layer_names;
 pub(crate) mod named;
@@ -8,6 +7,7 @@ mod not_finite;
 mod options;
 pub(crate) mod paths;
 pub(crate) mod plan;
+pub(crate) mod planned_dropout;
 pub(crate) mod planned_weight;
 mod sections;
 mod summary;

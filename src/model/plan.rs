@@ -10,12 +10,12 @@ use crate::layer::bidirectional::MergeMode;
 use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
 use crate::layer::embedding::Embedding;
-use crate::layer::recurrent::{DropoutRates, Recurrent, RecurrentOptions};
+use crate::layer::recurrent::{Recurrent, RecurrentOptions};
 use crate::layer::shape::Shape;
 use crate::layer::weights::DenseWeights;
-use crate::model::cell_dropout::CellDropout;
 use crate::model::named::{cell_weights, matrix, optional, row};
 use crate::model::paths::{direction_paths, inner_paths};
+use crate::model::planned_dropout::{CellDropout, PlannedDropout};
 use crate::model::planned_weight::{Owner, PlannedWeight};
 use crate::model::transform::Transform;
 use crate::parameters::{Parameters, Role};
@@ -47,16 +47,6 @@ impl PlannedCell {
 pub(crate) struct PlannedDense {
     pub(crate) weights: DenseWeights,
     pub(crate) activation: Activation,
-}
-
-/// A Dropout layer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlannedDropout {
-    pub(crate) rate: f32,
-    /// Whether a feature is left out at all time steps of a sequence, or at none.
-    pub(crate) spatial: bool,
-    /// Its position in the model: each layer has random numbers of its own.
-    pub(crate) layer: u32,
 }
 
 /// What a layer does, with its cells and weights by number.
@@ -348,24 +338,13 @@ impl Plan {
         })
     }
 
-    fn cell_dropout(&mut self, rates: DropoutRates) {
-        let number = self.begins_at.1 + self.cells.len();
-        let dropout = CellDropout::new(rates, number, self.dropouts.len());
-        if dropout.input.is_some() {
-            self.dropouts.push(PlannedDropout {
-                rate: rates.input,
-                spatial: true,
-                layer: CellDropout::layer(number),
-            });
-        }
-        self.cell_dropouts.push(dropout);
-    }
-
     fn cell(&mut self, layer: &Recurrent, path: &str, parameters: &Parameters) -> Result<usize> {
         let weights = cell_weights(parameters, path)?;
         weights.check_shapes(&layer.cell)?;
         self.name(path, Owner::Cell(self.cells.len()), parameters);
-        self.cell_dropout(layer.dropout);
+        let number = self.begins_at.1 + self.cells.len();
+        let dropout = CellDropout::planned(layer.dropout, number, &mut self.dropouts);
+        self.cell_dropouts.push(dropout);
         self.cells.push(PlannedCell {
             cell: layer.cell.clone(),
             weights,

@@ -3,7 +3,7 @@
 use super::gather::Gathered;
 use crate::cpu::product::matrix::ROWS_PER_TASK;
 use crate::cpu::threads::pool;
-use crate::model::plan::PlannedDropout;
+use crate::model::planned_dropout::PlannedDropout;
 use crate::random::Noise;
 use rayon::prelude::*;
 

@@ -14,8 +14,8 @@ use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
 use crate::cpu::product::path::Path;
 use crate::cpu::threads::pool;
 use crate::error::Result;
-use crate::model::cell_dropout::GateDropout;
 use crate::model::plan::PlannedCell;
+use crate::model::planned_dropout::GateDropout;
 use crate::random::{Noise, row_of_gate};
 use crate::schedule::Schedule;
 

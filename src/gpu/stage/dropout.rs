@@ -13,7 +13,7 @@ use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
 use crate::gpu::stage::lists::{index_bytes, make_list, upload_list};
-use crate::model::plan::PlannedDropout;
+use crate::model::planned_dropout::PlannedDropout;
 use crate::random::{Noise, ROUNDS, kept_factor};
 
 pub(crate) const SHADER: Shader = Shader {

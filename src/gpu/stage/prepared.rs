@@ -19,7 +19,8 @@ use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values
 use crate::half_precision::fits_half;
 use crate::memory::WEIGHTS;
 use crate::model::layer_names::LayerNames;
-use crate::model::plan::{Plan, PlannedCell, PlannedDense, PlannedDropout};
+use crate::model::plan::{Plan, PlannedCell, PlannedDense};
+use crate::model::planned_dropout::PlannedDropout;
 use crate::settings::Precision;
 
 /// The weights of a model on the GPU.

@@ -1,0 +1,55 @@
+//! What layers and cells leave out in training, in a plan.
+
+use crate::layer::recurrent::DropoutRates;
+use crate::random::MOST_LAYERS;
+
+/// A Dropout layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedDropout {
+    pub(crate) rate: f32,
+    /// Whether a feature is left out at all time steps of a sequence, or at none.
+    pub(crate) spatial: bool,
+    /// Its position in the model: each layer has random numbers of its own.
+    pub(crate) layer: u32,
+}
+
+/// What a cell leaves out in training.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CellDropout {
+    /// Of its input, the same for all gates: the number of a Dropout of the plan, which is a stage of its own.
+    pub(crate) input: Option<usize>,
+    /// Of its input and of its hidden state, and of each gate by itself.
+    pub(crate) by_gate: Option<GateDropout>,
+}
+
+/// What the gates of a cell leave out in training.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GateDropout {
+    pub(crate) rates: DropoutRates,
+    /// The random numbers of the cell, as those of a Dropout.
+    pub(crate) layer: u32,
+}
+
+impl CellDropout {
+    /// Of the cell of this number in the model; the Dropout of its input becomes the last of a plan. As in Keras the gates leave out values of
+    /// their own as soon as the hidden state loses some.
+    pub(super) fn planned(rates: DropoutRates, cell: usize, dropouts: &mut Vec<PlannedDropout>) -> Self {
+        // counted from above: layers are counted from below
+        let layer = MOST_LAYERS.saturating_sub(cell as u32);
+        if rates.recurrent != 0.0 {
+            return Self {
+                input: None,
+                by_gate: Some(GateDropout { rates, layer }),
+            };
+        }
+        let input = (rates.input != 0.0).then_some(dropouts.len());
+        if input.is_some() {
+            dropouts.push(PlannedDropout {
+                rate: rates.input,
+                spatial: true,
+                layer,
+            });
+        }
+        Self { input, by_gate: None }
+    }
+}
