@@ -23,7 +23,8 @@ impl Builder<'_> {
         let mut stage = 0;
         let mut from = self.compose(&view, &schedule)?;
         for &cell in cells {
-            stage = self.push_cell(cell, &schedule, from)?;
+            let input = self.left_out(cell, &schedule, from)?;
+            stage = self.push_cell(cell, &schedule, input);
             from = Gather {
                 source: Source::Stage(stage),
                 index: STEPS.listed((0..schedule.rows()).map(|row| row as u32))?,
@@ -62,8 +63,7 @@ impl Builder<'_> {
         view: View,
     ) -> Result<Vec<View>> {
         // Keras sets zero_output_for_mask of both layers to their return_sequences
-        let (first, first_order) = self.direction(forward, Direction::Forward, return_sequences, &view)?;
-        let (_, mut second_order) = self.direction(backward, Direction::Backward, return_sequences, &view)?;
+        let (first, [first_order, mut second_order]) = self.directions([forward, backward], return_sequences, &view)?;
         if return_sequences {
             self.turn_round(&mut second_order);
         }
@@ -139,18 +139,29 @@ impl Builder<'_> {
         })
     }
 
-    fn direction(
+    /// Both directions, each in the order in which it ran, and the schedule of the forward one. What the cells leave out comes before both of
+    /// them: cells that stand side by side can run together.
+    fn directions(
         &mut self,
-        cell: usize,
-        direction: Direction,
+        [forward, backward]: [usize; 2],
         zero_output_for_mask: bool,
         view: &View,
-    ) -> Result<(Arc<Schedule>, Gather)> {
+    ) -> Result<(Arc<Schedule>, [Gather; 2])> {
+        let (first, first_input) = self.direction(forward, Direction::Forward, view)?;
+        let (second, second_input) = self.direction(backward, Direction::Backward, view)?;
+        let stage = self.push_cell(forward, &first, first_input);
+        let other = self.push_cell(backward, &second, second_input);
+        let order = self.processing_order(stage, &first, Direction::Forward, zero_output_for_mask, view)?;
+        let turned = self.processing_order(other, &second, Direction::Backward, zero_output_for_mask, view)?;
+        Ok((first, [order, turned]))
+    }
+
+    /// The schedule of a direction, and what its cell reads.
+    fn direction(&mut self, cell: usize, direction: Direction, view: &View) -> Result<(Arc<Schedule>, Gather)> {
         let schedule = self.schedule(view, direction)?;
         let input = self.compose(view, &schedule)?;
-        let stage = self.push_cell(cell, &schedule, input)?;
-        let order = self.processing_order(stage, &schedule, direction, zero_output_for_mask, view)?;
-        Ok((schedule, order))
+        let input = self.left_out(cell, &schedule, input)?;
+        Ok((schedule, input))
     }
 
     /// The schedule of a view. Layers that see the same mask share one, so it is sorted once.
@@ -233,15 +244,14 @@ impl Builder<'_> {
         })
     }
 
-    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> Result<usize> {
-        let input = self.left_out(cell, schedule, input)?;
+    fn push_cell(&mut self, cell: usize, schedule: &Arc<Schedule>, input: Gather) -> usize {
         let units = self.width_of(cell);
         let stage = Stage::Recurrent {
             cell,
             schedule: Arc::clone(schedule),
             input,
         };
-        Ok(self.push(stage, units))
+        self.push(stage, units)
     }
 }
 

@@ -199,10 +199,10 @@ impl Builder<'_> {
             Operation::Dropout { dropout } => self.dropout(*dropout, view),
             Operation::Nothing => view,
             Operation::Recurrent { cells, options } => {
-                let mut made = view;
-                for &cell in cells {
-                    made = self.cell(cell, made);
-                }
+                let made = cells.iter().fold(view, |made, &cell| {
+                    let input = self.left_out(cell, made);
+                    self.cell(cell, input)
+                });
                 self.shown(made, options.return_sequences)
             }
             Operation::Bidirectional {
@@ -211,7 +211,8 @@ impl Builder<'_> {
                 merge,
                 options,
             } => {
-                let sides = [*forward, *backward].map(|cell| self.cell(cell, view));
+                let sides = [*forward, *backward].map(|cell| (cell, self.left_out(cell, view)));
+                let sides = sides.map(|(cell, input)| self.cell(cell, input));
                 let sides = sides.map(|side| self.shown(side, options.return_sequences));
                 if *merge == MergeMode::Separate {
                     views.extend(sides);
@@ -302,6 +303,17 @@ impl Builder<'_> {
         self.push(kind, distinct, width, View { distinct, ..first })
     }
 
+    /// What a cell reads of a view in training, where it leaves something out for all gates.
+    fn left_out(&mut self, cell: usize, view: View) -> View {
+        let dropout = self.plan.cell_dropouts.get(cell).and_then(|of| of.input);
+        let Some(dropout) = dropout.filter(|_| self.trains) else {
+            return view;
+        };
+        let (rows, input) = (self.batch.saturating_mul(self.time_steps), view.source);
+        let width = self.plan.cells.get(cell).map_or(0, |cell| cell.features());
+        self.push(StageKind::Dropout { dropout, input }, rows, width, view)
+    }
+
     /// A cell that runs over all steps of a view, and its rows at all steps.
     fn cell(&mut self, cell: usize, view: View) -> View {
         let known = self.masks.iter().position(|&mask| mask == view.mask);
@@ -313,19 +325,12 @@ impl Builder<'_> {
             self.masks.len() - 1
         });
         let rows = self.batch.saturating_mul(self.time_steps);
-        let planned = self.plan.cells.get(cell);
-        let width = planned.map_or(0, |cell| cell.output());
-        let features = planned.map_or(0, |cell| cell.features());
-        let dropout = self.plan.cell_dropouts.get(cell).and_then(|of| of.input);
-        let input = match dropout.filter(|_| self.trains) {
-            Some(dropout) => {
-                let input = view.source;
-                self.push(StageKind::Dropout { dropout, input }, rows, features, view)
-                    .source
-            }
-            None => view.source,
+        let width = self.plan.cells.get(cell).map_or(0, |cell| cell.output());
+        let kind = StageKind::Recurrent {
+            cell,
+            input: view.source,
+            schedule,
         };
-        let kind = StageKind::Recurrent { cell, input, schedule };
         self.push(kind, rows, width, View { distinct: rows, ..view })
     }
 

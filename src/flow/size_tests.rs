@@ -231,6 +231,16 @@ fn compare(size: &FlowSize, flow: &Flow, is_it: impl Fn(usize, usize) -> bool, n
             ) => {
                 assert_eq!((transform, input), (*of, list.source), "{name}, {number}");
             }
+            (
+                StageKind::Dropout { dropout, input },
+                Stage::Dropout {
+                    dropout: of,
+                    input: list,
+                    ..
+                },
+            ) => {
+                assert_eq!((dropout, input), (*of, list.source), "{name}, {number}");
+            }
             (StageKind::Reshape { input, entries }, Stage::Reshape { input: list, .. }) => {
                 assert_eq!(input, list.source, "{name}, {number}");
                 assert!(is_it(entries, list.index.len()), "{name}, {number}: entries");
@@ -274,4 +284,17 @@ fn a_dense_layer_behind_an_embedding_runs_words_and_not_steps() {
     let size = FlowSize::new(model.plan(), 1000, 30_000);
     assert_eq!((size.stages[0].rows, size.outputs[0].entries), (8, 30_000_000));
     assert_eq!((size.input_rows, size.schedules.len()), (0, 0));
+}
+
+#[test]
+fn what_cells_leave_out_in_training_has_a_size() {
+    let sides = Bidirectional::new(Lstm::new(3, 4).dropout(0.5).return_sequences(true));
+    let cells = [Lstm::new(8, 2).dropout(0.5), Lstm::new(2, 3)];
+    let builder = Model::builder().add(sides).add(StackedRnnCells::new(cells));
+    let model = builder.build().unwrap();
+    let values = Array3::from_elem((4, 5, 3), 1.0);
+    let flow = Flow::in_training(model.plan(), Input::Values(values.view()), None).unwrap();
+    assert_eq!(flow.stages.len(), 8);
+    let size = FlowSize::in_training(model.plan(), 4, 5);
+    compare(&size, &flow, |size, real| size == real, "dropout");
 }

@@ -280,6 +280,7 @@ impl Plan {
             rate: layer.rate(),
             spatial: layer.is_spatial(),
             layer: position as u32,
+            cell: None,
         });
         Operation::Dropout {
             dropout: self.dropouts.len() - 1,
@@ -342,7 +343,7 @@ impl Plan {
         let weights = cell_weights(parameters, path)?;
         weights.check_shapes(&layer.cell)?;
         self.name(path, Owner::Cell(self.cells.len()), parameters);
-        let number = self.begins_at.1 + self.cells.len();
+        let number = (self.begins_at.1, self.cells.len());
         let dropout = CellDropout::planned(layer.dropout, number, &mut self.dropouts);
         self.cell_dropouts.push(dropout);
         self.cells.push(PlannedCell {

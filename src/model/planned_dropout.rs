@@ -11,6 +11,8 @@ pub(crate) struct PlannedDropout {
     pub(crate) spatial: bool,
     /// Its position in the model: each layer has random numbers of its own.
     pub(crate) layer: u32,
+    /// The cell whose input it is about, by its number in the plan; `None` for a layer of its own.
+    pub(crate) cell: Option<usize>,
 }
 
 /// What a cell leaves out in training.
@@ -31,11 +33,15 @@ pub(crate) struct GateDropout {
 }
 
 impl CellDropout {
-    /// Of the cell of this number in the model; the Dropout of its input becomes the last of a plan. As in Keras the gates leave out values of
-    /// their own as soon as the hidden state loses some.
-    pub(super) fn planned(rates: DropoutRates, cell: usize, dropouts: &mut Vec<PlannedDropout>) -> Self {
+    /// Of a cell behind so many others of the model, and of a plan; the Dropout of its input becomes the last of the plan. As in Keras the gates
+    /// leave out values of their own as soon as the hidden state loses some.
+    pub(super) fn planned(
+        rates: DropoutRates,
+        (before, cell): (usize, usize),
+        dropouts: &mut Vec<PlannedDropout>,
+    ) -> Self {
         // counted from above: layers are counted from below
-        let layer = MOST_LAYERS.saturating_sub(cell as u32);
+        let layer = MOST_LAYERS.saturating_sub((before + cell) as u32);
         if rates.recurrent != 0.0 {
             return Self {
                 input: None,
@@ -48,6 +54,7 @@ impl CellDropout {
                 rate: rates.input,
                 spatial: true,
                 layer,
+                cell: Some(cell),
             });
         }
         Self { input, by_gate: None }

@@ -11,6 +11,7 @@ use crate::gpu::stage::give::GiveSize;
 use crate::gpu::stage::interface::{Ends, Sizer, StageSize};
 use crate::gpu::stage::merge::MergeSize;
 use crate::gpu::stage::place::PlaceSize;
+use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::stage::recurrence::RecurrenceSize;
 use crate::gpu::stage::reshape::ReshapeSize;
 use crate::gpu::stage::take::TakeSize;
@@ -62,10 +63,7 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
             StageKind::Recurrent { cell, .. } => names.cell(cell),
             StageKind::Dense { dense, .. } => names.dense(dense),
             StageKind::Transform { transform, .. } => names.transform(transform),
-            StageKind::Dropout { dropout, .. } => {
-                let layer = sizer.prepared.dropouts.get(dropout).map_or(0, |dropout| dropout.layer);
-                format!("layer {layer} (Dropout)").into()
-            }
+            StageKind::Dropout { dropout, .. } => dropout_name(sizer.prepared, dropout),
             StageKind::Reshape { .. } => {
                 reshapes += 1;
                 names.reshape(reshapes - 1)
@@ -87,4 +85,13 @@ pub(crate) fn sizes(mut sizer: Sizer<'_>) -> Result<StageSizes> {
         layers,
         rows: sizer.stages,
     })
+}
+
+/// The layer of a Dropout; that of a cell whose input it is about is the cell's.
+fn dropout_name(prepared: &Prepared, dropout: usize) -> Arc<str> {
+    let planned = prepared.dropouts.get(dropout);
+    match planned.and_then(|dropout| dropout.cell) {
+        Some(cell) => prepared.names.cell(cell),
+        None => format!("layer {} (Dropout)", planned.map_or(0, |dropout| dropout.layer)).into(),
+    }
 }
