@@ -11,6 +11,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize};
+use crate::gpu::stage::batch_normalization::Moments;
 use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::home::Home;
 use crate::gpu::stage::lists::ScheduleLists;
@@ -110,6 +111,11 @@ pub(crate) trait Stage: Debug + Send + Sync {
         Ok(())
     }
 
+    /// What a stage of the flow has found of a batch in training, if it is a BatchNormalization.
+    fn moments(&self, _stage: usize) -> Option<&Moments> {
+        None
+    }
+
     /// A recurrence, whose strategies can be measured.
     fn tunable(&self) -> Option<Tunable<'_>> {
         None
@@ -147,6 +153,8 @@ pub(crate) struct Sizer<'a> {
     pub(crate) flow: &'a FlowSize,
     pub(crate) input: RowsSize,
     pub(crate) ends: Ends,
+    /// Whether the runs are those of a training.
+    pub(crate) trains: bool,
     /// For each stage of the flow so far.
     pub(crate) stages: Vec<RowsSize>,
 }

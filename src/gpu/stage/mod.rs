@@ -4,6 +4,7 @@
 //! a workspace; and the stage records any number of runs. The recurrence is one stage for both directions of a layer, where one
 //! shader can run both. What stages there are stands in `list`.
 
+pub(crate) mod batch_normalization;
 pub(crate) mod carry;
 pub(crate) mod dense;
 pub(crate) mod direction;

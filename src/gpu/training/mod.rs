@@ -3,13 +3,16 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way` < `stages`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way` < `stages`;
+//! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
+mod cell_gradients;
 pub(crate) mod product;
 mod recorder;
 mod recurrence;
 pub(crate) mod row_gradients;
+mod rowwise;
 pub(crate) mod rule;
 pub(crate) mod scatter;
 mod stages;
@@ -26,6 +29,7 @@ use ndarray::{Array3, ArrayD, Dim, IxDyn};
 
 use crate::error::{Error, Result};
 use crate::flow::backward::Backward;
+use crate::flow::statistics::moved;
 use crate::flow::{Flow, Input, Stage};
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
@@ -35,11 +39,8 @@ use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::workspace::Workspace;
 use crate::gradients::{PlanGradients, Upstream};
 use crate::memory::{OUTPUT, STATES};
-use crate::model::layer_names::LayerNames;
 use crate::model::plan::{Plan, PlannedCell};
-use crate::model::transform::Transform;
 use crate::output::Output;
-use crate::parameters::Role;
 use crate::random::Noise;
 use crate::recent::ForSize;
 use crate::schedule::Schedule;
@@ -49,8 +50,6 @@ use buffers::Buffers;
 use recorder::Recorder;
 use way::Way;
 use weights::Weights;
-
-const INSTEAD: &str = "train on the CPU, Device::cpu()";
 
 /// One plan, ready to be trained on a GPU.
 #[derive(Debug)]
@@ -80,7 +79,6 @@ type Wanted = (wgpu::Buffer, wgpu::Buffer, usize);
 impl GpuTraining {
     /// Uploads the weights and makes the pipelines of the forward pass.
     pub(crate) async fn new(gpu: &Gpu, plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
-        check(&plan)?;
         let upload = || Weights::upload(gpu, &plan);
         let weights = gpu.guarded("uploading the weights", upload).await?;
         let model = GpuModel::new(gpu.clone(), plan, settings).await?.keeping_rows();
@@ -163,7 +161,7 @@ impl GpuTraining {
             let mut recorder = Recorder::new(gpu, buffers, way.dispatches())?;
             upload_carry(&mut recorder, (flow, plan), upstream, left.initial.as_deref())?;
             way.record(&mut recorder)?;
-            let wanted = wanted(&mut recorder, (flow, plan), wants_input)?;
+            let wanted = wanted(&mut recorder, &way)?;
             Ok((recorder.submit()?, wanted))
         };
         let made = gpu.guarded("running the model backwards", work).await;
@@ -178,7 +176,7 @@ impl GpuTraining {
             .map(|(_, staging, count)| (staging, 4 * *count as u64))
             .collect();
         let read: Vec<Vec<f32>> = mapped::read(gpu, &staged, Some(submission)).await?;
-        collected((flow, plan), input, wants_input, read)
+        collected((flow, plan), (left.noise, wants_input), input, read)
     }
 
     /// Other weights, of the same shapes.
@@ -188,29 +186,6 @@ impl GpuTraining {
         self.put_back();
         self.model.set_plan(plan).await
     }
-}
-
-/// Whether the way back of everything in a plan is known here.
-fn check(plan: &Plan) -> Result<()> {
-    let refuse = |layer: String, option: &str| {
-        Err(Error::Unsupported {
-            layer,
-            option: format!("{option} on a GPU"),
-            instead: INSTEAD.to_owned(),
-        })
-    };
-    let names = LayerNames::of(plan);
-    for (number, planned) in plan.cells.iter().enumerate() {
-        if let Some(option) = rule::refused(&planned.cell) {
-            return refuse(names.cell(number).to_string(), option);
-        }
-    }
-    for (number, transform) in plan.transforms.iter().enumerate() {
-        if matches!(transform, Transform::Scale { by: Some(_), .. }) {
-            return refuse(names.transform(number).to_string(), "training");
-        }
-    }
-    Ok(())
 }
 
 /// Each cell of a flow with its schedule.
@@ -229,16 +204,17 @@ fn upload_carry(
     initial: Option<&[State]>,
 ) -> Result<()> {
     for (number, planned, schedule) in cells(flow, plan) {
-        let (units, batch) = (planned.units(), schedule.batch());
+        let (units, output, batch) = (planned.units(), planned.output(), schedule.batch());
         let mut carry = STATES.zeros::<f32>(3 * batch * units)?;
         let of = |states: Option<&[State]>| states.map(|states| at(states, number).cloned()).transpose();
         let (finals, initial) = (of(upstream.states.as_deref())?, of(initial)?);
         let finals = finals.iter().flat_map(State::arrays);
         let started = initial.iter().flat_map(|state| state.arrays().last());
-        let parts = finals.zip(0..).chain(started.map(|array| (array, 2)));
-        for (array, part) in parts {
-            let rows = carry.chunks_exact_mut(units.max(1)).skip(part * batch);
-            for (row, &sequence) in rows.zip(schedule.order()) {
+        let finals = finals.zip([(0, output), (1, units)]);
+        let started = started.map(|array| (array, (2, if planned.cell.has_cell_state() { units } else { output })));
+        for (array, (part, width)) in finals.chain(started) {
+            let part = carry.get_mut(part * batch * units..).ok_or_else(defect)?;
+            for (row, &sequence) in part.chunks_exact_mut(width.max(1)).zip(schedule.order()) {
                 let values = array.outer_iter().nth(sequence as usize).ok_or_else(defect)?;
                 row.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
             }
@@ -249,13 +225,14 @@ fn upload_carry(
 }
 
 /// What the host reads: the gradients of the weights that are trained, of the initial states, and of the input.
-fn wanted(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan), wants_input: bool) -> Result<Vec<Wanted>> {
+fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>) -> Result<Vec<Wanted>> {
+    let (flow, plan) = (way.flow, way.plan);
     let mut names = Vec::new();
     for (number, weight) in plan
         .weights
         .iter()
         .enumerate()
-        .filter(|(_, weight)| is_trained(weight.role))
+        .filter(|(_, weight)| weight.role.is_trained())
     {
         names.push((("gradient", number), weight.shape.iter().product()));
     }
@@ -263,13 +240,19 @@ fn wanted(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan), wants_input
         let states = planned.cell.state_widths().len();
         names.push((("carry", number), states * schedule.batch() * planned.units()));
     }
-    if wants_input {
+    if way.wants_input {
         let count = flow.input_steps.len() * plan.features.unwrap_or(0);
         names.push((("input gradient", 0), count));
     }
+    let mut buffers = Vec::new();
+    for (name, count) in names {
+        buffers.push((recorder.buffer(name, count)?, count));
+    }
+    let found = flow.batch_statistics.iter();
+    let found = found.filter_map(|of| Some((way.statistics(of.stage)?.0, flow.widths.get(of.stage)?)));
+    buffers.extend(found.map(|(found, width)| (found.moments.clone(), 2 * width)));
     let mut wanted = Vec::new();
-    for (place, (name, count)) in names.into_iter().enumerate() {
-        let buffer = recorder.buffer(name, count)?;
+    for (place, (buffer, count)) in buffers.into_iter().enumerate() {
         let staging = recorder
             .buffers
             .get(recorder.gpu, ("staging", place), count, Use::Readback)?;
@@ -279,20 +262,16 @@ fn wanted(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan), wants_input
     Ok(wanted)
 }
 
-fn is_trained(role: Role) -> bool {
-    !matches!(role, Role::MovingMean | Role::MovingVariance)
-}
-
 /// The gradients in their shapes, from what was read in the order of [`wanted`].
 fn collected(
     (flow, plan): (&Flow, &Plan),
+    (noise, wants_input): (Option<Noise>, bool),
     input: Input<'_>,
-    wants_input: bool,
     read: Vec<Vec<f32>>,
 ) -> Result<PlanGradients> {
     let mut read = read.into_iter();
     let mut gradients = PlanGradients::default();
-    for weight in plan.weights.iter().filter(|weight| is_trained(weight.role)) {
+    for weight in plan.weights.iter().filter(|weight| weight.role.is_trained()) {
         let values = read.next().ok_or_else(defect)?;
         let gradient = ArrayD::from_shape_vec(IxDyn(&weight.shape), values).map_err(|_| defect())?;
         gradients.parameters.push((weight.path.clone(), gradient));
@@ -305,9 +284,12 @@ fn collected(
     for (number, planned, schedule) in cells(flow, plan) {
         let values = read.next().ok_or_else(defect)?;
         let state = gradients.states.get_mut(number).ok_or_else(defect)?;
-        let mut rows = values.chunks_exact(planned.units().max(1));
-        for array in state.arrays_mut() {
-            for (&sequence, row) in schedule.order().iter().zip(rows.by_ref()) {
+        for (part, array) in state.arrays_mut().enumerate() {
+            let of_part = values
+                .get(part * schedule.batch() * planned.units()..)
+                .ok_or_else(defect)?;
+            let rows = of_part.chunks_exact(array.ncols().max(1));
+            for (&sequence, row) in schedule.order().iter().zip(rows) {
                 let mut to = array.outer_iter_mut().nth(sequence as usize).ok_or_else(defect)?;
                 to.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
             }
@@ -326,5 +308,24 @@ fn collected(
         }
         gradients.input = Some(gradient);
     }
+    if noise.is_some() {
+        gradients.moved = moved(plan, &moments(flow, plan, read)?)?;
+    }
     Ok(gradients)
+}
+
+/// Mean and variance of the batch, for each BatchNormalization among the transforms.
+fn moments(flow: &Flow, plan: &Plan, mut read: impl Iterator<Item = Vec<f32>>) -> Result<Vec<Option<[Vec<f64>; 2]>>> {
+    let mut moments: Vec<Option<[Vec<f64>; 2]>> = plan.transforms.iter().map(|_| None).collect();
+    for statistics in &flow.batch_statistics {
+        let Stage::Transform { transform, .. } = flow.stage(statistics.stage)? else {
+            return Err(defect());
+        };
+        let values = read.next().ok_or_else(defect)?;
+        let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
+        let (mean, variance) = values.split_at(values.len() / 2);
+        let place = moments.get_mut(*transform).ok_or_else(defect)?;
+        *place = Some([wide(mean), wide(variance)]);
+    }
+    Ok(moments)
 }

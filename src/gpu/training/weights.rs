@@ -38,6 +38,7 @@ pub(super) struct CellTensors<'a> {
     pub(super) recurrent_kernel: &'a Tensor,
     pub(super) bias: Option<&'a Tensor>,
     pub(super) peepholes: Option<&'a Tensor>,
+    pub(super) projection: Option<&'a Tensor>,
 }
 
 /// The weights of a plan.
@@ -117,6 +118,7 @@ impl Weights {
             recurrent_kernel: self.get(owner, Role::RecurrentKernel)?,
             bias: self.find(owner, Role::Bias),
             peepholes: self.find(owner, Role::Peepholes),
+            projection: self.find(owner, Role::Projection),
         })
     }
 

@@ -73,26 +73,84 @@ fn tiles_have_edges() {
 }
 
 #[test]
-fn what_is_not_done_here_says_so() {
-    let refused = [
-        (Lstm::new(3, 5).projection(2).into(), "projection"),
-        (Gru::new(3, 5).reset_after(false).into(), "reset_after"),
-        (
-            crate::layer::Layer::from(SimpleRnn::new(3, 5).activation(Activation::Softmax)),
-            "softmax",
-        ),
-        (
-            crate::layer::batch_normalization::BatchNormalization::new(5).into(),
-            "BatchNormalization",
-        ),
+fn a_gru_that_resets_before_the_product() {
+    both(|| {
+        let gru = Gru::new(3, 5).reset_after(false).return_sequences(true);
+        let second = Gru::new(5, 4).reset_after(false).clip(0.8).use_bias(false);
+        Model::builder().add(gru).add(second).build().unwrap()
+    });
+}
+
+#[test]
+fn an_lstm_with_a_projection() {
+    both(|| {
+        let first = Lstm::new(3, 6).projection(2).peepholes(true).return_sequences(true);
+        let second = Lstm::new(2, 4).projection(4).clip(0.9).input_forget(true);
+        Model::builder().add(first).add(second).build().unwrap()
+    });
+}
+
+/// Softmax and log_softmax are over all units.
+#[test]
+fn cells_with_activations_over_all_units() {
+    let rows = [Activation::Softmax, Activation::LogSoftmax];
+    for activation in rows {
+        check(
+            {
+                let rnn = SimpleRnn::new(3, 5).activation(activation).return_sequences(true);
+                Model::builder()
+                    .add(rnn)
+                    .add(SimpleRnn::new(5, 4).clip(0.7))
+                    .build()
+                    .unwrap()
+            },
+            MASKED,
+        );
+    }
+    for reset_after in [true, false] {
+        check(
+            {
+                let first = Gru::new(3, 5).reset_after(reset_after).return_sequences(true);
+                let first = first.recurrent_activation(Activation::Softmax);
+                let second = Gru::new(5, 4)
+                    .reset_after(reset_after)
+                    .activation(Activation::LogSoftmax);
+                Model::builder().add(first).add(second.clip(0.9)).build().unwrap()
+            },
+            MASKED,
+        );
+    }
+    check(
+        {
+            let first = Lstm::new(3, 5)
+                .recurrent_activation(Activation::Softmax)
+                .peepholes(true);
+            let second = Lstm::new(5, 4)
+                .activation(Activation::Softmax)
+                .output_activation(Activation::LogSoftmax)
+                .input_forget(true);
+            let builder = Model::builder().add(first.clip(0.9).return_sequences(true));
+            builder.add(second.projection(3)).build().unwrap()
+        },
+        MASKED,
+    );
+}
+
+/// More units than a workgroup has invocations, and more rows than a part of a sum: as the CPU path has them.
+#[test]
+fn wide_cells_have_the_gradients_of_the_cpu_path() {
+    let softmax = Activation::Softmax;
+    let layers: [crate::layer::Layer; 4] = [
+        Lstm::new(3, 70).projection(67).into(),
+        Lstm::new(3, 70)
+            .recurrent_activation(softmax)
+            .output_activation(softmax)
+            .into(),
+        Gru::new(3, 70).reset_after(false).recurrent_activation(softmax).into(),
+        SimpleRnn::new(3, 70).activation(Activation::LogSoftmax).into(),
     ];
-    for (layer, option) in refused {
-        let builder = Model::builder().add(Dense::new(3, 3)).add(layer);
-        let Ok(model) = builder.build() else {
-            continue; // the last two want another width, and are refused as plans of their own
-        };
-        let error = super::super::check(model.plan()).unwrap_err().to_string();
-        assert!(error.contains(option) && error.contains("train on the CPU"), "{error}");
+    for layer in layers {
+        against_the_cpu(Model::builder().add(layer).build().unwrap(), false);
     }
 }
 

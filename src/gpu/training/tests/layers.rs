@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::activation::Activation;
+use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -64,6 +65,39 @@ fn a_layer_normalization() {
             .add(activation)
             .add(Lstm::new(3, 4));
         check(builder.build().unwrap(), MASKED);
+    }
+}
+
+/// In inference the moments are those that training moves, and the way back is a product.
+#[test]
+fn a_batch_normalization_in_inference() {
+    for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
+        let builder = Model::builder()
+            .add(BatchNormalization::new(3))
+            .add(activation)
+            .add(Lstm::new(3, 4));
+        check(builder.build().unwrap(), MASKED);
+    }
+}
+
+/// In training they are those of the batch, by the steps that count.
+#[test]
+fn a_batch_normalization_in_training() {
+    let model = |center, scale, activation| {
+        let normal = BatchNormalization::new(4).center(center).scale(scale);
+        Model::builder()
+            .add(Lstm::new(3, 4).return_sequences(true))
+            .add(normal)
+            .add(activation)
+            .add(Dense::new(4, 2))
+            .build()
+            .unwrap()
+    };
+    for is_masked in [false, true] {
+        for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
+            against_the_cpu(model(true, true, activation), is_masked);
+        }
+        against_the_cpu(model(false, false, Activation::Linear), is_masked);
     }
 }
 
