@@ -3,6 +3,13 @@
 
 const OF_SQUARES: u32 = 0u; // the host sets it
 
+struct BatchMoments {
+    width: u32,            // columns
+    parts: u32,            // sums of each
+    count: u32,            // the bits of what their sum is divided by,
+    epsilon: u32,          // and of what is added to a variance
+}
+
 @group(0) @binding(0) var<uniform> params: BatchMoments;
 @group(0) @binding(1) var<storage, read> sums: array<f32>;         // [part][column]
 @group(0) @binding(2) var<storage, read> weights: array<f32>;      // gamma, then beta

@@ -3,6 +3,13 @@
 
 const OF_SQUARES: u32 = 0u; // the host sets it
 
+struct BatchSums {
+    rows: u32,
+    width: u32,            // values of a row that count,
+    stride: u32,           // and from one row to the next
+    part: u32,             // rows that an invocation adds up
+}
+
 @group(0) @binding(0) var<uniform> params: BatchSums;
 @group(0) @binding(1) var<storage, read> counts: array<u32>;
 @group(0) @binding(2) var<storage, read> moments: array<f32>; // the means

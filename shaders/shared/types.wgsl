@@ -66,20 +66,6 @@ struct Transform {
     epsilon: u32,          // the bits of what is added to the variance
 }
 
-struct BatchSums {
-    rows: u32,
-    width: u32,            // values of a row that count,
-    stride: u32,           // and from one row to the next
-    part: u32,             // rows that an invocation adds up
-}
-
-struct BatchMoments {
-    width: u32,            // columns
-    parts: u32,            // sums of each
-    count: u32,            // the bits of what their sum is divided by,
-    epsilon: u32,          // and of what is added to a variance
-}
-
 struct Dropout {
     first_entry: u32,      // entry of `numbers` of the first row
     count: u32,            // rows to change

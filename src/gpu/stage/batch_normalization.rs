@@ -10,6 +10,7 @@ use crate::gpu::rows::{RowsSize, VALUE, parts};
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::stage::interface::Maker;
 use crate::gpu::stage::lists::{index_bytes, make_list, upload_list};
+use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::{RowTransform, TransformGroups};
 
 /// The sums over the rows of a batch,
@@ -64,18 +65,6 @@ pub(crate) struct MomentsParams {
     parts: u32,
     count: u32,
     epsilon: u32,
-}
-
-/// What the way back reads of a BatchNormalization.
-#[derive(Clone, Debug)]
-pub(crate) struct Moments {
-    /// The means, then the variances.
-    pub(crate) moments: wgpu::Buffer,
-    /// What each column was multiplied by, and what was added.
-    pub(crate) scale: wgpu::Buffer,
-    pub(crate) shift: wgpu::Buffer,
-    /// How often each row counts.
-    pub(crate) counts: wgpu::Buffer,
 }
 
 /// A BatchNormalization in training, over one buffer of rows.

@@ -21,6 +21,7 @@ pub(crate) mod lookup;
 pub(crate) mod matrix_projection;
 pub(crate) mod matrix_trial;
 pub(crate) mod merge;
+pub(crate) mod moments;
 pub(crate) mod pieces;
 pub(crate) mod place;
 pub(crate) mod prepared;

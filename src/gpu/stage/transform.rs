@@ -9,10 +9,11 @@ use crate::gpu::commands::Commands;
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{RowsSize, padded};
-use crate::gpu::stage::batch_normalization::{self, BatchNormalization, DISPATCHES, Moments};
+use crate::gpu::stage::batch_normalization::{self, BatchNormalization, DISPATCHES};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
 use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at};
 use crate::gpu::stage::lists::index_bytes;
+use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::{RowTransform, TransformGroups};
 
 /// What a transform takes.

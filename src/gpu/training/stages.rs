@@ -3,9 +3,9 @@
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::flow::{Gather, NONE, Source, Stage};
-use crate::gpu::stage::batch_normalization::Moments;
 use crate::gpu::stage::dropout;
 use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::stage::moments::Moments;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::recurrence::RecurrenceBack;

@@ -93,65 +93,23 @@ fn an_lstm_with_a_projection() {
 /// Softmax and log_softmax are over all units.
 #[test]
 fn cells_with_activations_over_all_units() {
-    let rows = [Activation::Softmax, Activation::LogSoftmax];
-    for activation in rows {
-        check(
-            {
-                let rnn = SimpleRnn::new(3, 5).activation(activation).return_sequences(true);
-                Model::builder()
-                    .add(rnn)
-                    .add(SimpleRnn::new(5, 4).clip(0.7))
-                    .build()
-                    .unwrap()
-            },
-            MASKED,
-        );
+    let (softmax, log_softmax) = (Activation::Softmax, Activation::LogSoftmax);
+    let masked = |model: Model| check(model, MASKED);
+    for activation in [softmax, log_softmax] {
+        let rnn = SimpleRnn::new(3, 5).activation(activation).return_sequences(true);
+        let builder = Model::builder().add(rnn).add(SimpleRnn::new(5, 4).clip(0.7));
+        masked(builder.build().unwrap());
     }
     for reset_after in [true, false] {
-        check(
-            {
-                let first = Gru::new(3, 5).reset_after(reset_after).return_sequences(true);
-                let first = first.recurrent_activation(Activation::Softmax);
-                let second = Gru::new(5, 4)
-                    .reset_after(reset_after)
-                    .activation(Activation::LogSoftmax);
-                Model::builder().add(first).add(second.clip(0.9)).build().unwrap()
-            },
-            MASKED,
-        );
+        let gru = |features, units| Gru::new(features, units).reset_after(reset_after);
+        let first = gru(3, 5).recurrent_activation(softmax).return_sequences(true);
+        let second = gru(5, 4).activation(log_softmax).clip(0.9);
+        masked(Model::builder().add(first).add(second).build().unwrap());
     }
-    check(
-        {
-            let first = Lstm::new(3, 5)
-                .recurrent_activation(Activation::Softmax)
-                .peepholes(true);
-            let second = Lstm::new(5, 4)
-                .activation(Activation::Softmax)
-                .output_activation(Activation::LogSoftmax)
-                .input_forget(true);
-            let builder = Model::builder().add(first.clip(0.9).return_sequences(true));
-            builder.add(second.projection(3)).build().unwrap()
-        },
-        MASKED,
-    );
-}
-
-/// More units than a workgroup has invocations, and more rows than a part of a sum: as the CPU path has them.
-#[test]
-fn wide_cells_have_the_gradients_of_the_cpu_path() {
-    let softmax = Activation::Softmax;
-    let layers: [crate::layer::Layer; 4] = [
-        Lstm::new(3, 70).projection(67).into(),
-        Lstm::new(3, 70)
-            .recurrent_activation(softmax)
-            .output_activation(softmax)
-            .into(),
-        Gru::new(3, 70).reset_after(false).recurrent_activation(softmax).into(),
-        SimpleRnn::new(3, 70).activation(Activation::LogSoftmax).into(),
-    ];
-    for layer in layers {
-        against_the_cpu(Model::builder().add(layer).build().unwrap(), false);
-    }
+    let first = Lstm::new(3, 5).recurrent_activation(softmax).peepholes(true).clip(0.9);
+    let second = Lstm::new(5, 4).activation(softmax).output_activation(log_softmax);
+    let builder = Model::builder().add(first.return_sequences(true));
+    masked(builder.add(second.input_forget(true).projection(3)).build().unwrap());
 }
 
 /// The way back reads what any strategy leaves.

@@ -80,27 +80,6 @@ fn a_batch_normalization_in_inference() {
     }
 }
 
-/// In training they are those of the batch, by the steps that count.
-#[test]
-fn a_batch_normalization_in_training() {
-    let model = |center, scale, activation| {
-        let normal = BatchNormalization::new(4).center(center).scale(scale);
-        Model::builder()
-            .add(Lstm::new(3, 4).return_sequences(true))
-            .add(normal)
-            .add(activation)
-            .add(Dense::new(4, 2))
-            .build()
-            .unwrap()
-    };
-    for is_masked in [false, true] {
-        for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
-            against_the_cpu(model(true, true, activation), is_masked);
-        }
-        against_the_cpu(model(false, false, Activation::Linear), is_masked);
-    }
-}
-
 #[test]
 fn an_embedding() {
     let case = Case {

@@ -15,7 +15,6 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use ndarray::{Array2, ArrayD, IxDyn};
 
 use super::*;
-use crate::cpu::training::CpuTraining;
 use crate::gpu::device::adapter::Adapter;
 use crate::model::Model;
 use crate::settings::Strategy;
@@ -87,7 +86,7 @@ pub(crate) fn with_own_weights(model: &mut Model, random: &mut Random) {
 }
 
 /// The same up to a limit.
-fn with_weights_within(model: &mut Model, random: &mut Random, limit: f32) {
+pub(crate) fn with_weights_within(model: &mut Model, random: &mut Random, limit: f32) {
     let parameters: Vec<(String, Vec<usize>)> = model
         .parameters()
         .iter()
@@ -196,72 +195,6 @@ pub(super) fn check_by(settings: &Settings, mut model: Model, case: Case) {
     drop(turn);
     for given in &all {
         compare(given, (&plan, &flow), &numbers, &upstream, case);
-    }
-}
-
-/// Compares the gradients of a model in training with those of the CPU path, over a batch of many rows.
-pub(super) fn against_the_cpu(mut model: Model, is_masked: bool) {
-    const MANY: usize = 40;
-    let mut random = Random(11);
-    // larger ones let the gradients of so many units grow without end
-    with_weights_within(&mut model, &mut random, 0.15);
-    let plan = model.plan().clone();
-    let values = random.array(&[MANY, 15, plan.features.unwrap()], 1.0);
-    let values: ndarray::Array3<f32> = values.into_dimensionality().unwrap();
-    let input = Input::Values(values.view());
-    let mask = Array2::from_shape_fn((MANY, 15), |(sequence, step)| step < sequence % 16 && step != 4);
-    let flow = Flow::in_training(&plan, input, is_masked.then(|| mask.view()));
-    let flow = Arc::new(flow.unwrap());
-    let noise = Some(Noise { seed: 3, batch: 1 });
-    let upstream = Upstream {
-        outputs: flow
-            .outputs
-            .iter()
-            .map(|placed| random.array(&placed.shape, 1.0))
-            .collect(),
-        states: Some(random.states(&plan, MANY, 1.0)),
-    };
-    let initial = random.states(&plan, MANY, 1.0);
-    let settings = Settings::new();
-    let mut output = Output::default();
-    let mut training = CpuTraining::new(Arc::clone(&plan), &settings, "CPU".into()).unwrap();
-    training
-        .forward(&flow, input, Some(&mut initial.clone()), noise, &mut output)
-        .unwrap();
-    let wanted = training.backward(&flow, input, &upstream, true).unwrap();
-    let _turn = in_turn();
-    for gpu in gpus() {
-        let made = GpuTraining::new(gpu, Arc::clone(&plan), &settings, "GPU".into());
-        let mut training = pollster::block_on(made).unwrap();
-        let mut states = initial.clone();
-        let forward = training.forward(&flow, input, Some(&mut states), noise, &mut output);
-        pollster::block_on(forward).unwrap();
-        let given = pollster::block_on(training.backward(&flow, input, &upstream, true)).unwrap();
-        let same = |what: &str, given: &[f32], wanted: &[f32]| {
-            let largest = wanted.iter().fold(1e-3_f32, |most, value| most.max(value.abs()));
-            assert_eq!(given.len(), wanted.len(), "{what}");
-            for (number, (given, wanted)) in given.iter().zip(wanted).enumerate() {
-                let error = (given - wanted).abs();
-                assert!(
-                    error <= 3e-5 * largest,
-                    "{what}, value {number}: {given} for {wanted} of {largest}"
-                );
-            }
-        };
-        for ((path, given), (_, wanted)) in given.parameters.iter().zip(&wanted.parameters) {
-            same(path, given.as_slice().unwrap(), wanted.as_slice().unwrap());
-        }
-        assert_eq!(given.moved.len(), wanted.moved.len());
-        for ((path, given), (_, wanted)) in given.moved.iter().zip(&wanted.moved) {
-            same(path, given.as_slice().unwrap(), wanted.as_slice().unwrap());
-        }
-        let inputs = [&given.input, &wanted.input].map(|input| input.as_ref().unwrap().as_slice().unwrap());
-        same("input", inputs[0], inputs[1]);
-        for (given, wanted) in given.states.iter().zip(&wanted.states) {
-            for (given, wanted) in given.arrays().zip(wanted.arrays()) {
-                same("a state", given.as_slice().unwrap(), wanted.as_slice().unwrap());
-            }
-        }
     }
 }
 
