@@ -8,11 +8,12 @@ const BETA: u32 = 0u;
 @group(0) @binding(0) var<uniform> params: RowsBack;
 @group(0) @binding(1) var<storage, read> index: array<u32>;
 @group(0) @binding(2) var<storage, read> rows: array<f32>;
-@group(0) @binding(3) var<storage, read> weights: array<f32>; // gamma, then beta
-@group(0) @binding(4) var<storage, read> upstream: array<f32>;
-@group(0) @binding(5) var<storage, read_write> gradient: array<f32>;          // of the row
-@group(0) @binding(6) var<storage, read_write> gradient_of_gamma: array<f32>; // of this row, to be added up
-@group(0) @binding(7) var<storage, read_write> gradient_of_beta: array<f32>;
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;
+@group(0) @binding(4) var<storage, read> beta: array<f32>;
+@group(0) @binding(5) var<storage, read> upstream: array<f32>;
+@group(0) @binding(6) var<storage, read_write> gradient: array<f32>;          // of the row
+@group(0) @binding(7) var<storage, read_write> gradient_of_gamma: array<f32>; // of this row, to be added up
+@group(0) @binding(8) var<storage, read_write> gradient_of_beta: array<f32>;
 
 fn value(wanted: u32, column: u32) -> f32 {
     if (wanted == NONE) {
@@ -49,17 +50,17 @@ fn main(
     var sums = vec4<f32>();
     for (var column = lane; column < width; column += 64u) {
         let normal = (value(wanted, column) - mean) / deviation;
-        let argument = normal * weights[column] + weights[width + column];
+        let argument = normal * gamma[column] + beta[column];
         let d = upstream[above + column] * derivative(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), argument);
         gradient_of_gamma[to + column] = d * normal;
         gradient_of_beta[to + column] = d;
-        let of_normal = d * weights[column];
+        let of_normal = d * gamma[column];
         sums += vec4<f32>(of_normal, of_normal * normal, 0.0, 0.0);
     }
     let means = over_all(lane, sums, true) / f32(width);
     for (var column = lane; column < width; column += 64u) {
         let normal = (value(wanted, column) - mean) / deviation;
-        let of_normal = gradient_of_beta[to + column] * weights[column];
+        let of_normal = gradient_of_beta[to + column] * gamma[column];
         gradient[to + column] = (of_normal - means.x - normal * means.y) / deviation;
     }
 }

@@ -72,6 +72,10 @@ struct StepBack {
     runs_rule: u32,       // 0: behind the first step, where nothing but the product is wanted
 }
 
+struct Repack {
+    count: u32,        // pairs
+}
+
 // Of a step, by workgroups that own a position each.
 struct PositionsBack {
     positions: u32,      // that run this step

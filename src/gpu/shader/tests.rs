@@ -17,7 +17,7 @@ use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
-use crate::gpu::training::{product, row_gradients, rule, scatter, sums};
+use crate::gpu::training::{product, repack, row_gradients, rule, scatter, sums};
 use texts::{ALL, Text, all};
 
 mod backward;
@@ -57,6 +57,7 @@ fn host_fields(name: &str) -> Vec<String> {
         "Scatter" => format!("{:?}", scatter::Params::default()),
         "RowsBack" => format!("{:?}", row_gradients::Params::default()),
         "Scan" => format!("{:?}", rule::ScanParams::default()),
+        "Repack" => format!("{:?}", repack::Params::default()),
         "PositionsBack" => format!("{:?}", rule::PositionsParams::default()),
         "Reset" => format!("{:?}", rule::ResetParams::default()),
         "StepBack" => format!("{:?}", rule::StepParams::default()),

@@ -31,5 +31,6 @@ pub(crate) mod recurrence;
 pub(crate) mod reshape;
 pub(crate) mod row_transform;
 pub(crate) mod softmax;
+pub(crate) mod tables;
 pub(crate) mod take;
 pub(crate) mod transform;

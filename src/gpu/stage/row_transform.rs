@@ -129,6 +129,21 @@ impl RowTransform {
         values.chain(&self.gamma_beta)
     }
 
+    /// Writes what a BatchNormalization multiplies by and adds.
+    pub(crate) fn write_scales(&self, gpu: &Gpu, transform: &Transform) {
+        if let (Some(values), Transform::Scale { by: Some(by), .. }) = (&self.values, transform) {
+            for (buffer, values) in values.weights.iter().zip([&by.scale, &by.shift]) {
+                gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(values));
+            }
+        }
+    }
+
+    /// Of a normalisation of rows gamma and beta.
+    pub(crate) fn affine(&self) -> Option<&[wgpu::Buffer; 2]> {
+        let values = self.values.as_ref().filter(|_| self.normalizes)?;
+        Some(&values.weights)
+    }
+
     /// Of a BatchNormalization the epsilon, and gamma, then beta.
     pub(crate) fn batch(&self) -> Option<(f32, &wgpu::Buffer)> {
         self.gamma_beta.as_ref().map(|gamma_beta| (self.epsilon, gamma_beta))

@@ -3,14 +3,16 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way` < `stages`;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `repack`, `recurrence` < `way` < `stages`;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
 mod cell_gradients;
+mod probe;
 pub(crate) mod product;
 mod recorder;
 mod recurrence;
+pub(crate) mod repack;
 pub(crate) mod row_gradients;
 mod rowwise;
 pub(crate) mod rule;
@@ -48,6 +50,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use buffers::Buffers;
 use recorder::Recorder;
+use repack::Repack;
 use way::Way;
 use weights::Weights;
 
@@ -57,6 +60,8 @@ pub(crate) struct GpuTraining {
     model: GpuModel,
     name: Arc<str>,
     weights: Weights,
+    /// How the forward pass gets other weights, if the host need not pack them. Made where there are the first others.
+    repack: Option<Option<Repack>>,
     buffers: Buffers,
     /// The flow of the last forward pass, with its lists for the way back,
     lists: Option<(Arc<Flow>, Backward)>,
@@ -86,6 +91,7 @@ impl GpuTraining {
             model,
             name,
             weights,
+            repack: None,
             buffers: Buffers::default(),
             lists: None,
             left: None,
@@ -151,6 +157,7 @@ impl GpuTraining {
             weights: &self.weights,
             workspace: &left.workspace.value,
             tables: &self.model.weights.tables,
+            transforms: &self.model.weights.transforms,
             upstream,
             noise: left.noise,
             wants_input,
@@ -181,10 +188,32 @@ impl GpuTraining {
 
     /// Other weights, of the same shapes.
     pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
-        let write = || self.weights.write(&self.model.gpu, &plan);
-        self.model.gpu.guarded("uploading the weights", write).await?;
+        if self.repack.is_none() {
+            self.repack = Some(Repack::of(&self.model).await?);
+        }
+        let gpu = &self.model.gpu;
+        let known = gpu.known_pipelines();
+        let write = || {
+            self.weights.write(gpu, &plan)?;
+            let Some(Some(repack)) = &self.repack else {
+                return Ok(false);
+            };
+            let mut recorder = Recorder::new(gpu, &mut self.buffers, repack.dispatches())?;
+            repack.record(&mut recorder, &self.weights)?;
+            recorder.submit()?;
+            Ok(true)
+        };
+        let made = gpu.guarded("uploading the weights", write).await;
+        if made.is_err() {
+            gpu.forget_pipelines_but(&known);
+            self.buffers = Buffers::default();
+        }
+        let is_packed = made?;
         self.put_back();
-        self.model.set_plan(plan).await
+        match is_packed {
+            true => self.model.take_over(plan),
+            false => self.model.set_plan(plan).await,
+        }
     }
 }
 

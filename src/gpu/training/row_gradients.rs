@@ -41,7 +41,8 @@ pub(crate) const NORMALIZE: Shader = Shader {
     bindings: &[
         reads("index"),
         reads("rows"),
-        reads("weights"),
+        reads("gamma"),
+        reads("beta"),
         reads("upstream"),
         writes("gradient"),
         writes("gradient_of_gamma"),
@@ -169,10 +170,10 @@ pub(super) fn softmax_back(
     recorder.dispatch((&SOFTMAX, &[activation.code()]), &storage, params, size[0] as u64);
 }
 
-/// The gradients of a normalisation: of the rows, and of gamma and beta row by row. `weights` are gamma, then beta.
+/// The gradients of a normalisation: of the rows, and of gamma and beta row by row.
 pub(super) fn normalize_back(
     recorder: &mut Recorder<'_>,
-    (activation, epsilon, weights): (Activation, f32, &wgpu::Buffer),
+    (activation, epsilon, [gamma, beta]): (Activation, f32, &[wgpu::Buffer; 2]),
     size: Size,
     (rows, index): (Matrix<'_>, &wgpu::Buffer),
     (upstream, gradients): (Matrix<'_>, [&wgpu::Buffer; 3]),
@@ -181,7 +182,8 @@ pub(super) fn normalize_back(
     let storage = [
         index,
         rows.buffer,
-        weights,
+        gamma,
+        beta,
         upstream.buffer,
         gradient,
         of_gamma,

@@ -224,7 +224,8 @@ impl Way<'_> {
             recorder.buffer(("beta by row", 0), count * width)?,
         ];
         let [gamma, beta] = &of_weights;
-        let how = (activation, *epsilon, self.weights.affine(transform)?);
+        let affine = at(self.transforms, transform)?.affine().ok_or_else(defect)?;
+        let how = (activation, *epsilon, affine);
         let to = (Matrix::tight(&upstream, width), [&gathered, gamma, beta]);
         normalize_back(recorder, how, size, (source, &index), to);
         for (role, by_row) in [Role::Gamma, Role::Beta].into_iter().zip(&of_weights) {

@@ -1,12 +1,15 @@
 //! The way back of one batch: the lists of the flow in reverse order, each with the gradient of what it has read. What a stage makes of its
 //! gradient stands in `stages`.
 
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::flow::backward::{Backward, Reader, Reading};
 use crate::flow::{BatchStatistics, Flow, Gather, Source, Stage};
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::stage::moments::Moments;
+use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::scatter::Uploaded;
@@ -26,6 +29,7 @@ pub(super) struct Way<'a> {
     pub(super) weights: &'a Weights,
     pub(super) workspace: &'a Workspace,
     pub(super) tables: &'a [Rows],
+    pub(super) transforms: &'a [Arc<RowTransform>],
     pub(super) upstream: &'a Upstream,
     pub(super) noise: Option<Noise>,
     pub(super) wants_input: bool,

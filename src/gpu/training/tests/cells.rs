@@ -129,10 +129,44 @@ fn every_strategy_serves_training() {
 /// One training with batches of other sizes, masks and weights, one after the other.
 #[test]
 fn a_training_goes_on() {
+    goes_on(|| {
+        let builder = Model::builder().add(Lstm::new(3, 5)).add(Dense::new(5, 2));
+        builder.build().unwrap()
+    });
+}
+
+/// Other weights are put into the forms of the forward pass by the GPU: as the host does it, to the bit.
+#[test]
+fn other_weights_reach_every_form() {
+    use crate::layer::batch_normalization::BatchNormalization;
+    use crate::layer::bidirectional::Bidirectional;
+    use crate::layer::embedding::Embedding;
+    use crate::layer::layer_normalization::LayerNormalization;
+
+    goes_on(|| {
+        let both = Bidirectional::new(Lstm::new(3, 5).peepholes(true).return_sequences(true));
+        let builder = Model::builder()
+            .add(Embedding::new(9, 3))
+            .add(both)
+            .add(LayerNormalization::new(10))
+            .add(Gru::new(10, 7).return_sequences(true))
+            .add(BatchNormalization::new(7).scale(false))
+            .add(Dense::new(7, 2));
+        builder.build().unwrap()
+    });
+    goes_on(|| {
+        let builder = Model::builder()
+            .add(Lstm::new(3, 6).projection(2).return_sequences(true))
+            .add(Gru::new(2, 5).reset_after(false).return_sequences(true))
+            .add(SimpleRnn::new(5, 66).activation(Activation::Softmax));
+        builder.add(Dense::new(66, 2)).build().unwrap()
+    });
+}
+
+fn goes_on(model: impl Fn() -> Model) {
     let model = |seed| {
         let mut random = Random(seed);
-        let builder = Model::builder().add(Lstm::new(3, 5)).add(Dense::new(5, 2));
-        let mut model = builder.build().unwrap();
+        let mut model = model();
         with_own_weights(&mut model, &mut random);
         model
     };
@@ -147,25 +181,31 @@ fn a_training_goes_on() {
         let mut training = make(&one);
         let sizes = [(3, 5), (2, 9), (4, 2), (3, 5)];
         for (round, (batch, steps)) in sizes.into_iter().enumerate() {
-            let model = if round < 2 { &one } else { &other };
-            if round == 2 {
-                pollster::block_on(training.set_plan(other.plan().clone())).unwrap();
+            let model = if round % 2 == 0 { &one } else { &other };
+            if round > 0 {
+                pollster::block_on(training.set_plan(model.plan().clone())).unwrap();
             }
             let mut random = Random(round as u64);
             let values = ndarray::Array3::from_shape_simple_fn((batch, steps, 3), || random.within(1.0));
-            let input = Input::Values(values.view());
+            let tokens = Array2::from_shape_fn((batch, steps), |(sequence, step)| (sequence + 3 * step) as i32 % 9);
+            let input = match model.plan().takes_tokens {
+                true => Input::Tokens(tokens.view()),
+                false => Input::Values(values.view()),
+            };
             let flow = Arc::new(Flow::in_training(model.plan(), input, None).unwrap());
             let upstream = Upstream {
-                outputs: vec![random.array(&[batch, 2], 1.0)],
+                outputs: vec![random.array(&flow.outputs[0].shape, 1.0)],
                 states: None,
             };
             let run = |training: &mut GpuTraining| {
                 let mut output = Output::default();
-                pollster::block_on(training.forward(&flow, input, None, None, &mut output)).unwrap();
+                let noise = (round > 1).then_some(Noise { seed: 1, batch: 2 });
+                pollster::block_on(training.forward(&flow, input, None, noise, &mut output)).unwrap();
                 let gradients = training.backward(&flow, input, &upstream, true);
-                pollster::block_on(gradients).unwrap()
+                (output.values, pollster::block_on(gradients).unwrap())
             };
-            let (kept, fresh) = (run(&mut training), run(&mut make(model)));
+            let ((output, kept), (wanted, fresh)) = (run(&mut training), run(&mut make(model)));
+            assert_eq!(output, wanted, "round {round}");
             assert_eq!(kept.parameters, fresh.parameters, "round {round}");
             assert_eq!(kept.input, fresh.input, "round {round}");
         }
