@@ -188,19 +188,26 @@ impl GpuTraining {
 
     /// Other weights, of the same shapes.
     pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
+        self.put_back();
         if self.repack.is_none() {
-            self.repack = Some(Repack::of(&self.model).await?);
+            self.repack = Some(match Repack::of(&self.model).await {
+                // without the memory for its lists the host packs
+                Err(Error::Gpu { .. } | Error::Memory { .. }) => None,
+                made => made?,
+            });
         }
-        let gpu = &self.model.gpu;
+        let gpu = self.model.gpu.clone();
         let known = gpu.known_pipelines();
+        let repack = self.repack.as_ref().and_then(Option::as_ref);
         let write = || {
-            self.weights.write(gpu, &plan)?;
-            let Some(Some(repack)) = &self.repack else {
+            self.weights.write(&gpu, &plan)?;
+            let Some(repack) = repack else {
                 return Ok(false);
             };
-            let mut recorder = Recorder::new(gpu, &mut self.buffers, repack.dispatches())?;
+            let mut recorder = Recorder::new(&gpu, &mut self.buffers, repack.dispatches())?;
             repack.record(&mut recorder, &self.weights)?;
             recorder.submit()?;
+            self.model.take_over(Arc::clone(&plan))?;
             Ok(true)
         };
         let made = gpu.guarded("uploading the weights", write).await;
@@ -208,10 +215,8 @@ impl GpuTraining {
             gpu.forget_pipelines_but(&known);
             self.buffers = Buffers::default();
         }
-        let is_packed = made?;
-        self.put_back();
-        match is_packed {
-            true => self.model.take_over(plan),
+        match made? {
+            true => Ok(()),
             false => self.model.set_plan(plan).await,
         }
     }
