@@ -171,7 +171,6 @@ fn goes_on(model: impl Fn() -> Model) {
         model
     };
     let (one, other) = (model(1), model(2));
-    let _turn = in_turn();
     for gpu in gpus() {
         let settings = Settings::new().strategy(Strategy::Step);
         let make = |model: &Model| {
