@@ -60,6 +60,8 @@ impl Repack {
         }
         let plan = &model.plan;
         let mut lists = Vec::new();
+        // for each buffer which of its places have a value by now
+        let mut filled: Vec<Vec<bool>> = Vec::new();
         for rows in [Rows::First, Rows::Second] {
             if rows == Rows::Second && !has_second_rows(plan) {
                 continue;
@@ -67,9 +69,10 @@ impl Repack {
             let low = packed(model, &numbered(plan, rows, Digit::Low)?).await?;
             let high = packed(model, &numbered(plan, rows, Digit::High)?).await?;
             let buffers = model.weights.buffers();
-            for ((low, high), packed) in low.into_iter().zip(high).zip(buffers) {
-                let digits = low.into_iter().zip(high);
-                let Some(found) = of_buffer(&model.gpu, (plan, rows), digits, packed).await? else {
+            filled.resize(low.len(), Vec::new());
+            let digits = low.into_iter().zip(high);
+            for ((digits, filled), packed) in digits.zip(&mut filled).zip(buffers) {
+                let Some(found) = of_buffer(&model.gpu, plan, digits, (packed, filled)).await? else {
                     return Ok(None);
                 };
                 lists.extend(found);
@@ -97,12 +100,12 @@ impl Repack {
     }
 }
 
-/// The lists of one buffer, from the digits that it has.
+/// The lists of one buffer, from the digits that it has. A value is added where there is one already: the two rows of a bias.
 async fn of_buffer(
     gpu: &Gpu,
-    (plan, rows): (&Plan, Rows),
-    digits: impl Iterator<Item = (f32, f32)>,
-    packed: &wgpu::Buffer,
+    plan: &Plan,
+    (low, high): (Vec<f32>, Vec<f32>),
+    (packed, filled): (&wgpu::Buffer, &mut Vec<bool>),
 ) -> Result<Option<Vec<List>>> {
     let mut ends = Vec::with_capacity(plan.weights.len());
     let mut end = 0;
@@ -110,17 +113,24 @@ async fn of_buffer(
         end += weight.shape.iter().product::<usize>();
         ends.push(end);
     }
-    let mut pairs: Vec<Vec<[u32; 2]>> = plan.weights.iter().map(|_| Vec::new()).collect();
-    for (place, (low, high)) in digits.enumerate() {
+    filled.resize(low.len(), false);
+    // for each weight those that are set, and those that are added
+    let mut pairs: Vec<[Vec<[u32; 2]>; 2]> = plan.weights.iter().map(|_| Default::default()).collect();
+    let digits = low.into_iter().zip(high).zip(filled);
+    for (place, ((low, high), is_filled)) in digits.enumerate() {
         let Some(number) = number(low, high) else { continue };
         let weight = ends.partition_point(|&end| end <= number);
         let first = weight.checked_sub(1).and_then(|before| ends.get(before)).unwrap_or(&0);
-        if let Some(pairs) = pairs.get_mut(weight) {
+        if let Some([set, added]) = pairs.get_mut(weight) {
+            let pairs = if *is_filled { added } else { set };
             pairs.push([place as u32, (number - first) as u32]);
         }
+        *is_filled = true;
     }
     let mut lists = Vec::new();
-    for (weight, pairs) in pairs.into_iter().enumerate().filter(|(_, pairs)| !pairs.is_empty()) {
+    let pairs = pairs.into_iter().enumerate();
+    let pairs = pairs.flat_map(|(weight, [set, added])| [(weight, false, set), (weight, true, added)]);
+    for (weight, adds, pairs) in pairs.filter(|(.., pairs)| !pairs.is_empty()) {
         let bytes: &[u8] = bytemuck::cast_slice(&pairs);
         if bytes.len() as u64 > gpu.largest_binding() {
             return Ok(None);
@@ -132,7 +142,7 @@ async fn of_buffer(
         };
         lists.push(List {
             weight,
-            adds: rows == Rows::Second,
+            adds,
             count: pairs.len(),
             pairs: gpu.guarded("uploading the weights", upload).await?,
             packed: packed.clone(),
