@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::cpu::training::CpuTraining;
 use crate::flow::{Flow, Input};
 use crate::gpu::training::GpuTraining;
-use crate::gpu::training::tests::{Random, gpus, in_turn, with_weights_within};
+use crate::gpu::training::tests::{Random, gpus, with_weights_within};
 use crate::gradients::Upstream;
 use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalization;
@@ -91,7 +91,6 @@ fn compare_with_cpu(mut model: Model, case: Case) {
         .unwrap();
     let wanted_gradients = cpu.backward(&flow, input, &upstream, true).unwrap();
     let settings = Settings::new().strategy(Strategy::Step);
-    let _turn = in_turn();
     for gpu in gpus() {
         let made = GpuTraining::new(gpu, Arc::clone(&plan), &settings, "GPU".into());
         let mut training = pollster::block_on(made).unwrap();
