@@ -34,8 +34,12 @@ fn main(
     }
     let above = upstream[params.upstream_first + row * params.upstream_stride + column];
     let argument = x * scale[column] + shift[column];
-    let d = above * derivative(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), argument);
-    let normal = (x - moments[column]) / sqrt(moments[params.width + column] + bitcast<f32>(params.epsilon));
-    gradient_of_gamma[number] = d * normal;
+    var d = 0.0;
+    var of_gamma = 0.0;
+    if (above != 0.0) { // what nothing depends on may be anything
+        d = above * derivative(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), argument);
+        of_gamma = d * (x - moments[column]) / sqrt(moments[params.width + column] + bitcast<f32>(params.epsilon));
+    }
+    gradient_of_gamma[number] = of_gamma;
     gradient_of_beta[number] = d;
 }

@@ -14,6 +14,7 @@ use crate::memory::{OUTPUT, RUN};
 use crate::model::plan::Plan;
 use crate::output::Output;
 use crate::random::Noise;
+use crate::recent::ForSize;
 use crate::runner::check::{input_of, states_fit};
 use crate::runner::section::{with_time, without_time};
 use crate::sequences::Sequences;
@@ -24,6 +25,8 @@ use crate::state::State;
 #[derive(Debug)]
 pub(super) struct Engine {
     sections: Vec<Section>,
+    /// The largest of the last batches: their memory stays from one to the next.
+    largest: ForSize<()>,
 }
 
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct Section {
     plan: Arc<Plan>,
     flows: Flows,
     path: Path,
+    /// Whether the path has other weights than the plan: nothing runs before it has these.
+    is_behind: bool,
     name: Arc<str>,
 }
 
@@ -102,23 +107,23 @@ impl Engine {
                 flows: Flows::in_training(plan),
                 plan: Arc::clone(plan),
                 path,
+                is_behind: false,
                 name: Arc::clone(&name),
             });
         }
-        Ok(Self { sections })
+        Ok(Self {
+            sections,
+            largest: ForSize::new((0, 0), ()),
+        })
     }
 
-    /// Other weights, of the same shapes.
-    pub(super) async fn set_plans(&mut self, plans: &[Arc<Plan>]) -> Result<()> {
+    /// Other weights, of the same shapes: those of the next pass. The device takes them when that begins, so that a device which cannot take them
+    /// fails that pass and not the step that made them.
+    pub(super) fn set_plans(&mut self, plans: &[Arc<Plan>]) {
         for (section, plan) in self.sections.iter_mut().zip(plans) {
             section.plan = Arc::clone(plan);
-            match &mut section.path {
-                Path::Cpu(training) => training.set_plan(Arc::clone(plan))?,
-                Path::Gpu(training) => training.set_plan(Arc::clone(plan)).await?,
-                Path::Nothing => {}
-            }
+            section.is_behind = true;
         }
-        Ok(())
     }
 
     /// Whether the sequences are what the model takes.
@@ -158,8 +163,16 @@ impl Engine {
         states: Option<&mut [State]>,
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
+        let input = self.check(sequences)?;
+        let stays = self.largest.stays_for(input.size());
+        for section in &mut self.sections {
+            if !stays {
+                section.release_memory();
+            }
+            section.catch_up().await?;
+        }
         let mut pass = Pass {
-            input: self.check(sequences)?,
+            input,
             between: Vec::new(),
             flows: Vec::new(),
             output: Output::default(),
@@ -251,6 +264,28 @@ impl Engine {
 }
 
 impl Section {
+    /// Gives the memory back that batches have taken.
+    fn release_memory(&mut self) {
+        match &mut self.path {
+            Path::Cpu(training) => training.release_memory(),
+            Path::Gpu(training) => training.release_memory(),
+            Path::Nothing => {}
+        }
+    }
+
+    /// Gives the path the weights of the plan.
+    async fn catch_up(&mut self) -> Result<()> {
+        if self.is_behind {
+            match &mut self.path {
+                Path::Cpu(training) => training.set_plan(Arc::clone(&self.plan))?,
+                Path::Gpu(training) => training.set_plan(Arc::clone(&self.plan)).await?,
+                Path::Nothing => {}
+            }
+            self.is_behind = false;
+        }
+        Ok(())
+    }
+
     async fn forward(
         &mut self,
         flow: &Arc<Flow>,

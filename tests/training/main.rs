@@ -15,7 +15,9 @@ mod fit;
 mod frozen;
 mod gpu;
 mod hostile;
+mod logits;
 mod options;
+mod padding;
 
 use cellstate::{Adam, Dense, Device, Dropout, Loss, Lstm, Model, Optimizer, Trainer};
 

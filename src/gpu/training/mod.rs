@@ -3,11 +3,12 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `repack`, `recurrence` < `way` < `stages`;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `counted`, `repack`, `recurrence` < `way` < `stages`;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
 mod cell_gradients;
+pub(crate) mod counted;
 mod probe;
 pub(crate) mod product;
 mod recorder;
@@ -128,6 +129,13 @@ impl GpuTraining {
         Ok(())
     }
 
+    /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
+    pub(crate) fn release_memory(&mut self) {
+        (self.lists, self.left) = (None, None);
+        self.buffers = Buffers::default();
+        self.model.drop_workspaces();
+    }
+
     /// Gives the workspace of the last pass back to those that are kept.
     fn put_back(&mut self) {
         if let Some(left) = self.left.take() {
@@ -182,7 +190,12 @@ impl GpuTraining {
             .iter()
             .map(|(_, staging, count)| (staging, 4 * *count as u64))
             .collect();
-        let read: Vec<Vec<f32>> = mapped::read(gpu, &staged, Some(submission)).await?;
+        let read: Result<Vec<Vec<f32>>> = mapped::read(gpu, &staged, Some(submission)).await;
+        if read.is_err() {
+            // some of what was to be read may be the host's still
+            self.buffers = Buffers::default();
+        }
+        let read = read?;
         collected((flow, plan), (left.noise, wants_input), input, read)
     }
 

@@ -6,7 +6,7 @@ use crate::gpu::training::rule::{
     RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_OF_GRU, STEP_OF_LSTM,
     STEP_OF_SIMPLE_RNN, constants_for,
 };
-use crate::gpu::training::{product, repack, row_gradients, scatter, sums};
+use crate::gpu::training::{counted, product, repack, row_gradients, scatter, sums};
 
 /// Every shader of the way back that runs no rule, each with some sets of its constants,
 fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
@@ -28,6 +28,7 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (&row_gradients::BATCH_ROWS, vec![vec![0], vec![1]]),
         (&repack::SHADER, vec![vec![0], vec![1]]),
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
+        (&counted::SHADER, vec![Vec::new()]),
     ]
 }
 
