@@ -58,7 +58,7 @@ pub use format::state_dict::modules::Modules;
 pub use gpu::device::{Counters, Gpu};
 pub use gpu::{GpuStates, GpuWorkspace};
 pub use gradients::{Gradients, Upstream};
-pub use layer::Layer;
+pub use layer::{Layer, TimeDistributed};
 pub use layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 pub use layer::bidirectional::{Bidirectional, MergeMode};
 pub use layer::dense::Dense;

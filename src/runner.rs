@@ -41,7 +41,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use crate::states::States;
 use crate::trace::{said, spanned};
-use section::{Section, run_sections};
+use section::{Batch, Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
@@ -332,17 +332,25 @@ impl Runner {
         output: &mut Output,
     ) -> Result<()> {
         let input = self.check_input(sequences)?;
-        self.check_time_steps(sequences.time_steps())?;
-        let mask = sequences.mask().map(|mask| mask.view());
+        self.check_time_steps(sequences)?;
+        let outer = sequences.mask().map(|mask| mask.view());
+        let within = sequences.mask_within()?;
         let run = async {
             match self.sections.as_slice() {
                 [section] => {
+                    let mask = outer;
                     let states = states.map(|states| &mut **states);
                     section.run(input, mask, states, output).await?;
                 }
                 sections => {
                     let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
-                    run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
+                    let batch = Batch {
+                        input,
+                        size: (sequences.batch(), sequences.time_steps()),
+                        mask: outer,
+                        within: within.as_ref().map(|mask| mask.view()),
+                    };
+                    run_sections(sections, batch, finals.as_deref_mut(), output).await?;
                     if let Some((states, finals)) = states.zip(finals) {
                         *states = States::new(finals);
                     }
@@ -351,12 +359,18 @@ impl Runner {
             said!("ran" { rows = output.rows_run });
             Ok(())
         };
-        spanned!("run" { batch = input.size().0, time_steps = input.size().1, device = self.device.name() }, run).await
+        spanned!("run" { batch = sequences.batch(), time_steps = sequences.time_steps(), device = self.device.name() }, run)
+            .await
     }
 
-    /// The cells of all sections.
+    /// The sections that run over the sequences of the input, and not over others within their time steps.
+    fn outer(&self) -> impl Iterator<Item = &Section> + Clone {
+        self.sections.iter().filter(|section| !section.plan.is_inner)
+    }
+
+    /// The cells whose states last: those of inner sequences end with them.
     fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
-        self.sections.iter().flat_map(|section| &section.plan.cells)
+        self.outer().flat_map(|section| &section.plan.cells)
     }
 
     /// The GPU that it runs on; `None` on the CPU.

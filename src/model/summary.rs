@@ -55,10 +55,14 @@ impl fmt::Display for Model {
             }
         }
         writeln!(formatter, "{line}")?;
+        let steps = match self.nested() {
+            Some(_) => "batch, time_steps, inner_time_steps",
+            None => "batch, time_steps",
+        };
         let input = match self.features() {
-            Some(features) => format!("(batch, time_steps, {features})"),
-            None if self.takes_tokens() => "tokens (batch, time_steps)".to_owned(),
-            None => "(batch, time_steps, features)".to_owned(),
+            Some(features) => format!("({steps}, {features})"),
+            None if self.takes_tokens() => format!("tokens ({steps})"),
+            None => format!("({steps}, features)"),
         };
         write!(
             formatter,

@@ -109,6 +109,11 @@ impl<'m> Writer<'m> {
             Layer::Activation(activation) => self.activation(class, *activation),
             // an EndMask ends the lengths, which is said of the layers behind it
             Layer::Dropout(_) | Layer::EndMask(_) => Ok(()),
+            Layer::TimeDistributed(_) => Err(unsupported(
+                class,
+                "sequences within sequences",
+                "save the inner layers and the others as two models, or the whole as .keras or .safetensors",
+            )),
             Layer::BatchNormalization(layer) => self.batch_normalization(layer),
             Layer::LayerNormalization(layer) => self.layer_normalization(layer),
             Layer::Flatten(flatten) => {
