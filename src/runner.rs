@@ -41,7 +41,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use crate::states::States;
 use crate::trace::{said, spanned};
-use section::{Batch, Section, run_sections};
+use section::{Inputs, Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
@@ -344,7 +344,7 @@ impl Runner {
                 }
                 sections => {
                     let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
-                    let batch = Batch {
+                    let batch = Inputs {
                         input,
                         size: (sequences.batch(), sequences.time_steps()),
                         mask: outer,

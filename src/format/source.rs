@@ -4,7 +4,6 @@ use ndarray::Array2;
 
 use crate::cell::{CellWeights, ValueRange};
 use crate::error::Result;
-use crate::layer::{Layer, TimeDistributed};
 use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -13,6 +12,7 @@ use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWe
 use crate::layer::recurrent::Recurrent;
 use crate::layer::stacked::StackedRnnCells;
 use crate::layer::weights::DenseWeights;
+use crate::layer::{Layer, TimeDistributed};
 use crate::model::Model;
 use crate::model::paths::{direction_paths, inner_paths, paths, paths_within};
 

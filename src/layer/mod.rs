@@ -169,7 +169,10 @@ impl TimeDistributed {
     }
 
     /// The same with layers in the place of those that are there, as many.
-    #[allow(dead_code, reason = "only readers of files give weights, and each is behind a feature")]
+    #[allow(
+        dead_code,
+        reason = "only readers of files give weights, and each is behind a feature"
+    )]
     pub(crate) fn with_layers(layers: Vec<Layer>) -> Self {
         Self { layers }
     }

@@ -1,11 +1,11 @@
 //! Whether the layers of a chain fit together.
 
 use crate::error::{Error, Result};
-use crate::layer::{Layer, TimeDistributed};
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::shape::Shape;
 use crate::layer::size::check_size;
+use crate::layer::{Layer, TimeDistributed};
 
 /// What comes out of each layer of a chain that fits together.
 pub(super) fn check_chain(layers: &[Layer]) -> Result<Vec<Shape>> {

@@ -18,8 +18,8 @@ use ndarray::ArrayD;
 
 use crate::cell::ValueRange;
 use crate::error::Result;
-use crate::layer::{Layer, TimeDistributed};
 use crate::layer::shape::Shape;
+use crate::layer::{Layer, TimeDistributed};
 use crate::parameters::Parameters;
 use check::check_chain;
 use named::parameters_of;

@@ -29,7 +29,10 @@ pub(crate) fn sections(layers: &[Layer], shapes: &[Shape], parameters: &Paramete
     };
     numbered.pop_front();
     let layers = nested.layers();
-    let within = layers.iter().zip(paths_within(&path, layers)).zip(inner_shapes(layers)?);
+    let within = layers
+        .iter()
+        .zip(paths_within(&path, layers))
+        .zip(inner_shapes(layers)?);
     let within = within
         .enumerate()
         .map(|(position, ((layer, path), shape))| (position, layer, path, shape));

@@ -41,7 +41,8 @@ pub(crate) fn steps_fit(plan: &Plan, sequences: &Sequences<'_>) -> Result<()> {
 
 /// What a plan, the first of a model, reads of a batch, if it is the kind and the features that it takes.
 pub(crate) fn input_of<'a>(plan: &Plan, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
-    const NESTED: &str = "sequences within sequences: numbers (batch, time_steps, inner_time_steps, features) or tokens";
+    const NESTED: &str =
+        "sequences within sequences: numbers (batch, time_steps, inner_time_steps, features) or tokens";
     const FLAT: &str = "sequences without others in their time steps";
     match (plan.is_inner, sequences.inner()) {
         (false, None) => flat_input_of(plan, sequences),

@@ -164,7 +164,7 @@ impl Section {
 }
 
 /// What a model of several sections reads.
-pub(super) struct Batch<'b> {
+pub(super) struct Inputs<'b> {
     /// Of the first section.
     pub(super) input: Input<'b>,
     /// Batch and time steps of the sequences, and which steps of them count.
@@ -178,7 +178,7 @@ pub(super) struct Batch<'b> {
 /// the last one gives takes the place of an earlier output.
 pub(super) async fn run_sections(
     sections: &[Section],
-    batch: Batch<'_>,
+    batch: Inputs<'_>,
     mut states: Option<&mut [State]>,
     output: &mut Output,
 ) -> Result<()> {

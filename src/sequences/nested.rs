@@ -37,7 +37,8 @@ impl<'a> Nest<'a> {
     /// The sequences of these numbers in this order, of each the first `time_steps`, with all of their inner steps.
     pub(super) fn select(&self, rows: &[usize], time_steps: usize) -> Result<Nest<'static>> {
         let time_steps = time_steps.min(self.time_steps);
-        let steps = |&row: &usize| (0..time_steps).map(move |step| row.saturating_mul(self.time_steps).saturating_add(step));
+        let steps =
+            |&row: &usize| (0..time_steps).map(move |step| row.saturating_mul(self.time_steps).saturating_add(step));
         let inner: Vec<usize> = rows.iter().flat_map(steps).collect();
         Ok(Nest {
             inner: Box::new(self.inner.select(&inner, self.inner.time_steps())?),
@@ -156,7 +157,8 @@ impl<'a> Sequences<'a> {
                 argument: format!("inner lengths[[{sequence}, {step}]]"),
                 expected: format!("at most {most}, the inner steps of the batch"),
                 found: length.to_string(),
-                repair: "give the number of real inner steps of each time step, or pad all of them to the longest".to_owned(),
+                repair: "give the number of real inner steps of each time step, or pad all of them to the longest"
+                    .to_owned(),
             });
         }
         let lengths: Vec<usize> = lengths.iter().copied().collect();
@@ -264,7 +266,10 @@ impl<'a> Sequences<'a> {
             argument: argument.to_owned(),
             expected: format!("shape {expected:?}, the first axes of the input"),
             found: format!("{found:?}"),
-            repair: match found.get(..2).is_some_and(|found| found.iter().rev().eq(expected.iter().take(2))) {
+            repair: match found
+                .get(..2)
+                .is_some_and(|found| found.iter().rev().eq(expected.iter().take(2)))
+            {
                 true => "batch and time_steps look swapped: call swap_axes(0, 1)".to_owned(),
                 false => "give an entry for each time step of each sequence, padding included".to_owned(),
             },
@@ -304,10 +309,20 @@ mod tests {
         let turned = values.clone().permuted_axes([3, 2, 1, 0]);
         let turned = turned.as_standard_layout().into_owned().permuted_axes([3, 2, 1, 0]);
         assert!(!turned.is_standard_layout());
-        for sequences in [plain.clone(), Sequences::nested(turned).unwrap(), plain.clone().into_owned()] {
+        for sequences in [
+            plain.clone(),
+            Sequences::nested(turned).unwrap(),
+            plain.clone().into_owned(),
+        ] {
             let inner = sequences.inner().unwrap();
             assert_eq!((inner.batch(), inner.time_steps(), inner.features()), (6, 4, Some(1)));
-            let first: Vec<f32> = inner.values().unwrap().index_axis_move(Axis(1), 0).iter().copied().collect();
+            let first: Vec<f32> = inner
+                .values()
+                .unwrap()
+                .index_axis_move(Axis(1), 0)
+                .iter()
+                .copied()
+                .collect();
             assert_eq!(first, [0.0, 10.0, 20.0, 100.0, 110.0, 120.0]);
             assert!(sequences.values().is_none() && sequences.tokens().is_none());
         }
@@ -337,15 +352,27 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let batch = || Sequences::nested_tokens(Array3::<i32>::zeros((2, 3, 4))).unwrap();
-        let error = batch().with_inner_lengths(&array![[4, 5, 1], [0, 3, 2]]).unwrap_err().to_string();
-        assert!(error.contains("inner lengths[[0, 1]]") && error.contains("at most 4"), "{error}");
-        let error = batch().with_inner_lengths(&Array2::zeros((3, 2))).unwrap_err().to_string();
+        let error = batch()
+            .with_inner_lengths(&array![[4, 5, 1], [0, 3, 2]])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("inner lengths[[0, 1]]") && error.contains("at most 4"),
+            "{error}"
+        );
+        let error = batch()
+            .with_inner_lengths(&Array2::zeros((3, 2)))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("swap_axes"), "{error}");
         let error = batch().with_inner_mask(Array3::from_elem((2, 3, 5), true)).unwrap_err();
         assert!(matches!(error, Error::Size { .. }), "{error}");
         assert!(matches!(batch().with_mask_value(0.0), Err(Error::InputKind { .. })));
         let flat = Sequences::from(Array3::<f32>::zeros((2, 3, 4)));
-        assert!(matches!(flat.with_inner_lengths(&Array2::zeros((2, 3))), Err(Error::InputKind { .. })));
+        assert!(matches!(
+            flat.with_inner_lengths(&Array2::zeros((2, 3))),
+            Err(Error::InputKind { .. })
+        ));
         let wide = ndarray::ArrayView3::from_shape((2, 0, 4), &[] as &[i32]).unwrap();
         assert_eq!(Sequences::nested_tokens(wide).unwrap().lengths(), [0, 0]);
     }

@@ -190,7 +190,10 @@ impl Engine {
             let mask = match (number, is_inner) {
                 (0, true) => within.as_ref().map(|mask| mask.view()),
                 // the Masking layer with which another section begins takes the place of any mask
-                _ => sequences.mask().map(|mask| mask.view()).filter(|_| number == 0 || leaves),
+                _ => sequences
+                    .mask()
+                    .map(|mask| mask.view())
+                    .filter(|_| number == 0 || leaves),
             };
             was_inner = is_inner;
             let mut output = Output::default();

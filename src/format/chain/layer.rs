@@ -8,7 +8,6 @@ use super::{activation, cell, initializer};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::format::file::File;
-use crate::layer::{Layer, TimeDistributed};
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
@@ -22,6 +21,7 @@ use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::reshape::Reshape;
 use crate::layer::stacked::StackedRnnCells;
+use crate::layer::{Layer, TimeDistributed};
 
 const MERGE_MODES: [(&str, MergeMode); 5] = [
     ("concat", MergeMode::Concat),
@@ -175,7 +175,11 @@ fn nested(fields: &mut Fields<'_>) -> Result<TimeDistributed> {
         // no model may have it, and so deep nothing is read
         match value.get("class").and_then(Value::as_str) {
             Some(NESTED) => Err(fields.wrong("layers", "layers that run over one sequence", &NESTED.into())),
-            _ => read(value, format!("inner layer {number} of {}", fields.place()), fields.file),
+            _ => read(
+                value,
+                format!("inner layer {number} of {}", fields.place()),
+                fields.file,
+            ),
         }
     });
     Ok(TimeDistributed::with_layers(layers.collect::<Result<_>>()?))

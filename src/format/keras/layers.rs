@@ -289,7 +289,7 @@ impl<'a> Reader<'a> {
         let Some(axis) = config.value("axis") else {
             return Ok(());
         };
-        let rank = if self.shape.sequences { 3 } else { 2 };
+        let rank = self.more_axes + if self.shape.sequences { 3 } else { 2 };
         let number = match list(axis) {
             Some([one]) => one.as_i64(),
             Some(_) => None,
