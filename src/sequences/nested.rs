@@ -304,16 +304,11 @@ mod tests {
 
     #[test]
     fn inner_sequences_stand_one_behind_the_other_in_any_layout() {
-        let values = numbered();
-        let plain = Sequences::nested(&values).unwrap();
-        let turned = values.clone().permuted_axes([3, 2, 1, 0]);
+        let plain = Sequences::nested(numbered()).unwrap();
+        let turned = numbered().permuted_axes([3, 2, 1, 0]);
         let turned = turned.as_standard_layout().into_owned().permuted_axes([3, 2, 1, 0]);
         assert!(!turned.is_standard_layout());
-        for sequences in [
-            plain.clone(),
-            Sequences::nested(turned).unwrap(),
-            plain.clone().into_owned(),
-        ] {
+        for sequences in [plain.clone(), Sequences::nested(turned).unwrap(), plain.into_owned()] {
             let inner = sequences.inner().unwrap();
             assert_eq!((inner.batch(), inner.time_steps(), inner.features()), (6, 4, Some(1)));
             let first: Vec<f32> = inner

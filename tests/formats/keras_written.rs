@@ -13,7 +13,7 @@ use ndarray::{Array2, Array3, ArrayD};
 use crate::keras::{drawn_anew, model_file};
 
 /// Golden files of every layer and option.
-const FILES: [&str; 11] = [
+const FILES: [&str; 17] = [
     "keras_masking_stack.keras",
     "keras_sentiment.keras",
     "keras_tagger.keras",
@@ -25,6 +25,12 @@ const FILES: [&str; 11] = [
     "keras_more_activations.keras",
     "keras_more_norms.keras",
     "keras_more_shapes.keras",
+    "keras_nested_tagger.keras",
+    "keras_nested_masked.keras",
+    "keras_nested_within.keras",
+    "keras_nested_functional.keras",
+    "keras_nested_handed_in.keras",
+    "keras_nested_alone.keras",
 ];
 
 fn build(layers: Vec<Layer>) -> Model {

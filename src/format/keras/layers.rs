@@ -139,6 +139,9 @@ impl<'a> Reader<'a> {
                 format!("apply Dense, an activation, a normalization or a Dropout to each time step; {NESTED}"),
             ));
         }
+        if object.class == "BatchNormalization" {
+            self.check_mask_of_inner(config)?;
+        }
         let inner = Node {
             object,
             options,

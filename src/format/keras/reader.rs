@@ -118,14 +118,22 @@ impl<'a> Reader<'a> {
         }
         self.note_dtype(config)?;
         self.note_training(node, config);
-        if self.mask_of_inner && is_recurrent(node) && self.is_masked() {
-            return Err(config.unsupported(
+        if is_recurrent(node) || node.object.class == "BatchNormalization" {
+            self.check_mask_of_inner(config)?;
+        }
+        self.check_mask(node, config)
+    }
+
+    /// Keras hands the mask of the characters on behind TimeDistributed, where a layer that looks at it fails.
+    pub(super) fn check_mask_of_inner(&self, config: &Config<'a>) -> Result<()> {
+        match self.mask_of_inner && self.is_masked() {
+            false => Ok(()),
+            true => Err(config.unsupported(
                 "the mask of the characters, which comes out of TimeDistributed with an axis too many for this layer",
                 "put a Masking layer behind the TimeDistributed, which masks the words that give zeros, or let TimeDistributed stand around a \
                  Sequential of the inner layers, in which their mask ends",
-            ));
+            )),
         }
-        self.check_mask(node, config)
     }
 
     fn take_input(&mut self, chain: &Chain<'a>) -> Result<()> {
