@@ -20,6 +20,7 @@ pub use explain::Explanation;
 use crate::device::Device;
 use crate::error::Result;
 use crate::gpu::device::Gpu;
+use crate::layer::TimeDistributed;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -33,7 +34,6 @@ use crate::layer::reshape::Reshape;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::plan::PlannedCell;
 use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
@@ -152,7 +152,7 @@ macro_rules! layers_on {
             ///
             /// ```
             /// # use cellstate::*;
-            /// # use ndarray::{Array2, Array3};
+            /// # use ndarray::{Array2, Array3, Array4};
             $(#[doc = $example])*
             /// # Ok::<(), cellstate::Error>(())
             /// ```
@@ -195,6 +195,9 @@ layers_on! {
     StackedRnnCells:
         "let runner = StackedRnnCells::new([Lstm::new(2, 8), Lstm::new(8, 4)]).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 4]);";
+    TimeDistributed:
+        "let runner = TimeDistributed::new(Lstm::new(2, 8)).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::nested(Array4::zeros((3, 20, 5, 2)))?)?.values().shape(), [3, 20, 8]);";
     Dense:
         "let runner = Dense::new(2, 8).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 20, 8]);";
@@ -361,16 +364,6 @@ impl Runner {
         };
         spanned!("run" { batch = sequences.batch(), time_steps = sequences.time_steps(), device = self.device.name() }, run)
             .await
-    }
-
-    /// The sections that run over the sequences of the input, and not over others within their time steps.
-    fn outer(&self) -> impl Iterator<Item = &Section> + Clone {
-        self.sections.iter().filter(|section| !section.plan.is_inner)
-    }
-
-    /// The cells whose states last: those of inner sequences end with them.
-    fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
-        self.outer().flat_map(|section| &section.plan.cells)
     }
 
     /// The GPU that it runs on; `None` on the CPU.

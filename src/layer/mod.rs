@@ -100,7 +100,8 @@ pub enum Layer {
 ///
 /// The layer stands first, for nothing gives four axes but the input. The inner layers have a mask of their own, that of the inner steps, which
 /// ends with them. The mask of the outer steps goes on behind. An outer step that it leaves out costs nothing: its inner sequence counts as
-/// one without steps, from which a recurrent layer gives zeros. A `Dense` layer needs no wrapper: it is applied to each time step anyway.
+/// one without steps, from which a recurrent layer gives zeros; a `Masking` or `mask_zero` within makes a mask anew, as everywhere. An inner
+/// mask says nothing about outer steps: a `Masking` layer behind leaves those out that are zeros. A `Dense` layer needs no wrapper: it is applied to each time step anyway.
 ///
 /// The states of inner layers end with each inner sequence, so [`States`](crate::States) has none of them.
 ///

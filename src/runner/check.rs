@@ -1,6 +1,7 @@
 //! What a runner is given: whether it is what the model takes.
 
 use super::Runner;
+use super::section::Section;
 use crate::error::{Error, Result};
 use crate::flow::Input;
 use crate::model::plan::{Plan, PlannedCell};
@@ -8,6 +9,16 @@ use crate::sequences::Sequences;
 use crate::state::State;
 
 impl Runner {
+    /// The sections that run over the sequences of the input, and not over others within their time steps.
+    pub(super) fn outer(&self) -> impl Iterator<Item = &Section> + Clone {
+        self.sections.iter().filter(|section| !section.plan.is_inner)
+    }
+
+    /// The cells whose states last: those of inner sequences end with them.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
+        self.outer().flat_map(|section| &section.plan.cells)
+    }
+
     /// The plan of the section that reads the input.
     fn first_plan(&self) -> Result<&Plan> {
         let first = self.sections.first().map(|section| &*section.plan);

@@ -15,6 +15,7 @@ mod fit;
 mod frozen;
 mod gpu;
 mod hostile;
+mod nested;
 mod options;
 
 use cellstate::{Adam, Dense, Device, Dropout, Loss, Lstm, Model, Optimizer, Trainer};
