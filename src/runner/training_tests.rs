@@ -9,7 +9,7 @@ use ndarray::Array2;
 use crate::cpu::training::CpuTraining;
 use crate::flow::{Flow, Input};
 use crate::gpu::training::GpuTraining;
-use crate::gpu::training::tests::{Random, gpus, in_turn, with_own_weights};
+use crate::gpu::training::tests::{Random, gpus, with_own_weights};
 use crate::gradients::Upstream;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -57,7 +57,6 @@ fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Opt
         .unwrap();
     let wanted_gradients = cpu.backward(&flow, input, &upstream, true).unwrap();
     let settings = Settings::new().strategy(Strategy::Step);
-    let _turn = in_turn();
     for gpu in gpus() {
         let made = GpuTraining::new(gpu, Arc::clone(&plan), &settings, "GPU".into());
         let mut training = pollster::block_on(made).unwrap();

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use super::attached::Attached;
 use super::counters::Counters;
 use super::life::{Failure, Life};
+use super::waiters::Waiters;
 use super::{matrices, turn};
 use crate::error::{Error, Result};
 
@@ -43,6 +44,7 @@ struct Inner {
     counters: Counters,
     attached: Attached,
     life: Life,
+    waiters: Waiters,
 }
 
 /// The most bytes that the parameters of a shader have.
@@ -180,6 +182,7 @@ impl Gpu {
             counters: Counters::default(),
             attached: Attached::default(),
             life: Life::new(failure),
+            waiters: Waiters::default(),
         };
         let gpu = Self { inner: Arc::new(inner) };
         gpu.life().begin(gpu.make_pulse());
@@ -263,6 +266,11 @@ impl Gpu {
 
     pub(super) fn life(&self) -> &Life {
         &self.inner.life
+    }
+
+    /// The threads that wait for this device.
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.inner.waiters
     }
 
     /// Whether anybody has this GPU besides the one who asks.

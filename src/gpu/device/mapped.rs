@@ -84,7 +84,8 @@ pub(crate) async fn bytes(
     let failed = |message: String| gpu.explained(DOING, gpu.failed(DOING, message));
     let request = |&(buffer, bytes): &(&wgpu::Buffer, u64)| (bytes > 0).then(|| Mapped::request(buffer, bytes));
     let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-    let mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
+    #[cfg_attr(target_arch = "wasm32", allow(unused_mut, reason = "a browser cannot wait"))]
+    let mut mapped: Vec<Option<Mapped>> = wanted.iter().map(request).collect();
     drop(scope.pop()); // what was refused is answered by an error
     #[cfg(not(target_arch = "wasm32"))]
     {
@@ -92,8 +93,7 @@ pub(crate) async fn bytes(
         // where nothing is read only the submission itself can be waited for
         let is_over = || questions().next().is_some() && questions().all(Mapped::is_answered);
         within!("wait" {}, waits.wait(gpu, submission, is_over))?;
-        // another thread that waits on the device may have been given an answer, and is about to pass it on
-        waits::settle(gpu, || questions().all(Mapped::is_answered))?;
+        settle(gpu, wanted, &mut mapped)?;
     }
     let mut read = Vec::with_capacity(wanted.len());
     for (&(buffer, bytes), mapped) in wanted.iter().zip(mapped) {
@@ -111,6 +111,29 @@ pub(crate) async fn bytes(
         });
     }
     Ok(read)
+}
+
+/// Waits for the answers, which come once the GPU is done: another thread that waits on the device may have been given one, and
+/// is about to pass it on. One that `wgpu` has lost in a panic ([`super::waiters`]) is asked for again.
+#[cfg(not(target_arch = "wasm32"))]
+fn settle(gpu: &Gpu, wanted: &[(&wgpu::Buffer, u64)], mapped: &mut [Option<Mapped>]) -> Result<()> {
+    /// How often: a driver that never answers is an error.
+    const TIMES: usize = 50;
+    let is_answered = |mapped: &Option<Mapped>| mapped.as_ref().is_none_or(Mapped::is_answered);
+    for _ in 0..TIMES {
+        if waits::settle(gpu, || mapped.iter().all(is_answered))? {
+            return Ok(());
+        }
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        for (mapped, &(buffer, bytes)) in mapped.iter_mut().zip(wanted) {
+            if !is_answered(mapped) {
+                buffer.unmap();
+                *mapped = Some(Mapped::request(buffer, bytes));
+            }
+        }
+        drop(scope.pop());
+    }
+    Err(gpu.failed(waits::DOING, "the driver does not say whether memory can be read"))
 }
 
 type Answer = std::result::Result<(), wgpu::BufferAsyncError>;

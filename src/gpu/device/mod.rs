@@ -14,6 +14,7 @@ mod module;
 mod pipeline_cache;
 pub(crate) mod timer;
 pub(crate) mod turn;
+mod waiters;
 pub(crate) mod waits;
 mod wanted;
 pub(crate) mod writes;

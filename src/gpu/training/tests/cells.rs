@@ -121,7 +121,6 @@ fn a_training_goes_on() {
         model
     };
     let (one, other) = (model(1), model(2));
-    let _turn = in_turn();
     for gpu in gpus() {
         let settings = Settings::new().strategy(Strategy::Step);
         let make = |model: &Model| {

@@ -10,7 +10,7 @@ mod cells;
 mod layers;
 mod reference;
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -111,12 +111,6 @@ pub(crate) fn gpus() -> &'static [Gpu] {
     })
 }
 
-/// One at a time waits for a GPU that several tests share: wgpu-core 30.0.1 panics now and then where two do ("If the queue is empty …").
-pub(crate) fn in_turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Compares all gradients of a model on every GPU with central differences.
 pub(super) fn check(model: Model, case: Case) {
     check_by(&Settings::new().strategy(Strategy::Step), model, case);
@@ -162,7 +156,6 @@ pub(super) fn check_by(settings: &Settings, mut model: Model, case: Case) {
         .into_shape_with_order((BATCH * time_steps, features))
         .unwrap();
     let numbers = Numbers::of(&model, wide(&rows), initial.iter().map(of_state).collect());
-    let turn = in_turn();
     let mut all = Vec::new();
     for gpu in gpus() {
         let name = Arc::from("GPU");
@@ -183,7 +176,6 @@ pub(super) fn check_by(settings: &Settings, mut model: Model, case: Case) {
         assert_eq!(bits(&given[0]), bits(&given[1]), "the same twice");
         all.extend(given.pop());
     }
-    drop(turn);
     for given in &all {
         compare(given, (&plan, &flow), &numbers, &upstream, case);
     }
