@@ -5,7 +5,7 @@ use ndarray::{ArcArray2, Array1, Axis, Ix2};
 use crate::cell::CellWeights;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
-use crate::layer::batch_normalization::BatchNormalizationWeights;
+use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::layer_normalization::LayerNormalizationWeights;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::weights::DenseWeights;
@@ -46,16 +46,7 @@ fn push_all(
             | Layer::Reshape(_)
             | Layer::LastStep(_)
             | Layer::EndMask(_) => {}
-            Layer::BatchNormalization(layer) => {
-                let BatchNormalizationWeights {
-                    gamma,
-                    beta,
-                    moving_mean,
-                    moving_variance,
-                } = layer.weights()?;
-                let vectors = [gamma, beta, Some(moving_mean), Some(moving_variance)];
-                push_vectors(&path, vectors, parameters);
-            }
+            Layer::BatchNormalization(layer) => push_vectors(&path, vectors_of(layer)?, parameters),
             Layer::LayerNormalization(layer) => {
                 let LayerNormalizationWeights { gamma, beta } = layer.weights()?;
                 push_vectors(&path, [gamma, beta, None, None], parameters);
@@ -85,6 +76,17 @@ fn push_all(
     Ok(())
 }
 
+/// Gamma, beta, mean and variance, those that a layer has.
+fn vectors_of(layer: &BatchNormalization) -> Result<[Option<Array1<f32>>; 4]> {
+    let BatchNormalizationWeights {
+        gamma,
+        beta,
+        moving_mean,
+        moving_variance,
+    } = layer.weights()?;
+    Ok([gamma, beta, Some(moving_mean), Some(moving_variance)])
+}
+
 fn push_dense(path: &str, weights: DenseWeights, parameters: &mut Parameters) {
     let kernel = weights.kernel.into_shared().into_dyn();
     parameters.push(format!("{path}/{}", Role::Kernel), Role::Kernel, kernel);
@@ -94,7 +96,7 @@ fn push_dense(path: &str, weights: DenseWeights, parameters: &mut Parameters) {
     }
 }
 
-/// Gamma, beta, mean and variance, those that a layer has.
+/// The same under the path of the layer.
 fn push_vectors(path: &str, vectors: [Option<Array1<f32>>; 4], parameters: &mut Parameters) {
     let roles = [Role::Gamma, Role::Beta, Role::MovingMean, Role::MovingVariance];
     for (role, values) in roles.into_iter().zip(vectors) {
