@@ -6,6 +6,8 @@ mod name;
 mod onnx;
 pub(crate) mod vector_math;
 
+pub(crate) use derivative::are_zero;
+
 use std::fmt;
 
 use crate::error::{Error, Result};

@@ -29,6 +29,19 @@ impl<T> ForSize<T> {
         }
     }
 
+    /// Notes a batch of this size, for memory that grows with the batches. Whether it may stay; else it is to be made anew for this batch.
+    pub(crate) fn stays_for(&mut self, size: (usize, usize)) -> bool
+    where
+        T: Default,
+    {
+        let steps = size.0.saturating_mul(size.1);
+        let stays = self.stays_after(steps);
+        if !stays || steps > self.steps() {
+            *self = Self::new(size, T::default());
+        }
+        stays
+    }
+
     fn steps(&self) -> usize {
         self.batch.saturating_mul(self.time_steps)
     }
@@ -186,6 +199,19 @@ mod tests {
         assert!(sizes(&recent).is_empty());
         run(&recent, (10, 10));
         assert_eq!(sizes(&recent), [(10, 10)]);
+    }
+
+    #[test]
+    fn what_grows_is_given_up_after_small_runs_too() {
+        let mut grown: ForSize<()> = ForSize::new((0, 0), ());
+        assert!(grown.stays_for((10, 10)) && grown.stays_for((100, 100)));
+        for _ in 1..SMALL_RUNS {
+            assert!(grown.stays_for((10, 10)));
+        }
+        assert!(grown.stays_for((50, 50)), "a quarter, so it begins again");
+        let stayed = (0..SMALL_RUNS).filter(|_| grown.stays_for((10, 10))).count();
+        assert_eq!((stayed, grown.batch), (SMALL_RUNS - 1, 10));
+        assert!((0..100).all(|_| grown.stays_for((10, 10))));
     }
 
     /// Small runs that have a small one of their own count as well.

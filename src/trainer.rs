@@ -11,8 +11,11 @@ mod examples;
 mod fit;
 mod frozen;
 mod gradients;
+mod head;
 mod history;
 mod learn;
+mod monitor;
+mod moved;
 mod order;
 mod run;
 mod scores;
@@ -40,6 +43,7 @@ use crate::regularizer::{Regularizer, Regularizers};
 use crate::selection::ParameterSelection;
 use crate::settings::{Precision, Settings};
 use engine::Engine;
+use head::Head;
 
 /// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
 ///
@@ -68,7 +72,8 @@ use engine::Engine;
 pub struct Trainer {
     model: Model,
     engine: Engine,
-    loss: Loss,
+    /// The loss, and what the host does of the model for it.
+    head: Head,
     optimizer: OptimizerState,
     /// What the optimiser is made of, to make it anew for other frozen weights.
     made_of: Optimizer,
@@ -166,9 +171,10 @@ impl Trainer {
                 instead: "train in full precision; run the trained model in relaxed precision".to_owned(),
             });
         }
+        let head = Head::new(loss, &model);
         Ok(Self {
-            engine: Engine::new(model.plans(), device, settings).await?,
-            loss,
+            engine: Engine::new(&head.plans(&model), device, settings).await?,
+            head,
             optimizer: OptimizerState::new(optimizer.clone(), model.parameters(), &[])?,
             made_of: optimizer,
             regularizers: Regularizers::default(),
@@ -182,7 +188,9 @@ impl Trainer {
         })
     }
 
-    /// What is watched besides the loss, in every epoch and in [`evaluate`](Self::evaluate).
+    /// What is watched besides the loss, in every epoch and in [`evaluate`](Self::evaluate): Keras's `metrics`. Masked steps do not count; weights of
+    /// sequences and steps are not looked at, so that a step of weight 0 counts as any and needs a target. See
+    /// [`weighted_metrics`](Self::weighted_metrics). Two metrics of one name are numbered: `accuracy`, `accuracy_1`.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Metric, Model, Trainer};
@@ -195,7 +203,27 @@ impl Trainer {
     /// ```
     #[must_use]
     pub fn metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
-        self.metrics = metrics.into_iter().collect();
+        self.metrics.retain(Metric::is_weighted);
+        self.metrics.splice(0..0, metrics);
+        self
+    }
+
+    /// The same by the weights of sequences, steps and classes: Keras's `weighted_metrics`. A step of weight 0 does not count, whatever its output and
+    /// its target hold. One whose name another metric has is called `weighted_accuracy`.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Dense, Device, Loss, Metric, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Dense::new(2, 1)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let trainer = trainer.weighted_metrics([Metric::mean_absolute_error()]);
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn weighted_metrics(mut self, metrics: impl IntoIterator<Item = Metric>) -> Self {
+        self.metrics.retain(|metric| !metric.is_weighted());
+        self.metrics.extend(metrics.into_iter().map(Metric::weighted));
         self
     }
 
@@ -250,11 +278,10 @@ impl Trainer {
 
 impl Trainer {
     /// Other weights of the same model.
-    async fn set_model(&mut self, model: Model) -> Result<()> {
-        self.engine.set_plans(model.plans()).await?;
+    fn set_model(&mut self, model: Model) {
+        self.engine.set_plans(&self.head.plans(&model));
         self.weights = weights_of_model(&model);
         self.model = model;
-        Ok(())
     }
 }
 

@@ -50,16 +50,20 @@ fn main(
     for (var column = lane; column < width; column += 64u) {
         let normal = (value(wanted, column) - mean) / deviation;
         let argument = normal * weights[column] + weights[width + column];
-        let d = upstream[above + column] * derivative(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), argument);
-        gradient_of_gamma[to + column] = d * normal;
+        var d = upstream[above + column];
+        var of_gamma = 0.0;
+        if (d != 0.0) { // what nothing depends on may be anything
+            d *= derivative(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), argument);
+            of_gamma = d * normal;
+            sums += vec4<f32>(d * weights[column], of_gamma * weights[column], 1.0, 0.0);
+        }
+        gradient_of_gamma[to + column] = of_gamma;
         gradient_of_beta[to + column] = d;
-        let of_normal = d * weights[column];
-        sums += vec4<f32>(of_normal, of_normal * normal, 0.0, 0.0);
     }
     let means = over_all(lane, sums, true) / f32(width);
     for (var column = lane; column < width; column += 64u) {
         let normal = (value(wanted, column) - mean) / deviation;
         let of_normal = gradient_of_beta[to + column] * weights[column];
-        gradient[to + column] = (of_normal - means.x - normal * means.y) / deviation;
+        gradient[to + column] = select(0.0, (of_normal - means.x - normal * means.y) / deviation, means.z > 0.0);
     }
 }

@@ -20,14 +20,19 @@ fn main(
     let width = params.width;
     let at = params.first + row * params.stride;
     let above = params.upstream_first + row * params.upstream_stride;
-    var sum = 0.0;
+    var sums = vec4<f32>(); // and how much depends on the row: what nothing depends on may be anything
     for (var column = lane; column < width; column += 64u) {
-        sum += upstream[above + column] * select(given[at + column], 1.0, ACTIVATION == ACTIVATION_LOG_SOFTMAX);
+        let d = upstream[above + column];
+        if (d != 0.0) {
+            sums += vec4<f32>(d * select(given[at + column], 1.0, ACTIVATION == ACTIVATION_LOG_SOFTMAX), 1.0, 0.0, 0.0);
+        }
     }
-    sum = over_all(lane, vec4<f32>(sum), true).x;
+    sums = over_all(lane, sums, true);
+    let sum = sums.x;
     for (var column = lane; column < width; column += 64u) {
         let y = given[at + column];
         let d = upstream[above + column];
-        gradient[row * width + column] = select(y * (d - sum), d - exp(y) * sum, ACTIVATION == ACTIVATION_LOG_SOFTMAX);
+        let made = select(y * (d - sum), d - exp(y) * sum, ACTIVATION == ACTIVATION_LOG_SOFTMAX);
+        gradient[row * width + column] = select(0.0, made, sums.y > 0.0);
     }
 }

@@ -57,6 +57,7 @@ impl Activation {
     }
 
     /// From the gradients of what comes out to those of what went in, `inputs`: rows of `width` numbers, as [`Activation::apply`] takes them.
+    /// A gradient of 0 stays 0, whatever went in: of padding nobody knows what it holds.
     pub(crate) fn pull_back(self, inputs: &[f32], gradients: &mut [f32], width: usize) {
         match self {
             Self::Linear => {}
@@ -90,6 +91,9 @@ impl Activation {
     }
 
     fn pull_row_back(self, inputs: &[f32], gradients: &mut [f32]) {
+        if are_zero(gradients) {
+            return;
+        }
         // the largest one subtracted, nothing overflows
         let largest = inputs.iter().fold(f32::NEG_INFINITY, |largest, &x| largest.max(x));
         let share = |x: f32| libm::exp(f64::from(x) - f64::from(largest));
@@ -111,6 +115,9 @@ impl Activation {
 
 /// `g = y · (g − Σ g·y)`
 fn softmax(outputs: &[f32], gradients: &mut [f32]) {
+    if are_zero(gradients) {
+        return;
+    }
     let pairs = outputs.iter().zip(&*gradients);
     let weight: f64 = pairs.map(|(&y, &g)| f64::from(y) * f64::from(g)).sum();
     for (gradient, &y) in gradients.iter_mut().zip(outputs) {
@@ -121,8 +128,15 @@ fn softmax(outputs: &[f32], gradients: &mut [f32]) {
 #[inline(always)]
 fn times(values: &[f32], gradients: &mut [f32], derivative: impl Fn(f32) -> f32) {
     for (gradient, &value) in gradients.iter_mut().zip(values) {
-        *gradient *= derivative(value);
+        let product = *gradient * derivative(value);
+        // a choice between two numbers, which stays vector code
+        *gradient = if *gradient == 0.0 { 0.0 } else { product };
     }
+}
+
+/// Whether nothing depends on a row: all of its gradients are 0.
+pub(crate) fn are_zero(gradients: &[f32]) -> bool {
+    gradients.iter().all(|&gradient| gradient == 0.0)
 }
 
 #[inline(always)]

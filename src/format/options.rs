@@ -124,30 +124,18 @@ impl OpenOptions {
 
     fn model(&self, file: &File<'_>) -> Result<Model> {
         let mut model = super::model_of(&file.with_range(self.range)).map_err(asked_for)?;
-        let note = self.note(&model);
-        model.add_notes(note.as_slice());
+        if self.range != ValueRange::Finite {
+            model.note_not_finite();
+        }
         Ok(model)
     }
 
     fn weights(&self, file: &File<'_>, model: &mut Model) -> Result<()> {
         super::weights_of(&file.with_range(self.range), model).map_err(asked_for)?;
-        let note = self.note(model);
-        model.add_notes(note.as_slice());
-        Ok(())
-    }
-
-    /// What is told of weights that are not finite.
-    fn note(&self, model: &Model) -> Option<String> {
-        if self.range == ValueRange::Finite {
-            return None;
+        if self.range != ValueRange::Finite {
+            model.note_not_finite();
         }
-        let counted = model.parameters().iter().filter_map(|parameter| {
-            let values = parameter.values();
-            let count = values.iter().filter(|value| !value.is_finite()).count();
-            (count > 0).then(|| format!("{count} of {} in {}", values.len(), parameter.path()))
-        });
-        let counted: Vec<String> = counted.collect();
-        (!counted.is_empty()).then(|| format!("Weights are NaN or infinite: {}.", counted.join(", ")))
+        Ok(())
     }
 }
 

@@ -128,5 +128,6 @@ pub(crate) fn load_into(
     let mut all = model.notes().to_vec();
     all.extend(notes);
     *model = model_of(layers, all)?;
+    model.renew_notes();
     Ok(())
 }

@@ -42,8 +42,9 @@ use crate::error::Result;
 /// - A step that is masked, or of an ignored class, does not count; a step of weight 0 counts with a loss of 0. Both have a gradient of
 ///   exactly 0, and their outputs and targets may be anything, NaN too, which in Keras makes everything NaN. (A target decides all the
 ///   same whether its step is of the ignored class, unless the step is masked.) If no step counts, the loss is 0.
-/// - A cross-entropy of probabilities is computed from these. (`fit` and `evaluate` of Keras go back to the logits where the last layer's
-///   activation is softmax or sigmoid.)
+/// - A cross-entropy of probabilities is computed from these. ([`Trainer`](crate::Trainer) takes the logits where the last layer's activation is
+///   softmax or sigmoid, as `fit` and `evaluate` of Keras on TensorFlow do. With an ignored class neither does, and Keras does not behind a
+///   `TimeDistributed`, which around a Dense layer changes nothing here.)
 /// - Sums are of `f64`, in the same order whatever the number of threads.
 ///
 /// What has options is made by a type of its own, and a [`Loss`] from it.
@@ -132,6 +133,16 @@ impl Loss {
         Ok(LossValue::new(totals))
     }
 
+    /// Whether targets and weights fit outputs of this shape.
+    pub(crate) fn check_shapes(
+        &self,
+        outputs: &[usize],
+        targets: &Targets<'_>,
+        weights: Option<ArrayViewD<'_, f32>>,
+    ) -> Result<()> {
+        Steps::check_shapes(outputs, targets, weights, self.wanted())
+    }
+
     /// What Keras calls it.
     ///
     /// ```
@@ -160,12 +171,13 @@ impl Loss {
     }
 
     /// This loss from what stands before the activation of the last layer, where Keras takes that in place of the outputs, in training and in
-    /// evaluation: a cross-entropy, behind softmax or sigmoid. It has no bounds then, and a gradient however sure the model is.
-    #[allow(dead_code, reason = "the trainer will take it")]
+    /// evaluation: a cross-entropy, behind softmax or sigmoid. It has no bounds then, and a gradient however sure the model is. With an ignored
+    /// class Keras multiplies the probabilities by a mask, and does not find the logits any more.
     pub(crate) fn before(self, activation: Activation) -> Option<Self> {
         let is_probability = matches!(activation, Activation::Softmax | Activation::Sigmoid);
         match self {
             _ if !is_probability => None,
+            Self::SparseCategoricalCrossentropy(loss) if loss.ignored().is_some() => None,
             Self::BinaryCrossentropy(loss) => Some(loss.from_logits(true).into()),
             Self::CategoricalCrossentropy(loss) => Some(loss.from_logits(true).into()),
             Self::SparseCategoricalCrossentropy(loss) => Some(loss.from_logits(true).into()),

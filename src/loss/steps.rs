@@ -87,6 +87,19 @@ impl<'a> Steps<'a> {
         })
     }
 
+    /// Whether targets and weights fit outputs of this shape, whatever these are.
+    pub(crate) fn check_shapes(
+        outputs: &[usize],
+        targets: &Targets<'_>,
+        weights: Option<ArrayViewD<'_, f32>>,
+        wanted: (Wanted, Option<i32>),
+    ) -> Result<()> {
+        let one = ArrayD::<f32>::zeros(IxDyn(&[]));
+        let outputs = one.broadcast(IxDyn(outputs));
+        let outputs = outputs.ok_or_else(|| Error::defect("the shape of an output"))?;
+        Steps::new(outputs, targets, None, weights, wanted).map(|_| ())
+    }
+
     /// The number of time steps, 1 for outputs without.
     pub(crate) fn time_steps(&self) -> usize {
         self.outputs.len_of(Axis(1))

@@ -4,6 +4,7 @@ mod accuracy;
 
 use ndarray::{ArrayView2, ArrayViewD};
 
+use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::loss::{Loss, Mean, SparseCategoricalCrossentropy, Steps, Targets, Wanted};
 use accuracy::Accuracy;
@@ -32,6 +33,8 @@ pub struct Metric {
     name: &'static str,
     score: Score,
     ignored: Option<i32>,
+    /// Whether a training gives it the weights of its examples.
+    is_weighted: bool,
     mean: Mean,
 }
 
@@ -64,6 +67,7 @@ impl Metric {
             name,
             score,
             ignored: None,
+            is_weighted: false,
             mean: Mean::default(),
         }
     }
@@ -234,6 +238,32 @@ impl Metric {
         self
     }
 
+    /// The same for a training by the weights of its examples.
+    pub(crate) fn weighted(mut self) -> Self {
+        self.is_weighted = true;
+        self
+    }
+
+    pub(crate) fn is_weighted(&self) -> bool {
+        self.is_weighted
+    }
+
+    /// Whether larger is better.
+    pub(crate) fn rises(&self) -> bool {
+        matches!(self.score, Score::Accuracy(_))
+    }
+
+    /// This metric from what stands before the activation of the last layer, as [`Loss::before`] of a loss.
+    pub(crate) fn before(&self, activation: Activation) -> Option<Self> {
+        let (Score::Loss(loss, last), None) = (self.score, self.ignored) else {
+            return None;
+        };
+        Some(Self {
+            score: Score::Loss(loss.before(activation)?, last),
+            ..self.clone()
+        })
+    }
+
     /// What Keras calls it, and histories too.
     ///
     /// ```
@@ -268,10 +298,7 @@ impl Metric {
         mask: Option<ArrayView2<'_, bool>>,
         weights: Option<ArrayViewD<'_, f32>>,
     ) -> Result<()> {
-        let of_step = match self.score {
-            Score::Accuracy(given) => OfStep::Accuracy(given.unwrap_or_else(|| Accuracy::of(outputs.shape(), targets))),
-            Score::Loss(loss, _) => OfStep::Loss(loss),
-        };
+        let of_step = self.of_step(outputs.shape(), targets);
         let wanted = self.wanted(of_step, outputs.shape())?;
         let steps = Steps::new(outputs, targets, mask, weights, wanted)?;
         let score = |output: &[f64], target: &[f64], gradient: &mut [f64]| match of_step {
@@ -302,12 +329,10 @@ impl Metric {
     }
 
     /// What the batches since the last reset have come to, to go on from it another time.
-    #[cfg(feature = "safetensors")]
     pub(crate) fn mean(&self) -> Mean {
         self.mean
     }
 
-    #[cfg(feature = "safetensors")]
     pub(crate) fn set_mean(&mut self, mean: Mean) {
         self.mean = mean;
     }
@@ -326,6 +351,24 @@ impl Metric {
     /// ```
     pub fn reset(&mut self) {
         self.mean = Mean::default();
+    }
+
+    /// Whether targets and weights fit outputs of this shape.
+    pub(crate) fn check_shapes(
+        &self,
+        outputs: &[usize],
+        targets: &Targets<'_>,
+        weights: Option<ArrayViewD<'_, f32>>,
+    ) -> Result<()> {
+        let wanted = self.wanted(self.of_step(outputs, targets), outputs)?;
+        Steps::check_shapes(outputs, targets, weights.filter(|_| self.is_weighted), wanted)
+    }
+
+    fn of_step(&self, outputs: &[usize], targets: &Targets<'_>) -> OfStep {
+        match self.score {
+            Score::Accuracy(given) => OfStep::Accuracy(given.unwrap_or_else(|| Accuracy::of(outputs, targets))),
+            Score::Loss(loss, _) => OfStep::Loss(loss),
+        }
     }
 
     /// The targets that are wanted, and the class number that is ignored.

@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod layer_names;
 pub(crate) mod named;
+mod not_finite;
 mod options;
 pub(crate) mod paths;
 pub(crate) mod plan;
@@ -162,6 +163,7 @@ impl Model {
         }
         self.plans = sections(&self.layers, &self.shapes, &parameters)?;
         self.parameters = parameters;
+        self.renew_notes();
         Ok(())
     }
 

@@ -128,7 +128,7 @@ impl Transform {
         }
     }
 
-    pub(super) fn activation_mut(&mut self) -> &mut Activation {
+    pub(crate) fn activation_mut(&mut self) -> &mut Activation {
         match self {
             Self::Scale { activation, .. } | Self::Normalize { activation, .. } => activation,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Dimension, IxDyn};
 
 use super::Optimizer;
 use super::apply::{Elements, apply};
@@ -21,11 +21,19 @@ const SLOTS: Purpose = Purpose {
     repair: "take an optimizer with less of it (Sgd has none), or a smaller model",
 };
 
+const CLIP: &str = "lower the learning rate, add .clipnorm(1.0) to the optimizer, and look for NaN in inputs and targets; the \
+                    weights are those of the step before";
+
+/// The square of a larger gradient is infinite, and with it the slots.
+const LARGEST: f32 = 1e18;
+
 /// An optimiser at work on the parameters of a model.
 #[derive(Clone, Debug)]
 pub(crate) struct OptimizerState {
     optimizer: Optimizer,
     progress: Progress,
+    /// Where training stood before the last step, until that is undone.
+    earlier: Option<Progress>,
     trained: Vec<Trained>,
     /// The paths of the other parameters, whose gradients are left alone.
     others: BTreeSet<String>,
@@ -42,6 +50,8 @@ pub(crate) struct Progress {
     pub(crate) momentum_product: f64,
     /// The learning rate that was set in the place of the optimiser's own.
     pub(crate) learning_rate: Option<f64>,
+    /// The optimiser's own, if it is a number.
+    pub(crate) made_with: Option<f64>,
 }
 
 /// A parameter that steps change.
@@ -51,6 +61,8 @@ struct Trained {
     shape: Vec<usize>,
     decays: bool,
     slots: Vec<Vec<f32>>,
+    /// Those before the last step.
+    earlier: Vec<Vec<f32>>,
 }
 
 impl OptimizerState {
@@ -70,12 +82,13 @@ impl OptimizerState {
                 continue;
             }
             let length = parameter.values().len();
-            let slots = slots.iter().map(|slot| SLOTS.filled(length, slot.initial));
+            let slots = || slots.iter().map(|slot| SLOTS.filled(length, slot.initial));
             trained.push(Trained {
+                earlier: slots().collect::<Result<_>>()?,
                 path: path.to_owned(),
                 shape: parameter.values().shape().to_vec(),
                 decays: common.decays(path, role),
-                slots: slots.collect::<Result<_>>()?,
+                slots: slots().collect::<Result<_>>()?,
             });
         }
         Ok(Self {
@@ -84,7 +97,12 @@ impl OptimizerState {
                 iterations: 0,
                 momentum_product: 1.0,
                 learning_rate: None,
+                made_with: match common.learning_rate {
+                    LearningRate::Constant(rate) => Some(rate),
+                    _ => None,
+                },
             },
+            earlier: None,
             optimizer,
             trained,
             others,
@@ -111,9 +129,12 @@ impl OptimizerState {
             momentum_product,
         };
         let updates = self.updates(&at, &norms);
+        self.check_sizes(&gradients, &norms, &updates)?;
         let mut work = Vec::with_capacity(updates.len());
         let arrays = weights.iter_mut().zip(&mut gradients);
         for ((trained, update), (weights, gradients)) in self.trained.iter_mut().zip(updates).zip(arrays) {
+            let pairs = trained.earlier.iter_mut().zip(&trained.slots);
+            pairs.for_each(|(earlier, slot)| earlier.copy_from_slice(slot));
             let mut slots = trained.slots.iter_mut().map(Vec::as_mut_slice);
             let part = Elements {
                 weights: elements(weights)?,
@@ -123,9 +144,20 @@ impl OptimizerState {
             work.push((update, part));
         }
         apply(work);
+        self.earlier = Some(self.progress.clone());
         self.progress.iterations = step;
         self.progress.momentum_product = momentum_product;
         Ok(())
+    }
+
+    /// As if the last step had not been made, for what it makes of the slots; two in a row cannot be undone.
+    pub(crate) fn undo(&mut self) {
+        if let Some(earlier) = self.earlier.take() {
+            for trained in &mut self.trained {
+                std::mem::swap(&mut trained.slots, &mut trained.earlier);
+            }
+            self.progress = earlier;
+        }
     }
 
     /// The learning rate of the next step.
@@ -180,8 +212,9 @@ impl OptimizerState {
         Ok(tensors)
     }
 
-    /// Goes on from where another state of the same optimiser and model stood. After an error nothing has changed.
-    pub(crate) fn restore(&mut self, progress: Progress, tensors: Vec<(String, ArrayD<f32>)>) -> Result<()> {
+    /// Goes on from where another state of the same optimiser and model stood. A learning rate that was set there stays, unless this optimiser is
+    /// made with another one than that was: then it is this one's. After an error nothing has changed.
+    pub(crate) fn restore(&mut self, mut progress: Progress, tensors: Vec<(String, ArrayD<f32>)>) -> Result<()> {
         const REPAIR: &str =
             "go on with the model and the optimizer that the checkpoint is of, or begin a new training";
         let wrong = |argument: &str, expected: String, found: String| Error::Value {
@@ -229,7 +262,10 @@ impl OptimizerState {
         }
         let own = self.trained.iter_mut().flat_map(|trained| &mut trained.slots);
         own.zip(slots).for_each(|(own, slot)| *own = slot);
-        self.progress = progress;
+        if progress.made_with != self.progress.made_with {
+            (progress.made_with, progress.learning_rate) = (self.progress.made_with, None);
+        }
+        (self.progress, self.earlier) = (progress, None);
         Ok(())
     }
 
@@ -282,6 +318,28 @@ impl OptimizerState {
         Ok(squares)
     }
 
+    /// Whether each gradient, clipped, is small enough for the slots: what is wrong first, from the output to the input.
+    fn check_sizes(&self, gradients: &[&mut ArrayD<f32>], squares: &[f64], updates: &[Update]) -> Result<()> {
+        let all = self.trained.iter().zip(gradients).zip(squares.iter().zip(updates));
+        for ((trained, gradient), (square, update)) in all.rev() {
+            // no number is larger than the norm
+            let norm = square.sqrt() * f64::from(update.scale);
+            if norm.min(f64::from(update.limit)) < f64::from(LARGEST) {
+                continue;
+            }
+            let is_large = |value: f32| (value.abs() * update.scale).min(update.limit) >= LARGEST;
+            if let Some((index, value)) = gradient.indexed_iter().find(|(_, value)| is_large(**value)) {
+                return Err(Error::NotFinite {
+                    tensor: format!("gradient of {}", trained.path),
+                    index: index.slice().to_vec(),
+                    value: value.to_string(),
+                    repair: CLIP.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The update of each trained parameter, by the sums of the squares of the gradients.
     fn updates(&self, at: &At, squares: &[f64]) -> Vec<Update> {
         let method = self.optimizer.method();
@@ -324,9 +382,7 @@ fn elements(array: &mut ArrayD<f32>) -> Result<&mut [f32]> {
 
 /// An error with the first number of a gradient that is NaN or infinite, if there is one.
 pub(crate) fn first_not_finite(path: &str, gradient: &ArrayViewD<'_, f32>) -> Result<()> {
-    let repair = "lower the learning rate, add .clipnorm(1.0) to the optimizer, and look for NaN in inputs and targets; the \
-                  weights are those of the step before";
-    check_finite(&format!("gradient of {path}"), gradient, repair)
+    check_finite(&format!("gradient of {path}"), gradient, CLIP)
 }
 
 fn check_shape(argument: &str, array: &ArrayD<f32>, shape: &[usize], repair: &str) -> Result<()> {

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use ndarray::ArrayViewD;
 
+use super::Trainer;
 use super::standing::Standing;
-use super::{Trainer, weights_of_model};
 use crate::error::Result;
 use crate::format::chain;
 use crate::format::file::File;
@@ -65,26 +65,16 @@ impl Trainer {
     /// assert!(matches!(trainer.load_checkpoint("nowhere.safetensors"), Err(Error::File { .. })));
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
-        pollster::block_on(self.load_checkpoint_async(path))
-    }
-
-    /// As [`Trainer::load_checkpoint`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Trainer::load_checkpoint`].
-    pub async fn load_checkpoint_async(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let bytes = read_text(path)?;
         let file = File::new(&bytes, path, None);
         let checkpoint = Checkpoint::read(&file, &self.model)?;
-        self.take(checkpoint, &file).await.map(|_| ())
+        self.take(checkpoint, &file)
     }
 
     /// Where the training of a checkpoint stands; `sizes` are the batch size and the number of sequences of this one.
-    pub(super) async fn resumed(&mut self, path: &Path, fresh: Standing, sizes: [usize; 2]) -> Result<Standing> {
+    pub(super) fn resumed(&mut self, path: &Path, fresh: Standing, sizes: [usize; 2]) -> Result<Standing> {
         let bytes = read_text(path)?;
         let file = File::new(&bytes, path, None);
         let checkpoint = Checkpoint::read(&file, &self.model)?;
@@ -92,21 +82,20 @@ impl Trainer {
         if let Some(states) = &standing.states {
             self.engine.check_states(states, sizes[0])?;
         }
-        self.take(checkpoint, &file).await?;
+        self.take(checkpoint, &file)?;
         Ok(standing)
     }
 
     /// Takes what a checkpoint has, or nothing.
-    async fn take(&mut self, checkpoint: Checkpoint, file: &File<'_>) -> Result<()> {
+    fn take(&mut self, checkpoint: Checkpoint, file: &File<'_>) -> Result<()> {
         let mut model = self.model.clone();
         model
             .replace_parameters(checkpoint.weights)
             .map_err(|error| of_file(error, file))?;
         let mut optimizer = self.optimizer.clone();
         optimizer.restore(checkpoint.optimizer, checkpoint.slots)?;
-        self.engine.set_plans(model.plans()).await?;
-        self.weights = weights_of_model(&model);
-        (self.model, self.optimizer) = (model, optimizer);
+        self.set_model(model);
+        self.optimizer = optimizer;
         (self.seed, self.batches) = (checkpoint.seed, checkpoint.batches);
         Ok(())
     }

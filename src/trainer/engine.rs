@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn};
 
+use super::moved::{moved, moved_back};
 use crate::cpu::training::CpuTraining;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Flows, Input, NONE};
+use crate::flow::{Flow, Flows, Input};
 use crate::gpu::training::GpuTraining;
 use crate::gradients::{PlanGradients, Upstream};
-use crate::memory::{OUTPUT, RUN};
 use crate::model::plan::{Plan, PlannedCell};
 use crate::output::Output;
 use crate::random::Noise;
+use crate::recent::ForSize;
 use crate::runner::check::{input_of, states_fit, steps_fit};
 use crate::runner::section::{steps_of_last, with_time, without_time};
 use crate::sequences::Sequences;
@@ -24,6 +25,8 @@ use crate::state::State;
 #[derive(Debug)]
 pub(super) struct Engine {
     sections: Vec<Section>,
+    /// The largest of the last batches: their memory stays from one to the next.
+    largest: ForSize<()>,
 }
 
 #[derive(Debug)]
@@ -31,6 +34,8 @@ struct Section {
     plan: Arc<Plan>,
     flows: Flows,
     path: Path,
+    /// Whether the path has other weights than the plan: nothing runs before it has these.
+    is_behind: bool,
     name: Arc<str>,
 }
 
@@ -102,23 +107,23 @@ impl Engine {
                 flows: Flows::in_training(plan),
                 plan: Arc::clone(plan),
                 path,
+                is_behind: false,
                 name: Arc::clone(&name),
             });
         }
-        Ok(Self { sections })
+        Ok(Self {
+            sections,
+            largest: ForSize::new((0, 0), ()),
+        })
     }
 
-    /// Other weights, of the same shapes.
-    pub(super) async fn set_plans(&mut self, plans: &[Arc<Plan>]) -> Result<()> {
+    /// Other weights, of the same shapes: those of the next pass. The device takes them when that begins, so that a device which cannot take them
+    /// fails that pass and not the step that made them.
+    pub(super) fn set_plans(&mut self, plans: &[Arc<Plan>]) {
         for (section, plan) in self.sections.iter_mut().zip(plans) {
             section.plan = Arc::clone(plan);
-            match &mut section.path {
-                Path::Cpu(training) => training.set_plan(Arc::clone(plan))?,
-                Path::Gpu(training) => training.set_plan(Arc::clone(plan)).await?,
-                Path::Nothing => {}
-            }
+            section.is_behind = true;
         }
-        Ok(())
     }
 
     /// Whether the sequences are what the model takes.
@@ -159,8 +164,16 @@ impl Engine {
         states: Option<&mut [State]>,
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
+        let input = self.check(sequences)?;
+        let stays = self.largest.stays_for(input.size());
+        for section in &mut self.sections {
+            if !stays {
+                section.release_memory();
+            }
+            section.catch_up().await?;
+        }
         let mut pass = Pass {
-            input: self.check(sequences)?,
+            input,
             between: Vec::new(),
             flows: Vec::new(),
             output: Output::default(),
@@ -289,6 +302,28 @@ impl Section {
         }
     }
 
+    /// Gives the memory back that batches have taken.
+    fn release_memory(&mut self) {
+        match &mut self.path {
+            Path::Cpu(training) => training.release_memory(),
+            Path::Gpu(training) => training.release_memory(),
+            Path::Nothing => {}
+        }
+    }
+
+    /// Gives the path the weights of the plan.
+    async fn catch_up(&mut self) -> Result<()> {
+        if self.is_behind {
+            match &mut self.path {
+                Path::Cpu(training) => training.set_plan(Arc::clone(&self.plan))?,
+                Path::Gpu(training) => training.set_plan(Arc::clone(&self.plan)).await?,
+                Path::Nothing => {}
+            }
+            self.is_behind = false;
+        }
+        Ok(())
+    }
+
     async fn forward(
         &mut self,
         flow: &Arc<Flow>,
@@ -327,49 +362,4 @@ impl Section {
             }),
         }
     }
-}
-
-/// What a section gives that computes nothing: rows of its input, or zeros.
-fn moved(flow: &Flow, input: Input<'_>) -> Result<ArrayD<f32>> {
-    let (Input::Values(values), Some(placed)) = (input, flow.outputs.first()) else {
-        return Err(Error::defect("a section that computes nothing"));
-    };
-    let width = values.dim().2;
-    // such a flow does not know how wide its rows are
-    let mut shape = placed.shape.clone();
-    if let Some(last) = shape.last_mut() {
-        *last = width;
-    }
-    let mut moved: ArrayD<f32> = OUTPUT.array(IxDyn(&shape))?;
-    for (mut to, step) in moved.rows_mut().into_iter().zip(steps_read(flow, values.dim().1)) {
-        if let Some([sequence, time_step]) = step {
-            to.assign(&values.slice(s![sequence, time_step, ..]));
-        }
-    }
-    Ok(moved)
-}
-
-/// The gradient of its input: that of each row is the sum over the steps that are this row, in their order.
-fn moved_back(flow: &Flow, input: Input<'_>, upstream: &Upstream) -> Result<Array3<f32>> {
-    let (Input::Values(values), Some(upstream)) = (input, upstream.outputs.first()) else {
-        return Err(Error::defect("a section that computes nothing"));
-    };
-    let mut gradient: Array3<f32> = RUN.array(values.raw_dim())?;
-    for (from, step) in upstream.rows().into_iter().zip(steps_read(flow, values.dim().1)) {
-        if let Some([sequence, time_step]) = step {
-            let mut to = gradient.slice_mut(s![sequence, time_step, ..]);
-            to += &from;
-        }
-    }
-    Ok(gradient)
-}
-
-/// For each row of the output of a flow without stages the step of the input that it is; `None` for zeros.
-fn steps_read(flow: &Flow, time_steps: usize) -> impl Iterator<Item = Option<[usize; 2]>> + '_ {
-    let index = flow.outputs.iter().take(1).flat_map(|placed| &placed.gather.index);
-    let time_steps = time_steps.max(1);
-    index.map(move |&row| {
-        let step = flow.input_steps.get(row as usize).filter(|_| row != NONE)?;
-        Some([*step as usize / time_steps, *step as usize % time_steps])
-    })
 }

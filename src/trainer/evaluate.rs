@@ -2,11 +2,17 @@
 
 use std::ops::Range;
 
+use ndarray::ArrayViewD;
+
 use super::Trainer;
+use super::engine::Pass;
 use super::examples::Examples;
+use super::monitor::names;
 use super::scores::Scores;
 use crate::error::{Error, Result};
+use crate::layer::shape::Shape;
 use crate::loss::Mean;
+use crate::metric::Metric;
 use crate::output::Output;
 use crate::sequences::Sequences;
 
@@ -87,7 +93,53 @@ impl Trainer {
     ///
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, sequences: &Sequences<'_>) -> Result<Output> {
-        Ok(self.engine.forward(sequences, None, None).await?.output)
+        let mut output = self.engine.forward(sequences, None, None).await?.output;
+        output.values = self.head.outputs(output.values)?;
+        Ok(output)
+    }
+
+    /// Whether the targets and weights of examples fit what the model gives for them, by their shapes.
+    pub(super) fn check_targets(&self, examples: &Examples<'_, '_>) -> Result<()> {
+        let (batch, all) = (examples.len(), examples.sequences().time_steps());
+        let shape = match self.model.output_shape() {
+            Some(Shape::Last { width }) => vec![batch, width],
+            Some(Shape::Sequences { width, time_steps }) => vec![batch, time_steps.unwrap_or(all), width],
+            // no loss fits these
+            Some(Shape::Input | Shape::Separate { .. }) | None => return Ok(()),
+        };
+        let (targets, weights) = (examples.targets(), examples.weights());
+        self.head.loss.check_shapes(&shape, targets, weights.clone())?;
+        let mut metrics = self.metrics.iter();
+        metrics.try_for_each(|metric| metric.check_shapes(&shape, targets, weights.clone()))
+    }
+
+    /// Adds a batch to metrics.
+    pub(super) fn watch(
+        &self,
+        metrics: &mut [Metric],
+        pass: &Pass<'_>,
+        batch: &Examples<'_, '_>,
+        weights: Option<ArrayViewD<'_, f32>>,
+    ) -> Result<()> {
+        if metrics.is_empty() {
+            return Ok(());
+        }
+        let given = &pass.output.values;
+        let outputs = self.head.outputs_of(given)?;
+        for metric in metrics {
+            let weights = weights.clone().filter(|_| metric.is_weighted());
+            match self.head.metric_before(metric) {
+                Some(mut before) => {
+                    before.update(given.view(), batch.targets(), pass.mask(), weights)?;
+                    metric.set_mean(before.mean());
+                }
+                None => {
+                    let outputs = outputs.as_ref().unwrap_or(given);
+                    metric.update(outputs.view(), batch.targets(), pass.mask(), weights)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Loss and metrics of some examples, batch by batch.
@@ -118,18 +170,14 @@ impl Trainer {
                 .await?;
             let value = self.judge(&pass, &batch, batch.weights(), None)?;
             loss.add(value.value() * rows.len() as f64, rows.len() as f64);
-            for metric in &mut metrics {
-                metric.update(pass.output.values.view(), batch.targets(), pass.mask(), None)?;
-            }
+            self.watch(&mut metrics, &pass, &batch, batch.weights())?;
         }
         Ok(Scores::new(loss.result() + self.penalty()?, results(&metrics)))
     }
 }
 
 /// What metrics have come to.
-pub(super) fn results(metrics: &[crate::metric::Metric]) -> Vec<(String, f64)> {
-    metrics
-        .iter()
-        .map(|metric| (metric.name().to_owned(), metric.result()))
-        .collect()
+pub(super) fn results(metrics: &[Metric]) -> Vec<(String, f64)> {
+    let results = metrics.iter().map(Metric::result);
+    names(metrics).into_iter().zip(results).collect()
 }

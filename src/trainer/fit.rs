@@ -235,7 +235,9 @@ impl<'a> Fit<'a> {
     }
 
     /// Whether the training goes on from the file of [`checkpoint`](Self::checkpoint), if it is there (default false). The result has the
-    /// same bits as if nothing had been interrupted, given the same data and options.
+    /// same bits as if nothing had been interrupted, given the same data and options. A learning rate that
+    /// [`reduce_on_plateau`](Self::reduce_on_plateau) has lowered stays so; but an optimiser that is made with another learning rate than that of the file
+    /// goes on with its own.
     ///
     /// ```
     /// let fit = cellstate::Fit::epochs(100).checkpoint("training.safetensors").resume(true);
@@ -328,6 +330,15 @@ impl<'a> Fit<'a> {
 
     /// Whether the options make sense for so many examples for validation.
     pub(super) fn check_validation(&self, examples: usize) -> Result<()> {
+        if examples == 0 && matches!(self.validation, Validation::Data(_)) {
+            let repair = "give what the model should be judged by, or leave `validation_data` out";
+            return Err(wrong(
+                "validation_data",
+                "at least one sequence",
+                "no sequences",
+                repair,
+            ));
+        }
         match self.stateful {
             true => self.check_multiple(examples, "validation"),
             false => Ok(()),

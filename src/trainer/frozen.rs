@@ -73,26 +73,26 @@ impl Trainer {
         trained.map(|(_, values)| values.len()).sum()
     }
 
-    /// Adds penalties to the loss that keep weights small; those of frozen weights do not count, as in Keras.
+    /// Adds penalties to the loss that keep weights small; those of frozen weights do not count, as in Keras. They take the place of those that were
+    /// there before.
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] for a factor that is negative or not finite, and a path that the model does not have.
+    /// [`Error::Value`] for a factor that is negative or not finite, and a path that the model does not have; the trainer is then as it was.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Regularizer, Role, Trainer};
     ///
     /// let model = Model::builder().add(Lstm::new(2, 8)).add(Dense::new(8, 1)).build()?;
-    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
-    /// let trainer = trainer.regularizers([Regularizer::l2(1e-4).on(Role::RecurrentKernel)])?;
-    /// # let _ = trainer;
+    /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// trainer.regularizers([Regularizer::l2(1e-4).on(Role::RecurrentKernel)])?;
     /// # Ok::<(), cellstate::Error>(())
     /// ```
-    pub fn regularizers(mut self, regularizers: impl IntoIterator<Item = Regularizer>) -> Result<Self> {
+    pub fn regularizers(&mut self, regularizers: impl IntoIterator<Item = Regularizer>) -> Result<()> {
         let given: Vec<Regularizer> = regularizers.into_iter().collect();
         self.regularizers = Regularizers::new(&given, self.model.parameters(), self.optimizer.trained())?;
         self.given_regularizers = given;
-        Ok(self)
+        Ok(())
     }
 
     /// Whether the weight of this path stays as it is.

@@ -64,10 +64,15 @@ impl Trainer {
             }
             None => self.engine.zero_states(sequences.batch())?,
         };
-        let pass = self.engine.forward(sequences, Some(&mut finals), None).await?;
+        let mut pass = self.engine.forward(sequences, Some(&mut finals), None).await?;
         let finals = States::new(finals);
-        let upstream = upstream(&pass.output, &finals);
+        let outputs = self.head.outputs_of(&pass.output.values)?;
+        let given = outputs.map(|outputs| std::mem::replace(&mut pass.output.values, outputs));
+        let mut upstream = upstream(&pass.output, &finals);
         check_upstream(&upstream, &pass.output, &finals)?;
+        if let Some(given) = given {
+            self.head.pull_back(&given, &mut upstream)?;
+        }
         let found = self.engine.backward(&pass, upstream, true).await?;
         Ok(Gradients::new(found.parameters, found.input, found.states))
     }

@@ -1,5 +1,6 @@
 //! One batch: forward, backward, and the weights a step further.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -14,9 +15,6 @@ use crate::loss::LossValue;
 use crate::metric::Metric;
 use crate::random::Noise;
 use crate::state::State;
-
-/// The square of a larger gradient is infinite, and with it the slots of an optimiser.
-const LARGEST: f32 = 1e18;
 
 const REPAIR: &str = "the weights are as before this batch; lower the learning rate, clip gradients (`global_clipnorm(1.0)` of the \
                       optimiser), and look for NaN or huge numbers in the data of steps that count";
@@ -118,11 +116,9 @@ impl Trainer {
         self.regularizers
             .add_gradients(&self.weights, &mut gradients.parameters)?;
         check_finite(loss, &gradients, place)?;
-        for metric in metrics {
-            metric.update(pass.output.values.view(), batch.targets(), pass.mask(), None)?;
-        }
+        self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);
-        let learning_rate = self.update(gradients, place).await?;
+        let learning_rate = self.update(gradients, (loss, place))?;
         self.batches += 1;
         if let (Some(states), Some(finals)) = (states, finals) {
             states.clone_from_slice(&finals);
@@ -135,30 +131,22 @@ impl Trainer {
         self.regularizers.loss(&self.weights)
     }
 
-    /// Makes the step of the optimiser, and gives its learning rate. On an error the weights are as they were.
-    async fn update(&mut self, gradients: PlanGradients, place: Place) -> Result<f64> {
+    /// Makes the step of the optimiser, and gives its learning rate. On an error weights and optimiser are as they were.
+    fn update(&mut self, gradients: PlanGradients, (loss, place): (f64, Place)) -> Result<f64> {
         let PlanGradients {
             mut parameters, moved, ..
         } = gradients;
         let learning_rate = self.optimizer.learning_rate();
-        self.optimizer.step(&mut parameters, &mut self.weights)?;
+        let stepped = self.optimizer.step(&mut parameters, &mut self.weights);
+        stepped.map_err(|error| placed(error, |gradient| format!("{gradient} in {place}, whose loss is {loss}")))?;
         let moved = moved.into_iter().filter(|(path, _)| !self.is_frozen(path));
         let replaced = self.weights.iter().cloned().chain(moved).collect();
         if let Err(error) = self.model.replace_parameters(replaced) {
             self.weights = weights_of_model(&self.model);
-            return Err(match error {
-                Error::NotFinite {
-                    tensor, index, value, ..
-                } => Error::NotFinite {
-                    tensor: format!("{tensor} behind {place}"),
-                    index,
-                    value,
-                    repair: REPAIR.to_owned(),
-                },
-                error => error,
-            });
+            self.optimizer.undo();
+            return Err(placed(error, |tensor| format!("{tensor} behind {place}")));
         }
-        self.engine.set_plans(self.model.plans()).await?;
+        self.engine.set_plans(&self.head.plans(&self.model));
         Ok(learning_rate)
     }
 
@@ -179,7 +167,7 @@ impl Trainer {
                         .to_owned(),
             });
         }
-        self.loss.compute(
+        self.head.loss.compute(
             pass.output.values.view(),
             batch.targets(),
             pass.mask(),
@@ -211,9 +199,10 @@ fn weights_of<'b>(
     let Some(given) = given else {
         return Ok(Some(by_class.into()));
     };
-    let rows = match given.ndim() < by_class.ndim() {
-        true => given.view().insert_axis(Axis(1)), // the same for all time steps of a sequence
-        false => given.view(),
+    let rows = match given.ndim().cmp(&by_class.ndim()) {
+        Ordering::Less => given.view().insert_axis(Axis(1)), // the same for all time steps of a sequence
+        Ordering::Greater if given.len_of(Axis(1)) == 1 => given.index_axis(Axis(1), 0), // (batch, 1)
+        _ => given.view(),
     };
     match rows.broadcast(by_class.raw_dim()) {
         Some(rows) => by_class *= &rows,
@@ -222,9 +211,24 @@ fn weights_of<'b>(
     Ok(Some(by_class.into()))
 }
 
+/// An error of a number that is not finite, which says where.
+fn placed(error: Error, tensor_in: impl FnOnce(&str) -> String) -> Error {
+    match error {
+        Error::NotFinite {
+            tensor, index, value, ..
+        } => Error::NotFinite {
+            tensor: tensor_in(&tensor),
+            index,
+            value,
+            repair: REPAIR.to_owned(),
+        },
+        error => error,
+    }
+}
+
 /// Whether a training may go on: what is wrong first, from the output to the input.
 fn check_finite(loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
-    let is_bad = |value: &f32| value.is_nan() || value.abs() >= LARGEST;
+    let is_bad = |value: &f32| !value.is_finite();
     let bad = gradients.parameters.iter().rev().find_map(|(path, gradient)| {
         let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
         Some((path, index, *value))

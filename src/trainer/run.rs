@@ -11,13 +11,13 @@ use super::examples::Examples;
 use super::fit::Fit;
 use super::history::{Ended, Epoch, History};
 use super::learn::{Learning, Place};
+use super::monitor;
 use super::order::Order;
 use super::scores::Scores;
 use super::standing::Standing;
 use super::stopping::EarlyStopping;
 use super::validation::Validation;
-use crate::error::{Error, Result};
-use crate::metric::Metric;
+use crate::error::Result;
 
 /// One training: its data and options.
 struct Run<'r, 's, 't, 'a> {
@@ -68,13 +68,14 @@ impl Trainer {
         self.engine.check(examples.sequences())?;
         match &fit.validation {
             Validation::Data(validation) => {
-                self.engine.check(validation.sequences())?;
                 fit.check_validation(validation.len())?;
+                self.engine.check(validation.sequences())?;
+                self.check_targets(validation)?;
             }
             _ => fit.check_validation(examples.len().saturating_sub(training))?,
         }
         let is_validated = training < examples.len() || matches!(fit.validation, Validation::Data(_));
-        check_monitor(fit.monitor.as_deref(), &self.metrics, is_validated)?;
+        monitor::check(fit.monitor.as_deref(), &self.metrics, is_validated)?;
         if fit.plateau.is_some() {
             self.optimizer.check_has_no_schedule()?;
         }
@@ -85,7 +86,7 @@ impl Trainer {
             cuts_targets: gives_steps(&self.model),
             fit,
         };
-        let mut standing = self.begin(&run).await?;
+        let mut standing = self.begin(&run)?;
         let stopping = run.fit.early_stopping;
         let ends =
             |standing: &Standing| stopping.is_some_and(|stopping| standing.watch.ends(standing.epoch, &stopping));
@@ -103,13 +104,13 @@ impl Trainer {
                 }
                 Err(error) => {
                     if let Some(best) = standing.best.filter(|_| restores(stopping)) {
-                        self.set_model(best).await?;
+                        self.set_model(best);
                     }
                     return Err(error);
                 }
             }
         }
-        self.end(standing, ended, stopping).await
+        Ok(self.end(standing, ended, stopping))
     }
 
     #[cfg_attr(
@@ -117,7 +118,7 @@ impl Trainer {
         allow(unused_variables, reason = "there are no checkpoints without it")
     )]
     /// Where the training begins: where a checkpoint stands, or before the first batch.
-    async fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
+    fn begin(&mut self, run: &Run<'_, '_, '_, '_>) -> Result<Standing> {
         let standing = Standing::new(self);
         #[cfg(feature = "safetensors")]
         if let Some(path) = run
@@ -126,13 +127,13 @@ impl Trainer {
             .as_ref()
             .filter(|path| run.fit.resumes && path.exists())
         {
-            return self.resumed(path, standing, [run.fit.batch_size, run.training]).await;
+            return self.resumed(path, standing, [run.fit.batch_size, run.training]);
         }
         Ok(standing)
     }
 
     /// The weights and the history that a training leaves.
-    async fn end(&mut self, standing: Standing, ended: Ended, stopping: Option<EarlyStopping>) -> Result<History> {
+    fn end(&mut self, standing: Standing, ended: Ended, stopping: Option<EarlyStopping>) -> History {
         let Standing {
             mut history,
             watch,
@@ -143,9 +144,9 @@ impl Trainer {
         history.best = stopping.and(watch.epoch);
         // where somebody stopped it everything stays as it is, to go on from
         if let Some(best) = best.filter(|_| ended != Ended::StopFlag && restores(stopping)) {
-            self.set_model(best).await?;
+            self.set_model(best);
         }
-        Ok(history)
+        history
     }
 
     /// One epoch, or what is left of it. Why the training ends with it, if it does.
@@ -244,8 +245,9 @@ impl Trainer {
 
     /// What stands behind the batches of an epoch: the best weights, the learning rate, the callback.
     fn close(&mut self, run: &mut Run<'_, '_, '_, '_>, standing: &mut Standing, epoch: Epoch) -> Result<Next> {
-        let value = monitored(run.fit.monitor.as_deref(), &epoch)?;
-        let rises = (run.fit.monitor.as_deref()).is_some_and(|name| name.ends_with("accuracy"));
+        let name = run.fit.monitor.as_deref();
+        let value = monitor::value(name, &epoch)?;
+        let rises = name.is_some_and(|name| monitor::rises(name, &self.metrics));
         let stopping = run.fit.early_stopping.unwrap_or(EarlyStopping::patience(usize::MAX));
         let stopping = stopping.of_rising(rises);
         let is_best = standing.watch.sees(value, epoch.number, &stopping);
@@ -324,33 +326,6 @@ impl Run<'_, '_, '_, '_> {
 /// Whether a training ends with its best weights.
 fn restores(stopping: Option<EarlyStopping>) -> bool {
     stopping.is_some_and(|stopping| stopping.restores)
-}
-
-/// Whether the epochs report what is to be looked at.
-fn check_monitor(name: Option<&str>, metrics: &[Metric], is_validated: bool) -> Result<()> {
-    let of_metrics = metrics.iter().map(Metric::name);
-    let mut names: Vec<String> = std::iter::once("loss").chain(of_metrics).map(str::to_owned).collect();
-    if is_validated {
-        names.extend(names.clone().iter().map(|name| format!("val_{name}")));
-    }
-    match name {
-        Some(name) if !names.iter().any(|known| known == name) => Err(Error::Value {
-            argument: "monitor".to_owned(),
-            expected: format!("one of {}", names.join(", ")),
-            found: format!("{name:?}"),
-            repair: "name what the epochs report; what begins with `val_` needs validation data".to_owned(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The number that is looked at, which has been checked: by default the loss of the validation data, else of the training.
-fn monitored(name: Option<&str>, epoch: &Epoch) -> Result<f64> {
-    let value = match name {
-        Some(name) => epoch.get(name),
-        None => Some(epoch.validation().unwrap_or(epoch.training()).loss()),
-    };
-    value.ok_or_else(|| Error::defect("the number that a training looks at"))
 }
 
 /// Time that goes by; in a browser none does.

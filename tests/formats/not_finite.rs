@@ -103,6 +103,20 @@ fn weights_alone_are_loaded_where_they_are_asked_for() {
         assert_eq!(bits(&loaded), bits(&model(&layers)), "{name}: as the model was");
         allowed().load_weights_from_bytes(&mut loaded, &bytes, name).unwrap();
         assert_eq!(bits(&loaded), bits(&diverged), "{name}");
+        // what the notes say goes with the weights of which they say it
+        let told = |model: &Model| {
+            model
+                .notes()
+                .iter()
+                .filter(|note| note.contains("NaN or infinite"))
+                .count()
+        };
+        assert_eq!(told(&loaded), 1, "{name}: {:?}", loaded.notes());
+        allowed().load_weights_from_bytes(&mut loaded, &bytes, name).unwrap();
+        assert_eq!(told(&loaded), 1, "{name}: {:?}", loaded.notes());
+        let finite = model(&layers).to_bytes(name).unwrap();
+        loaded.load_weights_from_bytes(&finite, name).unwrap();
+        assert_eq!(told(&loaded), 0, "{name}: {:?}", loaded.notes());
     }
     let mut table = model(&[Embedding::new(3, 2).into()]);
     let bytes = diverged_table();

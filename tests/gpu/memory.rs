@@ -1,7 +1,9 @@
 //! `Runner::gpu_memory` says what a run will take, to the byte.
 
-use cellstate::{Dense, Device, Error, Lstm, Masking, Model, RepeatVector, Sequences, Settings};
-use ndarray::Array3;
+use cellstate::{
+    Dense, Device, Error, Examples, Loss, Lstm, Masking, Model, RepeatVector, Sequences, Settings, Sgd, Trainer,
+};
+use ndarray::{Array2, Array3};
 
 use super::adapters::{adapters, floor, open, open_with};
 use super::models::OnDevice;
@@ -74,6 +76,42 @@ fn time_stamps_take_theirs() {
             let has_stamps = adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
             assert_eq!(told > without, has_stamps, "{}", kind.name);
         }
+    }
+}
+
+/// A large batch of a training does not hold its memory for ever.
+#[test]
+fn training_gives_a_large_batch_back() {
+    let layers = || {
+        Model::builder()
+            .add(Lstm::new(3, 5))
+            .add(Dense::new(5, 1))
+            .build()
+            .unwrap()
+    };
+    let batch = |rows: usize| {
+        let x = Array3::from_elem((rows, 9, 3), 0.5);
+        Examples::new(Sequences::from(x), Array2::<f32>::ones((rows, 1))).unwrap()
+    };
+    for adapter in adapters() {
+        let opened = open(&adapter, floor());
+        let mut trainer = Trainer::new(layers(), &opened.device, Loss::MeanSquaredError, Sgd::new(0.1)).unwrap();
+        let mut taken = |rows: usize| {
+            let before = opened.gpu.counters().bytes();
+            trainer.train_on_batch(&batch(rows)).unwrap();
+            opened.gpu.counters().bytes() - before
+        };
+        let large = taken(300);
+        let (mut steps, mut small) = (0, 0);
+        // what sets other weights takes the same in every step
+        let usual = taken(3);
+        while small <= usual {
+            small = taken(3);
+            steps += 1;
+            assert!(steps < 40, "{small} bytes in each step, {large} in the first");
+        }
+        assert!(small < large / 4, "{small} bytes anew, {large} at first");
+        opened.assert_quiet();
     }
 }
 

@@ -221,3 +221,26 @@ fn a_file_of_another_training_is_refused() {
     let nowhere = Fit::epochs(1).checkpoint("/nowhere/at/all.safetensors");
     assert!(matches!(trainer().fit(&data, nowhere), Err(Error::File { .. })));
 }
+
+/// A lowered learning rate goes on being so, but not in the place of one that is asked for anew.
+#[test]
+fn a_new_learning_rate_is_taken_where_a_training_goes_on() {
+    let data = examples(12);
+    let file = Temporary::new("rate");
+    // nothing is ever better by so much, so that the rate falls in every epoch but the first
+    let reduce = || ReduceOnPlateau::new().patience(1).factor(0.5).min_delta(1e9);
+    let rates = |optimizer: Adam, epochs: usize| {
+        let fit = Fit::epochs(epochs).batch_size(4).reduce_on_plateau(reduce());
+        let history = trainer_of(crate::model(), optimizer).fit(&data, fit.checkpoint(&file.0).resume(true));
+        let history = history.unwrap();
+        history
+            .epochs()
+            .iter()
+            .map(|epoch| epoch.learning_rate())
+            .collect::<Vec<f64>>()
+    };
+    assert_eq!(rates(Adam::new(0.01), 3), [0.01, 0.01, 0.005]);
+    assert_eq!(rates(Adam::new(0.01), 4), [0.01, 0.01, 0.005, 0.0025]);
+    assert_eq!(rates(Adam::new(0.2), 5), [0.01, 0.01, 0.005, 0.0025, 0.2]);
+    assert_eq!(rates(Adam::new(0.2), 6), [0.01, 0.01, 0.005, 0.0025, 0.2, 0.1]);
+}

@@ -259,3 +259,67 @@ fn models_that_a_loss_does_not_fit() {
     );
     refused!(made, Error::Value { .. }, "learning_rate");
 }
+
+/// A step that makes weights infinite leaves nothing behind, of the optimiser either.
+#[test]
+fn a_step_that_fails_leaves_the_optimiser_as_it_was() {
+    let x = Array3::from_shape_fn((3, 5, 3), |(row, step, feature)| noise(row, step, feature));
+    let good = Examples::new(Sequences::from(&x), array![[0.1_f32], [0.2], [0.3]]).unwrap();
+    let large = Examples::new(Sequences::from(&x), array![[3e10_f32], [1e10], [2e10]]).unwrap();
+    let mut trainer = trainer_of(model(), Sgd::new(1e30).momentum(0.9));
+    let slots = |trainer: &Trainer| {
+        let path = std::env::temp_dir().join(format!("cellstate-step-{}.safetensors", std::process::id()));
+        trainer.save_checkpoint(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).ok();
+        // the texts of a header have no order; tensors have
+        let header = 8 + usize::from(bytes[0]) + 256 * usize::from(bytes[1]);
+        let steps = String::from_utf8_lossy(&bytes[..header]).contains(r#"\"iterations\":0"#);
+        (bytes[header..].to_vec(), steps)
+    };
+    let before = slots(&trainer);
+    refused!(
+        trainer.train_on_batch(&large),
+        Error::NotFinite { .. },
+        "behind the batch"
+    );
+    assert!(before.1 && slots(&trainer) == before);
+    // and it goes on as if nothing had been
+    let (mut trainer, mut expected) = (
+        trainer_of(model(), Adam::new(1e-2)),
+        trainer_of(model(), Adam::new(1e-2)),
+    );
+    let wrong = Examples::new(Sequences::from(&x), array![[3e20_f32], [1e20], [-2e20]]).unwrap();
+    for step in 0..3 {
+        if step == 1 {
+            assert!(trainer.train_on_batch(&wrong).is_err());
+        }
+        let losses = [&mut trainer, &mut expected].map(|trainer| trainer.train_on_batch(&good).unwrap());
+        assert_eq!(losses[0], losses[1]);
+    }
+    assert_eq!(bits(&trainer), bits(&expected));
+}
+
+/// What clipping makes of a gradient is what has to be small enough.
+#[test]
+fn a_huge_gradient_that_is_clipped_is_learned_from() {
+    let x = Array3::from_shape_fn((3, 5, 3), |(row, step, feature)| noise(row, step, feature));
+    let data = Examples::new(Sequences::from(&x), array![[3e20_f32], [1e20], [-2e20]]).unwrap();
+    refused!(
+        trainer_of(model(), Adam::new(1e-2)).train_on_batch(&data),
+        Error::NotFinite { .. },
+        "gradient of dense/bias in the batch, whose loss is",
+        "global_clipnorm"
+    );
+    let clipped = [
+        Adam::new(1e-2).clipnorm(1.0),
+        Adam::new(1e-2).global_clipnorm(1.0),
+        Adam::new(1e-2).clipvalue(0.5),
+    ];
+    for optimizer in clipped {
+        let mut trainer = trainer_of(model(), optimizer);
+        let before = bits(&trainer);
+        assert!(trainer.train_on_batch(&data).unwrap().is_finite());
+        assert_ne!(bits(&trainer), before);
+    }
+}

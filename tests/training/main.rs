@@ -15,8 +15,10 @@ mod fit;
 mod frozen;
 mod gpu;
 mod hostile;
+mod logits;
 mod nested;
 mod options;
+mod padding;
 
 use cellstate::{Adam, Dense, Device, Dropout, Loss, Lstm, Model, Optimizer, Trainer};
 

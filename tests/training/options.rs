@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 
 use cellstate::{
-    Adam, Dense, Device, Examples, ExponentialDecay, Fit, Loss, Lstm, Model, ReduceOnPlateau, Sequences, Sgd,
+    Adam, Dense, Device, Examples, ExponentialDecay, Fit, Loss, Lstm, Metric, Model, ReduceOnPlateau, Sequences, Sgd,
     SparseCategoricalCrossentropy, Trainer,
 };
 use ndarray::{Array1, Array2, Array3, Axis, Slice};
@@ -214,4 +214,95 @@ fn two_losses_are_two_trainings() {
         bits(&trainer)
     };
     assert_ne!(train(Loss::MeanSquaredError), train(Loss::MeanAbsoluteError));
+}
+
+/// Weights of steps, of which there is one, and weights of classes are multiplied behind a last output too.
+#[test]
+fn a_weight_of_a_class_goes_with_that_of_the_only_step() {
+    let classes = Array1::from_shape_fn(6, |row| (row % 3) as i32);
+    let x = Array3::from_shape_fn((6, 1, 3), |(row, step, feature)| noise(row, step, feature));
+    let data = || Examples::new(Sequences::from(&x), &classes).unwrap();
+    let train = |data: &Examples<'_, '_>, weights: &[(i32, f32)]| {
+        let layers = Model::builder().add(Lstm::new(3, 4)).add(Dense::new(4, 3));
+        let loss = SparseCategoricalCrossentropy::new().from_logits(true);
+        let mut trainer = Trainer::new(layers.build().unwrap(), &Device::cpu(), loss, Adam::new(1e-2)).unwrap();
+        let fit = Fit::epochs(2).batch_size(4).class_weights(weights.iter().copied());
+        trainer.fit(data, fit).unwrap();
+        bits(&trainer)
+    };
+    let by_step = data().with_step_weights(Array2::from_elem((6, 1), 2.0)).unwrap();
+    let by_both = classes.mapv(|class| 2.0 * [0.5, 1.0, 3.0][class as usize]).to_vec();
+    let expected = train(&data().with_weights(&by_both).unwrap(), &[]);
+    assert_eq!(train(&by_step, &[(0, 0.5), (2, 3.0)]), expected);
+}
+
+/// As in Keras: `metrics` count each step once, `weighted_metrics` by its weight; those of one name are told apart.
+#[test]
+fn metrics_are_weighted_where_that_is_asked_for() {
+    let weights = [2.0_f32, 0.0, 1.0];
+    let x = Array3::from_shape_fn((3, 5, 3), |(row, step, feature)| noise(row, step, feature));
+    let data = |second: f32| {
+        let targets = Array2::from_shape_vec((3, 1), vec![1.0, second, -1.0]).unwrap();
+        let data = Examples::new(Sequences::from(x.clone()), targets).unwrap();
+        data.with_weights(&weights).unwrap()
+    };
+    let error = Metric::mean_absolute_error;
+    let mut trainer = trainer().metrics([error(), error()]).weighted_metrics([error()]);
+    let outputs = trainer.predict(data(3.0).sequences()).unwrap().values().to_owned();
+    let far: Vec<f64> = outputs
+        .iter()
+        .zip([1.0, 3.0, -1.0])
+        .map(|(o, t)| f64::from((o - t).abs()))
+        .collect();
+    let scores = trainer.evaluate(&data(3.0)).unwrap();
+    let names: Vec<&str> = scores.metrics().iter().map(|(name, _)| name.as_str()).collect();
+    let expected = [
+        "mean_absolute_error",
+        "mean_absolute_error_1",
+        "weighted_mean_absolute_error",
+    ];
+    assert_eq!(names, expected);
+    let near = |name: &str, expected: f64| {
+        let found = scores.get(name).unwrap();
+        assert!((found - expected).abs() < 1e-6, "{name}: {found}, expected {expected}");
+    };
+    near("mean_absolute_error", far.iter().sum::<f64>() / 3.0);
+    near("weighted_mean_absolute_error", (2.0 * far[0] + far[2]) / 3.0);
+    // what has no weight may be anything for the one, and for the other it is a target as any
+    let fit = || Fit::epochs(2).monitor("weighted_mean_absolute_error").early_stopping(1);
+    assert!(trainer.fit(&data(f32::NAN), fit()).is_err());
+    let mut trainer = trainer.metrics([]);
+    let fit = Fit::epochs(2).monitor("mean_absolute_error").early_stopping(1);
+    let history = trainer.fit(&data(f32::NAN), fit).unwrap();
+    assert!(
+        history
+            .values("mean_absolute_error")
+            .iter()
+            .all(|value| value.is_finite())
+    );
+}
+
+/// What does not fit is said before anything is learned.
+#[test]
+fn validation_data_are_looked_at_before_the_first_batch() {
+    let refused = |targets: Array2<f32>, trainer: &mut Trainer| {
+        let x = Array3::from_shape_fn((targets.nrows(), 5, 3), |(row, step, feature)| {
+            noise(row, step, feature)
+        });
+        let validation = Examples::new(Sequences::from(x), targets).unwrap();
+        let begun = Cell::new(false);
+        let (data, fit) = (examples(6), Fit::epochs(1).on_batch(|_| begun.set(true)));
+        let error = trainer.fit(&data, fit.validation_data(&validation)).unwrap_err();
+        assert!(!begun.get(), "{error}");
+        error.to_string()
+    };
+    let error = refused(Array2::zeros((4, 2)), &mut trainer());
+    assert!(error.contains("targets") && error.contains("[4, 1]"), "{error}");
+    let error = refused(Array2::zeros((0, 1)), &mut trainer());
+    assert!(
+        error.contains("validation_data") && error.contains("at least one sequence"),
+        "{error}"
+    );
+    let sparse = [Metric::sparse_categorical_accuracy()];
+    assert!(refused(Array2::zeros((4, 3)), &mut trainer().metrics(sparse)).contains("targets"));
 }

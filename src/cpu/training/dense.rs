@@ -3,12 +3,13 @@
 use super::blocks::row_of;
 use super::lists::{listed, over_rows};
 use super::sums::Sums;
-use crate::activation::Activation;
+use crate::activation::{Activation, are_zero};
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
 use crate::cpu::stage::dense::Dense;
 use crate::cpu::stage::gather::{Gathered, Source};
 use crate::error::Result;
+use crate::flow::NONE;
 use crate::memory::RUN;
 use crate::model::plan::PlannedDense;
 
@@ -70,7 +71,11 @@ impl DenseBackward {
         let mut kernel = Sums {
             path: self.path,
             count,
-            x: |row| input.row(row),
+            // a row that nothing depends on may be padding, and hold anything
+            x: |row| match are_zero(row_of(&gradients, units, row)) {
+                true => input.source.row(NONE),
+                false => input.row(row),
+            },
             features,
             d: |row| row_of(&gradients, units, row),
             parts: &[Some(0)],

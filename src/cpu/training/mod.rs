@@ -76,6 +76,12 @@ impl CpuTraining {
         Ok(())
     }
 
+    /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
+    pub(crate) fn release_memory(&mut self) {
+        self.workspace = Workspace::default();
+        (self.initial, self.ran) = (Vec::new(), None);
+    }
+
     /// Runs a batch forward as in training (`noise`), or as in inference, from the states of all cells if there are any, and leaves the final
     /// ones there. `flow` is one of [`Flow::in_training`]. What each stage makes stays for [`CpuTraining::backward`].
     pub(crate) fn forward(

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::blocks::row_of;
 use super::lists::over_rows;
+use crate::activation::are_zero;
 use crate::cpu::product::matrix::ROWS_PER_TASK;
 use crate::cpu::stage::batch_normalization::Moments;
 use crate::cpu::stage::gather::Gathered;
@@ -136,6 +137,9 @@ fn through_rows(input: Gathered<'_>, gamma: &[f32], moments: &[(f64, f64)], grad
     let width = gamma.len();
     over_rows((gradients, width), |gradients, first| {
         for (row, gradients) in (first..).zip(gradients.chunks_exact_mut(width.max(1))) {
+            if are_zero(gradients) {
+                continue;
+            }
             let (mean, inverse) = moments.get(row).copied().unwrap_or_default();
             let x = input.row(row);
             let normal = |x: f32| (f64::from(x) - mean) * inverse;
@@ -207,7 +211,12 @@ pub(super) fn batch_normalization(
                 .zip(gamma.iter().zip(&beta))
                 .enumerate();
             for (gradient, (feature, ((&x, (scale, _)), (gamma, beta)))) in gradients.iter_mut().zip(values) {
-                let rest = share * (beta + normal(x, feature) * gamma);
+                // a row that does not count may hold anything
+                let rest = if share == 0.0 {
+                    0.0
+                } else {
+                    share * (beta + normal(x, feature) * gamma)
+                };
                 *gradient = (f64::from(*scale) * (f64::from(*gradient) - rest)) as f32;
             }
         }
@@ -233,7 +242,7 @@ fn sums(
             .get(feature)
             .map_or(0.0, |&gradient| f64::from(gradient));
         let x = input.row(row).get(feature).copied().unwrap_or(0.0);
-        (normal(x, feature) * gradient, gradient)
+        (times(gradient, normal(x, feature)), gradient)
     })
 }
 
@@ -245,8 +254,13 @@ fn row_sums(input: Gathered<'_>, gradients: &[f32], width: usize, moments: &[(f6
             .get(feature)
             .map_or(0.0, |&gradient| f64::from(gradient));
         let x = input.row(row).get(feature).copied().unwrap_or(0.0);
-        ((f64::from(x) - mean) * inverse * gradient, gradient)
+        (times(gradient, (f64::from(x) - mean) * inverse), gradient)
     })
+}
+
+/// A product with a gradient, which is 0 where that is: of padding nobody knows what it holds.
+fn times(gradient: f64, normal: f64) -> f64 {
+    if gradient == 0.0 { 0.0 } else { normal * gradient }
 }
 
 fn in_blocks(count: usize, width: usize, of: impl Fn(usize, usize) -> (f64, f64) + Sync) -> Result<BothSums> {

@@ -3,9 +3,10 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `recurrence` < `way` < `stages`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `counted`, `recurrence` < `way` < `stages`.
 
 mod buffers;
+pub(crate) mod counted;
 pub(crate) mod product;
 mod recorder;
 mod recurrence;
@@ -124,6 +125,13 @@ impl GpuTraining {
         Ok(())
     }
 
+    /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
+    pub(crate) fn release_memory(&mut self) {
+        (self.lists, self.left) = (None, None);
+        self.buffers = Buffers::default();
+        self.model.drop_workspaces();
+    }
+
     /// Gives the workspace of the last pass back to those that are kept.
     fn put_back(&mut self) {
         if let Some(left) = self.left.take() {
@@ -177,7 +185,12 @@ impl GpuTraining {
             .iter()
             .map(|(_, staging, count)| (staging, 4 * *count as u64))
             .collect();
-        let read: Vec<Vec<f32>> = mapped::read(gpu, &staged, Some(submission)).await?;
+        let read: Result<Vec<Vec<f32>>> = mapped::read(gpu, &staged, Some(submission)).await;
+        if read.is_err() {
+            // some of what was to be read may be the host's still
+            self.buffers = Buffers::default();
+        }
+        let read = read?;
         collected((flow, plan), input, wants_input, read)
     }
 

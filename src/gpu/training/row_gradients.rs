@@ -80,7 +80,7 @@ pub(super) type Size = [usize; 2];
 /// Rows that are read, and the list that names them where there is one.
 pub(super) type Listed<'a> = (Matrix<'a>, Option<&'a wgpu::Buffer>);
 
-fn params([count, width]: Size, read: Matrix<'_>, upstream: Matrix<'_>) -> Params {
+pub(super) fn params([count, width]: Size, read: Matrix<'_>, upstream: Matrix<'_>) -> Params {
     Params {
         count: count as u32,
         width: width as u32,

@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::flow::{Gather, NONE, Source, Stage};
 use crate::gpu::stage::dropout;
 use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::training::counted::counted_rows;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::recurrence::RecurrenceBack;
@@ -136,7 +137,8 @@ impl Way<'_> {
             gradient,
             Matrix::tight(&of_kernel, units),
         );
-        product.by(&index).turned(true, false).record_in_parts(recorder)?;
+        let counted = counted_rows(recorder, size, &index, gradient)?;
+        product.by(&counted).turned(true, false).record_in_parts(recorder)?;
         if let Some(bias) = bias {
             let of_bias = bias.gradient(recorder)?;
             column_sums(recorder, (gradient, size), None, (&of_bias, 0))?;

@@ -249,3 +249,48 @@ fn slots(state: &OptimizerState) -> Arrays {
     let tensors = state.tensors().unwrap().into_iter();
     tensors.map(|(name, view)| (name, view.to_owned())).collect()
 }
+
+/// What a step leaves in slots and progress goes with it; the one before stays.
+#[test]
+fn a_step_that_is_undone_leaves_nothing_behind() {
+    let mut weights = made([4, 4, 4], 0);
+    let mut state = state(Adam::new(0.1).amsgrad(true), &weights);
+    state.step(&mut made([4, 4, 4], 1), &mut weights).unwrap();
+    let before = (slots(&state), state.progress().clone());
+    let mut moved = weights.clone();
+    state.step(&mut made([4, 4, 4], 2), &mut moved).unwrap();
+    assert_ne!((slots(&state), state.progress().clone()), before);
+    state.undo();
+    assert_eq!((slots(&state), state.progress().clone()), before);
+    state.undo(); // there is nothing more to undo
+    assert_eq!((slots(&state), state.progress().clone()), before);
+    // and the same step is the same again
+    state.step(&mut made([4, 4, 4], 2), &mut weights).unwrap();
+    assert_eq!(weights, moved);
+}
+
+/// What counts is how large a gradient is once it is clipped; without clipping one whose square is infinite is named, and nothing changes.
+#[test]
+fn gradients_have_to_be_small_behind_the_clipping() {
+    let large = || {
+        let mut gradients = made([4, 4, 4], 1);
+        gradients[1].1.fill(2e18);
+        gradients
+    };
+    let mut weights = made([4, 4, 4], 0);
+    let before = weights.clone();
+    let error = state(Adam::new(0.1), &weights)
+        .step(&mut large(), &mut weights)
+        .unwrap_err();
+    assert!(error.to_string().contains("lstm/recurrent_kernel"), "{error}");
+    assert_eq!(weights, before);
+    let clipped = [
+        Adam::new(0.1).clipnorm(1.0),
+        Adam::new(0.1).global_clipnorm(1.0),
+        Adam::new(0.1).clipvalue(1.0),
+        Adam::new(0.1).clip_grad_norm(1.0),
+    ];
+    for optimizer in clipped {
+        state(optimizer, &weights).step(&mut large(), &mut weights).unwrap();
+    }
+}

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::format::chain;
 use crate::format::file::File;
 use crate::format::safetensors::container;
-use crate::metric::Metric;
 use crate::model::Model;
 use crate::optimizer::Progress;
 use crate::state::State;
+use crate::trainer::monitor::names;
 use crate::trainer::standing::Standing;
 
 /// What a file has. Nothing of it is taken before all of it is read.
@@ -103,13 +103,10 @@ impl Checkpoint {
         standing.plateau = fields.object("plateau")?.plateau()?;
         standing.history.epochs = fields.epochs("history")?;
         let means = fields.means("metrics")?;
-        let names = || standing.metrics.iter().map(Metric::name);
-        if !means.iter().map(|(name, _)| *name).eq(names()) {
+        let names = names(&standing.metrics);
+        if !means.iter().map(|(name, _)| *name).eq(&names) {
             let found = means.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-            let expected = format!(
-                "the metrics of this training: {}",
-                names().collect::<Vec<_>>().join(", ")
-            );
+            let expected = format!("the metrics of this training: {}", names.join(", "));
             return Err(file.content("the checkpoint", expected, found, "go on with the same metrics"));
         }
         for (metric, (_, mean)) in standing.metrics.iter_mut().zip(means) {

@@ -10,6 +10,7 @@ use crate::loss::Mean;
 use crate::optimizer::Progress;
 use crate::trainer::Trainer;
 use crate::trainer::history::Epoch;
+use crate::trainer::monitor::names;
 use crate::trainer::scores::Scores;
 use crate::trainer::standing::Standing;
 use crate::trainer::stopping::Watch;
@@ -29,13 +30,12 @@ pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String
             "iterations": progress.iterations,
             "momentum_product": bits(progress.momentum_product),
             "learning_rate": progress.learning_rate.map(bits),
+            "made_with": progress.made_with.map(bits),
         },
     });
     if let (Some((standing, [batch_size, sequences])), Some(text)) = (position, text.as_object_mut()) {
-        let metrics = standing
-            .metrics
-            .iter()
-            .map(|metric| json!([metric.name(), mean(metric.mean())]));
+        let named = names(&standing.metrics).into_iter().zip(&standing.metrics);
+        let metrics = named.map(|(name, metric)| json!([name, mean(metric.mean())]));
         let standing = json!({
             "batch_size": batch_size,
             "sequences": sequences,
@@ -187,6 +187,7 @@ impl<'f> Fields<'f> {
             iterations: self.whole("iterations")?,
             momentum_product: self.number("momentum_product")?,
             learning_rate: self.optional_number("learning_rate")?,
+            made_with: self.optional_number("made_with")?,
         })
     }
 

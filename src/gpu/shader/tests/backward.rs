@@ -3,7 +3,7 @@
 use super::texts::cells;
 use super::*;
 use crate::gpu::training::rule::{SCAN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for, refused};
-use crate::gpu::training::{product, row_gradients, scatter, sums};
+use crate::gpu::training::{counted, product, row_gradients, scatter, sums};
 
 /// Every shader of the way back that runs no rule, each with some sets of its constants,
 fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
@@ -22,6 +22,7 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (&row_gradients::SOFTMAX, vec![vec![15], vec![16]]),
         (&row_gradients::NORMALIZE, vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]]),
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
+        (&counted::SHADER, vec![Vec::new()]),
     ]
 }
 
