@@ -4,7 +4,7 @@ use ndarray::ArcArray2;
 
 use crate::activation::Activation;
 use crate::cell::{Cell, CellWeights};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::dense::Dense;
@@ -54,7 +54,7 @@ pub(crate) struct PlannedDropout {
     pub(crate) rate: f32,
     /// Whether a feature is left out at all time steps of a sequence, or at none.
     pub(crate) spatial: bool,
-    /// Its position in the model: each layer has random numbers of its own.
+    /// Its position in the model, with a bit more within a TimeDistributed: each layer has random numbers of its own.
     pub(crate) layer: u32,
 }
 
@@ -113,6 +113,8 @@ pub(crate) enum Operation {
 pub(crate) struct Plan {
     /// Where its first layer stands in the model, and how many cells stand before it.
     pub(crate) begins_at: (usize, usize),
+    /// Whether it runs over the sequences within the time steps of the others.
+    pub(crate) is_inner: bool,
     /// The features of the input; `None` for tokens, and where any number will do.
     pub(crate) features: Option<usize>,
     pub(crate) takes_tokens: bool,
@@ -140,10 +142,12 @@ impl Plan {
     pub(super) fn of_section(
         section: &[(usize, &Layer, String, Shape)],
         (before, cells_before): (Shape, usize),
+        is_inner: bool,
         parameters: &Parameters,
     ) -> Result<Self> {
         let mut plan = Self {
             begins_at: (section.first().map_or(0, |(position, ..)| *position), cells_before),
+            is_inner,
             features: None,
             takes_tokens: false,
             before,
@@ -164,7 +168,7 @@ impl Plan {
             if let (Some(time_steps), Shape::Input | Shape::Sequences { time_steps: None, .. }) =
                 (layer.time_steps(), shape)
             {
-                plan.wanted_steps = Some((time_steps, format!("layer {position} ({})", layer.class())));
+                plan.wanted_steps = Some((time_steps, plan.name_of(*position, layer)));
             }
             shape = *behind;
         }
@@ -172,7 +176,7 @@ impl Plan {
         let reads = |layer: &Layer| matches!(layer, Layer::Embedding(_)) || layer.features().is_some();
         let reader = section.iter().find(|(_, layer, ..)| reads(layer)).or(section.first());
         if let Some((position, layer, ..)) = reader {
-            plan.reader = format!("layer {position} ({})", layer.class());
+            plan.reader = plan.name_of(*position, layer);
             plan.takes_tokens = matches!(layer, Layer::Embedding(_));
             plan.features = layer.features();
         }
@@ -180,6 +184,19 @@ impl Plan {
             plan.features = Some(width);
         }
         Ok(plan)
+    }
+
+    /// A layer as messages name it.
+    fn name_of(&self, position: usize, layer: &Layer) -> String {
+        format!("{} {position} ({})", self.noun(), layer.class())
+    }
+
+    /// What messages call a layer.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self.is_inner {
+            true => "inner layer",
+            false => "layer",
+        }
     }
 
     /// Whether no layer computes anything: steps are set to zero or repeated, which is the host's.
@@ -212,6 +229,7 @@ impl Plan {
         Self::of_section(
             &section,
             (Shape::Input, 0),
+            false,
             &crate::model::named::parameters_of(layers)?,
         )
     }
@@ -263,6 +281,7 @@ impl Plan {
             },
             Layer::LastStep(_) => Operation::LastStep,
             Layer::EndMask(_) => Operation::EndMask,
+            Layer::TimeDistributed(_) => return Err(Error::defect("a layer that is sections of its own")),
         };
         self.returned_states = returned_states(&operation);
         self.operations.push(operation);
@@ -285,7 +304,7 @@ impl Plan {
         self.dropouts.push(PlannedDropout {
             rate: layer.rate(),
             spatial: layer.is_spatial(),
-            layer: position as u32,
+            layer: position as u32 | u32::from(self.is_inner) << 31,
         });
         Operation::Dropout {
             dropout: self.dropouts.len() - 1,
