@@ -156,6 +156,18 @@ impl Engine {
             .collect()
     }
 
+    /// Gives back what batches of another size have taken, and the device the weights.
+    async fn catch_up(&mut self, size: (usize, usize)) -> Result<()> {
+        let stays = self.largest.stays_for(size);
+        for section in &mut self.sections {
+            if !stays {
+                section.release_memory();
+            }
+            section.catch_up().await?;
+        }
+        Ok(())
+    }
+
     /// Runs a batch: as in training with `noise`, else as in inference; from the states of all cells, if there are any, which become the
     /// final ones.
     pub(super) async fn forward<'s>(
@@ -165,13 +177,7 @@ impl Engine {
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
         let input = self.check(sequences)?;
-        let stays = self.largest.stays_for(input.size());
-        for section in &mut self.sections {
-            if !stays {
-                section.release_memory();
-            }
-            section.catch_up().await?;
-        }
+        self.catch_up(input.size()).await?;
         let mut pass = Pass {
             input,
             between: Vec::new(),

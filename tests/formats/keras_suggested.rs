@@ -73,11 +73,4 @@ fn normalizations_and_two_directions_are_known() {
         both.contains("Bidirectional::new(Lstm::new(3, 4).return_sequences(true)).backward_layer(Gru::new(3, 4).return_sequences(true))"),
         "{both}"
     );
-    let nested = suggested("keras_nested_tagger.weights.h5");
-    for code in [
-        ".add(TimeDistributed::new(Bidirectional::new(Lstm::new(3, 4)))) // time_distributed_1; the layers before it",
-        ".add(Bidirectional::new(Lstm::new(8, 5))) // bidirectional",
-    ] {
-        assert!(nested.contains(code), "{nested}");
-    }
 }

@@ -91,12 +91,7 @@ fn code(found: &[Found], suggested: &[Suggested], order: &[usize], is_ordered: b
     let last_recurrent = chain.iter().rposition(|(_, layer)| layer.rank == RECURRENT);
     for (place, (found, layer)) in chain.iter().enumerate() {
         let name = &found.name;
-        let is_nested = layer.rank == RECURRENT && name.starts_with("time_distributed");
         text.push_str(&match &layer.code {
-            Some(code) if is_nested => format!(
-                "    .add(TimeDistributed::new({})) // {name}; the layers before it that run over each word stand within too\n",
-                code.replace("@", "")
-            ),
             // every recurrent layer but the last has to give every time step
             Some(code) if Some(place) < last_recurrent => {
                 format!("    .add({}) // {name}\n", code.replace("@", ".return_sequences(true)"))
