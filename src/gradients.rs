@@ -112,7 +112,8 @@ impl Gradients {
         })
     }
 
-    /// The gradient of the input, (batch, time_steps, features): 0 at steps that do not count. `None` for tokens, and where nobody asked for it.
+    /// The gradient of the input, (batch, time_steps, features): 0 at steps that do not count. `None` for tokens, and where nobody asked for it. Of
+    /// [`nested`](crate::Sequences::nested) sequences it is (batch·time_steps, inner_time_steps, features).
     ///
     /// ```
     /// # use cellstate::{Adam, Dense, Device, Loss, Model, Sequences, Trainer, Upstream};

@@ -58,7 +58,6 @@ pub use format::state_dict::modules::Modules;
 pub use gpu::device::{Counters, Gpu};
 pub use gpu::{GpuStates, GpuWorkspace};
 pub use gradients::{Gradients, Upstream};
-pub use layer::Layer;
 pub use layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 pub use layer::bidirectional::{Bidirectional, MergeMode};
 pub use layer::dense::Dense;
@@ -78,6 +77,7 @@ pub use layer::reshape::Reshape;
 pub use layer::simple_rnn::{SimpleRnn, SimpleRnnWeights};
 pub use layer::stacked::StackedRnnCells;
 pub use layer::weights::DenseWeights;
+pub use layer::{Layer, TimeDistributed};
 pub use learning_rate::{
     CosineDecay, ExponentialDecay, LearningRate, PiecewiseConstantDecay, PolynomialDecay, ReduceOnPlateau,
 };

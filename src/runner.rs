@@ -20,6 +20,7 @@ pub use explain::Explanation;
 use crate::device::Device;
 use crate::error::Result;
 use crate::gpu::device::Gpu;
+use crate::layer::TimeDistributed;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -33,7 +34,6 @@ use crate::layer::reshape::Reshape;
 use crate::layer::simple_rnn::SimpleRnn;
 use crate::layer::stacked::StackedRnnCells;
 use crate::model::Model;
-use crate::model::plan::PlannedCell;
 use crate::output::Output;
 use crate::schedule::check_steps;
 use crate::sequences::Sequences;
@@ -41,7 +41,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use crate::states::States;
 use crate::trace::{said, spanned};
-use section::{Section, run_sections};
+use section::{Inputs, Section, run_sections};
 
 /// A model with its weights on a device, ready to run; from [`Model::on`].
 ///
@@ -152,7 +152,7 @@ macro_rules! layers_on {
             ///
             /// ```
             /// # use cellstate::*;
-            /// # use ndarray::{Array2, Array3};
+            /// # use ndarray::{Array2, Array3, Array4};
             $(#[doc = $example])*
             /// # Ok::<(), cellstate::Error>(())
             /// ```
@@ -195,6 +195,9 @@ layers_on! {
     StackedRnnCells:
         "let runner = StackedRnnCells::new([Lstm::new(2, 8), Lstm::new(8, 4)]).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 4]);";
+    TimeDistributed:
+        "let runner = TimeDistributed::new(Lstm::new(2, 8)).on(&Device::cpu())?;"
+        "assert_eq!(runner.run(&Sequences::nested(Array4::zeros((3, 20, 5, 2)))?)?.values().shape(), [3, 20, 8]);";
     Dense:
         "let runner = Dense::new(2, 8).on(&Device::cpu())?;"
         "assert_eq!(runner.run(&Sequences::from(Array3::zeros((3, 20, 2))))?.values().shape(), [3, 20, 8]);";
@@ -332,17 +335,25 @@ impl Runner {
         output: &mut Output,
     ) -> Result<()> {
         let input = self.check_input(sequences)?;
-        self.check_time_steps(sequences.time_steps())?;
-        let mask = sequences.mask().map(|mask| mask.view());
+        self.check_time_steps(sequences)?;
+        let outer = sequences.mask().map(|mask| mask.view());
+        let within = sequences.mask_within()?;
         let run = async {
             match self.sections.as_slice() {
                 [section] => {
+                    let mask = outer;
                     let states = states.map(|states| &mut **states);
                     section.run(input, mask, states, output).await?;
                 }
                 sections => {
                     let mut finals = states.as_deref().map(|states| State::all_copied(states)).transpose()?;
-                    run_sections(sections, input, mask, finals.as_deref_mut(), output).await?;
+                    let batch = Inputs {
+                        input,
+                        size: (sequences.batch(), sequences.time_steps()),
+                        mask: outer,
+                        within: within.as_ref().map(|mask| mask.view()),
+                    };
+                    run_sections(sections, batch, finals.as_deref_mut(), output).await?;
                     if let Some((states, finals)) = states.zip(finals) {
                         *states = States::new(finals);
                     }
@@ -351,12 +362,8 @@ impl Runner {
             said!("ran" { rows = output.rows_run });
             Ok(())
         };
-        spanned!("run" { batch = input.size().0, time_steps = input.size().1, device = self.device.name() }, run).await
-    }
-
-    /// The cells of all sections.
-    fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
-        self.sections.iter().flat_map(|section| &section.plan.cells)
+        spanned!("run" { batch = sequences.batch(), time_steps = sequences.time_steps(), device = self.device.name() }, run)
+            .await
     }
 
     /// The GPU that it runs on; `None` on the CPU.

@@ -15,6 +15,7 @@ mod head;
 mod history;
 mod learn;
 mod monitor;
+mod moved;
 mod order;
 mod run;
 mod scores;

@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use cellstate::{Layer, Model, Sequences};
-use ndarray::{Array2, Array3, ArrayD, Axis, Ix2, Ix3, s};
+use cellstate::{Layer, Model, Sequences, TimeDistributed};
+use ndarray::{Array2, Array3, Array4, ArrayD, Axis, Ix2, Ix3, Ix4, s};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -14,6 +14,7 @@ use crate::{npy, table};
 /// Random input, where nobody says how large it is.
 const BATCH: usize = 3;
 const TIME_STEPS: usize = 20;
+const INNER_STEPS: usize = 8;
 
 /// A batch of sequences.
 #[derive(Debug)]
@@ -22,6 +23,10 @@ pub(crate) enum Input {
     Values(Array3<f32>),
     /// (batch, time_steps)
     Tokens(Array2<i32>),
+    /// (batch, time_steps, inner_time_steps, features)
+    NestedValues(Array4<f32>),
+    /// (batch, time_steps, inner_time_steps)
+    NestedTokens(Array3<i32>),
 }
 
 impl Input {
@@ -39,10 +44,33 @@ impl Input {
             false => npy::read(&bytes),
         };
         let numbers = numbers.map_err(here)?;
-        match embedding(model) {
-            true => Self::tokens(numbers, is_table).map_err(here),
-            false => Self::values(numbers).map_err(here),
+        match (nested(model), embedding(model)) {
+            (Some(_), Some(_)) => Self::nested_tokens(numbers),
+            (Some(_), None) => Self::nested_values(numbers),
+            (None, Some(_)) => Self::tokens(numbers, is_table),
+            (None, None) => Self::values(numbers),
         }
+        .map_err(here)
+    }
+
+    fn nested_values(numbers: Numbers) -> Result<Self, String> {
+        let numbers = numbers.into_floats();
+        let shape = shape_text(numbers.shape());
+        let values = numbers.into_dimensionality::<Ix4>().map(Self::NestedValues);
+        values.map_err(|_| {
+            format!("expected a .npy file with the axes (batch, time_steps, inner_time_steps, features), got the shape {shape}")
+        })
+    }
+
+    fn nested_tokens(numbers: Numbers) -> Result<Self, String> {
+        let tokens = numbers.into_tokens()?;
+        let shape = shape_text(tokens.shape());
+        let tokens = tokens.into_dimensionality::<Ix3>().map(Self::NestedTokens);
+        tokens.map_err(|_| {
+            format!(
+                "expected a .npy file of token numbers (batch, time_steps, inner_time_steps), got the shape {shape}"
+            )
+        })
     }
 
     fn values(numbers: Numbers) -> Result<Self, String> {
@@ -86,10 +114,12 @@ impl Input {
     ) -> Result<Self, String> {
         let batch = batch.unwrap_or(BATCH);
         let time_steps = time_steps.or_else(|| model.time_steps()).unwrap_or(TIME_STEPS);
+        // a wrapper that reads all inner steps at once says how many there are
+        let inner_steps = nested(model).map(|layers| all_steps(layers).unwrap_or(INNER_STEPS));
         let features = model.features().unwrap_or(1);
-        let fits = batch
-            .checked_mul(time_steps)
-            .and_then(|rows| rows.checked_mul(features));
+        let fits = [time_steps, inner_steps.unwrap_or(1), features]
+            .iter()
+            .try_fold(batch, |product, size| product.checked_mul(*size));
         if fits.is_none_or(|count| count > 1 << 30) {
             return Err(format!(
                 "--batch, --time-steps: expected random input of at most 2^30 numbers, got {batch} sequences of {time_steps} steps of \
@@ -97,18 +127,23 @@ impl Input {
             ));
         }
         let mut numbers = ChaCha8Rng::seed_from_u64(seed);
-        Ok(match model.layers().first() {
-            Some(Layer::Embedding(layer)) => {
-                // where 0 is padding, nothing but padding is 0
-                let least = usize::from(layer.masks_zero() && layer.input_dim() > 1);
-                let count = (layer.input_dim() - least).max(1) as u64;
-                let token = || (numbers.next_u64() % count) as i32 + least as i32;
-                Self::Tokens(Array2::from_shape_simple_fn((batch, time_steps), token))
-            }
-            _ => {
-                let value = || (numbers.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
-                Self::Values(Array3::from_shape_simple_fn((batch, time_steps, features), value))
-            }
+        if let Some((input_dim, masks_zero)) = embedding(model) {
+            // where 0 is padding, nothing but padding is 0
+            let least = usize::from(masks_zero && input_dim > 1);
+            let count = (input_dim - least).max(1) as u64;
+            let token = || (numbers.next_u64() % count) as i32 + least as i32;
+            return Ok(match inner_steps {
+                Some(steps) => Self::NestedTokens(Array3::from_shape_simple_fn((batch, time_steps, steps), token)),
+                None => Self::Tokens(Array2::from_shape_simple_fn((batch, time_steps), token)),
+            });
+        }
+        let value = || (numbers.next_u32() >> 8) as f32 / (1 << 23) as f32 - 1.0;
+        Ok(match inner_steps {
+            Some(steps) => Self::NestedValues(Array4::from_shape_simple_fn(
+                (batch, time_steps, steps, features),
+                value,
+            )),
+            None => Self::Values(Array3::from_shape_simple_fn((batch, time_steps, features), value)),
         })
     }
 
@@ -116,6 +151,8 @@ impl Input {
         match self {
             Self::Values(values) => values.shape(),
             Self::Tokens(tokens) => tokens.shape(),
+            Self::NestedValues(values) => values.shape(),
+            Self::NestedTokens(tokens) => tokens.shape(),
         }
     }
 
@@ -125,17 +162,39 @@ impl Input {
     }
 
     /// Some of the sequences, borrowed.
-    pub(crate) fn part(&self, rows: Range<usize>) -> Sequences<'_> {
+    pub(crate) fn part(&self, rows: Range<usize>) -> cellstate::Result<Sequences<'_>> {
         match self {
-            Self::Values(values) => values.slice(s![rows, .., ..]).into(),
-            Self::Tokens(tokens) => tokens.slice(s![rows, ..]).into(),
+            Self::Values(values) => Ok(values.slice(s![rows, .., ..]).into()),
+            Self::Tokens(tokens) => Ok(tokens.slice(s![rows, ..]).into()),
+            Self::NestedValues(values) => Sequences::nested(values.slice(s![rows, .., .., ..])),
+            Self::NestedTokens(tokens) => Sequences::nested_tokens(tokens.slice(s![rows, .., ..])),
         }
     }
 }
 
-/// Whether the model takes tokens.
-fn embedding(model: &Model) -> bool {
-    matches!(model.layers().first(), Some(Layer::Embedding(_)))
+/// The layers that run over a sequence within each time step, if the model has such.
+fn nested(model: &Model) -> Option<&[Layer]> {
+    match model.layers().first() {
+        Some(Layer::TimeDistributed(layer)) => Some(TimeDistributed::layers(layer)),
+        _ => None,
+    }
+}
+
+/// The number of tokens that the model takes, if it takes tokens, and whether 0 is padding.
+fn embedding(model: &Model) -> Option<(usize, bool)> {
+    match nested(model).unwrap_or(model.layers()).first() {
+        Some(Layer::Embedding(layer)) => Some((layer.input_dim(), layer.masks_zero())),
+        _ => None,
+    }
+}
+
+/// How many steps a layer wants that reads all of them at once.
+fn all_steps(layers: &[Layer]) -> Option<usize> {
+    layers.iter().find_map(|layer| match layer {
+        Layer::Flatten(layer) => Some(layer.time_steps()),
+        Layer::Reshape(layer) => Some(layer.from_shape()[0]),
+        _ => None,
+    })
 }
 
 /// The numbers of a `.npy` file, for comparing.
@@ -184,17 +243,20 @@ mod tests {
             Input::random(&model, Some(2), None, 7)?,
         );
         assert_eq!(one.shape(), [2, 20, 4]);
-        assert_eq!(one.part(0..2).values(), again.part(0..2).values());
+        assert_eq!(one.part(0..2)?.values(), again.part(0..2)?.values());
         let model = Model::builder()
             .add(Embedding::new(5, 2).mask_zero(true))
             .add(Lstm::new(2, 2))
             .build()?;
         let tokens = Input::random(&model, None, Some(50), 0)?;
-        let part = tokens.part(0..3);
+        let part = tokens.part(0..3)?;
         assert!(
             part.tokens()
                 .is_some_and(|tokens| tokens.iter().all(|token| (1..5).contains(token)))
         );
+        let within = TimeDistributed::new(Embedding::new(5, 2)).add(Lstm::new(2, 3));
+        let model = Model::builder().add(within).add(Lstm::new(3, 2)).build()?;
+        assert_eq!(Input::random(&model, None, Some(4), 0)?.shape(), [3, 4, 8]);
         Ok(())
     }
 }

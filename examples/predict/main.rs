@@ -94,7 +94,7 @@ fn device(name: &str) -> cellstate::Result<Device> {
 fn predict(runner: &Runner, input: &Input, lengths: Option<&[usize]>) -> Result<ArrayD<f32>, Box<dyn Error>> {
     let batch = input.batch();
     if let Some(lengths) = lengths {
-        input.part(0..batch).with_lengths(lengths)?; // all at once, so that a message speaks of the whole batch
+        input.part(0..batch)?.with_lengths(lengths)?; // all at once, so that a message speaks of the whole batch
     }
     let bar = match batch > SEQUENCES {
         true => ProgressBar::new(batch as u64),
@@ -105,7 +105,7 @@ fn predict(runner: &Runner, input: &Input, lengths: Option<&[usize]>) -> Result<
     for begin in (0..batch.max(1)).step_by(SEQUENCES) {
         let rows = begin..batch.min(begin + SEQUENCES);
         bar.set_position(begin as u64);
-        let part = input.part(rows.clone());
+        let part = input.part(rows.clone())?;
         let part = match lengths.and_then(|lengths| lengths.get(rows)) {
             Some(lengths) => part.with_lengths(lengths)?,
             None => part,

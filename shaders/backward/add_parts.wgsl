@@ -18,7 +18,7 @@ fn main(
     for (var part = 0u; part < params.parts; part++) {
         sum += parts[part * params.part_stride + number];
     }
-    let place = params.target_first + number;
+    let place = params.target_first + number / params.width * params.target_stride + number % params.width;
     if (params.adds == 1u) {
         sum += sums[place];
     }

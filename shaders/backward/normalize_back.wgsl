@@ -8,11 +8,12 @@ const BETA: u32 = 0u;
 @group(0) @binding(0) var<uniform> params: RowsBack;
 @group(0) @binding(1) var<storage, read> index: array<u32>;
 @group(0) @binding(2) var<storage, read> rows: array<f32>;
-@group(0) @binding(3) var<storage, read> weights: array<f32>; // gamma, then beta
-@group(0) @binding(4) var<storage, read> upstream: array<f32>;
-@group(0) @binding(5) var<storage, read_write> gradient: array<f32>;          // of the row
-@group(0) @binding(6) var<storage, read_write> gradient_of_gamma: array<f32>; // of this row, to be added up
-@group(0) @binding(7) var<storage, read_write> gradient_of_beta: array<f32>;
+@group(0) @binding(3) var<storage, read> gamma: array<f32>;
+@group(0) @binding(4) var<storage, read> beta: array<f32>;
+@group(0) @binding(5) var<storage, read> upstream: array<f32>;
+@group(0) @binding(6) var<storage, read_write> gradient: array<f32>;          // of the row
+@group(0) @binding(7) var<storage, read_write> gradient_of_gamma: array<f32>; // of this row, to be added up
+@group(0) @binding(8) var<storage, read_write> gradient_of_beta: array<f32>;
 
 fn value(wanted: u32, column: u32) -> f32 {
     if (wanted == NONE) {
@@ -49,13 +50,13 @@ fn main(
     var sums = vec4<f32>();
     for (var column = lane; column < width; column += 64u) {
         let normal = (value(wanted, column) - mean) / deviation;
-        let argument = normal * weights[column] + weights[width + column];
+        let argument = normal * gamma[column] + beta[column];
         var d = upstream[above + column];
         var of_gamma = 0.0;
         if (d != 0.0) { // what nothing depends on may be anything
             d *= derivative(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), argument);
             of_gamma = d * normal;
-            sums += vec4<f32>(d * weights[column], of_gamma * weights[column], 1.0, 0.0);
+            sums += vec4<f32>(d * gamma[column], of_gamma * gamma[column], 1.0, 0.0);
         }
         gradient_of_gamma[to + column] = of_gamma;
         gradient_of_beta[to + column] = d;
@@ -63,7 +64,7 @@ fn main(
     let means = over_all(lane, sums, true) / f32(width);
     for (var column = lane; column < width; column += 64u) {
         let normal = (value(wanted, column) - mean) / deviation;
-        let of_normal = gradient_of_beta[to + column] * weights[column];
+        let of_normal = gradient_of_beta[to + column] * gamma[column];
         gradient[to + column] = select(0.0, (of_normal - means.x - normal * means.y) / deviation, means.z > 0.0);
     }
 }

@@ -37,11 +37,12 @@ fn main(
         if (row >= starts[step + 1u]) {
             break;
         }
-        var own = vec4<f32>();
+        var own = Lanes();
         //for g in GATES
-        own[$g] = lanes[row * params.lanes_stride + $gu * params.units + unit];
+        own.both[$g] = lanes[row * params.lanes_stride + $gu * params.units + unit];
         //end
-        cell = cell_after(own, weights_of(unit, params.units), cell);
+        let gates = gates_of(Unit(own, weights_of(unit, params.units), cell, 0.0, 0.0), Row(), Row());
+        cell = gates.second_x.y;
         cells[(params.room + row) * params.units + unit] = cell;
     }
 }

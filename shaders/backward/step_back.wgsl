@@ -56,25 +56,9 @@ fn finish(position: u32, unit: u32, product: f32) {
         cell = carry[params.cell_first + at];
     }
     let place = row * params.lanes_stride + unit;
-    var own = Lanes();
-    //for g in GATES
-    own.both[$g] = lanes[place + $gu * params.units];
-    //end
-    //for s in SEPARATES
-    //for g in GATES
-    own.recurrent[$g] = recurrent_lanes[place + $gu * params.units];
-    //end
-    //end
     let hidden = upstream[row * params.units + unit] + carry[at] + product;
-    let back = rule_back(own, weights_of(unit, params.units), before, hidden, cell);
-    //for g in GATES
-    lanes[place + $gu * params.units] = back.lanes.both[$g];
-    //end
-    //for s in SEPARATES
-    //for g in GATES
-    recurrent_lanes[place + $gu * params.units] = back.lanes.recurrent[$g];
-    //end
-    //end
+    let back = rule_back(Unit(lanes_at(place), weights_of(unit, params.units), before, hidden, cell));
+    put_lanes(place, back.lanes);
     carry[at] = back.hidden;
     if (HAS_CELL_STATE == 1u) {
         carry[params.cell_first + at] = back.cell;

@@ -22,6 +22,8 @@ struct Parts {
     parts: u32,
     part_stride: u32,
     target_first: u32,
+    width: u32,        // values of a row of the target,
+    target_stride: u32, // and from one row to the next
     adds: u32,         // 1: to what is there
 }
 
@@ -70,6 +72,32 @@ struct StepBack {
     runs_rule: u32,       // 0: behind the first step, where nothing but the product is wanted
 }
 
+struct Repack {
+    count: u32,        // pairs
+}
+
+// Of a step, by workgroups that own a position each.
+struct PositionsBack {
+    positions: u32,      // that run this step
+    row: u32,            // of position 0
+    before_row: u32,     // row of `states` with the state of position 0 before the step
+    units: u32,
+    lanes_stride: u32,
+    states_first: u32,
+    states_stride: u32,
+    gradients_first: u32, // where in `gradients` those of position 0 begin,
+    cell_first: u32,      // and where in `carry` the gradient of the cell state
+}
+
+struct Reset {
+    rows: u32,
+    row: u32,            // the first of them
+    units: u32,
+    lanes_stride: u32,
+    states_first: u32,
+    states_stride: u32,
+}
+
 struct RowsBack {
     count: u32,        // rows
     width: u32,
@@ -78,5 +106,6 @@ struct RowsBack {
     stride: u32,
     upstream_first: u32,
     upstream_stride: u32,
-    epsilon: u32,      // the bits of what is added to a variance
+    epsilon: u32,      // the bits of what is added to a variance,
+    share: u32,        // and of the share in the sums of a batch of a row that counts once
 }

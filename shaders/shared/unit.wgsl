@@ -21,12 +21,6 @@ struct UnitState {
     cell: f32,
 }
 
-// What an activation over a row knows of it: for each argument the largest one of all units, and the sum.
-struct Row {
-    largest: vec4<f32>,
-    sum: vec4<f32>,
-}
-
 fn clipped(x: f32) -> f32 {
     if (HAS_CLIP == 1u) {
         let most = bitcast<f32>(CLIP);
@@ -34,17 +28,6 @@ fn clipped(x: f32) -> f32 {
         return select(clamp(x, -most, most), x, (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u);
     }
     return x;
-}
-
-// Softmax and log_softmax from what is known of the row, the others by themselves.
-fn activated(kind: u32, alpha: u32, beta: u32, x: f32, largest: f32, sum: f32) -> f32 {
-    if (kind == ACTIVATION_SOFTMAX) {
-        return exp(x - largest) / sum;
-    }
-    if (kind == ACTIVATION_LOG_SOFTMAX) {
-        return x - largest - log(sum);
-    }
-    return activate(kind, bitcast<f32>(alpha), bitcast<f32>(beta), x);
 }
 
 // Where no activation is one over a row.

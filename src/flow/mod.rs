@@ -14,6 +14,7 @@ mod noise;
 mod recurrent;
 mod reshape;
 pub(crate) mod size;
+pub(crate) mod statistics;
 
 use std::sync::Arc;
 

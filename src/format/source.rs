@@ -4,7 +4,6 @@ use ndarray::Array2;
 
 use crate::cell::{CellWeights, ValueRange};
 use crate::error::Result;
-use crate::layer::Layer;
 use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
@@ -13,8 +12,9 @@ use crate::layer::layer_normalization::{LayerNormalization, LayerNormalizationWe
 use crate::layer::recurrent::Recurrent;
 use crate::layer::stacked::StackedRnnCells;
 use crate::layer::weights::DenseWeights;
+use crate::layer::{Layer, TimeDistributed};
 use crate::model::Model;
-use crate::model::paths::{direction_paths, inner_paths, paths};
+use crate::model::paths::{direction_paths, inner_paths, paths, paths_within};
 
 /// Gives the weights of one layer after the other, in the order of the chain. `path` is what stands before the names of the layer's
 /// parameters.
@@ -36,12 +36,21 @@ pub(crate) trait Source {
 
 /// The layers with the weights of a source.
 pub(crate) fn with_weights(layers: &[Layer], source: &mut impl Source, range: ValueRange) -> Result<Vec<Layer>> {
-    let with_paths = layers.iter().zip(paths(layers));
-    let layers = with_paths
-        .map(|(layer, path)| layer_with_weights(layer, &path, source, range))
-        .collect::<Result<Vec<_>>>()?;
+    let layers = all_with_weights(layers, paths(layers).into_iter(), source, range)?;
     source.finish()?;
     Ok(layers)
+}
+
+fn all_with_weights(
+    layers: &[Layer],
+    paths: impl Iterator<Item = String>,
+    source: &mut impl Source,
+    range: ValueRange,
+) -> Result<Vec<Layer>> {
+    let with_paths = layers.iter().zip(paths);
+    with_paths
+        .map(|(layer, path)| layer_with_weights(layer, &path, source, range))
+        .collect()
 }
 
 fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source, range: ValueRange) -> Result<Layer> {
@@ -60,6 +69,11 @@ fn layer_with_weights(layer: &Layer, path: &str, source: &mut impl Source, range
         | Layer::Reshape(_)
         | Layer::LastStep(_)
         | Layer::EndMask(_) => layer.clone(),
+        Layer::TimeDistributed(nested) => {
+            let within: Vec<String> = paths_within(path, nested.layers()).collect();
+            let layers = all_with_weights(nested.layers(), within.into_iter(), source, range)?;
+            TimeDistributed::with_layers(layers).into()
+        }
         Layer::Recurrent(layer) => recurrent(layer, path, false)?.into(),
         Layer::StackedRnnCells(stack) => {
             let cells = stack.cells().iter().zip(inner_paths(path));

@@ -29,7 +29,10 @@ impl GpuModel {
                 let (features, units) = sizes.map_or((0, 0), |cell| (cell.features(), cell.units()));
                 let recurrence = self.weights.recurrence(cell);
                 named.extend(recurrence.map(|recurrence| Named {
-                    name: format!("layer {layer} ({what}, {features} features, {units} units)"),
+                    name: format!(
+                        "{} {layer} ({what}, {features} features, {units} units)",
+                        self.plan.noun()
+                    ),
                     recurrence,
                     directions,
                 }));

@@ -9,7 +9,7 @@ use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::gather;
 use crate::gpu::stage::interface::Ends;
 use crate::gpu::stage::matrix_projection::{self, Matrices};
-use crate::gpu::stage::prepared::Prepared;
+use crate::gpu::stage::prepared::{Fits, Prepared};
 use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::choice::{self, Asked};
 #[cfg(not(target_arch = "wasm32"))]
@@ -79,12 +79,25 @@ impl GpuModel {
         }
     }
 
-    /// Other weights, of the same shapes, in the place of those that are there: workspaces stay as they are.
-    pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
+    /// The weights of another plan of the same shapes, as this model has its own.
+    pub(crate) fn prepared(&self, plan: &Plan) -> Result<Prepared> {
         let wanted = choice::wanted(&self.gpu, &self.settings, self.asked);
         let how = (self.settings.wanted_precision(), &self.matrices);
+        Prepared::make(&self.gpu, plan, how, &wanted)
+    }
+
+    /// Takes a plan of the same shapes over whose weights are in their buffers by now, and writes what is no weight in another order.
+    pub(crate) fn take_over(&mut self, plan: Arc<Plan>) -> Result<()> {
+        self.weights.write_rest(&self.gpu, &self.plan, &plan)?;
+        self.weights.fits = Fits::of(&plan, self.matrices.are_ready());
+        self.plan = plan;
+        Ok(())
+    }
+
+    /// Other weights, of the same shapes, in the place of those that are there: workspaces stay as they are.
+    pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
         let write = || {
-            let fresh = Prepared::make(&self.gpu, &plan, how, &wanted)?;
+            let fresh = self.prepared(&plan)?;
             let (from, to) = (fresh.buffers(), self.weights.buffers());
             let sizes =
                 |buffers: &[&wgpu::Buffer]| -> Vec<u64> { buffers.iter().map(|buffer| buffer.size()).collect() };

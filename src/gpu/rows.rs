@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::error::{Error, Result};
 use crate::flow::Stage;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
@@ -120,6 +121,21 @@ impl RowsSize {
     }
 }
 
+/// Into how many parts rows are cut for the sums of so many columns, and the rows of each: by the sizes alone, so that the sums have the same
+/// bits every time.
+pub(crate) fn parts(rows: usize, columns: usize) -> (usize, usize) {
+    /// There are so many sums,
+    const SUMS: usize = 16_384;
+    /// unless parts had fewer rows than this,
+    const SMALLEST: usize = 64;
+    /// or more than this: some GPUs leave longer loops.
+    const LARGEST: usize = 32_768;
+    let wanted = (SUMS / columns.max(1)).min(rows / SMALLEST);
+    let wanted = wanted.max(rows.div_ceil(LARGEST)).max(1);
+    let part = rows.div_ceil(wanted).max(1);
+    (rows.div_ceil(part).max(1), part)
+}
+
 /// The steps whose rows lie in each buffer.
 pub(crate) fn segments(schedule: &Schedule, segment_steps: usize) -> impl Iterator<Item = Range<usize>> {
     let steps = schedule.steps();
@@ -144,6 +160,20 @@ impl Rows {
     /// The first buffer.
     pub(crate) fn first(&self) -> &[wgpu::Buffer] {
         self.buffers.get(..1).unwrap_or_default()
+    }
+
+    /// The one buffer with all rows, as training needs them.
+    pub(crate) fn whole(&self) -> Result<&wgpu::Buffer> {
+        match self.buffers.as_slice() {
+            [buffer] => Ok(buffer),
+            _ => Err(Error::TooLarge {
+                what: "the rows of a stage in training".to_owned(),
+                needed: self.size.bytes().sum(),
+                limit: self.size.bytes().max().unwrap_or(0),
+                limit_name: "bytes, max_storage_buffer_binding_size",
+                repair: "train on fewer or shorter sequences at once".to_owned(),
+            }),
+        }
     }
 
     pub(crate) fn make(gpu: &Gpu, label: &str, size: &RowsSize, purpose: Use) -> Self {

@@ -104,6 +104,7 @@ impl Sizes {
         let sizer = Sizer {
             gpu,
             ends,
+            trains: keep == Keep::All,
             limit,
             prepared,
             flow: &flow,

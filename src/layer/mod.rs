@@ -87,6 +87,101 @@ pub enum Layer {
     LastStep(LastStep),
     /// No mask from here on.
     EndMask(EndMask),
+    /// Layers that run over a sequence within each time step.
+    TimeDistributed(TimeDistributed),
+}
+
+/// Layers that run over a sequence within each time step, as `keras.layers.TimeDistributed` around a recurrent layer (Keras 3.15): the
+/// characters of each word of a text, the readings of each day of a year.
+///
+/// The input of the model is (batch, time_steps, inner_time_steps, features), or tokens (batch, time_steps, inner_time_steps):
+/// [`Sequences::nested`](crate::Sequences::nested) and [`Sequences::nested_tokens`](crate::Sequences::nested_tokens). Every inner sequence is run by
+/// itself and begins at zero, and the one value that comes out of it is the time step of the outer sequence: (batch, time_steps, units).
+///
+/// The layer stands first, for nothing gives four axes but the input. The inner layers have a mask of their own, that of the inner steps, which
+/// ends with them. The mask of the outer steps goes on behind. An outer step that it leaves out costs nothing: its inner sequence counts as
+/// one without steps, from which a recurrent layer gives zeros; a `Masking` or `mask_zero` within makes a mask anew, as everywhere. An inner
+/// mask says nothing about outer steps: a `Masking` layer behind leaves those out that are zeros. A `Dense` layer needs no wrapper: it is applied to each time step anyway.
+///
+/// The states of inner layers end with each inner sequence, so [`States`](crate::States) has none of them.
+///
+/// ```
+/// use cellstate::{Bidirectional, Dense, Device, Embedding, Lstm, Model, Sequences, TimeDistributed};
+/// use ndarray::Array3;
+///
+/// // 3 texts of 7 words of 5 characters, the character 0 being padding
+/// let characters = Array3::from_shape_fn((3, 7, 5), |(text, word, place)| (text + word + place) as i32 % 30);
+/// let model = Model::builder()
+///     .add(TimeDistributed::new(Embedding::new(30, 8).mask_zero(true)).add(Bidirectional::new(Lstm::new(8, 16))))
+///     .add(Bidirectional::new(Lstm::new(32, 10).return_sequences(true)))
+///     .add(Dense::new(20, 4))
+///     .build()?;
+/// let texts = Sequences::nested_tokens(&characters)?.with_lengths(&[7, 4, 6])?;
+/// assert_eq!(model.on(&Device::cpu())?.run(&texts)?.sequences()?.dim(), (3, 7, 4));
+/// # Ok::<(), cellstate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimeDistributed {
+    layers: Vec<Layer>,
+}
+
+impl TimeDistributed {
+    /// Of one layer, to which [`add`](Self::add) adds others. Nothing is checked until the layer becomes part of a model.
+    ///
+    /// ```
+    /// # use cellstate::{Device, Lstm, Model, Sequences, TimeDistributed};
+    /// # use ndarray::Array4;
+    /// let model = Model::builder().add(TimeDistributed::new(Lstm::new(2, 8))).build()?;
+    /// let output = model.on(&Device::cpu())?.run(&Sequences::nested(Array4::zeros((3, 7, 5, 2)))?)?;
+    /// assert_eq!(output.values().shape(), [3, 7, 8]);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn new(layer: impl Into<Layer>) -> Self {
+        Self {
+            layers: vec![layer.into()],
+        }
+    }
+
+    /// Adds a layer behind those that are there. The last of them has to give one value for each inner sequence.
+    ///
+    /// ```
+    /// # use cellstate::{Lstm, Masking, Model, TimeDistributed};
+    /// assert!(Model::builder().add(TimeDistributed::new(Masking::new(0.0)).add(Lstm::new(2, 8))).build().is_ok());
+    /// let every_step = TimeDistributed::new(Lstm::new(2, 8).return_sequences(true));
+    /// assert!(Model::builder().add(every_step).build().is_err());
+    /// ```
+    #[allow(clippy::should_implement_trait, reason = "the name is that of a model's builder")]
+    #[must_use]
+    pub fn add(mut self, layer: impl Into<Layer>) -> Self {
+        self.layers.push(layer.into());
+        self
+    }
+
+    /// The inner layers, the one nearest to the input first.
+    ///
+    /// ```
+    /// # use cellstate::{Embedding, Lstm, TimeDistributed};
+    /// assert_eq!(TimeDistributed::new(Embedding::new(30, 8)).add(Lstm::new(8, 16)).layers().len(), 2);
+    /// ```
+    #[must_use]
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The same with layers in the place of those that are there, as many.
+    #[allow(
+        dead_code,
+        reason = "only readers of files give weights, and each is behind a feature"
+    )]
+    pub(crate) fn with_layers(layers: Vec<Layer>) -> Self {
+        Self { layers }
+    }
+
+    pub(crate) fn parameter_count(&self) -> usize {
+        let counts = self.layers.iter().map(Layer::parameter_count);
+        counts.fold(0, usize::saturating_add)
+    }
 }
 
 impl Layer {
@@ -115,6 +210,7 @@ impl Layer {
             Self::Reshape(_) => "Reshape",
             Self::LastStep(_) => "LastStep",
             Self::EndMask(_) => "EndMask",
+            Self::TimeDistributed(_) => "TimeDistributed",
         }
     }
 
@@ -150,6 +246,7 @@ impl Layer {
             Self::Dense(layer) => layer.parameter_count(),
             Self::BatchNormalization(layer) => layer.parameter_count(),
             Self::LayerNormalization(layer) => layer.parameter_count(),
+            Self::TimeDistributed(layer) => layer.parameter_count(),
         }
     }
 
@@ -171,7 +268,8 @@ impl Layer {
             | Self::Activation(_)
             | Self::Dropout(_)
             | Self::LastStep(_)
-            | Self::EndMask(_) => None,
+            | Self::EndMask(_)
+            | Self::TimeDistributed(_) => None,
             Self::Recurrent(layer) => Some(layer.features()),
             Self::Bidirectional(layer) => Some(layer.forward().features()),
             Self::StackedRnnCells(layer) => Some(layer.features()),
@@ -209,5 +307,6 @@ layer_from!(
     Flatten,
     Reshape,
     LastStep,
-    EndMask
+    EndMask,
+    TimeDistributed
 );

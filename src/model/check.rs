@@ -1,14 +1,24 @@
 //! Whether the layers of a chain fit together.
 
 use crate::error::{Error, Result};
-use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::shape::Shape;
 use crate::layer::size::check_size;
+use crate::layer::{Layer, TimeDistributed};
 
 /// What comes out of each layer of a chain that fits together.
 pub(super) fn check_chain(layers: &[Layer]) -> Result<Vec<Shape>> {
+    check_within(layers, "")
+}
+
+/// What comes out of each layer within a TimeDistributed, whose layers fit together.
+pub(super) fn inner_shapes(layers: &[Layer]) -> Result<Vec<Shape>> {
+    check_within(layers, " in the TimeDistributed")
+}
+
+/// The same, of layers within another, as messages say it, or of the model's own.
+fn check_within(layers: &[Layer], within: &'static str) -> Result<Vec<Shape>> {
     if layers.is_empty() {
         return Err(Error::Value {
             argument: "layers of the Model".to_owned(),
@@ -23,7 +33,8 @@ pub(super) fn check_chain(layers: &[Layer]) -> Result<Vec<Shape>> {
         let checker = Checker {
             position,
             layer,
-            last: position + 1 == layers.len(),
+            within,
+            last: within.is_empty() && position + 1 == layers.len(),
         };
         before = checker.check(before)?;
         shapes.push(before);
@@ -49,6 +60,8 @@ fn check_features(layers: &[Layer], shape: Shape) -> Result<()> {
 struct Checker<'a> {
     position: usize,
     layer: &'a Layer,
+    /// What layer it is in, as messages say it.
+    within: &'static str,
     last: bool,
 }
 
@@ -95,7 +108,39 @@ impl Checker<'_> {
                 self.without_weights(before)
             }
             Layer::Recurrent(_) | Layer::StackedRnnCells(_) | Layer::Bidirectional(_) => self.with_cells(before),
+            Layer::TimeDistributed(nested) => self.nested(nested),
         }
+    }
+
+    /// The layers within each time step: one value comes out of them.
+    fn nested(&self, nested: &TimeDistributed) -> Result<Shape> {
+        if !self.within.is_empty() {
+            return Err(Error::Unsupported {
+                layer: self.title(),
+                option: "sequences within sequences within sequences".to_owned(),
+                instead: "run the innermost layers as a model of their own, and this one on what it gives".to_owned(),
+            });
+        }
+        if self.position != 0 {
+            return Err(self.chain(
+                "sequences within sequences, straight from the input",
+                "another layer",
+                "put the TimeDistributed first; a Dense layer, an activation or a normalization is applied to each time step without it",
+            ));
+        }
+        match inner_shapes(nested.layers())?.last() {
+            Some(Shape::Last { width }) => Ok(Shape::Input.with_width(*width)),
+            _ => Err(self.chain(
+                "inner layers that give one value for each inner sequence (batch·time_steps, units)",
+                "a value at every inner time step",
+                "leave `return_sequences` out on the last recurrent layer within, or add a Flatten or LastStep there",
+            )),
+        }
+    }
+
+    /// The layer as messages name it.
+    fn title(&self) -> String {
+        format!("layer {} ({}{})", self.position, self.layer.class(), self.within)
     }
 
     fn with_cells(&self, before: Shape) -> Result<Shape> {
@@ -219,9 +264,12 @@ impl Checker<'_> {
         }
         if return_state && !self.last {
             return Err(Error::Unsupported {
-                layer: format!("layer {} ({})", self.position, self.layer.class()),
+                layer: self.title(),
                 option: "return_state(true) on a layer that is not the last".to_owned(),
-                instead: "`run_from` gives the states of all layers".to_owned(),
+                instead: match self.within.is_empty() {
+                    true => "`run_from` gives the states of all layers".to_owned(),
+                    false => "leave it out: the states of inner layers end with each inner sequence".to_owned(),
+                },
             });
         }
         self.features(before, features)
@@ -231,7 +279,7 @@ impl Checker<'_> {
         match before {
             Shape::Sequences { width: found, .. } | Shape::Last { width: found } if found != expected => {
                 Err(Error::Features {
-                    layer: format!("layer {} ({})", self.position, self.layer.class()),
+                    layer: self.title(),
                     expected,
                     found,
                     shape: Vec::new(),
@@ -245,7 +293,7 @@ impl Checker<'_> {
     fn chain(&self, expected: &str, found: &str, repair: &str) -> Error {
         Error::Chain {
             position: self.position,
-            layer: self.layer.class().to_owned(),
+            layer: format!("{}{}", self.layer.class(), self.within),
             expected: expected.to_owned(),
             found: found.to_owned(),
             repair: repair.to_owned(),

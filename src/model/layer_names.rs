@@ -28,7 +28,7 @@ impl LayerNames {
             reshapes: Vec::new(),
         };
         for (layer, operation) in (plan.begins_at.0..).zip(&plan.operations) {
-            let name = |what: &str| -> Arc<str> { format!("layer {layer} ({what})").into() };
+            let name = |what: &str| -> Arc<str> { format!("{} {layer} ({what})", plan.noun()).into() };
             match operation {
                 Operation::Recurrent { cells, .. } => match cells.as_slice() {
                     [cell] => {

@@ -20,8 +20,8 @@ use ndarray::ArrayD;
 
 use crate::cell::ValueRange;
 use crate::error::Result;
-use crate::layer::Layer;
 use crate::layer::shape::Shape;
+use crate::layer::{Layer, TimeDistributed};
 use crate::parameters::Parameters;
 use check::check_chain;
 use named::parameters_of;
@@ -84,7 +84,7 @@ impl Model {
         &self.layers
     }
 
-    /// The number of features of the input; `None` if the model takes tokens, or any number, as `Masking` layers alone do.
+    /// The number of features of the input, of a step of the innermost sequences; `None` if the model takes tokens, or any number, as `Masking` layers alone do.
     ///
     /// ```
     /// # use cellstate::{Embedding, Lstm, Model};
@@ -111,8 +111,7 @@ impl Model {
     /// ```
     #[must_use]
     pub fn time_steps(&self) -> Option<usize> {
-        let wanted = |plan: &Arc<Plan>| plan.wanted_steps.as_ref().map(|(time_steps, _)| *time_steps);
-        self.plans.iter().find_map(wanted)
+        self.wanted_steps(false)
     }
 
     /// All weights by name, those that were given and those that were drawn.
@@ -195,6 +194,20 @@ impl Model {
     /// What comes out of the last layer.
     pub(crate) fn output_shape(&self) -> Option<Shape> {
         self.shapes.last().copied()
+    }
+
+    /// The time steps that the input has to have, or the steps within each of them.
+    pub(crate) fn wanted_steps(&self, within: bool) -> Option<usize> {
+        let mut plans = self.plans.iter().filter(|plan| plan.is_inner == within);
+        plans.find_map(|plan| plan.wanted_steps.as_ref().map(|(time_steps, _)| *time_steps))
+    }
+
+    /// The layers that run within each time step of the input, if it has sequences there.
+    pub(crate) fn nested(&self) -> Option<&TimeDistributed> {
+        match self.layers.first() {
+            Some(Layer::TimeDistributed(nested)) => Some(nested),
+            _ => None,
+        }
     }
 
     pub(crate) fn takes_tokens(&self) -> bool {

@@ -5,24 +5,39 @@ use ndarray::{ArcArray2, Array1, Axis, Ix2};
 use crate::cell::CellWeights;
 use crate::error::{Error, Result};
 use crate::layer::Layer;
-use crate::layer::batch_normalization::BatchNormalizationWeights;
+use crate::layer::batch_normalization::{BatchNormalization, BatchNormalizationWeights};
 use crate::layer::layer_normalization::LayerNormalizationWeights;
 use crate::layer::recurrent::Recurrent;
 use crate::layer::weights::DenseWeights;
-use crate::model::paths::{direction_paths, inner_paths, paths};
+use crate::model::paths::{direction_paths, inner_paths, paths, paths_within};
 use crate::parameters::{Parameters, Role};
 
 /// The weights of a checked chain of layers, by name: those that were given, the others drawn.
 pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
     let mut parameters = Parameters::default();
     let mut place = 0; // of the set of weights, from which it is drawn
-    for (layer, path) in layers.iter().zip(paths(layers)) {
+    push_all(layers, paths(layers).into_iter(), &mut place, &mut parameters)?;
+    Ok(parameters)
+}
+
+fn push_all(
+    layers: &[Layer],
+    paths: impl Iterator<Item = String>,
+    place: &mut usize,
+    parameters: &mut Parameters,
+) -> Result<()> {
+    for (layer, path) in layers.iter().zip(paths) {
         let mut push = |layer: &Recurrent, path: &str| -> Result<()> {
-            layer.push_parameters(path, &layer.weights_at(place)?, &mut parameters);
-            place += 1;
+            layer.push_parameters(path, &layer.weights_at(*place)?, parameters);
+            *place += 1;
             Ok(())
         };
         match layer {
+            // the check of the chain allows none within another, so this calls itself once at most
+            Layer::TimeDistributed(nested) => {
+                let within: Vec<String> = paths_within(&path, nested.layers()).collect();
+                push_all(nested.layers(), within.into_iter(), place, parameters)?;
+            }
             Layer::Masking(_)
             | Layer::RepeatVector(_)
             | Layer::Activation(_)
@@ -31,19 +46,10 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
             | Layer::Reshape(_)
             | Layer::LastStep(_)
             | Layer::EndMask(_) => {}
-            Layer::BatchNormalization(layer) => {
-                let BatchNormalizationWeights {
-                    gamma,
-                    beta,
-                    moving_mean,
-                    moving_variance,
-                } = layer.weights()?;
-                let vectors = [gamma, beta, Some(moving_mean), Some(moving_variance)];
-                push_vectors(&path, vectors, &mut parameters);
-            }
+            Layer::BatchNormalization(layer) => push_vectors(&path, vectors_of(layer)?, parameters),
             Layer::LayerNormalization(layer) => {
                 let LayerNormalizationWeights { gamma, beta } = layer.weights()?;
-                push_vectors(&path, [gamma, beta, None, None], &mut parameters);
+                push_vectors(&path, [gamma, beta, None, None], parameters);
             }
             Layer::Recurrent(layer) => push(layer, &path)?,
             Layer::StackedRnnCells(stack) => {
@@ -57,17 +63,28 @@ pub(crate) fn parameters_of(layers: &[Layer]) -> Result<Parameters> {
                 push(layer.backward(), &backward)?;
             }
             Layer::Embedding(embedding) => {
-                let table = embedding.embeddings_at(place)?.into_shared().into_dyn();
+                let table = embedding.embeddings_at(*place)?.into_shared().into_dyn();
                 parameters.push(format!("{path}/{}", Role::Embeddings), Role::Embeddings, table);
-                place += 1;
+                *place += 1;
             }
             Layer::Dense(dense) => {
-                push_dense(&path, dense.weights_at(place)?, &mut parameters);
-                place += 1;
+                push_dense(&path, dense.weights_at(*place)?, parameters);
+                *place += 1;
             }
         }
     }
-    Ok(parameters)
+    Ok(())
+}
+
+/// Gamma, beta, mean and variance, those that a layer has.
+fn vectors_of(layer: &BatchNormalization) -> Result<[Option<Array1<f32>>; 4]> {
+    let BatchNormalizationWeights {
+        gamma,
+        beta,
+        moving_mean,
+        moving_variance,
+    } = layer.weights()?;
+    Ok([gamma, beta, Some(moving_mean), Some(moving_variance)])
 }
 
 fn push_dense(path: &str, weights: DenseWeights, parameters: &mut Parameters) {
@@ -79,7 +96,7 @@ fn push_dense(path: &str, weights: DenseWeights, parameters: &mut Parameters) {
     }
 }
 
-/// Gamma, beta, mean and variance, those that a layer has.
+/// The same under the path of the layer.
 fn push_vectors(path: &str, vectors: [Option<Array1<f32>>; 4], parameters: &mut Parameters) {
     let roles = [Role::Gamma, Role::Beta, Role::MovingMean, Role::MovingVariance];
     for (role, values) in roles.into_iter().zip(vectors) {

@@ -36,6 +36,7 @@ pub(super) fn options_of(layer: &Layer) -> String {
             }
         }
         Layer::LayerNormalization(layer) => normalization(&mut list, layer.epsilon_value(), layer.has()),
+        Layer::TimeDistributed(layer) => list.extend(layer.layers().iter().map(inner)),
         Layer::Masking(_)
         | Layer::RepeatVector(_)
         | Layer::Flatten(_)
@@ -44,6 +45,19 @@ pub(super) fn options_of(layer: &Layer) -> String {
         | Layer::EndMask(_) => {}
     }
     list.join(", ")
+}
+
+/// A layer within another: its class, the width that it gives where that is its own, and its options.
+fn inner(layer: &Layer) -> String {
+    let units = match layer {
+        Layer::Embedding(layer) => Some(format!("output_dim={}", layer.output_dim())),
+        Layer::Recurrent(layer) => Some(format!("units={}", layer.units())),
+        Layer::Dense(layer) => Some(format!("units={}", layer.units())),
+        _ => None,
+    };
+    let parts = [layer.class().to_owned()].into_iter().chain(units);
+    let parts = parts.chain(Some(options_of(layer)).filter(|options| !options.is_empty()));
+    format!("({})", parts.collect::<Vec<_>>().join(", "))
 }
 
 fn flag(list: &mut Vec<String>, name: &str, value: bool, default: bool) {
@@ -153,6 +167,7 @@ fn stacked(list: &mut Vec<String>, layer: &StackedRnnCells) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::TimeDistributed;
     use crate::layer::dense::Dense;
     use crate::layer::embedding::Embedding;
     use crate::layer::gru::Gru;
@@ -211,6 +226,12 @@ mod tests {
             (
                 StackedRnnCells::new([Recurrent::from(Lstm::new(2, 8)), SimpleRnn::new(8, 4).into()]).into(),
                 "cells=[(LSTM, units=8), (SimpleRNN, units=4)]",
+            ),
+            (
+                TimeDistributed::new(Embedding::new(20, 8).mask_zero(true))
+                    .add(Bidirectional::new(Lstm::new(8, 4)))
+                    .into(),
+                "(Embedding, output_dim=8, input_dim=20, mask_zero=true), (Bidirectional, LSTM, units=4)",
             ),
         ] {
             assert_eq!(options_of(&layer), expected, "{layer:?}");

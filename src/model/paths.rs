@@ -18,6 +18,12 @@ pub(crate) fn paths(layers: &[Layer]) -> Vec<String> {
     paths
 }
 
+/// The paths of the layers within a layer.
+pub(crate) fn paths_within(path: &str, layers: &[Layer]) -> impl Iterator<Item = String> {
+    let path = path.to_owned();
+    paths(layers).into_iter().map(move |inner| format!("{path}/{inner}"))
+}
+
 /// `simple_rnn` for `SimpleRNN`, `rnn` for `RNN(StackedRNNCells)`: words begin at a capital behind a small letter.
 fn snake_case(class: &str) -> String {
     let name = class.split('(').next().unwrap_or(class);

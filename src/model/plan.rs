@@ -4,7 +4,7 @@ use ndarray::ArcArray2;
 
 use crate::activation::Activation;
 use crate::cell::{Cell, CellWeights};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::bidirectional::MergeMode;
 use crate::layer::dense::Dense;
@@ -104,6 +104,8 @@ pub(crate) enum Operation {
 pub(crate) struct Plan {
     /// Where its first layer stands in the model, and how many cells stand before it.
     pub(crate) begins_at: (usize, usize),
+    /// Whether it runs over the sequences within the time steps of the others.
+    pub(crate) is_inner: bool,
     /// The features of the input; `None` for tokens, and where any number will do.
     pub(crate) features: Option<usize>,
     pub(crate) takes_tokens: bool,
@@ -133,10 +135,12 @@ impl Plan {
     pub(super) fn of_section(
         section: &[(usize, &Layer, String, Shape)],
         (before, cells_before): (Shape, usize),
+        is_inner: bool,
         parameters: &Parameters,
     ) -> Result<Self> {
         let mut plan = Self {
             begins_at: (section.first().map_or(0, |(position, ..)| *position), cells_before),
+            is_inner,
             features: None,
             takes_tokens: false,
             before,
@@ -158,7 +162,7 @@ impl Plan {
             if let (Some(time_steps), Shape::Input | Shape::Sequences { time_steps: None, .. }) =
                 (layer.time_steps(), shape)
             {
-                plan.wanted_steps = Some((time_steps, format!("layer {position} ({})", layer.class())));
+                plan.wanted_steps = Some((time_steps, plan.name_of(*position, layer)));
             }
             shape = *behind;
         }
@@ -166,7 +170,7 @@ impl Plan {
         let reads = |layer: &Layer| matches!(layer, Layer::Embedding(_)) || layer.features().is_some();
         let reader = section.iter().find(|(_, layer, ..)| reads(layer)).or(section.first());
         if let Some((position, layer, ..)) = reader {
-            plan.reader = format!("layer {position} ({})", layer.class());
+            plan.reader = plan.name_of(*position, layer);
             plan.takes_tokens = matches!(layer, Layer::Embedding(_));
             plan.features = layer.features();
         }
@@ -174,6 +178,19 @@ impl Plan {
             plan.features = Some(width);
         }
         Ok(plan)
+    }
+
+    /// A layer as messages name it.
+    fn name_of(&self, position: usize, layer: &Layer) -> String {
+        format!("{} {position} ({})", self.noun(), layer.class())
+    }
+
+    /// What messages call a layer.
+    pub(crate) fn noun(&self) -> &'static str {
+        match self.is_inner {
+            true => "inner layer",
+            false => "layer",
+        }
     }
 
     /// Whether no layer computes anything: steps are set to zero or repeated, which is the host's.
@@ -206,6 +223,7 @@ impl Plan {
         Self::of_section(
             &section,
             (Shape::Input, 0),
+            false,
             &crate::model::named::parameters_of(layers)?,
         )
     }
@@ -257,6 +275,7 @@ impl Plan {
             },
             Layer::LastStep(_) => Operation::LastStep,
             Layer::EndMask(_) => Operation::EndMask,
+            Layer::TimeDistributed(_) => return Err(Error::defect("a layer that is sections of its own")),
         };
         self.returned_states = returned_states(&operation);
         self.operations.push(operation);
@@ -279,7 +298,7 @@ impl Plan {
         self.dropouts.push(PlannedDropout {
             rate: layer.rate(),
             spatial: layer.is_spatial(),
-            layer: position as u32,
+            layer: position as u32 | u32::from(self.is_inner) << 15,
             cell: None,
         });
         Operation::Dropout {
@@ -343,7 +362,7 @@ impl Plan {
         let weights = cell_weights(parameters, path)?;
         weights.check_shapes(&layer.cell)?;
         self.name(path, Owner::Cell(self.cells.len()), parameters);
-        let number = (self.begins_at.1, self.cells.len());
+        let number = (self.is_inner, self.begins_at.1, self.cells.len());
         let dropout = CellDropout::planned(layer.dropout, number, &mut self.dropouts);
         self.cell_dropouts.push(dropout);
         self.cells.push(PlannedCell {

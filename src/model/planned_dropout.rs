@@ -9,7 +9,7 @@ pub(crate) struct PlannedDropout {
     pub(crate) rate: f32,
     /// Whether a feature is left out at all time steps of a sequence, or at none.
     pub(crate) spatial: bool,
-    /// Its position in the model: each layer has random numbers of its own.
+    /// Its position in the model, with a bit more within a TimeDistributed: each layer has random numbers of its own.
     pub(crate) layer: u32,
     /// The cell whose input it is about, by its number in the plan; `None` for a layer of its own.
     pub(crate) cell: Option<usize>,
@@ -37,11 +37,11 @@ impl CellDropout {
     /// leave out values of their own as soon as the hidden state loses some.
     pub(super) fn planned(
         rates: DropoutRates,
-        (before, cell): (usize, usize),
+        (is_inner, before, cell): (bool, usize, usize),
         dropouts: &mut Vec<PlannedDropout>,
     ) -> Self {
-        // counted from above: layers are counted from below
-        let layer = MOST_LAYERS.saturating_sub((before + cell) as u32);
+        // counted from above: layers are counted from below; within a TimeDistributed cells from the middle
+        let layer = (MOST_LAYERS >> u32::from(is_inner)).saturating_sub((before + cell) as u32);
         if rates.recurrent != 0.0 {
             return Self {
                 input: None,

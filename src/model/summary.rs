@@ -55,15 +55,26 @@ impl fmt::Display for Model {
             }
         }
         writeln!(formatter, "{line}")?;
-        let input = match self.features() {
-            Some(features) => format!("(batch, time_steps, {features})"),
-            None if self.takes_tokens() => "tokens (batch, time_steps)".to_owned(),
-            None => "(batch, time_steps, features)".to_owned(),
-        };
         write!(
             formatter,
-            "input {input}, {} parameters in all",
+            "input {}, {} parameters in all",
+            self.input_axes(),
             self.parameters().count()
         )
+    }
+}
+
+impl Model {
+    /// The axes of the input, as the table says them.
+    fn input_axes(&self) -> String {
+        let steps = match self.nested() {
+            Some(_) => "batch, time_steps, inner_time_steps",
+            None => "batch, time_steps",
+        };
+        match self.features() {
+            Some(features) => format!("({steps}, {features})"),
+            None if self.takes_tokens() => format!("tokens ({steps})"),
+            None => format!("({steps}, features)"),
+        }
     }
 }

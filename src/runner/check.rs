@@ -1,6 +1,7 @@
 //! What a runner is given: whether it is what the model takes.
 
 use super::Runner;
+use super::section::Section;
 use crate::error::{Error, Result};
 use crate::flow::Input;
 use crate::model::plan::{Plan, PlannedCell};
@@ -8,6 +9,16 @@ use crate::sequences::Sequences;
 use crate::state::State;
 
 impl Runner {
+    /// The sections that run over the sequences of the input, and not over others within their time steps.
+    pub(super) fn outer(&self) -> impl Iterator<Item = &Section> + Clone {
+        self.sections.iter().filter(|section| !section.plan.is_inner)
+    }
+
+    /// The cells whose states last: those of inner sequences end with them.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
+        self.outer().flat_map(|section| &section.plan.cells)
+    }
+
     /// The plan of the section that reads the input.
     fn first_plan(&self) -> Result<&Plan> {
         let first = self.sections.first().map(|section| &*section.plan);
@@ -15,9 +26,9 @@ impl Runner {
     }
 
     /// Whether every layer that reads all time steps at once finds those that it wants.
-    pub(super) fn check_time_steps(&self, time_steps: usize) -> Result<()> {
+    pub(super) fn check_time_steps(&self, sequences: &Sequences<'_>) -> Result<()> {
         let mut sections = self.sections.iter();
-        sections.try_for_each(|section| section.plan.check_time_steps(time_steps))
+        sections.try_for_each(|section| steps_fit(&section.plan, sequences))
     }
 
     /// What the model reads of a batch, if it is the kind and the features that it takes.
@@ -31,8 +42,41 @@ impl Runner {
     }
 }
 
-/// What a plan reads of a batch, if it is the kind and the features that it takes.
+/// Whether every layer of a plan that reads all time steps at once finds those that it wants.
+pub(crate) fn steps_fit(plan: &Plan, sequences: &Sequences<'_>) -> Result<()> {
+    plan.check_time_steps(match sequences.inner() {
+        Some(inner) if plan.is_inner => inner.time_steps(),
+        _ => sequences.time_steps(),
+    })
+}
+
+/// What a plan, the first of a model, reads of a batch, if it is the kind and the features that it takes.
 pub(crate) fn input_of<'a>(plan: &Plan, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
+    const NESTED: &str =
+        "sequences within sequences: numbers (batch, time_steps, inner_time_steps, features) or tokens";
+    const FLAT: &str = "sequences without others in their time steps";
+    match (plan.is_inner, sequences.inner()) {
+        (false, None) => flat_input_of(plan, sequences),
+        (true, Some(inner)) => flat_input_of(plan, inner),
+        (true, None) => Err(Error::InputKind {
+            layer: "layer 0 (TimeDistributed)".to_owned(),
+            expected: NESTED,
+            found: FLAT,
+            repair: "pass `Sequences::nested(&values)?` of an Array4<f32>, or `Sequences::nested_tokens(&tokens)?` of an Array3<i32>"
+                .to_owned(),
+        }),
+        (false, Some(_)) => Err(Error::InputKind {
+            layer: plan.reader.clone(),
+            expected: FLAT,
+            found: NESTED,
+            repair: "begin the model with a TimeDistributed of the layers that read the inner sequences, or run these as a batch of their \
+                     own: `Sequences::inner` gives it"
+                .to_owned(),
+        }),
+    }
+}
+
+fn flat_input_of<'a>(plan: &Plan, sequences: &'a Sequences<'_>) -> Result<Input<'a>> {
     match (plan.features, sequences.values(), sequences.tokens()) {
         (None, Some(values), _) if !plan.takes_tokens => Ok(Input::Values(values)),
         (None, _, Some(tokens)) if plan.takes_tokens => Ok(Input::Tokens(tokens)),

@@ -60,7 +60,8 @@ impl fmt::Display for Explanation {
 
 impl Runner {
     /// Says how a batch of (batch, time_steps) would be run if nothing of it is masked, without running it: on which device,
-    /// and for each recurrent layer by which strategy and why, how its tensors are cut and in how many dispatches it runs.
+    /// and for each recurrent layer by which strategy and why, how its tensors are cut and in how many dispatches it runs. Of the layers within a
+    /// [`TimeDistributed`](crate::TimeDistributed) it says nothing: a model of these alone does.
     ///
     /// # Errors
     ///
@@ -76,7 +77,12 @@ impl Runner {
     /// ```
     pub fn explain(&self, batch: usize, time_steps: usize) -> Result<Explanation> {
         let (mut lines, mut strategies) = (Vec::new(), Vec::new());
-        for section in &self.sections {
+        if self.sections.iter().any(|section| section.plan.is_inner) {
+            lines.push(
+                "TimeDistributed: its layers run over batch · time_steps sequences; how many steps these have a batch says".to_owned(),
+            );
+        }
+        for section in self.outer() {
             let time_steps = section.plan.input_steps(time_steps)?;
             match &section.prepared {
                 Prepared::Cpu(model) => {

@@ -121,7 +121,7 @@ impl Runner {
             .sections
             .first()
             .ok_or_else(|| Error::defect("a model without sections"))?;
-        self.check_time_steps(sequences.time_steps())?;
+        self.check_time_steps(sequences)?;
         let input = self.check_input(sequences)?;
         let mut output = Output::default();
         let mask = sequences.mask().map(|mask| mask.view());

@@ -77,7 +77,8 @@ impl Runner {
     /// The bytes of GPU memory that batches of (batch, time_steps) take, besides the weights: known before it is run.
     /// `None` on the CPU. The runner keeps the memory of the four sizes that ran last, and a batch that fits into what is kept
     /// takes no more. A [`GpuWorkspace`](crate::GpuWorkspace) takes another amount: it has the tensors in the place of the staging buffers,
-    /// and the lists and parameters once more.
+    /// and the lists and parameters once more. The layers within a [`TimeDistributed`](crate::TimeDistributed) are left out: how many inner steps
+    /// there are only a batch says, and a model of these layers alone says what they take.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl Runner {
     /// ```
     pub fn gpu_memory(&self, batch: usize, time_steps: usize) -> Result<Option<u64>> {
         let mut bytes = self.gpu().map(|_| 0_u64);
-        for section in &self.sections {
+        for section in self.outer() {
             if let (Prepared::Gpu(model), Some(bytes)) = (&section.prepared, &mut bytes) {
                 *bytes = bytes.saturating_add(model.memory(batch, section.plan.input_steps(time_steps)?)?);
             }

@@ -163,22 +163,33 @@ impl Section {
     }
 }
 
-/// Runs sections one behind the other, each over the output of the one before, from the states of all their cells. What the last
-/// one gives takes the place of an earlier output.
+/// What a model of several sections reads.
+pub(super) struct Inputs<'b> {
+    /// Of the first section.
+    pub(super) input: Input<'b>,
+    /// Batch and time steps of the sequences, and which steps of them count.
+    pub(super) size: (usize, usize),
+    pub(super) mask: Option<ArrayView2<'b, bool>>,
+    /// Which steps count of the sequences within the time steps, if there are such.
+    pub(super) within: Option<ArrayView2<'b, bool>>,
+}
+
+/// Runs sections one behind the other, each over the output of the one before, from the states of all their cells but inner ones. What
+/// the last one gives takes the place of an earlier output.
 pub(super) async fn run_sections(
     sections: &[Section],
-    input: Input<'_>,
-    mask: Option<ArrayView2<'_, bool>>,
+    batch: Inputs<'_>,
     mut states: Option<&mut [State]>,
     output: &mut Output,
 ) -> Result<()> {
-    let mut before: Option<Output> = None;
+    let mut before: Option<(Output, bool)> = None;
     for (number, section) in sections.iter().enumerate() {
-        let cells = section.plan.cells.len();
+        let is_inner = section.plan.is_inner;
+        let cells = if is_inner { 0 } else { section.plan.cells.len() };
         let (own, rest) = match states {
             Some(states) if states.len() >= cells => {
                 let (own, rest) = states.split_at_mut(cells);
-                (Some(own), Some(rest))
+                (Some(own).filter(|_| !is_inner), Some(rest))
             }
             _ => (None, None),
         };
@@ -187,11 +198,19 @@ pub(super) async fn run_sections(
         let is_last = number + 1 == sections.len();
         let made = if is_last { &mut *output } else { &mut between };
         match before.take() {
-            None => section.run(input, mask, own, made).await?,
-            Some(before) => {
-                let values = with_time(before.values, section.plan.takes_last())?;
-                // the Masking layer with which the section begins takes the place of any mask
-                section.run(Input::Values(values.view()), None, own, made).await?;
+            None => {
+                let mask = if is_inner { batch.within } else { batch.mask };
+                section.run(batch.input, mask, own, made).await?;
+            }
+            Some((before, was_inner)) => {
+                let leaves = was_inner && !is_inner;
+                let values = match leaves {
+                    true => steps_of_last(before.values, batch.size)?,
+                    false => with_time(before.values, section.plan.takes_last())?,
+                };
+                // the Masking layer with which another section begins takes the place of any mask
+                let mask = batch.mask.filter(|_| leaves);
+                section.run(Input::Values(values.view()), mask, own, made).await?;
                 if section.plan.gives_last() {
                     made.values = without_time(std::mem::take(&mut made.values));
                 }
@@ -200,9 +219,16 @@ pub(super) async fn run_sections(
                 made.timing = sum(before.timing, made.timing);
             }
         }
-        before = Some(between);
+        before = Some((between, is_inner));
     }
     Ok(())
+}
+
+/// The one value of each inner sequence as the time steps of the sequences of this batch and these time steps.
+pub(crate) fn steps_of_last(values: ArrayD<f32>, (batch, time_steps): (usize, usize)) -> Result<Array3<f32>> {
+    let width = values.shape().last().copied().unwrap_or(0);
+    let values = values.into_shape_with_order((batch, time_steps, width));
+    values.map_err(|_| Error::defect("the output of inner sequences"))
 }
 
 /// The output of a section as the input of the next one; one value for each sequence is a single time step.

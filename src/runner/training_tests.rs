@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use ndarray::Array2;
 
+use crate::activation::Activation;
 use crate::cpu::training::CpuTraining;
 use crate::flow::{Flow, Input};
 use crate::gpu::training::GpuTraining;
-use crate::gpu::training::tests::{Random, gpus, with_own_weights};
+use crate::gpu::training::tests::{Random, gpus, with_weights_within};
 use crate::gradients::Upstream;
+use crate::layer::Layer;
+use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::dropout::Dropout;
@@ -24,10 +27,39 @@ use crate::output::Output;
 use crate::random::Noise;
 use crate::settings::{Settings, Strategy};
 
-/// Outputs and gradients of both, of a batch of so many sequences and steps with a mask.
-fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Option<i32>, noise: Option<Noise>) {
+/// A batch of so many sequences and steps.
+#[derive(Clone, Copy)]
+struct Case {
+    size: (usize, usize),
+    words: Option<i32>,
+    noise: Option<Noise>,
+    is_masked: bool,
+    /// The largest weight.
+    largest: f32,
+}
+
+impl Case {
+    fn of(size: (usize, usize)) -> Self {
+        Self {
+            size,
+            words: None,
+            noise: None,
+            is_masked: true,
+            largest: 0.8,
+        }
+    }
+}
+
+/// Outputs and gradients of both.
+fn compare_with_cpu(mut model: Model, case: Case) {
+    let Case {
+        size: (batch, steps),
+        words,
+        noise,
+        ..
+    } = case;
     let mut random = Random(11);
-    with_own_weights(&mut model, &mut random);
+    with_weights_within(&mut model, &mut random, case.largest);
     let plan = model.plan().clone();
     let features = plan.features.unwrap_or(1);
     let values = ndarray::Array3::from_shape_simple_fn((batch, steps, features), || random.within(1.0));
@@ -42,7 +74,8 @@ fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Opt
     let mask = Array2::from_shape_fn((batch, steps), |(row, step)| {
         step < steps - row % (steps / 2) || step == steps - 1
     });
-    let flow = Arc::new(Flow::in_training(&plan, input, Some(mask.view())).unwrap());
+    let flow = Flow::in_training(&plan, input, case.is_masked.then(|| mask.view()));
+    let flow = Arc::new(flow.unwrap());
     let outputs = flow
         .outputs
         .iter()
@@ -68,6 +101,11 @@ fn compare_with_cpu(mut model: Model, (batch, steps): (usize, usize), words: Opt
         let gradients = pollster::block_on(training.backward(&flow, input, &upstream, true)).unwrap();
         assert_eq!(gradients.parameters.len(), wanted_gradients.parameters.len());
         for ((path, given), (name, wanted)) in gradients.parameters.iter().zip(&wanted_gradients.parameters) {
+            assert_eq!((path, given.shape()), (name, wanted.shape()));
+            close(path, given.iter(), wanted.iter());
+        }
+        assert_eq!(gradients.moved.len(), wanted_gradients.moved.len());
+        for ((path, given), (name, wanted)) in gradients.moved.iter().zip(&wanted_gradients.moved) {
             assert_eq!((path, given.shape()), (name, wanted.shape()));
             close(path, given.iter(), wanted.iter());
         }
@@ -99,10 +137,10 @@ fn many_rows_are_summed_up_in_parts() {
     let builder = Model::builder()
         .add(Lstm::new(5, 33).return_sequences(true))
         .add(Dense::new(33, 3));
-    compare_with_cpu(builder.build().unwrap(), (40, 30), None, None);
+    compare_with_cpu(builder.build().unwrap(), Case::of((40, 30)));
     let gru = Bidirectional::new(Gru::new(5, 18).return_sequences(true));
     let builder = Model::builder().add(gru).add(Lstm::new(36, 7));
-    compare_with_cpu(builder.build().unwrap(), (21, 30), None, None);
+    compare_with_cpu(builder.build().unwrap(), Case::of((21, 30)));
 }
 
 #[test]
@@ -119,8 +157,61 @@ fn dropout_leaves_out_what_it_does_on_the_cpu() {
             seed: 3 | 5 << 40,
             batch: 2 | 1 << 33,
         };
-        compare_with_cpu(model.clone(), (6, 8), Some(9), Some(noise));
-        compare_with_cpu(model, (6, 8), Some(9), None);
+        let case = Case {
+            words: Some(9),
+            ..Case::of((6, 8))
+        };
+        compare_with_cpu(model.clone(), case);
+        let noise = Some(noise);
+        compare_with_cpu(model, Case { noise, ..case });
+    }
+}
+
+/// More units than a workgroup has invocations, in cells whose units need each other.
+#[test]
+fn wide_cells_with_an_obstacle() {
+    let softmax = Activation::Softmax;
+    let layers: [Layer; 4] = [
+        Lstm::new(3, 70).projection(67).into(),
+        Lstm::new(3, 70)
+            .recurrent_activation(softmax)
+            .output_activation(softmax)
+            .into(),
+        Gru::new(3, 70).reset_after(false).recurrent_activation(softmax).into(),
+        SimpleRnn::new(3, 70).activation(Activation::LogSoftmax).into(),
+    ];
+    // with larger weights the gradients of so many units grow without end
+    let case = Case {
+        largest: 0.15,
+        ..Case::of((40, 16))
+    };
+    for layer in layers {
+        compare_with_cpu(Model::builder().add(layer).build().unwrap(), case);
+    }
+}
+
+/// In training mean and variance are those of the batch, by the steps that count.
+#[test]
+fn a_batch_normalization_by_the_batch() {
+    let model = |has_weights, activation| {
+        let normal = BatchNormalization::new(4).center(has_weights).scale(has_weights);
+        let builder = Model::builder()
+            .add(Lstm::new(3, 4).return_sequences(true))
+            .add(normal)
+            .add(activation)
+            .add(Dense::new(4, 2));
+        builder.build().unwrap()
+    };
+    for is_masked in [false, true] {
+        let case = Case {
+            noise: Some(Noise { seed: 3, batch: 1 }),
+            is_masked,
+            ..Case::of((40, 15))
+        };
+        for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
+            compare_with_cpu(model(true, activation), case);
+        }
+        compare_with_cpu(model(false, Activation::Linear), case);
     }
 }
 
@@ -138,8 +229,13 @@ fn recurrent_layers_leave_out_of_their_input_what_they_do_on_the_cpu() {
         seed: 3 | 5 << 40,
         batch: 2 | 1 << 33,
     };
-    compare_with_cpu(model.clone(), (6, 8), Some(9), Some(noise));
-    compare_with_cpu(model, (6, 8), Some(9), None);
+    let case = Case {
+        words: Some(9),
+        ..Case::of((6, 8))
+    };
+    compare_with_cpu(model.clone(), case);
+    let noise = Some(noise);
+    compare_with_cpu(model, Case { noise, ..case });
 }
 
 #[test]

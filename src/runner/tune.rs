@@ -17,7 +17,8 @@ impl Runner {
     /// that are put on that GPU afterwards choose by these numbers for every size; [`Runner::explain`] prints them.
     ///
     /// It is never done unasked: it takes up to some seconds for each kind of layer, and the answer is only as good as the GPU
-    /// was idle. Results differ by rounding between strategies. On the CPU there is nothing to choose, and the tuning is empty.
+    /// was idle. Results differ by rounding between strategies. On the CPU there is nothing to choose, and the tuning is empty. The layers
+    /// within a [`TimeDistributed`](crate::TimeDistributed) are measured by tuning a model of these alone.
     ///
     /// # Errors
     ///
@@ -44,7 +45,7 @@ impl Runner {
     /// As [`Runner::tune`].
     pub async fn tune_async(&self, batch: usize, time_steps: usize) -> Result<Tuning> {
         let mut tuning = Tuning::new(Vec::new(), None);
-        for section in &self.sections {
+        for section in self.outer() {
             let time_steps = section.plan.input_steps(time_steps)?;
             let tuned = match &section.prepared {
                 Prepared::Gpu(model) => model.tune(batch, time_steps).await?,

@@ -48,8 +48,8 @@ impl Runner {
     ///
     /// As [`Runner::workspace`].
     pub async fn workspace_async(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
-        self.check_time_steps(time_steps)?;
         let model = self.gpu_model("running within the application's commands")?;
+        model.plan.check_time_steps(time_steps)?;
         let made = GpuWorkspace::make(model, (batch, time_steps));
         spanned!("workspace" { batch, time_steps }, made).await
     }
@@ -74,6 +74,10 @@ impl Runner {
                     "call `run`, which the host does alone",
                 )),
             },
+            [first, ..] if first.plan.is_inner => Err(unsupported(
+                "a TimeDistributed, whose inner layers run over other sequences,",
+                "call `run` or `run_from`, or build the inner layers and the others as two models",
+            )),
             _ => Err(unsupported(
                 "a Masking layer behind one that computes, whose values the host reads,",
                 "call `run` or `run_from`, or build the model without the layer",

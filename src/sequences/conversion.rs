@@ -152,7 +152,8 @@ fn token_rank(shape: &[usize]) -> Error {
                 let shorter = join_first(shape, 2);
                 format!(
                     "token ids have no features: choose one with index_axis(Axis(2), index), or, for sequences within \
-                     sequences (characters in words), make every inner one a sequence of its own with {shorter}; {numbers}"
+                     sequences (characters in words), call Sequences::nested_tokens(array), for a model that begins with \
+                     TimeDistributed, or make every inner one a sequence of its own with {shorter}; {numbers}"
                 )
             }
         },
@@ -203,8 +204,8 @@ fn fold_axes(shape: &[usize]) -> String {
     let joined: Vec<String> = steps.iter().chain([&folded]).map(ToString::to_string).collect();
     let shorter = join_first(shape, 3);
     format!(
-        "not enough axes of size 1 to drop: for sequences within sequences (characters in words, Keras's TimeDistributed) make \
-         every inner one a sequence of its own with {shorter}; to read all axes after the second as features call \
+        "not enough axes of size 1 to drop: for sequences within sequences (characters in words) call Sequences::nested(array), for a model \
+         that begins with TimeDistributed, or make every inner one a sequence of its own with {shorter}; to read all axes after the second as features call \
          to_shape(({})); for one entry of an axis call, say, index_axis(Axis({axis}), index)",
         joined.join(", ")
     )

@@ -5,6 +5,7 @@
 
 mod conversion;
 mod mask;
+mod nested;
 mod padding;
 mod selection;
 mod windows;
@@ -22,6 +23,9 @@ pub use windows::{Windows, windows};
 /// Arrays with these axes become `Sequences` with [`From`] and without a copy, borrowed or owned. Arrays of any number of
 /// axes (`ArrayD`) do with [`TryFrom`]. Arrays with another number of axes have a [`TryFrom`] too, whose error says which
 /// axis to add or remove. Numbers are `f32`; for other types write `x.mapv(|x| x as f32)` (Keras converts silently).
+///
+/// Sequences within sequences, the characters of words say, come from [`nested`](Sequences::nested) and
+/// [`nested_tokens`](Sequences::nested_tokens), for a model that begins with [`TimeDistributed`](crate::TimeDistributed).
 ///
 /// Without a mask every step counts. A step that does not count changes nothing, and nothing reads it: it may hold NaN.
 /// A batch of 0, 0 time steps and 0 features are all allowed here.
@@ -51,6 +55,15 @@ pub struct Sequences<'a> {
 enum Data<'a> {
     Values(CowArray<'a, f32, Ix3>),
     Tokens(CowArray<'a, i32, Ix2>),
+    Nested(Nest<'a>),
+}
+
+/// A sequence within each time step: all of them as one batch, those of the first sequence first.
+#[derive(Clone, Debug)]
+struct Nest<'a> {
+    inner: Box<Sequences<'a>>,
+    batch: usize,
+    time_steps: usize,
 }
 
 /// Which steps count. `with_lengths` and `with_mask` replace an earlier mask; those that go by what is in a step narrow it.
@@ -127,7 +140,8 @@ impl<'a> Sequences<'a> {
     /// a value that cannot occur, or use [`with_lengths`](Self::with_lengths). A step that does not count already, the
     /// padding of a ragged batch say, still does not; the layer `Masking` in contrast replaces the mask, as Keras does. The
     /// values themselves are left alone;
-    /// Keras also writes zeros over the masked steps, which nothing here reads. With 0 features no step counts.
+    /// Keras also writes zeros over the masked steps, which nothing here reads. With 0 features no step counts. Of
+    /// [`nested`](Self::nested) sequences these are the inner steps.
     ///
     /// # Errors
     ///
@@ -159,7 +173,7 @@ impl<'a> Sequences<'a> {
     /// A step with any feature missing (NaN) does not count: for series with gaps.
     ///
     /// Infinity is not missing. A step that does not count already, the padding of a ragged batch say, still does not. Keras
-    /// has no such mask: there NaN reaches the result.
+    /// has no such mask: there NaN reaches the result. Of [`nested`](Self::nested) sequences these are the inner steps.
     ///
     /// # Errors
     ///
@@ -179,6 +193,10 @@ impl<'a> Sequences<'a> {
 
     /// Masks by what is in a step; what did not count before still does not.
     fn mask_steps(self, call: &str, counts: impl Fn(ndarray::ArrayView1<'_, f32>) -> bool) -> Result<Self> {
+        if let Data::Nested(nest) = self.data {
+            let data = Data::Nested(nest.try_map(|inner| inner.mask_steps(call, counts))?);
+            return Ok(Self { data, mask: self.mask });
+        }
         let Data::Values(values) = &self.data else {
             return Err(Error::InputKind {
                 layer: call.to_owned(),
@@ -221,6 +239,7 @@ impl<'a> Sequences<'a> {
         match &self.data {
             Data::Values(values) => values.len_of(Axis(0)),
             Data::Tokens(tokens) => tokens.len_of(Axis(0)),
+            Data::Nested(nest) => nest.batch,
         }
     }
 
@@ -236,10 +255,12 @@ impl<'a> Sequences<'a> {
         match &self.data {
             Data::Values(values) => values.len_of(Axis(1)),
             Data::Tokens(tokens) => tokens.len_of(Axis(1)),
+            Data::Nested(nest) => nest.time_steps,
         }
     }
 
-    /// The number of features of a step; `None` for tokens, which get theirs from an embedding.
+    /// The number of features of a step, of [`nested`](Self::nested) sequences of an inner one; `None` for tokens, which get theirs from an
+    /// embedding.
     ///
     /// ```
     /// # use cellstate::Sequences;
@@ -252,10 +273,11 @@ impl<'a> Sequences<'a> {
         match &self.data {
             Data::Values(values) => Some(values.len_of(Axis(2))),
             Data::Tokens(_) => None,
+            Data::Nested(nest) => nest.inner.features(),
         }
     }
 
-    /// The numbers (batch, time_steps, features), padding included; `None` for tokens.
+    /// The numbers (batch, time_steps, features), padding included; `None` for tokens and for [`nested`](Self::nested) sequences.
     ///
     /// ```
     /// # use cellstate::Sequences;
@@ -266,11 +288,11 @@ impl<'a> Sequences<'a> {
     pub fn values(&self) -> Option<ArrayView3<'_, f32>> {
         match &self.data {
             Data::Values(values) => Some(values.view()),
-            Data::Tokens(_) => None,
+            Data::Tokens(_) | Data::Nested(_) => None,
         }
     }
 
-    /// The token ids (batch, time_steps), padding included; `None` for numbers.
+    /// The token ids (batch, time_steps), padding included; `None` for numbers and for [`nested`](Self::nested) sequences.
     ///
     /// ```
     /// # use cellstate::Sequences;
@@ -280,7 +302,7 @@ impl<'a> Sequences<'a> {
     #[must_use]
     pub fn tokens(&self) -> Option<ArrayView2<'_, i32>> {
         match &self.data {
-            Data::Values(_) => None,
+            Data::Values(_) | Data::Nested(_) => None,
             Data::Tokens(tokens) => Some(tokens.view()),
         }
     }
@@ -335,6 +357,7 @@ impl<'a> Sequences<'a> {
         let data = match self.data {
             Data::Values(values) => Data::Values(values.into_owned().into()),
             Data::Tokens(tokens) => Data::Tokens(tokens.into_owned().into()),
+            Data::Nested(nest) => Data::Nested(nest.into_owned()),
         };
         Sequences { data, mask: self.mask }
     }

@@ -17,6 +17,7 @@ impl Sequences<'_> {
         let data = match &self.data {
             Data::Values(values) => Data::Values(values.view().into()),
             Data::Tokens(tokens) => Data::Tokens(tokens.view().into()),
+            Data::Nested(nest) => Data::Nested(nest.view()),
         };
         Sequences {
             data,
@@ -29,6 +30,7 @@ impl Sequences<'_> {
         let data = match &self.data {
             Data::Values(values) => Data::Values(selected(values.view(), rows, time_steps)?.into()),
             Data::Tokens(tokens) => Data::Tokens(selected(tokens.view(), rows, time_steps)?.into()),
+            Data::Nested(nest) => Data::Nested(nest.select(rows, time_steps)?),
         };
         let mask = self.mask.as_ref().map(|mask| selected(mask.view(), rows, time_steps));
         Ok(Sequences {

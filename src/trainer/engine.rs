@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn, s};
+use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn};
 
+use super::moved::{moved, moved_back};
 use crate::cpu::training::CpuTraining;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::flow::{Flow, Flows, Input, NONE};
+use crate::flow::{Flow, Flows, Input};
 use crate::gpu::training::GpuTraining;
 use crate::gradients::{PlanGradients, Upstream};
-use crate::memory::{OUTPUT, RUN};
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, PlannedCell};
 use crate::output::Output;
 use crate::random::Noise;
 use crate::recent::ForSize;
-use crate::runner::check::{input_of, states_fit};
-use crate::runner::section::{with_time, without_time};
+use crate::runner::check::{input_of, states_fit, steps_fit};
+use crate::runner::section::{steps_of_last, with_time, without_time};
 use crate::sequences::Sequences;
 use crate::settings::Settings;
 use crate::state::State;
@@ -134,25 +134,38 @@ impl Engine {
             .ok_or_else(|| Error::defect("a model without sections"))?;
         let input = input_of(&first.plan, sequences)?;
         let mut sections = self.sections.iter();
-        sections.try_for_each(|section| section.plan.check_time_steps(sequences.time_steps()))?;
+        sections.try_for_each(|section| steps_fit(&section.plan, sequences))?;
         Ok(input)
     }
 
     /// Whether the states are those of the model, for this batch.
     pub(super) fn check_states(&self, states: &[State], batch: usize) -> Result<()> {
-        states_fit(
-            self.sections.iter().flat_map(|section| &section.plan.cells),
-            states,
-            batch,
-        )
+        states_fit(self.cells(), states, batch)
+    }
+
+    /// The cells whose states last: those of inner sequences end with them.
+    fn cells(&self) -> impl Iterator<Item = &PlannedCell> + Clone {
+        let sections = self.sections.iter().filter(|section| !section.plan.is_inner);
+        sections.flat_map(|section| &section.plan.cells)
     }
 
     /// The states in which a batch begins: zeros.
     pub(super) fn zero_states(&self, batch: usize) -> Result<Vec<State>> {
-        let cells = self.sections.iter().flat_map(|section| &section.plan.cells);
-        cells
+        self.cells()
             .map(|cell| State::zeros(batch, cell.cell.state_widths()))
             .collect()
+    }
+
+    /// Gives back what batches of another size have taken, and the device the weights.
+    async fn catch_up(&mut self, size: (usize, usize)) -> Result<()> {
+        let stays = self.largest.stays_for(size);
+        for section in &mut self.sections {
+            if !stays {
+                section.release_memory();
+            }
+            section.catch_up().await?;
+        }
+        Ok(())
     }
 
     /// Runs a batch: as in training with `noise`, else as in inference; from the states of all cells, if there are any, which become the
@@ -164,37 +177,44 @@ impl Engine {
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
         let input = self.check(sequences)?;
-        let stays = self.largest.stays_for(input.size());
-        for section in &mut self.sections {
-            if !stays {
-                section.release_memory();
-            }
-            section.catch_up().await?;
-        }
+        self.catch_up(input.size()).await?;
         let mut pass = Pass {
             input,
             between: Vec::new(),
             flows: Vec::new(),
             output: Output::default(),
         };
-        let mask = sequences.mask().map(|mask| mask.view());
+        let within = sequences.mask_within()?;
         let mut left = states;
+        let mut was_inner = false;
         for (number, section) in self.sections.iter_mut().enumerate() {
+            let is_inner = section.plan.is_inner;
             let (own, rest) = match left {
                 Some(states) => {
-                    let split = states.split_at_mut_checked(section.plan.cells.len());
+                    let split = states.split_at_mut_checked(section.lasting_cells());
                     let (own, rest) = split.ok_or_else(|| Error::defect("the states of a model"))?;
-                    (Some(own), Some(rest))
+                    (Some(own).filter(|_| !is_inner), Some(rest))
                 }
                 None => (None, None),
             };
             left = rest;
+            let leaves = was_inner && !is_inner;
             if number > 0 {
-                let values = with_time(std::mem::take(&mut pass.output.values), section.plan.takes_last())?;
-                pass.between.push(values);
+                let values = std::mem::take(&mut pass.output.values);
+                pass.between.push(match leaves {
+                    true => steps_of_last(values, (sequences.batch(), sequences.time_steps()))?,
+                    false => with_time(values, section.plan.takes_last())?,
+                });
             }
-            // the Masking layer with which a later section begins takes the place of any mask
-            let mask = mask.filter(|_| number == 0);
+            let mask = match (number, is_inner) {
+                (0, true) => within.as_ref().map(|mask| mask.view()),
+                // the Masking layer with which another section begins takes the place of any mask
+                _ => sequences
+                    .mask()
+                    .map(|mask| mask.view())
+                    .filter(|_| number == 0 || leaves),
+            };
+            was_inner = is_inner;
             let mut output = Output::default();
             let input = pass.input_of(number)?;
             let flow = section.flows.flow(&section.plan, input, mask)?;
@@ -219,16 +239,21 @@ impl Engine {
         let mut found = PlanGradients::default();
         let Upstream { mut outputs, states } = upstream;
         let mut states = states;
+        let mut leaves = false;
         for (number, section) in self.sections.iter_mut().enumerate().rev() {
             let own = match &mut states {
                 Some(states) => {
-                    let before = states.len().checked_sub(section.plan.cells.len());
+                    let before = states.len().checked_sub(section.lasting_cells());
                     let before = before.ok_or_else(|| Error::defect("the states of a model"))?;
-                    Some(states.split_off(before))
+                    Some(states.split_off(before)).filter(|_| !section.plan.is_inner)
                 }
                 None => None,
             };
             let flow = pass.flow_of(number)?;
+            // each time step was one value of an inner sequence
+            if leaves && section.plan.is_inner {
+                outputs = outputs.into_iter().map(last_of_steps).collect::<Result<_>>()?;
+            }
             // a section whose one time step is no axis of the output has it again on the way back
             for (gradient, placed) in outputs.iter_mut().zip(&flow.outputs) {
                 if gradient.ndim() + 1 == placed.shape.len() {
@@ -245,7 +270,9 @@ impl Engine {
                 moved,
             } = made;
             found.parameters.splice(0..0, parameters);
-            found.states.splice(0..0, initial);
+            if !section.plan.is_inner {
+                found.states.splice(0..0, initial);
+            }
             found.moved.splice(0..0, moved);
             outputs = Vec::new();
             match number {
@@ -256,6 +283,7 @@ impl Engine {
                         true => input.index_axis_move(Axis(1), 0).into_dyn(),
                         false => input.into_dyn(),
                     });
+                    leaves = !section.plan.is_inner;
                 }
             }
         }
@@ -263,7 +291,23 @@ impl Engine {
     }
 }
 
+/// The gradient of the time steps of the sequences as that of the one value of each inner sequence.
+fn last_of_steps(gradient: ArrayD<f32>) -> Result<ArrayD<f32>> {
+    let width = gradient.shape().last().copied().unwrap_or(0);
+    let count = gradient.shape().iter().rev().skip(1).product();
+    let gradient = gradient.into_shape_with_order(IxDyn(&[count, width]));
+    gradient.map_err(|_| Error::defect("the gradient of inner sequences"))
+}
+
 impl Section {
+    /// The number of cells whose states last beyond a sequence within a time step.
+    fn lasting_cells(&self) -> usize {
+        match self.plan.is_inner {
+            true => 0,
+            false => self.plan.cells.len(),
+        }
+    }
+
     /// Gives the memory back that batches have taken.
     fn release_memory(&mut self) {
         match &mut self.path {
@@ -324,49 +368,4 @@ impl Section {
             }),
         }
     }
-}
-
-/// What a section gives that computes nothing: rows of its input, or zeros.
-fn moved(flow: &Flow, input: Input<'_>) -> Result<ArrayD<f32>> {
-    let (Input::Values(values), Some(placed)) = (input, flow.outputs.first()) else {
-        return Err(Error::defect("a section that computes nothing"));
-    };
-    let width = values.dim().2;
-    // such a flow does not know how wide its rows are
-    let mut shape = placed.shape.clone();
-    if let Some(last) = shape.last_mut() {
-        *last = width;
-    }
-    let mut moved: ArrayD<f32> = OUTPUT.array(IxDyn(&shape))?;
-    for (mut to, step) in moved.rows_mut().into_iter().zip(steps_read(flow, values.dim().1)) {
-        if let Some([sequence, time_step]) = step {
-            to.assign(&values.slice(s![sequence, time_step, ..]));
-        }
-    }
-    Ok(moved)
-}
-
-/// The gradient of its input: that of each row is the sum over the steps that are this row, in their order.
-fn moved_back(flow: &Flow, input: Input<'_>, upstream: &Upstream) -> Result<Array3<f32>> {
-    let (Input::Values(values), Some(upstream)) = (input, upstream.outputs.first()) else {
-        return Err(Error::defect("a section that computes nothing"));
-    };
-    let mut gradient: Array3<f32> = RUN.array(values.raw_dim())?;
-    for (from, step) in upstream.rows().into_iter().zip(steps_read(flow, values.dim().1)) {
-        if let Some([sequence, time_step]) = step {
-            let mut to = gradient.slice_mut(s![sequence, time_step, ..]);
-            to += &from;
-        }
-    }
-    Ok(gradient)
-}
-
-/// For each row of the output of a flow without stages the step of the input that it is; `None` for zeros.
-fn steps_read(flow: &Flow, time_steps: usize) -> impl Iterator<Item = Option<[usize; 2]>> + '_ {
-    let index = flow.outputs.iter().take(1).flat_map(|placed| &placed.gather.index);
-    let time_steps = time_steps.max(1);
-    index.map(move |&row| {
-        let step = flow.input_steps.get(row as usize).filter(|_| row != NONE)?;
-        Some([*step as usize / time_steps, *step as usize % time_steps])
-    })
 }

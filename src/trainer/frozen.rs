@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Trainer;
 use crate::error::{Error, Result};
-use crate::layer::Layer;
-use crate::model::paths::paths;
+use crate::layer::{Layer, TimeDistributed};
+use crate::model::paths::{paths, paths_within};
 use crate::optimizer::OptimizerState;
 use crate::regularizer::{Regularizer, Regularizers};
 use crate::selection::ParameterSelection;
@@ -124,7 +124,9 @@ impl Trainer {
         let normalizes = |(layer, path): (&Layer, String)| {
             matches!(layer, Layer::BatchNormalization(_)) && *weights == ParameterSelection::Path(path)
         };
-        match layers.iter().zip(paths(layers)).any(normalizes) {
+        let within = self.model.nested().map_or(&[][..], TimeDistributed::layers);
+        let within = within.iter().zip(paths_within("time_distributed", within));
+        match layers.iter().zip(paths(layers)).chain(within).any(normalizes) {
             false => Ok(()),
             true => Err(Error::Unsupported {
                 layer: "BatchNormalization".to_owned(),

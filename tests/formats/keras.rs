@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use cellstate::{Device, Error, Model, Sequences};
-use ndarray::ArrayD;
+use ndarray::{Array3, Array4, ArrayD};
 use serde_json::Value;
 
 use crate::devices::devices;
-use crate::support::golden::{Case, Input, Tolerance};
+use crate::support::golden::{Case, Input, Tensor, Tolerance};
 use crate::support::judge::{Closeness, assert_same_bits, compare};
 
 pub(crate) fn folder(name: &str) -> PathBuf {
@@ -41,11 +41,22 @@ fn cases() -> Vec<(Case, Vec<String>)> {
     paths.iter().map(read).collect()
 }
 
-fn case(name: &str) -> Case {
+pub(crate) fn case(name: &str) -> Case {
     Case::from_bytes(&fs::read(model_file(&format!("{name}.case.safetensors"))).unwrap()).unwrap()
 }
 
-fn sequences(case: &Case) -> Sequences<'static> {
+pub(crate) fn sequences(case: &Case) -> Sequences<'static> {
+    match case.tensors.get("x") {
+        Some(Tensor::F32(values)) if values.ndim() == 4 => {
+            let values: Array4<f32> = values.clone().into_dimensionality().unwrap();
+            return Sequences::nested(values).unwrap();
+        }
+        Some(Tensor::I32(tokens)) if tokens.ndim() == 3 => {
+            let tokens: Array3<i32> = tokens.clone().into_dimensionality().unwrap();
+            return Sequences::nested_tokens(tokens).unwrap();
+        }
+        _ => {}
+    }
     match case.input("x").unwrap() {
         Input::Values(values) => Sequences::from(values),
         Input::Tokens(tokens) => Sequences::from(tokens),

@@ -384,17 +384,3 @@ fn there_is_an_end_to_the_layers() {
     });
     assert_refused(&nested, &["at most 4096 layers"]);
 }
-
-#[test]
-fn sequences_within_sequences_are_refused_with_what_to_do() {
-    let input = with_config("keras_more_gru.keras", |config| {
-        options(config, "InputLayer")["batch_shape"] = serde_json::json!([null, 5, 4, 3]);
-    });
-    assert_refused(&input, &["4 axes", "(batch·words, characters, features)"]);
-    let each = with_config("keras_more_gru.keras", |config| {
-        let gru = node(config, "GRU");
-        let inner = gru.take();
-        *gru = serde_json::json!({ "class_name": "TimeDistributed", "config": { "name": "each", "layer": inner } });
-    });
-    assert_refused(&each, &["each", "GRU", "(batch·words, characters, features)"]);
-}

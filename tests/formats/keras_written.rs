@@ -8,12 +8,12 @@ use cellstate::{
     LastStep, Layer, LayerNormalization, Lstm, Masking, MergeMode, Model, Recurrent, RepeatVector, Reshape, Sequences,
     SimpleRnn, StackedRnnCells,
 };
-use ndarray::{Array2, Array3, ArrayD};
+use ndarray::{Array2, Array3, Array4, ArrayD, s};
 
 use crate::keras::{drawn_anew, model_file};
 
 /// Golden files of every layer and option.
-const FILES: [&str; 11] = [
+const FILES: [&str; 17] = [
     "keras_masking_stack.keras",
     "keras_sentiment.keras",
     "keras_tagger.keras",
@@ -25,6 +25,12 @@ const FILES: [&str; 11] = [
     "keras_more_activations.keras",
     "keras_more_norms.keras",
     "keras_more_shapes.keras",
+    "keras_nested_tagger.keras",
+    "keras_nested_masked.keras",
+    "keras_nested_within.keras",
+    "keras_nested_functional.keras",
+    "keras_nested_handed_in.keras",
+    "keras_nested_alone.keras",
 ];
 
 fn build(layers: Vec<Layer>) -> Model {
@@ -250,19 +256,9 @@ fn files_for_keras() {
 fn write_for_keras(folder: &Path, name: &str, model: &Model) {
     model.save(folder.join(format!("{name}.keras"))).unwrap();
     model.save(folder.join(format!("{name}.weights.h5"))).unwrap();
-    let number = |index: usize| ((index * 37 + 11) % 101) as f32 / 50.0 - 1.0;
-    let (batch, time_steps) = (3, 6);
-    let (input, x) = match model.features() {
-        Some(features) => {
-            let mut x = Array3::from_shape_fn((batch, time_steps, features), |(b, t, f)| number(b * 71 + t * 13 + f));
-            x.slice_mut(ndarray::s![1, 3.., ..]).fill(0.0);
-            (x.clone().into_dyn(), Sequences::from(x))
-        }
-        None => {
-            let mut x = Array2::from_shape_fn((batch, time_steps), |(b, t)| ((b * 5 + t * 3) % 9) as i32);
-            x[[1, 5]] = 0;
-            (x.mapv(|token| token as f32).into_dyn(), Sequences::from(x))
-        }
+    let (input, x) = match model.layers().first() {
+        Some(Layer::TimeDistributed(_)) => nested_input(model),
+        _ => flat_input(model),
     };
     let output = model.on(&Device::cpu()).unwrap().run(&x).unwrap();
     let mut tensors = vec![("x", input), ("y", output.values().to_owned())];
@@ -280,4 +276,49 @@ fn write_for_keras(folder: &Path, name: &str, model: &Model) {
     });
     let file = safetensors::serialize(views, None).unwrap();
     fs::write(folder.join(format!("{name}.safetensors")), file).unwrap();
+}
+
+/// A number between -1 and 1.
+fn number(index: usize) -> f32 {
+    ((index * 37 + 11) % 101) as f32 / 50.0 - 1.0
+}
+
+fn flat_input(model: &Model) -> (ArrayD<f32>, Sequences<'static>) {
+    let (batch, time_steps) = (3, 6);
+    match model.features() {
+        Some(features) => {
+            let mut x = Array3::from_shape_fn((batch, time_steps, features), |(b, t, f)| number(b * 71 + t * 13 + f));
+            x.slice_mut(s![1, 3.., ..]).fill(0.0);
+            (x.clone().into_dyn(), Sequences::from(x))
+        }
+        None => {
+            let mut x = Array2::from_shape_fn((batch, time_steps), |(b, t)| ((b * 5 + t * 3) % 9) as i32);
+            x[[1, 5]] = 0;
+            (x.mapv(|token| token as f32).into_dyn(), Sequences::from(x))
+        }
+    }
+}
+
+/// With a short word and one without characters.
+fn nested_input(model: &Model) -> (ArrayD<f32>, Sequences<'static>) {
+    let (batch, words, characters) = (3, 5, 6);
+    match model.features() {
+        Some(features) => {
+            let index = |(b, w, c, f)| number(b * 71 + w * 29 + c * 13 + f);
+            let mut x = Array4::from_shape_fn((batch, words, characters, features), index);
+            x.slice_mut(s![1, 3.., 2.., ..]).fill(0.0);
+            x.slice_mut(s![1, 4, .., ..]).fill(0.0);
+            (x.clone().into_dyn(), Sequences::nested(x).unwrap())
+        }
+        None => {
+            let index = |(b, w, c)| ((b * 5 + w * 2 + c * 3) % 9) as i32;
+            let mut x = Array3::from_shape_fn((batch, words, characters), index);
+            x.slice_mut(s![1, 3.., 2..]).fill(0);
+            x.slice_mut(s![1, 4, ..]).fill(0);
+            (
+                x.mapv(|token| token as f32).into_dyn(),
+                Sequences::nested_tokens(x).unwrap(),
+            )
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod files;
 mod keras;
 mod keras_edited;
 mod keras_hostile;
+mod keras_nested;
 mod keras_rates;
 mod keras_suggested;
 mod keras_written;

@@ -19,6 +19,7 @@ mod memory;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
 mod names;
+mod nested;
 mod parameters;
 mod running;
 mod sections;

@@ -16,6 +16,7 @@ mod frozen;
 mod gpu;
 mod hostile;
 mod logits;
+mod nested;
 mod options;
 mod padding;
 

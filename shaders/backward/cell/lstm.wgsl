@@ -22,6 +22,9 @@ const OUTPUT_ACTIVATION: u32 = 1u; // of the cell state on its way out
 const OUTPUT_ALPHA: u32 = 0u;
 const OUTPUT_BETA: u32 = 0u;
 
+const FIRST_KINDS = vec4<u32>(RECURRENT_ACTIVATION, RECURRENT_ACTIVATION, ACTIVATION, 0u);
+const SECOND_KINDS = vec4<u32>(RECURRENT_ACTIVATION, OUTPUT_ACTIVATION, 0u, 0u);
+
 // The peepholes i f o of a unit.
 fn weights_of(unit: u32, units: u32) -> vec4<f32> {
     if (HAS_UNIT_WEIGHTS == 0u) {
@@ -30,51 +33,76 @@ fn weights_of(unit: u32, units: u32) -> vec4<f32> {
     return vec4<f32>(unit_weights[unit], unit_weights[units + unit], unit_weights[2u * units + unit], 0.0);
 }
 
-fn gate(x: f32) -> f32 {
-    return activate(RECURRENT_ACTIVATION, bitcast<f32>(RECURRENT_ALPHA), bitcast<f32>(RECURRENT_BETA), clipped(x));
+fn gate(x: f32, largest: f32, sum: f32) -> f32 {
+    return activated(RECURRENT_ACTIVATION, RECURRENT_ALPHA, RECURRENT_BETA, x, largest, sum);
 }
 
-fn gate_slope(x: f32) -> f32 {
-    return slope(RECURRENT_ACTIVATION, RECURRENT_ALPHA, RECURRENT_BETA, x);
+fn gate_pulled(x: f32, y: f32, d: f32, sum: f32) -> f32 {
+    return pulled(RECURRENT_ACTIVATION, RECURRENT_ALPHA, RECURRENT_BETA, x, y, d, sum);
+}
+
+fn first_arguments(own: Lanes, weights: vec4<f32>, before: f32) -> vec4<f32> {
+    return own.both + vec4<f32>(weights.xy * before, 0.0, 0.0);
 }
 
 // i, f and g.
-fn gates_of(lanes: vec4<f32>) -> vec3<f32> {
-    let input = gate(lanes.x);
+fn first_values(x: vec4<f32>, row: Row) -> vec4<f32> {
+    let input = gate(x.x, row.largest.x, row.sum.x);
     var forget = 1.0 - input;
     if (INPUT_FORGET == 0u) {
-        forget = gate(lanes.y);
+        forget = gate(x.y, row.largest.y, row.sum.y);
     }
-    return vec3<f32>(input, forget, activate(ACTIVATION, bitcast<f32>(ALPHA), bitcast<f32>(BETA), clipped(lanes.z)));
+    return vec4<f32>(input, forget, activated(ACTIVATION, ALPHA, BETA, x.z, row.largest.z, row.sum.z), 0.0);
 }
 
-// The cell state behind a step.
-fn cell_after(lanes: vec4<f32>, weights: vec4<f32>, before: f32) -> f32 {
-    let gates = gates_of(lanes + vec4<f32>(weights.xy * before, 0.0, 0.0));
-    return gates.y * before + gates.x * gates.z;
+// The argument of o, and the cell state behind the step.
+fn second_arguments(own: Lanes, first: vec4<f32>, weights: vec4<f32>, before: f32) -> vec4<f32> {
+    let cell = first.y * before + first.x * first.z;
+    return vec4<f32>(own.both.w + weights.z * cell, cell, 0.0, 0.0);
 }
 
-fn rule_back(own: Lanes, weights: vec4<f32>, before: f32, dh: f32, dc_behind: f32) -> Back {
-    var lanes = own.both + vec4<f32>(weights.xy * before, 0.0, 0.0);
-    let gates = gates_of(lanes);
-    let c = gates.y * before + gates.x * gates.z;
-    lanes.w += weights.z * c;
-    let output = gate(lanes.w);
-    let a = activate(OUTPUT_ACTIVATION, bitcast<f32>(OUTPUT_ALPHA), bitcast<f32>(OUTPUT_BETA), c);
-    let a_slope = derivative(OUTPUT_ACTIVATION, bitcast<f32>(OUTPUT_ALPHA), bitcast<f32>(OUTPUT_BETA), c);
-    let d_output = dh * a * gate_slope(lanes.w);
-    let dc = dc_behind + dh * output * a_slope + d_output * weights.z;
-    var d_input = dc * gates.z;
-    var d_forget = dc * before;
+fn second_clipped(x: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(clipped(x.x), x.yzw);
+}
+
+// o and a.
+fn second_values(x: vec4<f32>, row: Row) -> vec4<f32> {
+    let a = activated(OUTPUT_ACTIVATION, OUTPUT_ALPHA, OUTPUT_BETA, x.y, row.largest.y, row.sum.y);
+    return vec4<f32>(gate(x.x, row.largest.x, row.sum.x), a, 0.0, 0.0);
+}
+
+fn second_gradients(gates: Gates, unit: Unit) -> vec4<f32> {
+    return vec4<f32>(unit.hidden * gates.second_y.y, unit.hidden * gates.second_y.x, 0.0, 0.0);
+}
+
+fn second_pulled(gates: Gates, d: vec4<f32>, sums: vec4<f32>) -> vec4<f32> {
+    let x = gates.second_x;
+    let y = gates.second_y;
+    let of_cell = pulled_freely(OUTPUT_ACTIVATION, OUTPUT_ALPHA, OUTPUT_BETA, x.y, y.y, d.y, sums.y);
+    return vec4<f32>(gate_pulled(x.x, y.x, d.x, sums.x), of_cell, 0.0, 0.0);
+}
+
+// Those of i, f and g, and of the cell state behind the step.
+fn first_gradients(gates: Gates, second: vec4<f32>, unit: Unit) -> vec4<f32> {
+    let dc = unit.cell + second.y + second.x * unit.weights.z;
+    let of_forget = dc * unit.before;
     if (INPUT_FORGET == 1u) {
-        d_input -= d_forget;
-        d_forget = 0.0;
-    } else {
-        d_forget *= gate_slope(lanes.y);
+        return vec4<f32>(dc * gates.y.z - of_forget, 0.0, dc * gates.y.x, dc);
     }
-    d_input *= gate_slope(lanes.x);
-    let d_candidate = dc * gates.x * slope(ACTIVATION, ALPHA, BETA, lanes.z);
-    let d_before = dc * gates.y + d_input * weights.x + d_forget * weights.y;
-    let d_lanes = vec4<f32>(d_input, d_forget, d_candidate, d_output);
-    return Back(Lanes(d_lanes, vec4<f32>()), 0.0, d_before);
+    return vec4<f32>(dc * gates.y.z, of_forget, dc * gates.y.x, dc);
+}
+
+fn first_pulled(gates: Gates, d: vec4<f32>, sums: vec4<f32>) -> vec4<f32> {
+    var of_forget = 0.0;
+    if (INPUT_FORGET == 0u) {
+        of_forget = gate_pulled(gates.x.y, gates.y.y, d.y, sums.y);
+    }
+    let of_candidate = pulled(ACTIVATION, ALPHA, BETA, gates.x.z, gates.y.z, d.z, sums.z);
+    return vec4<f32>(gate_pulled(gates.x.x, gates.y.x, d.x, sums.x), of_forget, of_candidate, d.w);
+}
+
+fn back_of(gates: Gates, first: vec4<f32>, second: vec4<f32>, unit: Unit) -> Back {
+    let before = first.w * gates.y.y + first.x * unit.weights.x + first.y * unit.weights.y;
+    let lanes = Lanes(vec4<f32>(first.xyz, second.x), vec4<f32>());
+    return Back(lanes, 0.0, before, gates.second_y.x * gates.second_y.y);
 }

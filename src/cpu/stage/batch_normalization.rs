@@ -8,9 +8,6 @@ use crate::flow::BatchStatistics;
 use crate::memory::RUN;
 use crate::model::transform::BatchWeights;
 
-/// What Keras adds to the number of the steps that a mask leaves (`keras.config.epsilon()`): it is not the epsilon of the layer.
-const KERAS_EPSILON: f64 = 1e-7;
-
 /// Mean and variance of each feature of a batch.
 #[derive(Debug)]
 pub(crate) struct Moments {
@@ -23,11 +20,7 @@ pub(crate) struct Moments {
 impl Moments {
     /// Over the steps that count, as in Keras: the variance is that of the batch, divided by their number.
     pub(crate) fn new(input: Gathered<'_>, statistics: &BatchStatistics, width: usize) -> Result<Self> {
-        let steps: u64 = statistics.counts.iter().map(|&count| u64::from(count)).sum();
-        let count = match statistics.is_masked {
-            true => steps as f64 + KERAS_EPSILON,
-            false => (steps as f64).max(1.0),
-        };
+        let count = statistics.count();
         let sums = |of: &dyn Fn(usize, f64) -> f64| -> Result<Vec<f64>> {
             let mut sums = RUN.filled(width, 0.0)?;
             for (entry, &count) in statistics.counts.iter().enumerate().filter(|(_, count)| **count > 0) {

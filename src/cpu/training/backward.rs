@@ -20,6 +20,7 @@ use crate::cpu::stage::gather::{Gathered, Source};
 use crate::cpu::{CpuModel, Sources, features};
 use crate::error::{Error, Result};
 use crate::flow::backward::{Backward, Reader, Readers};
+use crate::flow::statistics::moved;
 use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::gradients::{PlanGradients, Upstream};
 use crate::layer::bidirectional::MergeMode;
@@ -77,7 +78,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         };
         Ok(PlanGradients {
             states: self.states(&mut collected)?,
-            moved: collected.moved(plan)?,
+            moved: moved(plan, &collected.moments)?,
             parameters: collected.named(plan)?,
             input,
         })

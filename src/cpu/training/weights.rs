@@ -97,37 +97,6 @@ impl Collected {
         };
         ArrayD::from_shape_vec(IxDyn(&weight.shape), values).map_err(|_| Error::defect("the shape of a gradient"))
     }
-
-    /// The moving means and variances behind the batch: `moving · momentum + batch · (1 − momentum)`, as in Keras.
-    pub(super) fn moved(&self, plan: &Plan) -> Result<Vec<(String, ArrayD<f32>)>> {
-        let mut moved = Vec::new();
-        for weight in plan.weights.iter().filter(|weight| !weight.role.is_trained()) {
-            let Owner::Transform(number) = weight.owner else {
-                continue;
-            };
-            let weights = plan
-                .transforms
-                .get(number)
-                .and_then(|transform| transform.batch_weights());
-            let (Some(weights), Some(Some([mean, variance]))) = (weights, self.moments.get(number)) else {
-                continue;
-            };
-            let (before, batch) = match weight.role {
-                Role::MovingMean => (&weights.mean, mean),
-                _ => (&weights.variance, variance),
-            };
-            let momentum = f64::from(weights.momentum);
-            let values = before.iter().zip(batch);
-            let values =
-                values.map(|(&before, batch)| (f64::from(before) * momentum + batch * (1.0 - momentum)) as f32);
-            let values = ArrayD::from_shape_vec(IxDyn(&weight.shape), RUN.collected(values)?);
-            moved.push((
-                weight.path.clone(),
-                values.map_err(|_| Error::defect("the shape of a moving mean"))?,
-            ));
-        }
-        Ok(moved)
-    }
 }
 
 fn set<T>(list: &mut [Option<T>], number: usize, value: T) {

@@ -8,7 +8,6 @@ use super::{activation, cell, initializer};
 use crate::activation::Activation;
 use crate::error::{Error, Result};
 use crate::format::file::File;
-use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
@@ -22,6 +21,7 @@ use crate::layer::masking::Masking;
 use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::reshape::Reshape;
 use crate::layer::stacked::StackedRnnCells;
+use crate::layer::{Layer, TimeDistributed};
 
 const MERGE_MODES: [(&str, MergeMode); 5] = [
     ("concat", MergeMode::Concat),
@@ -32,6 +32,7 @@ const MERGE_MODES: [(&str, MergeMode); 5] = [
 ];
 
 const STACKED: &str = "StackedRNNCells";
+const NESTED: &str = "TimeDistributed";
 
 pub(super) fn write(layer: &Layer) -> Result<Value> {
     Ok(match layer {
@@ -56,6 +57,10 @@ pub(super) fn write(layer: &Layer) -> Result<Value> {
         Layer::Reshape(reshape) => json!({"class": "Reshape", "from": reshape.from_shape(), "to": reshape.to_shape()}),
         Layer::LastStep(_) => json!({"class": "LastStep"}),
         Layer::EndMask(_) => json!({"class": "EndMask"}),
+        Layer::TimeDistributed(nested) => {
+            let layers = nested.layers().iter().map(write).collect::<Result<Vec<_>>>()?;
+            json!({"class": NESTED, "layers": layers})
+        }
         Layer::BatchNormalization(layer) => {
             let mut value = normalization(
                 "BatchNormalization",
@@ -138,6 +143,7 @@ fn layer(class: &str, fields: &mut Fields<'_>) -> Result<Layer> {
         "Reshape" => Reshape::new(fields.pair("from")?, fields.pair("to")?).into(),
         "LastStep" => LastStep::new().into(),
         "EndMask" => EndMask::new().into(),
+        NESTED => nested(fields)?.into(),
         "BatchNormalization" => {
             let layer = BatchNormalization::new(fields.whole("features", None)?);
             let epsilon = fields.number("epsilon", Some(layer.epsilon_value()))?;
@@ -159,6 +165,24 @@ fn layer(class: &str, fields: &mut Fields<'_>) -> Result<Layer> {
             None => return Err(fields.wrong("class", "a layer of this version of cellstate", &class.into())),
         },
     })
+}
+
+fn nested(fields: &mut Fields<'_>) -> Result<TimeDistributed> {
+    let layers = fields.list("layers")?;
+    fields.file.check_layers(fields.place(), layers.len())?;
+    let layers = layers.into_iter().enumerate();
+    let layers = layers.map(|(number, value)| {
+        // no model may have it, and so deep nothing is read
+        match value.get("class").and_then(Value::as_str) {
+            Some(NESTED) => Err(fields.wrong("layers", "layers that run over one sequence", &NESTED.into())),
+            _ => read(
+                value,
+                format!("inner layer {number} of {}", fields.place()),
+                fields.file,
+            ),
+        }
+    });
+    Ok(TimeDistributed::with_layers(layers.collect::<Result<_>>()?))
 }
 
 fn embedding(fields: &mut Fields<'_>) -> Result<Embedding> {

@@ -28,6 +28,7 @@
 //! | `Flatten` | `time_steps`, `features` | |
 //! | `Reshape` | `from`, `to`: time steps and features | |
 //! | `LastStep`, `EndMask` | | |
+//! | `TimeDistributed` | `layers`: those that run within each time step | |
 //! | `Dense` | `features`, `units` | `activation` (linear), `use_bias` (true), `kernel_initializer`, `bias_initializer`, `seed` |
 //!
 //! All recurrent layers may have those of the sequence, `return_sequences`, `return_state`, `go_backwards`, `zero_output_for_mask` and

@@ -69,6 +69,18 @@ impl<'a> Chain<'a> {
         Ok(chain)
     }
 
+    /// The chain of a model that a layer is around, whose weights are under a path and in a group of a legacy file.
+    pub(super) fn within(file: &'a File<'a>, object: &Object<'a>, path: &str, group: &'a str) -> Result<Self> {
+        let mut chain = Self::default();
+        let around = Around {
+            path: &format!("{path}/"),
+            group: Some(group),
+            depth: 1,
+        };
+        chain.model(file, object, around)?;
+        Ok(chain)
+    }
+
     /// Takes the layers of a model into the chain.
     fn model(&mut self, file: &'a File<'a>, object: &Object<'a>, around: Around<'a, '_>) -> Result<()> {
         const DEEPEST: usize = 16;

@@ -139,6 +139,9 @@ impl<'a> Reader<'a> {
                 format!("apply Dense, an activation, a normalization or a Dropout to each time step; {NESTED}"),
             ));
         }
+        if object.class == "BatchNormalization" {
+            self.check_mask_of_inner(config)?;
+        }
         let inner = Node {
             object,
             options,
@@ -289,7 +292,7 @@ impl<'a> Reader<'a> {
         let Some(axis) = config.value("axis") else {
             return Ok(());
         };
-        let rank = if self.shape.sequences { 3 } else { 2 };
+        let rank = self.more_axes + if self.shape.sequences { 3 } else { 2 };
         let number = match list(axis) {
             Some([one]) => one.as_i64(),
             Some(_) => None,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::names::Numbered;
 use super::weights::{Place, Wanted, Weights};
 use crate::error::{Error, Result};
-use crate::layer::Layer;
+use crate::layer::{Layer, TimeDistributed};
 use crate::model::Model;
 use crate::parameters::Parameter;
+
+const WRAPPER: &str = "TimeDistributed";
 
 /// A layer of the model that has weights.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub(super) struct Kept<'m> {
     pub(super) name: String,
     pub(super) parts: Vec<Part<'m>>,
     is_stack: bool,
+    /// Whether it is within the model's TimeDistributed.
+    is_inner: bool,
     /// What Keras calls the layer where it stands in a wrapper, and the part that the layer is there.
     wrapped: Option<(&'static str, &'static str)>,
 }
@@ -103,7 +107,7 @@ fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
     let mut places = Vec::new();
     // of each class that may stand in wrappers: whether a layer stands by itself, and whether one does not
     let mut plain: BTreeMap<&str, (bool, bool)> = BTreeMap::new();
-    for layer in kept.iter().filter(|layer| layer.wrapped.is_some()) {
+    for layer in kept.iter().filter(|layer| layer.wrapped.is_some() && !layer.is_inner) {
         let has_own = weights.has(&joined(&format!("layers/{}", layer.name), layer.within()))?;
         let (by_itself, not) = plain.entry(layer.class()).or_default();
         *by_itself |= has_own;
@@ -112,7 +116,9 @@ fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
     for layer in kept {
         let own = format!("layers/{}", layer.name);
         let mut path = own.clone();
-        if let Some((wrapper, part)) = layer.wrapped {
+        if layer.is_inner {
+            path = inner_path(weights, layer, wrappers.entry(WRAPPER).or_default())?.unwrap_or(own);
+        } else if let Some((wrapper, part)) = layer.wrapped {
             // of a class either all layers stand in wrappers or none: of a mixture nobody knows which is which
             let (is_plain, is_wrapped) = plain.get(layer.class()).copied().unwrap_or_default();
             let has = |path: &str| weights.has(&joined(path, layer.within()));
@@ -133,6 +139,23 @@ fn by_path(weights: &Weights<'_>, kept: &[Kept<'_>]) -> Result<Vec<Found>> {
         });
     }
     Ok(places)
+}
+
+/// Where a layer within a TimeDistributed is: in the model that the wrapper is around, by itself in a wrapper of its own, or, as an Embedding that
+/// reads every axis, in none.
+fn inner_path(weights: &Weights<'_>, layer: &Kept<'_>, numbered: &mut Numbered) -> Result<Option<String>> {
+    let has = |path: &str| weights.has(&joined(path, layer.within()));
+    let in_model = format!("layers/time_distributed/layer/layers/{}", layer.name);
+    if has(&in_model)? {
+        // the wrapper is taken, as often as its model has layers
+        numbered.clone_from(&Numbered::after(WRAPPER));
+        return Ok(Some(in_model));
+    }
+    let own = format!("layers/{}", layer.name);
+    if layer.class() == "embedding" && has(&own)? {
+        return Ok(Some(own));
+    }
+    wrapped(&has, numbered, WRAPPER, "/layer")
 }
 
 /// The next wrapper with such weights. Others of its class may wrap layers without any.
@@ -163,20 +186,29 @@ fn joined(path: &str, within: &str) -> String {
 
 /// The layers of a model that have weights, with their parameters by part.
 pub(super) fn kept(model: &Model) -> Result<Vec<Kept<'_>>> {
-    let mut layers = model.layers().iter().filter(|layer| layer.parameter_count() > 0);
+    let nested = model.nested().map_or(&[][..], TimeDistributed::layers);
+    let layers = nested.iter().chain(model.layers());
+    let holds_others = |layer: &&Layer| matches!(layer, Layer::TimeDistributed(_));
+    let mut layers = layers.filter(|layer| layer.parameter_count() > 0 && !holds_others(layer));
     let mut kept: Vec<(&Layer, Kept<'_>)> = Vec::new();
     for parameter in model.parameters() {
         let (path, _) = parameter.path().rsplit_once('/').unwrap_or_default();
+        let inner_path = path.strip_prefix("time_distributed/").filter(|_| !nested.is_empty());
+        let (path, is_inner) = (inner_path.unwrap_or(path), inner_path.is_some());
         let (name, inner) = path.split_once('/').unwrap_or((path, ""));
-        if kept.last().is_none_or(|(_, last)| last.name != name) {
+        if kept
+            .last()
+            .is_none_or(|(_, last)| last.name != name || last.is_inner != is_inner)
+        {
             let layer = layers.next().ok_or_else(|| Error::defect("the layers of parameters"))?;
             let new = Kept {
                 name: name.to_owned(),
                 parts: Vec::new(),
                 is_stack: matches!(layer, Layer::StackedRnnCells(_)),
+                is_inner,
                 wrapped: match layer {
                     Layer::Dense(_) | Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
-                        Some(("TimeDistributed", "/layer"))
+                        Some((WRAPPER, "/layer"))
                     }
                     Layer::Recurrent(_) | Layer::StackedRnnCells(_) => Some(("RNN", "")),
                     _ => None,

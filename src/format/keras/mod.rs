@@ -11,6 +11,7 @@ mod hdf5;
 mod layers;
 mod load;
 mod names;
+mod nested;
 mod numbers;
 mod reader;
 mod recurrent;

@@ -32,6 +32,13 @@ pub(super) struct Numbered {
 }
 
 impl Numbered {
+    /// Where one of a class has been.
+    pub(super) fn after(class: &str) -> Self {
+        let mut numbered = Self::default();
+        numbered.next(class);
+        numbered
+    }
+
     pub(super) fn next(&mut self, class: &str) -> String {
         let name = snake_case(class);
         match self.seen.get_mut(&name) {

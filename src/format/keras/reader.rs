@@ -21,12 +21,16 @@ pub(super) struct Reader<'a> {
     /// What comes out of the layers so far.
     pub(super) shape: Shape,
     /// What mask comes with it.
-    mask: Mask,
+    pub(super) mask: Mask,
+    /// Whether that mask is one of inner sequences, behind the TimeDistributed that has run over them.
+    pub(super) mask_of_inner: bool,
+    /// The axes besides those of a batch of sequences: those of sequences within sequences have one.
+    pub(super) more_axes: i64,
 }
 
-/// What to do with a layer of sequences that is applied to each time step.
-pub(super) const NESTED: &str = "sequences within sequences (characters in words, TimeDistributed over a recurrent layer) are two models: save the \
-     inner layers as one, run it on (batch·words, characters, features), and run the outer ones on what it gives, as (batch, words, units)";
+/// Where layers of sequences may be applied to each time step.
+pub(super) const NESTED: &str = "a TimeDistributed over a recurrent layer (characters in words) stands at the input, which is \
+     (batch, words, characters, features), or tokens (batch, words, characters)";
 
 /// What stands between two layers, as far as the file says it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +43,7 @@ pub(super) struct Shape {
 
 /// The mask that travels along.
 #[derive(Clone, Debug, PartialEq)]
-enum Mask {
+pub(super) enum Mask {
     None,
     Of {
         /// The layer whose output was compared with the value.
@@ -62,38 +66,74 @@ impl<'a> Reader<'a> {
                 width: None,
             },
             mask: Mask::None,
+            mask_of_inner: false,
+            more_axes: 0,
         }
     }
 
     pub(super) fn read(mut self, chain: &Chain<'a>) -> Result<Model> {
-        self.take_input(chain)?;
         let mut layers: Vec<Layer> = Vec::new();
-        for (position, node) in chain.nodes.iter().enumerate() {
-            let config = node.config(self.file);
-            let last = position + 1 == chain.nodes.len();
-            if node.object.is_custom() {
-                return Err(config.unsupported(
-                    format!("a class of one's own, {:?}", node.object.class),
-                    "build the model of Keras's layers; cellstate cannot run Python's code",
-                ));
-            }
-            self.note_dtype(&config)?;
-            self.note_training(node, &config);
-            self.check_mask(node, &config)?;
-            let read = self.layer(node, &config, last)?;
-            config.finish()?;
-            self.follow_mask(node, &config)?;
-            layers.extend(read);
-            if self.ends_mask(node, chain.nodes.get(position + 1..).unwrap_or_default(), &config) {
-                layers.push(EndMask::new().into());
+        let mut nodes = chain.nodes.as_slice();
+        match self.inner_input(chain) {
+            None => self.take_input(chain)?,
+            Some(input) => {
+                let (nested, rest) = self.nested(input, nodes)?;
+                layers.push(nested.into());
+                nodes = rest;
             }
         }
+        self.read_nodes(nodes, true, &mut layers)?;
         self.weights.finish()?;
         self.notes.extend(self.weights.converted_note());
         let builder = layers
             .into_iter()
             .fold(Model::builder(), |builder, layer| builder.add(layer));
         Ok(builder.build()?.with_notes(self.notes))
+    }
+
+    /// Reads layers that stand one behind the other; whether the last one is that of the model.
+    pub(super) fn read_nodes(&mut self, nodes: &[Node<'a>], ends: bool, layers: &mut Vec<Layer>) -> Result<()> {
+        for (position, node) in nodes.iter().enumerate() {
+            let config = node.config(self.file);
+            let last = ends && position + 1 == nodes.len();
+            self.check_node(node, &config)?;
+            let read = self.layer(node, &config, last)?;
+            config.finish()?;
+            self.follow_mask(node, &config)?;
+            layers.extend(read);
+            if self.ends_mask(node, nodes.get(position + 1..).unwrap_or_default(), &config) {
+                layers.push(EndMask::new().into());
+            }
+        }
+        Ok(())
+    }
+
+    /// What is looked at in every layer before it is read.
+    pub(super) fn check_node(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
+        if node.object.is_custom() {
+            return Err(config.unsupported(
+                format!("a class of one's own, {:?}", node.object.class),
+                "build the model of Keras's layers; cellstate cannot run Python's code",
+            ));
+        }
+        self.note_dtype(config)?;
+        self.note_training(node, config);
+        if is_recurrent(node) || node.object.class == "BatchNormalization" {
+            self.check_mask_of_inner(config)?;
+        }
+        self.check_mask(node, config)
+    }
+
+    /// Keras hands the mask of the characters on behind TimeDistributed, where a layer that looks at it fails.
+    pub(super) fn check_mask_of_inner(&self, config: &Config<'a>) -> Result<()> {
+        match self.mask_of_inner && self.is_masked() {
+            false => Ok(()),
+            true => Err(config.unsupported(
+                "the mask of the characters, which comes out of TimeDistributed with an axis too many for this layer",
+                "put a Masking layer behind the TimeDistributed, which masks the words that give zeros, or let TimeDistributed stand around a \
+                 Sequential of the inner layers, in which their mask ends",
+            )),
+        }
     }
 
     fn take_input(&mut self, chain: &Chain<'a>) -> Result<()> {
@@ -128,7 +168,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Says what a file has for training alone: a run needs nothing of it, and whoever trains on has to know.
-    fn note_training(&mut self, node: &Node<'a>, config: &Config<'a>) {
+    pub(super) fn note_training(&mut self, node: &Node<'a>, config: &Config<'a>) {
         let class = node.object.class;
         let mut left_out = config.of_training();
         if matches!(
@@ -240,7 +280,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What mask goes on behind a layer.
-    fn follow_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
+    pub(super) fn follow_mask(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<()> {
         let of = node.step.before.clone();
         match node.object.class {
             "Masking" => {
@@ -264,6 +304,7 @@ impl<'a> Reader<'a> {
         if !self.shape.sequences {
             self.mask = Mask::None;
         }
+        self.mask_of_inner &= self.mask != Mask::None && !matches!(node.object.class, "Masking");
         Ok(())
     }
 }

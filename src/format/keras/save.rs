@@ -52,15 +52,20 @@ pub(crate) fn weights_of(model: &Model) -> Result<Vec<u8>> {
     let mut kept = kept(model)?.into_iter();
     let mut numbered = Numbered::default();
     for layer in model.layers() {
-        let name = numbered.next(class_of(layer)?);
-        if layer.parameter_count() == 0 {
-            continue;
-        }
-        let kept = kept.next().ok_or_else(|| Error::defect("the parameters of a layer"))?;
-        for part in &kept.parts {
-            let within = part.within.split('/').filter(|name| !name.is_empty());
-            let path = ["layers", name.as_str()].into_iter().chain(within).chain(["vars"]);
-            tree.at(path).tensors = part.parameters.clone();
+        let path = format!("layers/{}", numbered.next(class_of(layer)?));
+        match layer {
+            Layer::TimeDistributed(nested) => {
+                let mut numbered = Numbered::default();
+                for layer in nested.layers() {
+                    let inner = numbered.next(class_of(layer)?);
+                    let path = match nested.layers() {
+                        [_] => format!("{path}/layer"),
+                        _ => format!("{path}/layer/layers/{inner}"),
+                    };
+                    tree.take(layer, &path, &mut kept)?;
+                }
+            }
+            layer => tree.take(layer, &path, &mut kept)?,
         }
     }
     let mut file = FileBuilder::new();
@@ -85,6 +90,20 @@ struct Tree<'m> {
 }
 
 impl<'m> Tree<'m> {
+    /// The tensors of a layer, the next of those that have any.
+    fn take(&mut self, layer: &Layer, path: &str, kept: &mut impl Iterator<Item = Kept<'m>>) -> Result<()> {
+        if layer.parameter_count() == 0 {
+            return Ok(());
+        }
+        let kept = kept.next().ok_or_else(|| Error::defect("the parameters of a layer"))?;
+        for part in kept.parts {
+            let within = part.within.split('/').filter(|name| !name.is_empty());
+            let path = path.split('/').chain(within).chain(["vars"]);
+            self.at(path).tensors = part.parameters;
+        }
+        Ok(())
+    }
+
     fn at<'p>(&mut self, path: impl Iterator<Item = &'p str>) -> &mut Self {
         path.fold(self, |tree, name| tree.groups.entry(name.to_owned()).or_default())
     }
@@ -109,51 +128,87 @@ impl<'m> Tree<'m> {
 
 /// The configuration of the model: a Sequential.
 fn config_of(model: &Model) -> Result<Value> {
-    let input = input_of(model)?;
-    let tokens = matches!(model.layers().first(), Some(Layer::Embedding(_)));
-    let mut layers = vec![json!({
+    let mut kept = kept(model)?.into_iter();
+    let layers = layers_of(model, model.layers(), &mut kept)?;
+    let mut config = sequential(input_of(model, &[model.time_steps()])?, model.takes_tokens(), layers);
+    config["compile_config"] = Value::Null;
+    Ok(config)
+}
+
+/// A Sequential of an input and layers.
+fn sequential(input: Value, takes_tokens: bool, layers: Vec<Value>) -> Value {
+    let first = json!({
         "module": "keras.layers",
         "class_name": "InputLayer",
         "config": {
             "batch_shape": input,
-            "dtype": if tokens { "int32" } else { "float32" },
+            "dtype": if takes_tokens { "int32" } else { "float32" },
             "sparse": false,
             "name": "input_layer",
         },
         "registered_name": null,
-    })];
-    let mut kept = kept(model)?.into_iter();
-    let mut numbered = Numbered::default();
-    for (position, layer) in model.layers().iter().enumerate() {
-        let class = class_of(layer)?;
-        let name = numbered.next(class);
-        let kept: Option<Kept<'_>> = match layer.parameter_count() {
-            0 => None,
-            _ => kept.next(),
-        };
-        let last = position + 1 == model.layers().len();
-        let mut config = layer_config(layer, kept.as_ref(), last)?;
-        config["name"] = json!(name);
-        layers.push(serialized(class, config));
-    }
-    Ok(json!({
+    });
+    let layers: Vec<Value> = std::iter::once(first).chain(layers).collect();
+    json!({
         "module": "keras",
         "class_name": "Sequential",
         "config": { "name": "sequential", "trainable": true, "dtype": policy(), "layers": layers },
         "registered_name": null,
         "build_config": { "input_shape": input },
-        "compile_config": null,
-    }))
+    })
+}
+
+/// The configurations of the layers of a model, or of those within one.
+fn layers_of<'m>(model: &Model, layers: &[Layer], kept: &mut impl Iterator<Item = Kept<'m>>) -> Result<Vec<Value>> {
+    let mut numbered = Numbered::default();
+    let mut values = Vec::new();
+    for (position, layer) in layers.iter().enumerate() {
+        let class = class_of(layer)?;
+        let name = numbered.next(class);
+        let mut config = match layer {
+            Layer::TimeDistributed(nested) => json!({ "layer": within_each_step(model, nested.layers(), kept)? }),
+            layer => {
+                let kept: Option<Kept<'_>> = match layer.parameter_count() {
+                    0 => None,
+                    _ => kept.next(),
+                };
+                layer_config(layer, kept.as_ref(), position + 1 == layers.len())?
+            }
+        };
+        config["name"] = json!(name);
+        values.push(serialized(class, config));
+    }
+    Ok(values)
+}
+
+/// What a TimeDistributed is around: a layer, or a Sequential of several, in which their masks begin and end.
+fn within_each_step<'m>(model: &Model, layers: &[Layer], kept: &mut impl Iterator<Item = Kept<'m>>) -> Result<Value> {
+    let mut values = layers_of(model, layers, kept)?;
+    match (values.len(), values.pop()) {
+        (1, Some(only)) => Ok(only),
+        (_, last) => {
+            values.extend(last);
+            let input = input_of_steps(model, &[model.wanted_steps(true)])?;
+            Ok(sequential(input, model.takes_tokens(), values))
+        }
+    }
 }
 
 /// The shape of the input with the batch. The time steps are open but for a layer that reads all of them at once.
-fn input_of(model: &Model) -> Result<Value> {
-    let time_steps = model.time_steps();
+fn input_of(model: &Model, time_steps: &[Option<usize>]) -> Result<Value> {
+    match model.nested() {
+        None => input_of_steps(model, time_steps),
+        Some(_) => input_of_steps(model, &[time_steps, &[model.wanted_steps(true)]].concat()),
+    }
+}
+
+fn input_of_steps(model: &Model, time_steps: &[Option<usize>]) -> Result<Value> {
+    let axes = std::iter::once(&None).chain(time_steps).copied();
     if model.takes_tokens() {
-        return Ok(json!([null, time_steps]));
+        return Ok(axes.collect());
     }
     match model.features() {
-        Some(features) => Ok(json!([null, time_steps, features])),
+        Some(features) => Ok(axes.chain([Some(features)]).collect()),
         None => Err(Error::Unsupported {
             layer: "Model".to_owned(),
             option: "an input with any number of features in a .keras file".to_owned(),

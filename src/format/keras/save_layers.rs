@@ -85,6 +85,7 @@ pub(super) fn layer_config(layer: &Layer, kept: Option<&Kept<'_>>, last: bool) -
         Layer::Flatten(_) => json!({ "data_format": "channels_last" }),
         Layer::Reshape(reshape) => json!({ "target_shape": reshape.to_shape() }),
         Layer::LastStep(_) | Layer::EndMask(_) => return Err(Error::defect("a layer that Keras has not")),
+        Layer::TimeDistributed(_) => return Err(Error::defect("a layer that holds others")),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::layer::Layer;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
 use crate::layer::recurrent::Recurrent;
-use crate::model::paths::{direction_paths, inner_paths, paths};
+use crate::model::paths::{direction_paths, inner_paths, paths, paths_within};
 
 /// A place of a chain that one module, or one layer of one, fills.
 #[derive(Clone, Debug)]
@@ -42,7 +42,19 @@ pub(crate) enum Difference {
 /// The places of a chain, the one nearest to the input first.
 pub(crate) fn places(layers: &[Layer]) -> Vec<Place<'_>> {
     let mut places = Vec::new();
-    for (position, (layer, path)) in layers.iter().zip(paths(layers)).enumerate() {
+    push_places(layers, paths(layers).into_iter(), None, &mut places);
+    places
+}
+
+/// The places of layers, which are all within the layer of a position if there is one.
+fn push_places<'l>(
+    layers: &'l [Layer],
+    all: impl Iterator<Item = String>,
+    within: Option<usize>,
+    places: &mut Vec<Place<'l>>,
+) {
+    for (position, (layer, path)) in layers.iter().zip(all).enumerate() {
+        let position = within.unwrap_or(position);
         let one = |wanted| vec![(wanted, vec![path.clone()])];
         let wanted = match layer {
             Layer::Masking(_)
@@ -70,6 +82,11 @@ pub(crate) fn places(layers: &[Layer]) -> Vec<Place<'_>> {
             Layer::LayerNormalization(layer) if layer.has() == [false, false] => Vec::new(),
             Layer::LayerNormalization(layer) => one(Wanted::LayerNorm(layer.features())),
             Layer::BatchNormalization(layer) => one(Wanted::BatchNorm(layer.features())),
+            Layer::TimeDistributed(nested) => {
+                let within: Vec<String> = paths_within(&path, nested.layers()).collect();
+                push_places(nested.layers(), within.into_iter(), Some(position), places);
+                Vec::new()
+            }
         };
         places.extend(wanted.into_iter().map(|(wants, paths)| Place {
             position,
@@ -78,7 +95,6 @@ pub(crate) fn places(layers: &[Layer]) -> Vec<Place<'_>> {
             paths,
         }));
     }
-    places
 }
 
 impl Place<'_> {

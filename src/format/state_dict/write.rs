@@ -180,6 +180,10 @@ fn check_chain(layers: &[Layer]) -> Result<()> {
         let option = match layer {
             Layer::Bidirectional(layer) if layer.merge() != MergeMode::Concat => "another merge mode than concat",
             Layer::StackedRnnCells(stack) if stack.options().go_backwards => "go_backwards(true)",
+            Layer::TimeDistributed(nested) => {
+                check_chain(nested.layers())?;
+                continue;
+            }
             _ => continue,
         };
         return Err(Error::Unsupported {

@@ -23,7 +23,10 @@ const SHARED: &str = concat!(
 );
 
 /// What the shaders share that run a cell.
-const UNIT: &str = include_str!("../../../shaders/shared/unit.wgsl");
+const UNIT: &str = concat!(
+    include_str!("../../../shaders/shared/row_activation.wgsl"),
+    include_str!("../../../shaders/shared/unit.wgsl")
+);
 
 /// A storage buffer that a shader binds, from binding 1 on in the order of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{carry, dropout, gather, lookup, reshape, row_transform, softmax};
+use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
-use crate::gpu::training::{product, row_gradients, rule, scatter, sums};
+use crate::gpu::training::{product, repack, row_gradients, rule, scatter, sums};
 use texts::{ALL, Text, all};
 
 mod backward;
@@ -43,6 +43,8 @@ fn host_fields(name: &str) -> Vec<String> {
         "Gather" => format!("{:?}", gather::Params::default()),
         "Lookup" => format!("{:?}", lookup::Params::default()),
         "Dropout" => format!("{:?}", dropout::Params::default()),
+        "BatchSums" => format!("{:?}", batch_normalization::SumsParams::default()),
+        "BatchMoments" => format!("{:?}", batch_normalization::MomentsParams::default()),
         "Transform" => format!("{:?}", row_transform::Params::default()),
         "Reshape" => format!("{:?}", reshape::Params::default()),
         "Projection" => format!("{:?}", softmax::Params::default()),
@@ -55,6 +57,9 @@ fn host_fields(name: &str) -> Vec<String> {
         "Scatter" => format!("{:?}", scatter::Params::default()),
         "RowsBack" => format!("{:?}", row_gradients::Params::default()),
         "Scan" => format!("{:?}", rule::ScanParams::default()),
+        "Repack" => format!("{:?}", repack::Params::default()),
+        "PositionsBack" => format!("{:?}", rule::PositionsParams::default()),
+        "Reset" => format!("{:?}", rule::ResetParams::default()),
         "StepBack" => format!("{:?}", rule::StepParams::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };

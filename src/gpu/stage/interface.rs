@@ -14,6 +14,7 @@ use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::home::Home;
 use crate::gpu::stage::lists::ScheduleLists;
+use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::pieces::Pieces;
 use crate::gpu::stage::prepared::{Fits, Prepared};
 use crate::gpu::strategy::choice::Asked;
@@ -110,6 +111,11 @@ pub(crate) trait Stage: Debug + Send + Sync {
         Ok(())
     }
 
+    /// What a stage of the flow has found of a batch in training, if it is a BatchNormalization.
+    fn moments(&self, _stage: usize) -> Option<&Moments> {
+        None
+    }
+
     /// A recurrence, whose strategies can be measured.
     fn tunable(&self) -> Option<Tunable<'_>> {
         None
@@ -147,6 +153,8 @@ pub(crate) struct Sizer<'a> {
     pub(crate) flow: &'a FlowSize,
     pub(crate) input: RowsSize,
     pub(crate) ends: Ends,
+    /// Whether the runs are those of a training.
+    pub(crate) trains: bool,
     /// For each stage of the flow so far.
     pub(crate) stages: Vec<RowsSize>,
 }

@@ -4,6 +4,7 @@
 //! a workspace; and the stage records any number of runs. The recurrence is one stage for both directions of a layer, where one
 //! shader can run both. What stages there are stands in `list`.
 
+pub(crate) mod batch_normalization;
 pub(crate) mod carry;
 pub(crate) mod dense;
 pub(crate) mod direction;
@@ -20,6 +21,7 @@ pub(crate) mod lookup;
 pub(crate) mod matrix_projection;
 pub(crate) mod matrix_trial;
 pub(crate) mod merge;
+pub(crate) mod moments;
 pub(crate) mod pieces;
 pub(crate) mod place;
 pub(crate) mod prepared;
@@ -29,5 +31,6 @@ pub(crate) mod recurrence;
 pub(crate) mod reshape;
 pub(crate) mod row_transform;
 pub(crate) mod softmax;
+pub(crate) mod tables;
 pub(crate) mod take;
 pub(crate) mod transform;

@@ -11,13 +11,13 @@ use crate::gpu::stage::earlier_rows;
 use crate::gpu::stage::input_projection::{self, Projection, Weights};
 use crate::gpu::stage::matrix_projection::Matrices;
 use crate::gpu::stage::row_transform::{self, RowTransform};
+use crate::gpu::stage::tables;
 use crate::gpu::strategy::entry::Entry;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::recurrence::{Recurrence, together};
 use crate::gpu::strategy::step;
 use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values};
 use crate::half_precision::fits_half;
-use crate::memory::WEIGHTS;
 use crate::model::layer_names::LayerNames;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
 use crate::model::planned_dropout::PlannedDropout;
@@ -125,7 +125,7 @@ impl Prepared {
             denses: denses.collect::<Result<_>>()?,
             transforms: transforms(gpu, &names, plan)?,
             dropouts: plan.dropouts.clone(),
-            tables: tables(gpu, &names, plan)?,
+            tables: embeddings(gpu, &names, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
             fits: Fits::of(plan, matrices.are_ready()),
             names,
@@ -141,6 +141,18 @@ impl Prepared {
         buffers.extend(self.transforms.iter().flat_map(|transform| transform.buffers()));
         buffers.extend(self.tables.iter().flat_map(|table| &table.buffers));
         buffers
+    }
+
+    /// Writes what of a plan is no weight in another order: the rows of embeddings that differ from those of the plan before, and what a
+    /// BatchNormalization multiplies by and adds.
+    pub(crate) fn write_rest(&self, gpu: &Gpu, before: &Plan, plan: &Plan) -> Result<()> {
+        for (rows, (there, table)) in self.tables.iter().zip(before.tables.iter().zip(&plan.tables)) {
+            tables::write_changed(gpu, rows, there, table)?;
+        }
+        for (made, transform) in self.transforms.iter().zip(&plan.transforms) {
+            made.write_scales(gpu, transform);
+        }
+        Ok(())
     }
 
     /// How many cells run together with this one, itself included.
@@ -175,23 +187,14 @@ fn transforms(gpu: &Gpu, names: &LayerNames, plan: &Plan) -> Result<Vec<Arc<RowT
 }
 
 /// The embeddings, row by row.
-fn tables(gpu: &Gpu, names: &LayerNames, plan: &Plan) -> Result<Vec<Rows>> {
+fn embeddings(gpu: &Gpu, names: &LayerNames, plan: &Plan) -> Result<Vec<Rows>> {
     let mut tables = Vec::with_capacity(plan.tables.len());
     for (number, table) in plan.tables.iter().enumerate() {
         let (rows, width) = table.dim();
         let size = RowsSize::new(width, padded(width), rows, gpu.largest_binding());
         check_weight(gpu, "row of the embeddings", size.row_bytes())?;
         let made = Rows::make(gpu, &format!("{}.embeddings", names.table(number)), &size, Use::Storage);
-        for (buffer, held) in made.buffers.iter().zip(size.held(rows)) {
-            let mut packed = WEIGHTS.zeros::<f32>(held.len() * size.stride)?;
-            for (packed, row) in packed
-                .chunks_exact_mut(size.stride)
-                .zip(table.outer_iter().skip(held.start))
-            {
-                packed.iter_mut().zip(row).for_each(|(packed, &value)| *packed = value);
-            }
-            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
-        }
+        tables::write(gpu, &made, table)?;
         tables.push(made);
     }
     Ok(tables)

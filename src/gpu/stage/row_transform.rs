@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytemuck::{Pod, Zeroable};
+use ndarray::Array1;
 
 use crate::activation::Activation;
 use crate::gpu::commands::{Commands, Workgroups};
@@ -60,6 +61,8 @@ pub(crate) struct RowTransform {
     softmax: Option<Softmax>,
     epsilon: f32,
     normalizes: bool,
+    /// Of a BatchNormalization gamma, then beta, which training needs by themselves.
+    gamma_beta: Option<wgpu::Buffer>,
 }
 
 #[derive(Debug)]
@@ -102,19 +105,48 @@ impl RowTransform {
         };
         let (normalizes, epsilon) = match transform {
             Transform::Normalize { epsilon, .. } => (true, *epsilon),
-            Transform::Scale { .. } => (false, 0.0),
+            Transform::Scale { by: Some(by), .. } => (false, by.of.epsilon),
+            Transform::Scale { by: None, .. } => (false, 0.0),
         };
         Self {
             values,
             softmax: Softmax::make(gpu, activation),
             epsilon,
             normalizes,
+            gamma_beta: transform.batch_weights().map(|weights| {
+                let values = |vector: &Option<Array1<f32>>, absent| match vector {
+                    Some(vector) => vector.to_vec(),
+                    None => vec![absent; weights.mean.len()],
+                };
+                buffer(&[values(&weights.gamma, 1.0), values(&weights.beta, 0.0)].concat())
+            }),
         }
     }
 
     /// The buffers of its weights.
     pub(crate) fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
-        self.values.iter().flat_map(|values| &values.weights)
+        let values = self.values.iter().flat_map(|values| &values.weights);
+        values.chain(&self.gamma_beta)
+    }
+
+    /// Writes what a BatchNormalization multiplies by and adds.
+    pub(crate) fn write_scales(&self, gpu: &Gpu, transform: &Transform) {
+        if let (Some(values), Transform::Scale { by: Some(by), .. }) = (&self.values, transform) {
+            for (buffer, values) in values.weights.iter().zip([&by.scale, &by.shift]) {
+                gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(values));
+            }
+        }
+    }
+
+    /// Of a normalisation of rows gamma and beta.
+    pub(crate) fn affine(&self) -> Option<&[wgpu::Buffer; 2]> {
+        let values = self.values.as_ref().filter(|_| self.normalizes)?;
+        Some(&values.weights)
+    }
+
+    /// Of a BatchNormalization the epsilon, and gamma, then beta.
+    pub(crate) fn batch(&self) -> Option<(f32, &wgpu::Buffer)> {
+        self.gamma_beta.as_ref().map(|gamma_beta| (self.epsilon, gamma_beta))
     }
 
     /// The dispatches over a buffer of rows.
@@ -128,8 +160,19 @@ impl RowTransform {
         params: &wgpu::Buffer,
         rows: &wgpu::Buffer,
     ) -> TransformGroups {
+        self.groups_with((gpu, label), params, None, rows)
+    }
+
+    /// The same with other weights.
+    pub(crate) fn groups_with(
+        &self,
+        (gpu, label): (&Gpu, &str),
+        params: &wgpu::Buffer,
+        weights: Option<[&wgpu::Buffer; 2]>,
+        rows: &wgpu::Buffer,
+    ) -> TransformGroups {
         let values = self.values.as_ref().map(|values| {
-            let [first, second] = &values.weights;
+            let [first, second] = weights.unwrap_or(values.weights.each_ref());
             gpu.make_bind_group(label, &values.pipeline, params, &[first, second, rows])
         });
         let softmax = self.softmax.as_ref();

@@ -3,14 +3,19 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `counted`, `recurrence` < `way` < `stages`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `counted`, `repack`, `recurrence` < `way` < `stages`;
+//! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
+mod cell_gradients;
 pub(crate) mod counted;
+mod probe;
 pub(crate) mod product;
 mod recorder;
 mod recurrence;
+pub(crate) mod repack;
 pub(crate) mod row_gradients;
+mod rowwise;
 pub(crate) mod rule;
 pub(crate) mod scatter;
 mod stages;
@@ -27,6 +32,7 @@ use ndarray::{Array3, ArrayD, Dim, IxDyn};
 
 use crate::error::{Error, Result};
 use crate::flow::backward::Backward;
+use crate::flow::statistics::moved;
 use crate::flow::{Flow, Input, Stage};
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
@@ -38,9 +44,7 @@ use crate::gradients::{PlanGradients, Upstream};
 use crate::memory::{OUTPUT, STATES};
 use crate::model::layer_names::LayerNames;
 use crate::model::plan::{Plan, PlannedCell};
-use crate::model::transform::Transform;
 use crate::output::Output;
-use crate::parameters::Role;
 use crate::random::Noise;
 use crate::recent::ForSize;
 use crate::schedule::Schedule;
@@ -48,10 +52,9 @@ use crate::settings::Settings;
 use crate::state::State;
 use buffers::Buffers;
 use recorder::Recorder;
+use repack::Repack;
 use way::Way;
 use weights::Weights;
-
-const INSTEAD: &str = "train on the CPU, Device::cpu()";
 
 /// One plan, ready to be trained on a GPU.
 #[derive(Debug)]
@@ -59,6 +62,8 @@ pub(crate) struct GpuTraining {
     model: GpuModel,
     name: Arc<str>,
     weights: Weights,
+    /// How the forward pass gets other weights, if the host need not pack them. Made where there are the first others.
+    repack: Option<Option<Repack>>,
     buffers: Buffers,
     /// The flow of the last forward pass, with its lists for the way back,
     lists: Option<(Arc<Flow>, Backward)>,
@@ -89,6 +94,7 @@ impl GpuTraining {
             model,
             name,
             weights,
+            repack: None,
             buffers: Buffers::default(),
             lists: None,
             left: None,
@@ -161,6 +167,7 @@ impl GpuTraining {
             weights: &self.weights,
             workspace: &left.workspace.value,
             tables: &self.model.weights.tables,
+            transforms: &self.model.weights.transforms,
             upstream,
             noise: left.noise,
             wants_input,
@@ -171,7 +178,7 @@ impl GpuTraining {
             let mut recorder = Recorder::new(gpu, buffers, way.dispatches())?;
             upload_carry(&mut recorder, (flow, plan), upstream, left.initial.as_deref())?;
             way.record(&mut recorder)?;
-            let wanted = wanted(&mut recorder, (flow, plan), wants_input)?;
+            let wanted = wanted(&mut recorder, &way)?;
             Ok((recorder.submit()?, wanted))
         };
         let made = gpu.guarded("running the model backwards", work).await;
@@ -191,42 +198,56 @@ impl GpuTraining {
             self.buffers = Buffers::default();
         }
         let read = read?;
-        collected((flow, plan), input, wants_input, read)
+        collected((flow, plan), (left.noise, wants_input), input, read)
     }
 
     /// Other weights, of the same shapes.
     pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
-        let write = || self.weights.write(&self.model.gpu, &plan);
-        self.model.gpu.guarded("uploading the weights", write).await?;
         self.put_back();
-        self.model.set_plan(plan).await
+        if self.repack.is_none() {
+            self.repack = Some(match Repack::of(&self.model).await {
+                // without the memory for its lists the host packs
+                Err(Error::Gpu { .. } | Error::Memory { .. }) => None,
+                made => made?,
+            });
+        }
+        let gpu = self.model.gpu.clone();
+        let known = gpu.known_pipelines();
+        let repack = self.repack.as_ref().and_then(Option::as_ref);
+        let write = || {
+            self.weights.write(&gpu, &plan)?;
+            let Some(repack) = repack else {
+                return Ok(false);
+            };
+            let mut recorder = Recorder::new(&gpu, &mut self.buffers, repack.dispatches())?;
+            repack.record(&mut recorder, &self.weights)?;
+            recorder.submit()?;
+            self.model.take_over(Arc::clone(&plan))?;
+            Ok(true)
+        };
+        let made = gpu.guarded("uploading the weights", write).await;
+        if made.is_err() {
+            gpu.forget_pipelines_but(&known);
+            self.buffers = Buffers::default();
+        }
+        match made? {
+            true => Ok(()),
+            false => self.model.set_plan(plan).await,
+        }
     }
 }
 
 /// Whether the way back of everything in a plan is known here.
 fn check(plan: &Plan) -> Result<()> {
-    let refuse = |layer: String, option: &str| {
-        Err(Error::Unsupported {
-            layer,
-            option: format!("{option} on a GPU"),
-            instead: INSTEAD.to_owned(),
-        })
-    };
-    let names = LayerNames::of(plan);
-    for (number, planned) in plan.cells.iter().enumerate() {
-        if let Some(option) = rule::refused(&planned.cell) {
-            return refuse(names.cell(number).to_string(), option);
-        }
-        if plan.cell_dropouts.get(number).is_some_and(|of| of.by_gate.is_some()) {
-            return refuse(names.cell(number).to_string(), "training with recurrent_dropout");
-        }
+    let left_out = plan.cell_dropouts.iter().position(|of| of.by_gate.is_some());
+    match left_out {
+        None => Ok(()),
+        Some(cell) => Err(Error::Unsupported {
+            layer: LayerNames::of(plan).cell(cell).to_string(),
+            option: "training with recurrent_dropout on a GPU".to_owned(),
+            instead: "train on the CPU, Device::cpu()".to_owned(),
+        }),
     }
-    for (number, transform) in plan.transforms.iter().enumerate() {
-        if matches!(transform, Transform::Scale { by: Some(_), .. }) {
-            return refuse(names.transform(number).to_string(), "training");
-        }
-    }
-    Ok(())
 }
 
 /// Each cell of a flow with its schedule.
@@ -245,16 +266,17 @@ fn upload_carry(
     initial: Option<&[State]>,
 ) -> Result<()> {
     for (number, planned, schedule) in cells(flow, plan) {
-        let (units, batch) = (planned.units(), schedule.batch());
+        let (units, output, batch) = (planned.units(), planned.output(), schedule.batch());
         let mut carry = STATES.zeros::<f32>(3 * batch * units)?;
         let of = |states: Option<&[State]>| states.map(|states| at(states, number).cloned()).transpose();
         let (finals, initial) = (of(upstream.states.as_deref())?, of(initial)?);
         let finals = finals.iter().flat_map(State::arrays);
         let started = initial.iter().flat_map(|state| state.arrays().last());
-        let parts = finals.zip(0..).chain(started.map(|array| (array, 2)));
-        for (array, part) in parts {
-            let rows = carry.chunks_exact_mut(units.max(1)).skip(part * batch);
-            for (row, &sequence) in rows.zip(schedule.order()) {
+        let finals = finals.zip([(0, output), (1, units)]);
+        let started = started.map(|array| (array, (2, if planned.cell.has_cell_state() { units } else { output })));
+        for (array, (part, width)) in finals.chain(started) {
+            let part = carry.get_mut(part * batch * units..).ok_or_else(defect)?;
+            for (row, &sequence) in part.chunks_exact_mut(width.max(1)).zip(schedule.order()) {
                 let values = array.outer_iter().nth(sequence as usize).ok_or_else(defect)?;
                 row.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
             }
@@ -265,13 +287,14 @@ fn upload_carry(
 }
 
 /// What the host reads: the gradients of the weights that are trained, of the initial states, and of the input.
-fn wanted(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan), wants_input: bool) -> Result<Vec<Wanted>> {
+fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>) -> Result<Vec<Wanted>> {
+    let (flow, plan) = (way.flow, way.plan);
     let mut names = Vec::new();
     for (number, weight) in plan
         .weights
         .iter()
         .enumerate()
-        .filter(|(_, weight)| is_trained(weight.role))
+        .filter(|(_, weight)| weight.role.is_trained())
     {
         names.push((("gradient", number), weight.shape.iter().product()));
     }
@@ -279,13 +302,19 @@ fn wanted(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan), wants_input
         let states = planned.cell.state_widths().len();
         names.push((("carry", number), states * schedule.batch() * planned.units()));
     }
-    if wants_input {
+    if way.wants_input {
         let count = flow.input_steps.len() * plan.features.unwrap_or(0);
         names.push((("input gradient", 0), count));
     }
+    let mut buffers = Vec::new();
+    for (name, count) in names {
+        buffers.push((recorder.buffer(name, count)?, count));
+    }
+    let found = flow.batch_statistics.iter();
+    let found = found.filter_map(|of| Some((way.statistics(of.stage)?.0, flow.widths.get(of.stage)?)));
+    buffers.extend(found.map(|(found, width)| (found.moments.clone(), 2 * width)));
     let mut wanted = Vec::new();
-    for (place, (name, count)) in names.into_iter().enumerate() {
-        let buffer = recorder.buffer(name, count)?;
+    for (place, (buffer, count)) in buffers.into_iter().enumerate() {
         let staging = recorder
             .buffers
             .get(recorder.gpu, ("staging", place), count, Use::Readback)?;
@@ -295,20 +324,16 @@ fn wanted(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan), wants_input
     Ok(wanted)
 }
 
-fn is_trained(role: Role) -> bool {
-    !matches!(role, Role::MovingMean | Role::MovingVariance)
-}
-
 /// The gradients in their shapes, from what was read in the order of [`wanted`].
 fn collected(
     (flow, plan): (&Flow, &Plan),
+    (noise, wants_input): (Option<Noise>, bool),
     input: Input<'_>,
-    wants_input: bool,
     read: Vec<Vec<f32>>,
 ) -> Result<PlanGradients> {
     let mut read = read.into_iter();
     let mut gradients = PlanGradients::default();
-    for weight in plan.weights.iter().filter(|weight| is_trained(weight.role)) {
+    for weight in plan.weights.iter().filter(|weight| weight.role.is_trained()) {
         let values = read.next().ok_or_else(defect)?;
         let gradient = ArrayD::from_shape_vec(IxDyn(&weight.shape), values).map_err(|_| defect())?;
         gradients.parameters.push((weight.path.clone(), gradient));
@@ -321,9 +346,12 @@ fn collected(
     for (number, planned, schedule) in cells(flow, plan) {
         let values = read.next().ok_or_else(defect)?;
         let state = gradients.states.get_mut(number).ok_or_else(defect)?;
-        let mut rows = values.chunks_exact(planned.units().max(1));
-        for array in state.arrays_mut() {
-            for (&sequence, row) in schedule.order().iter().zip(rows.by_ref()) {
+        for (part, array) in state.arrays_mut().enumerate() {
+            let of_part = values
+                .get(part * schedule.batch() * planned.units()..)
+                .ok_or_else(defect)?;
+            let rows = of_part.chunks_exact(array.ncols().max(1));
+            for (&sequence, row) in schedule.order().iter().zip(rows) {
                 let mut to = array.outer_iter_mut().nth(sequence as usize).ok_or_else(defect)?;
                 to.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
             }
@@ -342,5 +370,24 @@ fn collected(
         }
         gradients.input = Some(gradient);
     }
+    if noise.is_some() {
+        gradients.moved = moved(plan, &moments(flow, plan, read)?)?;
+    }
     Ok(gradients)
+}
+
+/// Mean and variance of the batch, for each BatchNormalization among the transforms.
+fn moments(flow: &Flow, plan: &Plan, mut read: impl Iterator<Item = Vec<f32>>) -> Result<Vec<Option<[Vec<f64>; 2]>>> {
+    let mut moments: Vec<Option<[Vec<f64>; 2]>> = plan.transforms.iter().map(|_| None).collect();
+    for statistics in &flow.batch_statistics {
+        let Stage::Transform { transform, .. } = flow.stage(statistics.stage)? else {
+            return Err(defect());
+        };
+        let values = read.next().ok_or_else(defect)?;
+        let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
+        let (mean, variance) = values.split_at(values.len() / 2);
+        let place = moments.get_mut(*transform).ok_or_else(defect)?;
+        *place = Some([wide(mean), wide(variance)]);
+    }
+    Ok(moments)
 }

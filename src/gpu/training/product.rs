@@ -91,6 +91,11 @@ impl<'a> Product<'a> {
         }
     }
 
+    /// The same added to what C has.
+    pub(super) fn added(self) -> Self {
+        Self { adds: true, ..self }
+    }
+
     /// The same where A, or B, lies as its transpose.
     pub(super) fn turned(self, a: bool, b: bool) -> Self {
         Self { turns: (a, b), ..self }
@@ -137,7 +142,7 @@ impl<'a> Product<'a> {
         self.record_to(recorder, self.c.buffer, self.params(inner.max(1)), 1);
     }
 
-    /// Records it in parts of the sum, whose number follows from the sizes alone. C has no gaps between its rows.
+    /// Records it in parts of the sum, whose number follows from the sizes alone.
     pub(super) fn record_in_parts(&self, recorder: &mut Recorder<'_>) -> Result<()> {
         let [rows, columns, inner] = self.size;
         let (parts, part) = parts_of(self.tiles(), inner);
@@ -155,12 +160,7 @@ impl<'a> Product<'a> {
             ..self.params(part)
         };
         self.record_to(recorder, &sums, params, parts);
-        add_parts(
-            recorder,
-            (&sums, parts, count),
-            (self.c.buffer, self.c.first),
-            self.adds,
-        );
+        add_parts(recorder, (&sums, parts, [rows, columns]), self.c, self.adds);
         Ok(())
     }
 }

@@ -1,12 +1,15 @@
 //! The commands of one way back, as they are recorded.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use bytemuck::Pod;
 
 use crate::error::Result;
 use crate::gpu::commands::{Begin, Commands, Workgroups, record_bytes};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
-use crate::gpu::shader::Shader;
+use crate::gpu::shader::{Pipeline, Shader};
 use crate::gpu::training::buffers::{Buffers, Name};
 
 /// The invocations of a workgroup that does a value each.
@@ -48,9 +51,14 @@ pub(super) struct Recorder<'a> {
     pub(super) buffers: &'a mut Buffers,
     pub(super) commands: Commands,
     params: wgpu::Buffer,
-    /// Bound where a shader reads nothing, and where one writes nothing.
-    nothing: [wgpu::Buffer; 2],
+    /// Bound where a shader reads nothing, and where one writes nothing; no dispatch binds one twice that it writes.
+    nothing: [wgpu::Buffer; 3],
+    /// What dispatches have bound by now: those of one step after the other bind the same.
+    bound: HashMap<Bound, (Arc<Pipeline>, wgpu::BindGroup)>,
 }
+
+/// A shader, its constants and its buffers.
+type Bound = (&'static str, Vec<u32>, Vec<wgpu::Buffer>);
 
 impl<'a> Recorder<'a> {
     /// For so many dispatches at most.
@@ -61,6 +69,7 @@ impl<'a> Recorder<'a> {
         let nothing = [
             buffers.get(gpu, ("nothing", 0), 4, Use::Storage)?,
             buffers.get(gpu, ("nothing", 1), 4, Use::Storage)?,
+            buffers.get(gpu, ("nothing", 2), 4, Use::Storage)?,
         ];
         Ok(Self {
             commands: Commands::beginning(gpu, Begin::Zeros),
@@ -68,6 +77,7 @@ impl<'a> Recorder<'a> {
             buffers,
             params,
             nothing,
+            bound: HashMap::new(),
         })
     }
 
@@ -95,9 +105,10 @@ impl<'a> Recorder<'a> {
         self.nothing[0].clone()
     }
 
-    /// What is bound where it writes nothing.
-    pub(super) fn nothing_written(&self) -> wgpu::Buffer {
-        self.nothing[1].clone()
+    /// What is bound where it writes nothing, in one place or in two.
+    pub(super) fn nothing_written(&self) -> [wgpu::Buffer; 2] {
+        let [_, one, other] = &self.nothing;
+        [one.clone(), other.clone()]
     }
 
     /// A dispatch over buffers of its own.
@@ -112,11 +123,18 @@ impl<'a> Recorder<'a> {
         storage: &[&wgpu::Buffer],
         each: impl Iterator<Item = (P, u64)>,
     ) {
-        let pipeline = self.gpu.pipeline(shader, constants);
-        let group = self.gpu.make_bind_group(shader.name, &pipeline, &self.params, storage);
+        let buffers = storage.iter().map(|&buffer| buffer.clone()).collect();
+        let (pipeline, group) = self
+            .bound
+            .entry((shader.name, constants.to_vec(), buffers))
+            .or_insert_with(|| {
+                let pipeline = self.gpu.pipeline(shader, constants);
+                let group = self.gpu.make_bind_group(shader.name, &pipeline, &self.params, storage);
+                (pipeline, group)
+            });
         for (params, workgroups) in each.filter(|(_, workgroups)| *workgroups > 0) {
             self.commands
-                .dispatch(&pipeline, &group, params, Workgroups::Flat(workgroups));
+                .dispatch(pipeline, group, params, Workgroups::Flat(workgroups));
         }
     }
 

@@ -5,8 +5,9 @@ use crate::cell::Cell;
 use crate::error::Result;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
-use crate::gpu::training::rule::{SCAN, ScanParams, StepParams, constants_for, separates, step_of};
-use crate::gpu::training::sums::column_sums;
+use crate::gpu::training::rule::{
+    SCAN, SCAN_ROWWISE, ScanParams, StepParams, constants_for, has_rows, separates, step_of,
+};
 use crate::gpu::training::weights::CellTensors;
 use crate::schedule::Schedule;
 
@@ -15,6 +16,9 @@ const TILE: usize = 16;
 
 /// The invocations of a workgroup that scans.
 const SCANNERS: usize = 64;
+
+/// The passes of the loops of two sums over a workgroup, and of one loop over a step.
+const REDUCTIONS: usize = 16;
 
 /// What a recurrence reads and writes on its way back.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +43,34 @@ pub(super) struct RecurrenceBack<'a> {
     pub(super) carry: &'a wgpu::Buffer,
 }
 
+/// What a recurrence has for every row on its way back.
+#[derive(Debug)]
+pub(super) struct OfRows {
+    /// (row, gate and unit): of the input, and of h too where that has no lanes of its own.
+    pub(super) lanes: wgpu::Buffer,
+    pub(super) own: Option<wgpu::Buffer>,
+    /// r * h, (row, unit), where that is multiplied again.
+    pub(super) reset: Option<wgpu::Buffer>,
+    /// The cell state, behind those before the first step.
+    pub(super) cells: Option<wgpu::Buffer>,
+    /// What is projected, (row, unit).
+    pub(super) unprojected: Option<wgpu::Buffer>,
+}
+
+impl OfRows {
+    /// The lanes whose gradients go through the recurrent product.
+    pub(super) fn of_state(&self) -> &wgpu::Buffer {
+        self.own.as_ref().unwrap_or(&self.lanes)
+    }
+}
+
 impl RecurrenceBack<'_> {
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.cell.gates() * self.cell.units
     }
 
     /// Where in `carry` each of its parts begins.
-    fn part_of_carry(&self, part: usize) -> u32 {
+    pub(super) fn part_of_carry(&self, part: usize) -> u32 {
         (part * self.schedule.batch() * self.cell.units) as u32
     }
 
@@ -55,16 +80,29 @@ impl RecurrenceBack<'_> {
         if rows == 0 {
             return Ok(None);
         }
-        let columns = self.columns();
-        let lanes = recorder.buffer(("lanes", 0), rows * columns)?;
-        let own = match separates(self.cell) {
-            true => Some(recorder.buffer(("recurrent lanes", 0), rows * columns)?),
-            false => None,
+        let (columns, units) = (self.columns(), self.cell.units);
+        let mut buffer = |is_wanted: bool, name, width| match is_wanted {
+            true => recorder.buffer((name, 0), rows * width).map(Some),
+            false => Ok(None),
         };
-        self.lanes_again(recorder, &lanes, own.as_ref());
-        let cells = self.scan(recorder, &lanes)?;
-        self.steps(recorder, &lanes, own.as_ref(), cells.as_ref());
-        self.sum_up(recorder, &lanes, own.as_ref().unwrap_or(&lanes), cells.as_ref())?;
+        let own = buffer(separates(self.cell), "recurrent lanes", columns)?;
+        let reset = buffer(self.cell.multiplies_reset(), "reset states", units)?;
+        let unprojected = buffer(self.cell.has_projection(), "unprojected", units)?;
+        let lanes = recorder.buffer(("lanes", 0), rows * columns)?;
+        let mut of_rows = OfRows {
+            lanes,
+            own,
+            reset,
+            cells: None,
+            unprojected,
+        };
+        self.lanes_again(recorder, &of_rows);
+        of_rows.cells = self.scan(recorder, &of_rows.lanes)?;
+        match self.cell.obstacle() {
+            None => self.steps(recorder, &of_rows),
+            Some(_) => self.steps_rowwise(recorder, &of_rows)?,
+        }
+        self.sum_up(recorder, &of_rows)?;
         if !wants_input {
             return Ok(None);
         }
@@ -72,7 +110,7 @@ impl RecurrenceBack<'_> {
         let gathered = recorder.buffer(("gathered gradient", 0), rows * features)?;
         let product = Product::new(
             [rows, features, columns],
-            Matrix::tight(&lanes, columns),
+            Matrix::tight(&of_rows.lanes, columns),
             Matrix::tight(&self.tensors.kernel.values, columns),
             Matrix::tight(&gathered, features),
         );
@@ -81,8 +119,9 @@ impl RecurrenceBack<'_> {
     }
 
     /// x · kernel + bias, and h · recurrent_kernel with it, or beside it where that product has lanes of its own.
-    fn lanes_again(&self, recorder: &mut Recorder<'_>, lanes: &wgpu::Buffer, own: Option<&wgpu::Buffer>) {
+    fn lanes_again(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
         let (rows, columns) = (self.schedule.rows(), self.columns());
+        let OfRows { lanes, own, .. } = of_rows;
         let tensors = self.tensors;
         let bias = |row: usize| tensors.bias.map(|bias| (&bias.values, row * columns));
         let of_input = Product::new(
@@ -98,18 +137,29 @@ impl RecurrenceBack<'_> {
         }
         .record(recorder);
         let of_state = Product::new(
-            [rows, columns, self.cell.units],
+            [rows, self.columns_of_state(), self.cell.output],
             self.hidden,
             Matrix::tight(&tensors.recurrent_kernel.values, columns),
-            Matrix::tight(own.unwrap_or(lanes), columns),
+            Matrix::tight(of_rows.of_state(), columns),
         );
         Product {
             index: Some(self.before),
             adds: own.is_none(),
-            bias: own.and_then(|_| bias(1)),
+            bias: own.as_ref().and_then(|_| bias(1)),
             ..of_state
         }
         .record(recorder);
+        if let Some(reset) = &of_rows.reset {
+            self.reset_again(recorder, lanes, reset);
+        }
+    }
+
+    /// The columns of the recurrent kernel that h itself is multiplied by: all but those of n where that is r * h.
+    pub(super) fn columns_of_state(&self) -> usize {
+        match self.cell.multiplies_reset() {
+            true => self.columns() - self.cell.units,
+            false => self.columns(),
+        }
     }
 
     /// The cell state of every row, behind those before the first step; nothing where there is no cell state.
@@ -119,11 +169,15 @@ impl RecurrenceBack<'_> {
         }
         let (units, positions, steps) = (self.cell.units, self.schedule.batch(), self.schedule.steps());
         let cells = recorder.buffer(("cell states", 0), (self.room + self.schedule.rows()) * units)?;
-        let constants = constants_for(&SCAN, self.cell);
+        let (shader, workgroups, most) = match has_rows(self.cell) {
+            true => (&SCAN_ROWWISE, positions, 3 * units.div_ceil(SCANNERS) + REDUCTIONS),
+            false => (&SCAN, (positions * units).div_ceil(SCANNERS), 1),
+        };
+        let most = (recorder.gpu.most_passes() / most).max(1);
+        let constants = constants_for(shader, self.cell);
         let nothing = recorder.nothing();
         let unit_weights = self.tensors.peepholes.map_or(&nothing, |tensor| &tensor.values);
         let storage = [self.starts, lanes, unit_weights, self.carry, &cells];
-        let most = recorder.gpu.most_passes();
         let dispatches = (0..steps).step_by(most).map(|first_step| {
             let params = ScanParams {
                 first_step: first_step as u32,
@@ -134,32 +188,26 @@ impl RecurrenceBack<'_> {
                 room: self.room as u32,
                 start_first: self.part_of_carry(2),
             };
-            (params, (positions * units).div_ceil(SCANNERS) as u64)
+            (params, workgroups as u64)
         });
-        recorder.dispatches((&SCAN, &constants), &storage, dispatches);
+        recorder.dispatches((shader, &constants), &storage, dispatches);
         Ok(Some(cells))
     }
 
     /// The steps from the last to the first, and what goes to the states before them.
-    fn steps(
-        &self,
-        recorder: &mut Recorder<'_>,
-        lanes: &wgpu::Buffer,
-        own: Option<&wgpu::Buffer>,
-        cells: Option<&wgpu::Buffer>,
-    ) {
+    fn steps(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
         let units = self.cell.units;
-        let states = cells.map_or(self.hidden, |cells| Matrix::tight(cells, units));
+        let states = self.states(of_rows);
         let shader = step_of(self.cell);
         let constants = constants_for(shader, self.cell);
-        let (nothing, nothing_written) = (recorder.nothing(), recorder.nothing_written());
+        let (nothing, [nothing_written, _]) = (recorder.nothing(), recorder.nothing_written());
         let storage = [
             &self.tensors.recurrent_kernel.values,
             self.tensors.peepholes.map_or(&nothing, |tensor| &tensor.values),
             states.buffer,
             self.upstream,
-            lanes,
-            own.unwrap_or(&nothing_written),
+            &of_rows.lanes,
+            of_rows.own.as_ref().unwrap_or(&nothing_written),
             self.carry,
         ];
         let workgroups = |positions: usize| (positions.div_ceil(TILE) * units.div_ceil(TILE)) as u64;
@@ -173,16 +221,12 @@ impl RecurrenceBack<'_> {
         };
         let backwards = (0..self.schedule.steps()).rev().map(|step| {
             let (now, next) = (self.schedule.rows_of(step), self.schedule.rows_of(step + 1));
-            let before = match step.checked_sub(1) {
-                Some(before) => self.room + self.schedule.rows_of(before).start,
-                None => 0,
-            };
             let params = StepParams {
                 positions: now.len() as u32,
                 row: now.start as u32,
                 next_positions: next.len() as u32,
                 next_row: next.start as u32,
-                before_row: before as u32,
+                before_row: self.before_row(step) as u32,
                 runs_rule: 1,
                 ..common
             };
@@ -198,57 +242,17 @@ impl RecurrenceBack<'_> {
         recorder.dispatches((shader, &constants), &storage, all);
     }
 
-    /// The gradients of the weights, from those of the lanes.
-    fn sum_up(
-        &self,
-        recorder: &mut Recorder<'_>,
-        lanes: &wgpu::Buffer,
-        of_state: &wgpu::Buffer,
-        cells: Option<&wgpu::Buffer>,
-    ) -> Result<()> {
-        let (rows, columns, units) = (self.schedule.rows(), self.columns(), self.cell.units);
-        let tensors = self.tensors;
-        let sums = [
-            (self.cell.features, self.source, self.input, lanes, tensors.kernel),
-            (units, self.hidden, self.before, of_state, tensors.recurrent_kernel),
-        ];
-        for (high, a, index, lanes, tensor) in sums {
-            let gradient = tensor.gradient(recorder)?;
-            let product = Product::new(
-                [high, columns, rows],
-                a,
-                Matrix::tight(lanes, columns),
-                Matrix::tight(&gradient, columns),
-            );
-            product.by(index).turned(true, false).record_in_parts(recorder)?;
+    /// The state that the rule reads, by row: the cell state, or the hidden one where there is no other.
+    pub(super) fn states<'s>(&'s self, of_rows: &'s OfRows) -> Matrix<'s> {
+        let cells = of_rows.cells.as_ref();
+        cells.map_or(self.hidden, |cells| Matrix::tight(cells, self.cell.units))
+    }
+
+    /// The row of those states of position 0 before a step.
+    pub(super) fn before_row(&self, step: usize) -> usize {
+        match step.checked_sub(1) {
+            Some(before) => self.room + self.schedule.rows_of(before).start,
+            None => 0,
         }
-        if let Some(bias) = tensors.bias {
-            let gradient = bias.gradient(recorder)?;
-            for (row, lanes) in [lanes, of_state].into_iter().take(self.cell.bias_rows()).enumerate() {
-                let rows = (Matrix::tight(lanes, columns), [rows, columns]);
-                column_sums(recorder, rows, None, (&gradient, row * columns))?;
-            }
-        }
-        let (Some(peepholes), Some(cells)) = (tensors.peepholes, cells) else {
-            return Ok(());
-        };
-        let gradient = peepholes.gradient(recorder)?;
-        let cells = Matrix::tight(cells, units);
-        // i and f see the cell state before the step, o the one behind it
-        let seen = [
-            (0, cells, Some(self.before)),
-            (1, cells, Some(self.before)),
-            (3, cells.from(self.room * units), None),
-        ];
-        for (row, (gate, cells, index)) in seen.into_iter().enumerate() {
-            let lanes = Matrix::tight(lanes, columns).from(gate * units);
-            column_sums(
-                recorder,
-                (lanes, [rows, units]),
-                Some((cells, index)),
-                (&gradient, row * units),
-            )?;
-        }
-        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Binding, Shader, reads, writes};
-use crate::gpu::training::texts::{DERIVATIVES, TYPES};
+use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, TYPES, UNIT_LANES};
 
 const RULE: &str = include_str!("../../../shaders/backward/rule.wgsl");
 const LSTM: &str = include_str!("../../../shaders/backward/cell/lstm.wgsl");
@@ -16,7 +16,7 @@ const SIMPLE_RNN: &str = include_str!("../../../shaders/backward/cell/simple_rnn
 pub(crate) const SCAN: Shader = Shader {
     name: "scan",
     source: include_str!("../../../shaders/backward/scan.wgsl"),
-    shared: &[TYPES, DERIVATIVES, RULE, LSTM],
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, LSTM],
     runs_cell: false,
     params: ("Scan", size_of::<ScanParams>()),
     bindings: &[
@@ -27,6 +27,14 @@ pub(crate) const SCAN: Shader = Shader {
         writes("cells"),
     ],
     constants: OF_LSTM,
+};
+
+/// The same where an activation is one over all units.
+pub(crate) const SCAN_ROWWISE: Shader = Shader {
+    name: "scan_rowwise",
+    source: include_str!("../../../shaders/backward/scan_rowwise.wgsl"),
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, LSTM],
+    ..SCAN
 };
 
 const STEP_BINDINGS: &[Binding] = &[
@@ -45,7 +53,7 @@ const STEP: &str = include_str!("../../../shaders/backward/step_back.wgsl");
 pub(crate) const STEP_OF_LSTM: Shader = Shader {
     name: "step_back_lstm",
     source: STEP,
-    shared: &[TYPES, DERIVATIVES, RULE, LSTM],
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, LSTM],
     runs_cell: false,
     params: ("StepBack", size_of::<StepParams>()),
     bindings: STEP_BINDINGS,
@@ -54,23 +62,103 @@ pub(crate) const STEP_OF_LSTM: Shader = Shader {
 
 pub(crate) const STEP_OF_GRU: Shader = Shader {
     name: "step_back_gru",
-    shared: &[TYPES, DERIVATIVES, RULE, GRU],
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, GRU],
     constants: OF_GRU,
     ..STEP_OF_LSTM
 };
 
 pub(crate) const STEP_OF_SIMPLE_RNN: Shader = Shader {
     name: "step_back_simple_rnn",
-    shared: &[TYPES, DERIVATIVES, RULE, SIMPLE_RNN],
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, SIMPLE_RNN],
     constants: OF_SIMPLE_RNN,
     ..STEP_OF_LSTM
 };
 
-const OF_SIMPLE_RNN: &[&str] = &["GATES", "SEPARATES", "HAS_CLIP", "CLIP", "ACTIVATION", "ALPHA", "BETA"];
+/// The rule of a step of a cell with an obstacle, position by position, of each cell.
+pub(crate) const ROWWISE_OF_LSTM: Shader = Shader {
+    name: "step_back_rowwise_lstm",
+    source: include_str!("../../../shaders/backward/step_back_rowwise.wgsl"),
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, UNIT_LANES, LSTM],
+    runs_cell: false,
+    params: ("PositionsBack", size_of::<PositionsParams>()),
+    bindings: &[
+        reads("unit_weights"),
+        reads("states"),
+        reads("gradients"),
+        writes("lanes"),
+        writes("recurrent_lanes"),
+        writes("carry"),
+        writes("unprojected"),
+    ],
+    constants: OF_LSTM,
+};
+
+pub(crate) const ROWWISE_OF_GRU: Shader = Shader {
+    name: "step_back_rowwise_gru",
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, UNIT_LANES, GRU],
+    constants: OF_GRU,
+    ..ROWWISE_OF_LSTM
+};
+
+pub(crate) const ROWWISE_OF_SIMPLE_RNN: Shader = Shader {
+    name: "step_back_rowwise_simple_rnn",
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, UNIT_LANES, SIMPLE_RNN],
+    constants: OF_SIMPLE_RNN,
+    ..ROWWISE_OF_LSTM
+};
+
+/// r * h where that is multiplied again, and the same backwards.
+pub(crate) const RESET: Shader = Shader {
+    name: "reset",
+    source: include_str!("../../../shaders/backward/reset.wgsl"),
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, GRU],
+    runs_cell: false,
+    params: ("Reset", size_of::<ResetParams>()),
+    bindings: &[
+        reads("before"),
+        reads("states"),
+        writes("lanes"),
+        writes("products"),
+        writes("carry"),
+    ],
+    constants: OF_RESET,
+};
+
+const OF_SIMPLE_RNN: &[&str] = &[
+    "GATES",
+    "SEPARATES",
+    "HAS_ROWS",
+    "HAS_PROJECTION",
+    "HAS_CLIP",
+    "CLIP",
+    "ACTIVATION",
+    "ALPHA",
+    "BETA",
+];
 
 const OF_GRU: &[&str] = &[
     "GATES",
     "SEPARATES",
+    "MULTIPLIES_RESET",
+    "HAS_ROWS",
+    "HAS_PROJECTION",
+    "HAS_CLIP",
+    "CLIP",
+    "ACTIVATION",
+    "ALPHA",
+    "BETA",
+    "RECURRENT_ACTIVATION",
+    "RECURRENT_ALPHA",
+    "RECURRENT_BETA",
+];
+
+const OF_RESET: &[&str] = &[
+    "BACK",
+    "GATES",
+    "SEPARATES",
+    "MULTIPLIES_RESET",
+    "HAS_ROWS",
+    "HAS_PROJECTION",
     "HAS_CLIP",
     "CLIP",
     "ACTIVATION",
@@ -84,6 +172,8 @@ const OF_GRU: &[&str] = &[
 const OF_LSTM: &[&str] = &[
     "GATES",
     "SEPARATES",
+    "HAS_ROWS",
+    "HAS_PROJECTION",
     "HAS_CLIP",
     "CLIP",
     "ACTIVATION",
@@ -129,6 +219,33 @@ pub(crate) struct StepParams {
     pub(super) runs_rule: u32,
 }
 
+/// The struct `PositionsBack` of types.wgsl.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct PositionsParams {
+    pub(super) positions: u32,
+    pub(super) row: u32,
+    pub(super) before_row: u32,
+    pub(super) units: u32,
+    pub(super) lanes_stride: u32,
+    pub(super) states_first: u32,
+    pub(super) states_stride: u32,
+    pub(super) gradients_first: u32,
+    pub(super) cell_first: u32,
+}
+
+/// The struct `Reset` of types.wgsl.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct ResetParams {
+    pub(super) rows: u32,
+    pub(super) row: u32,
+    pub(super) units: u32,
+    pub(super) lanes_stride: u32,
+    pub(super) states_first: u32,
+    pub(super) states_stride: u32,
+}
+
 /// The shader that does a step of a cell backwards.
 pub(super) fn step_of(cell: &Cell) -> &'static Shader {
     match cell.rule {
@@ -138,9 +255,23 @@ pub(super) fn step_of(cell: &Cell) -> &'static Shader {
     }
 }
 
+/// The shader that does the rule of a step backwards, of a cell with an obstacle.
+pub(super) fn rowwise_of(cell: &Cell) -> &'static Shader {
+    match cell.rule {
+        Rule::Lstm(_) => &ROWWISE_OF_LSTM,
+        Rule::Gru(_) => &ROWWISE_OF_GRU,
+        Rule::SimpleRnn(_) => &ROWWISE_OF_SIMPLE_RNN,
+    }
+}
+
 /// Whether the recurrent product has lanes of its own.
 pub(super) fn separates(cell: &Cell) -> bool {
-    matches!(cell.rule, Rule::Gru(_))
+    matches!(cell.rule, Rule::Gru(options) if options.reset_after)
+}
+
+/// Whether an activation is one over all units.
+pub(super) fn has_rows(cell: &Cell) -> bool {
+    cell.activations().iter().any(|activation| activation.is_rowwise())
 }
 
 /// The constants of a shader for a cell.
@@ -152,16 +283,4 @@ pub(crate) fn constants_for(shader: &Shader, cell: &Cell) -> Vec<u32> {
         all.find(|(known, _)| known == name).map_or(0, |&(_, value)| value)
     };
     shader.constants.iter().map(value).collect()
-}
-
-/// The option of a cell by which no step is done backwards here, and `None` where all of them are.
-pub(crate) fn refused(cell: &Cell) -> Option<&'static str> {
-    match cell.rule {
-        _ if cell.activations().iter().any(|activation| activation.is_rowwise()) => {
-            Some("training with softmax or log_softmax in a cell")
-        }
-        Rule::Lstm(options) if options.projection.is_some() => Some("training with a projection"),
-        Rule::Gru(options) if !options.reset_after => Some("training with reset_after(false)"),
-        _ => None,
-    }
 }

@@ -5,17 +5,20 @@ use crate::error::Result;
 use crate::flow::{Gather, NONE, Source, Stage};
 use crate::gpu::stage::dropout;
 use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::stage::moments::Moments;
 use crate::gpu::training::counted::counted_rows;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::recurrence::RecurrenceBack;
-use crate::gpu::training::row_gradients::{Listed, Size, activation_back, multiply_back, normalize_back, softmax_back};
+use crate::gpu::training::row_gradients::{
+    BatchBack, Listed, Size, activation_back, multiply_back, normalize_back, softmax_back,
+};
 use crate::gpu::training::sums::column_sums;
 use crate::gpu::training::way::{OfList, Way};
 use crate::layer::bidirectional::MergeMode;
-use crate::memory::STEPS;
+use crate::memory::{STEPS, WEIGHTS};
 use crate::model::planned_weight::Owner;
-use crate::model::transform::Transform;
+use crate::model::transform::{BatchWeights, Transform};
 use crate::parameters::Role;
 use crate::schedule::Schedule;
 
@@ -201,6 +204,16 @@ impl Way<'_> {
             upstream = self.softmax(recorder, number, activation)?;
             activation = Activation::Linear;
         }
+        if let Transform::Scale { by: Some(by), .. } = planned {
+            let to = (Matrix::tight(&upstream, width), size);
+            return self.batch(
+                recorder,
+                (number, transform),
+                (activation, &by.of),
+                (source, &index),
+                to,
+            );
+        }
         let Transform::Normalize { epsilon, .. } = planned else {
             if activation != Activation::Linear {
                 upstream = self.activated(recorder, activation, size, (source, Some(&index)), &upstream)?;
@@ -213,7 +226,8 @@ impl Way<'_> {
             recorder.buffer(("beta by row", 0), count * width)?,
         ];
         let [gamma, beta] = &of_weights;
-        let how = (activation, *epsilon, self.weights.affine(transform)?);
+        let affine = at(self.transforms, transform)?.affine().ok_or_else(defect)?;
+        let how = (activation, *epsilon, affine);
         let to = (Matrix::tight(&upstream, width), [&gathered, gamma, beta]);
         normalize_back(recorder, how, size, (source, &index), to);
         for (role, by_row) in [Role::Gamma, Role::Beta].into_iter().zip(&of_weights) {
@@ -223,6 +237,71 @@ impl Way<'_> {
             }
         }
         Ok(OfList::tight(gathered, width))
+    }
+
+    /// A BatchNormalization: by the moments of the batch in training, else by those that it moves.
+    fn batch(
+        &self,
+        recorder: &mut Recorder<'_>,
+        (number, transform): (usize, usize),
+        (activation, weights): (Activation, &BatchWeights),
+        (rows, index): (Matrix<'_>, &wgpu::Buffer),
+        (upstream, size): (Matrix<'_>, Size),
+    ) -> Result<OfList> {
+        let [count, width] = size;
+        let statistics = self.statistics(number);
+        let Moments {
+            moments,
+            scale,
+            shift,
+            counts,
+        } = match &statistics {
+            Some((moments, _)) => (*moments).clone(),
+            None => self.moving_moments(recorder, transform)?,
+        };
+        let back = BatchBack {
+            activation,
+            epsilon: weights.epsilon,
+            size,
+            rows,
+            index,
+            moments: &moments,
+            scale: &scale,
+            shift: &shift,
+        };
+        let by_row = [
+            recorder.buffer(("gamma by row", 0), count * width)?,
+            recorder.buffer(("gathered gradient", 0), count * width)?,
+        ];
+        back.by_row(recorder, upstream, by_row.each_ref());
+        let mut sums = Vec::new();
+        for (role, by_row) in [Role::Gamma, Role::Beta].into_iter().zip(&by_row) {
+            let gradient = match self.weights.find(Owner::Transform(transform), role) {
+                Some(tensor) => tensor.gradient(recorder)?,
+                None => recorder.buffer(("sums of a batch", sums.len()), width)?,
+            };
+            column_sums(recorder, (Matrix::tight(by_row, width), size), None, (&gradient, 0))?;
+            sums.push(gradient);
+        }
+        let [_, gathered] = by_row;
+        let of_batch = statistics.map(|(_, statistics)| (&counts, statistics.count()));
+        back.rows(recorder, of_batch, ([at(&sums, 0)?, at(&sums, 1)?], &gathered));
+        Ok(OfList::tight(gathered, width))
+    }
+
+    /// What a BatchNormalization normalises by where that is not the batch; every row counts.
+    fn moving_moments(&self, recorder: &mut Recorder<'_>, transform: usize) -> Result<Moments> {
+        let Transform::Scale { by: Some(by), .. } = at(&self.plan.transforms, transform)? else {
+            return Err(defect());
+        };
+        let mut moments = WEIGHTS.list(2 * by.scale.len())?;
+        moments.extend(by.of.mean.iter().chain(&by.of.variance));
+        Ok(Moments {
+            moments: recorder.upload::<f32>(("moving moments", transform), &moments)?,
+            scale: recorder.upload(("scale", transform), &by.scale)?,
+            shift: recorder.upload(("shift", transform), &by.shift)?,
+            counts: recorder.nothing(),
+        })
     }
 
     /// The gradient of what a merge has read of one side.

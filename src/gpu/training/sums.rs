@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
+use crate::gpu::rows::parts;
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::recorder::{Matrix, Recorder, for_values};
 use crate::gpu::training::texts::TYPES;
@@ -27,12 +28,6 @@ pub(crate) const COLUMNS: Shader = Shader {
     constants: &["HAS_OTHER", "HAS_INDEX"],
 };
 
-/// Rows are cut into parts until there are so many sums,
-const SUMS: usize = 16_384;
-
-/// but into none of fewer rows.
-const SMALLEST_PART: usize = 64;
-
 /// The struct `Parts` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -41,6 +36,8 @@ pub(crate) struct PartsParams {
     parts: u32,
     part_stride: u32,
     target_first: u32,
+    width: u32,
+    target_stride: u32,
     adds: u32,
 }
 
@@ -58,21 +55,24 @@ pub(crate) struct ColumnParams {
     index_first: u32,
 }
 
-/// Adds up so many parts of so many values each, in their order.
+/// Adds up so many parts of (rows, width) each, in their order.
 pub(super) fn add_parts(
     recorder: &mut Recorder<'_>,
-    (sums, parts, count): (&wgpu::Buffer, usize, usize),
-    (target, first): (&wgpu::Buffer, usize),
+    (sums, parts, [rows, width]): (&wgpu::Buffer, usize, [usize; 2]),
+    target: Matrix<'_>,
     adds: bool,
 ) {
+    let count = rows * width;
     let params = PartsParams {
         count: count as u32,
         parts: parts as u32,
         part_stride: count as u32,
-        target_first: first as u32,
+        target_first: target.first as u32,
+        width: width as u32,
+        target_stride: target.stride as u32,
         adds: adds.into(),
     };
-    recorder.dispatch((&PARTS, &[]), &[sums, target], params, for_values(count));
+    recorder.dispatch((&PARTS, &[]), &[sums, target.buffer], params, for_values(count));
 }
 
 /// The sums of the columns of some rows, (rows, columns), to a buffer from a value on; of their products with other rows, which a list may
@@ -83,10 +83,7 @@ pub(super) fn column_sums(
     other: Option<(Matrix<'_>, Option<&wgpu::Buffer>)>,
     target: (&wgpu::Buffer, usize),
 ) -> Result<()> {
-    let wanted = SUMS / columns.max(1);
-    let parts = wanted.min(count / SMALLEST_PART).max(1);
-    let part = count.div_ceil(parts).max(1);
-    let parts = count.div_ceil(part).max(1);
+    let (parts, part) = parts(count, columns);
     let sums = recorder.buffer(("parts", 0), parts * columns)?;
     let nothing = recorder.nothing();
     let index = other.and_then(|(_, index)| index);
@@ -105,6 +102,8 @@ pub(super) fn column_sums(
     let other = other.map_or(&nothing, |other| other.buffer);
     let storage = [index.unwrap_or(&nothing), rows.buffer, other, &sums];
     recorder.dispatch((&COLUMNS, &constants), &storage, params, for_values(parts * columns));
-    add_parts(recorder, (&sums, parts, columns), target, false);
+    let (target, first) = target;
+    let target = Matrix::tight(target, columns).from(first);
+    add_parts(recorder, (&sums, parts, [1, columns]), target, false);
     Ok(())
 }

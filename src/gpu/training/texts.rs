@@ -8,3 +8,9 @@ pub(super) const DERIVATIVES: &str = include_str!("../../../shaders/backward/der
 
 /// One number of all invocations of a workgroup.
 pub(super) const REDUCE: &str = include_str!("../../../shaders/shared/reduce.wgsl");
+
+/// What an activation over a row has to know of it.
+pub(super) const ROW_ACTIVATION: &str = include_str!("../../../shaders/shared/row_activation.wgsl");
+
+/// The lanes of a unit.
+pub(super) const UNIT_LANES: &str = include_str!("../../../shaders/backward/unit_lanes.wgsl");

@@ -1,12 +1,17 @@
 //! The way back of one batch: the lists of the flow in reverse order, each with the gradient of what it has read. What a stage makes of its
 //! gradient stands in `stages`.
 
-use crate::error::{Error, Result};
+use std::sync::Arc;
+
+use crate::error::Result;
 use crate::flow::backward::{Backward, Reader, Reading};
-use crate::flow::{Flow, Gather, Source};
+use crate::flow::{BatchStatistics, Flow, Gather, Source, Stage};
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::stage::moments::Moments;
+use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::recorder::{Matrix, Recorder};
+use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::scatter::Uploaded;
 use crate::gpu::training::weights::Weights;
 use crate::gpu::workspace::Workspace;
@@ -15,7 +20,6 @@ use crate::model::plan::Plan;
 use crate::model::planned_weight::Owner;
 use crate::parameters::Role;
 use crate::random::Noise;
-use crate::schedule::Schedule;
 
 /// The way back of one batch.
 pub(super) struct Way<'a> {
@@ -25,6 +29,7 @@ pub(super) struct Way<'a> {
     pub(super) weights: &'a Weights,
     pub(super) workspace: &'a Workspace,
     pub(super) tables: &'a [Rows],
+    pub(super) transforms: &'a [Arc<RowTransform>],
     pub(super) upstream: &'a Upstream,
     pub(super) noise: Option<Noise>,
     pub(super) wants_input: bool,
@@ -55,14 +60,17 @@ impl Way<'_> {
     pub(super) fn dispatches(&self) -> usize {
         /// Of a stage besides its steps, and of a list.
         const OF_STAGE: usize = 24;
-        let steps = self
-            .flow
-            .stages
-            .iter()
-            .map(|stage| stage.schedule().map_or(0, Schedule::steps));
-        // a scan is cut where a loop may not be long, at many thousand steps
-        let steps: usize = steps.map(|steps| 2 * steps + OF_STAGE).sum();
-        steps + self.backward.readings.len()
+        let stages = self.flow.stages.iter().map(|stage| match stage {
+            Stage::Recurrent { cell, schedule, .. } => {
+                let cell = self.plan.cells.get(*cell).map(|planned| &planned.cell);
+                let has_obstacle = cell.is_some_and(|cell| cell.obstacle().is_some());
+                // a scan is cut where a loop may not be long, at many thousand steps
+                let of_step = if has_obstacle { 1 + DISPATCHES } else { 2 };
+                of_step * schedule.steps() + OF_STAGE
+            }
+            _ => OF_STAGE,
+        });
+        stages.sum::<usize>() + self.backward.readings.len()
     }
 
     /// Records everything. The gradients of weights and states are left in their buffers.
@@ -145,21 +153,19 @@ impl Way<'_> {
             Source::Stage(stage) => at(&self.workspace.rows, stage)?,
         };
         let size = &rows.size;
-        let [buffer] = rows.buffers.as_slice() else {
-            return Err(Error::TooLarge {
-                what: "the rows of a stage in training".to_owned(),
-                needed: size.bytes().sum(),
-                limit: size.bytes().max().unwrap_or(0),
-                limit_name: "bytes, max_storage_buffer_binding_size",
-                repair: "train on fewer or shorter sequences at once".to_owned(),
-            });
-        };
         let matrix = Matrix {
-            buffer,
+            buffer: rows.whole()?,
             first: size.first_row() * size.stride,
             stride: size.stride,
         };
         Ok((matrix, rows))
+    }
+
+    /// What a BatchNormalization has found of the batch, if it has run as in training.
+    pub(super) fn statistics(&self, stage: usize) -> Option<(&Moments, &BatchStatistics)> {
+        let statistics = self.flow.statistics(stage).filter(|_| self.noise.is_some())?;
+        let mut found = self.workspace.stages.iter();
+        Some((found.find_map(|made| made.moments(stage))?, statistics))
     }
 
     /// The first list of a stage.

@@ -9,7 +9,6 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::training::recorder::Recorder;
-use crate::memory::WEIGHTS;
 use crate::model::plan::Plan;
 use crate::model::planned_weight::{Owner, PlannedWeight};
 use crate::model::transform::Transform;
@@ -38,6 +37,7 @@ pub(super) struct CellTensors<'a> {
     pub(super) recurrent_kernel: &'a Tensor,
     pub(super) bias: Option<&'a Tensor>,
     pub(super) peepholes: Option<&'a Tensor>,
+    pub(super) projection: Option<&'a Tensor>,
 }
 
 /// The weights of a plan.
@@ -45,8 +45,6 @@ pub(super) struct CellTensors<'a> {
 pub(super) struct Weights {
     /// In the order of the plan.
     list: Vec<(Owner, Role, Tensor)>,
-    /// For each transform that normalises rows gamma, then beta.
-    affine: Vec<Option<wgpu::Buffer>>,
 }
 
 impl Weights {
@@ -62,18 +60,15 @@ impl Weights {
         let mut list = Vec::new();
         for (number, weight) in plan.weights.iter().enumerate() {
             let count = weight.shape.iter().product();
-            let values = storage(&weight.path, count)?;
+            let values = storage(
+                &weight.path,
+                // a table is read where the forward pass has it
+                if weight.role == Role::Embeddings { 0 } else { count },
+            )?;
             let tensor = Tensor { values, number, count };
             list.push((weight.owner, weight.role, tensor));
         }
-        let affine = plan.transforms.iter().map(|transform| match transform {
-            Transform::Normalize { gamma, .. } => storage("gamma and beta", 2 * gamma.len()).map(Some),
-            Transform::Scale { .. } => Ok(None),
-        });
-        let weights = Self {
-            list,
-            affine: affine.collect::<Result<_>>()?,
-        };
+        let weights = Self { list };
         weights.write(gpu, plan)?;
         Ok(weights)
     }
@@ -84,14 +79,6 @@ impl Weights {
             if let Some(values) = values_of(plan, weight)? {
                 gpu.queue()
                     .write_buffer(&tensor.values, 0, bytemuck::cast_slice(&values));
-            }
-        }
-        for (transform, buffer) in plan.transforms.iter().zip(&self.affine) {
-            if let (Transform::Normalize { gamma, beta, .. }, Some(buffer)) = (transform, buffer) {
-                let mut both = WEIGHTS.list(gamma.len() + beta.len())?;
-                both.extend(gamma.iter().chain(beta));
-                gpu.queue()
-                    .write_buffer(buffer, 0, bytemuck::cast_slice::<f32, u8>(&both));
             }
         }
         Ok(())
@@ -117,12 +104,13 @@ impl Weights {
             recurrent_kernel: self.get(owner, Role::RecurrentKernel)?,
             bias: self.find(owner, Role::Bias),
             peepholes: self.find(owner, Role::Peepholes),
+            projection: self.find(owner, Role::Projection),
         })
     }
 
-    /// Gamma, then beta, of a transform that normalises rows.
-    pub(super) fn affine(&self, transform: usize) -> Result<&wgpu::Buffer> {
-        at(&self.affine, transform)?.as_ref().ok_or_else(defect)
+    /// The values of a weight, by its number in the plan.
+    pub(super) fn values(&self, number: usize) -> Result<&wgpu::Buffer> {
+        at(&self.list, number).map(|(.., tensor)| &tensor.values)
     }
 }
 
@@ -159,8 +147,15 @@ fn values_of<'a>(plan: &'a Plan, weight: &PlannedWeight) -> Result<Option<Cow<'a
                 _ => None,
             }
         }
-        // those of a normalisation lie together, and a table is where the forward pass reads it
-        (Owner::Transform(_) | Owner::Table(_), _) => None,
+        (Owner::Transform(transform), role) => match (at(&plan.transforms, transform)?, role) {
+            (Transform::Normalize { gamma, .. }, Role::Gamma) => Some(Cow::Borrowed(gamma)),
+            (Transform::Normalize { beta, .. }, Role::Beta) => Some(Cow::Borrowed(beta)),
+            (Transform::Scale { by: Some(by), .. }, Role::Gamma) => by.of.gamma.as_ref().map(of_vector),
+            (Transform::Scale { by: Some(by), .. }, Role::Beta) => by.of.beta.as_ref().map(of_vector),
+            _ => None,
+        },
+        // a table is where the forward pass reads it
+        (Owner::Table(_), _) => None,
     })
 }
 

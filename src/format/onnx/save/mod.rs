@@ -9,7 +9,7 @@ mod writer;
 use prost::Message;
 
 use super::messages::{ModelProto, OperatorSetIdProto, ValueInfoProto, data_type};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::embedding::Embedding;
@@ -50,6 +50,14 @@ pub(super) fn bytes_of(model: &Model) -> Result<Vec<u8>> {
         }],
     };
     Ok(proto.encode_to_vec())
+}
+
+fn nested(class: &str) -> Error {
+    unsupported(
+        class,
+        "sequences within sequences",
+        "save the inner layers and the others as two models, or the whole as .keras or .safetensors",
+    )
 }
 
 impl<'m> Writer<'m> {
@@ -109,6 +117,7 @@ impl<'m> Writer<'m> {
             Layer::Activation(activation) => self.activation(class, *activation),
             // an EndMask ends the lengths, which is said of the layers behind it
             Layer::Dropout(_) | Layer::EndMask(_) => Ok(()),
+            Layer::TimeDistributed(_) => Err(nested(class)),
             Layer::BatchNormalization(layer) => self.batch_normalization(layer),
             Layer::LayerNormalization(layer) => self.layer_normalization(layer),
             Layer::Flatten(flatten) => {

@@ -2,8 +2,11 @@
 
 use super::texts::cells;
 use super::*;
-use crate::gpu::training::rule::{SCAN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for, refused};
-use crate::gpu::training::{counted, product, row_gradients, scatter, sums};
+use crate::gpu::training::rule::{
+    RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_OF_GRU, STEP_OF_LSTM,
+    STEP_OF_SIMPLE_RNN, constants_for,
+};
+use crate::gpu::training::{counted, product, repack, row_gradients, scatter, sums};
 
 /// Every shader of the way back that runs no rule, each with some sets of its constants,
 fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
@@ -21,16 +24,24 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         ),
         (&row_gradients::SOFTMAX, vec![vec![15], vec![16]]),
         (&row_gradients::NORMALIZE, vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]]),
+        (&row_gradients::BATCH, vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]]),
+        (&row_gradients::BATCH_ROWS, vec![vec![0], vec![1]]),
+        (&repack::SHADER, vec![vec![0], vec![1]]),
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
         (&counted::SHADER, vec![Vec::new()]),
     ]
 }
 
-/// and those that run one.
-const OF_CELLS: [(&str, &[&Shader]); 3] = [
-    ("lstm", &[&STEP_OF_LSTM, &SCAN]),
-    ("gru", &[&STEP_OF_GRU]),
-    ("simple_rnn", &[&STEP_OF_SIMPLE_RNN]),
+/// and those that run one: for cells without an obstacle, and for those with one.
+type OfCell = (&'static str, &'static [&'static Shader], &'static [&'static Shader]);
+const OF_CELLS: [OfCell; 3] = [
+    (
+        "lstm",
+        &[&STEP_OF_LSTM, &SCAN],
+        &[&ROWWISE_OF_LSTM, &SCAN_ROWWISE, &SCAN],
+    ),
+    ("gru", &[&STEP_OF_GRU], &[&ROWWISE_OF_GRU, &RESET]),
+    ("simple_rnn", &[&STEP_OF_SIMPLE_RNN], &[&ROWWISE_OF_SIMPLE_RNN]),
 ];
 
 /// All texts.
@@ -48,9 +59,11 @@ pub(super) fn texts() -> Vec<Text> {
         let sets = sets.into_iter().enumerate();
         texts.extend(sets.map(|(number, set)| text(format!("{}.{number}", shader.name), shader, set)));
     }
-    for (name, cell) in cells().into_iter().filter(|(_, cell)| refused(cell).is_none()) {
-        let of_kind = OF_CELLS.iter().find(|(kind, _)| name.starts_with(kind));
-        for shader in of_kind.unwrap().1 {
+    for (name, cell) in cells() {
+        let of_kind = OF_CELLS.iter().find(|(kind, ..)| name.starts_with(kind));
+        let (_, plain, rowwise) = of_kind.unwrap();
+        let shaders = if cell.obstacle().is_some() { rowwise } else { plain };
+        for shader in *shaders {
             texts.push(text(
                 format!("{}.{name}", shader.name),
                 shader,
@@ -68,7 +81,7 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
     let told: BTreeSet<&str> = texts().iter().map(|text| text.shader.source).collect();
     let mut found = BTreeSet::new();
     for file in fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()) {
-        let shared = ["types.wgsl", "rule.wgsl", "derivatives.wgsl", "cell"];
+        let shared = ["types.wgsl", "rule.wgsl", "derivatives.wgsl", "unit_lanes.wgsl", "cell"];
         if !shared.iter().any(|name| file.ends_with(name)) {
             found.insert(fs::read_to_string(file).unwrap());
         }

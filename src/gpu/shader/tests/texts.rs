@@ -9,7 +9,8 @@ use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
 use crate::gpu::stage::{
-    carry, dropout, gather, input_projection, lookup, matrix_projection, reshape, row_transform, softmax,
+    batch_normalization, carry, dropout, gather, input_projection, lookup, matrix_projection, reshape, row_transform,
+    softmax,
 };
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
@@ -31,7 +32,9 @@ pub(super) const ON_DX12: Spin = Spin {
 };
 
 /// Every shader there is.
-pub(super) const ALL: [&Shader; 24] = [
+pub(super) const ALL: [&Shader; 26] = [
+    &batch_normalization::MOMENTS,
+    &batch_normalization::SUMS,
     &carry::SHADER,
     &dropout::SHADER,
     &gather::SHADER,
@@ -250,6 +253,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
             block(Block::OneRow, false, [0; 3]),
             block(Block::EightRows, false, [32, 0x3f00_0000, 0]),
         ],
+        "batch_sums" | "batch_moments" => vec![vec![0], vec![1]],
         "softmax" => vec![vec![15], vec![16]],
         "transform" => vec![vec![1, 0, 0, 0], vec![0, 32, 0x3f00_0000, 0]],
         "normalize" => vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]],

@@ -73,27 +73,43 @@ fn tiles_have_edges() {
 }
 
 #[test]
-fn what_is_not_done_here_says_so() {
-    let refused = [
-        (Lstm::new(3, 5).projection(2).into(), "projection"),
-        (Gru::new(3, 5).reset_after(false).into(), "reset_after"),
-        (
-            crate::layer::Layer::from(SimpleRnn::new(3, 5).activation(Activation::Softmax)),
-            "softmax",
-        ),
-        (
-            crate::layer::batch_normalization::BatchNormalization::new(5).into(),
-            "BatchNormalization",
-        ),
-    ];
-    for (layer, option) in refused {
-        let builder = Model::builder().add(Dense::new(3, 3)).add(layer);
-        let Ok(model) = builder.build() else {
-            continue; // the last two want another width, and are refused as plans of their own
-        };
-        let error = super::super::check(model.plan()).unwrap_err().to_string();
-        assert!(error.contains(option) && error.contains("train on the CPU"), "{error}");
+fn a_gru_that_resets_before_the_product() {
+    both(|| {
+        let gru = Gru::new(3, 5).reset_after(false).return_sequences(true);
+        let second = Gru::new(5, 4).reset_after(false).clip(0.8).use_bias(false);
+        Model::builder().add(gru).add(second).build().unwrap()
+    });
+}
+
+#[test]
+fn an_lstm_with_a_projection() {
+    both(|| {
+        let first = Lstm::new(3, 6).projection(2).peepholes(true).return_sequences(true);
+        let second = Lstm::new(2, 4).projection(4).clip(0.9).input_forget(true);
+        Model::builder().add(first).add(second).build().unwrap()
+    });
+}
+
+/// Softmax and log_softmax are over all units.
+#[test]
+fn cells_with_activations_over_all_units() {
+    let (softmax, log_softmax) = (Activation::Softmax, Activation::LogSoftmax);
+    let masked = |model: Model| check(model, MASKED);
+    for activation in [softmax, log_softmax] {
+        let rnn = SimpleRnn::new(3, 5).activation(activation).return_sequences(true);
+        let builder = Model::builder().add(rnn).add(SimpleRnn::new(5, 4).clip(0.7));
+        masked(builder.build().unwrap());
     }
+    for reset_after in [true, false] {
+        let gru = |features, units| Gru::new(features, units).reset_after(reset_after);
+        let first = gru(3, 5).recurrent_activation(softmax).return_sequences(true);
+        let second = gru(5, 4).activation(log_softmax).clip(0.9);
+        masked(Model::builder().add(first).add(second).build().unwrap());
+    }
+    let first = Lstm::new(3, 5).recurrent_activation(softmax).peepholes(true).clip(0.9);
+    let second = Lstm::new(5, 4).activation(softmax).output_activation(log_softmax);
+    let builder = Model::builder().add(first.return_sequences(true));
+    masked(builder.add(second.input_forget(true).projection(3)).build().unwrap());
 }
 
 /// The way back reads what any strategy leaves.
@@ -113,10 +129,44 @@ fn every_strategy_serves_training() {
 /// One training with batches of other sizes, masks and weights, one after the other.
 #[test]
 fn a_training_goes_on() {
+    goes_on(|| {
+        let builder = Model::builder().add(Lstm::new(3, 5)).add(Dense::new(5, 2));
+        builder.build().unwrap()
+    });
+}
+
+/// Other weights are put into the forms of the forward pass by the GPU: as the host does it, to the bit.
+#[test]
+fn other_weights_reach_every_form() {
+    use crate::layer::batch_normalization::BatchNormalization;
+    use crate::layer::bidirectional::Bidirectional;
+    use crate::layer::embedding::Embedding;
+    use crate::layer::layer_normalization::LayerNormalization;
+
+    goes_on(|| {
+        let both = Bidirectional::new(Lstm::new(3, 5).peepholes(true).return_sequences(true));
+        let builder = Model::builder()
+            .add(Embedding::new(9, 3))
+            .add(both)
+            .add(LayerNormalization::new(10))
+            .add(Gru::new(10, 7).return_sequences(true))
+            .add(BatchNormalization::new(7).scale(false))
+            .add(Dense::new(7, 2));
+        builder.build().unwrap()
+    });
+    goes_on(|| {
+        let builder = Model::builder()
+            .add(Lstm::new(3, 6).projection(2).return_sequences(true))
+            .add(Gru::new(2, 5).reset_after(false).return_sequences(true))
+            .add(SimpleRnn::new(5, 66).activation(Activation::Softmax));
+        builder.add(Dense::new(66, 2)).build().unwrap()
+    });
+}
+
+fn goes_on(model: impl Fn() -> Model) {
     let model = |seed| {
         let mut random = Random(seed);
-        let builder = Model::builder().add(Lstm::new(3, 5)).add(Dense::new(5, 2));
-        let mut model = builder.build().unwrap();
+        let mut model = model();
         with_own_weights(&mut model, &mut random);
         model
     };
@@ -130,25 +180,31 @@ fn a_training_goes_on() {
         let mut training = make(&one);
         let sizes = [(3, 5), (2, 9), (4, 2), (3, 5)];
         for (round, (batch, steps)) in sizes.into_iter().enumerate() {
-            let model = if round < 2 { &one } else { &other };
-            if round == 2 {
-                pollster::block_on(training.set_plan(other.plan().clone())).unwrap();
+            let model = if round % 2 == 0 { &one } else { &other };
+            if round > 0 {
+                pollster::block_on(training.set_plan(model.plan().clone())).unwrap();
             }
             let mut random = Random(round as u64);
             let values = ndarray::Array3::from_shape_simple_fn((batch, steps, 3), || random.within(1.0));
-            let input = Input::Values(values.view());
+            let tokens = Array2::from_shape_fn((batch, steps), |(sequence, step)| (sequence + 3 * step) as i32 % 9);
+            let input = match model.plan().takes_tokens {
+                true => Input::Tokens(tokens.view()),
+                false => Input::Values(values.view()),
+            };
             let flow = Arc::new(Flow::in_training(model.plan(), input, None).unwrap());
             let upstream = Upstream {
-                outputs: vec![random.array(&[batch, 2], 1.0)],
+                outputs: vec![random.array(&flow.outputs[0].shape, 1.0)],
                 states: None,
             };
             let run = |training: &mut GpuTraining| {
                 let mut output = Output::default();
-                pollster::block_on(training.forward(&flow, input, None, None, &mut output)).unwrap();
+                let noise = (round > 1).then_some(Noise { seed: 1, batch: 2 });
+                pollster::block_on(training.forward(&flow, input, None, noise, &mut output)).unwrap();
                 let gradients = training.backward(&flow, input, &upstream, true);
-                pollster::block_on(gradients).unwrap()
+                (output.values, pollster::block_on(gradients).unwrap())
             };
-            let (kept, fresh) = (run(&mut training), run(&mut make(model)));
+            let ((output, kept), (wanted, fresh)) = (run(&mut training), run(&mut make(model)));
+            assert_eq!(output, wanted, "round {round}");
             assert_eq!(kept.parameters, fresh.parameters, "round {round}");
             assert_eq!(kept.input, fresh.input, "round {round}");
         }

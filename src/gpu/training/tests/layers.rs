@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::activation::Activation;
+use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;
@@ -61,6 +62,18 @@ fn a_layer_normalization() {
     for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
         let builder = Model::builder()
             .add(LayerNormalization::new(3))
+            .add(activation)
+            .add(Lstm::new(3, 4));
+        check(builder.build().unwrap(), MASKED);
+    }
+}
+
+/// In inference the moments are those that training moves, and the way back is a product.
+#[test]
+fn a_batch_normalization_in_inference() {
+    for activation in [Activation::Linear, Activation::Silu, Activation::Softmax] {
+        let builder = Model::builder()
+            .add(BatchNormalization::new(3))
             .add(activation)
             .add(Lstm::new(3, 4));
         check(builder.build().unwrap(), MASKED);

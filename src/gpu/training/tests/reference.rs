@@ -176,36 +176,73 @@ impl Reference<'_> {
         };
         multiply(h, recurrent_kernel, columns, 0..columns, &mut of_state);
         let clipped = |x: f64| cell.clip().map_or(x, |most| x.clamp(-f64::from(most), f64::from(most)));
-        for unit in 0..units {
-            let lane = |gate: usize| of_input[gate * units + unit] + of_state[gate * units + unit];
-            match &cell.rule {
-                Rule::SimpleRnn(options) => h[unit] = scalar(options.activation, clipped(lane(0))),
-                Rule::Gru(options) => {
-                    let gate = |x| scalar(options.recurrent_activation, clipped(x));
-                    let (update, reset) = (gate(lane(0)), gate(lane(1)));
-                    let n = 2 * units + unit;
-                    let candidate = scalar(options.activation, clipped(of_input[n] + reset * of_state[n]));
-                    h[unit] = update * h[unit] + (1.0 - update) * candidate;
+        let over = |activation, of: &dyn Fn(usize) -> f64| activated(activation, &(0..units).map(of).collect::<Row>());
+        let lane = |gate: usize, unit: usize| of_input[gate * units + unit] + of_state[gate * units + unit];
+        match &cell.rule {
+            Rule::SimpleRnn(options) => *h = over(options.activation, &|unit| clipped(lane(0, unit))),
+            Rule::Gru(options) => {
+                let gate = |gate: usize| over(options.recurrent_activation, &|unit| clipped(lane(gate, unit)));
+                let (update, reset) = (gate(0), gate(1));
+                let mut again = vec![0.0; columns];
+                let reset_state: Row = reset.iter().zip(&*h).map(|(reset, h)| reset * h).collect();
+                multiply(&reset_state, recurrent_kernel, columns, 2 * units..columns, &mut again);
+                let of_candidate = |unit: usize| match options.reset_after {
+                    true => reset[unit] * of_state[2 * units + unit],
+                    false => again[2 * units + unit],
+                };
+                let candidate = over(options.activation, &|unit| {
+                    clipped(of_input[2 * units + unit] + of_candidate(unit))
+                });
+                for (unit, h) in h.iter_mut().enumerate() {
+                    *h = update[unit] * *h + (1.0 - update[unit]) * candidate[unit];
                 }
-                Rule::Lstm(options) => {
-                    let peepholes = self.weight(owner, Role::Peepholes);
-                    let seen = |gate: usize, c: f64| peepholes.map_or(0.0, |weights| weights[gate * units + unit] * c);
-                    let gate = |x| scalar(options.recurrent_activation, clipped(x));
-                    let input = gate(lane(0) + seen(0, c[unit]));
-                    let forget = match options.input_forget {
-                        true => 1.0 - input,
-                        false => gate(lane(1) + seen(1, c[unit])),
-                    };
-                    c[unit] = forget * c[unit] + input * scalar(options.activation, clipped(lane(2)));
-                    let output = gate(lane(3) + seen(2, c[unit]));
-                    h[unit] = output * scalar(options.output_activation, c[unit]);
+            }
+            Rule::Lstm(options) => {
+                let peepholes = self.weight(owner, Role::Peepholes);
+                let seen = |gate: usize, unit: usize| peepholes.map_or(0.0, |weights| weights[gate * units + unit]);
+                let gate = |of: &dyn Fn(usize) -> f64| over(options.recurrent_activation, &|unit| clipped(of(unit)));
+                let input = gate(&|unit| lane(0, unit) + seen(0, unit) * c[unit]);
+                let forget = match options.input_forget {
+                    true => input.iter().map(|input| 1.0 - input).collect(),
+                    false => gate(&|unit| lane(1, unit) + seen(1, unit) * c[unit]),
+                };
+                let candidate = over(options.activation, &|unit| clipped(lane(2, unit)));
+                for (unit, c) in c.iter_mut().enumerate() {
+                    *c = forget[unit] * *c + input[unit] * candidate[unit];
                 }
+                let output = gate(&|unit| lane(3, unit) + seen(2, unit) * c[unit]);
+                let given = over(options.output_activation, &|unit| c[unit]);
+                let given: Row = given
+                    .iter()
+                    .zip(&output)
+                    .map(|(given, output)| given * output)
+                    .collect();
+                *h = match self.weight(owner, Role::Projection) {
+                    None => given,
+                    Some(projection) => {
+                        let mut projected = vec![0.0; cell.output];
+                        multiply(&given, projection, cell.output, 0..cell.output, &mut projected);
+                        projected
+                    }
+                };
             }
         }
     }
 
     fn transformed(&self, number: usize, row: &Row) -> Row {
         let transform = &self.plan.transforms[number];
+        if let Some(weights) = transform.batch_weights() {
+            let of = |role, column: usize, absent| {
+                self.weight(Owner::Transform(number), role)
+                    .map_or(absent, |of| of[column])
+            };
+            let normal = row.iter().enumerate().map(|(column, x)| {
+                let distance = x - f64::from(weights.mean[column]);
+                let deviation = (f64::from(weights.variance[column]) + f64::from(weights.epsilon)).sqrt();
+                distance / deviation * of(Role::Gamma, column, 1.0) + of(Role::Beta, column, 0.0)
+            });
+            return activated(transform.activation(), &normal.collect::<Row>());
+        }
         let Transform::Normalize { epsilon, .. } = transform else {
             return activated(transform.activation(), row);
         };

@@ -1,0 +1,106 @@
+//! The gradients of the weights of a cell: sums over all rows, from the gradients of the lanes.
+
+use crate::error::Result;
+use crate::gpu::training::product::Product;
+use crate::gpu::training::recorder::{Matrix, Recorder};
+use crate::gpu::training::recurrence::{OfRows, RecurrenceBack};
+use crate::gpu::training::sums::column_sums;
+
+/// Rows that are multiplied, and the list that names them where there is one.
+type Listed<'a> = (Matrix<'a>, Option<&'a wgpu::Buffer>);
+
+impl RecurrenceBack<'_> {
+    pub(super) fn sum_up(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
+        let (columns, units, output) = (self.columns(), self.cell.units, self.cell.output);
+        let tensors = self.tensors;
+        let lanes = Matrix::tight(&of_rows.lanes, columns);
+        let of_state = Matrix::tight(of_rows.of_state(), columns);
+        let gradient = tensors.kernel.gradient(recorder)?;
+        let input = (self.source, Some(self.input));
+        self.product(
+            recorder,
+            [self.cell.features, columns],
+            input,
+            lanes,
+            Matrix::tight(&gradient, columns),
+        )?;
+        let gradient = tensors.recurrent_kernel.gradient(recorder)?;
+        let to = Matrix::tight(&gradient, columns);
+        let before = (self.hidden, Some(self.before));
+        let of_hidden = self.columns_of_state();
+        self.product(recorder, [output, of_hidden], before, of_state, to)?;
+        if let Some(reset) = &of_rows.reset {
+            let reset = (Matrix::tight(reset, units), None);
+            self.product(
+                recorder,
+                [units, units],
+                reset,
+                lanes.from(of_hidden),
+                to.from(of_hidden),
+            )?;
+        }
+        if let (Some(unprojected), Some(projection)) = (&of_rows.unprojected, tensors.projection) {
+            let gradient = projection.gradient(recorder)?;
+            let unprojected = (Matrix::tight(unprojected, units), None);
+            let to = Matrix::tight(&gradient, output);
+            self.product(
+                recorder,
+                [units, output],
+                unprojected,
+                Matrix::tight(self.upstream, output),
+                to,
+            )?;
+        }
+        self.sum_biases(recorder, of_rows)?;
+        self.sum_peepholes(recorder, of_rows)
+    }
+
+    /// The sum over all rows of what was multiplied times the gradient of the product.
+    fn product(
+        &self,
+        recorder: &mut Recorder<'_>,
+        [high, wide]: [usize; 2],
+        (a, index): Listed<'_>,
+        d: Matrix<'_>,
+        to: Matrix<'_>,
+    ) -> Result<()> {
+        let product = Product::new([high, wide, self.schedule.rows()], a, d, to);
+        let product = product.turned(true, false);
+        Product { index, ..product }.record_in_parts(recorder)
+    }
+
+    fn sum_biases(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
+        let Some(bias) = self.tensors.bias else {
+            return Ok(());
+        };
+        let (rows, columns) = (self.schedule.rows(), self.columns());
+        let gradient = bias.gradient(recorder)?;
+        let both = [&of_rows.lanes, of_rows.of_state()].into_iter();
+        for (row, lanes) in both.take(self.cell.bias_rows()).enumerate() {
+            let rows = (Matrix::tight(lanes, columns), [rows, columns]);
+            column_sums(recorder, rows, None, (&gradient, row * columns))?;
+        }
+        Ok(())
+    }
+
+    fn sum_peepholes(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
+        let (Some(peepholes), Some(cells)) = (self.tensors.peepholes, &of_rows.cells) else {
+            return Ok(());
+        };
+        let (rows, columns, units) = (self.schedule.rows(), self.columns(), self.cell.units);
+        let gradient = peepholes.gradient(recorder)?;
+        let cells = Matrix::tight(cells, units);
+        // i and f see the cell state before the step, o the one behind it
+        let seen = [
+            (0, cells, Some(self.before)),
+            (1, cells, Some(self.before)),
+            (3, cells.from(self.room * units), None),
+        ];
+        for (row, (gate, cells, index)) in seen.into_iter().enumerate() {
+            let lanes = Matrix::tight(&of_rows.lanes, columns).from(gate * units);
+            let to = (&gradient, row * units);
+            column_sums(recorder, (lanes, [rows, units]), Some((cells, index)), to)?;
+        }
+        Ok(())
+    }
+}

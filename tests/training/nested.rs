@@ -1,0 +1,53 @@
+//! Training over sequences within sequences.
+
+use cellstate::{
+    Adam, Bidirectional, Dense, Dropout, Embedding, Examples, Fit, Lstm, Model, Sequences,
+    SparseCategoricalCrossentropy, TimeDistributed, Trainer,
+};
+use ndarray::{Array2, Array3};
+
+use crate::devices::devices;
+
+/// Texts of words of characters; a word is of the class 1 if it has a 1 in it.
+fn examples(batch: usize) -> Examples<'static, 'static> {
+    let token = |(text, word, place): (usize, usize, usize)| match place < 1 + (text + word) % 4 {
+        true => 1 + (text * 5 + word * 3 + place * 7) as i32 % 4,
+        false => 0,
+    };
+    let tokens = Array3::from_shape_fn((batch, 5, 4), token);
+    let classes = Array2::from_shape_fn((batch, 5), |(text, word)| {
+        i32::from((0..4).any(|place| tokens[[text, word, place]] == 1))
+    });
+    let lengths: Vec<usize> = (0..batch).map(|text| 1 + text % 5).collect();
+    let sequences = Sequences::nested_tokens(tokens)
+        .unwrap()
+        .with_lengths(&lengths)
+        .unwrap();
+    Examples::new(sequences, classes).unwrap()
+}
+
+#[test]
+fn words_are_told_apart_by_their_characters() {
+    let examples = examples(24);
+    for device in devices() {
+        let within = TimeDistributed::new(Embedding::new(5, 4).mask_zero(true)).add(Lstm::new(4, 6));
+        let model = Model::builder()
+            .add(within)
+            .add(Dropout::new(0.1))
+            .add(Bidirectional::new(Lstm::new(6, 4).return_sequences(true)))
+            .add(Dense::new(8, 2));
+        let model = model.build().unwrap();
+        let before = model.parameters().clone();
+        let loss = SparseCategoricalCrossentropy::new().from_logits(true);
+        let mut trainer = Trainer::new(model, &device, loss, Adam::new(2e-2)).unwrap().seed(3);
+        let first = trainer.evaluate(&examples).unwrap().loss();
+        trainer
+            .fit(&examples, Fit::epochs(25).batch_size(7).bucketing(true))
+            .unwrap();
+        let last = trainer.evaluate(&examples).unwrap().loss();
+        assert!(last < 0.3 * first, "{}: {first} to {last}", device.name());
+        for (before, after) in before.iter().zip(trainer.model().parameters()) {
+            assert_ne!(before.values(), after.values(), "{}: {}", device.name(), before.path());
+        }
+    }
+}
