@@ -22,6 +22,12 @@ pub(crate) fn sum(values: &[f32], term: impl Fn(f64) -> f64 + Sync) -> f64 {
     parts.into_iter().fold(0.0, |sum, part| sum + part)
 }
 
+/// Whether all numbers are what they should be: part by part without a look back, so that the loop becomes vector instructions.
+pub(crate) fn all(values: &[f32], is_right: impl Fn(f32) -> bool) -> bool {
+    let mut chunks = values.chunks(CHUNK);
+    chunks.all(|chunk| chunk.iter().fold(true, |all, &value| all & is_right(value)))
+}
+
 fn of_chunk(chunk: &[f32], term: &impl Fn(f64) -> f64) -> f64 {
     let mut sums = [0.0_f64; LANES];
     for group in chunk.chunks(LANES) {

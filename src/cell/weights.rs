@@ -5,6 +5,7 @@ use ndarray::{ArcArray2, ArrayView, Dimension};
 use super::Cell;
 use crate::error::{Error, Result};
 use crate::half_precision::rounded;
+use crate::sums::all;
 
 /// The weights of a cell as its layer keeps them, gates in Keras's order. Cloning shares them.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,6 +159,24 @@ impl Cell {
         self.column(&weights.recurrent_kernel, k, gate, unit)
     }
 
+    /// The same for as many units as `span` has, from unit `first` on.
+    pub(crate) fn kernel_span(&self, weights: &CellWeights, k: usize, (lane, first): (usize, usize), span: &mut [f32]) {
+        let gate = self.lanes().get(lane).and_then(|lane| lane.kernel);
+        self.span(&weights.kernel, k, (gate, first), span);
+    }
+
+    /// The same of hidden value `k`.
+    pub(crate) fn recurrent_span(
+        &self,
+        weights: &CellWeights,
+        k: usize,
+        (lane, first): (usize, usize),
+        span: &mut [f32],
+    ) {
+        let gate = self.lanes().get(lane).and_then(|lane| lane.recurrent);
+        self.span(&weights.recurrent_kernel, k, (gate, first), span);
+    }
+
     /// What lane `lane` of a unit begins from: the bias of its gates, the recurrent one included.
     pub(crate) fn bias_lane(&self, weights: &CellWeights, lane: usize, unit: usize) -> f32 {
         let (Some(bias), Some(lane)) = (&weights.bias, self.lanes().get(lane)) else {
@@ -179,6 +198,21 @@ impl Cell {
                 .copied()
                 .unwrap_or(0.0)
         })
+    }
+
+    fn span(&self, tensor: &ArcArray2<f32>, row: usize, (gate, first): (Option<usize>, usize), span: &mut [f32]) {
+        let begin = row * tensor.ncols() + gate.map_or(0, |gate| gate * self.units + first);
+        let values = tensor
+            .as_slice()
+            .and_then(|values| values.get(begin..begin + span.len()));
+        match (gate, values) {
+            (None, _) => span.fill(0.0),
+            (_, Some(values)) => span.copy_from_slice(values),
+            (_, None) => {
+                let units = (first..).zip(span);
+                units.for_each(|(unit, to)| *to = self.column(tensor, row, gate, unit));
+            }
+        }
     }
 
     fn column(&self, tensor: &ArcArray2<f32>, row: usize, gate: Option<usize>, unit: usize) -> f32 {
@@ -243,6 +277,9 @@ fn check_shape<D: Dimension>(name: &str, tensor: &ArrayView<'_, f32, D>, shape: 
 
 /// An error with the first number that is NaN or infinite, if there is one.
 pub(crate) fn check_finite<D: Dimension>(name: &str, tensor: &ArrayView<'_, f32, D>, repair: &str) -> Result<()> {
+    if tensor.as_slice().is_some_and(|values| all(values, f32::is_finite)) {
+        return Ok(());
+    }
     match tensor.iter().enumerate().find(|(_, value)| !value.is_finite()) {
         None => Ok(()),
         Some((flat, value)) => Err(Error::NotFinite {

@@ -23,7 +23,7 @@ use crate::recent::{ForSize, Recent};
 use crate::settings::Settings;
 use crate::state::State;
 use memory::buffer::{Lines, reserve};
-use memory::workspace::{Scratch, StageRows, Workspace};
+use memory::workspace::{Kept, Scratch, StageRows, Workspace};
 use product::path::Path;
 use stage::batch_normalization::batch_normalization;
 use stage::dense::Dense;
@@ -87,12 +87,21 @@ impl CpuModel {
         Ok(())
     }
 
+    /// Other weights, of the same shapes.
+    fn set_plan(&mut self, plan: Arc<Plan>, settings: &Settings) {
+        for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
+            recurrence.refill(planned, settings.wanted_precision());
+        }
+        self.denses = plan.denses.iter().map(|part| Dense::new(part, self.path)).collect();
+        self.plan = plan;
+    }
+
     /// Gives the memory that is kept for later runs back.
     pub(crate) fn release_memory(&self) {
         self.workspaces.clear();
     }
 
-    /// The same in a workspace, with the noise of a training, if it is one.
+    /// The same in a workspace, with the noise of a training, if it is one: then recurrences keep there what their way back needs.
     fn run_in(
         &self,
         workspace: &mut Workspace,
@@ -109,7 +118,7 @@ impl CpuModel {
             states: finals,
             stages,
             scratch,
-            ..
+            kept,
         } = workspace;
         let mut sources = Sources {
             plan: &self.plan,
@@ -128,7 +137,7 @@ impl CpuModel {
                 stages: done,
                 ..sources
             };
-            rows_run += self.run_stage((number, noise), &sources, finals, scratch, rows)?;
+            rows_run += self.run_stage((number, noise), &sources, finals, (scratch, kept.get_mut(number)), rows)?;
         }
         sources.stages = stages;
         let placing = |number: usize, earlier| {
@@ -161,7 +170,10 @@ impl CpuModel {
         if workspace.stages.len() < stages {
             reserve(&mut workspace.stages, stages)?;
             workspace.stages.resize_with(stages, StageRows::default);
+            reserve(&mut workspace.kept, stages)?;
+            workspace.kept.resize_with(stages, Kept::default);
         }
+        workspace.kept.iter_mut().for_each(|kept| kept.hands = 0);
         let tables = self.plan.tables.iter().map(|table| table.ncols());
         let widths = flow.widths.iter().copied().chain(tables);
         let widest = widths.chain([features(input)]).max().unwrap_or(0);
@@ -183,7 +195,7 @@ impl CpuModel {
         (number, noise): (usize, Option<Noise>),
         sources: &Sources<'_>,
         finals: &mut [Lines],
-        scratch: &mut Vec<Scratch>,
+        (scratch, kept): (&mut Vec<Scratch>, Option<&mut Kept>),
         rows: &mut StageRows,
     ) -> Result<usize> {
         let flow = sources.flow;
@@ -202,10 +214,11 @@ impl CpuModel {
                 };
                 let states = States { hidden, cell_state };
                 let masked = self.masked.get(*cell).and_then(Option::as_ref);
-                return match masked.zip(noise) {
-                    Some((masked, noise)) => masked.run(noise, work, states, rows),
-                    None => recurrence.run(work, states, scratch, rows),
-                };
+                if let Some((masked, noise)) = masked.zip(noise) {
+                    return masked.run(noise, work, states, rows);
+                }
+                let kept = kept.filter(|_| noise.is_some());
+                return recurrence.run_keeping(work, states, (scratch, kept), rows);
             }
             Stage::Dense { dense, input } => {
                 let dense = self.denses.get(*dense);

@@ -52,8 +52,10 @@ impl<'a> Rows<'a> {
 /// Copies a row of an array, which there is.
 pub(crate) fn copy<A: Copy + Into<f64>>(rows: &ArrayView3<'_, A>, sequence: usize, time_step: usize, to: &mut [f64]) {
     let row = rows.index_axis(Axis(0), sequence);
-    for (to, from) in to.iter_mut().zip(row.index_axis(Axis(0), time_step)) {
-        *to = (*from).into();
+    let row = row.index_axis(Axis(0), time_step);
+    match row.as_slice() {
+        Some(row) => to.iter_mut().zip(row).for_each(|(to, from)| *to = (*from).into()),
+        None => to.iter_mut().zip(row).for_each(|(to, from)| *to = (*from).into()),
     }
 }
 

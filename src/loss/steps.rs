@@ -193,12 +193,14 @@ impl<'a> Steps<'a> {
         score: impl Fn(&[f64], &[f64], &mut [f64]) -> f64,
     ) -> Result<(f64, f64)> {
         let (mut sum, mut whole) = (0.0, 0.0);
-        if let Some(gradient) = &mut gradient {
-            gradient.fill(0.0);
-        }
-        for time_step in (0..self.time_steps()).filter(|&step| self.counts(sequence, step)) {
-            let weight = self.weight(sequence, time_step)?;
+        for time_step in 0..self.time_steps() {
+            let mut row = (gradient.as_mut()).map(|gradient| gradient.index_axis_mut(Axis(0), time_step));
+            let weight = match self.counts(sequence, time_step) {
+                true => self.weight(sequence, time_step)?,
+                false => 0.0,
+            };
             if weight == 0.0 {
+                row.iter_mut().for_each(|row| row.fill(0.0));
                 continue;
             }
             copy(&self.outputs, sequence, time_step, &mut room.output);
@@ -206,11 +208,11 @@ impl<'a> Steps<'a> {
             self.check(sequence, time_step, &room.target)?;
             sum += weight * score(&room.output, &room.target, &mut room.gradient);
             whole += weight;
-            if let Some(gradient) = &mut gradient {
-                let row = gradient.index_axis_mut(Axis(0), time_step);
-                for (to, slope) in row.into_iter().zip(&room.gradient) {
-                    *to = (weight * share * slope) as f32;
-                }
+            let Some(row) = &mut row else { continue };
+            let slopes = room.gradient.iter().map(|slope| (weight * share * slope) as f32);
+            match row.as_slice_mut() {
+                Some(row) => row.iter_mut().zip(slopes).for_each(|(to, slope)| *to = slope),
+                None => row.iter_mut().zip(slopes).for_each(|(to, slope)| *to = slope),
             }
         }
         Ok((sum, whole))
@@ -239,7 +241,9 @@ impl<'a> Steps<'a> {
 
     /// Whether the target of a step is one.
     fn check(&self, sequence: usize, time_step: usize, target: &[f64]) -> Result<()> {
-        if let Some(feature) = target.iter().position(|number| !number.is_finite()) {
+        let are_finite = target.iter().fold(true, |all, number| all & number.is_finite());
+        let bad = (!are_finite).then(|| target.iter().position(|number| !number.is_finite()));
+        if let Some(feature) = bad.flatten() {
             let index = match self.shape.len() {
                 2 => vec![sequence, feature],
                 _ => vec![sequence, time_step, feature],

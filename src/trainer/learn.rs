@@ -15,6 +15,7 @@ use crate::loss::LossValue;
 use crate::metric::Metric;
 use crate::random::Noise;
 use crate::state::State;
+use crate::sums::all;
 
 const REPAIR: &str = "the weights are as before this batch; lower the learning rate, clip gradients (`global_clipnorm(1.0)` of the \
                       optimiser), and look for NaN or huge numbers in the data of steps that count";
@@ -230,6 +231,12 @@ fn placed(error: Error, tensor_in: impl FnOnce(&str) -> String) -> Error {
 fn check_finite(loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
     let is_bad = |value: &f32| !value.is_finite();
     let bad = gradients.parameters.iter().rev().find_map(|(path, gradient)| {
+        if gradient
+            .as_slice()
+            .is_some_and(|values| all(values, |value| !is_bad(&value)))
+        {
+            return None;
+        }
         let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
         Some((path, index, *value))
     });

@@ -1,10 +1,14 @@
 //! The weights of a cell by lane, as matrices that any number of rows shares: forward, and the other way for training.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use ndarray::{ArcArray2, CowArray, Ix2};
 
 use crate::cell::Cell;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
+use crate::error::Result;
 use crate::model::plan::PlannedCell;
 
 /// The weights of a cell, columns by lane: `lane · units + unit`.
@@ -30,8 +34,8 @@ pub(crate) struct Reset {
 /// The weights of a cell the other way: from the gradients of lanes to those of what they were made of.
 #[derive(Debug)]
 pub(crate) struct BackMatrices {
-    /// (lanes·units, features)
-    pub(crate) kernel: Matrix,
+    /// (lanes·units, features), once it was wanted
+    kernel: OnceLock<Matrix>,
     /// (lanes·units, output), without the lane that multiplies r * h
     pub(crate) recurrent_kernel: Matrix,
     /// (units, output), of that lane
@@ -87,23 +91,37 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// (lanes·units, rows of the kernel)
-    fn back(&self, path: Path) -> Matrix {
+    /// (lanes·units, rows of the kernel), into the memory of `matrix`
+    fn back(&self, path: Path, matrix: &mut Matrix) -> Result<()> {
         let size = (self.gates.len() * self.units, self.values.nrows());
-        Matrix::of_spans(size, path, |column, first, span| {
-            let (lane, unit) = (column / self.units.max(1), column % self.units.max(1));
-            let gate = self.gates.get(lane).copied().flatten();
-            match gate
-                .map(|gate| gate * self.units + unit)
-                .filter(|&column| column < self.values.ncols())
-            {
-                Some(column) => {
-                    let from = self.values.column(column).into_iter().skip(first);
-                    span.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-                }
-                None => span.fill(0.0),
+        matrix.refill_panels(size, path, |first, columns, panel| {
+            let width = panel.len() / size.0.max(1);
+            for (lane, panel) in panel.chunks_exact_mut((self.units * width).max(1)).enumerate() {
+                let gate = self.gates.get(lane).copied().flatten();
+                self.turn(gate, first..first + columns, (panel, width));
             }
         })
+    }
+
+    /// A gate of some rows of the kernel as columns of a panel. Some units at a time: of each row a line of the cache is read at once.
+    fn turn(&self, gate: Option<usize>, rows: Range<usize>, (panel, width): (&mut [f32], usize)) {
+        const TOGETHER: usize = 16;
+        let Some(gate) = gate else { return panel.fill(0.0) };
+        for (block, panel) in panel.chunks_mut(TOGETHER * width.max(1)).enumerate() {
+            let begin = gate * self.units + block * TOGETHER;
+            for (column, row) in rows.clone().enumerate() {
+                let row = self.values.row(row);
+                let from = row.as_slice().and_then(|row| row.get(begin..)).unwrap_or_default();
+                for (to, &from) in panel.chunks_exact_mut(width.max(1)).zip(from) {
+                    if let Some(to) = to.get_mut(column) {
+                        *to = from;
+                    }
+                }
+            }
+            for to in panel.chunks_exact_mut(width.max(1)) {
+                to.get_mut(rows.len()..).unwrap_or_default().fill(0.0);
+            }
+        }
     }
 }
 
@@ -147,17 +165,47 @@ impl LaneMatrices {
 }
 
 impl BackMatrices {
-    pub(crate) fn new(planned: &PlannedCell, path: Path) -> Self {
+    pub(crate) fn new(planned: &PlannedCell, path: Path) -> Result<Self> {
         let PlannedCell { cell, weights } = planned;
-        Self {
-            kernel: Columns::of_kernel(cell, &weights.kernel).back(path),
-            recurrent_kernel: Columns::of_recurrent_kernel(cell, &weights.recurrent_kernel).back(path),
-            reset: Columns::of_reset(cell, &weights.recurrent_kernel).map(|(_, columns)| columns.back(path)),
-            projection: weights.projection.as_ref().map(|projection| {
-                Matrix::new(cell.output, cell.units, path, |column, unit| {
-                    projection.get((unit, column)).copied().unwrap_or(0.0)
-                })
-            }),
+        let has_reset = cell.lanes().iter().any(|lane| lane.of_reset);
+        let mut made = Self {
+            kernel: OnceLock::new(),
+            recurrent_kernel: Matrix::empty(),
+            reset: has_reset.then(Matrix::empty),
+            projection: weights.projection.as_ref().map(|_| Matrix::empty()),
+        };
+        made.refill(planned, path)?;
+        Ok(made)
+    }
+
+    /// Other weights of the same cell, in the same memory.
+    pub(crate) fn refill(&mut self, planned: &PlannedCell, path: Path) -> Result<()> {
+        let PlannedCell { cell, weights } = planned;
+        if let Some(kernel) = self.kernel.get_mut() {
+            Columns::of_kernel(cell, &weights.kernel).back(path, kernel)?;
         }
+        let recurrent = Columns::of_recurrent_kernel(cell, &weights.recurrent_kernel);
+        recurrent.back(path, &mut self.recurrent_kernel)?;
+        if let Some((matrix, (_, columns))) =
+            (self.reset.as_mut()).zip(Columns::of_reset(cell, &weights.recurrent_kernel))
+        {
+            columns.back(path, matrix)?;
+        }
+        if let Some((matrix, projection)) = self.projection.as_mut().zip(weights.projection.as_ref()) {
+            *matrix = Matrix::new(cell.output, cell.units, path, |column, unit| {
+                projection.get((unit, column)).copied().unwrap_or(0.0)
+            });
+        }
+        Ok(())
+    }
+
+    /// (lanes·units, features), made when the gradients of the input are wanted for the first time.
+    pub(crate) fn kernel(&self, planned: &PlannedCell, path: Path) -> Result<&Matrix> {
+        if let Some(kernel) = self.kernel.get() {
+            return Ok(kernel);
+        }
+        let mut kernel = Matrix::empty();
+        Columns::of_kernel(&planned.cell, &planned.weights.kernel).back(path, &mut kernel)?;
+        Ok(self.kernel.get_or_init(|| kernel))
     }
 }

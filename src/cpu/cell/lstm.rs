@@ -27,6 +27,12 @@ impl Rule for Lstm {
         }
     }
 
+    /// i f g o, if the activations are the usual ones.
+    #[inline(always)]
+    fn leaves(&self) -> bool {
+        self.is_usual()
+    }
+
     #[inline(never)]
     fn finish_by_activation(&self, units: Units<'_>) {
         let Units {
@@ -104,6 +110,7 @@ fn usual<S: Simd>(simd: S, units: Units<'_>) {
         lanes,
         cell_state,
         next,
+        keeps,
         ..
     } = units;
     let lane = |lane: usize| simd.load(lanes.get(lane * S::WIDTH..).unwrap_or_default());
@@ -114,6 +121,12 @@ fn usual<S: Simd>(simd: S, units: Units<'_>) {
     let cell = simd.mul_add(forget, simd.load(cell_state), simd.mul(input, candidate));
     simd.store(cell, cell_state);
     simd.store(simd.mul(output, tanh(simd, cell)), next);
+    if keeps {
+        let gates = [input, forget, candidate, output];
+        for (gate, to) in gates.into_iter().zip(lanes.chunks_exact_mut(S::WIDTH)) {
+            simd.store(gate, to);
+        }
+    }
 }
 
 /// ```text

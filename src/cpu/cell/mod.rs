@@ -64,7 +64,7 @@ impl AnyRule {
 impl Weights {
     /// `width` is how many numbers a vector has.
     pub(crate) fn new(planned: &PlannedCell, width: usize, format: Format) -> Self {
-        let PlannedCell { cell, weights } = planned;
+        let PlannedCell { cell, .. } = planned;
         let lanes = cell.lanes().len();
         let shape = |depth, lanes| Shape {
             depth,
@@ -73,25 +73,39 @@ impl Weights {
             width,
         };
         let parameters = if cell.has_unit_parameters() { PARAMETERS } else { 0 };
-        Self {
+        let mut made = Self {
             units: cell.units,
             lanes,
             has_cell_state: cell.has_cell_state(),
-            kernel: Panels::new(shape(cell.features, lanes), format, |k, lane, unit| {
-                cell.kernel_lane(weights, k, lane, unit)
-            }),
-            recurrent_kernel: Panels::new(shape(cell.output, lanes), format, |k, lane, unit| {
-                cell.recurrent_lane(weights, k, lane, unit)
-            }),
-            bias: Panels::new(shape(1, lanes), Format::Full, |_, lane, unit| {
-                cell.bias_lane(weights, lane, unit)
-            }),
-            parameters: Panels::new(shape(1, parameters), Format::Full, |_, parameter, unit| {
+            kernel: Panels::zeros(shape(cell.features, lanes), format),
+            recurrent_kernel: Panels::zeros(shape(cell.output, lanes), format),
+            bias: Panels::zeros(shape(1, lanes), Format::Full),
+            parameters: Panels::zeros(shape(1, parameters), Format::Full),
+            rule: AnyRule::new(cell),
+        };
+        made.refill(planned);
+        made
+    }
+
+    /// Other weights of the same cell, in the same memory.
+    pub(crate) fn refill(&mut self, planned: &PlannedCell) {
+        let PlannedCell { cell, weights } = planned;
+        let units = |first: usize, span: &mut [f32], weight: &dyn Fn(usize) -> f32| {
+            (first..).zip(span).for_each(|(unit, to)| *to = weight(unit));
+        };
+        self.kernel
+            .refill(|k, lane, first, span| cell.kernel_span(weights, k, (lane, first), span));
+        self.recurrent_kernel
+            .refill(|k, lane, first, span| cell.recurrent_span(weights, k, (lane, first), span));
+        self.bias.refill(|_, lane, first, span| {
+            units(first, span, &|unit| cell.bias_lane(weights, lane, unit));
+        });
+        self.parameters.refill(|_, parameter, first, span| {
+            units(first, span, &|unit| {
                 let parameters = cell.unit_parameters(weights, unit);
                 parameters.get(parameter).copied().unwrap_or(0.0)
-            }),
-            rule: AnyRule::new(cell),
-        }
+            });
+        });
     }
 
     /// How both kernels are kept.

@@ -9,6 +9,12 @@ pub(crate) trait Rule: BackwardRule {
     /// With the activations that are usual, by vectors; with others by [`Rule::finish_by_activation`].
     fn finish<S: Simd>(&self, simd: S, units: Units<'_>);
 
+    /// Whether units that are finished for a training leave in their lanes what [`BackwardRule::scan`] would; else their sums are kept,
+    /// and the scan comes later.
+    fn leaves(&self) -> bool {
+        false
+    }
+
     /// With any activations, for any number of units.
     fn finish_by_activation(&self, units: Units<'_>);
 
@@ -29,6 +35,8 @@ pub(crate) struct Units<'a> {
     pub(crate) cell_state: &'a mut [f32],
     /// h after the step; may have too few numbers in the last panel.
     pub(crate) next: &'a mut [f32],
+    /// Whether the rule has to leave in the lanes what [`Rule::leaves`] says.
+    pub(crate) keeps: bool,
 }
 
 /// How a cell goes back through a row. All lanes of all rows are there; [`BackwardRule::scan`] goes over them in the order of time,

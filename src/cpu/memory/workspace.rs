@@ -14,6 +14,8 @@ pub(crate) struct Workspace {
     pub(crate) states: Vec<Lines>,
     /// The rows of each stage.
     pub(crate) stages: Vec<StageRows>,
+    /// What the recurrences keep in a training, one for each stage.
+    pub(crate) kept: Vec<Kept>,
     /// What the threads need during one stage: the next stage takes it again.
     pub(crate) scratch: Vec<Scratch>,
 }
@@ -53,6 +55,19 @@ impl StageRows {
     }
 }
 
+/// What a recurrence keeps for its way back, in blocks: hand by hand, the rows of each step by step.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Over how many hands the rows are dealt out; 0 where nothing is kept.
+    pub(crate) hands: usize,
+    /// Over how many members the units of each hand are split.
+    pub(crate) members: usize,
+    /// (rows, lanes·units), as `Rule::leaves` says
+    pub(crate) lanes: Lines,
+    /// In each block the states before the first step, then those of its rows, (…, units); empty for a cell without one.
+    pub(crate) cell_states: Lines,
+}
+
 /// What one thread needs during one stage.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -65,4 +80,7 @@ pub(crate) struct Scratch {
     pub(crate) hidden: Lines,
     /// h of its own units after each step, where others make a part of it.
     pub(crate) outputs: Lines,
+    /// What is kept of its own units, where others make a part of it.
+    pub(crate) kept_lanes: Lines,
+    pub(crate) kept_cell_states: Lines,
 }

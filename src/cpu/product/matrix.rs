@@ -1,12 +1,20 @@
 //! The product of rows and a matrix, which any number of rows shares.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use super::path::Path;
 use super::simd::{Simd, Work};
 use crate::cpu::memory::buffer::Lines;
+use crate::cpu::threads::pool;
 use crate::error::Result;
 
 /// The rows that one task should compute: with them the columns of a panel are read from memory once.
 pub(crate) const ROWS_PER_TASK: usize = 48;
+
+/// With fewer weights no other thread is woken to put them in order.
+pub(super) const WORTH_SHARING: usize = 1 << 16;
 
 /// The most vectors of a panel.
 const VECTORS: usize = 4;
@@ -47,26 +55,13 @@ impl Matrix {
         }
     }
 
-    /// A matrix without a size, to be filled by [`Matrix::refill`].
+    /// A matrix without a size, to be filled by [`Matrix::refill_panels`].
     pub(crate) fn empty() -> Self {
         Self {
             depth: 0,
             columns: 0,
             weights: Lines::default(),
         }
-    }
-
-    /// Another matrix in the same memory, taken in spans: `fill` is given a row, a first column and room for the columns from there on.
-    pub(crate) fn refill(
-        &mut self,
-        (depth, columns): (usize, usize),
-        path: Path,
-        fill: impl Fn(usize, usize, &mut [f32]),
-    ) -> Result<()> {
-        self.weights.resize(depth * filled(columns, path))?;
-        (self.depth, self.columns) = (depth, columns);
-        self.fill(path, fill);
-        Ok(())
     }
 
     /// A matrix that is filled in spans.
@@ -82,6 +77,31 @@ impl Matrix {
         };
         matrix.fill(path, fill);
         matrix
+    }
+
+    /// Another matrix in the same memory, taken in panels, each by a thread: `fill` is given the first column of a panel, how many columns it
+    /// has, and the panel, which is (depth, columns) with columns to fill it up.
+    pub(crate) fn refill_panels(
+        &mut self,
+        (depth, columns): (usize, usize),
+        path: Path,
+        fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) -> Result<()> {
+        let weights = self.weights.resize(depth * filled(columns, path))?;
+        (self.depth, self.columns) = (depth, columns);
+        let (numbers, _) = path.tile();
+        let most = VECTORS * numbers;
+        // all but the last one are as wide as this
+        let of_panel = |(panel, weights): (usize, &mut [f32])| {
+            let first = panel * most;
+            fill(first, most.min(columns - first), weights);
+        };
+        let length = (depth * most).max(1);
+        match weights.len() < WORTH_SHARING || pool::count() == 1 {
+            true => weights.chunks_mut(length).enumerate().for_each(of_panel),
+            false => weights.par_chunks_mut(length).enumerate().for_each(of_panel),
+        }
+        Ok(())
     }
 
     fn fill(&mut self, path: Path, fill: impl Fn(usize, usize, &mut [f32])) {
@@ -103,11 +123,35 @@ impl Matrix {
     pub(crate) fn multiply(&self, path: Path, rows: &[&[f32]], bias: Option<&[f32]>, sums: &mut [f32], stride: usize) {
         path.run(Product {
             matrix: self,
+            panels: 0..usize::MAX,
             rows,
             bias,
             sums,
             stride,
         });
+    }
+
+    /// `sums += rows · matrix` in the columns of some panels alone.
+    pub(crate) fn multiply_panels(
+        &self,
+        (path, panels): (Path, Range<usize>),
+        rows: &[&[f32]],
+        sums: &mut [f32],
+        stride: usize,
+    ) {
+        path.run(Product {
+            matrix: self,
+            panels,
+            rows,
+            bias: None,
+            sums,
+            stride,
+        });
+    }
+
+    /// How many columns a panel has, but for the last one.
+    pub(crate) fn panel_columns(path: Path) -> usize {
+        VECTORS * path.tile().0
     }
 }
 
@@ -129,6 +173,7 @@ fn panels(columns: usize, numbers: usize) -> impl Iterator<Item = (usize, usize)
 #[derive(Debug)]
 struct Product<'a> {
     matrix: &'a Matrix,
+    panels: Range<usize>,
     rows: &'a [&'a [f32]],
     bias: Option<&'a [f32]>,
     sums: &'a mut [f32],
@@ -140,15 +185,19 @@ impl Work for Product<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self {
             matrix,
+            panels: wanted,
             rows,
             bias,
             sums,
             stride,
         } = self;
         let mut weights: &[f32] = &matrix.weights;
-        for (column, width) in panels(matrix.columns, S::WIDTH) {
+        for (number, (column, width)) in panels(matrix.columns, S::WIDTH).enumerate() {
             let (panel, rest) = weights.split_at((matrix.depth * width).min(weights.len()));
             weights = rest;
+            if !wanted.contains(&number) {
+                continue;
+            }
             let columns = width.min(matrix.columns - column);
             let place = Place {
                 bias: bias.map(|bias| bias.get(column..column + columns).unwrap_or_default()),

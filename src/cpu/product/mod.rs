@@ -2,6 +2,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod matrix;
+pub(crate) mod outer;
 pub(crate) mod panels;
 pub(crate) mod path;
 pub(crate) mod simd;

@@ -1,7 +1,11 @@
 //! Weights in the order in which the product reads them.
 
-use super::simd::Simd;
+use rayon::prelude::*;
+
+use super::matrix::WORTH_SHARING;
+use super::simd::{MOST_WIDTH, Simd};
 use crate::cpu::memory::buffer::Lines;
+use crate::cpu::threads::pool;
 use crate::half_precision::half_bits;
 
 /// Weights (depth, lanes of each unit) as panels: `[panel][depth][lane][unit]`, where a panel holds as many units as a vector
@@ -74,23 +78,42 @@ impl Weight for u16 {
 
 impl Panels {
     /// `weight` gives a weight by its row (depth), its lane and its unit.
-    pub(crate) fn new(shape: Shape, format: Format, weight: impl Fn(usize, usize, usize) -> f32) -> Self {
+    #[cfg(test)]
+    fn new(shape: Shape, format: Format, weight: impl Fn(usize, usize, usize) -> f32 + Sync) -> Self {
+        let mut panels = Self::zeros(shape, format);
+        panels.refill(|row, lane, first, span| {
+            let units = (first..).zip(span);
+            units.for_each(|(unit, to)| *to = weight(row, lane, unit));
+        });
+        panels
+    }
+
+    /// To be filled by [`Panels::refill`].
+    pub(crate) fn zeros(shape: Shape, format: Format) -> Self {
         let length = shape.units.div_ceil(shape.width) * shape.panel_length();
         let values = match format {
-            Format::Full => {
-                let mut values = Lines::zeros(length);
-                shape.put(&mut values, weight);
-                values
-            }
-            Format::Halves => {
-                let mut values = Lines::zeros(length.div_ceil(2));
-                shape.put(values.halves_mut(), |row, lane, unit| {
-                    half_bits(weight(row, lane, unit))
-                });
-                values
-            }
+            Format::Full => Lines::zeros(length),
+            Format::Halves => Lines::zeros(length.div_ceil(2)),
         };
         Self { shape, format, values }
+    }
+
+    /// Other weights in the same memory, each panel by a thread: `fill` is given a row (depth), a lane, a first unit and room for the units
+    /// from there on.
+    pub(crate) fn refill(&mut self, fill: impl Fn(usize, usize, usize, &mut [f32]) + Sync) {
+        let Self { shape, format, values } = self;
+        match format {
+            Format::Full => shape.put(values, |row, lane, first, span: &mut [f32]| {
+                fill(row, lane, first, span)
+            }),
+            Format::Halves => shape.put(values.halves_mut(), |row, lane, first, span: &mut [u16]| {
+                let mut numbers = [0.0; MOST_WIDTH];
+                let numbers = numbers.get_mut(..span.len()).unwrap_or_default();
+                fill(row, lane, first, numbers);
+                let halves = numbers.iter().map(|&number| half_bits(number));
+                span.iter_mut().zip(halves).for_each(|(to, half)| *to = half);
+            }),
+        }
     }
 
     /// The weights of one panel, which are kept as `W`; none past the last.
@@ -115,20 +138,23 @@ impl Shape {
         self.depth * self.lanes * self.width
     }
 
-    /// Puts each weight to its place.
-    fn put<T>(self, values: &mut [T], weight: impl Fn(usize, usize, usize) -> T) {
+    /// Puts each span of the units of a panel to its place.
+    fn put<T: Send>(self, values: &mut [T], fill: impl Fn(usize, usize, usize, &mut [T]) + Sync) {
         let Self {
-            depth, lanes, width, ..
+            lanes, units, width, ..
         } = self;
-        for unit in 0..self.units {
-            let (panel, place) = (unit / width, unit % width);
-            for row in 0..depth {
-                for lane in 0..lanes {
-                    if let Some(value) = values.get_mut(((panel * depth + row) * lanes + lane) * width + place) {
-                        *value = weight(row, lane, unit);
-                    }
-                }
+        let of_panel = |(panel, values): (usize, &mut [T])| {
+            let first = panel * width;
+            let count = width.min(units.saturating_sub(first));
+            for (place, span) in values.chunks_exact_mut(width.max(1)).enumerate() {
+                let span = span.get_mut(..count).unwrap_or_default();
+                fill(place / lanes.max(1), place % lanes.max(1), first, span);
             }
+        };
+        let length = self.panel_length().max(1);
+        match values.len() < WORTH_SHARING || pool::count() == 1 {
+            true => values.chunks_exact_mut(length).enumerate().for_each(of_panel),
+            false => values.par_chunks_exact_mut(length).enumerate().for_each(of_panel),
         }
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use super::recurrent_step::KeptRows;
 use super::share::{Memory, PanelShare, Part};
 use super::work::{Before, Work, place_rows};
 use crate::cpu::cell::Weights;
 use crate::cpu::memory::buffer::reserve;
-use crate::cpu::memory::workspace::{Scratch, StageRows};
+use crate::cpu::memory::workspace::{Kept, Scratch, StageRows};
+use crate::cpu::product::matrix::ROWS_PER_TASK;
 use crate::cpu::product::path::Path;
 use crate::cpu::threads::crew::Crew;
 use crate::cpu::threads::exchange::BLOCK;
@@ -28,11 +30,28 @@ pub(super) struct Panelled<'a> {
 
 impl Panelled<'_> {
     /// Runs all steps, with one `scratch` for each member of each hand. Gives how many rows were run.
-    pub(super) fn run(self, states: Before<'_>, scratch: &mut [Scratch], rows: &mut StageRows) -> Result<usize> {
-        match self.split.members {
-            1 => self.by_hands(states, scratch, rows),
-            _ => self.by_crews(states, scratch, rows),
+    pub(super) fn run(
+        self,
+        states: Before<'_>,
+        (scratch, mut kept): (&mut [Scratch], Option<&mut Kept>),
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        if let Some(kept) = &mut kept {
+            let (all, weights) = (self.work.schedule.rows(), self.weights);
+            let initial = self.work.schedule.active(0);
+            let states = if weights.has_cell_state { initial + all } else { 0 };
+            kept.hands = 0;
+            kept.lanes.resize(all * weights.lanes * weights.units)?;
+            kept.cell_states.resize(states * weights.units)?;
         }
+        let rows_run = match self.split.members {
+            1 => self.by_hands(states, (scratch, kept.as_deref_mut()), rows),
+            _ => self.by_crews(states, (scratch, kept.as_deref_mut()), rows),
+        }?;
+        if let Some(kept) = kept {
+            (kept.hands, kept.members) = (self.split.hands, self.split.members);
+        }
+        Ok(rows_run)
     }
 
     fn hand(&self, first: usize) -> Hand<'_> {
@@ -67,9 +86,10 @@ impl Panelled<'_> {
     fn by_hands(
         self,
         (hidden, cell_state): Before<'_>,
-        scratch: &mut [Scratch],
+        (scratch, kept): (&mut [Scratch], Option<&mut Kept>),
         rows: &mut StageRows,
     ) -> Result<usize> {
+        let mut all_kept = kept.map_or_else(KeptRows::default, KeptRows::all);
         place_rows(self.work.schedule, self.split.hands, &mut rows.places)?;
         let block = |hand| self.part(hand, 0).outputs();
         let mut blocks = rows.values.resize((0..self.split.hands).map(block).sum())?;
@@ -85,6 +105,7 @@ impl Panelled<'_> {
                 projected: &mut scratch.projected,
                 inputs: &mut scratch.inputs,
                 outputs,
+                kept: all_kept.taken(part.kept()),
             };
             shares.push(PanelShare::new(part, memory, (hidden, cell_state)));
         }
@@ -102,7 +123,7 @@ impl Panelled<'_> {
     fn by_crews(
         self,
         (hidden, cell_state): Before<'_>,
-        scratch: &mut [Scratch],
+        (scratch, kept): (&mut [Scratch], Option<&mut Kept>),
         rows: &mut StageRows,
     ) -> Result<usize> {
         let Split { hands, members } = self.split;
@@ -117,6 +138,11 @@ impl Panelled<'_> {
                 let part = self.part(hand, member);
                 part.prepare(scratch)?;
                 scratch.outputs.resize(part.outputs())?;
+                let [lanes, cell_states] = if kept.is_some() { part.kept() } else { [0; 2] };
+                let kept = KeptRows {
+                    lanes: scratch.kept_lanes.resize(lanes)?,
+                    cell_states: scratch.kept_cell_states.resize(cell_states)?,
+                };
                 let room = Crew::<PanelShare<'_>>::room(part.hand.active(0), self.weights.units);
                 rooms.push((hand, member, scratch.hidden.resize(room)?));
                 let memory = Memory {
@@ -124,6 +150,7 @@ impl Panelled<'_> {
                     projected: &mut scratch.projected,
                     inputs: &mut scratch.inputs,
                     outputs: &mut scratch.outputs,
+                    kept,
                 };
                 shares.push(Mutex::new(PanelShare::new(part, memory, (hidden, cell_state))));
             }
@@ -147,7 +174,40 @@ impl Panelled<'_> {
                 self.part(hand, member).finish(&scratch.cell_state, cell_state);
             }
         }
+        if let Some(kept) = kept {
+            self.collect_kept(scratch, kept);
+        }
         Ok(rows_run)
+    }
+
+    /// Puts what the members have kept of their units together.
+    fn collect_kept(&self, scratch: &[Scratch], kept: &mut Kept) {
+        let mut all = KeptRows::all(kept);
+        let units = self.weights.units;
+        for (hand, scratch) in scratch.chunks(self.split.members).enumerate() {
+            let parts: Vec<_> = (0..scratch.len())
+                .map(|member| self.part(hand, member).units())
+                .collect();
+            let own: Vec<_> = scratch.iter().zip(&parts).collect();
+            let mut whole = self.part(hand, 0);
+            whole.panels = 0..units.div_ceil(self.path.tile().0);
+            let KeptRows { lanes, cell_states } = all.taken(whole.kept());
+            // a row has its lanes, as a cell state is one of them
+            let each = |from: fn(&Scratch) -> &[f32], to: &mut [f32], first: usize| {
+                for (row, to) in (first..).zip(to.chunks_exact_mut(units.max(1))) {
+                    for (scratch, units) in &own {
+                        let from = from(scratch).chunks_exact(units.len().max(1)).nth(row);
+                        if let (Some(from), Some(to)) = (from, to.get_mut((*units).clone())) {
+                            to.copy_from_slice(from);
+                        }
+                    }
+                }
+            };
+            let chunk = ROWS_PER_TASK * units.max(1);
+            let lanes = lanes.par_chunks_mut(chunk).enumerate();
+            lanes.for_each(|(task, to)| each(|scratch| &scratch.kept_lanes, to, task * ROWS_PER_TASK));
+            each(|scratch| &scratch.kept_cell_states, cell_states, 0);
+        }
     }
 
     /// Copies the units of a share into the rows of the schedule.

@@ -5,8 +5,9 @@ use super::panelled::Panelled;
 use super::rowwise_step::Rowwise;
 use super::work::Work;
 use crate::cpu::cell::Weights;
+use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::storage::Storage;
-use crate::cpu::memory::workspace::{Scratch, StageRows};
+use crate::cpu::memory::workspace::{Kept, Scratch, StageRows};
 use crate::cpu::product::path::Path;
 use crate::cpu::threads::pool;
 use crate::cpu::threads::split::{Sizes, Split};
@@ -62,6 +63,22 @@ impl Recurrence {
         }
     }
 
+    /// Other weights of the same cell, in the same memory where they are kept as they are.
+    pub(crate) fn refill(&mut self, planned: &PlannedCell, precision: Precision) {
+        match &mut self.prepared {
+            Prepared::Panels(weights) if precision == Precision::Full => weights.refill(planned),
+            _ => *self = Self::new(planned, self.path, precision),
+        }
+    }
+
+    /// The weights of a cell by rows, which keeps nothing.
+    pub(crate) fn by_rows(&self) -> Option<&LaneMatrices> {
+        match &self.prepared {
+            Prepared::Rowwise(rowwise, _) => Some(rowwise.matrices()),
+            Prepared::Panels(_) => None,
+        }
+    }
+
     /// The name of the layer class of the cell.
     pub(crate) fn class(&self) -> &'static str {
         self.class
@@ -73,11 +90,27 @@ impl Recurrence {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::Error::Memory); then nothing has run.
+    #[cfg(test)]
     pub(crate) fn run(
         &self,
         work: Work<'_>,
         states: States<'_>,
         scratch: &mut Vec<Scratch>,
+        rows: &mut StageRows,
+    ) -> Result<usize> {
+        self.run_keeping(work, states, (scratch, None), rows)
+    }
+
+    /// The same; if there is room to keep something for the way back, what a cell by panels leaves is kept there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memory`](crate::Error::Memory); then nothing has run.
+    pub(crate) fn run_keeping(
+        &self,
+        work: Work<'_>,
+        states: States<'_>,
+        (scratch, kept): (&mut Vec<Scratch>, Option<&mut Kept>),
         rows: &mut StageRows,
     ) -> Result<usize> {
         rows.places.clear();
@@ -100,7 +133,7 @@ impl Recurrence {
                     work,
                     split,
                 };
-                run.run((&*hidden, &mut *cell_state), scratch, rows)?
+                run.run((&*hidden, &mut *cell_state), (scratch, kept), rows)?
             }
             Prepared::Rowwise(cell, _) => cell.run(work, (&*hidden, &mut *cell_state), rows)?,
         };

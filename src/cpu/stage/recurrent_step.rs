@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::gather::Source;
 use crate::cpu::cell::Weights;
 use crate::cpu::cell::rule::{Rule, Units, WithRule};
+use crate::cpu::memory::workspace::Kept;
 use crate::cpu::product::panels::{Format, Weight};
 use crate::cpu::product::path::Path;
 use crate::cpu::product::simd::{MOST_LANES, MOST_ROWS, MOST_WIDTH, Simd, Work};
@@ -40,6 +41,56 @@ pub(super) struct Step<'a> {
     pub(super) next: &'a mut [f32],
     /// The units of the panels.
     pub(super) columns: usize,
+    pub(super) kept: KeptRows<'a>,
+}
+
+/// What is kept of some rows for the way back: nothing, or for each row what the rule leaves in the lanes, (rows, lanes·columns), and the
+/// cell state after the row, (rows, columns), which is empty for a cell without one.
+#[derive(Debug, Default)]
+pub(super) struct KeptRows<'a> {
+    pub(super) lanes: &'a mut [f32],
+    pub(super) cell_states: &'a mut [f32],
+}
+
+impl<'a> KeptRows<'a> {
+    pub(super) fn all(kept: &'a mut Kept) -> Self {
+        Self {
+            lanes: &mut kept.lanes,
+            cell_states: &mut kept.cell_states,
+        }
+    }
+
+    /// The first numbers of both; what is left goes on behind them.
+    pub(super) fn taken(&mut self, [lanes, cell_states]: [usize; 2]) -> Self {
+        fn first<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32] {
+            let all = std::mem::take(list);
+            let (first, rest) = all.split_at_mut(count.min(all.len()));
+            *list = rest;
+            first
+        }
+        Self {
+            lanes: first(&mut self.lanes, lanes),
+            cell_states: first(&mut self.cell_states, cell_states),
+        }
+    }
+
+    /// Puts the lanes of a row and a panel, whose units begin at `first` of `columns`.
+    #[inline(always)]
+    fn put<S: Simd, const L: usize>(&mut self, simd: S, row: usize, (first, columns): (usize, usize), lanes: &[f32]) {
+        for (lane, from) in lanes.chunks_exact(S::WIDTH).enumerate() {
+            let begin = (row * L + lane) * columns;
+            let to = self.lanes.get_mut(begin + first..begin + columns);
+            simd.store(simd.load(from), to.unwrap_or_default());
+        }
+    }
+
+    #[inline(always)]
+    fn put_cell_state<S: Simd>(&mut self, simd: S, row: usize, (first, columns): (usize, usize), from: &[f32]) {
+        let begin = row * columns;
+        if let Some(to) = self.cell_states.get_mut(begin + first..begin + columns) {
+            simd.store(simd.load(from), to);
+        }
+    }
 }
 
 impl Step<'_> {
@@ -49,9 +100,11 @@ impl Step<'_> {
     }
 
     #[inline(always)]
-    fn run_with<S: Simd, W: Weight, R: Rule, const L: usize>(self, simd: S, rule: &R) {
+    fn run_with<S: Simd, W: Weight, R: Rule, const L: usize>(mut self, simd: S, rule: &R) {
         let mut sums = [0.0; MOST_ROWS * MOST_LANES * MOST_WIDTH];
         let count = self.panels.len();
+        let mut kept = std::mem::take(&mut self.kept);
+        let keeps = !kept.lanes.is_empty();
         for number in 0..count {
             let place = if self.backwards { count - 1 - number } else { number };
             for first in (0..self.rows).step_by(S::ROWS) {
@@ -60,9 +113,13 @@ impl Step<'_> {
                 let sums = sums.chunks_exact_mut(L * S::WIDTH).take(rows);
                 for (row, lanes) in (first..first + rows).zip(sums) {
                     let (cell_state, panel) = ((row * count + place) * S::WIDTH, self.panels.start + place);
+                    let span = (place * S::WIDTH, self.columns);
+                    if keeps && !rule.leaves() {
+                        kept.put::<S, L>(simd, row, span, lanes);
+                    }
                     let next = self.next.get_mut(row * self.columns..(row + 1) * self.columns);
                     let units = Units {
-                        lanes,
+                        lanes: &mut *lanes,
                         parameters: self.weights.parameters.panel(panel),
                         hidden: self
                             .hidden
@@ -76,8 +133,16 @@ impl Step<'_> {
                         next: next
                             .and_then(|next| next.get_mut(place * S::WIDTH..))
                             .unwrap_or_default(),
+                        keeps,
                     };
                     rule.finish(simd, units);
+                    if keeps {
+                        if rule.leaves() {
+                            kept.put::<S, L>(simd, row, span, lanes);
+                        }
+                        let after = self.cell_state.get(cell_state..cell_state + S::WIDTH);
+                        kept.put_cell_state(simd, row, span, after.unwrap_or_default());
+                    }
                 }
             }
         }

@@ -82,6 +82,10 @@ impl Rowwise {
         }
     }
 
+    pub(super) fn matrices(&self) -> &LaneMatrices {
+        &self.matrices
+    }
+
     /// Runs all steps. Gives how many rows were run.
     pub(super) fn run(&self, work: Work<'_>, (hidden, cell_state): Before<'_>, rows: &mut StageRows) -> Result<usize> {
         let schedule = work.schedule;
@@ -314,6 +318,7 @@ impl WithRule for FinishRows<'_> {
                 hidden: hidden.next().unwrap_or_default(),
                 cell_state: cell_state.next().unwrap_or_default(),
                 next,
+                keeps: false,
             });
         }
     }

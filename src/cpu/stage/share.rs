@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::gather::Gathered;
 use super::input_projection::Projection;
-use super::recurrent_step::{Input, Step};
+use super::recurrent_step::{Input, KeptRows, Step};
 use crate::cpu::cell::Weights;
 use crate::cpu::memory::buffer::reserve;
 use crate::cpu::memory::workspace::Scratch;
@@ -34,6 +34,7 @@ pub(super) struct Memory<'a> {
     pub(super) projected: &'a mut [f32],
     pub(super) inputs: &'a mut Vec<u32>,
     pub(super) outputs: &'a mut [f32],
+    pub(super) kept: KeptRows<'a>,
 }
 
 /// A part on its way from step to step.
@@ -55,6 +56,8 @@ pub(super) struct PanelShare<'a> {
     /// The row of `outputs` where h of the step that was run last begins.
     last: usize,
     rows_run: usize,
+    /// What is kept of the rows to come, nothing where nothing is kept.
+    kept: KeptRows<'a>,
 }
 
 impl Part<'_> {
@@ -99,6 +102,17 @@ impl Part<'_> {
         (self.hand.active(0) + self.hand.rows()) * self.units().len()
     }
 
+    /// The numbers that are kept of lanes and of cell states.
+    pub(super) fn kept(&self) -> [usize; 2] {
+        let (rows, units) = (self.hand.rows(), self.units().len());
+        let states = if self.weights.has_cell_state {
+            self.hand.active(0) + rows
+        } else {
+            0
+        };
+        [rows * self.weights.lanes * units, states * units]
+    }
+
     /// Puts the cell state of each sequence after the last step into (batch, units).
     pub(super) fn finish(&self, from: &[f32], cell_state: &mut [f32]) {
         for (row, sequence) in from.chunks_exact(self.cell_state().max(1)).zip(self.hand.sequences()) {
@@ -120,6 +134,11 @@ impl Part<'_> {
             let from = cell_state.get(self.of_sequence(sequence)).unwrap_or_default();
             to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
         }
+        let kept = memory.kept.cell_states.chunks_exact_mut(self.units().len().max(1));
+        for (to, sequence) in kept.zip(self.hand.sequences()).take(self.hand.active(0)) {
+            let from = cell_state.get(self.of_sequence(sequence)).unwrap_or_default();
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        }
     }
 }
 
@@ -133,7 +152,9 @@ impl<'a> PanelShare<'a> {
             projected,
             inputs,
             outputs,
+            mut kept,
         } = memory;
+        kept.taken([0, part.hand.active(0) * part.units().len()]);
         Self {
             part,
             step: 0,
@@ -145,6 +166,7 @@ impl<'a> PanelShare<'a> {
             outputs,
             last: 0,
             rows_run: 0,
+            kept,
         }
     }
 
@@ -186,6 +208,7 @@ impl<'a> PanelShare<'a> {
         }
         let Part { path, weights, .. } = self.part;
         let columns = self.part.units().len();
+        let kept = self.kept.taken([active * columns * weights.lanes, active * columns]);
         let next = self.part.hand.active(0) + self.rows_run;
         let (before, after) = self.outputs.split_at_mut((next * columns).min(self.outputs.len()));
         let input = if active >= path.tile().1 {
@@ -209,6 +232,7 @@ impl<'a> PanelShare<'a> {
             cell_state: self.cell_state,
             next: after,
             columns,
+            kept,
         };
         step.run(path);
         self.step += 1;

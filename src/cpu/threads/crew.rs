@@ -42,6 +42,8 @@ pub(crate) trait Share: Send {
 #[derive(Debug)]
 pub(crate) struct Crew<'a, S> {
     hand: Hand<'a>,
+    /// Whether the last step of the hand is the first to run.
+    backwards: bool,
     shares: Vec<Mutex<S>>,
     exchange: Exchange,
     failed: AtomicBool,
@@ -59,7 +61,7 @@ struct Member<'m> {
 }
 
 impl<'a, S: Share> Crew<'a, S> {
-    /// `begin` has h of each sequence of the batch before the first step, (batch, units).
+    /// From the first step of the hand on. `begin` has h of each sequence of the batch before the first step, (batch, units).
     pub(crate) fn new(hand: Hand<'a>, units: usize, begin: &[f32], shares: Vec<Mutex<S>>) -> Result<Self> {
         let exchange = Exchange::new(hand.active(0), units)?;
         for (position, sequence) in hand.sequences().take(hand.active(0)).enumerate() {
@@ -68,10 +70,31 @@ impl<'a, S: Share> Crew<'a, S> {
         }
         Ok(Self {
             hand,
+            backwards: false,
             shares,
             exchange,
             failed: AtomicBool::new(false),
         })
+    }
+
+    /// A crew that runs the last step of the hand first. What the others tell are gradients; there are none before a sequence begins.
+    pub(crate) fn backwards(hand: Hand<'a>, units: usize, shares: Vec<Mutex<S>>) -> Result<Self> {
+        Ok(Self {
+            hand,
+            backwards: true,
+            shares,
+            exchange: Exchange::new(hand.active(0), units)?,
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// How many rows there are to read before a step: those that ran in the step before.
+    fn rows_before(&self, step: usize) -> usize {
+        match (self.backwards, step.checked_sub(1)) {
+            (false, before) => self.hand.active(before.unwrap_or(0)),
+            (true, None) => 0,
+            (true, Some(_)) => self.hand.active(self.hand.steps().saturating_sub(step)),
+        }
     }
 
     /// How many numbers a member needs room for, of a hand of `positions` sequences.
@@ -133,7 +156,7 @@ impl<'a, S: Share> Crew<'a, S> {
         let mut waited = (0, 0);
         'step: loop {
             // all that run in the step before have written h
-            let rows = self.hand.active(member.step.saturating_sub(1));
+            let rows = self.rows_before(member.step);
             for row in 0..rows {
                 for block in 0..self.exchange.blocks_of_row() {
                     loop {

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
-use ndarray::{Array3, ArrayD};
+use ndarray::Array3;
 
 use super::blocks::Blocks;
 use super::dense::DenseBackward;
-use super::lists::read_back;
+use super::lists::{flat, read_back};
 use super::masked::{MaskedBackward, MaskedWay};
 use super::prepared::{Before, Recurrence, Work};
 use super::recurrence::CellGradients;
+use super::room::Room;
 use super::rowwise;
 use super::weights::Collected;
 use crate::cpu::memory::buffer::Lines;
@@ -17,6 +18,8 @@ use crate::cpu::memory::workspace::Workspace;
 use crate::cpu::stage::batch_normalization::Moments;
 use crate::cpu::stage::dropout::leave_out;
 use crate::cpu::stage::gather::{Gathered, Source};
+use crate::cpu::stage::work::Work as ForwardWork;
+use crate::cpu::threads::pool;
 use crate::cpu::{CpuModel, Sources, features};
 use crate::error::{Error, Result};
 use crate::flow::backward::{Backward, Reader, Readers};
@@ -24,7 +27,7 @@ use crate::flow::statistics::moved;
 use crate::flow::{self, Flow, Gather, Input, Stage};
 use crate::gradients::{PlanGradients, Upstream};
 use crate::layer::bidirectional::MergeMode;
-use crate::memory::{OUTPUT, RUN};
+use crate::memory::OUTPUT;
 use crate::model::transform::Transform;
 use crate::random::Noise;
 use crate::state::State;
@@ -57,17 +60,17 @@ pub(super) struct Way<'a, 'i> {
 type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
 
 impl<'a, 'i: 'a> Way<'a, 'i> {
-    pub(super) fn back(&self) -> Result<PlanGradients> {
+    pub(super) fn back(&self, room: &mut Room) -> Result<PlanGradients> {
         let plan = &*self.prepared.model.plan;
         let mut given = self.of_outputs()?;
         let mut collected = Collected::new(plan);
         let (sources, flow) = (self.sources()?, self.flow);
         for (number, stage) in flow.stages.iter().enumerate().rev() {
-            self.stage(&sources, (number, stage), &mut given, &mut collected)?;
+            self.stage(&sources, (number, stage), (&mut given, room), &mut collected)?;
         }
         for (number, table) in plan.tables.iter().enumerate() {
             let (rows, width) = table.dim();
-            let gradients = self.of_source(flow::Source::Table(number), width, (rows, None), &mut given)?;
+            let gradients = self.of_source(flow::Source::Table(number), width, rows, &mut given)?;
             if let Some(place) = collected.tables.get_mut(number) {
                 *place = Some(gradients);
             }
@@ -118,29 +121,24 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         Ok(given)
     }
 
+    /// The gradients that all who read a source have of it; nobody else needs them.
+    fn readings_of(&self, source: flow::Source, given: &mut Given<'a>) -> Vec<(&'a Readers, Cow<'a, [f32]>)> {
+        let readings = self.lists.readings.iter().zip(given);
+        let of_source = readings.filter(|(reading, _)| reading.source == source);
+        let known = of_source.filter_map(|(reading, given)| Some((&reading.readers, given.take()?)));
+        known.collect()
+    }
+
     /// The sum over all who read a source, whose gradients are not needed any more.
-    fn of_source(
-        &self,
-        source: flow::Source,
-        width: usize,
-        (count, order): (usize, Option<&[u32]>),
-        given: &mut Given<'a>,
-    ) -> Result<Vec<f32>> {
-        let mut readings: Vec<(&Readers, Cow<'a, [f32]>)> = Vec::new();
-        for (reading, given) in self.lists.readings.iter().zip(given) {
-            if reading.source == source
-                && let Some(gradients) = given.take()
-            {
-                readings.push((&reading.readers, gradients));
-            }
-        }
-        if let ([(readers, Cow::Owned(own))], None) = (&mut readings[..], order)
+    fn of_source(&self, source: flow::Source, width: usize, count: usize, given: &mut Given<'a>) -> Result<Vec<f32>> {
+        let mut readings = self.readings_of(source, given);
+        if let [(readers, Cow::Owned(own))] = &mut readings[..]
             && readers.are_in_order
         {
             return Ok(std::mem::take(own));
         }
         let readings: Vec<(&Readers, &[f32])> = readings.iter().map(|(readers, of)| (*readers, &**of)).collect();
-        read_back(&readings, width, (count, order))
+        read_back(&readings, width, count)
     }
 
     fn give(&self, by: Reader, gradients: Vec<f32>, given: &mut Given<'a>) {
@@ -159,7 +157,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         &self,
         sources: &Sources<'a>,
         (number, stage): (usize, &'a Stage),
-        given: &mut Given<'a>,
+        (given, room): (&mut Given<'a>, &mut Room),
         collected: &mut Collected,
     ) -> Result<()> {
         let defect = || Error::defect("a stage of the flow");
@@ -169,14 +167,14 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         if let Stage::Recurrent { cell, .. } = stage {
             let gradients = match self.masked(sources, (number, stage), given)? {
                 Some(gradients) => gradients,
-                None => self.recurrent(sources, number, stage, given)?,
+                None => self.recurrent(sources, number, stage, (given, room))?,
             };
             collected.cell(*cell, gradients);
             let input = collected.cell_at(*cell).map(|of| std::mem::take(&mut of.input));
             self.give(Reader::Stage(number), input.unwrap_or_default(), given);
             return Ok(());
         }
-        let mut gradients = self.of_source(own, width, (stage.rows(), None), given)?;
+        let mut gradients = self.of_source(own, width, stage.rows(), given)?;
         let input = sources.gathered(stage.input())?;
         let input_gradients = match stage {
             Stage::Recurrent { .. } => return Err(defect()),
@@ -266,37 +264,55 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         sources: &Sources<'a>,
         number: usize,
         stage: &'a Stage,
-        given: &mut Given<'a>,
+        (given, room): (&mut Given<'a>, &mut Room),
     ) -> Result<CellGradients> {
         let Stage::Recurrent { cell, schedule, input } = stage else {
             return Err(Error::defect("a recurrent stage of the flow"));
         };
-        let recurrence = self.prepared.recurrences.get(*cell);
+        let model = self.prepared.model;
         let in_time = self.lists.in_time.get(number).and_then(Option::as_deref);
         let initial = self.prepared.initial.chunks_exact(2).nth(*cell);
-        let (Some(recurrence), Some(in_time), Some([hidden, cell_state])) = (recurrence, in_time, initial) else {
+        let ready = self.prepared.recurrences.get(*cell).zip(model.recurrences.get(*cell));
+        let planned = model.plan.cells.get(*cell);
+        let (Some((recurrence, forward)), Some(planned), Some(in_time), Some([hidden, cell_state])) =
+            (ready, planned, in_time, initial)
+        else {
             return Err(Error::defect("a cell of the flow"));
         };
-        let blocks = Blocks::new(schedule)?;
-        let width = recurrence.cell.output;
-        let own = flow::Source::Stage(number);
-        let gradients = self.of_source(own, width, (schedule.rows(), Some(&blocks.row_at)), given)?;
-        recurrence.backward(Work {
+        let input = sources.gathered(input)?;
+        let by_rows = forward.by_rows();
+        let (kept, again, turned) = room.stage(number)?;
+        if kept.hands == 0 && by_rows.is_none() {
+            let work = ForwardWork {
+                schedule,
+                gathered: input,
+            };
+            again.run(forward, work, [hidden, cell_state], kept)?;
+        }
+        let hands = match by_rows {
+            Some(_) => pool::count().clamp(1, schedule.active(0).max(1)),
+            None => kept.hands.max(1),
+        };
+        let blocks = Blocks::new(schedule, hands)?;
+        let work = Work {
             schedule,
             before: Before {
                 in_time,
                 rows: self.made(sources, number)?,
                 initial: hidden,
                 order: schedule.order(),
-                width,
+                width: recurrence.cell.output,
             },
-            input: sources.gathered(input)?,
+            input,
             initial_cell: cell_state,
             blocks: &blocks,
-            gradients,
+            given: self.readings_of(flow::Source::Stage(number), given),
             finals: self.finals(*cell)?,
-            wants_input: self.wants(input),
-        })
+            wants_input: self.wants(stage.input()),
+            planned,
+            by_rows,
+        };
+        recurrence.backward(&work, (kept, turned))
     }
 
     /// The gradients of a recurrence whose gates have left something out; nothing of any other.
@@ -321,7 +337,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             return Ok(None);
         };
         let own = flow::Source::Stage(number);
-        let hidden = self.of_source(own, forward.cell.output, (schedule.rows(), None), given)?;
+        let hidden = self.of_source(own, forward.cell.output, schedule.rows(), given)?;
         let way = MaskedWay {
             back,
             forward,
@@ -356,7 +372,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         given: &mut Given<'a>,
     ) -> Result<Array3<f32>> {
         let steps = &self.flow.input_steps;
-        let rows = self.of_source(flow::Source::Input, width, (steps.len(), None), given)?;
+        let rows = self.of_source(flow::Source::Input, width, steps.len(), given)?;
         let mut input = OUTPUT.array(ndarray::Dim([batch, time_steps, width]))?;
         if let Some(values) = input.as_slice_mut() {
             for (row, &step) in rows.chunks_exact(width.max(1)).zip(steps) {
@@ -378,12 +394,4 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         };
         cells.map(state).collect()
     }
-}
-
-/// The numbers of an array row by row.
-fn flat(array: &ArrayD<f32>) -> Result<Cow<'_, [f32]>> {
-    Ok(match array.as_slice() {
-        Some(values) => Cow::Borrowed(values),
-        None => Cow::Owned(RUN.listed(array.iter().copied())?),
-    })
 }

@@ -1,7 +1,6 @@
 //! Where the rows of a recurrence lie while it runs backwards: those of each hand in a block, step by step.
 
 use crate::cpu::threads::hand::Hand;
-use crate::cpu::threads::pool;
 use crate::error::Result;
 use crate::memory::RUN;
 use crate::schedule::Schedule;
@@ -18,9 +17,7 @@ pub(super) struct Blocks<'a> {
 }
 
 impl<'a> Blocks<'a> {
-    /// As many hands as there are threads.
-    pub(super) fn new(schedule: &'a Schedule) -> Result<Self> {
-        let hands = pool::count().clamp(1, schedule.active(0).max(1));
+    pub(super) fn new(schedule: &'a Schedule, hands: usize) -> Result<Self> {
         let mut row_at = RUN.list(schedule.rows())?;
         for first in 0..hands {
             let hand = Hand { schedule, first, hands };

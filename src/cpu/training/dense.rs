@@ -2,7 +2,7 @@
 
 use super::blocks::row_of;
 use super::lists::{listed, over_rows};
-use super::sums::Sums;
+use super::sums::{Factor, Summed, Sums};
 use crate::activation::{Activation, are_zero};
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
@@ -68,21 +68,24 @@ impl DenseBackward {
     ) -> Result<DenseGradients> {
         let (features, units, count) = (self.features, self.units, input.index.len());
         self.through_activation(input, made, &mut gradients)?;
-        let mut kernel = Sums {
+        // a row that nothing depends on may be padding, and hold anything
+        let x = |row| match are_zero(row_of(&gradients, units, row)) {
+            true => input.source.row(NONE),
+            false => input.row(row),
+        };
+        let Summed { products, d: bias } = Sums {
             path: self.path,
             count,
-            // a row that nothing depends on may be padding, and hold anything
-            x: |row| match are_zero(row_of(&gradients, units, row)) {
-                true => input.source.row(NONE),
-                false => input.row(row),
-            },
-            features,
             d: |row| row_of(&gradients, units, row),
-            parts: &[Some(0)],
+            lanes: 1,
             width: units,
+            factors: &[Factor {
+                x: &x,
+                features,
+                parts: &[Some(0)],
+            }],
         }
         .run()?;
-        let bias = kernel.split_off(features * units);
         let mut of_input = RUN.zeros(if wants_input { count * features } else { 0 })?;
         over_rows((&mut of_input, features), |of_input, first| {
             let (rows, count) = listed(first, of_input.len() / features.max(1), |row| {
@@ -97,7 +100,7 @@ impl DenseBackward {
             );
         });
         Ok(DenseGradients {
-            kernel,
+            kernel: products.into_iter().next().unwrap_or_default(),
             bias,
             input: of_input,
         })

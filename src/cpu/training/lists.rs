@@ -1,5 +1,8 @@
 //! Rows of training: products with each, and sums over those who read one.
 
+use std::borrow::Cow;
+
+use ndarray::ArrayD;
 use rayon::prelude::*;
 
 use crate::cpu::product::matrix::ROWS_PER_TASK;
@@ -34,17 +37,11 @@ pub(super) fn listed<'a>(
     (list, count)
 }
 
-/// The gradients of rows: of each the sum over its readers, list by list, entry by entry. `order` says which row stands at which place; without it
-/// they stand in order.
-pub(super) fn read_back(
-    given: &[(&Readers, &[f32])],
-    width: usize,
-    (count, order): (usize, Option<&[u32]>),
-) -> Result<Vec<f32>> {
+/// The gradients of rows: of each the sum over its readers, list by list, entry by entry.
+pub(super) fn read_back(given: &[(&Readers, &[f32])], width: usize, count: usize) -> Result<Vec<f32>> {
     let mut gradients = RUN.zeros(count * width)?;
     over_rows((&mut gradients, width), |rows, first| {
-        for (place, row) in (first..).zip(rows.chunks_exact_mut(width.max(1))) {
-            let number = order.map_or(place, |order| order.get(place).map_or(usize::MAX, |&row| row as usize));
+        for (number, row) in (first..).zip(rows.chunks_exact_mut(width.max(1))) {
             for (readers, entries) in given {
                 for &entry in readers.of(number) {
                     let begin = entry as usize * width;
@@ -55,4 +52,12 @@ pub(super) fn read_back(
         }
     });
     Ok(gradients)
+}
+
+/// The numbers of an array row by row.
+pub(super) fn flat(array: &ArrayD<f32>) -> Result<Cow<'_, [f32]>> {
+    Ok(match array.as_slice() {
+        Some(values) => Cow::Borrowed(values),
+        None => Cow::Owned(RUN.listed(array.iter().copied())?),
+    })
 }

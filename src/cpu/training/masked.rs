@@ -1,7 +1,8 @@
 //! The way back of a recurrence whose gates have left something out: through the same factors, gate by gate.
 
 use super::recurrence::CellGradients;
-use super::steps::{OnPath, ResetRows, VectorWork};
+use super::step_rows::{OnPath, VectorWork};
+use super::steps::ResetRows;
 use crate::cpu::cell::rule::{Back, BackwardRule, SCRATCH, Scan};
 use crate::cpu::memory::workspace::MaskedRows;
 use crate::cpu::product::matrix::Matrix;

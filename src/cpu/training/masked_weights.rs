@@ -2,7 +2,7 @@
 
 use super::masked::{MaskedWay, Rows};
 use super::recurrence::CellGradients;
-use super::sums::Sums;
+use super::sums::{Factor, Summed, Sums};
 use crate::cell::Lane;
 use crate::cpu::stage::dropout::times;
 use crate::cpu::stage::masked::{GateOf, before, of_hidden, of_input, of_product, over_rows, place_of, row_of};
@@ -70,15 +70,21 @@ impl MaskedWay<'_> {
             let of_gate = Sums {
                 path: self.forward.path,
                 count: self.schedule.rows(),
-                x: |row| row_of(&masked, features, row),
-                features,
-                d: |row| row_of(&rows.lanes, stride, row),
-                parts: &[Some(lane)],
+                d: |row| row_of(row_of(&rows.lanes, stride, row), units, lane),
+                lanes: 1,
                 width: units,
-            }
-            .run()?;
-            let to = sums.chunks_exact_mut(columns.max(1));
-            for (to, from) in to.zip(of_gate.chunks_exact(units.max(1))) {
+                factors: &[Factor {
+                    x: &|row| row_of(&masked, features, row),
+                    features,
+                    parts: &[Some(0)],
+                }],
+            };
+            let Summed { products, d } = of_gate.run()?;
+            let from = products
+                .iter()
+                .chain([&d])
+                .flat_map(|rows| rows.chunks_exact(units.max(1)));
+            for (to, from) in sums.chunks_exact_mut(columns.max(1)).zip(from) {
                 let to = to.get_mut(gate * units..).unwrap_or_default();
                 to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }
@@ -116,17 +122,18 @@ impl MaskedWay<'_> {
         if !cell.has_projection() {
             return Ok(Vec::new());
         }
-        let mut sums = Sums {
+        let sums = Sums {
             path: self.forward.path,
             count: self.schedule.rows(),
-            x: |row| row_of(&rows.unprojected, cell.units, row),
-            features: cell.units,
             d: |row| row_of(&rows.hidden, cell.output, row),
-            parts: &[Some(0)],
+            lanes: 1,
             width: cell.output,
-        }
-        .run()?;
-        sums.truncate(cell.units * cell.output);
-        Ok(sums)
+            factors: &[Factor {
+                x: &|row| row_of(&rows.unprojected, cell.units, row),
+                features: cell.units,
+                parts: &[Some(0)],
+            }],
+        };
+        Ok(sums.run()?.products.pop().unwrap_or_default())
     }
 }

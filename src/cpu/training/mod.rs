@@ -1,17 +1,21 @@
 //! Training on the CPU: a plan forward, and backward over the rows that its stages have left.
 //!
-//! Nothing is kept for the way back but what each stage makes anyway, its rows. The gates of a recurrence are computed again, for all rows at
-//! once; then time runs backwards step by step; then three large products over all rows give the gradients of the weights and of the input.
+//! Kept for the way back are the rows of each stage, which it makes anyway, and the gates of a recurrence by panels; the lanes of another one
+//! are computed again, for all rows at once. Then time runs backwards step by step, the sequences or the units split over threads as forward;
+//! then large products over all rows give the gradients of the weights and of the input.
 
 mod backward;
 mod blocks;
+mod crews;
 mod dense;
 mod lists;
 mod masked;
 mod masked_weights;
 mod prepared;
 mod recurrence;
+mod room;
 mod rowwise;
+mod step_rows;
 mod steps;
 mod sums;
 mod weights;
@@ -35,18 +39,19 @@ use backward::{Prepared, Way};
 use dense::DenseBackward;
 use masked::MaskedBackward;
 use prepared::Recurrence;
+use room::Room;
 
 /// One plan in training on the CPU.
 #[derive(Debug)]
 pub(crate) struct CpuTraining {
     settings: Settings,
-    name: Arc<str>,
     model: CpuModel,
     recurrences: Vec<Recurrence>,
     /// Of the cells whose gates leave something out.
     masked: Vec<Option<MaskedBackward>>,
     denses: Vec<DenseBackward>,
     workspace: Workspace,
+    room: Room,
     /// The states before the first step, as `Workspace::states`.
     initial: Vec<Lines>,
     noise: Option<Noise>,
@@ -57,25 +62,21 @@ pub(crate) struct CpuTraining {
 impl CpuTraining {
     /// `name` is what its outputs call the device.
     pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
-        let mut model = CpuModel::new(plan, settings, Arc::clone(&name))?;
+        let mut model = CpuModel::new(plan, settings, name)?;
+        let masked = masked(&mut model);
         let (plan, path) = (&model.plan, model.path);
-        let dropouts = plan.cells.iter().zip(&plan.cell_dropouts);
-        let masked = dropouts.map(|(cell, dropout)| dropout.by_gate.map(|dropout| (cell, dropout)));
-        let forward = masked
-            .clone()
-            .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
-        let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)));
-        let (forward, masked) = (forward.collect(), back.collect());
-        model.masked = forward;
-        let plan = &model.plan;
         Ok(Self {
             settings: settings.clone(),
-            name,
             masked,
-            recurrences: plan.cells.iter().map(|cell| Recurrence::new(cell, path)).collect(),
+            recurrences: plan
+                .cells
+                .iter()
+                .map(|cell| Recurrence::new(cell, path))
+                .collect::<Result<_>>()?,
             denses: plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect(),
             model,
             workspace: Workspace::default(),
+            room: Room::default(),
             initial: Vec::new(),
             noise: None,
             ran: None,
@@ -84,17 +85,19 @@ impl CpuTraining {
 
     /// Other weights, of the same shapes. What ran before cannot go backwards any more.
     pub(crate) fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
-        let made = Self::new(plan, &self.settings, Arc::clone(&self.name))?;
-        let earlier = std::mem::replace(self, made);
-        // their memory is of the same sizes
-        (self.workspace, self.initial) = (earlier.workspace, earlier.initial);
-        self.ran = earlier.ran;
+        for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
+            recurrence.refill(planned)?;
+        }
+        let path = self.model.path;
+        self.denses = plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect();
+        self.model.set_plan(plan, &self.settings);
+        self.masked = masked(&mut self.model);
         Ok(())
     }
 
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
     pub(crate) fn release_memory(&mut self) {
-        self.workspace = Workspace::default();
+        (self.workspace, self.room) = (Workspace::default(), Room::default());
         (self.initial, self.ran) = (Vec::new(), None);
     }
 
@@ -128,7 +131,10 @@ impl CpuTraining {
     ) -> Result<PlanGradients> {
         let ran = self.ran.as_ref().filter(|(ran, _)| Arc::ptr_eq(ran, flow));
         let (_, lists) = ran.ok_or_else(|| Error::defect("a flow that has not run"))?;
-        Way {
+        // what the recurrences have kept is used up
+        let mut room = std::mem::take(&mut self.room);
+        std::mem::swap(&mut room.kept, &mut self.workspace.kept);
+        let way = Way {
             prepared: Prepared {
                 model: &self.model,
                 recurrences: &self.recurrences,
@@ -143,9 +149,26 @@ impl CpuTraining {
             input,
             upstream,
             wants_input,
-        }
-        .back()
+        };
+        let gradients = way.back(&mut room);
+        std::mem::swap(&mut room.kept, &mut self.workspace.kept);
+        self.room = room;
+        gradients
     }
+}
+
+/// The weights of the cells whose gates leave something out, for both ways; of these nothing else is used in training.
+fn masked(model: &mut CpuModel) -> Vec<Option<MaskedBackward>> {
+    let (plan, path) = (&model.plan, model.path);
+    let dropouts = plan.cells.iter().zip(&plan.cell_dropouts);
+    let masked = dropouts.map(|(cell, dropout)| dropout.by_gate.map(|dropout| (cell, dropout)));
+    let forward = masked
+        .clone()
+        .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
+    let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)));
+    let (forward, back) = (forward.collect(), back.collect());
+    model.masked = forward;
+    back
 }
 
 #[cfg(test)]

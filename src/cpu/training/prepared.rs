@@ -1,5 +1,7 @@
 //! A cell that is ready to go backwards, and what it has run over.
 
+use std::borrow::Cow;
+
 use super::blocks::{Blocks, row_of};
 use crate::cell::Cell;
 use crate::cpu::cell::by_lane::{BackMatrices, LaneMatrices};
@@ -7,8 +9,9 @@ use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::path::Path;
 use crate::cpu::stage::gather::{Gathered, Source};
+use crate::error::Result;
 use crate::flow::NONE;
-use crate::flow::backward::InTime;
+use crate::flow::backward::{InTime, Readers};
 use crate::model::plan::PlannedCell;
 use crate::schedule::Schedule;
 use crate::state::State;
@@ -18,7 +21,6 @@ use crate::state::State;
 pub(super) struct Recurrence {
     pub(super) path: Path,
     pub(super) cell: Cell,
-    pub(super) matrices: LaneMatrices,
     pub(super) back: BackMatrices,
     /// `[parameter][unit]`
     pub(super) parameters: Lines,
@@ -33,11 +35,27 @@ pub(super) struct Work<'a> {
     /// The cell state before the first step, (batch, units).
     pub(super) initial_cell: &'a [f32],
     pub(super) blocks: &'a Blocks<'a>,
-    /// The gradients of h of every row, in blocks.
-    pub(super) gradients: Vec<f32>,
+    /// Who has read h, with the gradients of what was read.
+    pub(super) given: Vec<(&'a Readers, Cow<'a, [f32]>)>,
     /// The gradients of the final state.
     pub(super) finals: Option<&'a State>,
     pub(super) wants_input: bool,
+    pub(super) planned: &'a PlannedCell,
+    /// The weights of a cell that has kept nothing.
+    pub(super) by_rows: Option<&'a LaneMatrices>,
+}
+
+impl Work<'_> {
+    /// The gradients of h of a row: the sum over its readers, list by list, entry by entry.
+    pub(super) fn given(&self, row: usize, sums: &mut [f32]) {
+        sums.fill(0.0);
+        for (readers, entries) in &self.given {
+            for &entry in readers.of(row) {
+                let from = row_of(entries, sums.len(), entry as usize);
+                sums.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            }
+        }
+    }
 }
 
 /// h before each row.
@@ -64,15 +82,20 @@ impl<'a> Before<'a> {
 }
 
 impl Recurrence {
-    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
-        Self {
+    pub(super) fn new(planned: &PlannedCell, path: Path) -> Result<Self> {
+        Ok(Self {
             path,
             cell: planned.cell.clone(),
-            matrices: LaneMatrices::new(planned, path),
-            back: BackMatrices::new(planned, path),
+            back: BackMatrices::new(planned, path)?,
             parameters: parameters_of(planned),
             rule: AnyRule::new(&planned.cell),
-        }
+        })
+    }
+
+    /// Other weights of the same cell.
+    pub(super) fn refill(&mut self, planned: &PlannedCell) -> Result<()> {
+        self.parameters = parameters_of(planned);
+        self.back.refill(planned, self.path)
     }
 
     /// The numbers of the lanes of a row.

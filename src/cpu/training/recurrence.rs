@@ -3,13 +3,16 @@
 use rayon::prelude::*;
 
 use super::blocks::row_of;
+use super::crews::CrewMemory;
 use super::lists::{listed, over_rows};
 use super::prepared::{Recurrence, Work};
 use super::steps::{HandSteps, Memory};
-use super::sums::Sums;
+use super::sums::{Factor, Rows, Summed, Sums};
 use crate::cell::Lane;
 use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::rule::{Rule, WithRule};
+use crate::cpu::memory::buffer::Lines;
+use crate::cpu::memory::workspace::Kept;
 use crate::error::Result;
 use crate::flow::NONE;
 use crate::memory::RUN;
@@ -30,33 +33,50 @@ pub(super) struct CellGradients {
 }
 
 impl Recurrence {
-    pub(super) fn backward(&self, work: Work<'_>) -> Result<CellGradients> {
+    /// From what the recurrence has kept, of which nothing is left then; a cell by rows has kept nothing, and its lanes are made again.
+    pub(super) fn backward(&self, work: &Work<'_>, (kept, turned): (&mut Kept, &mut Lines)) -> Result<CellGradients> {
         let rows = work.schedule.rows();
-        let mut lanes = RUN.zeros(rows * self.stride())?;
-        let reset = self.lanes(&work, &mut lanes)?;
-        let cell_rows = if self.cell.has_cell_state() {
-            work.schedule.active(0) + rows
+        let reset = match work.by_rows {
+            Some(matrices) => {
+                let states = if self.cell.has_cell_state() {
+                    work.schedule.active(0) + rows
+                } else {
+                    0
+                };
+                kept.cell_states.resize(states * self.cell.units)?;
+                let lanes = kept.lanes.resize(rows * self.stride())?;
+                self.lanes(work, matrices, lanes)?
+            }
+            None => Vec::new(),
+        };
+        let hands = std::mem::take(&mut kept.hands);
+        let of_projection = |width| if self.cell.has_projection() { rows * width } else { 0 };
+        let mut unprojected = RUN.zeros(of_projection(self.cell.units))?;
+        let mut gradients = RUN.zeros(of_projection(self.cell.output))?;
+        let state = if hands > 0 && self.has_crews(work, kept.members) {
+            let memory = CrewMemory {
+                kept: &kept.lanes,
+                cell_states: &kept.cell_states,
+                gradients: turned.resize(kept.lanes.len())?,
+            };
+            let state = self.steps_by_crews(work, kept.members, memory)?;
+            std::mem::swap(&mut kept.lanes, turned);
+            state
         } else {
-            0
+            let memory = Memory {
+                lanes: &mut kept.lanes,
+                cell_states: &mut kept.cell_states,
+                unprojected: &mut unprojected,
+                gradients: &mut gradients,
+            };
+            self.steps(work, memory)?
         };
-        let mut cell_states = RUN.zeros(cell_rows * self.cell.units)?;
-        let unprojected_rows = if self.cell.has_projection() { rows } else { 0 };
-        let mut unprojected = RUN.zeros(unprojected_rows * self.cell.units)?;
-        let mut work = work;
-        let mut gradients = std::mem::take(&mut work.gradients);
-        let memory = Memory {
-            lanes: &mut lanes,
-            cell_states: &mut cell_states,
-            unprojected: &mut unprojected,
-            gradients: &mut gradients,
-        };
-        let state = self.steps(&work, memory)?;
         let sums = AllRows {
             recurrence: self,
-            work: &work,
-            lanes: &lanes,
+            work,
+            lanes: &kept.lanes,
             reset: &reset,
-            cell_states: &cell_states,
+            cell_states: &kept.cell_states,
             unprojected: &unprojected,
             gradients: &gradients,
         };
@@ -73,7 +93,7 @@ impl Recurrence {
     }
 
     /// `lanes = bias + x·kernel + h_before·recurrent_kernel` of every row, in blocks. Gives r * h of every row where a lane multiplies that.
-    fn lanes(&self, work: &Work<'_>, lanes: &mut [f32]) -> Result<Vec<f32>> {
+    fn lanes(&self, work: &Work<'_>, matrices: &LaneMatrices, lanes: &mut [f32]) -> Result<Vec<f32>> {
         let (stride, units, output) = (self.stride(), self.cell.units, self.cell.output);
         let Work {
             before, input, blocks, ..
@@ -83,7 +103,7 @@ impl Recurrence {
             recurrent_kernel,
             bias,
             reset,
-        } = &self.matrices;
+        } = matrices;
         over_rows((&mut *lanes, stride), |lanes, first| {
             let count = lanes.len() / stride.max(1);
             let (x, count) = listed(first, count, |place| input.row(blocks.row(place)));
@@ -177,46 +197,54 @@ impl AllRows<'_> {
 
     /// The gradients of kernel, recurrent kernel and bias.
     fn kernels(&self) -> Result<[Vec<f32>; 3]> {
-        let cell = &self.recurrence.cell;
-        let lanes = cell.lanes();
-        let of = |gate: usize| lanes.iter().position(|lane| lane.kernel == Some(gate));
-        let parts: Vec<Option<usize>> = (0..cell.gates()).map(of).collect();
-        let mut kernel = self.sums(|row| self.work.input.row(row), cell.features, &parts)?;
-        let of = |gate: usize| {
-            let is_it = |lane: &Lane| lane.recurrent == Some(gate) && !lane.of_reset;
-            lanes.iter().position(is_it)
-        };
+        let (cell, work) = (&self.recurrence.cell, self.work);
+        let (lanes, units) = (cell.lanes(), cell.units);
+        let lane_of = |gate: usize, is_it: fn(&Lane, usize) -> bool| lanes.iter().position(|lane| is_it(lane, gate));
+        let parts = |is_it| (0..cell.gates()).map(|gate| lane_of(gate, is_it)).collect::<Vec<_>>();
+        let of_kernel = parts(|lane, gate| lane.kernel == Some(gate));
+        let of_recurrent = parts(|lane, gate| lane.recurrent == Some(gate));
         // the gate whose lane multiplies r * h is the last one
-        let parts: Vec<Option<usize>> = (0..cell.gates()).map(of).filter(Option::is_some).collect();
-        let mut recurrent = self.sums(|row| self.work.before.row(row), cell.output, &parts)?;
-        if let Some(reset) = lanes.iter().position(|lane| lane.of_reset) {
-            let place = |row| row_of(self.reset, cell.output, self.work.blocks.place(row));
-            let behind = self.sums(place, cell.output, &[Some(reset)])?;
-            recurrent = beside((&recurrent, parts.len() * cell.units), (&behind, cell.units))?;
+        let reset = lanes.iter().position(|lane| lane.of_reset);
+        let of_hidden: Vec<_> = of_recurrent
+            .iter()
+            .copied()
+            .filter(|lane| lane.is_none() || *lane != reset)
+            .collect();
+        let of_reset = [reset];
+        let x = |row: usize| work.input.row(row);
+        let hidden = |row: usize| work.before.row(row);
+        let product = |row: usize| row_of(self.reset, cell.output, work.blocks.place(row));
+        let factor = |x, features, parts| Factor { x, features, parts };
+        let mut factors = vec![
+            factor(&x as &dyn Rows<'_>, cell.features, &of_kernel[..]),
+            factor(&hidden, cell.output, &of_hidden),
+        ];
+        if reset.is_some() {
+            factors.push(factor(&product, cell.output, &of_reset));
         }
-        let columns = cell.gates() * cell.units;
-        let mut bias = kernel.split_off(cell.features * columns);
-        let second = recurrent.split_off(cell.output * columns);
-        if cell.bias_rows() == 2 {
-            bias.extend(second);
+        let Summed { products, d } = self.sums(&factors)?;
+        let mut products = products.into_iter();
+        let kernel = products.next().unwrap_or_default();
+        let mut recurrent = products.next().unwrap_or_default();
+        if let Some(behind) = products.next() {
+            recurrent = beside((&recurrent, of_hidden.len() * units), (&behind, units))?;
         }
-        Ok([kernel, recurrent, bias])
+        let parts = of_kernel
+            .iter()
+            .chain(of_recurrent.iter().filter(|_| cell.bias_rows() == 2));
+        let bias = parts.flat_map(|lane| (0..units).map(move |unit| lane.map(|lane| lane * units + unit)));
+        let bias = bias.map(|place| place.and_then(|place| d.get(place).copied()).unwrap_or(0.0));
+        Ok([kernel, recurrent, RUN.collected(bias)?])
     }
 
-    fn sums<'a>(
-        &'a self,
-        x: impl Fn(usize) -> &'a [f32] + Sync,
-        features: usize,
-        parts: &[Option<usize>],
-    ) -> Result<Vec<f32>> {
+    fn sums(&self, factors: &[Factor<'_, '_>]) -> Result<Summed> {
         Sums {
             path: self.recurrence.path,
             count: self.work.schedule.rows(),
-            x,
-            features,
             d: |row| self.lane_row(row),
-            parts,
+            lanes: self.recurrence.cell.lanes().len(),
             width: self.recurrence.cell.units,
+            factors,
         }
         .run()
     }
@@ -271,18 +299,21 @@ impl AllRows<'_> {
         if !cell.has_projection() {
             return Ok(Vec::new());
         }
-        let mut sums = Sums {
+        let x = |row| row_of(self.unprojected, cell.units, self.work.blocks.place(row));
+        let Summed { products, .. } = Sums {
             path: self.recurrence.path,
             count: self.work.schedule.rows(),
-            x: |row| row_of(self.unprojected, cell.units, self.work.blocks.place(row)),
-            features: cell.units,
             d: |row| row_of(self.gradients, cell.output, self.work.blocks.place(row)),
-            parts: &[Some(0)],
+            lanes: 1,
             width: cell.output,
+            factors: &[Factor {
+                x: &x,
+                features: cell.units,
+                parts: &[Some(0)],
+            }],
         }
         .run()?;
-        sums.truncate(cell.units * cell.output);
-        Ok(sums)
+        Ok(products.into_iter().next().unwrap_or_default())
     }
 
     /// `∂x = ∂lanes · kernelᵀ` of every row.
@@ -292,7 +323,7 @@ impl AllRows<'_> {
             return Ok(Vec::new());
         }
         let mut gradients = RUN.zeros(self.work.schedule.rows() * features)?;
-        let kernel = &self.recurrence.back.kernel;
+        let kernel = self.recurrence.back.kernel(self.work.planned, self.recurrence.path)?;
         over_rows((&mut gradients, features), |gradients, first| {
             let (rows, count) = listed(first, gradients.len() / features.max(1), |row| self.lane_row(row));
             kernel.multiply(

@@ -3,10 +3,11 @@
 use super::blocks::row_of;
 use super::lists::listed;
 use super::prepared::{Recurrence, Work};
-use crate::cpu::cell::rule::{Back, BackwardRule, Rule, SCRATCH, Scan, WithRule};
+use super::step_rows::{OnPath, StepRows, VectorWork};
+use crate::cpu::cell::rule::{BackwardRule, Rule, SCRATCH, Scan, WithRule};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
-use crate::cpu::product::simd::{self, Simd};
+use crate::cpu::product::simd::Simd;
 use crate::cpu::threads::hand::Hand;
 use crate::error::{Error, Result};
 
@@ -18,8 +19,26 @@ pub(super) struct Memory<'a> {
     pub(super) cell_states: &'a mut [f32],
     /// (rows, units) with a projection, else empty
     pub(super) unprojected: &'a mut [f32],
-    /// (rows, output)
+    /// The gradients of h, (rows, output) with a projection, else empty
     pub(super) gradients: &'a mut [f32],
+}
+
+/// The gradients of h and of the cell state of each sequence of a hand after its last step: what the loss says of the final states.
+pub(super) fn begin_carried(recurrence: &Recurrence, work: &Work<'_>, hand: Hand<'_>) -> Result<[Lines; 2]> {
+    let mut carried = [Lines::default(), Lines::default()];
+    let sequences = hand.sequences().count();
+    let mut finals = work.finals.into_iter().flat_map(|state| state.arrays());
+    for (carried, width) in carried.iter_mut().zip(recurrence.cell.state_widths()) {
+        let carried = carried.resize(sequences * width)?;
+        carried.fill(0.0);
+        let Some(finals) = finals.next() else { continue };
+        for (to, sequence) in carried.chunks_exact_mut(width.max(1)).zip(hand.sequences()) {
+            let from = finals.rows().into_iter().nth(sequence);
+            let from = from.ok_or_else(|| Error::defect("the gradients of a final state"))?;
+            to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+        }
+    }
+    Ok(carried)
 }
 
 /// What one hand goes through.
@@ -32,6 +51,8 @@ pub(super) struct HandSteps<'a> {
     memory: Memory<'a>,
     /// The gradients of h and of the cell state of its sequences, as they are between two steps.
     carried: [Lines; 2],
+    /// (positions, output): the gradients of h of the rows of a step.
+    given: Lines,
     scratch: Lines,
     /// (positions, units): the gradients before a projection, or (positions, output): those of r * h.
     between: Lines,
@@ -59,14 +80,12 @@ impl<'a> HandSteps<'a> {
         let (units, output, rows) = (cell.units, cell.output, hand.rows());
         let has_cell_state = cell.has_cell_state();
         let states = if has_cell_state { hand.active(0) + rows } else { 0 };
+        let of_projection = if cell.has_projection() { rows } else { 0 };
         let own = Memory {
             lanes: taken(&mut memory.lanes, rows * recurrence.stride())?,
             cell_states: taken(&mut memory.cell_states, states * units)?,
-            unprojected: taken(
-                &mut memory.unprojected,
-                if cell.has_projection() { rows * units } else { 0 },
-            )?,
-            gradients: taken(&mut memory.gradients, rows * output)?,
+            unprojected: taken(&mut memory.unprojected, of_projection * units)?,
+            gradients: taken(&mut memory.gradients, of_projection * output)?,
         };
         let mut steps = Self {
             recurrence,
@@ -74,24 +93,14 @@ impl<'a> HandSteps<'a> {
             hand,
             place,
             memory: own,
-            carried: [Lines::default(), Lines::default()],
+            carried: begin_carried(recurrence, work, hand)?,
+            given: Lines::default(),
             scratch: Lines::default(),
             between: Lines::default(),
         };
+        steps.given.resize(hand.active(0) * output)?;
         steps.scratch.resize(SCRATCH * units)?;
         steps.between.resize(hand.active(0) * units.max(output))?;
-        let sequences = hand.sequences().count();
-        let mut finals = work.finals.into_iter().flat_map(|state| state.arrays());
-        for (carried, width) in steps.carried.iter_mut().zip(cell.state_widths()) {
-            let carried = carried.resize(sequences * width)?;
-            carried.fill(0.0);
-            let Some(finals) = finals.next() else { continue };
-            for (to, sequence) in carried.chunks_exact_mut(width.max(1)).zip(hand.sequences()) {
-                let from = finals.rows().into_iter().nth(sequence);
-                let from = from.ok_or_else(|| Error::defect("the gradients of a final state"))?;
-                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-            }
-        }
         if has_cell_state {
             let initial = steps
                 .memory
@@ -118,7 +127,7 @@ impl<'a> HandSteps<'a> {
 
     pub(super) fn run(&mut self) {
         let recurrence = self.recurrence;
-        if recurrence.cell.has_cell_state() {
+        if recurrence.cell.has_cell_state() && !recurrence.has_kept_gates(self.work) {
             let path = recurrence.path;
             recurrence.rule.with(OnPath {
                 path,
@@ -132,22 +141,20 @@ impl<'a> HandSteps<'a> {
         }
     }
 
-    /// One step backwards, whose rows begin at `first` of the block.
-    fn back(&mut self, step: usize, first: usize) {
-        let recurrence = self.recurrence;
-        let cell = &recurrence.cell;
-        let (stride, units, output, active) = (recurrence.stride(), cell.units, cell.output, self.hand.active(step));
-        let gradients = self
-            .memory
-            .gradients
-            .get_mut(first * output..(first + active) * output)
-            .unwrap_or_default();
+    /// The gradients of h of the rows of a step, which begin at `first` of the block: what was given, and what the step behind has carried.
+    fn gather(&mut self, first: usize, active: usize) {
+        let (units, output) = (self.recurrence.cell.units, self.recurrence.cell.output);
+        let gradients = self.given.get_mut(..active * output).unwrap_or_default();
         let [carried, _] = &mut self.carried;
-        gradients
-            .iter_mut()
-            .zip(carried.iter())
-            .for_each(|(to, from)| *to += from);
-        if let Some(projection) = &recurrence.back.projection {
+        let rows = gradients.chunks_exact_mut(output.max(1));
+        for (row, (to, carried)) in rows.zip(carried.chunks_exact(output.max(1))).enumerate() {
+            self.work.given(self.work.blocks.row(self.place + first + row), to);
+            to.iter_mut().zip(carried).for_each(|(to, from)| *to += from);
+        }
+        if let Some(to) = self.memory.gradients.get_mut(first * output..(first + active) * output) {
+            to.copy_from_slice(gradients);
+        }
+        if let Some(projection) = &self.recurrence.back.projection {
             let between = self.between.get_mut(..active * units).unwrap_or_default();
             between.fill(0.0);
             self.recurrence.add(
@@ -157,13 +164,34 @@ impl<'a> HandSteps<'a> {
                 active,
             );
         }
-        let path = recurrence.path;
-        let one = OneStep { step, first, active };
-        recurrence.rule.with(OnPath {
-            path,
-            work: BackStep(&mut *self, one),
-        });
+    }
+
+    /// One step backwards, whose rows begin at `first` of the block.
+    fn back(&mut self, step: usize, first: usize) {
+        let recurrence = self.recurrence;
+        let cell = &recurrence.cell;
+        let (stride, output, active) = (recurrence.stride(), cell.output, self.hand.active(step));
+        self.gather(first, active);
         let (place, work) = (self.place + first, self.work);
+        let given: &[f32] = match recurrence.back.projection {
+            Some(_) => &self.between,
+            None => &self.given,
+        };
+        let [carried, cell_gradients] = &mut self.carried;
+        let rows = StepRows {
+            recurrence,
+            hand: self.hand,
+            step,
+            first,
+            cell_states: self.memory.cell_states,
+            before: &|row| work.before.row(work.blocks.row(place + row)),
+            given,
+            lanes: self.memory.lanes.get_mut(first * stride..).unwrap_or_default(),
+            cell_gradients,
+            hidden_gradients: carried,
+            scratch: &mut self.scratch,
+        };
+        rows.back();
         let lanes = self
             .memory
             .lanes
@@ -171,11 +199,9 @@ impl<'a> HandSteps<'a> {
             .unwrap_or_default();
         let [carried, _] = &mut self.carried;
         let carried = carried.get_mut(..active * output).unwrap_or_default();
-        if let (Some(reset), Some(lane)) = (&recurrence.back.reset, &recurrence.matrices.reset) {
+        if let Some(lane) = work.by_rows.and_then(|matrices| matrices.reset.as_ref()) {
             let products = self.between.get_mut(..active * output).unwrap_or_default();
-            products.fill(0.0);
-            let of_lane = |row| row_of(row_of(lanes, stride, row), units, lane.lane);
-            recurrence.add(reset, of_lane, (&mut *products, output), active);
+            recurrence.reset_back((lane.lane, &mut *lanes), products, active);
             recurrence.rule.with(ResetRows {
                 lanes: &mut *lanes,
                 stride,
@@ -196,6 +222,29 @@ impl<'a> HandSteps<'a> {
 }
 
 impl Recurrence {
+    /// Whether the lanes are kept as the way back wants them, and the cell states with them.
+    pub(super) fn has_kept_gates(&self, work: &Work<'_>) -> bool {
+        struct Leaves<'l>(&'l mut bool);
+        impl WithRule for Leaves<'_> {
+            fn run<R: Rule, const L: usize>(self, rule: &R) {
+                *self.0 = rule.leaves();
+            }
+        }
+        let mut leaves = false;
+        self.rule.with(Leaves(&mut leaves));
+        leaves && work.by_rows.is_none()
+    }
+
+    /// The gradients of r * h of some rows from those of the lane that multiplies it.
+    fn reset_back(&self, (lane, lanes): (usize, &mut [f32]), products: &mut [f32], active: usize) {
+        products.fill(0.0);
+        let (stride, units) = (self.stride(), self.cell.units);
+        if let Some(reset) = &self.back.reset {
+            let of_lane = |row| row_of(row_of(lanes, stride, row), units, lane);
+            self.add(reset, of_lane, (products, self.cell.output), active);
+        }
+    }
+
     /// `sums += rows · matrix`
     fn add<'a>(
         &self,
@@ -210,42 +259,6 @@ impl Recurrence {
             let (rows, count) = listed(first, count.saturating_sub(first), &row);
             matrix.multiply(self.path, rows.get(..count).unwrap_or_default(), None, sums, width);
         }
-    }
-}
-
-/// Which step it is, and its rows in the block.
-#[derive(Clone, Copy)]
-struct OneStep {
-    step: usize,
-    first: usize,
-    active: usize,
-}
-
-/// Something to do with vectors and a rule.
-pub(super) trait VectorWork {
-    fn run<S: Simd, R: BackwardRule>(self, simd: S, rule: &R);
-}
-
-pub(super) struct OnPath<W> {
-    pub(super) path: crate::cpu::product::path::Path,
-    pub(super) work: W,
-}
-
-impl<W: VectorWork> WithRule for OnPath<W> {
-    fn run<R: Rule, const L: usize>(self, rule: &R) {
-        self.path.run(ByRule { work: self.work, rule });
-    }
-}
-
-struct ByRule<'r, W, R> {
-    work: W,
-    rule: &'r R,
-}
-
-impl<W: VectorWork, R: BackwardRule> simd::Work for ByRule<'_, W, R> {
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        self.work.run(simd, self.rule);
     }
 }
 
@@ -280,46 +293,6 @@ impl VectorWork for ScanAll<'_, '_> {
                 rule.scan(simd, row);
             }
             (before, rest) = (after, later);
-        }
-    }
-}
-
-/// The rows of one step, backwards.
-struct BackStep<'s, 'a>(&'s mut HandSteps<'a>, OneStep);
-
-impl VectorWork for BackStep<'_, '_> {
-    #[inline(always)]
-    fn run<S: Simd, R: BackwardRule>(self, simd: S, rule: &R) {
-        let Self(steps, OneStep { step, first, active }) = self;
-        let recurrence = steps.recurrence;
-        let (stride, units, output) = (recurrence.stride(), recurrence.cell.units, recurrence.cell.output);
-        let given: &[f32] = match recurrence.back.projection {
-            Some(_) => &steps.between,
-            None => steps.memory.gradients.get(first * output..).unwrap_or_default(),
-        };
-        let initial = steps.hand.active(0);
-        let (cell_before, cell_after) = match step {
-            0 => (0, initial),
-            _ => (initial + first - steps.hand.active(step - 1), initial + first),
-        };
-        let lanes = steps.memory.lanes.get_mut(first * stride..).unwrap_or_default();
-        let [hidden_gradients, cell_gradients] = &mut steps.carried;
-        let mut cell_gradients = cell_gradients.chunks_exact_mut(units.max(1));
-        let rows = lanes.chunks_exact_mut(stride.max(1)).take(active);
-        let rows = rows.zip(hidden_gradients.chunks_exact_mut(output.max(1)));
-        for (row, (lanes, hidden_gradients)) in rows.enumerate() {
-            let back = Back {
-                lanes,
-                parameters: &recurrence.parameters,
-                hidden_before: steps.work.before.row(steps.work.blocks.row(steps.place + first + row)),
-                cell_before: row_of(steps.memory.cell_states, units, cell_before + row),
-                cell_after: row_of(steps.memory.cell_states, units, cell_after + row),
-                gradients: row_of(given, units, row),
-                cell_gradients: cell_gradients.next().unwrap_or_default(),
-                hidden_gradients,
-                scratch: &mut steps.scratch,
-            };
-            rule.back(simd, back);
         }
     }
 }

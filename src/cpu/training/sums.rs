@@ -1,116 +1,243 @@
 //! Sums over rows: the gradients of weights, `xᵀ · d` with a row for each feature of x and a column for each number of d.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use crate::cpu::cell::by_lane::copy_parts;
+use super::lists::over_rows;
 use crate::cpu::memory::buffer::Lines;
-use crate::cpu::product::matrix::Matrix;
+use crate::cpu::product::outer::{ColumnSums, Outer, panel_vectors};
 use crate::cpu::product::path::Path;
 use crate::cpu::threads::pool;
 use crate::error::{Error, Result};
 use crate::memory::RUN;
 
-/// The rows that are summed up at once; then the sums of all blocks are added, in their order. The size depends on nothing: so neither do the bits.
-const BLOCK: usize = 256;
+/// The rows that are summed up at once, which with a panel of d as wide as a tile fit into the first cache; then the sums of all blocks are
+/// added, in their order. The size depends on nothing: so neither do the bits.
+const BLOCK: usize = 128;
 
-/// How many rows are turned together: what they are written to is a line of the cache.
-const TURNED: usize = 16;
+/// The most panels that a thread does at once: with each of them the rows of x of a block are read again.
+const PANELS: usize = 4;
 
-/// Fewer columns are no work for a thread.
-const COLUMNS: usize = 64;
+/// So many features of a panel are worth that another thread takes its rows of d together, too.
+const FEATURES: usize = 48;
+
+/// With fewer products in all no other thread is woken.
+const WORTH_SHARING: usize = 1 << 19;
 
 /// Rows of one width by their number.
 pub(super) trait Rows<'a>: Fn(usize) -> &'a [f32] + Sync {}
 impl<'a, F: Fn(usize) -> &'a [f32] + Sync> Rows<'a> for F {}
 
 /// What is summed up.
-pub(super) struct Sums<'b, X, D> {
+pub(super) struct Sums<'s, 'a, D> {
     pub(super) path: Path,
     /// How many rows there are.
     pub(super) count: usize,
-    pub(super) x: X,
-    pub(super) features: usize,
     pub(super) d: D,
-    /// Which parts of d: part after part, each `width` numbers, a part by its place in d.
-    pub(super) parts: &'b [Option<usize>],
+    /// d has so many lanes of `width` numbers.
+    pub(super) lanes: usize,
     pub(super) width: usize,
+    pub(super) factors: &'s [Factor<'s, 'a>],
 }
 
-impl<'a, X: Rows<'a>, D: Rows<'a>> Sums<'_, X, D> {
-    /// `(features + 1, parts · width)`: a row for each feature, and at the end the sums of d alone, which are the gradient of a bias.
-    pub(super) fn run(&self) -> Result<Vec<f32>> {
-        let columns = self.parts.len() * self.width;
-        let rows = self.features + 1;
-        let mut sums = RUN.zeros(rows * columns)?;
-        let tasks = pool::count().clamp(1, columns.div_ceil(COLUMNS).max(1));
-        let each = columns.div_ceil(tasks).next_multiple_of(COLUMNS).max(1);
-        let ranges: Vec<_> = (0..columns)
-            .step_by(each)
-            .map(|first| (first, each.min(columns - first)))
-            .collect();
-        if let [(_, width)] = ranges[..] {
-            self.columns(0, width, &mut sums)?;
-            return Ok(sums);
-        }
-        let run = |&(first, width): &(usize, usize)| {
-            let mut part = RUN.zeros(rows * width)?;
-            self.columns(first, width, &mut part)?;
-            Ok(part)
+/// x, and of which lanes of d it is a factor: part after part, each by its lane.
+pub(super) struct Factor<'s, 'a> {
+    pub(super) x: &'s dyn Rows<'a>,
+    pub(super) features: usize,
+    pub(super) parts: &'s [Option<usize>],
+}
+
+/// What was summed up.
+#[derive(Debug)]
+pub(super) struct Summed {
+    /// For each factor (features, parts · width).
+    pub(super) products: Vec<Vec<f32>>,
+    /// The sums of d alone, (lanes · width), which are the gradient of a bias.
+    pub(super) d: Vec<f32>,
+}
+
+/// Some columns of d as wide as a tile.
+#[derive(Clone, Copy, Debug)]
+struct Panel {
+    first: usize,
+    columns: usize,
+    vectors: usize,
+    /// The numbers of its vectors.
+    width: usize,
+}
+
+/// What one thread does: for some panels some of the rows of sums, which are those of the features of all factors and one for d alone.
+struct Task<'t> {
+    panels: &'t [Panel],
+    rows: Range<usize>,
+    /// `[panel][row][column]`
+    sums: &'t mut [f32],
+}
+
+impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
+    pub(super) fn run(&self) -> Result<Summed> {
+        let panels = self.panels()?;
+        let rows = self.factors.iter().map(|factor| factor.features).sum::<usize>() + 1;
+        let length: usize = panels.iter().map(|panel| panel.width).sum();
+        let mut sums = Lines::default();
+        let sums = sums.resize(rows * length)?;
+        sums.fill(0.0);
+        let threads = match self.count.saturating_mul(rows).saturating_mul(length) < WORTH_SHARING {
+            true => 1,
+            false => pool::count(),
         };
-        let parts: Vec<Result<Vec<f32>>> = ranges.par_iter().with_max_len(1).map(run).collect();
-        for (&(first, width), part) in ranges.iter().zip(parts) {
-            let part = part?;
-            for (to, from) in sums.chunks_exact_mut(columns).zip(part.chunks_exact(width)) {
-                let to = to
-                    .get_mut(first..first + width)
-                    .ok_or_else(|| Error::defect("a sum over rows"))?;
-                to.copy_from_slice(from);
+        let mut rest: &mut [f32] = sums;
+        let mut tasks = Vec::new();
+        // a panel with less than its share of the threads is split by its rows
+        let each = panels.len().div_ceil(2 * threads).clamp(1, PANELS);
+        let splits = threads.div_ceil(panels.len().max(1)).clamp(1, rows.div_ceil(FEATURES));
+        let span = if splits > 1 {
+            rows.div_ceil(splits).next_multiple_of(FEATURES)
+        } else {
+            rows
+        };
+        for panels in panels.chunks(each) {
+            let width: usize = panels.iter().map(|panel| panel.width).sum();
+            for first in (0..rows).step_by(span) {
+                let rows = first..rows.min(first + span);
+                let (sums, behind) = std::mem::take(&mut rest).split_at_mut(rows.len() * width);
+                rest = behind;
+                tasks.push(Task { panels, rows, sums });
             }
         }
-        Ok(sums)
+        let done: Result<()> = match tasks.len() {
+            0 | 1 => tasks.into_iter().try_for_each(|task| self.task(task)),
+            _ => tasks
+                .into_par_iter()
+                .with_max_len(1)
+                .try_for_each(|task| self.task(task)),
+        };
+        done?;
+        self.arranged(&panels, rows, sums)
     }
 
-    /// Some columns, into `sums` of (features + 1, width).
-    fn columns(&self, first: usize, width: usize, sums: &mut [f32]) -> Result<()> {
-        let stride = BLOCK + TURNED; // not a power of two, so that the lines of a row do not fall onto each other in the cache
-        let mut turned = Lines::default();
-        let turned = turned.resize((self.features + 1) * stride)?;
-        let mut matrix = Matrix::empty();
+    fn panels(&self) -> Result<Vec<Panel>> {
+        let (numbers, _) = self.path.tile();
+        let columns = self.lanes * self.width;
+        let mut panels = RUN.list(columns.div_ceil(numbers))?;
+        let mut first = 0;
+        while first < columns {
+            let vectors = panel_vectors(columns - first, numbers);
+            let width = vectors * numbers;
+            panels.push(Panel {
+                first,
+                columns: width.min(columns - first),
+                vectors,
+                width,
+            });
+            first += width;
+        }
+        Ok(panels)
+    }
+
+    fn task(&self, task: Task<'_>) -> Result<()> {
+        let Task { panels, rows, sums } = task;
+        let mut packed = Lines::default();
+        let mut x = RUN.list(BLOCK)?;
+        let widest = panels.iter().map(|panel| panel.width).max().unwrap_or(0);
         for begin in (0..self.count).step_by(BLOCK) {
-            let count = BLOCK.min(self.count - begin);
-            self.turn(begin, count, turned, stride);
-            matrix.refill((count, width), self.path, |row, column, span| {
-                copy_parts((self.d)(begin + row), (self.parts, self.width), first + column, span);
-            })?;
-            let rows = turned
-                .chunks_exact(stride)
-                .map(|row| row.get(..count).unwrap_or_default());
-            let rows = RUN.collected(rows)?;
-            matrix.multiply(self.path, &rows, None, sums, width);
+            let block = begin..self.count.min(begin + BLOCK);
+            let mut rest: &mut [f32] = &mut *sums;
+            for panel in panels {
+                let packed = packed.resize(BLOCK * widest)?.get_mut(..block.len() * panel.width);
+                let packed = packed.unwrap_or_default();
+                for (row, to) in block.clone().zip(packed.chunks_exact_mut(panel.width)) {
+                    let (to, beyond) = to.split_at_mut(panel.columns);
+                    let from = (self.d)(row).get(panel.first..panel.first + panel.columns);
+                    to.copy_from_slice(from.ok_or_else(|| Error::defect("a row of gradients"))?);
+                    beyond.fill(0.0);
+                }
+                let (sums, behind) = rest.split_at_mut(rows.len() * panel.width);
+                rest = behind;
+                self.block(*panel, (&rows, block.clone()), (packed, &mut x), sums);
+            }
         }
         Ok(())
     }
 
-    /// The features of some rows of x as rows, and a row of ones behind them.
-    fn turn(&self, begin: usize, count: usize, turned: &mut [f32], stride: usize) {
-        for group in (0..count).step_by(TURNED) {
-            let members = TURNED.min(count - group);
-            let mut rows: [&[f32]; TURNED] = [&[]; TURNED];
-            for (member, row) in rows.iter_mut().take(members).enumerate() {
-                *row = (self.x)(begin + group + member)
-                    .get(..self.features)
-                    .unwrap_or_default();
+    /// A block of rows into some rows of sums of a panel.
+    fn block(
+        &self,
+        panel: Panel,
+        (rows, block): (&Range<usize>, Range<usize>),
+        (packed, x): (&[f32], &mut Vec<&'a [f32]>),
+        mut sums: &mut [f32],
+    ) {
+        let mut first = 0;
+        for factor in self.factors {
+            let features = rows.start.max(first) - first..rows.end.min(first + factor.features).max(first) - first;
+            first += factor.features;
+            if features.is_empty() {
+                continue;
             }
-            for (feature, line) in turned.chunks_exact_mut(stride).take(self.features).enumerate() {
-                let line = line.get_mut(group..group + members).unwrap_or_default();
-                for (to, row) in line.iter_mut().zip(&rows) {
-                    *to = row.get(feature).copied().unwrap_or(0.0);
+            let (own, behind) = std::mem::take(&mut sums).split_at_mut(features.len() * panel.width);
+            sums = behind;
+            if !self.reads(factor, panel) {
+                continue;
+            }
+            x.clear();
+            x.extend(block.clone().map(factor.x));
+            self.path.run(Outer {
+                rows: x,
+                features,
+                panel: packed,
+                vectors: panel.vectors,
+                sums: own,
+            });
+        }
+        if rows.end > first {
+            self.path.run(ColumnSums { panel: packed, sums });
+        }
+    }
+
+    /// Whether a factor has a part in a panel.
+    fn reads(&self, factor: &Factor<'_, '_>, panel: Panel) -> bool {
+        let lanes = panel.first / self.width.max(1)..=(panel.first + panel.columns - 1) / self.width.max(1);
+        factor.parts.iter().flatten().any(|lane| lanes.contains(lane))
+    }
+
+    /// The sums of the panels, `[panel][row][column]`, as matrices.
+    fn arranged(&self, panels: &[Panel], rows: usize, sums: &[f32]) -> Result<Summed> {
+        let whole = panels.first().map_or(1, |panel| panel.width);
+        // columns of d from `first` on, of a row of sums
+        let copy = |row: usize, mut first: usize, mut to: &mut [f32]| {
+            while let Some(panel) = panels.get(first / whole).filter(|_| !to.is_empty()) {
+                let inside = first - panel.first;
+                let length = to.len().min(panel.columns - inside);
+                let (now, later) = std::mem::take(&mut to).split_at_mut(length);
+                let begin = rows * panel.first + row * panel.width + inside;
+                if let Some(from) = sums.get(begin..begin + now.len()) {
+                    now.copy_from_slice(from);
                 }
+                (first, to) = (first + now.len(), later);
             }
+        };
+        let mut products = Vec::with_capacity(self.factors.len());
+        let mut first = 0;
+        for factor in self.factors {
+            let columns = factor.parts.len() * self.width;
+            let mut product = RUN.zeros(factor.features * columns)?;
+            over_rows((&mut product, columns), |product, begin| {
+                for (row, to) in (first + begin..).zip(product.chunks_exact_mut(columns.max(1))) {
+                    for (lane, to) in factor.parts.iter().zip(to.chunks_exact_mut(self.width.max(1))) {
+                        if let Some(lane) = lane {
+                            copy(row, lane * self.width, to);
+                        }
+                    }
+                }
+            });
+            products.push(product);
+            first += factor.features;
         }
-        if let Some(ones) = turned.get_mut(self.features * stride..) {
-            ones.fill(1.0);
-        }
+        let mut d = RUN.zeros(self.lanes * self.width)?;
+        copy(first, 0, &mut d);
+        Ok(Summed { products, d })
     }
 }
 
@@ -146,23 +273,29 @@ mod tests {
             for threads in [1, 2, 3] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 for path in Path::all() {
+                    let (rows, row_of_x) = (&x, |row: usize| x[row].as_slice());
+                    let (x, parts) = (&row_of_x, &parts[..]);
+                    let factor = Factor { x, features, parts };
                     let sums = Sums {
                         path,
                         count,
-                        x: |row: usize| x[row].as_slice(),
-                        features,
                         d: |row: usize| d[row].as_slice(),
-                        parts: &parts,
+                        lanes: widest / width,
                         width,
+                        factors: &[factor],
                     };
-                    let sums = pool.install(|| sums.run()).unwrap();
+                    let summed = pool.install(|| sums.run()).unwrap();
+                    let mut sums = summed.products[0].clone();
+                    places
+                        .iter()
+                        .for_each(|place| sums.extend(&summed.d[place * width..][..width]));
                     let columns = places.len() * width;
                     assert_eq!(sums.len(), (features + 1) * columns);
                     for (place, &sum) in sums.iter().enumerate() {
                         let (feature, column) = (place / columns, place % columns);
                         let column = places[column / width] * width + column % width;
                         let terms = (0..count).map(|row| {
-                            let x = x[row].get(feature).map_or(1.0, |&x| f64::from(x));
+                            let x = rows[row].get(feature).map_or(1.0, |&x| f64::from(x));
                             x * f64::from(d[row][column])
                         });
                         let wanted: f64 = terms.sum();

@@ -58,6 +58,42 @@ fn the_same_bits_for_every_number_of_threads() {
     }
 }
 
+/// A few sequences of many units: with several threads crews run them forward and backward, else one thread does.
+#[test]
+fn crews_give_the_bits_of_one_thread() {
+    let random = &mut Random::new(14);
+    let options = RecurrentOptions {
+        return_sequences: true,
+        ..RecurrentOptions::default()
+    };
+    for (batch, kind) in [
+        (1, CellKind::Lstm),
+        (3, CellKind::Lstm),
+        (3, CellKind::Peepholes),
+        (3, CellKind::Gru),
+    ] {
+        let layers = vec![LayerSpec::Recurrent {
+            cell: kind.cell(random, 5, 150),
+            options,
+        }];
+        let mask = Pattern::Mixed.mask(batch, 14, random);
+        let input = golden::Input::Values(random.array3((batch, 14, 5), 1.0));
+        let trial = Trial::new(layers, (input, mask), random);
+        let bits = |threads: usize, noise: Option<Noise>| -> Vec<(String, Vec<u32>)> {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let lists = pool.install(|| lists(&trial.gradients_with(noise)));
+            let bits = |list: Vec<f32>| list.into_iter().map(f32::to_bits).collect();
+            lists.into_iter().map(|(name, list)| (name, bits(list))).collect()
+        };
+        let one = bits(1, None);
+        // what is kept while it runs, and what a second run keeps, is the same
+        let kept = Some(Noise { seed: 5, batch: 2 });
+        for (threads, noise) in [(1, kept), (2, None), (2, kept), (3, kept), (5, kept)] {
+            assert_eq!(one, bits(threads, noise), "{kind:?}, batch {batch}, {threads} threads");
+        }
+    }
+}
+
 /// A second batch through the same training, larger or smaller, begins with nothing of the first.
 #[test]
 fn what_ran_before_leaves_nothing() {

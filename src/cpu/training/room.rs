@@ -1,0 +1,60 @@
+//! The memory of the way back, which the next one takes again.
+
+use crate::cpu::memory::buffer::{Lines, reserve};
+use crate::cpu::memory::workspace::{Kept, Scratch, StageRows};
+use crate::cpu::stage::recurrence::{Recurrence, States};
+use crate::cpu::stage::work::Work;
+use crate::error::{Error, Result};
+
+/// What a way back computes in.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// What the recurrences have kept, one for each stage.
+    pub(super) kept: Vec<Kept>,
+    again: Again,
+    /// What becomes of what was kept, where it cannot lie in the same place.
+    turned: Lines,
+}
+
+/// A recurrence that runs a second time, for what it keeps: after a run that was none of a training, or a second time backwards.
+#[derive(Debug, Default)]
+pub(super) struct Again {
+    states: [Lines; 2],
+    scratch: Vec<Scratch>,
+    rows: StageRows,
+}
+
+impl Room {
+    /// What a stage has kept, room for it to run again, and room for what becomes of it.
+    pub(super) fn stage(&mut self, stage: usize) -> Result<(&mut Kept, &mut Again, &mut Lines)> {
+        if self.kept.len() <= stage {
+            reserve(&mut self.kept, stage + 1)?;
+            self.kept.resize_with(stage + 1, Kept::default);
+        }
+        let kept = self.kept.get_mut(stage);
+        Ok((
+            kept.ok_or_else(|| Error::defect("a stage of the flow"))?,
+            &mut self.again,
+            &mut self.turned,
+        ))
+    }
+}
+
+impl Again {
+    /// From the states before the first step, (batch, …) each.
+    pub(super) fn run(
+        &mut self,
+        cell: &Recurrence,
+        work: Work<'_>,
+        initial: [&[f32]; 2],
+        kept: &mut Kept,
+    ) -> Result<()> {
+        for (to, from) in self.states.iter_mut().zip(initial) {
+            to.resize(from.len())?.copy_from_slice(from);
+        }
+        let [hidden, cell_state] = &mut self.states;
+        let states = States { hidden, cell_state };
+        cell.run_keeping(work, states, (&mut self.scratch, Some(kept)), &mut self.rows)?;
+        Ok(())
+    }
+}
