@@ -48,8 +48,9 @@ impl Runner {
     ///
     /// As [`Runner::workspace`].
     pub async fn workspace_async(&self, batch: usize, time_steps: usize) -> Result<GpuWorkspace> {
+        self.outer()
+            .try_for_each(|section| section.plan.check_time_steps(time_steps))?;
         let model = self.gpu_model("running within the application's commands")?;
-        model.plan.check_time_steps(time_steps)?;
         let made = GpuWorkspace::make(model, (batch, time_steps));
         spanned!("workspace" { batch, time_steps }, made).await
     }

@@ -62,7 +62,8 @@ fn run(case: &str, time_steps: usize) -> cellstate::Result<usize> {
         "pad" => {
             let long = one.broadcast((1, time_steps, 1)).unwrap();
             let long = long.index_axis(ndarray::Axis(0), 0);
-            return Ok(Sequences::pad(std::iter::repeat_n(long, 4))?.time_steps());
+            // more than others have: here no threads begin, whose memory the process itself is said to take
+            return Ok(Sequences::pad(std::iter::repeat_n(long, 16))?.time_steps());
         }
         "embedding" => Sequences::from(token.broadcast((4, time_steps)).unwrap()),
         "masked" => numbers.with_mask(Mask::from_lengths(&[time_steps, 3, time_steps - 1, 0], time_steps)?)?,
