@@ -35,9 +35,9 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] for options that make no sense or do not fit the data, those of [`Runner::run`](crate::Runner::run) for sequences and of
-    /// [`Loss::compute`](crate::Loss::compute) for targets that do not fit the model, that of a callback, [`Error::File`] if a
-    /// checkpoint cannot be written, [`Error::Content`] if it cannot be gone on from. [`Error::NotFinite`] where a loss or a gradient is NaN
+    /// [`Error::Value`](crate::Error::Value) for options that make no sense or do not fit the data, those of [`Runner::run`](crate::Runner::run) for sequences and of
+    /// [`Loss::compute`](crate::Loss::compute) for targets that do not fit the model, that of a callback, [`Error::File`](crate::Error::File) if a
+    /// checkpoint cannot be written, [`Error::Content`](crate::Error::Content) if it cannot be gone on from. [`Error::NotFinite`](crate::Error::NotFinite) where a loss or a gradient is NaN
     /// or infinite: it names epoch, batch and the first gradient that is. After an error the weights are those of the batch before, or the best
     /// ones where early stopping restores them.
     ///
