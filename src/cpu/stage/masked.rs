@@ -35,7 +35,11 @@ pub(crate) struct Masked {
     projection: Option<Matrix>,
     pub(crate) parameters: Lines,
     pub(crate) rule: AnyRule,
+    /// [`Masked::run_all`]. By a pointer, so that a program that trains nothing, as the browser's page, does not have it.
+    run: Run,
 }
+
+type Run = fn(&Masked, Noise, Work<'_>, States<'_>, &mut StageRows) -> Result<usize>;
 
 /// Some positions of a step.
 struct Step<'a> {
@@ -75,6 +79,7 @@ impl Masked {
             }),
             parameters: parameters_of(planned),
             rule: AnyRule::new(cell),
+            run: Self::run_all,
         }
     }
 
@@ -85,6 +90,10 @@ impl Masked {
 
     /// Runs a schedule from the states and leaves the final ones there, and in `rows` what the way back needs. Gives how many rows were run.
     pub(crate) fn run(&self, noise: Noise, work: Work<'_>, states: States<'_>, rows: &mut StageRows) -> Result<usize> {
+        (self.run)(self, noise, work, states, rows)
+    }
+
+    fn run_all(&self, noise: Noise, work: Work<'_>, states: States<'_>, rows: &mut StageRows) -> Result<usize> {
         let (schedule, output) = (work.schedule, self.cell.output);
         let StageRows { values, places, masked } = rows;
         places.clear();
