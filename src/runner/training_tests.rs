@@ -132,6 +132,21 @@ fn close<'a>(what: &str, given: impl Iterator<Item = &'a f32>, wanted: impl Iter
     }
 }
 
+/// Words through a model that leaves out what the noise says, and nothing without it.
+fn compare_with_noise_and_without(model: Model) {
+    let noise = Noise {
+        seed: 3 | 5 << 40,
+        batch: 2 | 1 << 33,
+    };
+    let case = Case {
+        words: Some(9),
+        ..Case::of((6, 8))
+    };
+    compare_with_cpu(model.clone(), case);
+    let noise = Some(noise);
+    compare_with_cpu(model, Case { noise, ..case });
+}
+
 #[test]
 fn many_rows_are_summed_up_in_parts() {
     let builder = Model::builder()
@@ -153,17 +168,7 @@ fn dropout_leaves_out_what_it_does_on_the_cpu() {
             .add(Dropout::new(0.25))
             .add(Dense::new(5, 2));
         let model = builder.build().unwrap();
-        let noise = Noise {
-            seed: 3 | 5 << 40,
-            batch: 2 | 1 << 33,
-        };
-        let case = Case {
-            words: Some(9),
-            ..Case::of((6, 8))
-        };
-        compare_with_cpu(model.clone(), case);
-        let noise = Some(noise);
-        compare_with_cpu(model, Case { noise, ..case });
+        compare_with_noise_and_without(model);
     }
 }
 
@@ -225,17 +230,7 @@ fn recurrent_layers_leave_out_of_their_input_what_they_do_on_the_cpu() {
         .add(StackedRnnCells::new(cells).return_sequences(true))
         .add(SimpleRnn::new(7, 3).dropout(0.4));
     let model = builder.build().unwrap();
-    let noise = Noise {
-        seed: 3 | 5 << 40,
-        batch: 2 | 1 << 33,
-    };
-    let case = Case {
-        words: Some(9),
-        ..Case::of((6, 8))
-    };
-    compare_with_cpu(model.clone(), case);
-    let noise = Some(noise);
-    compare_with_cpu(model, Case { noise, ..case });
+    compare_with_noise_and_without(model);
 }
 
 #[test]

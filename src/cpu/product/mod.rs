@@ -5,5 +5,6 @@ pub(crate) mod matrix;
 pub(crate) mod outer;
 pub(crate) mod panels;
 pub(crate) mod path;
+pub(crate) mod rows;
 pub(crate) mod simd;
 pub(crate) mod tile;

@@ -12,6 +12,7 @@ use crate::cpu::memory::buffer::Lines;
 use crate::cpu::memory::workspace::{MaskedRows, StageRows};
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::{over_rows, row_of};
 use crate::cpu::threads::pool;
 use crate::error::Result;
 use crate::model::plan::PlannedCell;
@@ -345,12 +346,6 @@ pub(crate) fn side_by_side<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
     }
 }
 
-/// Runs a task for some rows at a time, with the number of the first.
-pub(crate) fn over_rows((rows, width): (&mut [f32], usize), task: impl Fn(&mut [f32], usize) + Sync) {
-    let tasks = rows.chunks_mut((ROWS_PER_TASK * width).max(1)).enumerate();
-    side_by_side(tasks.collect(), |(number, rows)| task(rows, number * ROWS_PER_TASK));
-}
-
 /// The first numbers of a list; the list goes on behind them.
 pub(crate) fn taken<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32] {
     let (first, rest) = split(std::mem::take(list), count);
@@ -361,10 +356,4 @@ pub(crate) fn taken<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32]
 /// A list in two; both are empty where it is too short.
 pub(crate) fn split(list: &mut [f32], at: usize) -> (&mut [f32], &mut [f32]) {
     list.split_at_mut_checked(at).unwrap_or_default()
-}
-
-/// Row `number` of rows of a width; empty where there is none.
-pub(crate) fn row_of(rows: &[f32], width: usize, number: usize) -> &[f32] {
-    let begin = number.saturating_mul(width);
-    rows.get(begin..begin.saturating_add(width)).unwrap_or_default()
 }

@@ -57,9 +57,3 @@ impl<'a> Blocks<'a> {
         self.row_at.get(place).map_or(usize::MAX, |&row| row as usize)
     }
 }
-
-/// Row `number` of rows of a width; empty where there is none.
-pub(super) fn row_of(rows: &[f32], width: usize, number: usize) -> &[f32] {
-    let begin = number.saturating_mul(width);
-    rows.get(begin..begin.saturating_add(width)).unwrap_or_default()
-}

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::blocks::row_of;
 use super::lists::listed;
 use super::prepared::{Recurrence, Work};
 use super::step_rows::StepRows;
@@ -13,6 +12,7 @@ use super::steps::begin_carried;
 use crate::cpu::cell::rule::SCRATCH;
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::Matrix;
+use crate::cpu::product::rows::row_of;
 use crate::cpu::product::tile::Rows;
 use crate::cpu::threads::crew::{Crew, Share};
 use crate::cpu::threads::hand::Hand;

@@ -1,11 +1,11 @@
 //! A Dense layer backwards.
 
-use super::blocks::row_of;
-use super::lists::{listed, over_rows};
+use super::lists::listed;
 use super::sums::{Factor, Summed, Sums};
 use crate::activation::{Activation, are_zero};
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::{over_rows, row_of};
 use crate::cpu::stage::dense::Dense;
 use crate::cpu::stage::gather::{Gathered, Source};
 use crate::error::Result;

@@ -3,25 +3,12 @@
 use std::borrow::Cow;
 
 use ndarray::ArrayD;
-use rayon::prelude::*;
 
 use crate::cpu::product::matrix::ROWS_PER_TASK;
-use crate::cpu::threads::pool;
+use crate::cpu::product::rows::over_rows;
 use crate::error::Result;
 use crate::flow::backward::Readers;
 use crate::memory::RUN;
-
-/// Runs a task for each [`ROWS_PER_TASK`] rows of a width, with the number of the first.
-pub(super) fn over_rows((rows, width): (&mut [f32], usize), task: impl Fn(&mut [f32], usize) + Sync) {
-    let length = ROWS_PER_TASK * width.max(1);
-    if rows.len() <= length || pool::count() == 1 {
-        let tasks = rows.chunks_mut(length).enumerate();
-        tasks.for_each(|(number, rows)| task(rows, number * ROWS_PER_TASK));
-    } else {
-        let tasks = rows.par_chunks_mut(length).enumerate();
-        tasks.for_each(|(number, rows)| task(rows, number * ROWS_PER_TASK));
-    }
-}
 
 /// Rows by their number from `first` on, and how many of them: at most [`ROWS_PER_TASK`].
 pub(super) fn listed<'a>(

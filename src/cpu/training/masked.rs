@@ -7,12 +7,12 @@ use crate::cpu::cell::rule::{Back, BackwardRule, SCRATCH, Scan};
 use crate::cpu::memory::workspace::MaskedRows;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::{over_rows, row_of};
 use crate::cpu::product::simd::Simd;
 use crate::cpu::stage::dropout::times;
 use crate::cpu::stage::gather::Gathered;
 use crate::cpu::stage::masked::{
-    GateOf, Masked, add, before, of_hidden, of_input, of_product, over_rows, place_of, row_of, side_by_side, split,
-    taken, together,
+    GateOf, Masked, add, before, of_hidden, of_input, of_product, place_of, side_by_side, split, taken, together,
 };
 use crate::error::{Error, Result};
 use crate::memory::RUN;

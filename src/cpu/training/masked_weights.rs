@@ -1,11 +1,13 @@
 //! The gradients of the weights of a recurrence whose gates have left something out: sums over all rows, of each gate by itself.
 
 use super::masked::{MaskedWay, Rows};
+use super::peepholes::{PeepholeRow, peepholes};
 use super::recurrence::CellGradients;
 use super::sums::{Factor, Summed, Sums};
 use crate::cell::Lane;
+use crate::cpu::product::rows::{over_rows, row_of};
 use crate::cpu::stage::dropout::times;
-use crate::cpu::stage::masked::{GateOf, before, of_hidden, of_input, of_product, over_rows, place_of, row_of};
+use crate::cpu::stage::masked::{GateOf, before, of_hidden, of_input, of_product, place_of};
 use crate::error::Result;
 use crate::memory::RUN;
 use crate::state::State;
@@ -93,27 +95,18 @@ impl MaskedWay<'_> {
         Ok([sums, alone])
     }
 
-    /// `∂p_i = Σ ∂(lane i) c`, `∂p_f = Σ ∂(lane f) c`, `∂p_o = Σ ∂(lane o) c'`: c before the row, and after.
     fn peepholes(&self, rows: &Rows) -> Result<Vec<f32>> {
         let cell = &self.forward.cell;
         if !cell.has_unit_parameters() {
             return Ok(Vec::new());
         }
         let (units, room) = (cell.units, self.schedule.active(0));
-        let mut sums = RUN.filled(3 * units, 0.0_f64)?;
-        for row in 0..self.schedule.rows() {
-            let state = |place| row_of(&self.left.cell_states, units, place);
-            let (before, after) = (state(self.before(row)), state(room + row));
-            let lanes = row_of(&rows.lanes, self.forward.stride(), row);
-            let seen = [(0, before), (1, before), (3, after)];
-            for (sums, (lane, seen)) in sums.chunks_exact_mut(units.max(1)).zip(seen) {
-                let products = row_of(lanes, units, lane).iter().zip(seen);
-                for (sum, (lane, seen)) in sums.iter_mut().zip(products) {
-                    *sum += f64::from(*lane) * f64::from(*seen);
-                }
-            }
-        }
-        RUN.listed(sums.iter().map(|&sum| sum as f32))
+        let state = |place| row_of(&self.left.cell_states, units, place);
+        let row = |row| PeepholeRow {
+            lanes: row_of(&rows.lanes, self.forward.stride(), row),
+            cell_states: [state(self.before(row)), state(room + row)],
+        };
+        peepholes(units, (0..self.schedule.rows()).map(row))
     }
 
     /// `∂P = Σ unprojectedᵀ ∂h`

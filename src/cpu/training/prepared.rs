@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::blocks::{Blocks, row_of};
+use super::blocks::Blocks;
 use crate::cell::Cell;
 use crate::cpu::cell::by_lane::{BackMatrices, LaneMatrices};
 use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::row_of;
 use crate::cpu::stage::gather::{Gathered, Source};
 use crate::error::Result;
 use crate::flow::NONE;

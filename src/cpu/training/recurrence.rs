@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::blocks::row_of;
 use super::crews::CrewMemory;
-use super::lists::{listed, over_rows};
+use super::lists::listed;
+use super::peepholes::{PeepholeRow, peepholes};
 use super::prepared::{Recurrence, Work};
 use super::steps::{HandSteps, Memory};
 use super::sums::{Factor, Rows, Summed, Sums};
@@ -13,6 +13,7 @@ use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::rule::{Rule, WithRule};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::memory::workspace::Kept;
+use crate::cpu::product::rows::{over_rows, row_of};
 use crate::error::Result;
 use crate::flow::NONE;
 use crate::memory::RUN;
@@ -249,7 +250,6 @@ impl AllRows<'_> {
         .run()
     }
 
-    /// `∂p_i = Σ ∂(lane i) c`, `∂p_f = Σ ∂(lane f) c`, `∂p_o = Σ ∂(lane o) c'`: c before the row, and after.
     fn peepholes(&self) -> Result<Vec<f32>> {
         let (cell, work) = (&self.recurrence.cell, self.work);
         if !cell.has_unit_parameters() {
@@ -267,30 +267,19 @@ impl AllRows<'_> {
             let initial = starts.get(place).copied().unwrap_or(0);
             row_of(self.cell_states, units, initial + place)
         };
-        let mut sums = RUN.filled(3 * units, 0.0_f64)?;
-        for row in 0..work.schedule.rows() {
-            let before = match work.before.in_time.before.get(row) {
-                Some(&NONE) | None => {
-                    let sequence = work
-                        .schedule
-                        .order()
-                        .get(row)
-                        .map_or(usize::MAX, |&sequence| sequence as usize);
-                    row_of(work.initial_cell, units, sequence)
-                }
-                Some(&before) => state(before as usize),
-            };
-            let lanes = self.lane_row(row);
-            for (sums, (lane, seen)) in
-                sums.chunks_exact_mut(units.max(1))
-                    .zip([(0, before), (1, before), (3, state(row))])
-            {
-                for ((sum, lane), seen) in sums.iter_mut().zip(row_of(lanes, units, lane)).zip(seen) {
-                    *sum += f64::from(*lane) * f64::from(*seen);
-                }
+        let before = |row: usize| match work.before.in_time.before.get(row) {
+            Some(&NONE) | None => {
+                let sequence = work.schedule.order().get(row);
+                let sequence = sequence.map_or(usize::MAX, |&sequence| sequence as usize);
+                row_of(work.initial_cell, units, sequence)
             }
-        }
-        RUN.listed(sums.iter().map(|&sum| sum as f32))
+            Some(&before) => state(before as usize),
+        };
+        let row = |row| PeepholeRow {
+            lanes: self.lane_row(row),
+            cell_states: [before(row), state(row)],
+        };
+        peepholes(units, (0..work.schedule.rows()).map(row))
     }
 
     /// `∂P = Σ unprojectedᵀ ∂h`

@@ -2,10 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::blocks::row_of;
-use super::lists::over_rows;
 use crate::activation::are_zero;
 use crate::cpu::product::matrix::ROWS_PER_TASK;
+use crate::cpu::product::rows::{over_rows, row_of};
 use crate::cpu::stage::batch_normalization::Moments;
 use crate::cpu::stage::gather::Gathered;
 use crate::error::Result;

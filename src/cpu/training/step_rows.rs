@@ -1,9 +1,9 @@
 //! The rows of one step on the way back, by the vectors of a path and the rule of a cell.
 
-use super::blocks::row_of;
 use super::prepared::Recurrence;
 use crate::cpu::cell::rule::{Back, BackwardRule, Rule, WithRule};
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::row_of;
 use crate::cpu::product::simd::{self, Simd};
 use crate::cpu::threads::hand::Hand;
 

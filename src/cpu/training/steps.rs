@@ -1,12 +1,12 @@
 //! The steps of a hand: forward over the cell states, then backwards over time.
 
-use super::blocks::row_of;
 use super::lists::listed;
 use super::prepared::{Recurrence, Work};
 use super::step_rows::{OnPath, StepRows, VectorWork};
 use crate::cpu::cell::rule::{BackwardRule, Rule, SCRATCH, Scan, WithRule};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
+use crate::cpu::product::rows::row_of;
 use crate::cpu::product::simd::Simd;
 use crate::cpu::threads::hand::Hand;
 use crate::error::{Error, Result};

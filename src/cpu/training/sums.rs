@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::lists::over_rows;
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::outer::{ColumnSums, Outer, panel_vectors};
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::over_rows;
 use crate::cpu::threads::pool;
 use crate::error::{Error, Result};
 use crate::memory::RUN;

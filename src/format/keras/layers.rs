@@ -23,6 +23,24 @@ use crate::layer::repeat_vector::RepeatVector;
 use crate::layer::reshape::Reshape;
 use crate::layer::weights::DenseWeights;
 
+/// What a TimeDistributed may hold besides recurrent layers: it reads no more than the last axis.
+pub(super) const OF_EACH_STEP: [&str; 14] = [
+    "Dense",
+    "Activation",
+    "ReLU",
+    "LeakyReLU",
+    "ELU",
+    "ThresholdedReLU",
+    "Softmax",
+    "Dropout",
+    "GaussianNoise",
+    "GaussianDropout",
+    "ActivityRegularization",
+    "Identity",
+    "BatchNormalization",
+    "LayerNormalization",
+];
+
 impl<'a> Reader<'a> {
     /// The layer of a node, or `None` for one that computes nothing in inference.
     pub(super) fn layer(&mut self, node: &Node<'a>, config: &Config<'a>, last: bool) -> Result<Option<Layer>> {
@@ -113,27 +131,11 @@ impl<'a> Reader<'a> {
     }
 
     fn time_distributed(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Option<Layer>> {
-        const ALLOWED: [&str; 14] = [
-            "Dense",
-            "Activation",
-            "ReLU",
-            "LeakyReLU",
-            "ELU",
-            "ThresholdedReLU",
-            "Softmax",
-            "Dropout",
-            "GaussianNoise",
-            "GaussianDropout",
-            "ActivityRegularization",
-            "Identity",
-            "BatchNormalization",
-            "LayerNormalization",
-        ];
         let missing = || config.wrong("layer", "the layer that is applied to each time step", &Value::Null);
         let object = config.object("layer")?.ok_or_else(missing)?;
         let options = object.options().ok_or_else(missing)?;
         let adds_mask = object.class == "Softmax" && self.is_masked();
-        if object.is_custom() || adds_mask || !ALLOWED.contains(&object.class) {
+        if object.is_custom() || adds_mask || !OF_EACH_STEP.contains(&object.class) {
             return Err(config.unsupported(
                 format!("a layer {} at each time step", object.title()),
                 format!("apply Dense, an activation, a normalization or a Dropout to each time step; {NESTED}"),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::chain::{Chain, Node, is_model};
 use super::config::{Config, Object};
+use super::layers::OF_EACH_STEP;
 use super::reader::{Mask, NESTED, Reader, Shape};
 use super::step::Step;
 use crate::error::Result;
@@ -17,26 +18,6 @@ pub(super) struct Inner {
     inner_steps: Option<usize>,
     features: Option<usize>,
 }
-
-/// What may stand over all axes without a TimeDistributed: it reads no more than the last one.
-const OF_LAST_AXIS: [&str; 16] = [
-    "Masking",
-    "Embedding",
-    "Dense",
-    "Activation",
-    "ReLU",
-    "LeakyReLU",
-    "ELU",
-    "ThresholdedReLU",
-    "Softmax",
-    "Dropout",
-    "GaussianNoise",
-    "GaussianDropout",
-    "ActivityRegularization",
-    "Identity",
-    "BatchNormalization",
-    "LayerNormalization",
-];
 
 impl<'a> Reader<'a> {
     /// The input, if it is one of sequences within sequences.
@@ -75,7 +56,7 @@ impl<'a> Reader<'a> {
             self.check_node(node, &config)?;
             match node.object.class {
                 "TimeDistributed" => self.each_step(node, &config, &mut layers)?,
-                class if OF_LAST_AXIS.contains(&class) => {
+                class if OF_EACH_STEP.contains(&class) || matches!(class, "Masking" | "Embedding") => {
                     self.more_axes = 1;
                     layers.extend(self.layer(node, &config, false)?);
                     self.more_axes = 0;
