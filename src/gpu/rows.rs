@@ -124,6 +124,12 @@ impl RowsSize {
 /// Into how many parts rows are cut for the sums of so many columns, and the rows of each: by the sizes alone, so that the sums have the same
 /// bits every time.
 pub(crate) fn parts(rows: usize, columns: usize) -> (usize, usize) {
+    let part = rows.div_ceil(most_parts(rows, columns)).max(1);
+    (rows.div_ceil(part).max(1), part)
+}
+
+/// The most parts into which so many rows or fewer are cut. Fewer rows can be more parts than all of them are.
+pub(crate) fn most_parts(rows: usize, columns: usize) -> usize {
     /// There are so many sums,
     const SUMS: usize = 16_384;
     /// unless parts had fewer rows than this,
@@ -131,9 +137,7 @@ pub(crate) fn parts(rows: usize, columns: usize) -> (usize, usize) {
     /// or more than this: some GPUs leave longer loops.
     const LARGEST: usize = 32_768;
     let wanted = (SUMS / columns.max(1)).min(rows / SMALLEST);
-    let wanted = wanted.max(rows.div_ceil(LARGEST)).max(1);
-    let part = rows.div_ceil(wanted).max(1);
-    (rows.div_ceil(part).max(1), part)
+    wanted.max(rows.div_ceil(LARGEST)).max(1)
 }
 
 /// The steps whose rows lie in each buffer.
@@ -181,6 +185,27 @@ impl Rows {
         Self {
             buffers: buffers.collect(),
             size: size.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A buffer that is kept is used for fewer rows too.
+    #[test]
+    fn fewer_rows_are_no_more_than_the_most_parts() {
+        let fewer_are_more = parts(6400, 64).0 > parts(6432, 64).0;
+        assert!(fewer_are_more, "where the number of parts alone would do");
+        for columns in [1, 64, 300] {
+            for entries in [1, 63, 6432, 17_000, 70_000] {
+                let most = most_parts(entries, columns);
+                assert!(
+                    (0..=entries).all(|rows| parts(rows, columns).0 <= most),
+                    "{entries}, {columns}"
+                );
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::flow::BatchStatistics;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::writes::Writes;
-use crate::gpu::rows::{RowsSize, VALUE, parts};
+use crate::gpu::rows::{RowsSize, VALUE, most_parts, parts};
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::stage::interface::Maker;
 use crate::gpu::stage::lists::{index_bytes, make_list, upload_list};
@@ -78,8 +78,8 @@ pub(crate) struct BatchNormalization {
 
 /// The bytes of its buffers.
 pub(crate) fn bytes(size: &RowsSize, entries: usize) -> u64 {
-    let (count, _) = parts(entries, size.width);
-    let columns = [2, 1, 1, count].map(|columns| buffer_bytes((columns * size.width) as u64 * VALUE));
+    let columns =
+        [2, 1, 1, most_parts(entries, size.width)].map(|columns| buffer_bytes((columns * size.width) as u64 * VALUE));
     columns.iter().sum::<u64>() + buffer_bytes(index_bytes(entries))
 }
 
@@ -98,8 +98,7 @@ impl BatchNormalization {
             let bytes = (count * size.width) as u64 * VALUE;
             gpu.make_buffer(&label, bytes, Use::Storage)
         };
-        let (of_parts, _) = parts(entries, size.width);
-        let sums = columns(of_parts);
+        let sums = columns(most_parts(entries, size.width));
         let of_batch = Moments {
             moments: columns(2),
             scale: columns(1),

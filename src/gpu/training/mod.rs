@@ -229,6 +229,8 @@ impl GpuTraining {
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
             self.buffers = Buffers::default();
+            // what arrived nobody knows: from now on the host packs, and every weight is written whole
+            self.repack = Some(None);
         }
         match made? {
             true => Ok(()),
