@@ -53,6 +53,7 @@ impl PlannedWeight {
 #[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use super::*;
+    use crate::layer::TimeDistributed;
     use crate::layer::batch_normalization::BatchNormalization;
     use crate::layer::bidirectional::Bidirectional;
     use crate::layer::dense::Dense;
@@ -61,6 +62,7 @@ mod tests {
     use crate::layer::gru::Gru;
     use crate::layer::layer_normalization::LayerNormalization;
     use crate::layer::lstm::Lstm;
+    use crate::layer::masking::Masking;
     use crate::model::Model;
 
     #[test]
@@ -88,5 +90,35 @@ mod tests {
         }
         assert_eq!(owned, 6);
         assert_eq!(model.plan().dropouts[0].layer, 4);
+    }
+
+    /// No two of a model leave out by the same random numbers.
+    #[test]
+    fn every_dropout_has_random_numbers_of_its_own() {
+        let cell = |features| Lstm::new(features, 3).dropout(0.5);
+        let rows = || cell(3).return_sequences(true);
+        let within = TimeDistributed::new(Dropout::new(0.5))
+            .add(Bidirectional::new(cell(2).return_sequences(true)))
+            .add(Dropout::new(0.5))
+            .add(cell(6));
+        let model = Model::builder()
+            .add(within)
+            .add(Dropout::new(0.5))
+            .add(rows())
+            .add(Masking::new(0.0))
+            .add(rows().recurrent_dropout(0.5))
+            .add(Dropout::new(0.5));
+        let model = model.build().unwrap();
+        let mut numbers: Vec<u32> = Vec::new();
+        for plan in model.plans() {
+            numbers.extend(plan.dropouts.iter().map(|dropout| dropout.layer));
+            let by_gate = plan.cell_dropouts.iter().filter_map(|cell| cell.by_gate);
+            numbers.extend(by_gate.map(|dropout| dropout.layer));
+        }
+        assert_eq!(numbers.len(), 9);
+        assert!(numbers.iter().all(|&number| number < 1 << 16), "{numbers:?}");
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), 9, "{numbers:?}");
     }
 }

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, Array3, ArrayView2, CowArray, Dim, Ix2, Ix3, Ix4};
 
+use super::selection::BATCH;
 use super::{Data, Mask, Nest, Sequences};
 use crate::error::{Error, Result};
 use crate::memory;
@@ -39,7 +40,8 @@ impl<'a> Nest<'a> {
         let time_steps = time_steps.min(self.time_steps);
         let steps =
             |&row: &usize| (0..time_steps).map(move |step| row.saturating_mul(self.time_steps).saturating_add(step));
-        let inner: Vec<usize> = rows.iter().flat_map(steps).collect();
+        let mut inner = BATCH.list(rows.len().saturating_mul(time_steps))?;
+        inner.extend(rows.iter().flat_map(steps));
         Ok(Nest {
             inner: Box::new(self.inner.select(&inner, self.inner.time_steps())?),
             batch: rows.len(),
@@ -59,7 +61,7 @@ impl<'a> Sequences<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] for more inner sequences than a machine can count, [`Error::Memory`] if the copy of an array of another layout
+    /// [`Error::Size`] for more inner sequences than a machine can count, [`Error::Memory`] if the copy of an array of another layout
     /// does not fit into memory.
     ///
     /// ```
@@ -370,5 +372,14 @@ mod tests {
         ));
         let wide = ndarray::ArrayView3::from_shape((2, 0, 4), &[] as &[i32]).unwrap();
         assert_eq!(Sequences::nested_tokens(wide).unwrap().lengths(), [0, 0]);
+    }
+
+    /// A selection of it has more inner sequences than there is memory to number them.
+    #[test]
+    fn sequences_of_nothing_are_selected_or_refused() {
+        let huge = ndarray::ArrayView4::from_shape((4, 1 << 44, 0, 2), &[]).unwrap();
+        let huge = Sequences::nested(huge).unwrap();
+        assert!(matches!(huge.select(&[0, 1, 2, 3], 1 << 44), Err(Error::Memory { .. })));
+        assert_eq!(huge.select(&[3, 1], 5).unwrap().time_steps(), 5);
     }
 }

@@ -6,7 +6,7 @@ use super::{Data, Mask, Sequences};
 use crate::error::{Error, Result};
 use crate::memory::Purpose;
 
-const BATCH: Purpose = Purpose {
+pub(super) const BATCH: Purpose = Purpose {
     what: "a batch of examples",
     repair: "take fewer sequences in a batch",
 };

@@ -101,7 +101,7 @@ impl<'a> Fit<'a> {
     /// padded. What runs is the same: padding costs no arithmetic anyway, but memory, and targets at every time step are read.
     ///
     /// The order stays random: fifty batches of shuffled sequences are sorted by length, and the batches shuffled. Where a layer reads
-    /// padding (`Flatten`, `Reshape`, `LastStep`, `EndMask`, or a layer with `go_backwards` and an output at every step) nothing is cut.
+    /// padding (`Flatten`, `Reshape`, `LastStep`, `EndMask`, or a layer with `go_backwards` and an output at every step), and behind a `TimeDistributed`, nothing is cut.
     ///
     /// ```
     /// let fit = cellstate::Fit::epochs(20).bucketing(true);

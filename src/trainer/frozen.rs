@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Layer, TimeDistributed};
 use crate::model::paths::{paths, paths_within};
 use crate::optimizer::OptimizerState;
+use crate::parameters::Role;
 use crate::regularizer::{Regularizer, Regularizers};
 use crate::selection::ParameterSelection;
 
@@ -121,9 +122,13 @@ impl Trainer {
     fn check_frozen(&self, weights: &ParameterSelection) -> Result<()> {
         weights.check(self.model.parameters())?;
         let layers = self.model.layers();
-        let normalizes = |(layer, path): (&Layer, String)| {
-            matches!(layer, Layer::BatchNormalization(_)) && *weights == ParameterSelection::Path(path)
+        // the layer by itself, or what stands around it; not those of a role
+        let is_frozen = |path: &str| match weights {
+            ParameterSelection::Path(_) => weights.selects(path, Role::Gamma),
+            ParameterSelection::Role(_) => false,
         };
+        let normalizes =
+            |(layer, path): (&Layer, String)| matches!(layer, Layer::BatchNormalization(_)) && is_frozen(&path);
         let within = self.model.nested().map_or(&[][..], TimeDistributed::layers);
         let within = within.iter().zip(paths_within("time_distributed", within));
         match layers.iter().zip(paths(layers)).chain(within).any(normalizes) {

@@ -1,6 +1,7 @@
 //! What a training does, batch by batch and epoch by epoch.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -96,39 +97,39 @@ fn the_best_epoch_of_an_accuracy_is_the_highest() {
 /// A callback that fails ends the training: its epoch is in the checkpoint, and the best weights are there.
 #[test]
 fn an_error_leaves_the_best_weights() {
+    let bias = |model: &Model| -> Vec<f32> {
+        let bias = model.parameters().get("dense/bias").unwrap();
+        bias.values().iter().copied().collect()
+    };
+    let folder = std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let path = folder.join(format!("an_error_leaves_the_best_weights_{}", std::process::id()));
     let mut trainer = trainer();
-    let mut best = Vec::new();
-    let kept = RefCell::new(&mut best);
-    let fit = Fit::epochs(5)
+    let seen = RefCell::new(Vec::new());
+    // a loss that falls gets worse by that: the first epoch is the best
+    let failing = Fit::epochs(5)
         .batch_size(8)
-        .early_stopping(5)
+        .checkpoint(&path)
+        .early_stopping(EarlyStopping::patience(5).maximize(true))
         .on_epoch(|epoch| -> cellstate::Result<()> {
-            if epoch.is_best() {
-                **kept.borrow_mut() = epoch
-                    .model()
-                    .parameters()
-                    .get("dense/bias")?
-                    .values()
-                    .iter()
-                    .copied()
-                    .collect();
-            }
+            seen.borrow_mut().push((bias(epoch.model()), epoch.is_best()));
             match epoch.report().number() {
                 3 => epoch.model().parameters().get("nothing of this name").map(|_| ()),
                 _ => Ok(()),
             }
         });
-    assert!(trainer.fit(&examples(24), fit).is_err());
-    let left: Vec<f32> = trainer
-        .model()
-        .parameters()
-        .get("dense/bias")
-        .unwrap()
-        .values()
-        .iter()
-        .copied()
-        .collect();
-    assert_eq!(left, best);
+    assert!(trainer.fit(&examples(24), failing).is_err());
+    let seen = seen.into_inner();
+    assert_eq!(
+        seen.iter().map(|(_, is_best)| *is_best).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+    assert_ne!(seen[0].0, seen[2].0);
+    assert_eq!(bias(trainer.model()), seen[0].0);
+    let again = Fit::epochs(5).batch_size(8).checkpoint(&path).resume(true);
+    let history = trainer.fit(&examples(24), again).unwrap();
+    assert_eq!(history.epochs().len(), 5, "three of them before the error");
+    assert_eq!(history.epochs()[3].number(), 4);
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Weights that stay as they are, and penalties on those that do not.
 
-use cellstate::{Adam, BatchNormalization, Dense, Error, Fit, Lstm, Model, Regularizer, Role, Sgd, Trainer};
+use cellstate::{
+    Adam, BatchNormalization, Dense, Error, Fit, Lstm, Model, Regularizer, Role, Sgd, TimeDistributed, Trainer,
+};
 use ndarray::ArrayD;
 
 use crate::data::examples;
@@ -72,6 +74,13 @@ fn a_frozen_batch_normalization_is_refused() {
         trainer.freeze("batch_normalization"),
         Err(Error::Unsupported { .. })
     ));
+    let within = TimeDistributed::new(Lstm::new(2, 3)).add(BatchNormalization::new(3));
+    let model = Model::builder().add(within).add(Dense::new(3, 1)).build();
+    let mut around = trainer_of(model.unwrap(), Sgd::new(0.1));
+    for path in ["time_distributed", "time_distributed/batch_normalization"] {
+        assert!(matches!(around.freeze(path), Err(Error::Unsupported { .. })), "{path}");
+    }
+    around.freeze("time_distributed/batch_normalization/gamma").unwrap();
     trainer.freeze(Role::Gamma).unwrap();
     let mean = weight(&trainer, "batch_normalization/moving_mean");
     trainer.train_on_batch(&examples(8)).unwrap();

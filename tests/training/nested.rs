@@ -41,9 +41,7 @@ fn words_are_told_apart_by_their_characters() {
         let loss = SparseCategoricalCrossentropy::new().from_logits(true);
         let mut trainer = Trainer::new(model, &device, loss, Adam::new(2e-2)).unwrap().seed(3);
         let first = trainer.evaluate(&examples).unwrap().loss();
-        trainer
-            .fit(&examples, Fit::epochs(25).batch_size(7).bucketing(true))
-            .unwrap();
+        trainer.fit(&examples, Fit::epochs(25).batch_size(7)).unwrap();
         let last = trainer.evaluate(&examples).unwrap().loss();
         assert!(last < 0.3 * first, "{}: {first} to {last}", device.name());
         for (before, after) in before.iter().zip(trainer.model().parameters()) {

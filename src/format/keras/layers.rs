@@ -131,9 +131,8 @@ impl<'a> Reader<'a> {
     }
 
     fn time_distributed(&mut self, node: &Node<'a>, config: &Config<'a>) -> Result<Option<Layer>> {
-        let missing = || config.wrong("layer", "the layer that is applied to each time step", &Value::Null);
-        let object = config.object("layer")?.ok_or_else(missing)?;
-        let options = object.options().ok_or_else(missing)?;
+        let (inner, inner_config) = self.wrapped(node, config)?;
+        let object = &inner.object;
         let adds_mask = object.class == "Softmax" && self.is_masked();
         if object.is_custom() || adds_mask || !OF_EACH_STEP.contains(&object.class) {
             return Err(config.unsupported(
@@ -144,15 +143,6 @@ impl<'a> Reader<'a> {
         if object.class == "BatchNormalization" {
             self.check_mask_of_inner(config)?;
         }
-        let inner = Node {
-            object,
-            options,
-            path: format!("{}/layer", node.path),
-            group: node.group,
-            shares_group: node.shares_group,
-            step: super::step::Step::of_sequential(0),
-        };
-        let inner_config = Config::new(self.file, format!("{} in {}", object.title(), config.layer), options);
         self.note_dtype(&inner_config)?;
         // a layer at each time step has no axis of time: its last axis is the one behind the batch
         let sequences = std::mem::replace(&mut self.shape.sequences, false);

@@ -79,29 +79,36 @@ impl<'a> Reader<'a> {
         Ok((TimeDistributed::with_layers(layers), rest))
     }
 
-    /// What a TimeDistributed is around. It is called without what Keras does about masks: the mask of the input goes in and comes out again, and
-    /// one that is made within stays there.
-    fn each_step(&mut self, node: &Node<'a>, config: &Config<'a>, layers: &mut Vec<Layer>) -> Result<()> {
+    /// The layer that a TimeDistributed is around.
+    pub(super) fn wrapped(&self, node: &Node<'a>, config: &Config<'a>) -> Result<(Node<'a>, Config<'a>)> {
         let missing = || config.wrong("layer", "the layer that is applied to each time step", &Value::Null);
         let object = config.object("layer")?.ok_or_else(missing)?;
         let options = object.options().ok_or_else(missing)?;
+        let within = Config::new(self.file, format!("{} in {}", object.title(), config.layer), options);
+        let inner = Node {
+            object,
+            options,
+            path: format!("{}/layer", node.path),
+            group: node.group,
+            shares_group: node.shares_group,
+            step: Step::of_sequential(0),
+        };
+        Ok((inner, within))
+    }
+
+    /// What a TimeDistributed is around. It is called without what Keras does about masks: the mask of the input goes in and comes out again, and
+    /// one that is made within stays there.
+    fn each_step(&mut self, node: &Node<'a>, config: &Config<'a>, layers: &mut Vec<Layer>) -> Result<()> {
+        let (inner, inner_config) = self.wrapped(node, config)?;
+        let object = &inner.object;
         let mask = self.mask.clone();
         if is_model(object.class) && !object.is_custom() {
-            let chain = Chain::within(self.file, &object, &format!("{}/layer", node.path), node.group)?;
+            let chain = Chain::within(self.file, object, &inner.path, node.group)?;
             if let Some([_, inner_steps, ..]) = chain.input.as_deref() {
                 self.shape.time_steps = self.shape.time_steps.or(*inner_steps);
             }
             self.read_nodes(&chain.nodes, false, layers)?;
         } else {
-            let inner = Node {
-                object,
-                options,
-                path: format!("{}/layer", node.path),
-                group: node.group,
-                shares_group: node.shares_group,
-                step: Step::of_sequential(0),
-            };
-            let inner_config = Config::new(self.file, format!("{} in {}", object.title(), config.layer), options);
             self.check_node(&inner, &inner_config)?;
             layers.extend(self.one_each_step(&inner, &inner_config)?);
             inner_config.finish()?;
