@@ -116,9 +116,12 @@ impl MaskedWay<'_> {
         for (array, carried) in gradients.state.arrays_mut().zip(&rows.carried) {
             let width = array.ncols();
             for (position, &sequence) in self.schedule.order().iter().enumerate() {
-                let to = array.rows_mut().into_iter().nth(sequence as usize);
-                let from = row_of(carried, width, position);
-                to.into_iter().flatten().zip(from).for_each(|(to, &from)| *to = from);
+                let sequence = sequence as usize;
+                if sequence < array.nrows() {
+                    let from = row_of(carried, width, position);
+                    let pairs = array.row_mut(sequence).into_iter().zip(from);
+                    pairs.for_each(|(to, &from)| *to = from);
+                }
             }
         }
         Ok(gradients)
@@ -132,7 +135,8 @@ impl MaskedWay<'_> {
             *carried = RUN.zeros(self.schedule.batch() * width)?;
             let Some(finals) = finals.next() else { continue };
             for (to, &sequence) in carried.chunks_exact_mut(width.max(1)).zip(self.schedule.order()) {
-                let from = finals.rows().into_iter().nth(sequence as usize);
+                let sequence = sequence as usize;
+                let from = (sequence < finals.nrows()).then(|| finals.row(sequence));
                 let from = from.ok_or_else(|| Error::defect("the gradients of a final state"))?;
                 to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
             }

@@ -33,7 +33,7 @@ pub(super) fn begin_carried(recurrence: &Recurrence, work: &Work<'_>, hand: Hand
         carried.fill(0.0);
         let Some(finals) = finals.next() else { continue };
         for (to, sequence) in carried.chunks_exact_mut(width.max(1)).zip(hand.sequences()) {
-            let from = finals.rows().into_iter().nth(sequence);
+            let from = (sequence < finals.nrows()).then(|| finals.row(sequence));
             let from = from.ok_or_else(|| Error::defect("the gradients of a final state"))?;
             to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
         }

@@ -81,8 +81,7 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
         let rows = self.factors.iter().map(|factor| factor.features).sum::<usize>() + 1;
         let length: usize = panels.iter().map(|panel| panel.width).sum();
         let mut sums = Lines::default();
-        let sums = sums.resize(rows * length)?;
-        sums.fill(0.0);
+        let sums = sums.resize(rows * length)?; // new memory, which is 0
         let threads = match self.count.saturating_mul(rows).saturating_mul(length) < WORTH_SHARING {
             true => 1,
             false => pool::count(),
@@ -260,6 +259,7 @@ mod tests {
             (255, 2, 65, &[0, 1, 3]),
             (257, 33, 16, &[2, 0]),
             (600, 7, 130, &[0]),
+            (600, 97, 16, &[0]), // several threads share the rows of sums
         ] {
             let parts: Vec<Option<usize>> = places.iter().copied().map(Some).collect();
             let widest = places.iter().max().map_or(0, |part| part + 1) * width;
@@ -286,9 +286,8 @@ mod tests {
                     };
                     let summed = pool.install(|| sums.run()).unwrap();
                     let mut sums = summed.products[0].clone();
-                    places
-                        .iter()
-                        .for_each(|place| sums.extend(&summed.d[place * width..][..width]));
+                    let alone = places.iter().map(|place| &summed.d[place * width..][..width]);
+                    alone.for_each(|d| sums.extend(d));
                     let columns = places.len() * width;
                     assert_eq!(sums.len(), (features + 1) * columns);
                     for (place, &sum) in sums.iter().enumerate() {
