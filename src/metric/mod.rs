@@ -6,7 +6,7 @@ use ndarray::{ArrayView2, ArrayViewD};
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::loss::{Loss, Mean, SparseCategoricalCrossentropy, Steps, Targets, Wanted};
+use crate::loss::{CtcBatch, Loss, Mean, SparseCategoricalCrossentropy, Steps, Targets, Wanted};
 use accuracy::Accuracy;
 
 /// What is watched while a model is trained or judged: a mean over the steps of all batches since the last reset.
@@ -300,6 +300,11 @@ impl Metric {
     ) -> Result<()> {
         let of_step = self.of_step(outputs.shape(), targets);
         let wanted = self.wanted(of_step, outputs.shape())?;
+        if let OfStep::Loss(Loss::Ctc(loss)) = of_step {
+            let totals = CtcBatch::new(loss, outputs, targets, mask, weights)?.sum(None)?;
+            self.mean.add(totals.sum, totals.weight);
+            return Ok(());
+        }
         let steps = Steps::new(outputs, targets, mask, weights, wanted)?;
         let score = |output: &[f64], target: &[f64], gradient: &mut [f64]| match of_step {
             OfStep::Accuracy(accuracy) => accuracy.of_step(output, target),
@@ -360,8 +365,13 @@ impl Metric {
         targets: &Targets<'_>,
         weights: Option<ArrayViewD<'_, f32>>,
     ) -> Result<()> {
-        let wanted = self.wanted(self.of_step(outputs, targets), outputs)?;
-        Steps::check_shapes(outputs, targets, weights.filter(|_| self.is_weighted), wanted)
+        let of_step = self.of_step(outputs, targets);
+        let wanted = self.wanted(of_step, outputs)?;
+        let weights = weights.filter(|_| self.is_weighted);
+        match of_step {
+            OfStep::Loss(loss) if loss.is_of_sequences() => loss.check_shapes(outputs, targets, weights),
+            _ => Steps::check_shapes(outputs, targets, weights, wanted),
+        }
     }
 
     fn of_step(&self, outputs: &[usize], targets: &Targets<'_>) -> OfStep {
