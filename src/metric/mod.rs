@@ -15,8 +15,7 @@ use accuracy::Accuracy;
 /// weigh by the mean over time of their weights, so that without masks and weights each sequence weighs the same. Masked steps, steps of
 /// weight 0 and of an ignored class have no influence, whatever they hold.
 ///
-/// Where Keras differs: its `RootMeanSquaredError` does not see masks; its accuracy counts a class number that the outputs do not have as wrong, which here is an
-/// error; it has no perplexity.
+/// Where Keras differs: its `RootMeanSquaredError` sees no masks, its accuracy takes a class that the outputs do not have for wrong (here: an error), and it has no perplexity.
 ///
 /// ```
 /// use cellstate::{Metric, Targets};
@@ -274,8 +273,7 @@ impl Metric {
         self.name
     }
 
-    /// Adds a batch: the arguments are those of [`Loss::compute`]. Keras gives sample weights to its `weighted_metrics` and none to its
-    /// `metrics`.
+    /// Adds a batch: the arguments are those of [`Loss::compute`]. Keras gives sample weights to its `weighted_metrics` alone.
     ///
     /// # Errors
     ///
@@ -369,7 +367,7 @@ impl Metric {
         let wanted = self.wanted(of_step, outputs)?;
         let weights = weights.filter(|_| self.is_weighted);
         match of_step {
-            OfStep::Loss(loss) if loss.is_of_sequences() => loss.check_shapes(outputs, targets, weights),
+            OfStep::Loss(loss) if self.ignored.is_none() => loss.check_shapes(outputs, targets, weights),
             _ => Steps::check_shapes(outputs, targets, weights, wanted),
         }
     }
@@ -384,9 +382,9 @@ impl Metric {
     /// The targets that are wanted, and the class number that is ignored.
     fn wanted(&self, of_step: OfStep, outputs: &[usize]) -> Result<(Wanted, Option<i32>)> {
         let (wanted, of_loss) = match of_step {
-            OfStep::Accuracy(accuracy) => accuracy.check().map(|()| (accuracy.wanted(), None)),
-            OfStep::Loss(loss) => loss.check().map(|()| loss.wanted()),
-        }?;
+            OfStep::Accuracy(accuracy) => accuracy.check().map(|()| (accuracy.wanted(), None))?,
+            OfStep::Loss(loss) => loss.check().map(|()| loss.wanted())?,
+        };
         let has_classes = wanted == Wanted::Class || outputs.last() == Some(&1);
         if let (Some(class), false) = (self.ignored, has_classes) {
             return Err(Error::Value {

@@ -4,6 +4,7 @@ mod alignments;
 mod batch;
 mod labels;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests;
 
 pub(crate) use batch::Batch;
