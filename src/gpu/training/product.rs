@@ -11,11 +11,18 @@ use crate::gpu::training::texts::TYPES;
 pub(crate) const SHADER: Shader = Shader {
     name: "product",
     source: include_str!("../../../shaders/backward/product.wgsl"),
-    shared: &[TYPES],
+    shared: &[TYPES, include_str!("../../../shaders/backward/product_values.wgsl")],
     runs_cell: false,
     params: ("Product", size_of::<Params>()),
     bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
     constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS"],
+};
+
+/// The same where each invocation makes what is its own by itself.
+pub(crate) const ALONE: Shader = Shader {
+    name: "product_alone",
+    source: include_str!("../../../shaders/backward/product_alone.wgsl"),
+    ..SHADER
 };
 
 /// The rows and columns of a tile.
@@ -122,8 +129,7 @@ impl<'a> Product<'a> {
     }
 
     fn tiles(&self) -> usize {
-        let [rows, columns, _] = self.size;
-        rows.div_ceil(SIDE) * columns.div_ceil(SIDE)
+        tiles_of(self.size)
     }
 
     fn record_to(&self, recorder: &mut Recorder<'_>, c: &wgpu::Buffer, params: Params, parts: usize) {
@@ -133,7 +139,8 @@ impl<'a> Product<'a> {
         let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
         let index = self.index.unwrap_or(&nothing);
         let storage = [index, self.a.buffer, self.b.buffer, bias, c];
-        recorder.dispatch((&SHADER, &constants), &storage, params, (self.tiles() * parts) as u64);
+        let shader = if recorder.is_software() { &ALONE } else { &SHADER };
+        recorder.dispatch((shader, &constants), &storage, params, (self.tiles() * parts) as u64);
     }
 
     /// Records it.
@@ -167,10 +174,29 @@ impl<'a> Product<'a> {
 
 /// How many parts a sum over so many values has in so many tiles, and the values of each.
 fn parts_of(tiles: usize, inner: usize) -> (usize, usize) {
-    let wanted = TILES / tiles.max(1);
-    let parts = wanted.min(inner / SMALLEST_PART).max(1);
+    let parts = most_parts(tiles, inner);
     let part = inner.div_ceil(parts).next_multiple_of(DEPTH).max(DEPTH);
     (inner.div_ceil(part).max(1), part)
+}
+
+/// The most parts into which a sum of so many rows or fewer is cut.
+fn most_parts(tiles: usize, inner: usize) -> usize {
+    let wanted = TILES / tiles.max(1);
+    wanted.min(inner / SMALLEST_PART).max(1)
+}
+
+fn tiles_of([rows, columns, _]: [usize; 3]) -> usize {
+    rows.div_ceil(SIDE) * columns.div_ceil(SIDE)
+}
+
+/// The most values of all parts of a product whose sums are cut, or are of fewer rows; none where there is only one part.
+pub(super) fn most_sums_of(size @ [rows, columns, inner]: [usize; 3]) -> u64 {
+    match most_parts(tiles_of(size), inner) {
+        1 => 0,
+        parts => (parts as u64)
+            .saturating_mul(rows as u64)
+            .saturating_mul(columns as u64),
+    }
 }
 
 #[cfg(test)]
