@@ -191,6 +191,7 @@ impl Work for Product<'_> {
             sums,
             stride,
         } = self;
+        let depth = rows.iter().map(|row| row.len()).min().unwrap_or(0).min(matrix.depth);
         let mut weights: &[f32] = &matrix.weights;
         for (number, (column, width)) in panels(matrix.columns, S::WIDTH).enumerate() {
             let (panel, rest) = weights.split_at((matrix.depth * width).min(weights.len()));
@@ -204,15 +205,20 @@ impl Work for Product<'_> {
                 columns,
                 stride,
             };
-            let mut first = 0;
-            while first < rows.len() {
-                let left = rows.get(first..).unwrap_or_default();
-                let sums = sums.get_mut(first * stride + column..).unwrap_or_default();
-                first += match width / S::WIDTH {
-                    1 => rows_of_panel::<S, 1>(simd, left, panel, sums, place),
-                    2 => rows_of_panel::<S, 2>(simd, left, panel, sums, place),
-                    _ => rows_of_panel::<S, VECTORS>(simd, left, panel, sums, place),
-                };
+            // A part of the panel for all rows, then the next one: only the first rows find it not in a near cache.
+            for begin in (0..depth.max(1)).step_by(DEPTH) {
+                let part = begin..depth.min(begin + DEPTH);
+                let weights = panel.get(begin * width..).unwrap_or_default();
+                let mut first = 0;
+                while first < rows.len() {
+                    let left = rows.get(first..).unwrap_or_default();
+                    let sums = sums.get_mut(first * stride + column..).unwrap_or_default();
+                    first += match width / S::WIDTH {
+                        1 => rows_of_panel::<S, 1>(simd, (left, part.clone()), weights, sums, place),
+                        2 => rows_of_panel::<S, 2>(simd, (left, part.clone()), weights, sums, place),
+                        _ => rows_of_panel::<S, VECTORS>(simd, (left, part.clone()), weights, sums, place),
+                    };
+                }
             }
         }
     }
@@ -227,75 +233,83 @@ struct Place<'a> {
     stride: usize,
 }
 
-/// Does as many of the rows as a tile of this path has, and tells how many.
+/// Does as many of the rows as a tile of this path has, and tells how many. `part` are the numbers of each row that meet the weights.
 #[inline(always)]
 fn rows_of_panel<S: Simd, const V: usize>(
     simd: S,
-    rows: &[&[f32]],
-    panel: &[f32],
+    (rows, part): (&[&[f32]], Range<usize>),
+    weights: &[f32],
     sums: &mut [f32],
     place: Place<'_>,
 ) -> usize {
     // as many sums as the registers hold: S::ROWS · 4 vectors
     let most = S::ROWS * VECTORS / V;
-    match rows.len().min(most) {
-        8.. => tile::<S, 8, V>(simd, rows, panel, sums, place),
-        6..8 => tile::<S, 6, V>(simd, rows, panel, sums, place),
-        4..6 => tile::<S, 4, V>(simd, rows, panel, sums, place),
-        3 => tile::<S, 3, V>(simd, rows, panel, sums, place),
-        2 => tile::<S, 2, V>(simd, rows, panel, sums, place),
-        _ => tile::<S, 1, V>(simd, rows, panel, sums, place),
+    let rows = (rows, part);
+    match rows.0.len().min(most) {
+        8.. => tile::<S, 8, V>(simd, rows, weights, sums, place),
+        6..8 => tile::<S, 6, V>(simd, rows, weights, sums, place),
+        4..6 => tile::<S, 4, V>(simd, rows, weights, sums, place),
+        3 => tile::<S, 3, V>(simd, rows, weights, sums, place),
+        2 => tile::<S, 2, V>(simd, rows, weights, sums, place),
+        _ => tile::<S, 1, V>(simd, rows, weights, sums, place),
     }
 }
 
-/// `sums = bias + rows · panel` for R rows and V vectors of columns; gives R.
+/// `sums = bias + rows · weights` for R rows and V vectors of columns; gives R.
 #[inline(always)]
 fn tile<S: Simd, const R: usize, const V: usize>(
     simd: S,
-    rows: &[&[f32]],
-    panel: &[f32],
+    (rows, part): (&[&[f32]], Range<usize>),
+    weights: &[f32],
     sums: &mut [f32],
     place: Place<'_>,
 ) -> usize {
-    let width = V * S::WIDTH;
-    let depth = rows.iter().take(R).map(|row| row.len()).min().unwrap_or(0);
-    let depth = depth.min(panel.len() / width);
-    // once without a depth too: then the sums are the bias
-    for begin in (0..depth.max(1)).step_by(DEPTH) {
-        let count = DEPTH.min(depth - begin);
-        // all of one length, which the compiler then knows: no checks within the loops
-        let mut parts: [&[f32]; R] = [&[]; R];
-        for (part, row) in parts.iter_mut().zip(rows) {
-            *part = &row[begin..begin + count];
-        }
-        let panel = panel.get(begin * width..).unwrap_or_default();
-        let mut products = [[simd.splat(0.0); V]; R];
-        for (k, weights) in (0..count).zip(panel.chunks_exact(width)) {
-            let mut values = [simd.splat(0.0); R];
-            for (value, part) in values.iter_mut().zip(&parts) {
-                *value = simd.splat(part[k]);
-            }
-            for vector in 0..V {
-                let weights = simd.load(weights.get(vector * S::WIDTH..).unwrap_or_default());
-                for (products, value) in products.iter_mut().zip(values) {
-                    products[vector] = simd.mul_add(value, weights, products[vector]);
-                }
-            }
-        }
-        for (number, products) in products.iter().enumerate() {
-            let sums = sums.get_mut(number * place.stride..).unwrap_or_default();
-            let columns = place.columns.min(sums.len());
-            let sums = sums.get_mut(..columns).unwrap_or_default();
-            for (vector, &product) in products.iter().enumerate() {
-                let first = vector * S::WIDTH;
-                let sums = sums.get_mut(first..).unwrap_or_default();
-                let before = match (begin, place.bias) {
-                    (0, Some(bias)) => simd.load(bias.get(first..).unwrap_or_default()),
-                    _ => simd.load(sums),
-                };
-                simd.store(simd.add(before, product), sums);
-            }
+    // all of one length, which the compiler then knows: no checks within the loops
+    let mut parts: [&[f32]; R] = [&[]; R];
+    for (to, row) in parts.iter_mut().zip(rows) {
+        *to = &row[part.clone()];
+    }
+    let products = sums_of::<S, R, V>(simd, &parts, weights);
+    for (number, products) in products.iter().enumerate() {
+        let sums = sums.get_mut(number * place.stride..).unwrap_or_default();
+        let columns = place.columns.min(sums.len());
+        let sums = sums.get_mut(..columns).unwrap_or_default();
+        for (vector, &product) in products.iter().enumerate() {
+            let first = vector * S::WIDTH;
+            let sums = sums.get_mut(first..).unwrap_or_default();
+            let before = match (part.start, place.bias) {
+                (0, Some(bias)) => simd.load(bias.get(first..).unwrap_or_default()),
+                _ => simd.load(sums),
+            };
+            simd.store(simd.add(before, product), sums);
         }
     }
     R
+}
+
+/// The sums of R rows of one length and V vectors of columns.
+///
+/// They come back as a value: what reads them one by one needs them in memory, and a sum that stands in the same array would be written there
+/// after every product.
+#[inline(always)]
+fn sums_of<S: Simd, const R: usize, const V: usize>(simd: S, rows: &[&[f32]; R], panel: &[f32]) -> [[S::Vector; V]; R] {
+    let mut sums = [[simd.splat(0.0); V]; R];
+    let count = rows.first().map_or(0, |row| row.len());
+    let mut parts: [&[f32]; R] = [&[]; R];
+    for (part, row) in parts.iter_mut().zip(rows) {
+        *part = &row[..count];
+    }
+    for (k, weights) in (0..count).zip(panel.chunks_exact(V * S::WIDTH)) {
+        let mut values = [simd.splat(0.0); R];
+        for (value, part) in values.iter_mut().zip(&parts) {
+            *value = simd.splat(part[k]);
+        }
+        for vector in 0..V {
+            let weights = simd.load(weights.get(vector * S::WIDTH..).unwrap_or_default());
+            for (sums, value) in sums.iter_mut().zip(values) {
+                sums[vector] = simd.mul_add(value, weights, sums[vector]);
+            }
+        }
+    }
+    sums
 }
