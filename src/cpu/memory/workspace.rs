@@ -74,6 +74,8 @@ pub(crate) struct Scratch {
     /// The cell state of its sequences.
     pub(crate) cell_state: Lines,
     pub(crate) projected: Lines,
+    /// The sums of some rows and one panel.
+    pub(crate) sums: Lines,
     /// The rows of the input that are read together.
     pub(crate) inputs: Vec<u32>,
     /// h of all units, where others make a part of it.

@@ -14,9 +14,6 @@ use std::arch::x86_64::*;
 
 use crate::half_precision::from_half_bits;
 
-/// The most lanes of a unit: the vectors of one row that a tile of a product holds.
-pub(crate) const MOST_LANES: usize = 4;
-
 /// The most rows of a tile, on any path.
 pub(crate) const MOST_ROWS: usize = 6;
 
@@ -31,7 +28,7 @@ pub(crate) trait Simd: Copy {
     type Vector: Copy;
     /// The numbers of a vector.
     const WIDTH: usize;
-    /// The rows of a tile: as many as leave the sums of `ROWS · MOST_LANES` vectors in registers.
+    /// The rows of a tile: as many as leave the sums of 4 vectors each in registers.
     const ROWS: usize;
 
     fn splat(self, value: f32) -> Self::Vector;

@@ -42,16 +42,18 @@ impl Projection<'_> {
                 for (row, &place) in rows.iter_mut().zip(inputs) {
                     *row = self.source.at(place);
                 }
+                let weights = self.weights.kernel.panel::<W>(panel);
                 let x = Factors {
                     rows: rows.get(..inputs.len()).unwrap_or_default(),
-                    panel: self.weights.kernel.panel::<W>(panel),
+                    numbers: 0..self.weights.kernel.depth(),
+                    weights,
+                    ahead: weights,
                 };
-                let none = Factors { rows: &[], panel: &[] };
                 let sums = self
                     .projected
                     .get_mut(first * stride + place * width..)
                     .unwrap_or_default();
-                product::<S, W, L>(simd, inputs.len(), begin, [x, none], sums, stride);
+                product::<S, W, L>(simd, inputs.len(), Some(begin), x, sums, stride);
                 first += inputs.len();
             }
         }

@@ -103,6 +103,7 @@ impl Panelled<'_> {
             let memory = Memory {
                 cell_state: &mut scratch.cell_state,
                 projected: &mut scratch.projected,
+                sums: &mut scratch.sums,
                 inputs: &mut scratch.inputs,
                 outputs,
                 kept: all_kept.taken(part.kept()),
@@ -148,6 +149,7 @@ impl Panelled<'_> {
                 let memory = Memory {
                     cell_state: &mut scratch.cell_state,
                     projected: &mut scratch.projected,
+                    sums: &mut scratch.sums,
                     inputs: &mut scratch.inputs,
                     outputs: &mut scratch.outputs,
                     kept,

@@ -8,8 +8,14 @@ use crate::cpu::cell::rule::{Rule, Units, WithRule};
 use crate::cpu::memory::workspace::Kept;
 use crate::cpu::product::panels::{Format, Weight};
 use crate::cpu::product::path::Path;
-use crate::cpu::product::simd::{MOST_LANES, MOST_ROWS, MOST_WIDTH, Simd, Work};
+use crate::cpu::product::simd::{LINE, MOST_ROWS, Simd, Work};
 use crate::cpu::product::tile::{Factors, Rows, product};
+
+/// The rows whose sums of a panel are made together, several tiles: then their cells are finished.
+pub(super) const ROWS_TOGETHER: usize = 48;
+
+/// So many numbers of x or of h meet their weights before the next ones: these fit into the first cache.
+const DEPTH: usize = 128;
 
 /// What the lanes of a step begin from.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,8 @@ pub(super) struct Step<'a> {
     pub(super) hidden: Rows<'a>,
     /// The cell state, `[row][panel][unit]`; empty for a cell without one.
     pub(super) cell_state: &'a mut [f32],
+    /// Room for the sums of a panel and the rows, or [`ROWS_TOGETHER`] of them.
+    pub(super) sums: &'a mut [f32],
     /// h after the step, (rows, units of the panels).
     pub(super) next: &'a mut [f32],
     /// The units of the panels.
@@ -101,17 +109,16 @@ impl Step<'_> {
 
     #[inline(always)]
     fn run_with<S: Simd, W: Weight, R: Rule, const L: usize>(mut self, simd: S, rule: &R) {
-        let mut sums = [0.0; MOST_ROWS * MOST_LANES * MOST_WIDTH];
+        let sums = std::mem::take(&mut self.sums);
         let count = self.panels.len();
         let mut kept = std::mem::take(&mut self.kept);
         let keeps = !kept.lanes.is_empty();
         for number in 0..count {
             let place = if self.backwards { count - 1 - number } else { number };
-            for first in (0..self.rows).step_by(S::ROWS) {
-                let rows = S::ROWS.min(self.rows - first);
-                self.multiply::<S, W, L>(simd, place, first..first + rows, &mut sums);
-                let sums = sums.chunks_exact_mut(L * S::WIDTH).take(rows);
-                for (row, lanes) in (first..first + rows).zip(sums) {
+            for first in (0..self.rows).step_by(ROWS_TOGETHER) {
+                let rows = first..self.rows.min(first + ROWS_TOGETHER);
+                self.multiply::<S, W, L>(simd, place, rows.clone(), sums);
+                for (row, lanes) in rows.zip(sums.chunks_exact_mut(L * S::WIDTH)) {
                     let (cell_state, panel) = ((row * count + place) * S::WIDTH, self.panels.start + place);
                     let span = (place * S::WIDTH, self.columns);
                     if keeps && !rule.leaves() {
@@ -148,7 +155,9 @@ impl Step<'_> {
         }
     }
 
-    /// The lanes of some rows and one panel, at most one tile.
+    /// The lanes of some rows and one panel.
+    ///
+    /// More rows than a tile has meet a part of the weights after the other, which stays in the first cache until all of them have.
     #[inline(always)]
     fn multiply<S: Simd, W: Weight, const L: usize>(
         &self,
@@ -157,43 +166,116 @@ impl Step<'_> {
         rows: Range<usize>,
         sums: &mut [f32],
     ) {
-        let (count, width, panel) = (self.panels.len(), L * S::WIDTH, self.panels.start + place);
-        let mut x: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
-        let (begin, x) = match self.input {
-            Input::Rows(source, inputs) => {
-                for (row, &place) in x.iter_mut().zip(inputs.get(rows.clone()).unwrap_or_default()) {
+        let width = L * S::WIDTH;
+        let most = if rows.len() > S::ROWS { DEPTH } else { usize::MAX };
+        let next = match (rows.end < self.rows, self.backwards) {
+            (true, _) => place,
+            (false, true) => place.wrapping_sub(1),
+            (false, false) => place + 1,
+        };
+        let mut begin = Some(self.begin(place, rows.start, width));
+        let mut part = self.part::<W>(place, (0, most), width);
+        let mut number = 0;
+        while let Some(Part { of_x, numbers, weights }) = part {
+            number += 1;
+            part = self.part(place, (number, most), width);
+            let mut ahead = match &part {
+                Some(part) => part.weights,
+                None => self.part(next, (0, most), width).map_or(weights, |part| part.weights),
+            };
+            let mut sums = &mut *sums;
+            for first in (rows.clone()).step_by(S::ROWS) {
+                let of_tile = first..rows.end.min(first + S::ROWS);
+                let (list, count) = self.rows_of(of_x, of_tile.clone());
+                let factors = Factors {
+                    rows: list.get(..count).unwrap_or_default(),
+                    numbers: numbers.clone(),
+                    weights,
+                    ahead,
+                };
+                let begin = begin.map(|begin| begin.from(first - rows.start));
+                product::<S, W, L>(simd, count, begin, factors, sums, width);
+                sums = sums.get_mut(count * width..).unwrap_or_default();
+                ahead = ahead.get(numbers.len() * (LINE / size_of::<W>())..).unwrap_or(weights);
+            }
+            begin = None;
+        }
+    }
+
+    /// x or h of the rows of a tile, and how many they are.
+    #[inline(always)]
+    fn rows_of(&self, of_x: bool, rows: Range<usize>) -> ([&[f32]; MOST_ROWS], usize) {
+        let mut list: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
+        match self.input {
+            Input::Rows(source, inputs) if of_x => {
+                for (row, &place) in list.iter_mut().zip(inputs.get(rows.clone()).unwrap_or_default()) {
                     *row = source.at(place);
                 }
-                let begin = Rows {
-                    values: self.weights.bias.panel(panel),
-                    stride: 0,
-                };
-                (begin, x.get(..rows.len()).unwrap_or_default())
             }
-            Input::Projected(projected) => {
-                let begin = Rows {
-                    values: projected
-                        .get((rows.start * count + place) * width..)
-                        .unwrap_or_default(),
-                    stride: count * width,
-                };
-                (begin, Default::default())
+            _ => {
+                for (row, number) in list.iter_mut().zip(rows.clone()) {
+                    *row = self.hidden.row(number, self.weights.units);
+                }
             }
-        };
-        let mut hidden: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
-        for (row, number) in hidden.iter_mut().zip(rows.clone()) {
-            *row = self.hidden.row(number, self.weights.units);
         }
-        let x = Factors {
-            rows: x,
-            panel: self.weights.kernel.panel::<W>(panel),
-        };
-        let recurrent = Factors {
-            rows: hidden.get(..rows.len()).unwrap_or_default(),
-            panel: self.weights.recurrent_kernel.panel(panel),
-        };
-        product::<S, W, L>(simd, rows.len(), begin, [x, recurrent], sums, width);
+        (list, rows.len().min(MOST_ROWS))
     }
+
+    /// What the sums of a panel begin from.
+    #[inline(always)]
+    fn begin(&self, place: usize, row: usize, width: usize) -> Rows<'_> {
+        match self.input {
+            Input::Rows(..) => Rows {
+                values: self.weights.bias.panel(self.panels.start + place),
+                stride: 0,
+            },
+            Input::Projected(projected) => {
+                let stride = self.panels.len() * width;
+                Rows {
+                    values: projected.get(row * stride + place * width..).unwrap_or_default(),
+                    stride,
+                }
+            }
+        }
+    }
+
+    /// Part `number` of the weights of a panel, of at most so many numbers of x or of h.
+    #[inline(always)]
+    fn part<W: Weight>(&self, place: usize, (number, most): (usize, usize), width: usize) -> Option<Part<'_, W>> {
+        let Weights {
+            kernel,
+            recurrent_kernel,
+            ..
+        } = self.weights;
+        if place >= self.panels.len() {
+            return None;
+        }
+        let parts_of_x = match self.input {
+            Input::Rows(..) => kernel.depth().div_ceil(most),
+            Input::Projected(_) => 0,
+        };
+        let of_x = number < parts_of_x;
+        let (panels, number) = if of_x {
+            (kernel, number)
+        } else {
+            (recurrent_kernel, number - parts_of_x)
+        };
+        let begin = number.saturating_mul(most);
+        if begin >= panels.depth() {
+            return None;
+        }
+        let numbers = begin..panels.depth().min(begin.saturating_add(most));
+        let weights = panels.panel::<W>(self.panels.start + place);
+        let weights = weights.get(begin * width..numbers.end * width).unwrap_or_default();
+        Some(Part { of_x, numbers, weights })
+    }
+}
+
+/// Some weights of a panel, and which numbers of x or of h they belong to.
+struct Part<'a, W> {
+    of_x: bool,
+    numbers: Range<usize>,
+    weights: &'a [W],
 }
 
 struct OnPath<'a> {
