@@ -139,8 +139,8 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
         let Task { panels, rows, sums } = task;
         let (mut packed, mut packed_x) = (Lines::default(), Lines::default());
         let mut x = RUN.list(BLOCK)?;
-        let widest = panels.iter().map(|panel| panel.width).max().unwrap_or(0);
-        packed.resize(BLOCK.min(self.count) * widest)?;
+        let width: usize = panels.iter().map(|panel| panel.width).sum();
+        packed.resize(BLOCK.min(self.count) * width)?;
         packed_x.resize(BLOCK.min(self.count) * rows.len())?;
         for begin in (0..self.count).step_by(BLOCK) {
             let block = begin..self.count.min(begin + BLOCK);
@@ -156,18 +156,30 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
                     to: own,
                 });
             }
-            let mut rest: &mut [f32] = &mut *sums;
+            self.pack(block.clone(), panels, &mut packed)?;
+            let (mut sums, mut packed): (&mut [f32], &[f32]) = (&mut *sums, &packed);
             for panel in panels {
-                let packed = packed.get_mut(..block.len() * panel.width).unwrap_or_default();
-                for (row, to) in block.clone().zip(packed.chunks_exact_mut(panel.width)) {
-                    let (to, beyond) = to.split_at_mut(panel.columns);
-                    let from = (self.d)(row).get(panel.first..panel.first + panel.columns);
-                    to.copy_from_slice(from.ok_or_else(|| Error::defect("a row of gradients"))?);
-                    beyond.fill(0.0);
-                }
-                let (sums, behind) = rest.split_at_mut(rows.len() * panel.width);
-                rest = behind;
-                self.block(*panel, &rows, (packed, &packed_x), sums);
+                let (own, behind) = sums.split_at_mut(rows.len() * panel.width);
+                let (of_panel, packed_behind) = packed.split_at(block.len() * panel.width);
+                (sums, packed) = (behind, packed_behind);
+                self.block(*panel, &rows, (of_panel, &packed_x), own);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of d as their products want them, `[panel][row][column]`: of each row all panels at once, which lie beside each other there.
+    fn pack(&self, block: Range<usize>, panels: &[Panel], packed: &mut [f32]) -> Result<()> {
+        let begin = panels.first().map_or(0, |panel| panel.first);
+        for (number, row) in block.clone().enumerate() {
+            let row = (self.d)(row);
+            for panel in panels {
+                let place = block.len() * (panel.first - begin) + number * panel.width;
+                let to = packed.get_mut(place..place + panel.width).unwrap_or_default();
+                let (to, beyond) = to.split_at_mut(panel.columns.min(to.len()));
+                let from = row.get(panel.first..panel.first + to.len());
+                to.copy_from_slice(from.ok_or_else(|| Error::defect("a row of gradients"))?);
+                beyond.fill(0.0);
             }
         }
         Ok(())
