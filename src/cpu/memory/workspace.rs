@@ -60,7 +60,7 @@ impl StageRows {
 pub(crate) struct Kept {
     /// Over how many hands the rows are dealt out; 0 where nothing is kept.
     pub(crate) hands: usize,
-    /// Over how many members the units of each hand are split.
+    /// Over how many members the units of each hand may be split.
     pub(crate) members: usize,
     /// (rows, lanes·units), as `Rule::leaves` says
     pub(crate) lanes: Lines,

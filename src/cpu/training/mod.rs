@@ -58,6 +58,8 @@ pub(crate) struct CpuTraining {
     noise: Option<Noise>,
     /// What ran last, and its lists for the way back.
     ran: Option<(Arc<Flow>, Backward)>,
+    /// Whether it ran to its end, with the weights that are there.
+    is_whole: bool,
 }
 
 impl CpuTraining {
@@ -81,11 +83,13 @@ impl CpuTraining {
             initial: Vec::new(),
             noise: None,
             ran: None,
+            is_whole: false,
         })
     }
 
     /// Other weights, of the same shapes. What ran before cannot go backwards any more.
     pub(crate) fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
+        self.is_whole = false;
         for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
             recurrence.refill(planned)?;
         }
@@ -112,6 +116,7 @@ impl CpuTraining {
         noise: Option<Noise>,
         output: &mut Output,
     ) -> Result<()> {
+        self.is_whole = false;
         if self.ran.as_ref().is_none_or(|(ran, _)| !Arc::ptr_eq(ran, flow)) {
             self.ran = None;
             self.ran = Some((Arc::clone(flow), Backward::new(flow, &self.model.plan)?));
@@ -119,7 +124,9 @@ impl CpuTraining {
         self.noise = noise;
         self.model.begin(&mut self.initial, flow.batch, states.as_deref())?;
         self.model
-            .run_in(&mut self.workspace, (flow, noise), input, states, output)
+            .run_in(&mut self.workspace, (flow, noise), input, states, output)?;
+        self.is_whole = true;
+        Ok(())
     }
 
     /// Backwards what [`CpuTraining::forward`] ran last, with the same flow and input.
@@ -130,7 +137,8 @@ impl CpuTraining {
         upstream: &Upstream,
         wants_input: bool,
     ) -> Result<PlanGradients> {
-        let ran = self.ran.as_ref().filter(|(ran, _)| Arc::ptr_eq(ran, flow));
+        let ran = self.ran.as_ref().filter(|_| self.is_whole);
+        let ran = ran.filter(|(ran, _)| Arc::ptr_eq(ran, flow));
         let (_, lists) = ran.ok_or_else(|| Error::defect("a flow that has not run"))?;
         // what the recurrences have kept is used up
         let mut room = std::mem::take(&mut self.room);

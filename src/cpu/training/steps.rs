@@ -224,15 +224,7 @@ impl<'a> HandSteps<'a> {
 impl Recurrence {
     /// Whether the lanes are kept as the way back wants them, and the cell states with them.
     pub(super) fn has_kept_gates(&self, work: &Work<'_>) -> bool {
-        struct Leaves<'l>(&'l mut bool);
-        impl WithRule for Leaves<'_> {
-            fn run<R: Rule, const L: usize>(self, rule: &R) {
-                *self.0 = rule.leaves();
-            }
-        }
-        let mut leaves = false;
-        self.rule.with(Leaves(&mut leaves));
-        leaves && work.by_rows.is_none()
+        self.rule.leaves() && work.by_rows.is_none()
     }
 
     /// The gradients of r * h of some rows from those of the lane that multiplies it.
