@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::gather::Source;
 use crate::cpu::cell::Weights;
 use crate::cpu::cell::rule::{Rule, Units, WithRule};
+use crate::cpu::memory::buffer::taken;
 use crate::cpu::memory::workspace::Kept;
 use crate::cpu::product::panels::{Format, Weight};
 use crate::cpu::product::path::Path;
@@ -70,15 +71,9 @@ impl<'a> KeptRows<'a> {
 
     /// The first numbers of both; what is left goes on behind them.
     pub(super) fn taken(&mut self, [lanes, cell_states]: [usize; 2]) -> Self {
-        fn first<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32] {
-            let all = std::mem::take(list);
-            let (first, rest) = all.split_at_mut(count.min(all.len()));
-            *list = rest;
-            first
-        }
         Self {
-            lanes: first(&mut self.lanes, lanes),
-            cell_states: first(&mut self.cell_states, cell_states),
+            lanes: taken(&mut self.lanes, lanes),
+            cell_states: taken(&mut self.cell_states, cell_states),
         }
     }
 

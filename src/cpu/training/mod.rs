@@ -66,7 +66,7 @@ impl CpuTraining {
     /// `name` is what its outputs call the device.
     pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let mut model = CpuModel::new(plan, settings, name)?;
-        let masked = masked(&mut model);
+        let masked = masked(&mut model)?;
         let (plan, path) = (&model.plan, model.path);
         Ok(Self {
             settings: settings.clone(),
@@ -76,7 +76,7 @@ impl CpuTraining {
                 .iter()
                 .map(|cell| Recurrence::new(cell, path))
                 .collect::<Result<_>>()?,
-            denses: plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect(),
+            denses: (plan.denses.iter().map(|part| DenseBackward::new(part, path))).collect::<Result<_>>()?,
             model,
             workspace: Workspace::default(),
             room: Room::default(),
@@ -93,11 +93,18 @@ impl CpuTraining {
         for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
             recurrence.refill(planned)?;
         }
+        for (dense, part) in self.denses.iter_mut().zip(&plan.denses) {
+            dense.refill(part)?;
+        }
         let path = self.model.path;
-        self.denses = plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect();
-        self.model.set_plan(plan, &self.settings);
-        self.masked = masked(&mut self.model);
-        Ok(())
+        let masked = self.masked.iter_mut().zip(&mut self.model.masked);
+        for ((back, forward), planned) in masked.zip(&plan.cells) {
+            if let Some((back, forward)) = back.as_mut().zip(forward.as_mut()) {
+                back.refill(planned, path)?;
+                forward.refill(planned)?;
+            }
+        }
+        self.model.set_plan(plan, &self.settings)
     }
 
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
@@ -167,17 +174,17 @@ impl CpuTraining {
 }
 
 /// The weights of the cells whose gates leave something out, for both ways; of these nothing else is used in training.
-fn masked(model: &mut CpuModel) -> Vec<Option<MaskedBackward>> {
+fn masked(model: &mut CpuModel) -> Result<Vec<Option<MaskedBackward>>> {
     let (plan, path) = (&model.plan, model.path);
     let dropouts = plan.cells.iter().zip(&plan.cell_dropouts);
     let masked = dropouts.map(|(cell, dropout)| dropout.by_gate.map(|dropout| (cell, dropout)));
     let forward = masked
         .clone()
-        .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
-    let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)));
-    let (forward, back) = (forward.collect(), back.collect());
+        .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)).transpose());
+    let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)).transpose());
+    let (forward, back) = (forward.collect::<Result<_>>()?, back.collect::<Result<_>>()?);
     model.masked = forward;
-    back
+    Ok(back)
 }
 
 #[cfg(test)]
