@@ -116,7 +116,8 @@ impl Masked {
         let StageRows { values, places, masked } = rows;
         places.clear();
         let left = masked.get_or_insert_default();
-        self.begin(noise, schedule, (&*states.hidden, &*states.cell_state), left)?;
+        self.draw(noise, schedule, left)?;
+        self.begin(schedule, (&*states.hidden, &*states.cell_state), left)?;
         let factors = &*left.input_factors;
         over_rows((&mut left.lanes, self.stride()), |lanes, first| {
             let row = |i| (work.gathered.row(first + i), place_of(schedule, first + i).1);
@@ -143,25 +144,38 @@ impl Masked {
         Ok(schedule.rows())
     }
 
-    /// Makes room, draws what is left out, and puts the states before the first step and the bias in their places.
-    fn begin(
-        &self,
-        noise: Noise,
-        schedule: &Schedule,
-        (hidden, cell_state): (&[f32], &[f32]),
-        left: &mut MaskedRows,
-    ) -> Result<()> {
-        let Cell {
-            features,
-            units,
-            output,
-            ..
-        } = self.cell;
-        let (rows, positions, gates) = (schedule.rows(), schedule.active(0), self.cell.gates());
+    /// Makes room, and puts the states before the first step and the bias in their places.
+    fn begin(&self, schedule: &Schedule, (hidden, cell_state): (&[f32], &[f32]), left: &mut MaskedRows) -> Result<()> {
+        let Cell { units, output, .. } = self.cell;
+        let (rows, positions) = (schedule.rows(), schedule.active(0));
+        let lanes = left.lanes.resize(rows * self.stride())?;
+        for row in lanes.chunks_exact_mut(self.stride().max(1)) {
+            row.copy_from_slice(&self.bias);
+        }
+        let has_product = self.cell.multiplies_reset();
+        left.products.resize(if has_product { rows * output } else { 0 })?;
+        let of_cell = if self.cell.has_cell_state() { units } else { 0 };
+        let states = [
+            (&mut left.hidden, hidden, output),
+            (&mut left.cell_states, cell_state, of_cell),
+        ];
+        for (to, from, width) in states {
+            let to = to.resize((positions + rows) * width)?;
+            for (to, &sequence) in to.chunks_exact_mut(width.max(1)).zip(schedule.order()).take(positions) {
+                let from = row_of(from, width, sequence as usize);
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws what is left out: factors of each sequence and gate.
+    fn draw(&self, noise: Noise, schedule: &Schedule, left: &mut MaskedRows) -> Result<()> {
+        let (positions, gates) = (schedule.active(0), self.cell.gates());
         let rates = self.dropout.rates;
         let factors = [
-            (&mut left.input_factors, features, rates.input, false),
-            (&mut left.factors, output, rates.recurrent, true),
+            (&mut left.input_factors, self.cell.features, rates.input, false),
+            (&mut left.factors, self.cell.output, rates.recurrent, true),
         ];
         for (factors, width, rate, is_recurrent) in factors {
             let factors = factors.resize(positions * gates * width)?;
@@ -184,24 +198,6 @@ impl Masked {
                 RUN.collected(tasks.zip(schedule.order().chunks(together)))?,
                 of_sequences,
             )?;
-        }
-        let lanes = left.lanes.resize(rows * self.stride())?;
-        for row in lanes.chunks_exact_mut(self.stride().max(1)) {
-            row.copy_from_slice(&self.bias);
-        }
-        let has_product = self.cell.multiplies_reset();
-        left.products.resize(if has_product { rows * output } else { 0 })?;
-        let of_cell = if self.cell.has_cell_state() { units } else { 0 };
-        let states = [
-            (&mut left.hidden, hidden, output),
-            (&mut left.cell_states, cell_state, of_cell),
-        ];
-        for (to, from, width) in states {
-            let to = to.resize((positions + rows) * width)?;
-            for (to, &sequence) in to.chunks_exact_mut(width.max(1)).zip(schedule.order()).take(positions) {
-                let from = row_of(from, width, sequence as usize);
-                to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-            }
         }
         Ok(())
     }
