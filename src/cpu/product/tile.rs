@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::panels::Weight;
 use super::simd::{LINE, MOST_ROWS, Simd};
 
-/// Some numbers of rows times the weights of one panel that belong to them.
+/// Some numbers of rows times the weights of one panel that belong to them; no rows are no summand.
 #[derive(Clone, Debug)]
 pub(crate) struct Factors<'a, W> {
     pub(crate) rows: &'a [&'a [f32]],
@@ -22,26 +22,26 @@ pub(crate) struct Rows<'a> {
     pub(crate) stride: usize,
 }
 
-/// `sums[r * stride ..] = begin + factors` for `rows` rows of one panel with L lanes, at most `S::ROWS`; without a begin they go on from what
+/// `sums[r * stride ..] = begin + first + second` for `rows` rows of one panel with L lanes, at most `S::ROWS`; without a begin they go on from what
 /// there is.
 #[inline(always)]
 pub(crate) fn product<S: Simd, W: Weight, const L: usize>(
     simd: S,
     rows: usize,
     begin: Option<Rows<'_>>,
-    factors: Factors<'_, W>,
+    summands: [Factors<'_, W>; 2],
     sums: &mut [f32],
     stride: usize,
 ) {
     const { assert!(S::ROWS <= MOST_ROWS) };
     // each number of rows has its code, as many as there can be on this path
     match rows {
-        1 => tile::<S, W, L, 1>(simd, begin, factors, sums, stride),
-        2 => tile::<S, W, L, 2>(simd, begin, factors, sums, stride),
-        3 if S::ROWS >= 3 => tile::<S, W, L, 3>(simd, begin, factors, sums, stride),
-        4 if S::ROWS >= 4 => tile::<S, W, L, 4>(simd, begin, factors, sums, stride),
-        5 if S::ROWS >= 5 => tile::<S, W, L, 5>(simd, begin, factors, sums, stride),
-        6 if S::ROWS >= 6 => tile::<S, W, L, 6>(simd, begin, factors, sums, stride),
+        1 => tile::<S, W, L, 1>(simd, begin, summands, sums, stride),
+        2 => tile::<S, W, L, 2>(simd, begin, summands, sums, stride),
+        3 if S::ROWS >= 3 => tile::<S, W, L, 3>(simd, begin, summands, sums, stride),
+        4 if S::ROWS >= 4 => tile::<S, W, L, 4>(simd, begin, summands, sums, stride),
+        5 if S::ROWS >= 5 => tile::<S, W, L, 5>(simd, begin, summands, sums, stride),
+        6 if S::ROWS >= 6 => tile::<S, W, L, 6>(simd, begin, summands, sums, stride),
         _ => {}
     }
 }
@@ -68,7 +68,7 @@ impl<'a> Rows<'a> {
 fn tile<S: Simd, W: Weight, const L: usize, const R: usize>(
     simd: S,
     begin: Option<Rows<'_>>,
-    factors: Factors<'_, W>,
+    summands: [Factors<'_, W>; 2],
     sums: &mut [f32],
     stride: usize,
 ) {
@@ -80,7 +80,9 @@ fn tile<S: Simd, W: Weight, const L: usize, const R: usize>(
         };
         *row = lanes(simd, from.unwrap_or_default());
     }
-    registers = multiply(simd, registers, factors);
+    let [first, second] = summands;
+    registers = multiply(simd, registers, first);
+    registers = multiply(simd, registers, second);
     for (number, row) in registers.iter().enumerate() {
         let sums = sums.get_mut(number * stride..).unwrap_or_default();
         for (lane, &vector) in row.iter().enumerate() {
@@ -108,7 +110,7 @@ fn multiply<S: Simd, W: Weight, const L: usize, const R: usize>(
 ) -> [[S::Vector; L]; R] {
     let width = L * S::WIDTH;
     if factors.rows.len() < R {
-        return sums; // no such rows
+        return sums; // no such summand
     }
     let mut rows: [&[f32]; R] = [&[]; R];
     for (row, values) in rows.iter_mut().zip(factors.rows) {

@@ -43,17 +43,19 @@ impl Projection<'_> {
                     *row = self.source.at(place);
                 }
                 let weights = self.weights.kernel.panel::<W>(panel);
-                let x = Factors {
-                    rows: rows.get(..inputs.len()).unwrap_or_default(),
+                let factors = |rows| Factors {
+                    rows,
                     numbers: 0..self.weights.kernel.depth(),
                     weights,
                     ahead: weights,
                 };
+                let x = rows.get(..inputs.len()).unwrap_or_default();
+                let summands = [factors(x), factors(&[])];
                 let sums = self
                     .projected
                     .get_mut(first * stride + place * width..)
                     .unwrap_or_default();
-                product::<S, W, L>(simd, inputs.len(), Some(begin), x, sums, stride);
+                product::<S, W, L>(simd, inputs.len(), Some(begin), summands, sums, stride);
                 first += inputs.len();
             }
         }

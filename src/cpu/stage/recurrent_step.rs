@@ -162,58 +162,64 @@ impl Step<'_> {
         sums: &mut [f32],
     ) {
         let width = L * S::WIDTH;
-        let most = if rows.len() > S::ROWS { DEPTH } else { usize::MAX };
-        let next = match (rows.end < self.rows, self.backwards) {
-            (true, _) => place,
-            (false, true) => place.wrapping_sub(1),
-            (false, false) => place + 1,
+        let (most, next) = match (rows.len() > S::ROWS, rows.end < self.rows, self.backwards) {
+            (false, ..) => (usize::MAX, usize::MAX),
+            (_, true, _) => (DEPTH, place),
+            (_, _, true) => (DEPTH, place.wrapping_sub(1)),
+            (_, _, false) => (DEPTH, place + 1),
         };
         let mut begin = Some(self.begin(place, rows.start, width));
         let mut part = self.part::<W>(place, (0, most), width);
         let mut number = 0;
-        while let Some(Part { of_x, numbers, weights }) = part {
+        while let Some(now) = part {
             number += 1;
             part = self.part(place, (number, most), width);
             let mut ahead = match &part {
-                Some(part) => part.weights,
-                None => self.part(next, (0, most), width).map_or(weights, |part| part.weights),
+                Some(part) => part.first(),
+                None => self
+                    .part(next, (0, most), width)
+                    .map_or(now.first(), |part| part.first()),
             };
             let mut sums = &mut *sums;
             for first in (rows.clone()).step_by(S::ROWS) {
                 let of_tile = first..rows.end.min(first + S::ROWS);
-                let (list, count) = self.rows_of(of_x, of_tile.clone());
-                let factors = Factors {
-                    rows: list.get(..count).unwrap_or_default(),
-                    numbers: numbers.clone(),
-                    weights,
-                    ahead,
-                };
+                let (x, hidden) = (
+                    self.rows_of(true, of_tile.clone()),
+                    self.rows_of(false, of_tile.clone()),
+                );
+                let count = of_tile.len();
+                let x = x.get(..count).unwrap_or_default();
+                let hidden = hidden.get(..count).unwrap_or_default();
+                let summands = [now.of_x.factors(x, ahead), now.of_hidden.factors(hidden, ahead)];
                 let begin = begin.map(|begin| begin.from(first - rows.start));
-                product::<S, W, L>(simd, count, begin, factors, sums, width);
+                product::<S, W, L>(simd, count, begin, summands, sums, width);
                 sums = sums.get_mut(count * width..).unwrap_or_default();
-                ahead = ahead.get(numbers.len() * (LINE / size_of::<W>())..).unwrap_or(weights);
+                ahead = ahead
+                    .get(most.min(DEPTH) * (LINE / size_of::<W>())..)
+                    .unwrap_or(now.first());
             }
             begin = None;
         }
     }
 
-    /// x or h of the rows of a tile, and how many they are.
+    /// x or h of the rows of a tile.
     #[inline(always)]
-    fn rows_of(&self, of_x: bool, rows: Range<usize>) -> ([&[f32]; MOST_ROWS], usize) {
+    fn rows_of(&self, of_x: bool, rows: Range<usize>) -> [&[f32]; MOST_ROWS] {
         let mut list: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
         match self.input {
             Input::Rows(source, inputs) if of_x => {
-                for (row, &place) in list.iter_mut().zip(inputs.get(rows.clone()).unwrap_or_default()) {
+                for (row, &place) in list.iter_mut().zip(inputs.get(rows).unwrap_or_default()) {
                     *row = source.at(place);
                 }
             }
+            Input::Projected(_) if of_x => {}
             _ => {
-                for (row, number) in list.iter_mut().zip(rows.clone()) {
+                for (row, number) in list.iter_mut().zip(rows) {
                     *row = self.hidden.row(number, self.weights.units);
                 }
             }
         }
-        (list, rows.len().min(MOST_ROWS))
+        list
     }
 
     /// What the sums of a panel begin from.
@@ -234,7 +240,7 @@ impl Step<'_> {
         }
     }
 
-    /// Part `number` of the weights of a panel, of at most so many numbers of x or of h.
+    /// Part `number` of the weights of a panel, of at most so many numbers of x and, behind them, of h.
     #[inline(always)]
     fn part<W: Weight>(&self, place: usize, (number, most): (usize, usize), width: usize) -> Option<Part<'_, W>> {
         let Weights {
@@ -242,35 +248,69 @@ impl Step<'_> {
             recurrent_kernel,
             ..
         } = self.weights;
-        if place >= self.panels.len() {
-            return None;
-        }
-        let parts_of_x = match self.input {
-            Input::Rows(..) => kernel.depth().div_ceil(most),
+        let of_x = match self.input {
+            Input::Rows(..) => kernel.depth(),
             Input::Projected(_) => 0,
         };
-        let of_x = number < parts_of_x;
-        let (panels, number) = if of_x {
-            (kernel, number)
-        } else {
-            (recurrent_kernel, number - parts_of_x)
-        };
-        let begin = number.saturating_mul(most);
-        if begin >= panels.depth() {
+        let (begin, all) = (number.saturating_mul(most), of_x + recurrent_kernel.depth());
+        if place >= self.panels.len() || begin >= all {
             return None;
         }
-        let numbers = begin..panels.depth().min(begin.saturating_add(most));
-        let weights = panels.panel::<W>(self.panels.start + place);
-        let weights = weights.get(begin * width..numbers.end * width).unwrap_or_default();
-        Some(Part { of_x, numbers, weights })
+        let end = all.min(begin.saturating_add(most));
+        let panel = self.panels.start + place;
+        let of_hidden = begin.max(of_x) - of_x..end.max(of_x) - of_x;
+        Some(Part {
+            of_x: Span::new(kernel.panel(panel), begin.min(of_x)..end.min(of_x), width),
+            of_hidden: Span::new(recurrent_kernel.panel(panel), of_hidden, width),
+        })
     }
 }
 
-/// Some weights of a panel, and which numbers of x or of h they belong to.
+/// Some weights of a panel.
 struct Part<'a, W> {
-    of_x: bool,
+    of_x: Span<'a, W>,
+    of_hidden: Span<'a, W>,
+}
+
+/// Weights, and the numbers of x or of h that they belong to.
+struct Span<'a, W> {
     numbers: Range<usize>,
     weights: &'a [W],
+}
+
+impl<'a, W> Part<'a, W> {
+    /// The weights that come first.
+    #[inline(always)]
+    fn first(&self) -> &'a [W] {
+        match self.of_x.weights {
+            [] => self.of_hidden.weights,
+            weights => weights,
+        }
+    }
+}
+
+impl<'a, W> Span<'a, W> {
+    #[inline(always)]
+    fn new(panel: &'a [W], numbers: Range<usize>, width: usize) -> Self {
+        let weights = panel.get(numbers.start * width..numbers.end * width);
+        Self {
+            numbers,
+            weights: weights.unwrap_or_default(),
+        }
+    }
+
+    #[inline(always)]
+    fn factors<'f>(&self, rows: &'f [&'f [f32]], ahead: &'f [W]) -> Factors<'f, W>
+    where
+        'a: 'f,
+    {
+        Factors {
+            rows: if self.numbers.is_empty() { &[] } else { rows },
+            numbers: self.numbers.clone(),
+            weights: self.weights,
+            ahead,
+        }
+    }
 }
 
 struct OnPath<'a> {
