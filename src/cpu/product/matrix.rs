@@ -325,7 +325,9 @@ impl Tile<'_, '_> {
             *to = &row[numbers.start..numbers.start + count];
         }
         for (k, of_number) in (0..count).zip(weights.chunks_exact(V * S::WIDTH)) {
-            simd.prefetch(weights, self.next + k * (LINE / size_of::<f32>()));
+            if R > 1 {
+                simd.prefetch(weights, self.next + k * (LINE / size_of::<f32>()));
+            }
             let mut values = [simd.splat(0.0); R];
             for (value, row) in values.iter_mut().zip(&rows) {
                 *value = simd.splat(row[k]);

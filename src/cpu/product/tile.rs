@@ -124,7 +124,10 @@ fn multiply<S: Simd, W: Weight, const L: usize, const R: usize>(
         *row = &row[..depth];
     }
     for (k, weights) in (0..depth).zip(factors.weights.chunks_exact(width)) {
-        simd.prefetch(factors.ahead, k * (LINE / size_of::<W>()));
+        if R > 1 {
+            // (A single row reads four lines with each number: it has no time to ask for others.)
+            simd.prefetch(factors.ahead, k * (LINE / size_of::<W>()));
+        }
         fused(simd, &mut sums, &rows, k, weights);
     }
     sums
