@@ -61,7 +61,7 @@ impl CpuModel {
                 .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
                 .collect(),
             masked: Vec::new(),
-            denses: plan.denses.iter().map(|part| Dense::new(part, path)).collect(),
+            denses: (plan.denses.iter().map(|part| Dense::new(part, path))).collect::<Result<_>>()?,
             plan,
             path,
             workspaces: Recent::default(),
@@ -88,12 +88,15 @@ impl CpuModel {
     }
 
     /// Other weights, of the same shapes.
-    fn set_plan(&mut self, plan: Arc<Plan>, settings: &Settings) {
+    fn set_plan(&mut self, plan: Arc<Plan>, settings: &Settings) -> Result<()> {
         for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
             recurrence.refill(planned, settings.wanted_precision());
         }
-        self.denses = plan.denses.iter().map(|part| Dense::new(part, self.path)).collect();
+        for (dense, part) in self.denses.iter_mut().zip(&plan.denses) {
+            dense.refill(part)?;
+        }
         self.plan = plan;
+        Ok(())
     }
 
     /// Gives the memory that is kept for later runs back.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use ndarray::{ArcArray2, CowArray, Ix2};
+use ndarray::{ArcArray2, ArrayBase, CowArray, Data, Ix2};
 
 use crate::cell::Cell;
 use crate::cpu::product::matrix::Matrix;
@@ -45,7 +45,7 @@ pub(crate) struct BackMatrices {
 }
 
 /// The columns that lanes take of a kernel, gate by gate.
-struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     values: CowArray<'a, f32, Ix2>,
     units: usize,
     /// For each lane its gate; `None` where it takes nothing.
@@ -61,6 +61,20 @@ impl<'a> Columns<'a> {
     fn of_recurrent_kernel(cell: &Cell, kernel: &'a ArcArray2<f32>) -> Self {
         let gate = |lane: &crate::cell::Lane| lane.recurrent.filter(|_| !lane.of_reset);
         Self::new(cell, kernel, cell.lanes().iter().map(gate).collect())
+    }
+
+    /// All columns of a matrix.
+    pub(crate) fn of_matrix(matrix: &'a ArrayBase<impl Data<Elem = f32>, Ix2>) -> Self {
+        Self::of_gate(matrix, matrix.ncols(), 0)
+    }
+
+    /// Those of one gate.
+    pub(crate) fn of_gate(kernel: &'a ArrayBase<impl Data<Elem = f32>, Ix2>, units: usize, gate: usize) -> Self {
+        Self {
+            values: kernel.as_standard_layout(),
+            units,
+            gates: vec![Some(gate)],
+        }
     }
 
     fn of_reset(cell: &Cell, kernel: &'a ArcArray2<f32>) -> Option<(usize, Self)> {
@@ -91,8 +105,27 @@ impl<'a> Columns<'a> {
         })
     }
 
+    /// The same, into the memory of `matrix`
+    pub(crate) fn forward_into(&self, path: Path, matrix: &mut Matrix) -> Result<()> {
+        let size = (self.values.nrows(), self.gates.len() * self.units);
+        matrix.refill_panels(size, path, |first, columns, panel| {
+            let width = panel.len() / size.0.max(1);
+            let rows = self.values.rows().into_iter();
+            for (row, span) in rows.zip(panel.chunks_exact_mut(width.max(1))) {
+                let (inside, beyond) = span.split_at_mut(columns.min(width));
+                copy_parts(
+                    row.as_slice().unwrap_or_default(),
+                    (&self.gates, self.units),
+                    first,
+                    inside,
+                );
+                beyond.fill(0.0);
+            }
+        })
+    }
+
     /// (lanes·units, rows of the kernel), into the memory of `matrix`
-    fn back(&self, path: Path, matrix: &mut Matrix) -> Result<()> {
+    pub(crate) fn back(&self, path: Path, matrix: &mut Matrix) -> Result<()> {
         let size = (self.gates.len() * self.units, self.values.nrows());
         matrix.refill_panels(size, path, |first, columns, panel| {
             let width = panel.len() / size.0.max(1);
@@ -192,9 +225,7 @@ impl BackMatrices {
             columns.back(path, matrix)?;
         }
         if let Some((matrix, projection)) = self.projection.as_mut().zip(weights.projection.as_ref()) {
-            *matrix = Matrix::new(cell.output, cell.units, path, |column, unit| {
-                projection.get((unit, column)).copied().unwrap_or(0.0)
-            });
+            Columns::of_matrix(projection).back(path, matrix)?;
         }
         Ok(())
     }

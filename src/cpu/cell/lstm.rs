@@ -288,16 +288,15 @@ fn usual_scan<S: Simd>(simd: S, row: Scan<'_>) {
     let [inputs, forgets, candidates, outputs] = parts(lanes, cell_after.len());
     for (number, after) in cell_after.chunks_mut(S::WIDTH).enumerate() {
         let begin = number * S::WIDTH;
-        let [input, forget, candidate, output] = [&mut *inputs, &mut *forgets, &mut *candidates, &mut *outputs]
-            .map(|lane| lane.get_mut(begin..).unwrap_or_default());
-        let [i, f, o] = [&*input, &*forget, &*output].map(|lane| sigmoid(simd, simd.load(lane)));
-        let g = tanh(simd, simd.load(candidate));
-        let before = simd.load(cell_before.get(begin..).unwrap_or_default());
-        let cell = simd.mul_add(f, before, simd.mul(i, g));
-        simd.store(i, input);
-        simd.store(f, forget);
-        simd.store(g, candidate);
-        simd.store(o, output);
+        let i = sigmoid(simd, load_from(simd, inputs, begin));
+        let f = sigmoid(simd, load_from(simd, forgets, begin));
+        let g = tanh(simd, load_from(simd, candidates, begin));
+        let o = sigmoid(simd, load_from(simd, outputs, begin));
+        let cell = simd.mul_add(f, load_from(simd, cell_before, begin), simd.mul(i, g));
+        store_from(simd, i, inputs, begin);
+        store_from(simd, f, forgets, begin);
+        store_from(simd, g, candidates, begin);
+        store_from(simd, o, outputs, begin);
         simd.store(cell, after);
         if let Some(unprojected) = unprojected.get_mut(begin..) {
             simd.store(simd.mul(o, tanh(simd, cell)), unprojected);
@@ -305,7 +304,8 @@ fn usual_scan<S: Simd>(simd: S, row: Scan<'_>) {
     }
 }
 
-/// From i f g o, by sigmoid' = s (1 − s) and tanh' = 1 − t².
+/// From i f g o, by sigmoid' = s (1 − s) and tanh' = 1 − t². (Functions, not closures that an array is mapped by: those are not always
+/// inlined.)
 #[inline(always)]
 fn usual_back<S: Simd>(simd: S, row: Back<'_>) {
     let Back {
@@ -317,24 +317,48 @@ fn usual_back<S: Simd>(simd: S, row: Back<'_>) {
         hidden_gradients,
         ..
     } = row;
-    let one = simd.splat(1.0);
-    let of_sigmoid = |s, gradient| simd.mul(gradient, simd.mul(s, simd.sub(one, s)));
-    let of_tanh = |t, gradient| simd.mul(gradient, simd.sub(one, simd.mul(t, t)));
     let [inputs, forgets, candidates, outputs] = parts(lanes, cell_after.len());
     for (number, of_cell) in cell_gradients.chunks_mut(S::WIDTH).enumerate() {
         let begin = number * S::WIDTH;
-        let [input, forget, candidate, output] = [&mut *inputs, &mut *forgets, &mut *candidates, &mut *outputs]
-            .map(|lane| lane.get_mut(begin..).unwrap_or_default());
-        let [i, f, g, o] = [&*input, &*forget, &*candidate, &*output].map(|lane| simd.load(lane));
-        let [before, after, gradient] =
-            [cell_before, cell_after, gradients].map(|list| simd.load(list.get(begin..).unwrap_or_default()));
-        let shown = tanh(simd, after);
-        let cell = simd.add(simd.load(of_cell), of_tanh(shown, simd.mul(o, gradient)));
-        simd.store(of_sigmoid(i, simd.mul(cell, g)), input);
-        simd.store(of_sigmoid(f, simd.mul(cell, before)), forget);
-        simd.store(of_tanh(g, simd.mul(cell, i)), candidate);
-        simd.store(of_sigmoid(o, simd.mul(gradient, shown)), output);
+        let (i, f) = (load_from(simd, inputs, begin), load_from(simd, forgets, begin));
+        let (g, o) = (load_from(simd, candidates, begin), load_from(simd, outputs, begin));
+        let gradient = load_from(simd, gradients, begin);
+        let shown = tanh(simd, load_from(simd, cell_after, begin));
+        let cell = through_tanh(simd, shown, simd.mul(o, gradient));
+        let cell = simd.add(simd.load(of_cell), cell);
+        let before = load_from(simd, cell_before, begin);
+        store_from(simd, through_sigmoid(simd, i, simd.mul(cell, g)), inputs, begin);
+        store_from(simd, through_sigmoid(simd, f, simd.mul(cell, before)), forgets, begin);
+        store_from(simd, through_tanh(simd, g, simd.mul(cell, i)), candidates, begin);
+        store_from(
+            simd,
+            through_sigmoid(simd, o, simd.mul(gradient, shown)),
+            outputs,
+            begin,
+        );
         simd.store(simd.mul(cell, f), of_cell);
     }
     hidden_gradients.fill(0.0);
+}
+
+/// The gradient of x where s = sigmoid(x) has this gradient.
+#[inline(always)]
+fn through_sigmoid<S: Simd>(simd: S, s: S::Vector, gradient: S::Vector) -> S::Vector {
+    simd.mul(gradient, simd.mul(s, simd.sub(simd.splat(1.0), s)))
+}
+
+/// The gradient of x where t = tanh(x) has this gradient.
+#[inline(always)]
+fn through_tanh<S: Simd>(simd: S, t: S::Vector, gradient: S::Vector) -> S::Vector {
+    simd.mul(gradient, simd.sub(simd.splat(1.0), simd.mul(t, t)))
+}
+
+#[inline(always)]
+fn load_from<S: Simd>(simd: S, list: &[f32], begin: usize) -> S::Vector {
+    simd.load(list.get(begin..).unwrap_or_default())
+}
+
+#[inline(always)]
+fn store_from<S: Simd>(simd: S, vector: S::Vector, list: &mut [f32], begin: usize) {
+    simd.store(vector, list.get_mut(begin..).unwrap_or_default());
 }

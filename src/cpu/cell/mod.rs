@@ -13,7 +13,7 @@ use crate::cell::{self, Cell};
 use crate::model::plan::PlannedCell;
 use gru::Gru;
 use lstm::Lstm;
-use rule::WithRule;
+use rule::{Rule, WithRule};
 use simple_rnn::SimpleRnn;
 
 /// The parameters of a unit that a rule reads: peepholes i f o, and one that is free.
@@ -57,6 +57,15 @@ impl AnyRule {
             Self::Lstm(rule) => work.run::<_, 4>(rule),
             Self::Gru(rule) => work.run::<_, 4>(rule),
             Self::SimpleRnn(rule) => work.run::<_, 1>(rule),
+        }
+    }
+
+    /// As [`Rule::leaves`].
+    pub(crate) fn leaves(&self) -> bool {
+        match self {
+            Self::Lstm(rule) => rule.leaves(),
+            Self::Gru(rule) => rule.leaves(),
+            Self::SimpleRnn(rule) => rule.leaves(),
         }
     }
 }
@@ -111,6 +120,11 @@ impl Weights {
     /// How both kernels are kept.
     pub(crate) fn format(&self) -> Format {
         self.recurrent_kernel.format()
+    }
+
+    /// Whether units that are finished for a training leave in their lanes what the way back wants.
+    pub(crate) fn leaves(&self) -> bool {
+        self.rule.leaves()
     }
 
     /// Does something with the rule.

@@ -71,6 +71,14 @@ impl DerefMut for Lines {
     }
 }
 
+/// The first numbers of a list, as many of them as there are; the list goes on behind them.
+pub(crate) fn taken<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32] {
+    let all = std::mem::take(list);
+    let (first, rest) = all.split_at_mut(count.min(all.len()));
+    *list = rest;
+    first
+}
+
 /// Room for `count` items in all, or an error where a push would abort the program.
 pub(crate) fn reserve<T>(list: &mut Vec<T>, count: usize) -> Result<()> {
     let further = count.saturating_sub(list.len());

@@ -60,7 +60,7 @@ impl StageRows {
 pub(crate) struct Kept {
     /// Over how many hands the rows are dealt out; 0 where nothing is kept.
     pub(crate) hands: usize,
-    /// Over how many members the units of each hand are split.
+    /// Over how many members the units of each hand may be split.
     pub(crate) members: usize,
     /// (rows, lanes·units), as `Rule::leaves` says
     pub(crate) lanes: Lines,
@@ -74,6 +74,8 @@ pub(crate) struct Scratch {
     /// The cell state of its sequences.
     pub(crate) cell_state: Lines,
     pub(crate) projected: Lines,
+    /// The sums of some rows and one panel.
+    pub(crate) sums: Lines,
     /// The rows of the input that are read together.
     pub(crate) inputs: Vec<u32>,
     /// h of all units, where others make a part of it.

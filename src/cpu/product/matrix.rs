@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::path::Path;
-use super::simd::{Simd, Work};
+use super::simd::{LINE, Simd, Work};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::threads::pool;
 use crate::error::Result;
@@ -19,9 +19,12 @@ pub(super) const WORTH_SHARING: usize = 1 << 16;
 /// The most vectors of a panel.
 const VECTORS: usize = 4;
 
-/// So many products are summed up before they are added to what there is: a sum of short sums is more exact than a long one.
-/// It is how ndarray's products are summed, too.
-const DEPTH: usize = 256;
+/// So many products are summed up before they are added to what there is: a sum of short sums is more exact than a long one. So much of a
+/// panel fits into the first cache, beside the rows that it meets.
+const DEPTH: usize = 128;
+
+/// So many numbers of each row meet all panels before the next ones: those of the rows of a task stay in the second cache.
+const TOGETHER: usize = 8 * DEPTH;
 
 /// A matrix (depth, columns).
 ///
@@ -191,28 +194,38 @@ impl Work for Product<'_> {
             sums,
             stride,
         } = self;
-        let mut weights: &[f32] = &matrix.weights;
-        for (number, (column, width)) in panels(matrix.columns, S::WIDTH).enumerate() {
-            let (panel, rest) = weights.split_at((matrix.depth * width).min(weights.len()));
-            weights = rest;
-            if !wanted.contains(&number) {
-                continue;
-            }
-            let columns = width.min(matrix.columns - column);
-            let place = Place {
-                bias: bias.map(|bias| bias.get(column..column + columns).unwrap_or_default()),
-                columns,
-                stride,
-            };
-            let mut first = 0;
-            while first < rows.len() {
-                let left = rows.get(first..).unwrap_or_default();
-                let sums = sums.get_mut(first * stride + column..).unwrap_or_default();
-                first += match width / S::WIDTH {
-                    1 => rows_of_panel::<S, 1>(simd, left, panel, sums, place),
-                    2 => rows_of_panel::<S, 2>(simd, left, panel, sums, place),
-                    _ => rows_of_panel::<S, VECTORS>(simd, left, panel, sums, place),
+        let depth = rows.iter().map(|row| row.len()).min().unwrap_or(0).min(matrix.depth);
+        // once without a depth too: then the sums are the bias
+        for first in (0..depth.max(1)).step_by(TOGETHER) {
+            let last = depth.min(first + TOGETHER);
+            for (number, (column, width)) in panels(matrix.columns, S::WIDTH).enumerate() {
+                if !wanted.contains(&number) {
+                    continue;
+                }
+                let columns = width.min(matrix.columns - column);
+                let place = Place {
+                    bias: bias.map(|bias| bias.get(column..column + columns).unwrap_or_default()),
+                    columns,
+                    stride,
                 };
+                let of_panel = |k: usize| matrix.depth * column + k * width;
+                for begin in (first..last.max(first + 1)).step_by(DEPTH) {
+                    let end = last.min(begin + DEPTH);
+                    let part = Part {
+                        numbers: begin..end,
+                        weights: matrix.weights.get(of_panel(begin)..).unwrap_or_default(),
+                        next: match end < last {
+                            true => of_panel(end) - of_panel(begin),
+                            false => of_panel(matrix.depth + first) - of_panel(begin),
+                        },
+                    };
+                    let sums = sums.get_mut(column..).unwrap_or_default();
+                    match width / S::WIDTH {
+                        1 => part.of::<S, 1>(simd, rows, sums, place),
+                        2 => part.of::<S, 2>(simd, rows, sums, place),
+                        _ => part.of::<S, VECTORS>(simd, rows, sums, place),
+                    }
+                }
             }
         }
     }
@@ -227,75 +240,119 @@ struct Place<'a> {
     stride: usize,
 }
 
-/// Does as many of the rows as a tile of this path has, and tells how many.
-#[inline(always)]
-fn rows_of_panel<S: Simd, const V: usize>(
-    simd: S,
-    rows: &[&[f32]],
-    panel: &[f32],
-    sums: &mut [f32],
-    place: Place<'_>,
-) -> usize {
-    // as many sums as the registers hold: S::ROWS · 4 vectors
-    let most = S::ROWS * VECTORS / V;
-    match rows.len().min(most) {
-        8.. => tile::<S, 8, V>(simd, rows, panel, sums, place),
-        6..8 => tile::<S, 6, V>(simd, rows, panel, sums, place),
-        4..6 => tile::<S, 4, V>(simd, rows, panel, sums, place),
-        3 => tile::<S, 3, V>(simd, rows, panel, sums, place),
-        2 => tile::<S, 2, V>(simd, rows, panel, sums, place),
-        _ => tile::<S, 1, V>(simd, rows, panel, sums, place),
+/// A part of a panel, which all rows meet before the next one: only the first of them find it not in a near cache.
+#[derive(Debug)]
+struct Part<'a> {
+    /// Which numbers of each row meet it.
+    numbers: Range<usize>,
+    /// The weights from there on.
+    weights: &'a [f32],
+    /// Where among them those begin that come next.
+    next: usize,
+}
+
+impl Part<'_> {
+    #[inline(always)]
+    fn of<S: Simd, const V: usize>(&self, simd: S, rows: &[&[f32]], sums: &mut [f32], place: Place<'_>) {
+        // as many sums as the registers hold: S::ROWS · 4 vectors
+        let most = S::ROWS * VECTORS / V;
+        let (mut first, mut next) = (0, self.next);
+        while first < rows.len() {
+            let tile = Tile {
+                rows: rows.get(first..).unwrap_or_default(),
+                part: self,
+                next,
+            };
+            let sums = sums.get_mut(first * place.stride..).unwrap_or_default();
+            first += match (rows.len() - first).min(most) {
+                8.. => tile.run::<S, 8, V>(simd, sums, place),
+                6..8 => tile.run::<S, 6, V>(simd, sums, place),
+                4..6 => tile.run::<S, 4, V>(simd, sums, place),
+                3 => tile.run::<S, 3, V>(simd, sums, place),
+                2 => tile.run::<S, 2, V>(simd, sums, place),
+                _ => tile.run::<S, 1, V>(simd, sums, place),
+            };
+            next += self.numbers.len() * (LINE / size_of::<f32>());
+        }
     }
 }
 
-/// `sums = bias + rows · panel` for R rows and V vectors of columns; gives R.
-#[inline(always)]
-fn tile<S: Simd, const R: usize, const V: usize>(
-    simd: S,
-    rows: &[&[f32]],
-    panel: &[f32],
-    sums: &mut [f32],
-    place: Place<'_>,
-) -> usize {
-    let width = V * S::WIDTH;
-    let depth = rows.iter().take(R).map(|row| row.len()).min().unwrap_or(0);
-    let depth = depth.min(panel.len() / width);
-    // once without a depth too: then the sums are the bias
-    for begin in (0..depth.max(1)).step_by(DEPTH) {
-        let count = DEPTH.min(depth - begin);
-        // all of one length, which the compiler then knows: no checks within the loops
-        let mut parts: [&[f32]; R] = [&[]; R];
-        for (part, row) in parts.iter_mut().zip(rows) {
-            *part = &row[begin..begin + count];
-        }
-        let panel = panel.get(begin * width..).unwrap_or_default();
-        let mut products = [[simd.splat(0.0); V]; R];
-        for (k, weights) in (0..count).zip(panel.chunks_exact(width)) {
-            let mut values = [simd.splat(0.0); R];
-            for (value, part) in values.iter_mut().zip(&parts) {
-                *value = simd.splat(part[k]);
-            }
-            for vector in 0..V {
-                let weights = simd.load(weights.get(vector * S::WIDTH..).unwrap_or_default());
-                for (products, value) in products.iter_mut().zip(values) {
-                    products[vector] = simd.mul_add(value, weights, products[vector]);
+/// Some rows and a part of a panel.
+struct Tile<'t, 'a> {
+    rows: &'t [&'a [f32]],
+    part: &'t Part<'t>,
+    /// From where on among the weights of the part it asks for those that come next: a line with each number of a row.
+    next: usize,
+}
+
+impl Tile<'_, '_> {
+    /// `sums = bias + rows · weights` for R rows and V vectors of columns; gives R.
+    #[inline(always)]
+    fn run<S: Simd, const R: usize, const V: usize>(self, simd: S, sums: &mut [f32], place: Place<'_>) -> usize {
+        let width = V * S::WIDTH;
+        let products = self.products::<S, R, V>(simd);
+        let bias = place.bias.filter(|_| self.part.numbers.start == 0);
+        for (number, products) in products.iter().enumerate() {
+            let begin = number * place.stride;
+            match (bias, sums.get_mut(begin..begin + width)) {
+                (None, Some(sums)) if place.columns == width => {
+                    for (sums, &product) in sums.chunks_exact_mut(S::WIDTH).zip(products) {
+                        simd.store(simd.add(simd.load(sums), product), sums);
+                    }
+                }
+                _ => {
+                    let sums = sums.get_mut(begin..).unwrap_or_default();
+                    let columns = place.columns.min(sums.len());
+                    put(simd, products, bias, sums.get_mut(..columns).unwrap_or_default());
                 }
             }
         }
-        for (number, products) in products.iter().enumerate() {
-            let sums = sums.get_mut(number * place.stride..).unwrap_or_default();
-            let columns = place.columns.min(sums.len());
-            let sums = sums.get_mut(..columns).unwrap_or_default();
-            for (vector, &product) in products.iter().enumerate() {
-                let first = vector * S::WIDTH;
-                let sums = sums.get_mut(first..).unwrap_or_default();
-                let before = match (begin, place.bias) {
-                    (0, Some(bias)) => simd.load(bias.get(first..).unwrap_or_default()),
-                    _ => simd.load(sums),
-                };
-                simd.store(simd.add(before, product), sums);
+        R
+    }
+
+    /// The sums of R rows and V vectors of columns.
+    ///
+    /// They come back as a value: what reads them one by one needs them in memory, and sums that stand in the same array would be written
+    /// there after every product.
+    #[inline(always)]
+    fn products<S: Simd, const R: usize, const V: usize>(&self, simd: S) -> [[S::Vector; V]; R] {
+        let Part { numbers, weights, .. } = self.part;
+        let mut sums = [[simd.splat(0.0); V]; R];
+        // all of one length, which the compiler then knows: no checks within the loops
+        let count = numbers.len();
+        let mut rows: [&[f32]; R] = [&[]; R];
+        for (to, row) in rows.iter_mut().zip(self.rows) {
+            *to = &row[numbers.start..numbers.start + count];
+        }
+        for (k, of_number) in (0..count).zip(weights.chunks_exact(V * S::WIDTH)) {
+            if R > 1 {
+                simd.prefetch(weights, self.next + k * (LINE / size_of::<f32>()));
+            }
+            let mut values = [simd.splat(0.0); R];
+            for (value, row) in values.iter_mut().zip(&rows) {
+                *value = simd.splat(row[k]);
+            }
+            for vector in 0..V {
+                let weights = simd.load(of_number.get(vector * S::WIDTH..).unwrap_or_default());
+                for (sums, value) in sums.iter_mut().zip(values) {
+                    sums[vector] = simd.mul_add(value, weights, sums[vector]);
+                }
             }
         }
+        sums
     }
-    R
+}
+
+/// The sums of a row that begin from a bias, or of fewer columns than vectors have.
+#[inline(always)]
+fn put<S: Simd, const V: usize>(simd: S, products: &[S::Vector; V], bias: Option<&[f32]>, sums: &mut [f32]) {
+    for (vector, &product) in products.iter().enumerate() {
+        let first = vector * S::WIDTH;
+        let sums = sums.get_mut(first..).unwrap_or_default();
+        let before = match bias {
+            Some(bias) => simd.load(bias.get(first..).unwrap_or_default()),
+            None => simd.load(sums),
+        };
+        simd.store(simd.add(before, product), sums);
+    }
 }

@@ -128,6 +128,11 @@ impl Panels {
             .unwrap_or_default()
     }
 
+    /// The rows of the weights.
+    pub(crate) fn depth(&self) -> usize {
+        self.shape.depth
+    }
+
     pub(crate) fn format(&self) -> Format {
         self.format
     }

@@ -2,13 +2,41 @@
 
 use rayon::prelude::*;
 
-use super::matrix::ROWS_PER_TASK;
+use super::matrix::{Matrix, ROWS_PER_TASK};
+use super::path::Path;
 use crate::cpu::threads::pool;
 
 /// Row `number` of rows of a width; empty where there is none.
 pub(crate) fn row_of(rows: &[f32], width: usize, number: usize) -> &[f32] {
     let begin = number.saturating_mul(width);
     rows.get(begin..begin.saturating_add(width)).unwrap_or_default()
+}
+
+/// `sums += rows · matrix`, a row of the sums every `stride` numbers, as many rows as have sums.
+pub(crate) fn add<'r>(
+    path: Path,
+    matrix: &Matrix,
+    row: impl Fn(usize) -> &'r [f32],
+    (sums, stride): (&mut [f32], usize),
+) {
+    multiply(path, (matrix, None), row, (sums, stride));
+}
+
+/// `sums = bias + rows · matrix`, and without a bias as [`add`].
+pub(crate) fn multiply<'r>(
+    path: Path,
+    (matrix, bias): (&Matrix, Option<&[f32]>),
+    row: impl Fn(usize) -> &'r [f32],
+    (sums, stride): (&mut [f32], usize),
+) {
+    for (task, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
+        let count = sums.len().div_ceil(stride.max(1)).min(ROWS_PER_TASK);
+        let mut list: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
+        for (number, to) in (task * ROWS_PER_TASK..).zip(list.iter_mut().take(count)) {
+            *to = row(number);
+        }
+        matrix.multiply(path, list.get(..count).unwrap_or_default(), bias, sums, stride);
+    }
 }
 
 /// Runs a task for each [`ROWS_PER_TASK`] rows of a width, with the number of the first.

@@ -14,24 +14,27 @@ use std::arch::x86_64::*;
 
 use crate::half_precision::from_half_bits;
 
-/// The most lanes of a unit: the vectors of one row that a tile of a product holds.
-pub(crate) const MOST_LANES: usize = 4;
-
 /// The most rows of a tile, on any path.
 pub(crate) const MOST_ROWS: usize = 6;
 
 /// The most numbers of a vector.
 pub(crate) const MOST_WIDTH: usize = 16;
 
+/// The bytes of a line of the cache; of a machine with longer ones some are asked for twice.
+pub(crate) const LINE: usize = 64;
+
 /// Vectors of f32.
 pub(crate) trait Simd: Copy {
     type Vector: Copy;
     /// The numbers of a vector.
     const WIDTH: usize;
-    /// The rows of a tile: as many as leave the sums of `ROWS · MOST_LANES` vectors in registers.
+    /// The rows of a tile: as many as leave the sums of 4 vectors each in registers.
     const ROWS: usize;
 
     fn splat(self, value: f32) -> Self::Vector;
+    /// Asks for the line of a cache where number `place` of `values` lies, which may be beyond their end.
+    #[inline(always)]
+    fn prefetch<T>(self, _values: &[T], _place: usize) {}
     /// The first numbers of `values`; zeros where it is shorter.
     fn load(self, values: &[f32]) -> Self::Vector;
     /// The first numbers of `values`, which are half-precision numbers by their bits; zeros where it is shorter. Exact.
@@ -216,7 +219,7 @@ macro_rules! simd {
         $simd:ty, $vector:ty, $width:literal wide, $rows:literal rows,
         $splat:ident, $load:ident, $store:ident, $add:ident, $sub:ident, $mul:ident, $div:ident,
         |$a:ident, $b:ident, $c:ident| $mul_add:expr, $max:ident, $min:ident, $abs:expr, $with_sign:expr, $power:expr
-        $(, |$halves:ident| $load_halves:expr)?
+        $(, |$halves:ident| $load_halves:expr)? $(; $prefetch:ident)?
     ) => {
         // SAFETY of all: a value of the type is there, so the machine has the instructions; `load` and `store` get arrays
         // of the length that they read and write, which need no alignment.
@@ -256,6 +259,13 @@ macro_rules! simd {
                     }
                 }
             }
+            $(
+                #[inline(always)]
+                fn prefetch<T>(self, values: &[T], place: usize) {
+                    // SAFETY: nothing is read; the machine passes over an address where nothing lies.
+                    unsafe { $prefetch::<_MM_HINT_T1>(values.as_ptr().wrapping_add(place).cast()) };
+                }
+            )?
             #[inline(always)]
             fn add(self, a: $vector, b: $vector) -> $vector {
                 unsafe { $add(a, b) }
@@ -307,7 +317,8 @@ simd!(
     |bits| _mm256_castsi256_ps(_mm256_add_epi32(
         _mm256_slli_epi32::<23>(_mm256_castps_si256(bits)),
         _mm256_set1_epi32(ONE as i32)
-    ))
+    ));
+    _mm_prefetch
 );
 
 #[cfg(target_arch = "x86_64")]
@@ -324,7 +335,8 @@ simd!(
         _mm512_slli_epi32::<23>(_mm512_castps_si512(bits)),
         _mm512_set1_epi32(ONE as i32)
     )),
-    |halves| _mm512_cvtph_ps(_mm256_loadu_si256(halves.cast()))
+    |halves| _mm512_cvtph_ps(_mm256_loadu_si256(halves.cast()));
+    _mm_prefetch
 );
 
 #[cfg(target_arch = "aarch64")]

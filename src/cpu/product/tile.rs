@@ -1,13 +1,18 @@
 //! The product of rows and panels, one tile at a time, with the sums in registers.
 
-use super::panels::Weight;
-use super::simd::{MOST_ROWS, Simd};
+use std::ops::Range;
 
-/// Rows times the weights of one panel; no rows and no weights are no summand.
-#[derive(Clone, Copy, Debug)]
+use super::panels::Weight;
+use super::simd::{LINE, MOST_ROWS, Simd};
+
+/// Some numbers of rows times the weights of one panel that belong to them; no rows are no summand.
+#[derive(Clone, Debug)]
 pub(crate) struct Factors<'a, W> {
     pub(crate) rows: &'a [&'a [f32]],
-    pub(crate) panel: &'a [W],
+    pub(crate) numbers: Range<usize>,
+    pub(crate) weights: &'a [W],
+    /// The weights that will be wanted next: a line of them is asked for with each number.
+    pub(crate) ahead: &'a [W],
 }
 
 /// Rows of numbers at equal distances: row r is `values[r * stride ..]`.
@@ -17,12 +22,13 @@ pub(crate) struct Rows<'a> {
     pub(crate) stride: usize,
 }
 
-/// `sums[r * stride ..] = begin + first + second` for `rows` rows of one panel with L lanes, at most `S::ROWS`.
+/// `sums[r * stride ..] = begin + first + second` for `rows` rows of one panel with L lanes, at most `S::ROWS`; without a begin they go on from what
+/// there is.
 #[inline(always)]
 pub(crate) fn product<S: Simd, W: Weight, const L: usize>(
     simd: S,
     rows: usize,
-    begin: Rows<'_>,
+    begin: Option<Rows<'_>>,
     summands: [Factors<'_, W>; 2],
     sums: &mut [f32],
     stride: usize,
@@ -41,6 +47,15 @@ pub(crate) fn product<S: Simd, W: Weight, const L: usize>(
 }
 
 impl<'a> Rows<'a> {
+    /// The rows from this one on.
+    #[inline(always)]
+    pub(crate) fn from(&self, number: usize) -> Self {
+        Self {
+            values: self.values.get(number * self.stride..).unwrap_or_default(),
+            stride: self.stride,
+        }
+    }
+
     /// The first `length` numbers of a row; none past the last.
     #[inline(always)]
     pub(crate) fn row(&self, number: usize, length: usize) -> &'a [f32] {
@@ -52,15 +67,20 @@ impl<'a> Rows<'a> {
 #[inline(always)]
 fn tile<S: Simd, W: Weight, const L: usize, const R: usize>(
     simd: S,
-    begin: Rows<'_>,
-    [first, second]: [Factors<'_, W>; 2],
+    begin: Option<Rows<'_>>,
+    summands: [Factors<'_, W>; 2],
     sums: &mut [f32],
     stride: usize,
 ) {
     let mut registers = [[simd.splat(0.0); L]; R];
     for (number, row) in registers.iter_mut().enumerate() {
-        *row = lanes(simd, begin.values.get(number * begin.stride..).unwrap_or_default());
+        let from = match begin {
+            Some(begin) => begin.values.get(number * begin.stride..),
+            None => sums.get(number * stride..),
+        };
+        *row = lanes(simd, from.unwrap_or_default());
     }
+    let [first, second] = summands;
     registers = multiply(simd, registers, first);
     registers = multiply(simd, registers, second);
     for (number, row) in registers.iter().enumerate() {
@@ -80,8 +100,8 @@ fn lanes<S: Simd, const L: usize>(simd: S, values: &[f32]) -> [S::Vector; L] {
     lanes
 }
 
-/// `sums + rows · panel`, from the first row of the weights to the last: in this order for any number of rows, so that the
-/// bits of a sequence depend neither on its neighbours in the batch nor on the number of threads.
+/// `sums + rows · weights`, from the first number to the last: in this order for any number of rows, so that the bits of a sequence depend
+/// neither on its neighbours in the batch nor on the number of threads.
 #[inline(always)]
 fn multiply<S: Simd, W: Weight, const L: usize, const R: usize>(
     simd: S,
@@ -92,15 +112,22 @@ fn multiply<S: Simd, W: Weight, const L: usize, const R: usize>(
     if factors.rows.len() < R {
         return sums; // no such summand
     }
-    let depth = factors.rows.iter().map(|row| row.len()).min().unwrap_or(0);
-    let depth = depth.min(factors.panel.len() / width);
-    // All of one length, which the compiler then knows: no checks within the loops. (Loops, not `map`, which is not always
-    // inlined.)
     let mut rows: [&[f32]; R] = [&[]; R];
     for (row, values) in rows.iter_mut().zip(factors.rows) {
-        *row = &values[..depth];
+        *row = values.get(factors.numbers.clone()).unwrap_or_default();
     }
-    for (k, weights) in (0..depth).zip(factors.panel.chunks_exact(width)) {
+    let depth = rows.iter().map(|row| row.len()).min().unwrap_or(0);
+    let depth = depth.min(factors.weights.len() / width);
+    // All of one length, which the compiler then knows: no checks within the loops. (Loops, not `map`, which is not always
+    // inlined.)
+    for row in &mut rows {
+        *row = &row[..depth];
+    }
+    for (k, weights) in (0..depth).zip(factors.weights.chunks_exact(width)) {
+        if R > 1 {
+            // (A single row reads four lines with each number: it has no time to ask for others.)
+            simd.prefetch(factors.ahead, k * (LINE / size_of::<W>()));
+        }
         fused(simd, &mut sums, &rows, k, weights);
     }
     sums

@@ -3,8 +3,10 @@
 use super::gather::Source;
 use super::tasks::over_rows;
 use crate::activation::Activation;
+use crate::cpu::cell::by_lane::Columns;
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
 use crate::cpu::product::path::Path;
+use crate::error::Result;
 use crate::model::plan::PlannedDense;
 
 /// One Dense layer, ready to run.
@@ -18,23 +20,38 @@ pub(crate) struct Dense {
 }
 
 impl Dense {
-    pub(crate) fn new(part: &PlannedDense, path: Path) -> Self {
-        let kernel = &part.weights.kernel;
-        let (depth, units) = kernel.dim();
-        let bias = part.weights.bias.as_ref();
-        Self {
+    pub(crate) fn new(part: &PlannedDense, path: Path) -> Result<Self> {
+        let mut made = Self {
             path,
-            units,
-            kernel: Matrix::new(depth, units, path, |k, unit| {
-                kernel.get((k, unit)).copied().unwrap_or(0.0)
-            }),
-            bias: bias.map_or_else(|| vec![0.0; units], |bias| bias.to_vec()),
+            units: part.weights.kernel.ncols(),
+            kernel: Matrix::empty(),
+            bias: Vec::new(),
             activation: part.activation,
-        }
+        };
+        made.refill(part)?;
+        Ok(made)
+    }
+
+    /// Other weights of the same shapes, in the same memory.
+    pub(crate) fn refill(&mut self, part: &PlannedDense) -> Result<()> {
+        let bias = part.weights.bias.as_ref();
+        self.bias.clear();
+        self.bias.extend(bias.into_iter().flatten());
+        self.bias.resize(self.units, 0.0);
+        Columns::of_matrix(&part.weights.kernel).forward_into(self.path, &mut self.kernel)
     }
 
     /// `projected[r] = activation(source[index[r]] · kernel + bias)` for every r.
     pub(crate) fn run(&self, source: Source<'_>, index: &[u32], projected: &mut [f32]) {
+        self.run_with(self.activation, (source, index), projected);
+    }
+
+    /// The same without the activation.
+    pub(crate) fn run_linear(&self, source: Source<'_>, index: &[u32], projected: &mut [f32]) {
+        self.run_with(Activation::Linear, (source, index), projected);
+    }
+
+    fn run_with(&self, activation: Activation, (source, index): (Source<'_>, &[u32]), projected: &mut [f32]) {
         over_rows((projected, self.units), index, |projected, index| {
             let mut rows: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
             for (row, &number) in rows.iter_mut().zip(index) {
@@ -43,12 +60,13 @@ impl Dense {
             let rows = rows.get(..index.len()).unwrap_or_default();
             self.kernel
                 .multiply(self.path, rows, Some(&self.bias), projected, self.units);
-            self.activation.apply(projected, self.units);
+            activation.apply(projected, self.units);
         });
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
     use ndarray::linalg::general_mat_mul;
     use ndarray::{Array1, Array2};
@@ -56,7 +74,7 @@ mod tests {
     use super::*;
     use crate::layer::weights::DenseWeights;
 
-    /// Around the edges of vectors, panels, tiles, tasks and sums: what ndarray gives, which sums in the same order.
+    /// Around the edges of vectors, panels, tiles, tasks and sums: what ndarray gives.
     #[test]
     fn it_is_ndarrays_product() {
         let number = |a: usize, b: usize| ((a * 31 + b * 17) % 101) as f32 / 50.0 - 1.0;
@@ -80,7 +98,7 @@ mod tests {
                     },
                     activation: Activation::Linear,
                 };
-                let dense = Dense::new(&part, path);
+                let dense = Dense::new(&part, path).unwrap();
                 for rows in [0, 1, 2, 3, 5, 7, 8, 13, 64, 65, 200] {
                     let input = Array2::from_shape_fn((rows, depth), |(row, k)| number(row + 3, k));
                     let mut want = Array2::from_shape_fn((rows, units), |(_, unit)| bias[unit]);

@@ -42,16 +42,20 @@ impl Projection<'_> {
                 for (row, &place) in rows.iter_mut().zip(inputs) {
                     *row = self.source.at(place);
                 }
-                let x = Factors {
-                    rows: rows.get(..inputs.len()).unwrap_or_default(),
-                    panel: self.weights.kernel.panel::<W>(panel),
+                let weights = self.weights.kernel.panel::<W>(panel);
+                let factors = |rows| Factors {
+                    rows,
+                    numbers: 0..self.weights.kernel.depth(),
+                    weights,
+                    ahead: weights,
                 };
-                let none = Factors { rows: &[], panel: &[] };
+                let x = rows.get(..inputs.len()).unwrap_or_default();
+                let summands = [factors(x), factors(&[])];
                 let sums = self
                     .projected
                     .get_mut(first * stride + place * width..)
                     .unwrap_or_default();
-                product::<S, W, L>(simd, inputs.len(), begin, [x, none], sums, stride);
+                product::<S, W, L>(simd, inputs.len(), Some(begin), summands, sums, stride);
                 first += inputs.len();
             }
         }

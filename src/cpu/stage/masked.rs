@@ -7,14 +7,16 @@ use super::recurrence::States;
 use super::rowwise_step::{FinishRows, ResetRows, RowSizes};
 use super::work::Work;
 use crate::cell::{Cell, Lane};
+use crate::cpu::cell::by_lane::Columns;
 use crate::cpu::cell::{AnyRule, parameters_of};
-use crate::cpu::memory::buffer::Lines;
+use crate::cpu::memory::buffer::{Lines, taken};
 use crate::cpu::memory::workspace::{MaskedRows, StageRows};
 use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
 use crate::cpu::product::path::Path;
-use crate::cpu::product::rows::{over_rows, row_of};
+use crate::cpu::product::rows::{add, over_rows, row_of};
 use crate::cpu::threads::pool;
 use crate::error::Result;
+use crate::memory::RUN;
 use crate::model::plan::PlannedCell;
 use crate::model::planned_dropout::GateDropout;
 use crate::random::{Noise, row_of_gate};
@@ -40,6 +42,9 @@ pub(crate) struct Masked {
     run: Run,
 }
 
+/// So many factors are worth another thread.
+const FACTORS_TOGETHER: usize = 1 << 14;
+
 type Run = fn(&Masked, Noise, Work<'_>, States<'_>, &mut StageRows) -> Result<usize>;
 
 /// Some positions of a step.
@@ -54,34 +59,46 @@ struct Step<'a> {
 }
 
 impl Masked {
-    pub(crate) fn new(planned: &PlannedCell, dropout: GateDropout, path: Path) -> Self {
+    pub(crate) fn new(planned: &PlannedCell, dropout: GateDropout, path: Path) -> Result<Self> {
         let PlannedCell { cell, weights } = planned;
-        let units = cell.units;
-        let of_gate = |kernel: &ndarray::ArcArray2<f32>, gate: usize| {
-            Matrix::new(kernel.nrows(), units, path, |row, unit| {
-                kernel.get((row, gate * units + unit)).copied().unwrap_or(0.0)
-            })
-        };
-        let columns = cell.lanes().len() * units;
-        let bias = |column: usize| cell.bias_lane(weights, column / units.max(1), column % units.max(1));
-        Self {
+        let of_gates = || (0..cell.gates()).map(|_| Matrix::empty()).collect();
+        let mut made = Self {
             path,
             cell: cell.clone(),
             dropout,
-            kernels: (0..cell.gates()).map(|gate| of_gate(&weights.kernel, gate)).collect(),
-            recurrent_kernels: (0..cell.gates())
-                .map(|gate| of_gate(&weights.recurrent_kernel, gate))
-                .collect(),
-            bias: (0..columns).map(bias).collect(),
-            projection: weights.projection.as_ref().map(|projection| {
-                Matrix::new(units, cell.output, path, |unit, column| {
-                    projection.get((unit, column)).copied().unwrap_or(0.0)
-                })
-            }),
-            parameters: parameters_of(planned),
+            kernels: of_gates(),
+            recurrent_kernels: of_gates(),
+            bias: Vec::new(),
+            projection: weights.projection.as_ref().map(|_| Matrix::empty()),
+            parameters: Lines::default(),
             rule: AnyRule::new(cell),
             run: Self::run_all,
+        };
+        made.refill(planned)?;
+        Ok(made)
+    }
+
+    /// Other weights of the same cell, in the same memory.
+    pub(crate) fn refill(&mut self, planned: &PlannedCell) -> Result<()> {
+        let PlannedCell { cell, weights } = planned;
+        let (path, units) = (self.path, cell.units);
+        let kernels = [
+            (&mut self.kernels, &weights.kernel),
+            (&mut self.recurrent_kernels, &weights.recurrent_kernel),
+        ];
+        for (matrices, kernel) in kernels {
+            for (gate, matrix) in matrices.iter_mut().enumerate() {
+                Columns::of_gate(kernel, units, gate).forward_into(path, matrix)?;
+            }
         }
+        if let Some((matrix, projection)) = self.projection.as_mut().zip(weights.projection.as_ref()) {
+            Columns::of_matrix(projection).forward_into(path, matrix)?;
+        }
+        let bias = |column: usize| cell.bias_lane(weights, column / units.max(1), column % units.max(1));
+        self.bias.clear();
+        self.bias.extend((0..self.stride()).map(bias));
+        self.parameters = parameters_of(planned);
+        Ok(())
     }
 
     /// The numbers of the lanes of a row.
@@ -99,14 +116,15 @@ impl Masked {
         let StageRows { values, places, masked } = rows;
         places.clear();
         let left = masked.get_or_insert_default();
-        self.begin(noise, schedule, (&*states.hidden, &*states.cell_state), left)?;
+        self.draw(noise, schedule, left)?;
+        self.begin(schedule, (&*states.hidden, &*states.cell_state), left)?;
         let factors = &*left.input_factors;
         over_rows((&mut left.lanes, self.stride()), |lanes, first| {
             let row = |i| (work.gathered.row(first + i), place_of(schedule, first + i).1);
             self.add_by_gate((&self.kernels, of_input), row, factors, lanes);
         });
         for step in 0..schedule.steps() {
-            self.step(schedule, step, left);
+            self.step(schedule, step, left)?;
         }
         let room = schedule.active(0);
         let made = left.hidden.get(room * output..).unwrap_or_default();
@@ -126,36 +144,10 @@ impl Masked {
         Ok(schedule.rows())
     }
 
-    /// Makes room, draws what is left out, and puts the states before the first step and the bias in their places.
-    fn begin(
-        &self,
-        noise: Noise,
-        schedule: &Schedule,
-        (hidden, cell_state): (&[f32], &[f32]),
-        left: &mut MaskedRows,
-    ) -> Result<()> {
-        let Cell {
-            features,
-            units,
-            output,
-            ..
-        } = self.cell;
-        let (rows, positions, gates) = (schedule.rows(), schedule.active(0), self.cell.gates());
-        let rates = self.dropout.rates;
-        let factors = [
-            (&mut left.input_factors, features, rates.input, false),
-            (&mut left.factors, output, rates.recurrent, true),
-        ];
-        for (factors, width, rate, is_recurrent) in factors {
-            let factors = factors.resize(positions * gates * width)?;
-            let of_sequences = factors.chunks_exact_mut((gates * width).max(1));
-            for (factors, &sequence) in of_sequences.zip(schedule.order()) {
-                for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
-                    let row = row_of_gate(sequence, gate, is_recurrent);
-                    noise.dropout((self.dropout.layer, row), rate, 0, factors);
-                }
-            }
-        }
+    /// Makes room, and puts the states before the first step and the bias in their places.
+    fn begin(&self, schedule: &Schedule, (hidden, cell_state): (&[f32], &[f32]), left: &mut MaskedRows) -> Result<()> {
+        let Cell { units, output, .. } = self.cell;
+        let (rows, positions) = (schedule.rows(), schedule.active(0));
         let lanes = left.lanes.resize(rows * self.stride())?;
         for row in lanes.chunks_exact_mut(self.stride().max(1)) {
             row.copy_from_slice(&self.bias);
@@ -177,8 +169,41 @@ impl Masked {
         Ok(())
     }
 
+    /// Draws what is left out: factors of each sequence and gate.
+    fn draw(&self, noise: Noise, schedule: &Schedule, left: &mut MaskedRows) -> Result<()> {
+        let (positions, gates) = (schedule.active(0), self.cell.gates());
+        let rates = self.dropout.rates;
+        let factors = [
+            (&mut left.input_factors, self.cell.features, rates.input, false),
+            (&mut left.factors, self.cell.output, rates.recurrent, true),
+        ];
+        for (factors, width, rate, is_recurrent) in factors {
+            let factors = factors.resize(positions * gates * width)?;
+            if rate == 0.0 {
+                factors.fill(1.0);
+                continue;
+            }
+            let of_sequences = |(factors, order): (&mut [f32], &[u32])| -> Result<()> {
+                for (factors, &sequence) in factors.chunks_exact_mut((gates * width).max(1)).zip(order) {
+                    for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
+                        let row = row_of_gate(sequence, gate, is_recurrent);
+                        noise.dropout((self.dropout.layer, row), rate, 0, factors);
+                    }
+                }
+                Ok(())
+            };
+            let together = FACTORS_TOGETHER.div_ceil((gates * width).max(1));
+            let tasks = factors.chunks_mut((together * gates * width).max(1));
+            side_by_side(
+                RUN.collected(tasks.zip(schedule.order().chunks(together)))?,
+                of_sequences,
+            )?;
+        }
+        Ok(())
+    }
+
     /// One step, some positions beside others.
-    fn step(&self, schedule: &Schedule, step: usize, left: &mut MaskedRows) {
+    fn step(&self, schedule: &Schedule, step: usize, left: &mut MaskedRows) -> Result<()> {
         let (stride, units, output) = (self.stride(), self.cell.units, self.cell.output);
         let of_cell = if self.cell.has_cell_state() { units } else { 0 };
         let of_product = if self.cell.multiplies_reset() { output } else { 0 };
@@ -187,8 +212,8 @@ impl Masked {
         let (cell_before, mut cell_state) = split(&mut left.cell_states, (room + rows.start) * of_cell);
         let (_, mut lanes) = split(&mut left.lanes, rows.start * stride);
         let (_, mut products) = split(&mut left.products, rows.start * of_product);
-        let together = together(rows.len());
-        let mut tasks = Vec::new();
+        let together = together(rows.len(), self.path);
+        let mut tasks = RUN.list(rows.len().div_ceil(together))?;
         for first in (0..rows.len()).step_by(together) {
             let count = together.min(rows.len() - first);
             tasks.push(Step {
@@ -202,10 +227,10 @@ impl Masked {
             });
         }
         let factors = &*left.factors;
-        side_by_side(tasks, |task| self.run_step(task, factors));
+        side_by_side(tasks, |task| self.run_step(task, factors))
     }
 
-    fn run_step(&self, step: Step<'_>, factors: &[f32]) {
+    fn run_step(&self, step: Step<'_>, factors: &[f32]) -> Result<()> {
         let Step {
             first,
             hidden_before,
@@ -234,7 +259,7 @@ impl Masked {
             .zip(cell_before)
             .for_each(|(to, &from)| *to = from);
         // the rule spoils the lanes, which the way back wants
-        let mut spoilt = lanes.to_vec();
+        let mut spoilt = RUN.listed(lanes.iter().copied())?;
         let mut finish = |cell_state: &mut [f32], next: &mut [f32]| {
             self.rule.with(FinishRows {
                 sizes,
@@ -246,13 +271,15 @@ impl Masked {
             });
         };
         let Some(projection) = &self.projection else {
-            return finish(cell_state, hidden);
+            finish(cell_state, hidden);
+            return Ok(());
         };
-        let mut unprojected = vec![0.0; hidden.len() / output.max(1) * units];
+        let mut unprojected = RUN.zeros(hidden.len() / output.max(1) * units)?;
         finish(cell_state, &mut unprojected);
         hidden.fill(0.0);
         let unprojected = |i| row_of(&unprojected, units, i);
         add(self.path, projection, unprojected, (hidden, output));
+        Ok(())
     }
 
     /// `lanes += (factors * row) · matrix` for each lane with a gate, whose matrix and factors it takes. Each row comes with its position.
@@ -301,23 +328,6 @@ pub(crate) fn of_product(lane: &Lane) -> Option<usize> {
     lane.recurrent.filter(|_| lane.of_reset)
 }
 
-/// `sums += rows · matrix`, a row of the sums every `stride` numbers.
-pub(crate) fn add<'r>(
-    path: Path,
-    matrix: &Matrix,
-    row: impl Fn(usize) -> &'r [f32],
-    (sums, stride): (&mut [f32], usize),
-) {
-    for (task, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
-        let count = sums.len().div_ceil(stride.max(1)).min(ROWS_PER_TASK);
-        let mut list: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
-        for (number, to) in list.iter_mut().take(count).enumerate() {
-            *to = row(task * ROWS_PER_TASK + number);
-        }
-        matrix.multiply(path, list.get(..count).unwrap_or_default(), None, sums, stride);
-    }
-}
-
 /// Where the states before a step begin, behind those before the first step.
 pub(crate) fn before(schedule: &Schedule, step: usize) -> usize {
     match step.checked_sub(1) {
@@ -333,24 +343,19 @@ pub(crate) fn place_of(schedule: &Schedule, row: usize) -> (usize, usize) {
     (step, row.saturating_sub(schedule.rows_of(step).start))
 }
 
-/// How many positions of a step one thread takes.
-pub(crate) fn together(positions: usize) -> usize {
-    positions.div_ceil(pool::count().max(1)).clamp(1, ROWS_PER_TASK)
+/// How many positions of a step one thread takes: fewer than a tile has would read the weights as often.
+pub(crate) fn together(positions: usize, path: Path) -> usize {
+    let (_, tile_rows) = path.tile();
+    let share = positions.div_ceil(pool::count().max(1));
+    share.clamp(tile_rows, ROWS_PER_TASK)
 }
 
 /// Runs tasks beside each other, where there are threads.
-pub(crate) fn side_by_side<T: Send>(tasks: Vec<T>, run: impl Fn(T) + Sync) {
+pub(crate) fn side_by_side<T: Send>(tasks: Vec<T>, run: impl Fn(T) -> Result<()> + Sync) -> Result<()> {
     match tasks.len() > 1 && pool::count() > 1 {
-        true => tasks.into_par_iter().with_max_len(1).for_each(&run),
-        false => tasks.into_iter().for_each(run),
+        true => tasks.into_par_iter().with_max_len(1).try_for_each(&run),
+        false => tasks.into_iter().try_for_each(run),
     }
-}
-
-/// The first numbers of a list; the list goes on behind them.
-pub(crate) fn taken<'a>(list: &mut &'a mut [f32], count: usize) -> &'a mut [f32] {
-    let (first, rest) = split(std::mem::take(list), count);
-    *list = rest;
-    first
 }
 
 /// A list in two; both are empty where it is too short.

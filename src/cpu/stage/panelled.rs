@@ -13,11 +13,14 @@ use crate::cpu::memory::buffer::reserve;
 use crate::cpu::memory::workspace::{Kept, Scratch, StageRows};
 use crate::cpu::product::matrix::ROWS_PER_TASK;
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::row_of;
 use crate::cpu::threads::crew::Crew;
 use crate::cpu::threads::exchange::BLOCK;
 use crate::cpu::threads::hand::Hand;
+use crate::cpu::threads::pool;
 use crate::cpu::threads::split::Split;
 use crate::error::Result;
+use crate::memory::RUN;
 
 /// A recurrence over its schedule, and how it is split.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,7 @@ impl Panelled<'_> {
             let initial = self.work.schedule.active(0);
             let states = if weights.has_cell_state { initial + all } else { 0 };
             kept.hands = 0;
+            kept.members = 0;
             kept.lanes.resize(all * weights.lanes * weights.units)?;
             kept.cell_states.resize(states * weights.units)?;
         }
@@ -49,9 +53,18 @@ impl Panelled<'_> {
             _ => self.by_crews(states, (scratch, kept.as_deref_mut()), rows),
         }?;
         if let Some(kept) = kept {
-            (kept.hands, kept.members) = (self.split.hands, self.split.members);
+            (kept.hands, kept.members) = self.kept_for();
         }
         Ok(rows_run)
+    }
+
+    /// Over how many hands what is kept lies dealt out, and over how many members the way back may split the units of each: where they are not
+    /// finished by panels there, every thread gets sequences of its own instead.
+    fn kept_for(&self) -> (usize, usize) {
+        match (self.split.members, self.weights.leaves()) {
+            (1, _) | (_, true) => (self.split.hands, self.split.members),
+            _ => (pool::count().clamp(1, self.work.schedule.active(0).max(1)), 1),
+        }
     }
 
     fn hand(&self, first: usize) -> Hand<'_> {
@@ -103,6 +116,7 @@ impl Panelled<'_> {
             let memory = Memory {
                 cell_state: &mut scratch.cell_state,
                 projected: &mut scratch.projected,
+                sums: &mut scratch.sums,
                 inputs: &mut scratch.inputs,
                 outputs,
                 kept: all_kept.taken(part.kept()),
@@ -148,6 +162,7 @@ impl Panelled<'_> {
                 let memory = Memory {
                     cell_state: &mut scratch.cell_state,
                     projected: &mut scratch.projected,
+                    sums: &mut scratch.sums,
                     inputs: &mut scratch.inputs,
                     outputs: &mut scratch.outputs,
                     kept,
@@ -175,50 +190,81 @@ impl Panelled<'_> {
             }
         }
         if let Some(kept) = kept {
-            self.collect_kept(scratch, kept);
+            self.collect_kept(scratch, kept)?;
         }
         Ok(rows_run)
     }
 
     /// Puts what the members have kept of their units together.
-    fn collect_kept(&self, scratch: &[Scratch], kept: &mut Kept) {
-        let mut all = KeptRows::all(kept);
-        let units = self.weights.units;
-        for (hand, scratch) in scratch.chunks(self.split.members).enumerate() {
-            let parts: Vec<_> = (0..scratch.len())
-                .map(|member| self.part(hand, member).units())
-                .collect();
-            let own: Vec<_> = scratch.iter().zip(&parts).collect();
-            let mut whole = self.part(hand, 0);
-            whole.panels = 0..units.div_ceil(self.path.tile().0);
-            let KeptRows { lanes, cell_states } = all.taken(whole.kept());
-            // a row has its lanes, as a cell state is one of them
-            let each = |from: fn(&Scratch) -> &[f32], to: &mut [f32], first: usize| {
-                for (row, to) in (first..).zip(to.chunks_exact_mut(units.max(1))) {
-                    for (scratch, units) in &own {
-                        let from = from(scratch).chunks_exact(units.len().max(1)).nth(row);
-                        if let (Some(from), Some(to)) = (from, to.get_mut((*units).clone())) {
-                            to.copy_from_slice(from);
-                        }
-                    }
-                }
-            };
-            let chunk = ROWS_PER_TASK * units.max(1);
-            let lanes = lanes.par_chunks_mut(chunk).enumerate();
-            lanes.for_each(|(task, to)| each(|scratch| &scratch.kept_lanes, to, task * ROWS_PER_TASK));
-            each(|scratch| &scratch.kept_cell_states, cell_states, 0);
+    fn collect_kept(&self, scratch: &[Scratch], kept: &mut Kept) -> Result<()> {
+        let (units, all) = (self.weights.units, self.work.schedule.rows());
+        let (own, members) = (&self.own_units()[..], self.split.members.max(1));
+        // for each row which hand has run it, and which row of that hand it was
+        let mut run_by = RUN.filled(all, (0, 0))?;
+        for hand in 0..self.split.hands {
+            let rows = rows_of(self.hand(hand)).enumerate();
+            rows.for_each(|(number, row)| run_by.get_mut(row).into_iter().for_each(|to| *to = (hand, number)));
         }
+        let hands = self.kept_for().0;
+        let mut order = RUN.list(all)?;
+        for first in 0..hands {
+            let schedule = self.work.schedule;
+            let hand = Hand { schedule, first, hands };
+            order.extend(rows_of(hand).filter_map(|row| run_by.get(row).copied()));
+        }
+        let width = self.weights.lanes * units;
+        let lanes = kept.lanes.par_chunks_mut((ROWS_PER_TASK * width).max(1));
+        lanes.zip(order.par_chunks(ROWS_PER_TASK)).for_each(|(lanes, order)| {
+            for (to, &(hand, row)) in lanes.chunks_exact_mut(width.max(1)).zip(order) {
+                let scratch = scratch.chunks(members).nth(hand).unwrap_or_default();
+                for (lane, to) in to.chunks_exact_mut(units.max(1)).enumerate() {
+                    let lane = row * self.weights.lanes + lane;
+                    put(scratch.iter().map(|scratch| &*scratch.kept_lanes), own, lane, to);
+                }
+            }
+        });
+        if self.weights.leaves() {
+            let mut states = kept.cell_states.chunks_exact_mut(units.max(1));
+            for (hand, scratch) in scratch.chunks(members).enumerate() {
+                let count = self.hand(hand).active(0) + self.hand(hand).rows();
+                for (row, to) in states.by_ref().take(count).enumerate() {
+                    put(scratch.iter().map(|scratch| &*scratch.kept_cell_states), own, row, to);
+                }
+            }
+        } // else the way back makes them of the lanes
+        Ok(())
+    }
+
+    /// The units of each member of a hand.
+    fn own_units(&self) -> Vec<Range<usize>> {
+        (0..self.split.members)
+            .map(|member| self.part(0, member).units())
+            .collect()
     }
 
     /// Copies the units of a share into the rows of the schedule.
     fn collect(&self, hand: usize, share: &PanelShare<'_>, rows: &mut [f32]) {
         let (hand, units) = (self.hand(hand), share.units());
-        let numbers = (0..hand.steps()).flat_map(|step| hand.rows_of(step));
-        for (number, from) in numbers.zip(share.outputs()) {
+        for (number, from) in rows_of(hand).zip(share.outputs()) {
             let begin = number * self.weights.units;
             if let Some(to) = rows.get_mut(begin + units.start..begin + units.end) {
                 to.copy_from_slice(from);
             }
+        }
+    }
+}
+
+/// The rows of a hand, step by step.
+fn rows_of(hand: Hand<'_>) -> impl Iterator<Item = usize> {
+    (0..hand.steps()).flat_map(move |step| hand.rows_of(step))
+}
+
+/// Puts row `number` of the units of each member into a row of all units.
+fn put<'a>(members: impl Iterator<Item = &'a [f32]>, own: &[Range<usize>], number: usize, to: &mut [f32]) {
+    for (from, units) in members.zip(own) {
+        let from = row_of(from, units.len(), number);
+        if let Some(to) = to.get_mut(units.clone()).filter(|to| to.len() == from.len()) {
+            to.copy_from_slice(from);
         }
     }
 }

@@ -11,8 +11,9 @@ use crate::cpu::cell::rule::{Rule, Units, WithRule};
 use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::{Lines, reserve};
 use crate::cpu::memory::workspace::StageRows;
-use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
+use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::{multiply, row_of};
 use crate::cpu::threads::hand::Hand;
 use crate::cpu::threads::pool;
 use crate::error::Result;
@@ -235,15 +236,8 @@ impl Rowwise {
         sums: &mut [f32],
         stride: usize,
     ) {
-        for (task, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
-            let count = sums.len().div_ceil(stride.max(1));
-            let mut list: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
-            for (number, row) in list.iter_mut().take(count).enumerate() {
-                let begin = (task * ROWS_PER_TASK + number) * width;
-                *row = rows.get(begin..begin + width).unwrap_or_default();
-            }
-            matrix.multiply(self.path, list.get(..count).unwrap_or_default(), bias, sums, stride);
-        }
+        let row = |number| row_of(rows, width, number);
+        multiply(self.path, (matrix, bias), row, (sums, stride));
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::gather::Gathered;
 use super::input_projection::Projection;
-use super::recurrent_step::{Input, KeptRows, Step};
+use super::recurrent_step::{Input, KeptRows, ROWS_TOGETHER, Step};
 use crate::cpu::cell::Weights;
 use crate::cpu::memory::buffer::reserve;
 use crate::cpu::memory::workspace::Scratch;
@@ -32,6 +32,7 @@ pub(super) struct Part<'a> {
 pub(super) struct Memory<'a> {
     pub(super) cell_state: &'a mut [f32],
     pub(super) projected: &'a mut [f32],
+    pub(super) sums: &'a mut [f32],
     pub(super) inputs: &'a mut Vec<u32>,
     pub(super) outputs: &'a mut [f32],
     pub(super) kept: KeptRows<'a>,
@@ -49,6 +50,8 @@ pub(super) struct PanelShare<'a> {
     projected: &'a mut [f32],
     projected_until: usize,
     projected_row: usize,
+    /// The sums of some rows and one panel.
+    sums: &'a mut [f32],
     /// The places of the rows of the input that are read together.
     inputs: &'a mut Vec<u32>,
     /// h before the first step, a row for each position, then h of each row that was run: the units of the panels.
@@ -93,6 +96,8 @@ impl Part<'_> {
         let most = positions.max(PROJECTED_ROWS);
         scratch.cell_state.resize(positions * self.cell_state())?;
         scratch.projected.resize(most * self.filled() * self.weights.lanes)?;
+        let rows = positions.min(ROWS_TOGETHER);
+        scratch.sums.resize(rows * self.width() * self.weights.lanes)?;
         scratch.inputs.clear();
         reserve(&mut scratch.inputs, most)
     }
@@ -150,6 +155,7 @@ impl<'a> PanelShare<'a> {
         let Memory {
             cell_state,
             projected,
+            sums,
             inputs,
             outputs,
             mut kept,
@@ -162,6 +168,7 @@ impl<'a> PanelShare<'a> {
             projected,
             projected_until: 0,
             projected_row: 0,
+            sums,
             inputs,
             outputs,
             last: 0,
@@ -230,6 +237,7 @@ impl<'a> PanelShare<'a> {
             input,
             hidden: hidden.unwrap_or(own),
             cell_state: self.cell_state,
+            sums: self.sums,
             next: after,
             columns,
             kept,

@@ -165,7 +165,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         let width = self.flow.widths.get(number).copied().ok_or_else(defect)?;
         let own = flow::Source::Stage(number);
         if let Stage::Recurrent { cell, .. } = stage {
-            let gradients = match self.masked(sources, (number, stage), given)? {
+            let gradients = match self.masked(sources, (number, stage), (given, room))? {
                 Some(gradients) => gradients,
                 None => self.recurrent(sources, number, stage, (given, room))?,
             };
@@ -180,8 +180,9 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             Stage::Recurrent { .. } => return Err(defect()),
             Stage::Dense { dense, input: list } => {
                 let made = self.made(sources, number)?;
-                let dense_backward = prepared.denses.get(*dense).ok_or_else(defect)?;
-                let mut of = dense_backward.backward(input, made, gradients, self.wants(list))?;
+                let ready = prepared.denses.get(*dense).zip(prepared.model.denses.get(*dense));
+                let (back, forward) = ready.ok_or_else(defect)?;
+                let mut of = back.backward(input, (forward, made), gradients, self.wants(list))?;
                 let input = std::mem::take(&mut of.input);
                 collected.dense(*dense, of);
                 input
@@ -320,7 +321,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         &self,
         sources: &Sources<'a>,
         (number, stage): (usize, &'a Stage),
-        given: &mut Given<'a>,
+        (given, room): (&mut Given<'a>, &mut Room),
     ) -> Result<Option<CellGradients>> {
         let Stage::Recurrent { cell, schedule, input } = stage else {
             return Ok(None);
@@ -345,7 +346,9 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             schedule,
             input: sources.gathered(input)?,
         };
-        way.run(hidden, self.finals(*cell)?, self.wants(input)).map(Some)
+        let (_, _, turned) = room.stage(number)?;
+        way.run(hidden, (self.finals(*cell)?, turned), self.wants(input))
+            .map(Some)
     }
 
     /// What the loss says of the final state of a cell.

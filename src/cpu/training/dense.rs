@@ -3,6 +3,7 @@
 use super::lists::listed;
 use super::sums::{Factor, Summed, Sums};
 use crate::activation::{Activation, are_zero};
+use crate::cpu::cell::by_lane::Columns;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
 use crate::cpu::product::rows::{over_rows, row_of};
@@ -20,8 +21,6 @@ pub(super) struct DenseBackward {
     features: usize,
     units: usize,
     activation: Activation,
-    /// The layer without its activation, for an activation whose values do not tell its derivative.
-    linear: Dense,
     /// (units, features)
     kernel: Matrix,
 }
@@ -35,26 +34,25 @@ pub(super) struct DenseGradients {
 }
 
 impl DenseBackward {
-    pub(super) fn new(part: &PlannedDense, path: Path) -> Self {
-        let kernel = &part.weights.kernel;
-        let (features, units) = kernel.dim();
-        let linear = PlannedDense {
-            weights: part.weights.clone(),
-            activation: Activation::Linear,
-        };
-        Self {
+    pub(super) fn new(part: &PlannedDense, path: Path) -> Result<Self> {
+        let (features, units) = part.weights.kernel.dim();
+        let mut made = Self {
             path,
             features,
             units,
             activation: part.activation,
-            linear: Dense::new(&linear, path),
-            kernel: Matrix::new(units, features, path, |unit, k| {
-                kernel.get((k, unit)).copied().unwrap_or(0.0)
-            }),
-        }
+            kernel: Matrix::empty(),
+        };
+        made.refill(part)?;
+        Ok(made)
     }
 
-    /// From the gradients of its rows, of which `made` are the values:
+    /// Other weights of the same shapes, in the same memory.
+    pub(super) fn refill(&mut self, part: &PlannedDense) -> Result<()> {
+        Columns::of_matrix(&part.weights.kernel).back(self.path, &mut self.kernel)
+    }
+
+    /// From the gradients of its rows, of which `made` are the values; `forward` has made them:
     ///
     /// ```text
     /// ∂z = activation'(z) ∂y      ∂kernel = Σ xᵀ ∂z      ∂bias = Σ ∂z      ∂x = ∂z · kernelᵀ
@@ -62,12 +60,12 @@ impl DenseBackward {
     pub(super) fn backward(
         &self,
         input: Gathered<'_>,
-        made: Source<'_>,
+        (forward, made): (&Dense, Source<'_>),
         mut gradients: Vec<f32>,
         wants_input: bool,
     ) -> Result<DenseGradients> {
         let (features, units, count) = (self.features, self.units, input.index.len());
-        self.through_activation(input, made, &mut gradients)?;
+        self.through_activation(input, (forward, made), &mut gradients)?;
         // a row that nothing depends on may be padding, and hold anything
         let x = |row| match are_zero(row_of(&gradients, units, row)) {
             true => input.source.row(NONE),
@@ -106,7 +104,12 @@ impl DenseBackward {
         })
     }
 
-    fn through_activation(&self, input: Gathered<'_>, made: Source<'_>, gradients: &mut [f32]) -> Result<()> {
+    fn through_activation(
+        &self,
+        input: Gathered<'_>,
+        (forward, made): (&Dense, Source<'_>),
+        gradients: &mut [f32],
+    ) -> Result<()> {
         let units = self.units;
         if self.activation.pull_back_by_outputs(&[], &mut [], units) {
             over_rows((gradients, units), |gradients, first| {
@@ -118,7 +121,8 @@ impl DenseBackward {
             return Ok(());
         }
         let mut sums = RUN.zeros(input.index.len() * units)?;
-        self.linear.run(input.source, input.index, &mut sums);
+        // its values do not tell the derivative of this activation
+        forward.run_linear(input.source, input.index, &mut sums);
         over_rows((gradients, units), |gradients, first| {
             for (row, gradients) in (first..).zip(gradients.chunks_exact_mut(units.max(1))) {
                 self.activation.pull_back(row_of(&sums, units, row), gradients, units);

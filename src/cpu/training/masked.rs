@@ -3,16 +3,18 @@
 use super::recurrence::CellGradients;
 use super::step_rows::{OnPath, VectorWork};
 use super::steps::ResetRows;
+use crate::cpu::cell::by_lane::Columns;
 use crate::cpu::cell::rule::{Back, BackwardRule, SCRATCH, Scan};
+use crate::cpu::memory::buffer::{Lines, taken};
 use crate::cpu::memory::workspace::MaskedRows;
-use crate::cpu::product::matrix::Matrix;
+use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
 use crate::cpu::product::path::Path;
-use crate::cpu::product::rows::{over_rows, row_of};
+use crate::cpu::product::rows::{add, row_of};
 use crate::cpu::product::simd::Simd;
 use crate::cpu::stage::dropout::times;
 use crate::cpu::stage::gather::Gathered;
 use crate::cpu::stage::masked::{
-    GateOf, Masked, add, before, of_hidden, of_input, of_product, place_of, side_by_side, split, taken, together,
+    GateOf, Masked, before, of_hidden, of_input, of_product, place_of, side_by_side, split, together,
 };
 use crate::error::{Error, Result};
 use crate::memory::RUN;
@@ -32,24 +34,34 @@ pub(super) struct MaskedBackward {
 }
 
 impl MaskedBackward {
-    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
+    pub(super) fn new(planned: &PlannedCell, path: Path) -> Result<Self> {
         let PlannedCell { cell, weights } = planned;
-        let units = cell.units;
-        let of_gate = |kernel: &ndarray::ArcArray2<f32>, gate: usize| {
-            Matrix::new(units, kernel.nrows(), path, |unit, row| {
-                kernel.get((row, gate * units + unit)).copied().unwrap_or(0.0)
-            })
+        let of_gates = || (0..cell.gates()).map(|_| Matrix::empty()).collect();
+        let mut made = Self {
+            kernels: of_gates(),
+            recurrent_kernels: of_gates(),
+            projection: weights.projection.as_ref().map(|_| Matrix::empty()),
         };
-        let gates = 0..cell.gates();
-        Self {
-            kernels: gates.clone().map(|gate| of_gate(&weights.kernel, gate)).collect(),
-            recurrent_kernels: gates.map(|gate| of_gate(&weights.recurrent_kernel, gate)).collect(),
-            projection: weights.projection.as_ref().map(|projection| {
-                Matrix::new(cell.output, units, path, |column, unit| {
-                    projection.get((unit, column)).copied().unwrap_or(0.0)
-                })
-            }),
+        made.refill(planned, path)?;
+        Ok(made)
+    }
+
+    /// Other weights of the same cell, in the same memory.
+    pub(super) fn refill(&mut self, planned: &PlannedCell, path: Path) -> Result<()> {
+        let PlannedCell { cell, weights } = planned;
+        let kernels = [
+            (&mut self.kernels, &weights.kernel),
+            (&mut self.recurrent_kernels, &weights.recurrent_kernel),
+        ];
+        for (matrices, kernel) in kernels {
+            for (gate, matrix) in matrices.iter_mut().enumerate() {
+                Columns::of_gate(kernel, cell.units, gate).back(path, matrix)?;
+            }
         }
+        if let Some((matrix, projection)) = self.projection.as_mut().zip(weights.projection.as_ref()) {
+            Columns::of_matrix(projection).back(path, matrix)?;
+        }
+        Ok(())
     }
 }
 
@@ -63,9 +75,9 @@ pub(super) struct MaskedWay<'a> {
 }
 
 /// What comes up on the way, in the order of the schedule.
-pub(super) struct Rows {
+pub(super) struct Rows<'a> {
     /// The sums, which become their gradients, (rows, lanes·units).
-    pub(super) lanes: Vec<f32>,
+    pub(super) lanes: &'a mut [f32],
     /// The gradients of h, (rows, output).
     pub(super) hidden: Vec<f32>,
     /// (rows, units) with a projection, else empty
@@ -88,10 +100,18 @@ struct Step<'a> {
 
 impl MaskedWay<'_> {
     /// From the gradients of h of every row and of the final states.
-    pub(super) fn run(&self, hidden: Vec<f32>, finals: Option<&State>, wants_input: bool) -> Result<CellGradients> {
+    pub(super) fn run(
+        &self,
+        hidden: Vec<f32>,
+        (finals, turned): (Option<&State>, &mut Lines),
+        wants_input: bool,
+    ) -> Result<CellGradients> {
         let cell = &self.forward.cell;
+        let lanes = turned.resize(self.left.lanes.len())?;
+        // another way back may follow, so what is left stays
+        lanes.copy_from_slice(&self.left.lanes);
         let mut rows = Rows {
-            lanes: RUN.listed(self.left.lanes.iter().copied())?,
+            lanes,
             hidden,
             unprojected: RUN.zeros(if cell.has_projection() {
                 self.schedule.rows() * cell.units
@@ -101,17 +121,20 @@ impl MaskedWay<'_> {
             carried: self.carried(finals)?,
         };
         for step in (0..self.schedule.steps()).rev() {
-            self.step(step, &mut rows);
+            self.step(step, &mut rows)?;
         }
         let mut gradients = self.of_weights(&rows)?;
         if wants_input {
             gradients.input = RUN.zeros(self.schedule.rows() * cell.features)?;
-            over_rows((&mut gradients.input, cell.features), |input, first| {
+            let chunks = gradients.input.chunks_mut((ROWS_PER_TASK * cell.features).max(1));
+            let tasks = RUN.collected(chunks.enumerate())?;
+            side_by_side(tasks, |(task, input)| {
+                let first = task * ROWS_PER_TASK;
                 let lanes = rows.lanes.get(first * self.forward.stride()..).unwrap_or_default();
                 let position = |i| place_of(self.schedule, first + i).1;
                 let by = (&*self.back.kernels, of_input as GateOf, &*self.left.input_factors);
-                self.add_by_gate(by, lanes, position, (input, cell.features));
-            });
+                self.add_by_gate(by, lanes, position, (input, cell.features))
+            })?;
         }
         for (array, carried) in gradients.state.arrays_mut().zip(&rows.carried) {
             let width = array.ncols();
@@ -145,19 +168,19 @@ impl MaskedWay<'_> {
     }
 
     /// One step backwards, some positions beside others.
-    fn step(&self, step: usize, rows: &mut Rows) {
+    fn step(&self, step: usize, rows: &mut Rows<'_>) -> Result<()> {
         let cell = &self.forward.cell;
         let (stride, units, output) = (self.forward.stride(), cell.units, cell.output);
         let of_cell = if cell.has_cell_state() { units } else { 0 };
         let of_projection = if cell.has_projection() { units } else { 0 };
         let (now, before) = (self.schedule.rows_of(step), before(self.schedule, step));
-        let (_, mut lanes) = split(&mut rows.lanes, now.start * stride);
+        let (_, mut lanes) = split(rows.lanes, now.start * stride);
         let (_, mut hidden) = split(&mut rows.hidden, now.start * output);
         let (_, mut unprojected) = split(&mut rows.unprojected, now.start * of_projection);
         let [carried, carried_cell] = &mut rows.carried;
         let (mut carried, mut carried_cell): (&mut [f32], &mut [f32]) = (carried, carried_cell);
-        let together = together(now.len());
-        let mut tasks = Vec::new();
+        let together = together(now.len(), self.forward.path);
+        let mut tasks = RUN.list(now.len().div_ceil(together))?;
         for first in (0..now.len()).step_by(together) {
             let count = together.min(now.len() - first);
             let behind = |list: &'_ [f32], width: usize| (before + first) * width..list.len();
@@ -180,10 +203,10 @@ impl MaskedWay<'_> {
                 carried_cell: taken(&mut carried_cell, count * of_cell),
             });
         }
-        side_by_side(tasks, |task| self.run_step(task));
+        side_by_side(tasks, |task| self.run_step(task))
     }
 
-    fn run_step(&self, mut step: Step<'_>) {
+    fn run_step(&self, mut step: Step<'_>) -> Result<()> {
         let (forward, back) = (self.forward, self.back);
         let (stride, units, output) = (forward.stride(), forward.cell.units, forward.cell.output);
         let (path, first) = (forward.path, step.first);
@@ -191,7 +214,7 @@ impl MaskedWay<'_> {
         rows.for_each(|(to, from)| *to += from);
         let mut between = Vec::new();
         if let Some(projection) = &back.projection {
-            between.resize(step.lanes.len() / stride.max(1) * units, 0.0);
+            between = RUN.zeros(step.lanes.len() / stride.max(1) * units)?;
             let of_hidden = |i| row_of(step.hidden, output, i);
             add(path, projection, of_hidden, (&mut between, units));
         }
@@ -210,8 +233,8 @@ impl MaskedWay<'_> {
         let by = |gate_of: GateOf| (&*back.recurrent_kernels, gate_of, &*self.left.factors);
         let position = |i| first + i;
         if forward.cell.multiplies_reset() {
-            let mut products = vec![0.0; carried.len()];
-            self.add_by_gate(by(of_product), lanes, position, (&mut products, output));
+            let mut products = RUN.zeros(carried.len())?;
+            self.add_by_gate(by(of_product), lanes, position, (&mut products, output))?;
             forward.rule.with(ResetRows {
                 lanes: &mut *lanes,
                 stride,
@@ -222,7 +245,7 @@ impl MaskedWay<'_> {
                 scratch: &mut vec![0.0; SCRATCH * units],
             });
         }
-        self.add_by_gate(by(of_hidden), lanes, position, (carried, output));
+        self.add_by_gate(by(of_hidden), lanes, position, (carried, output))
     }
 
     /// `sums += factors * (∂lane · matrix)` for each lane with a gate, whose matrix and factors it takes, of as many rows as there are sums.
@@ -232,9 +255,9 @@ impl MaskedWay<'_> {
         lanes: &[f32],
         position: impl Fn(usize) -> usize,
         (sums, width): (&mut [f32], usize),
-    ) {
+    ) -> Result<()> {
         let (cell, stride) = (&self.forward.cell, self.forward.stride());
-        let mut made = vec![0.0; sums.len()];
+        let mut made = RUN.zeros(sums.len())?;
         for (lane, of) in cell.lanes().iter().enumerate() {
             let Some((gate, matrix)) = gate_of(of).and_then(|gate| Some((gate, matrices.get(gate)?))) else {
                 continue;
@@ -249,6 +272,7 @@ impl MaskedWay<'_> {
                 sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
         }
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use crate::state::State;
 
 impl MaskedWay<'_> {
     /// The gradients of the weights; those of the input and of the state come elsewhere.
-    pub(super) fn of_weights(&self, rows: &Rows) -> Result<CellGradients> {
+    pub(super) fn of_weights(&self, rows: &Rows<'_>) -> Result<CellGradients> {
         let cell = &self.forward.cell;
         let (schedule, left, output) = (self.schedule, self.left, cell.output);
         let x = |row: usize| self.input.row(row);
@@ -49,7 +49,7 @@ impl MaskedWay<'_> {
     /// has in the product has zeros.
     fn sums<'x>(
         &self,
-        rows: &Rows,
+        rows: &Rows<'_>,
         gate_of: GateOf,
         (x, factors, features): (&(dyn Fn(usize) -> &'x [f32] + Sync), &[f32], usize),
     ) -> Result<[Vec<f32>; 2]> {
@@ -72,7 +72,7 @@ impl MaskedWay<'_> {
             let of_gate = Sums {
                 path: self.forward.path,
                 count: self.schedule.rows(),
-                d: |row| row_of(row_of(&rows.lanes, stride, row), units, lane),
+                d: |row| row_of(row_of(rows.lanes, stride, row), units, lane),
                 lanes: 1,
                 width: units,
                 factors: &[Factor {
@@ -95,7 +95,7 @@ impl MaskedWay<'_> {
         Ok([sums, alone])
     }
 
-    fn peepholes(&self, rows: &Rows) -> Result<Vec<f32>> {
+    fn peepholes(&self, rows: &Rows<'_>) -> Result<Vec<f32>> {
         let cell = &self.forward.cell;
         if !cell.has_unit_parameters() {
             return Ok(Vec::new());
@@ -103,14 +103,14 @@ impl MaskedWay<'_> {
         let (units, room) = (cell.units, self.schedule.active(0));
         let state = |place| row_of(&self.left.cell_states, units, place);
         let row = |row| PeepholeRow {
-            lanes: row_of(&rows.lanes, self.forward.stride(), row),
+            lanes: row_of(rows.lanes, self.forward.stride(), row),
             cell_states: [state(self.before(row)), state(room + row)],
         };
         peepholes(units, (0..self.schedule.rows()).map(row))
     }
 
     /// `∂P = Σ unprojectedᵀ ∂h`
-    fn projection(&self, rows: &Rows) -> Result<Vec<f32>> {
+    fn projection(&self, rows: &Rows<'_>) -> Result<Vec<f32>> {
         let cell = &self.forward.cell;
         if !cell.has_projection() {
             return Ok(Vec::new());

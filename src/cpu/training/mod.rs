@@ -59,13 +59,15 @@ pub(crate) struct CpuTraining {
     noise: Option<Noise>,
     /// What ran last, and its lists for the way back.
     ran: Option<(Arc<Flow>, Backward)>,
+    /// Whether it ran to its end, with the weights that are there.
+    is_whole: bool,
 }
 
 impl CpuTraining {
     /// `name` is what its outputs call the device.
     pub(crate) fn new(plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let mut model = CpuModel::new(plan, settings, name)?;
-        let masked = masked(&mut model);
+        let masked = masked(&mut model)?;
         let (plan, path) = (&model.plan, model.path);
         Ok(Self {
             settings: settings.clone(),
@@ -75,26 +77,35 @@ impl CpuTraining {
                 .iter()
                 .map(|cell| Recurrence::new(cell, path))
                 .collect::<Result<_>>()?,
-            denses: plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect(),
+            denses: (plan.denses.iter().map(|part| DenseBackward::new(part, path))).collect::<Result<_>>()?,
             model,
             workspace: Workspace::default(),
             room: Room::default(),
             initial: Vec::new(),
             noise: None,
             ran: None,
+            is_whole: false,
         })
     }
 
     /// Other weights, of the same shapes. What ran before cannot go backwards any more.
     pub(crate) fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
+        self.is_whole = false;
         for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
             recurrence.refill(planned)?;
         }
+        for (dense, part) in self.denses.iter_mut().zip(&plan.denses) {
+            dense.refill(part)?;
+        }
         let path = self.model.path;
-        self.denses = plan.denses.iter().map(|part| DenseBackward::new(part, path)).collect();
-        self.model.set_plan(plan, &self.settings);
-        self.masked = masked(&mut self.model);
-        Ok(())
+        let masked = self.masked.iter_mut().zip(&mut self.model.masked);
+        for ((back, forward), planned) in masked.zip(&plan.cells) {
+            if let Some((back, forward)) = back.as_mut().zip(forward.as_mut()) {
+                back.refill(planned, path)?;
+                forward.refill(planned)?;
+            }
+        }
+        self.model.set_plan(plan, &self.settings)
     }
 
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
@@ -113,6 +124,7 @@ impl CpuTraining {
         noise: Option<Noise>,
         output: &mut Output,
     ) -> Result<()> {
+        self.is_whole = false;
         if self.ran.as_ref().is_none_or(|(ran, _)| !Arc::ptr_eq(ran, flow)) {
             self.ran = None;
             self.ran = Some((Arc::clone(flow), Backward::new(flow, &self.model.plan)?));
@@ -120,7 +132,9 @@ impl CpuTraining {
         self.noise = noise;
         self.model.begin(&mut self.initial, flow.batch, states.as_deref())?;
         self.model
-            .run_in(&mut self.workspace, (flow, noise), input, states, output)
+            .run_in(&mut self.workspace, (flow, noise), input, states, output)?;
+        self.is_whole = true;
+        Ok(())
     }
 
     /// Backwards what [`CpuTraining::forward`] ran last, with the same flow and input.
@@ -131,7 +145,8 @@ impl CpuTraining {
         upstream: &Upstream,
         wants_input: bool,
     ) -> Result<PlanGradients> {
-        let ran = self.ran.as_ref().filter(|(ran, _)| Arc::ptr_eq(ran, flow));
+        let ran = self.ran.as_ref().filter(|_| self.is_whole);
+        let ran = ran.filter(|(ran, _)| Arc::ptr_eq(ran, flow));
         let (_, lists) = ran.ok_or_else(|| Error::defect("a flow that has not run"))?;
         // what the recurrences have kept is used up
         let mut room = std::mem::take(&mut self.room);
@@ -160,17 +175,17 @@ impl CpuTraining {
 }
 
 /// The weights of the cells whose gates leave something out, for both ways; of these nothing else is used in training.
-fn masked(model: &mut CpuModel) -> Vec<Option<MaskedBackward>> {
+fn masked(model: &mut CpuModel) -> Result<Vec<Option<MaskedBackward>>> {
     let (plan, path) = (&model.plan, model.path);
     let dropouts = plan.cells.iter().zip(&plan.cell_dropouts);
     let masked = dropouts.map(|(cell, dropout)| dropout.by_gate.map(|dropout| (cell, dropout)));
     let forward = masked
         .clone()
-        .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)));
-    let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)));
-    let (forward, back) = (forward.collect(), back.collect());
+        .map(|of| of.map(|(cell, dropout)| Masked::new(cell, dropout, path)).transpose());
+    let back = masked.map(|of| of.map(|(cell, _)| MaskedBackward::new(cell, path)).transpose());
+    let (forward, back) = (forward.collect::<Result<_>>()?, back.collect::<Result<_>>()?);
     model.masked = forward;
-    back
+    Ok(back)
 }
 
 #[cfg(test)]

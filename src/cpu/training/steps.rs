@@ -1,12 +1,10 @@
 //! The steps of a hand: forward over the cell states, then backwards over time.
 
-use super::lists::listed;
 use super::prepared::{Recurrence, Work};
 use super::step_rows::{OnPath, StepRows, VectorWork};
 use crate::cpu::cell::rule::{BackwardRule, Rule, SCRATCH, Scan, WithRule};
-use crate::cpu::memory::buffer::Lines;
-use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
-use crate::cpu::product::rows::row_of;
+use crate::cpu::memory::buffer::{Lines, taken};
+use crate::cpu::product::rows::{add, row_of};
 use crate::cpu::product::simd::Simd;
 use crate::cpu::threads::hand::Hand;
 use crate::error::{Error, Result};
@@ -58,13 +56,11 @@ pub(super) struct HandSteps<'a> {
     between: Lines,
 }
 
-/// The first numbers of a list; the list goes on behind them.
-fn taken<'a>(list: &mut &'a mut [f32], count: usize) -> Result<&'a mut [f32]> {
-    let (first, rest) = std::mem::take(list)
-        .split_at_mut_checked(count)
-        .ok_or_else(|| Error::defect("the rows of a hand"))?;
-    *list = rest;
-    Ok(first)
+/// The first numbers of a list, all that are wanted; the list goes on behind them.
+fn whole<'a>(list: &mut &'a mut [f32], count: usize) -> Result<&'a mut [f32]> {
+    Some(taken(list, count))
+        .filter(|taken| taken.len() == count)
+        .ok_or_else(|| Error::defect("the rows of a hand"))
 }
 
 impl<'a> HandSteps<'a> {
@@ -82,10 +78,10 @@ impl<'a> HandSteps<'a> {
         let states = if has_cell_state { hand.active(0) + rows } else { 0 };
         let of_projection = if cell.has_projection() { rows } else { 0 };
         let own = Memory {
-            lanes: taken(&mut memory.lanes, rows * recurrence.stride())?,
-            cell_states: taken(&mut memory.cell_states, states * units)?,
-            unprojected: taken(&mut memory.unprojected, of_projection * units)?,
-            gradients: taken(&mut memory.gradients, of_projection * output)?,
+            lanes: whole(&mut memory.lanes, rows * recurrence.stride())?,
+            cell_states: whole(&mut memory.cell_states, states * units)?,
+            unprojected: whole(&mut memory.unprojected, of_projection * units)?,
+            gradients: whole(&mut memory.gradients, of_projection * output)?,
         };
         let mut steps = Self {
             recurrence,
@@ -157,12 +153,8 @@ impl<'a> HandSteps<'a> {
         if let Some(projection) = &self.recurrence.back.projection {
             let between = self.between.get_mut(..active * units).unwrap_or_default();
             between.fill(0.0);
-            self.recurrence.add(
-                projection,
-                |row| row_of(gradients, output, row),
-                (between, units),
-                active,
-            );
+            let of_hidden = |row| row_of(gradients, output, row);
+            add(self.recurrence.path, projection, of_hidden, (between, units));
         }
     }
 
@@ -201,7 +193,7 @@ impl<'a> HandSteps<'a> {
         let carried = carried.get_mut(..active * output).unwrap_or_default();
         if let Some(lane) = work.by_rows.and_then(|matrices| matrices.reset.as_ref()) {
             let products = self.between.get_mut(..active * output).unwrap_or_default();
-            recurrence.reset_back((lane.lane, &mut *lanes), products, active);
+            recurrence.reset_back((lane.lane, &mut *lanes), products);
             recurrence.rule.with(ResetRows {
                 lanes: &mut *lanes,
                 stride,
@@ -212,11 +204,12 @@ impl<'a> HandSteps<'a> {
                 scratch: &mut self.scratch,
             });
         }
-        recurrence.add(
-            &recurrence.back.recurrent_kernel,
+        let kernel = &recurrence.back.recurrent_kernel;
+        add(
+            recurrence.path,
+            kernel,
             |row| row_of(lanes, stride, row),
             (carried, output),
-            active,
         );
     }
 }
@@ -224,40 +217,16 @@ impl<'a> HandSteps<'a> {
 impl Recurrence {
     /// Whether the lanes are kept as the way back wants them, and the cell states with them.
     pub(super) fn has_kept_gates(&self, work: &Work<'_>) -> bool {
-        struct Leaves<'l>(&'l mut bool);
-        impl WithRule for Leaves<'_> {
-            fn run<R: Rule, const L: usize>(self, rule: &R) {
-                *self.0 = rule.leaves();
-            }
-        }
-        let mut leaves = false;
-        self.rule.with(Leaves(&mut leaves));
-        leaves && work.by_rows.is_none()
+        self.rule.leaves() && work.by_rows.is_none()
     }
 
     /// The gradients of r * h of some rows from those of the lane that multiplies it.
-    fn reset_back(&self, (lane, lanes): (usize, &mut [f32]), products: &mut [f32], active: usize) {
+    fn reset_back(&self, (lane, lanes): (usize, &mut [f32]), products: &mut [f32]) {
         products.fill(0.0);
         let (stride, units) = (self.stride(), self.cell.units);
         if let Some(reset) = &self.back.reset {
             let of_lane = |row| row_of(row_of(lanes, stride, row), units, lane);
-            self.add(reset, of_lane, (products, self.cell.output), active);
-        }
-    }
-
-    /// `sums += rows · matrix`
-    fn add<'a>(
-        &self,
-        matrix: &Matrix,
-        row: impl Fn(usize) -> &'a [f32],
-        (sums, width): (&mut [f32], usize),
-        count: usize,
-    ) {
-        let tasks = sums.chunks_mut((ROWS_PER_TASK * width).max(1)).enumerate();
-        for (task, sums) in tasks {
-            let first = task * ROWS_PER_TASK;
-            let (rows, count) = listed(first, count.saturating_sub(first), &row);
-            matrix.multiply(self.path, rows.get(..count).unwrap_or_default(), None, sums, width);
+            add(self.path, reset, of_lane, (products, self.cell.output));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cpu::memory::buffer::Lines;
-use crate::cpu::product::outer::{ColumnSums, Outer, panel_vectors};
+use crate::cpu::product::outer::{ColumnSums, Outer, PackedRows, panel_vectors};
 use crate::cpu::product::path::Path;
 use crate::cpu::product::rows::over_rows;
 use crate::cpu::threads::pool;
@@ -16,8 +16,8 @@ use crate::memory::RUN;
 /// added, in their order. The size depends on nothing: so neither do the bits.
 const BLOCK: usize = 128;
 
-/// The most panels that a thread does at once: with each of them the rows of x of a block are read again.
-const PANELS: usize = 4;
+/// The most panels that a thread does at once: for all of them the rows of x of a block are put in order once.
+const PANELS: usize = 8;
 
 /// So many features of a panel are worth that another thread takes its rows of d together, too.
 const FEATURES: usize = 48;
@@ -137,60 +137,85 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
 
     fn task(&self, task: Task<'_>) -> Result<()> {
         let Task { panels, rows, sums } = task;
-        let mut packed = Lines::default();
+        let (mut packed, mut packed_x) = (Lines::default(), Lines::default());
         let mut x = RUN.list(BLOCK)?;
-        let widest = panels.iter().map(|panel| panel.width).max().unwrap_or(0);
+        let width: usize = panels.iter().map(|panel| panel.width).sum();
+        packed.resize(BLOCK.min(self.count) * width)?;
+        packed_x.resize(BLOCK.min(self.count) * rows.len())?;
         for begin in (0..self.count).step_by(BLOCK) {
             let block = begin..self.count.min(begin + BLOCK);
-            let mut rest: &mut [f32] = &mut *sums;
+            let mut to: &mut [f32] = &mut packed_x;
+            for (factor, features) in self.features(&rows) {
+                x.clear();
+                x.extend(block.clone().map(factor.x));
+                let (own, behind) = to.split_at_mut(block.len() * features.len());
+                to = behind;
+                self.path.run(PackedRows {
+                    rows: &x,
+                    features,
+                    to: own,
+                });
+            }
+            self.pack(block.clone(), panels, &mut packed)?;
+            let (mut sums, mut packed): (&mut [f32], &[f32]) = (&mut *sums, &packed);
             for panel in panels {
-                let packed = packed.resize(BLOCK * widest)?.get_mut(..block.len() * panel.width);
-                let packed = packed.unwrap_or_default();
-                for (row, to) in block.clone().zip(packed.chunks_exact_mut(panel.width)) {
-                    let (to, beyond) = to.split_at_mut(panel.columns);
-                    let from = (self.d)(row).get(panel.first..panel.first + panel.columns);
-                    to.copy_from_slice(from.ok_or_else(|| Error::defect("a row of gradients"))?);
-                    beyond.fill(0.0);
-                }
-                let (sums, behind) = rest.split_at_mut(rows.len() * panel.width);
-                rest = behind;
-                self.block(*panel, (&rows, block.clone()), (packed, &mut x), sums);
+                let (own, behind) = sums.split_at_mut(rows.len() * panel.width);
+                let (of_panel, packed_behind) = packed.split_at(block.len() * panel.width);
+                (sums, packed) = (behind, packed_behind);
+                self.block(*panel, &rows, (of_panel, &packed_x), own);
             }
         }
         Ok(())
     }
 
-    /// A block of rows into some rows of sums of a panel.
-    fn block(
-        &self,
-        panel: Panel,
-        (rows, block): (&Range<usize>, Range<usize>),
-        (packed, x): (&[f32], &mut Vec<&'a [f32]>),
-        mut sums: &mut [f32],
-    ) {
+    /// Rows of d as their products want them, `[panel][row][column]`: of each row all panels at once, which lie beside each other there.
+    fn pack(&self, block: Range<usize>, panels: &[Panel], packed: &mut [f32]) -> Result<()> {
+        let begin = panels.first().map_or(0, |panel| panel.first);
+        for (number, row) in block.clone().enumerate() {
+            let row = (self.d)(row);
+            for panel in panels {
+                let place = block.len() * (panel.first - begin) + number * panel.width;
+                let to = packed.get_mut(place..place + panel.width).unwrap_or_default();
+                let (to, beyond) = to.split_at_mut(panel.columns.min(to.len()));
+                let from = row.get(panel.first..panel.first + to.len());
+                to.copy_from_slice(from.ok_or_else(|| Error::defect("a row of gradients"))?);
+                beyond.fill(0.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Of which factors some rows of sums are, and of which of their features.
+    fn features(&self, rows: &Range<usize>) -> impl Iterator<Item = (&Factor<'_, 'a>, Range<usize>)> {
+        let rows = rows.clone();
         let mut first = 0;
-        for factor in self.factors {
+        let of_factor = self.factors.iter().map(move |factor| {
             let features = rows.start.max(first) - first..rows.end.min(first + factor.features).max(first) - first;
             first += factor.features;
-            if features.is_empty() {
-                continue;
-            }
+            (factor, features)
+        });
+        of_factor.filter(|(_, features)| !features.is_empty())
+    }
+
+    /// A block of rows into some rows of sums of a panel. x and d are those of the block, as their products want them.
+    fn block(&self, panel: Panel, rows: &Range<usize>, (packed, mut x): (&[f32], &[f32]), mut sums: &mut [f32]) {
+        let count = packed.len() / panel.width.max(1);
+        for (factor, features) in self.features(rows) {
             let (own, behind) = std::mem::take(&mut sums).split_at_mut(features.len() * panel.width);
-            sums = behind;
-            if !self.reads(factor, panel) {
-                continue;
+            let (own_x, behind_x) = x.split_at(count * features.len());
+            (sums, x) = (behind, behind_x);
+            if self.reads(factor, panel) {
+                self.path.run(Outer {
+                    x: own_x,
+                    features: features.len(),
+                    panel: packed,
+                    vectors: panel.vectors,
+                    sums: own,
+                });
             }
-            x.clear();
-            x.extend(block.clone().map(factor.x));
-            self.path.run(Outer {
-                rows: x,
-                features,
-                panel: packed,
-                vectors: panel.vectors,
-                sums: own,
-            });
         }
-        if rows.end > first {
+        // behind those of all factors there is one of d alone
+        if !sums.is_empty() {
             self.path.run(ColumnSums { panel: packed, sums });
         }
     }
