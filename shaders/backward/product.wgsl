@@ -1,5 +1,5 @@
 // product: C = A·B + bias, or C + A·B, by square tiles through workgroup memory. Either factor may lie as its transpose, and the rows
-// of A may be named by a list; a row that is none reads as zeros.
+// of A may be named by a list; a row that is none reads as zeros. Where a gate leaves something out, `left_of_a` or `left_of_c` does.
 //
 // A workgroup makes 64 rows and 64 columns of a part of the sum; an invocation four by four of them in registers. The sum of a part runs
 // through its values in order, whatever the tile.
@@ -26,7 +26,8 @@ fn value_of_a(row: u32, k: u32, end: u32) -> f32 {
     if (row >= params.rows || k >= end) {
         return 0.0;
     }
-    var lies_in = select(row, k, TURNS_A == 1u);
+    let entry = select(row, k, TURNS_A == 1u);
+    var lies_in = entry;
     let column = select(k, row, TURNS_A == 1u);
     if (HAS_INDEX == 1u) {
         lies_in = index[params.index_first + lies_in];
@@ -34,7 +35,7 @@ fn value_of_a(row: u32, k: u32, end: u32) -> f32 {
             return 0.0;
         }
     }
-    return a[params.a_first + lies_in * params.a_stride + column];
+    return left_of_a(a[params.a_first + lies_in * params.a_stride + column], entry, column);
 }
 
 fn value_of_b(k: u32, column: u32, end: u32) -> f32 {
@@ -50,7 +51,7 @@ fn store(first: u32, row: u32, column: u32, value: f32) {
         return;
     }
     let place = first + row * params.c_stride + column;
-    var sum = value;
+    var sum = left_of_c(value, row, column);
     if (HAS_BIAS == 1u) {
         sum += bias[params.bias_first + column];
     }

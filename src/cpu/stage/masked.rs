@@ -17,7 +17,7 @@ use crate::cpu::threads::pool;
 use crate::error::Result;
 use crate::model::plan::PlannedCell;
 use crate::model::planned_dropout::GateDropout;
-use crate::random::{Noise, row_of_gate};
+use crate::random::Noise;
 use crate::schedule::Schedule;
 
 /// One cell, ready to run in training: each gate has a product of its own.
@@ -141,21 +141,11 @@ impl Masked {
             ..
         } = self.cell;
         let (rows, positions, gates) = (schedule.rows(), schedule.active(0), self.cell.gates());
-        let rates = self.dropout.rates;
-        let factors = [
-            (&mut left.input_factors, features, rates.input, false),
-            (&mut left.factors, output, rates.recurrent, true),
-        ];
-        for (factors, width, rate, is_recurrent) in factors {
-            let factors = factors.resize(positions * gates * width)?;
-            let of_sequences = factors.chunks_exact_mut((gates * width).max(1));
-            for (factors, &sequence) in of_sequences.zip(schedule.order()) {
-                for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
-                    let row = row_of_gate(sequence, gate, is_recurrent);
-                    noise.dropout((self.dropout.layer, row), rate, 0, factors);
-                }
-            }
-        }
+        let sequences = schedule.order();
+        let factors = left.input_factors.resize(positions * gates * features)?;
+        self.dropout.of_input(noise, sequences, (gates, features), factors);
+        let factors = left.factors.resize(positions * gates * output)?;
+        self.dropout.of_hidden(noise, sequences, (gates, output), factors);
         let lanes = left.lanes.resize(rows * self.stride())?;
         for row in lanes.chunks_exact_mut(self.stride().max(1)) {
             row.copy_from_slice(&self.bias);

@@ -11,11 +11,28 @@ use crate::gpu::training::texts::TYPES;
 pub(crate) const SHADER: Shader = Shader {
     name: "product",
     source: include_str!("../../../shaders/backward/product.wgsl"),
-    shared: &[TYPES],
+    shared: &[TYPES, include_str!("../../../shaders/backward/left_whole.wgsl")],
     runs_cell: false,
     params: ("Product", size_of::<Params>()),
     bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
     constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS"],
+};
+
+/// The same where a gate leaves something out.
+pub(crate) const MASKED: Shader = Shader {
+    name: "product_masked",
+    shared: &[TYPES, include_str!("../../../shaders/backward/left_masked.wgsl")],
+    bindings: &[
+        reads("index"),
+        reads("a"),
+        reads("b"),
+        reads("bias"),
+        writes("c"),
+        reads("positions"),
+        reads("factors"),
+    ],
+    constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS", "MASKS_C"],
+    ..SHADER
 };
 
 /// The rows and columns of a tile.
@@ -48,6 +65,20 @@ pub(crate) struct Params {
     c_first: u32,
     c_stride: u32,
     adds: u32,
+    first_position: u32,
+    factors_first: u32,
+    factors_stride: u32,
+}
+
+/// What a gate leaves out of a product.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factors<'a> {
+    /// The position of each row, from an entry of a list on.
+    pub(super) positions: (&'a wgpu::Buffer, usize),
+    /// By position, as many as a row of what they are for.
+    pub(super) factors: Matrix<'a>,
+    /// Of what C gets of the product, else of A as it lies.
+    pub(super) of_c: bool,
 }
 
 /// How a product is made.
@@ -66,6 +97,8 @@ pub(super) struct Product<'a> {
     pub(super) c: Matrix<'a>,
     /// Whether C is added to what is there.
     pub(super) adds: bool,
+    /// What is left out, if anything is.
+    pub(super) factors: Option<Factors<'a>>,
 }
 
 impl<'a> Product<'a> {
@@ -80,6 +113,7 @@ impl<'a> Product<'a> {
             bias: None,
             c,
             adds: false,
+            factors: None,
         }
     }
 
@@ -103,6 +137,7 @@ impl<'a> Product<'a> {
 
     fn params(&self, part: usize) -> Params {
         let [rows, columns, inner] = self.size.map(|size| size as u32);
+        let factors = self.factors;
         Params {
             rows,
             columns,
@@ -118,6 +153,9 @@ impl<'a> Product<'a> {
             c_first: self.c.first as u32,
             c_stride: self.c.stride as u32,
             adds: self.adds.into(),
+            first_position: factors.map_or(0, |factors| factors.positions.1 as u32),
+            factors_first: factors.map_or(0, |factors| factors.factors.first as u32),
+            factors_stride: factors.map_or(0, |factors| factors.factors.stride as u32),
         }
     }
 
@@ -128,12 +166,25 @@ impl<'a> Product<'a> {
 
     fn record_to(&self, recorder: &mut Recorder<'_>, c: &wgpu::Buffer, params: Params, parts: usize) {
         let (turns_a, turns_b) = self.turns;
-        let constants = [turns_a, turns_b, self.index.is_some(), self.bias.is_some()].map(u32::from);
+        let mut constants = [turns_a, turns_b, self.index.is_some(), self.bias.is_some()]
+            .map(u32::from)
+            .to_vec();
         let nothing = recorder.nothing();
         let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
         let index = self.index.unwrap_or(&nothing);
-        let storage = [index, self.a.buffer, self.b.buffer, bias, c];
-        recorder.dispatch((&SHADER, &constants), &storage, params, (self.tiles() * parts) as u64);
+        let mut storage = vec![index, self.a.buffer, self.b.buffer, bias, c];
+        let mut shader = &SHADER;
+        if let Some(Factors {
+            positions,
+            factors,
+            of_c,
+        }) = self.factors
+        {
+            shader = &MASKED;
+            storage.extend([positions.0, factors.buffer]);
+            constants.push(of_c.into());
+        }
+        recorder.dispatch((shader, &constants), &storage, params, (self.tiles() * parts) as u64);
     }
 
     /// Records it.

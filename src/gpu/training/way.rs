@@ -8,6 +8,7 @@ use crate::flow::backward::{Backward, Reader, Reading};
 use crate::flow::{BatchStatistics, Flow, Gather, Source, Stage};
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::stage::left_out::LeftOut;
 use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::recorder::{Matrix, Recorder};
@@ -58,15 +59,21 @@ impl OfList {
 impl Way<'_> {
     /// The most dispatches that it records.
     pub(super) fn dispatches(&self) -> usize {
-        /// Of a stage besides its steps, and of a list.
+        /// Of a stage besides its steps, and of a list; with products for each gate.
         const OF_STAGE: usize = 24;
+        const BY_GATE: usize = 48;
         let stages = self.flow.stages.iter().map(|stage| match stage {
             Stage::Recurrent { cell, schedule, .. } => {
+                let is_masked = self
+                    .plan
+                    .cell_dropouts
+                    .get(*cell)
+                    .is_some_and(|of| of.by_gate.is_some());
                 let cell = self.plan.cells.get(*cell).map(|planned| &planned.cell);
-                let has_obstacle = cell.is_some_and(|cell| cell.obstacle().is_some());
+                let is_rowwise = is_masked || cell.is_some_and(|cell| cell.obstacle().is_some());
                 // a scan is cut where a loop may not be long, at many thousand steps
-                let of_step = if has_obstacle { 1 + DISPATCHES } else { 2 };
-                of_step * schedule.steps() + OF_STAGE
+                let of_step = if is_rowwise { 1 + DISPATCHES } else { 2 };
+                of_step * (schedule.steps() + 1) + if is_masked { BY_GATE } else { OF_STAGE }
             }
             _ => OF_STAGE,
         });
@@ -166,6 +173,12 @@ impl Way<'_> {
         let statistics = self.flow.statistics(stage).filter(|_| self.noise.is_some())?;
         let mut found = self.workspace.stages.iter();
         Some((found.find_map(|made| made.moments(stage))?, statistics))
+    }
+
+    /// What the gates of a stage have left out, each of its own, if they have.
+    pub(super) fn left_out(&self, stage: usize) -> Option<LeftOut<'_>> {
+        let mut made = self.workspace.stages.iter().filter(|_| self.noise.is_some());
+        made.find_map(|made| made.left_out(stage))
     }
 
     /// The first list of a stage.

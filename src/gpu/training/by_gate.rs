@@ -1,0 +1,91 @@
+//! Products of a cell whose gates leave out values of their own: one for each gate, between the values that are left to it and its part of the
+//! lanes.
+
+use crate::gpu::training::product::{Factors, Product};
+use crate::gpu::training::recorder::Matrix;
+
+/// What the gates of a cell leave out of its input, or of its hidden state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GateFactors<'a> {
+    /// The position of each row, from an entry of a list on.
+    positions: (&'a wgpu::Buffer, usize),
+    /// (position, gate and value)
+    factors: Matrix<'a>,
+    width: usize,
+}
+
+impl<'a> GateFactors<'a> {
+    /// By position, gate and value from a value of a buffer on, of so many gates and values.
+    pub(super) fn new(
+        positions: &'a wgpu::Buffer,
+        (buffer, first): (&'a wgpu::Buffer, usize),
+        (gates, width): (usize, usize),
+    ) -> Self {
+        Self {
+            positions: (positions, 0),
+            factors: Matrix::tight(buffer, gates * width).from(first),
+            width,
+        }
+    }
+
+    /// The same from a row on,
+    pub(super) fn from_row(self, row: usize) -> Self {
+        let (positions, first) = self.positions;
+        Self {
+            positions: (positions, first + row),
+            ..self
+        }
+    }
+
+    /// or from a gate on.
+    pub(super) fn from_gate(self, gate: usize) -> Self {
+        Self {
+            factors: self.factors.from(gate * self.width),
+            ..self
+        }
+    }
+
+    fn of(self, gate: usize, of_c: bool) -> Factors<'a> {
+        Factors {
+            positions: self.positions,
+            factors: self.from_gate(gate).factors,
+            of_c,
+        }
+    }
+}
+
+impl<'a> Product<'a> {
+    /// A product with the lanes of gates side by side in B, C and the bias, gate by gate if these leave something out of A.
+    pub(super) fn by_gate(self, units: usize, left: Option<GateFactors<'a>>) -> Vec<Self> {
+        let Some(left) = left else {
+            return vec![self];
+        };
+        let [rows, columns, inner] = self.size;
+        let of_gate = |gate: usize| Self {
+            size: [rows, units, inner],
+            b: self.b.from(gate * units),
+            bias: self.bias.map(|(bias, first)| (bias, first + gate * units)),
+            c: self.c.from(gate * units),
+            factors: Some(left.of(gate, false)),
+            ..self
+        };
+        (0..columns / units.max(1)).map(of_gate).collect()
+    }
+
+    /// A product whose sum runs over the lanes of gates, side by side in A and in B, gate by gate if these leave something out of C.
+    pub(super) fn over_gates(self, units: usize, left: Option<GateFactors<'a>>) -> Vec<Self> {
+        let Some(left) = left else {
+            return vec![self];
+        };
+        let [rows, columns, inner] = self.size;
+        let of_gate = |gate: usize| Self {
+            size: [rows, columns, units],
+            a: self.a.from(gate * units),
+            b: self.b.from(gate * units),
+            adds: self.adds || gate > 0,
+            factors: Some(left.of(gate, true)),
+            ..self
+        };
+        (0..inner / units.max(1)).map(of_gate).collect()
+    }
+}
