@@ -173,4 +173,4 @@ fn masked(model: &mut CpuModel) -> Vec<Option<MaskedBackward>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,7 +9,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{padded, rows_of, segments};
-use crate::gpu::stage::carry::{self, Carry, GpuMask, OfRecurrence};
+use crate::gpu::stage::carry::{Carry, GpuMask, OfRecurrence};
 use crate::gpu::stage::direction::DirectionBuffers;
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
 use crate::gpu::stage::home::{Home, read_state};
