@@ -11,14 +11,21 @@ const NOISE: Noise = Noise {
 
 const SIZE: (usize, usize) = (6, 8);
 
+fn compare(model: Model) {
+    let noise = Some(NOISE);
+    compare_with_cpu(
+        model,
+        Case {
+            noise,
+            ..Case::of(SIZE)
+        },
+    );
+}
+
 /// With what gates leave out, and without, as in inference.
 fn both(model: Model) {
     compare_with_cpu(model.clone(), Case::of(SIZE));
-    let case = Case {
-        noise: Some(NOISE),
-        ..Case::of(SIZE)
-    };
-    compare_with_cpu(model, case);
+    compare(model);
 }
 
 fn one(layer: impl Into<Layer>) -> Model {
@@ -45,7 +52,7 @@ fn every_cell_leaves_out_what_it_does_on_the_cpu() {
             let mut cell = cell.clone();
             cell.options.return_sequences = input > 0.0;
             cell.dropout = DropoutRates { input, recurrent };
-            both(one(cell));
+            compare(one(cell));
         }
     }
 }
@@ -69,11 +76,11 @@ fn directions_leave_out_their_own() {
             .dropout(0.3)
             .recurrent_dropout(0.4)
     };
-    both(one(Bidirectional::new(gru(true))));
-    both(one(Bidirectional::new(gru(false))));
+    compare(one(Bidirectional::new(gru(true))));
+    compare(one(Bidirectional::new(gru(false))));
     let rnn = SimpleRnn::new(3, 19).recurrent_dropout(0.4).dropout(0.2);
-    both(one(Bidirectional::new(rnn.return_sequences(true))));
-    both(one(Lstm::new(3, 18).recurrent_dropout(0.4).go_backwards(true)));
+    compare(one(Bidirectional::new(rnn.return_sequences(true))));
+    compare(one(Lstm::new(3, 18).recurrent_dropout(0.4).go_backwards(true)));
 }
 
 #[test]
@@ -88,7 +95,7 @@ fn cells_of_a_stack_and_layers_behind_each_other_leave_out_their_own() {
         .dropout(0.2)
         .return_sequences(true);
     let builder = Model::builder().add(first).add(Dropout::new(0.2)).add(second);
-    both(builder.add(Dense::new(4, 2)).build().unwrap());
+    compare(builder.add(Dense::new(4, 2)).build().unwrap());
     let words = Model::builder()
         .add(Embedding::new(9, 6).mask_zero(true))
         .add(
