@@ -182,6 +182,38 @@ fn a_training_leaves_out_the_same_whatever_ran_before() {
     }
 }
 
+/// Nothing to run is no error here either.
+#[test]
+fn empty_batches_and_batches_of_padding_leave_out_nothing() {
+    let model = one(Lstm::new(3, 4).dropout(0.5).recurrent_dropout(0.5));
+    for gpu in gpus() {
+        let settings = Settings::new();
+        let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, "GPU".into());
+        let mut training = pollster::block_on(made).unwrap();
+        for (batch, steps) in [(0, 5), (3, 0), (3, 5)] {
+            let mut random = Random(6);
+            let values = ndarray::Array3::from_shape_simple_fn((batch, steps, 3), || random.within(1.0));
+            let (input, mask) = (Input::Values(values.view()), Array2::from_elem((batch, steps), false));
+            let flow = Arc::new(Flow::in_training(model.plan(), input, Some(mask.view())).unwrap());
+            let upstream = Upstream {
+                outputs: vec![random.array(&[batch, 4], 1.0)],
+                states: Some(random.states(model.plan(), batch, 1.0)),
+            };
+            let mut output = Output::default();
+            pollster::block_on(training.forward(&flow, input, None, Some(NOISE), &mut output)).unwrap();
+            let gradients = pollster::block_on(training.backward(&flow, input, &upstream, true)).unwrap();
+            for (path, gradient) in &gradients.parameters {
+                assert!(gradient.iter().all(|number| *number == 0.0), "{path}");
+            }
+            let wanted = upstream.states.unwrap();
+            let states = gradients.states.iter().zip(&wanted);
+            for (given, wanted) in states {
+                assert!(given.arrays().eq(wanted.arrays()), "{batch}, {steps}");
+            }
+        }
+    }
+}
+
 /// Where the hidden state loses nothing the strategies run as ever.
 #[test]
 fn recurrent_layers_train_as_in_keras_on_a_gpu() {
