@@ -6,7 +6,7 @@ const MASKS_C: u32 = 0u; // the host sets it
 @group(0) @binding(7) var<storage, read> factors: array<f32>;   // [position][gate][column]
 
 fn left(value: f32, row: u32, column: u32) -> f32 {
-    let position = positions[params.first_position + row];
+    let position = positions[row];
     let factor = factors[params.factors_first + position * params.factors_stride + column];
     return select(value * factor, 0.0, factor == 0.0);
 }

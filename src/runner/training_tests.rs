@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+#[path = "left_out_tests.rs"]
 mod left_out;
 
 use std::sync::Arc;

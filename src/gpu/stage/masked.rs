@@ -161,7 +161,7 @@ impl MaskedSize {
                 .bytes(recurrent_values(cell, 0, recurrence.kernel_width)),
             None => 0,
         };
-        let needed = kernel.max(self.of_input() as u64 * VALUE);
+        let needed = kernel.max(self.of_input());
         match needed <= sizer.limit {
             true => Ok(()),
             false => Err(Error::TooLarge {
@@ -178,14 +178,19 @@ impl MaskedSize {
         }
     }
 
-    /// The factors of the input of a direction,
-    fn of_input(&self) -> usize {
-        self.batch * self.recurrence.cell.gates() * self.recurrence.cell.features
+    /// The bytes of so many factors for each sequence and gate.
+    fn factors(&self, width: usize) -> u64 {
+        (self.batch * self.recurrence.cell.gates()) as u64 * width as u64 * VALUE
     }
 
-    /// and those of h, of all directions.
-    fn of_hidden(&self) -> usize {
-        self.directions.len() * self.batch * self.recurrence.cell.gates() * self.recurrence.cell.output
+    /// Those of the factors of the input of a direction,
+    fn of_input(&self) -> u64 {
+        self.factors(self.recurrence.cell.features)
+    }
+
+    /// and of h, of all directions.
+    fn of_hidden(&self) -> u64 {
+        self.directions.len() as u64 * self.factors(self.recurrence.cell.output)
     }
 
     /// The bytes of its buffers.
@@ -195,15 +200,15 @@ impl MaskedSize {
             .iter()
             .filter(|(dropout, _)| loses_input(*dropout))
             .count();
-        let factors = |values: usize| buffer_bytes(values as u64 * VALUE);
-        inputs as u64 * factors(self.of_input()) + factors(self.of_hidden()) + buffer_bytes(index_bytes(self.entries))
+        let list = buffer_bytes(index_bytes(self.entries));
+        inputs as u64 * buffer_bytes(self.of_input()) + buffer_bytes(self.of_hidden()) + list
     }
 
     /// Over the buffers of h and the one of the cell state.
     pub(crate) fn make(&self, maker: &Maker<'_>, hidden: &[wgpu::Buffer], cell_state: &wgpu::Buffer) -> Masked {
         let (gpu, recurrence) = (maker.gpu, &self.recurrence);
         let label = maker.label("masked");
-        let buffer = |values: usize| gpu.make_buffer(&label, values as u64 * VALUE, Use::Storage);
+        let buffer = |bytes: u64| gpu.make_buffer(&label, bytes, Use::Storage);
         let variant = |constants: &[usize]| Variant {
             form: recurrence.form,
             cell: Some(CellText::of(&recurrence.cell)),

@@ -50,14 +50,47 @@ pub(crate) struct RecurrenceStage {
     pub(super) starts: wgpu::Buffer,
 }
 
+/// The buffers of a direction, its schedule and its list in a run.
+type InRun<'a> = (&'a DirectionBuffers, &'a Schedule, &'a Gather);
+
 impl RecurrenceStage {
     /// For each direction its buffers, its schedule and its list in a run.
-    fn in_run<'a>(&'a self, flow: &'a Flow) -> Result<Vec<(&'a DirectionBuffers, &'a Schedule, &'a Gather)>> {
+    fn in_run<'a>(&'a self, flow: &'a Flow) -> Result<Vec<InRun<'a>>> {
         let number = |(direction, buffers)| match flow.stage(self.number + direction)? {
             FlowStage::Recurrent { schedule, input, .. } => Ok((buffers, &**schedule, input)),
             _ => Err(defect()),
         };
         self.directions.iter().enumerate().map(number).collect()
+    }
+
+    /// What makes the steps of a run whose gates leave out values of their own.
+    fn masked(&self, run: &Run<'_>) -> Option<&Masked> {
+        self.masked.as_ref().filter(|_| run.noise.is_some())
+    }
+
+    /// Projects the rows of a chunk.
+    fn project(
+        &self,
+        run: &Run<'_>,
+        commands: &mut Commands,
+        chunk: &Chunk<'_>,
+        directions: &[InRun<'_>],
+    ) -> Result<()> {
+        for (number, &(buffers, schedule, input)) in directions.iter().enumerate() {
+            let rows = rows_of(schedule, &chunk.steps);
+            let row = number * chunk.projected_pitch;
+            match self.masked(run).filter(|masked| masked.loses_input(number)) {
+                Some(masked) => {
+                    buffers.input.gather(commands, rows.clone(), run.held(input.source)?);
+                    masked.project(commands, number, rows, row);
+                }
+                None => {
+                    let to = ProjectedTo { buffer: 0, row };
+                    buffers.input.record(run, commands, (input, rows), to)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Runs the steps of a chunk: one by one where something is to be done between them.
@@ -66,8 +99,11 @@ impl RecurrenceStage {
         commands: &mut Commands,
         (segment, groups): (usize, &RecurrenceGroups),
         chunk: &Chunk<'_>,
-        strategy: Strategy,
+        (run, strategy): (&Run<'_>, Strategy),
     ) {
+        if let Some(masked) = self.masked(run) {
+            return masked.steps(commands, segment, chunk);
+        }
         commands.begin_stage(strategy.name());
         if self.earlier_rows.is_none() && self.carry.is_none() {
             return self.recurrence.record(commands, groups, chunk, strategy);
@@ -111,11 +147,9 @@ impl Stage for RecurrenceStage {
         if let Some(carry) = &self.carry {
             carry.begin(commands);
         }
-        let masked = self.masked.as_ref().zip(run.noise);
-        if let Some((masked, noise)) = masked {
+        if let (Some(masked), Some(noise)) = (&self.masked, run.noise) {
             masked.draw(run.gpu, noise, schedule)?;
         }
-        let masked = masked.map(|(masked, _)| masked);
         let work = Work {
             positions: schedule.active(0),
             steps: schedule.steps(),
@@ -130,30 +164,10 @@ impl Stage for RecurrenceStage {
             }
             for first in steps.clone().step_by(self.pieces.chunk_steps) {
                 let steps = first..(first + self.pieces.chunk_steps).min(steps.end);
-                let chunk = self.pieces.chunk(
-                    (schedule.offsets(), schedule.lengths()),
-                    steps.clone(),
-                    self.hidden_pitch,
-                );
-                for (number, &(buffers, schedule, input)) in directions.iter().enumerate() {
-                    let rows = rows_of(schedule, &steps);
-                    let row = number * chunk.projected_pitch;
-                    match masked.filter(|masked| masked.loses_input(number)) {
-                        Some(masked) => {
-                            let held = run.held(input.source)?;
-                            buffers.input.gather(commands, rows.clone(), held);
-                            masked.project(commands, number, rows, row);
-                        }
-                        None => {
-                            let to = ProjectedTo { buffer: 0, row };
-                            buffers.input.record(run, commands, (input, rows), to)?;
-                        }
-                    }
-                }
-                match masked {
-                    Some(masked) => masked.steps(commands, segment, &chunk),
-                    None => self.record_chunk(commands, (segment, groups), &chunk, strategy),
-                }
+                let lists = (schedule.offsets(), schedule.lengths());
+                let chunk = self.pieces.chunk(lists, steps, self.hidden_pitch);
+                self.project(run, commands, &chunk, &directions)?;
+                self.record_chunk(commands, (segment, groups), &chunk, (run, strategy));
             }
         }
         commands.begin_stage("final_states");

@@ -7,8 +7,8 @@ use crate::gpu::training::recorder::Matrix;
 /// What the gates of a cell leave out of its input, or of its hidden state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GateFactors<'a> {
-    /// The position of each row, from an entry of a list on.
-    positions: (&'a wgpu::Buffer, usize),
+    /// The position of each row.
+    positions: &'a wgpu::Buffer,
     /// (position, gate and value)
     factors: Matrix<'a>,
     width: usize,
@@ -22,23 +22,14 @@ impl<'a> GateFactors<'a> {
         (gates, width): (usize, usize),
     ) -> Self {
         Self {
-            positions: (positions, 0),
+            positions,
             factors: Matrix::tight(buffer, gates * width).from(first),
             width,
         }
     }
 
-    /// The same from a row on,
-    pub(super) fn from_row(self, row: usize) -> Self {
-        let (positions, first) = self.positions;
-        Self {
-            positions: (positions, first + row),
-            ..self
-        }
-    }
-
-    /// or from a gate on.
-    pub(super) fn from_gate(self, gate: usize) -> Self {
+    /// Those of the gates from this one on.
+    pub(super) fn of_gates_from(self, gate: usize) -> Self {
         Self {
             factors: self.factors.from(gate * self.width),
             ..self
@@ -48,7 +39,7 @@ impl<'a> GateFactors<'a> {
     fn of(self, gate: usize, of_c: bool) -> Factors<'a> {
         Factors {
             positions: self.positions,
-            factors: self.from_gate(gate).factors,
+            factors: self.of_gates_from(gate).factors,
             of_c,
         }
     }

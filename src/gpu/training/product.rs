@@ -65,7 +65,6 @@ pub(crate) struct Params {
     c_first: u32,
     c_stride: u32,
     adds: u32,
-    first_position: u32,
     factors_first: u32,
     factors_stride: u32,
 }
@@ -73,8 +72,8 @@ pub(crate) struct Params {
 /// What a gate leaves out of a product.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Factors<'a> {
-    /// The position of each row, from an entry of a list on.
-    pub(super) positions: (&'a wgpu::Buffer, usize),
+    /// The position of each row. Those of the first step come first, so that the list serves the rows of one step as well.
+    pub(super) positions: &'a wgpu::Buffer,
     /// By position, as many as a row of what they are for.
     pub(super) factors: Matrix<'a>,
     /// Of what C gets of the product, else of A as it lies.
@@ -153,7 +152,6 @@ impl<'a> Product<'a> {
             c_first: self.c.first as u32,
             c_stride: self.c.stride as u32,
             adds: self.adds.into(),
-            first_position: factors.map_or(0, |factors| factors.positions.1 as u32),
             factors_first: factors.map_or(0, |factors| factors.factors.first as u32),
             factors_stride: factors.map_or(0, |factors| factors.factors.stride as u32),
         }
@@ -181,7 +179,7 @@ impl<'a> Product<'a> {
         }) = self.factors
         {
             shader = &MASKED;
-            storage.extend([positions.0, factors.buffer]);
+            storage.extend([positions, factors.buffer]);
             constants.push(of_c.into());
         }
         recorder.dispatch((shader, &constants), &storage, params, (self.tiles() * parts) as u64);

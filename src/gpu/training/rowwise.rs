@@ -31,7 +31,7 @@ impl RecurrenceBack<'_> {
     /// What is left out of r * h, by the only gate that has it.
     pub(super) fn left_of_reset(&self) -> Option<GateFactors<'_>> {
         let gate = self.columns_of_state() / self.cell.units.max(1);
-        self.left_of_state.map(|left| left.from_gate(gate))
+        self.left_of_state.map(|left| left.of_gates_from(gate))
     }
 
     fn reset(
@@ -83,8 +83,7 @@ impl RecurrenceBack<'_> {
                 let kernel = Matrix::tight(&self.tensors.recurrent_kernel.values, columns).from(first);
                 let to = Matrix::tight(&between, units);
                 let product = Product::new([now.len(), output, units], lanes, kernel, to);
-                let left = self.left_of_reset().map(|left| left.from_row(now.start));
-                let products = product.turned(false, true).over_gates(units, left);
+                let products = product.turned(false, true).over_gates(units, self.left_of_reset());
                 products.iter().for_each(|product| product.record(recorder));
                 let buffers = [&of_rows.lanes, &between, hidden_carry.buffer];
                 self.reset(recorder, true, (now.start, now.len()), buffers);
@@ -107,8 +106,9 @@ impl RecurrenceBack<'_> {
             adds: !self.cell.has_projection(),
             ..product
         };
-        let left = self.left_of_state.map(|left| left.from_row(rows.start));
-        let products = product.turned(false, true).over_gates(self.cell.units, left);
+        let products = product
+            .turned(false, true)
+            .over_gates(self.cell.units, self.left_of_state);
         products.iter().for_each(|product| product.record(recorder));
     }
 

@@ -216,7 +216,12 @@ fn goes_on(model: impl Fn() -> Model) {
 fn what_gates_leave_out_is_counted() {
     use crate::layer::bidirectional::Bidirectional;
 
-    let sides = Bidirectional::new(Gru::new(3, 5).dropout(0.2).recurrent_dropout(0.2).return_sequences(true));
+    let sides = Bidirectional::new(
+        Gru::new(3, 5)
+            .dropout(0.2)
+            .recurrent_dropout(0.2)
+            .return_sequences(true),
+    );
     let builder = Model::builder().add(sides).add(Lstm::new(10, 4).recurrent_dropout(0.2));
     let model = builder.build().unwrap();
     for adapter in pollster::block_on(Adapter::all()) {
