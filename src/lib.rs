@@ -82,7 +82,7 @@ pub use learning_rate::{
     CosineDecay, ExponentialDecay, LearningRate, PiecewiseConstantDecay, PolynomialDecay, ReduceOnPlateau,
 };
 pub use loss::{
-    BinaryCrossentropy, CategoricalCrossentropy, Huber, Loss, LossValue, SparseCategoricalCrossentropy, Targets,
+    BinaryCrossentropy, CategoricalCrossentropy, Ctc, Huber, Loss, LossValue, SparseCategoricalCrossentropy, Targets,
 };
 pub use metric::Metric;
 pub use model::{Model, ModelBuilder};

@@ -14,6 +14,7 @@ mod gradients;
 mod head;
 mod history;
 mod learn;
+mod memory;
 mod monitor;
 mod moved;
 mod order;

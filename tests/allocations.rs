@@ -25,17 +25,22 @@ use rayon::ThreadPoolBuilder;
 
 #[path = "support/devices.rs"]
 mod devices;
+#[path = "allocations/training.rs"]
+mod training;
 
 struct Counting;
 
 /// The bytes that are taken and not given back.
 static LIVE: AtomicUsize = AtomicUsize::new(0);
+/// The most of these at once, since it was set.
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 /// The allocations, and the bytes of each.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BYTES: [AtomicUsize; 4096] = [const { AtomicUsize::new(0) }; 4096];
 
 fn count(bytes: usize) {
-    LIVE.fetch_add(bytes, Ordering::Relaxed);
+    let live = LIVE.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK.fetch_max(live, Ordering::Relaxed);
     if let Some(entry) = BYTES.get(COUNT.fetch_add(1, Ordering::Relaxed)) {
         entry.store(bytes, Ordering::Relaxed);
     }
@@ -184,6 +189,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn the_second_run_allocates_what_the_caller_gets() {
     questions_about_memory_take_none();
+    training::training_takes_what_is_told();
     for threads in [1, 2, 5] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         for case in cases() {

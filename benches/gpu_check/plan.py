@@ -19,6 +19,7 @@ SLOWER_IN_SOFTWARE = 6
 # kept for stopping the last program and writing
 RESERVE = 5
 CHOSEN = [f"{mode}/chosen/{precision}" for precision in ("f32", "relaxed") for mode in ("full", "lengths")] + ["full/matrix/relaxed"]
+TRAINING = [f"{mode}/training/f32" for mode in ("full", "lengths")]
 STRESS_REPEATS = range(4, 11)
 # where drivers keep their manifest besides the folders that the loader knows
 MANIFESTS = ["/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json", "/usr/local/cuda/share/vulkan/icd.d/nvidia_icd.json"]
@@ -88,6 +89,7 @@ class Plan:
             later = self.test(checks.first(), self.options.budget * SHARE_OF_TESTS)
         if self.torch:
             self.times(CHOSEN, pytorch.FIRST)
+            self.times(TRAINING, pytorch.TRAINING)
         if tests:
             self.test(later + checks.second() + checks.by_strategy(strategies) + checks.third())
         if self.torch:
@@ -171,7 +173,7 @@ class Plan:
         if row.get("not_reached"):
             return
         self.write()
-        took = row["gpu_ms"] or row["host_ms"] if "gpu_ms" in row else None
+        took = row.get("gpu_ms") or row.get("host_ms") or row.get("training_ms")
         words = f"{took['median']:.3g} ms" if took else report.words_of(row)
         self.say(f"{row['shape']} {row['row']}: {words}")
 

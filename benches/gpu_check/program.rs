@@ -3,7 +3,8 @@
 //!
 //! - `gpu_check adapters` says which adapters there are, and which is the best real one
 //! - `gpu_check measure ADAPTER SHAPE WARM SECONDS ROW...`: a shape is `BATCHxTIME_STEPSxFEATURESxUNITS`, a row
-//!   `full|lengths/chosen|matrix|STRATEGY/f32|relaxed` (`matrix`: as chosen, with `Settings::matrices(true)`); the GPU is kept busy
+//!   `full|lengths/chosen|matrix|training|STRATEGY/f32|relaxed` (`matrix`: as chosen, with `Settings::matrices(true)`; `training`: a step of
+//!   training beside a pass forward); the GPU is kept busy
 //!   for WARM seconds before it is timed for SECONDS
 
 mod busy;
@@ -12,6 +13,7 @@ mod layer;
 mod row;
 #[path = "../peers/rule.rs"]
 mod rule;
+mod training;
 
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -18,6 +18,7 @@ PATHS = {
 MODES = {"full": ["full"], "lengths": ["packed", "padded"]}
 # first what there is something to reach for
 FIRST = [("cuda-resident", "full"), ("cuda-resident-tf32", "full"), ("cuda", "full"), ("cuda-resident", "packed")]
+TRAINING = [("cuda-training", "full"), ("cuda-training", "packed")]
 SECOND = [(path, mode) for mode in ("packed", "padded", "full") for path in PATHS if (path, mode) not in FIRST]
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 
-from gpu_check.ratios import against_pytorch, digits, in_short
+from gpu_check.ratios import against_pytorch, agreement, digits, in_short
 
 HEAD = "| shape | lengths | asked for | run by | weights | GPU ms | least | model ms | host to host ms | least | into ms | copy ms | differs by | SM MHz |"
 
@@ -41,7 +41,8 @@ def is_wrong(row):
 
 
 def markdown(found):
-    parts = [heading(found), in_short(found), tests(found), rows(found), against_pytorch(found), explained(found), troubles(found)]
+    parts = [heading(found), in_short(found), tests(found), rows(found), against_pytorch(found)]
+    parts += [training(found), explained(found), troubles(found)]
     return "\n".join(part for part in parts if part)
 
 
@@ -77,7 +78,8 @@ def tests(found):
 
 def rows(found):
     lines = ["## cellstate", "", HEAD, "|---|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---|---|"]
-    for row in found["rows"]:
+    runs = [row for row in found["rows"] if not is_training(row)]
+    for row in runs:
         if row.get("not_reached"):
             continue
         mode, strategy, precision = row["row"].split("/")
@@ -90,9 +92,47 @@ def rows(found):
         else:
             cells += [words_of(row), "", "", "", "", "", "", differs(row), ""]
         lines.append(f"| {' | '.join(cells)} |")
-    left_out = [f"{row['shape']} {row['row']}" for row in found["rows"] if row.get("not_reached")]
+    left_out = [f"{row['shape']} {row['row']}" for row in runs if row.get("not_reached")]
     lines += ["", f"Not reached: {', '.join(left_out)}."] if left_out else []
-    return "\n".join([*lines, ""]) if found["rows"] else ""
+    return "\n".join([*lines, ""]) if runs else ""
+
+
+def training(found):
+    """A step of training, forward, backward and an update, beside a pass forward from host to host and beside PyTorch's step."""
+    mine = [row for row in found["rows"] if is_training(row) and not row.get("not_reached")]
+    if not mine:
+        return ""
+    theirs = {(row["shape"], row["mode"]): row for row in found["pytorch_rows"] if row["path"] == "cuda-training"}
+    head = "| shape | lengths | step ms | least | forward ms | step : forward | MiB | differs by | PyTorch ms | PyTorch : ours | differs by |"
+    lines = ["## Training", "", head, "|---|---|" + "---:|" * 5 + "---|---:|---:|---|"]
+    for row in mine:
+        mode = row["row"].split("/")[0]
+        cells = [row["shape"], mode]
+        if row.get("training_ms"):
+            step, forward = row["training_ms"], row["forward_ms"]
+            ratio = f"{step['median'] / forward['median']:.2f}"
+            cells += [digits(step["median"]), digits(step["min"]), digits(forward["median"]), ratio, f"{row['memory'] / 2**20:.0f}"]
+        else:
+            cells += [words_of(row), "", "", "", ""]
+        their = theirs.get((row["shape"], "full" if mode == "full" else "packed"))
+        cells += [differs(row), *beside(row, their)]
+        lines.append(f"| {' | '.join(cells)} |")
+    left_out = [f"{row['shape']} {row['row']}" for row in found["rows"] if is_training(row) and row.get("not_reached")]
+    lines += ["", f"Not reached: {', '.join(left_out)}."] if left_out else []
+    return "\n".join([*lines, ""])
+
+
+def beside(row, their):
+    """PyTorch's step, its time over ours, and how far the outputs behind the same steps are apart."""
+    if not their or "ms" not in their or not row.get("training_ms"):
+        return [(their or {}).get("failed", "").replace("|", "/"), "", ""]
+    apart, agree = agreement(row, their, row["shape"], "f32")
+    ratio = f"{their['ms']['median'] / row['training_ms']['median']:.2f}" if agree else ""
+    return [digits(their["ms"]["median"]), ratio, apart]
+
+
+def is_training(row):
+    return row["row"].split("/")[1] == "training"
 
 
 def model(row):

@@ -11,6 +11,7 @@ use crate::busy::Busy;
 use crate::layer::Layer;
 use crate::rule::Outcome;
 use crate::rule::{Problem, Shape};
+use crate::training;
 
 /// How far a value may lie from the CPU's in full precision: outputs are below 1.
 const TOLERANCE: f32 = 2e-5;
@@ -25,6 +26,8 @@ const CALLS: (usize, usize) = (3, 500);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     with_lengths: bool,
+    /// Whether training steps are measured.
+    trains: bool,
     strategy: Option<Strategy>,
     by_matrices: bool,
     precision: Precision,
@@ -44,10 +47,11 @@ impl FromStr for Row {
                 _ => return Err(format!("the mode is full or lengths, not {mode}").into()),
             },
             strategy: match strategy {
-                "chosen" | "matrix" => None,
+                "chosen" | "matrix" | "training" => None,
                 name => Some(name.parse()?),
             },
             by_matrices: strategy == "matrix",
+            trains: strategy == "training",
             precision: match precision {
                 "f32" => Precision::Full,
                 "relaxed" => Precision::Relaxed,
@@ -171,6 +175,10 @@ impl Shaped {
 
     /// What there is to say of a row; a strategy that cannot do it is no failure.
     pub(crate) fn measure(&mut self, row: Row) -> Outcome<Value> {
+        if row.trains {
+            let how = (self.timings, self.busy.as_ref());
+            return training::measure(&self.device, (self.shape, row.with_lengths), how);
+        }
         let compared = match &mut self.compared[usize::from(row.with_lengths)] {
             Some(made) => made,
             none => none.insert(Compared::new(self.shape, row.with_lengths)?),
@@ -263,7 +271,7 @@ impl Shaped {
 }
 
 /// Calls until the time is used up. Calls that cannot say what they took leave nothing.
-fn times(limit: Duration, mut call: impl FnMut() -> Outcome<Option<Duration>>) -> Outcome<Vec<Duration>> {
+pub(crate) fn times(limit: Duration, mut call: impl FnMut() -> Outcome<Option<Duration>>) -> Outcome<Vec<Duration>> {
     let (began, mut taken, mut calls) = (Instant::now(), Vec::new(), 0);
     while calls < CALLS.0 || (calls < CALLS.1 && began.elapsed() < limit) {
         taken.extend(call()?);
@@ -272,7 +280,7 @@ fn times(limit: Duration, mut call: impl FnMut() -> Outcome<Option<Duration>>) -
     Ok(taken)
 }
 
-fn summary(mut times: Vec<Duration>) -> Value {
+pub(crate) fn summary(mut times: Vec<Duration>) -> Value {
     times.sort_unstable();
     match (times.get(times.len() / 2), times.first()) {
         (Some(&median), Some(&least)) => {
@@ -282,11 +290,11 @@ fn summary(mut times: Vec<Duration>) -> Value {
     }
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-fn refused(error: Box<dyn std::error::Error>) -> Outcome<Value> {
+pub(crate) fn refused(error: Box<dyn std::error::Error>) -> Outcome<Value> {
     match error.downcast_ref::<Error>() {
         Some(Error::Unsupported { option, .. }) => Ok(json!({"refused": option})),
         _ => Err(error),

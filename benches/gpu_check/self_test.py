@@ -38,7 +38,12 @@ for row in sys.argv[6:]:
         continue
     said = {"row": row, "shape": sys.argv[3], "strategy": "step", "explain": ["  estimates of the recurrence: solo 9 µs, step 500 µs"], "repeats": True}
     said.update(right=row != "lengths/chosen/relaxed", difference=1e-7, samples=[0.5], sum=1.0, weighted=1.0)
-    if row == "lengths/step/f32":
+    if "training" in row:
+        said.update(right=row.startswith("full"))
+        times = {"median": 2.0, "min": 1.0, "count": 3}
+        if said["right"]:
+            said.update(training_ms=times, forward_ms=dict(times, median=0.5), memory=2**21, timed=[1, 2])
+    elif row == "lengths/step/f32":
         said = {"row": row, "shape": sys.argv[3], "refused": "cannot be done"}
     elif said["right"]:
         times = {"median": 2.0, "min": 1.0, "count": 3}
@@ -48,7 +53,7 @@ for row in sys.argv[6:]:
 
 # It stands in for the Python that has PyTorch: whatever it is to run, it answers as peer_torch.py does, and crashes once.
 PYTORCH = """
-paths = ["cuda", "cuda-tf32", "cuda-resident", "cuda-resident-tf32"]
+paths = ["cuda", "cuda-tf32", "cuda-resident", "cuda-resident-tf32", "cuda-training"]
 print(json.dumps({"version": "0", "paths": paths}), flush=True)
 for line in sys.stdin:
     words = line.split()
@@ -78,7 +83,7 @@ def run():
         ends = {check["name"]: check["end"] for check in found["tests"] if not check.get("not_reached")}
         expect("a test that passes", ends["golden"], None)
         expect("a crash", ends["gpu"], "SIGSEGV")
-        expect("a hang", ends["tile_edges"], "stopped after 1 s")
+        expect("a hang", ends["tile_edges"], "stopped after 4 s")
         expect("what it hung in", [check.get("unfinished") for check in found["tests"] if check["name"] == "tile_edges"], [["b"]])
         expect("a failure", [check["failed"] for check in found["tests"] if check["name"] == "hostile"], [["b"]])
         expect("why", [check.get("panics") for check in found["tests"] if check["name"] == "hostile"], [["thread 'b' (7) panicked at b.rs:1:2:\nleft: 1"]])
@@ -90,6 +95,8 @@ def run():
         expect("a row that is wrong", rows["lengths/chosen/relaxed"]["right"], False)
         expect("a row that is refused", rows["lengths/step/f32"]["refused"], "cannot be done")
         expect("rows after those", "gpu_ms" in rows["full/step/f32"], True)
+        expect("a step of training", rows["full/training/f32"]["training_ms"]["median"], 2.0)
+        expect("a step that is wrong", rows["lengths/training/f32"]["right"], False)
         theirs = {(row["path"], row["mode"]): row for row in found["pytorch_rows"]}
         expect("PyTorch crashes", theirs["cuda", "packed"]["failed"][:7], "SIGSEGV")
         expect("PyTorch comes back", theirs["cuda-resident-tf32", "packed"]["ms"]["median"], 4.0)
@@ -98,6 +105,8 @@ def run():
             "| 1x2x3x4 | full | chosen | step | f32 | 2 | 1 | 0.5 | 2 | 1 | 2 | 2 | 1e-07 |",
             "**WRONG: 1e-07**",
             "| 1x2x3x4 | GPU time, f32 : TF32 off | 2 | step | 2 | 4 | 2.00 | 2.00 | 0e+00 |",
+            "| 1x2x3x4 | full | 2 | 1 | 0.5 | 4.00 | 2 | 1e-07 | 4 | 2.00 | 0e+00 |",
+            "| 1x2x3x4 | lengths | not timed |  |  |  |  | **WRONG: 1e-07** |",
             "      estimates of the recurrence: solo 9 µs",
         ]:
             expect(f"{text!r} in the page", text in markdown, True)
@@ -112,7 +121,7 @@ def run():
     return 0
 
 
-def whole(root, tests, only=None, budget=60, limit=1):
+def whole(root, tests, only=None, budget=90, limit=4):
     """A run with programs that stand in: what was found, the exit code, the page."""
     programs = {**tests, "gpu_check": MEASURES}
     for name, text in programs.items():
@@ -123,7 +132,7 @@ def whole(root, tests, only=None, budget=60, limit=1):
     options.shapes, options.time_steps, options.warm, options.seconds = "1x2x3x4", None, 0.1, 0.1
     kept = checks.first, checks.second, checks.by_strategy, checks.stress, ours.PATIENCE, os.environ.get("PEERS_PYTHON")
     checks.first = lambda: [Check(name, name, limit) for name in sorted(tests, key=list(tests).index)]
-    checks.second, checks.by_strategy, checks.stress, ours.PATIENCE = list, (lambda names: []), (lambda number: []), 1
+    checks.second, checks.by_strategy, checks.stress, ours.PATIENCE = list, (lambda names: []), (lambda number: []), 4
     os.environ["PEERS_PYTHON"] = str(root / "python")
     scratch = root / "scratch"
     scratch.mkdir(exist_ok=True)

@@ -27,38 +27,8 @@ fn value_of_a(row: u32, k: u32, end: u32) -> f32 {
         return 0.0;
     }
     let entry = select(row, k, TURNS_A == 1u);
-    var lies_in = entry;
     let column = select(k, row, TURNS_A == 1u);
-    if (HAS_INDEX == 1u) {
-        lies_in = index[params.index_first + lies_in];
-        if (lies_in == NONE) {
-            return 0.0;
-        }
-    }
-    return left_of_a(a[params.a_first + lies_in * params.a_stride + column], entry, column);
-}
-
-fn value_of_b(k: u32, column: u32, end: u32) -> f32 {
-    if (column >= params.columns || k >= end) {
-        return 0.0;
-    }
-    let lies_in = select(k, column, TURNS_B == 1u);
-    return b[params.b_first + lies_in * params.b_stride + select(column, k, TURNS_B == 1u)];
-}
-
-fn store(first: u32, row: u32, column: u32, value: f32) {
-    if (row >= params.rows || column >= params.columns) {
-        return;
-    }
-    let place = first + row * params.c_stride + column;
-    var sum = left_of_c(value, row, column);
-    if (HAS_BIAS == 1u) {
-        sum += bias[params.bias_first + column];
-    }
-    if (params.adds == 1u) {
-        sum += c[place];
-    }
-    c[place] = sum;
+    return left_of_a(a_at(listed(entry), column), entry, column);
 }
 
 @compute @workgroup_size(256)

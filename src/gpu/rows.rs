@@ -100,6 +100,24 @@ impl RowsSize {
         self.stride as u64 * VALUE
     }
 
+    /// Whether they lie in one buffer, as training needs them.
+    pub(crate) fn check_whole(&self) -> Result<()> {
+        match self.buffers {
+            1 => Ok(()),
+            _ => Err(self.are_cut()),
+        }
+    }
+
+    fn are_cut(&self) -> Error {
+        Error::TooLarge {
+            what: "the rows of a stage in training".to_owned(),
+            needed: self.bytes().sum(),
+            limit: self.bytes().max().unwrap_or(0),
+            limit_name: "bytes, max_storage_buffer_binding_size",
+            repair: "train on fewer or shorter sequences at once".to_owned(),
+        }
+    }
+
     /// Which rows each buffer holds, if there are so many and all of a buffer's are filled before the next one.
     pub(crate) fn held(&self, rows: usize) -> Vec<Range<usize>> {
         let each = self.rows_of_buffer;
@@ -170,13 +188,7 @@ impl Rows {
     pub(crate) fn whole(&self) -> Result<&wgpu::Buffer> {
         match self.buffers.as_slice() {
             [buffer] => Ok(buffer),
-            _ => Err(Error::TooLarge {
-                what: "the rows of a stage in training".to_owned(),
-                needed: self.size.bytes().sum(),
-                limit: self.size.bytes().max().unwrap_or(0),
-                limit_name: "bytes, max_storage_buffer_binding_size",
-                repair: "train on fewer or shorter sequences at once".to_owned(),
-            }),
+            _ => Err(self.size.are_cut()),
         }
     }
 

@@ -3,6 +3,7 @@
 mod binary_crossentropy;
 mod categorical_crossentropy;
 mod class_weights;
+mod ctc;
 mod difference;
 mod huber;
 mod mean;
@@ -21,6 +22,8 @@ use ndarray::{ArrayD, ArrayView2, ArrayViewD};
 pub use binary_crossentropy::BinaryCrossentropy;
 pub use categorical_crossentropy::CategoricalCrossentropy;
 pub(crate) use class_weights::largest;
+pub(crate) use ctc::Batch as CtcBatch;
+pub use ctc::Ctc;
 pub use huber::Huber;
 pub(crate) use mean::Mean;
 pub(crate) use rows::Wanted;
@@ -42,6 +45,7 @@ use crate::error::Result;
 /// - A step that is masked, or of an ignored class, does not count; a step of weight 0 counts with a loss of 0. Both have a gradient of
 ///   exactly 0, and their outputs and targets may be anything, NaN too, which in Keras makes everything NaN. (A target decides all the
 ///   same whether its step is of the ignored class, unless the step is masked.) If no step counts, the loss is 0.
+/// - [`Ctc`] is a loss of whole sequences: of outputs with time steps, (batch, time_steps, classes), a step is here a sequence.
 /// - A cross-entropy of probabilities is computed from these. ([`Trainer`](crate::Trainer) takes the logits where the last layer's activation is
 ///   softmax or sigmoid, as `fit` and `evaluate` of Keras on TensorFlow do. With an ignored class neither does, and Keras does not behind a
 ///   `TimeDistributed`, which around a Dense layer changes nothing here.)
@@ -74,6 +78,8 @@ pub enum Loss {
     CategoricalCrossentropy(CategoricalCrossentropy),
     /// Classes, with their numbers as targets.
     SparseCategoricalCrossentropy(SparseCategoricalCrossentropy),
+    /// Labels of sequences, without their time steps.
+    Ctc(Ctc),
 }
 
 macro_rules! from_types {
@@ -86,7 +92,7 @@ macro_rules! from_types {
     )*};
 }
 
-from_types! { Huber BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy }
+from_types! { Huber BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy Ctc }
 
 impl Loss {
     /// The loss of a batch and, where `gradient` is given, its gradient with respect to the outputs.
@@ -128,8 +134,13 @@ impl Loss {
         gradient: Option<&mut ArrayD<f32>>,
     ) -> Result<LossValue> {
         self.check()?;
-        let steps = Steps::new(outputs, targets, mask, weights, self.wanted())?;
-        let totals = steps.sum(|output, target, gradient| self.row(output, target, gradient), gradient)?;
+        let totals = match *self {
+            Self::Ctc(loss) => CtcBatch::new(loss, outputs, targets, mask, weights)?.sum(gradient)?,
+            _ => {
+                let steps = Steps::new(outputs, targets, mask, weights, self.wanted())?;
+                steps.sum(|output, target, gradient| self.row(output, target, gradient), gradient)?
+            }
+        };
         Ok(LossValue::new(totals))
     }
 
@@ -140,7 +151,15 @@ impl Loss {
         targets: &Targets<'_>,
         weights: Option<ArrayViewD<'_, f32>>,
     ) -> Result<()> {
-        Steps::check_shapes(outputs, targets, weights, self.wanted())
+        match *self {
+            Self::Ctc(loss) => CtcBatch::check_shapes(loss, outputs, targets, weights),
+            _ => Steps::check_shapes(outputs, targets, weights, self.wanted()),
+        }
+    }
+
+    /// Whether its targets belong to sequences as a whole, whatever their time steps.
+    pub(crate) fn is_of_sequences(&self) -> bool {
+        matches!(self, Self::Ctc(_))
     }
 
     /// What Keras calls it.
@@ -157,6 +176,7 @@ impl Loss {
             Self::BinaryCrossentropy(_) => "binary_crossentropy",
             Self::CategoricalCrossentropy(_) => "categorical_crossentropy",
             Self::SparseCategoricalCrossentropy(_) => "sparse_categorical_crossentropy",
+            Self::Ctc(_) => "ctc",
         }
     }
 
@@ -166,12 +186,15 @@ impl Loss {
             Self::Huber(loss) => loss.check(),
             Self::BinaryCrossentropy(loss) => loss.check(),
             Self::CategoricalCrossentropy(loss) => loss.check(),
-            Self::MeanSquaredError | Self::MeanAbsoluteError | Self::SparseCategoricalCrossentropy(_) => Ok(()),
+            Self::MeanSquaredError
+            | Self::MeanAbsoluteError
+            | Self::SparseCategoricalCrossentropy(_)
+            | Self::Ctc(_) => Ok(()),
         }
     }
 
     /// This loss from what stands before the activation of the last layer, where Keras takes that in place of the outputs, in training and in
-    /// evaluation: a cross-entropy, behind softmax or sigmoid. It has no bounds then, and a gradient however sure the model is. With an ignored
+    /// evaluation: a cross-entropy, behind softmax or sigmoid. So does [`Ctc`] behind softmax, of which Keras would take the softmax once more. It has no bounds then, and a gradient however sure the model is. With an ignored
     /// class Keras multiplies the probabilities by a mask, and does not find the logits any more.
     pub(crate) fn before(self, activation: Activation) -> Option<Self> {
         let is_probability = matches!(activation, Activation::Softmax | Activation::Sigmoid);
@@ -181,7 +204,8 @@ impl Loss {
             Self::BinaryCrossentropy(loss) => Some(loss.from_logits(true).into()),
             Self::CategoricalCrossentropy(loss) => Some(loss.from_logits(true).into()),
             Self::SparseCategoricalCrossentropy(loss) => Some(loss.from_logits(true).into()),
-            Self::MeanSquaredError | Self::MeanAbsoluteError | Self::Huber(_) => None,
+            Self::Ctc(_) if activation == Activation::Softmax => Some(self),
+            Self::MeanSquaredError | Self::MeanAbsoluteError | Self::Huber(_) | Self::Ctc(_) => None,
         }
     }
 
@@ -194,7 +218,7 @@ impl Loss {
     }
 
     /// The loss of one step; `gradient` becomes that with respect to the output. The target of a sparse loss is one class number,
-    /// which the output has; the outputs of all others are as many as the targets.
+    /// which the output has; the outputs of all others are as many as the targets. A loss of whole sequences has none: NaN.
     pub(crate) fn row(&self, output: &[f64], target: &[f64], gradient: &mut [f64]) -> f64 {
         match self {
             Self::MeanSquaredError => difference::mean(output, target, gradient, difference::squared),
@@ -205,6 +229,10 @@ impl Loss {
             Self::SparseCategoricalCrossentropy(loss) => {
                 let class = target.first().map_or(usize::MAX, |&class| class as usize);
                 loss.row(output, class, gradient)
+            }
+            Self::Ctc(_) => {
+                gradient.fill(f64::NAN);
+                f64::NAN
             }
         }
     }

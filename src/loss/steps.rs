@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::memory::Purpose;
 
 /// What losses and metrics compute in, and the gradient.
-const LOSS: Purpose = Purpose {
+pub(super) const LOSS: Purpose = Purpose {
     what: "the gradient of the loss",
     repair: "take smaller batches",
 };
 
 /// Outputs with fewer values than this are not worth waking other threads.
-const SHARE: usize = 16 << 10;
+pub(super) const SHARE: usize = 16 << 10;
 
 /// The steps of a batch. Outputs without time steps have one.
 #[derive(Debug)]
@@ -227,16 +227,7 @@ impl<'a> Steps<'a> {
                 .copied()
         };
         let given = self.weights.as_ref().and_then(weight_of);
-        match given {
-            Some(weight) if !(weight >= 0.0 && weight.is_finite()) => Err(Error::Value {
-                argument: "sample weights".to_owned(),
-                expected: "finite numbers from 0".to_owned(),
-                found: format!("{weight} for {}", self.place(sequence, time_step)),
-                repair: "give a weight of 0 to what should not count".to_owned(),
-            }),
-            Some(weight) => Ok(weight.into()),
-            None => Ok(1.0),
-        }
+        checked_weight(given, || self.place(sequence, time_step))
     }
 
     /// Whether the target of a step is one.
@@ -297,8 +288,22 @@ impl Room {
     }
 }
 
+/// A weight as it counts, 1 where none was given.
+pub(super) fn checked_weight(given: Option<f32>, place: impl FnOnce() -> String) -> Result<f64> {
+    match given {
+        Some(weight) if !(weight >= 0.0 && weight.is_finite()) => Err(Error::Value {
+            argument: "sample weights".to_owned(),
+            expected: "finite numbers from 0".to_owned(),
+            found: format!("{weight} for {}", place()),
+            repair: "give a weight of 0 to what should not count".to_owned(),
+        }),
+        Some(weight) => Ok(weight.into()),
+        None => Ok(1.0),
+    }
+}
+
 /// Weights of sequences, (batch) or (batch, 1), as (batch, 1); or those of steps, (batch, time_steps).
-fn spread(weights: ArrayViewD<'_, f32>, batch: usize, time_steps: usize) -> Result<ArrayView2<'_, f32>> {
+pub(super) fn spread(weights: ArrayViewD<'_, f32>, batch: usize, time_steps: usize) -> Result<ArrayView2<'_, f32>> {
     let shape = weights.shape().to_vec();
     let unfit = || {
         let expected = format!("[{batch}] or [{batch}, {time_steps}]");
@@ -317,7 +322,7 @@ fn spread(weights: ArrayViewD<'_, f32>, batch: usize, time_steps: usize) -> Resu
     }
 }
 
-fn size(argument: &str, expected: &str, shape: &[usize], repair: &str) -> Error {
+pub(super) fn size(argument: &str, expected: &str, shape: &[usize], repair: &str) -> Error {
     Error::Size {
         argument: argument.to_owned(),
         expected: expected.to_owned(),

@@ -6,7 +6,7 @@ use ndarray::{ArrayView2, ArrayViewD};
 
 use crate::activation::Activation;
 use crate::error::{Error, Result};
-use crate::loss::{Loss, Mean, SparseCategoricalCrossentropy, Steps, Targets, Wanted};
+use crate::loss::{CtcBatch, Loss, Mean, SparseCategoricalCrossentropy, Steps, Targets, Wanted};
 use accuracy::Accuracy;
 
 /// What is watched while a model is trained or judged: a mean over the steps of all batches since the last reset.
@@ -15,8 +15,7 @@ use accuracy::Accuracy;
 /// weigh by the mean over time of their weights, so that without masks and weights each sequence weighs the same. Masked steps, steps of
 /// weight 0 and of an ignored class have no influence, whatever they hold.
 ///
-/// Where Keras differs: its `RootMeanSquaredError` does not see masks; its accuracy counts a class number that the outputs do not have as wrong, which here is an
-/// error; it has no perplexity.
+/// Where Keras differs: its `RootMeanSquaredError` sees no masks, its accuracy takes a class that the outputs do not have for wrong (here: an error), and it has no perplexity.
 ///
 /// ```
 /// use cellstate::{Metric, Targets};
@@ -274,8 +273,7 @@ impl Metric {
         self.name
     }
 
-    /// Adds a batch: the arguments are those of [`Loss::compute`]. Keras gives sample weights to its `weighted_metrics` and none to its
-    /// `metrics`.
+    /// Adds a batch: the arguments are those of [`Loss::compute`]. Keras gives sample weights to its `weighted_metrics` alone.
     ///
     /// # Errors
     ///
@@ -300,6 +298,11 @@ impl Metric {
     ) -> Result<()> {
         let of_step = self.of_step(outputs.shape(), targets);
         let wanted = self.wanted(of_step, outputs.shape())?;
+        if let OfStep::Loss(Loss::Ctc(loss)) = of_step {
+            let totals = CtcBatch::new(loss, outputs, targets, mask, weights)?.sum(None)?;
+            self.mean.add(totals.sum, totals.weight);
+            return Ok(());
+        }
         let steps = Steps::new(outputs, targets, mask, weights, wanted)?;
         let score = |output: &[f64], target: &[f64], gradient: &mut [f64]| match of_step {
             OfStep::Accuracy(accuracy) => accuracy.of_step(output, target),
@@ -360,8 +363,13 @@ impl Metric {
         targets: &Targets<'_>,
         weights: Option<ArrayViewD<'_, f32>>,
     ) -> Result<()> {
-        let wanted = self.wanted(self.of_step(outputs, targets), outputs)?;
-        Steps::check_shapes(outputs, targets, weights.filter(|_| self.is_weighted), wanted)
+        let of_step = self.of_step(outputs, targets);
+        let wanted = self.wanted(of_step, outputs)?;
+        let weights = weights.filter(|_| self.is_weighted);
+        match of_step {
+            OfStep::Loss(loss) if self.ignored.is_none() => loss.check_shapes(outputs, targets, weights),
+            _ => Steps::check_shapes(outputs, targets, weights, wanted),
+        }
     }
 
     fn of_step(&self, outputs: &[usize], targets: &Targets<'_>) -> OfStep {
@@ -374,9 +382,9 @@ impl Metric {
     /// The targets that are wanted, and the class number that is ignored.
     fn wanted(&self, of_step: OfStep, outputs: &[usize]) -> Result<(Wanted, Option<i32>)> {
         let (wanted, of_loss) = match of_step {
-            OfStep::Accuracy(accuracy) => accuracy.check().map(|()| (accuracy.wanted(), None)),
-            OfStep::Loss(loss) => loss.check().map(|()| loss.wanted()),
-        }?;
+            OfStep::Accuracy(accuracy) => accuracy.check().map(|()| (accuracy.wanted(), None))?,
+            OfStep::Loss(loss) => loss.check().map(|()| loss.wanted())?,
+        };
         let has_classes = wanted == Wanted::Class || outputs.last() == Some(&1);
         if let (Some(class), false) = (self.ignored, has_classes) {
             return Err(Error::Value {

@@ -156,6 +156,27 @@ impl Engine {
             .collect()
     }
 
+    /// Whether a GPU trains it.
+    pub(super) fn is_on_gpu(&self) -> bool {
+        let mut sections = self.sections.iter();
+        sections.any(|section| matches!(section.path, Path::Gpu(_)))
+    }
+
+    /// The bytes that training on batches of (batch, time_steps) takes on the device. How many steps inner sequences have only a batch says.
+    pub(super) fn memory(&self, (batch, time_steps): (usize, usize)) -> Result<u64> {
+        let sections = self.sections.iter().enumerate();
+        let mut outer = sections.filter(|(_, section)| !section.plan.is_inner);
+        outer.try_fold(0, |bytes: u64, (number, section)| {
+            let size = (batch, section.plan.input_steps(time_steps)?);
+            let more = match &section.path {
+                Path::Cpu(training) => training.memory(size, number > 0)?,
+                Path::Gpu(training) => training.memory(size, number > 0)?,
+                Path::Nothing => 0,
+            };
+            Ok(bytes.saturating_add(more))
+        })
+    }
+
     /// Gives back what batches of another size have taken, and the device the weights.
     async fn catch_up(&mut self, size: (usize, usize)) -> Result<()> {
         let stays = self.largest.stays_for(size);

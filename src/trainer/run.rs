@@ -17,7 +17,7 @@ use super::scores::Scores;
 use super::standing::Standing;
 use super::stopping::EarlyStopping;
 use super::validation::Validation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One training: its data and options.
 struct Run<'r, 's, 't, 'a> {
@@ -65,6 +65,7 @@ impl Trainer {
     pub async fn fit_async(&mut self, examples: &Examples<'_, '_>, fit: Fit<'_>) -> Result<History> {
         let training = fit.validation.training(examples.len())?;
         fit.check(training)?;
+        self.check_class_weights(&fit)?;
         self.engine.check(examples.sequences())?;
         match &fit.validation {
             Validation::Data(validation) => {
@@ -83,7 +84,7 @@ impl Trainer {
             examples,
             training,
             lengths: fit.bucketing.then(|| spans(self.model.plans(), examples)),
-            cuts_targets: gives_steps(&self.model),
+            cuts_targets: gives_steps(&self.model) && !self.head.loss.is_of_sequences(),
             fit,
         };
         let mut standing = self.begin(&run)?;
@@ -301,6 +302,19 @@ impl Trainer {
             return self.write_checkpoint(path, Some((standing, [run.fit.batch_size, run.training])));
         }
         Ok(())
+    }
+
+    /// Whether each target is of a class, where classes have weights.
+    fn check_class_weights(&self, fit: &Fit<'_>) -> Result<()> {
+        match self.head.loss.is_of_sequences() && !fit.class_weights.is_empty() {
+            true => Err(Error::Value {
+                argument: "class_weights".to_owned(),
+                expected: format!("none, where the loss is {}", self.head.loss.name()),
+                found: "weights of classes, and sequences that have several labels".to_owned(),
+                repair: "give weights to whole sequences (Examples::with_weights)".to_owned(),
+            }),
+            false => Ok(()),
+        }
     }
 }
 

@@ -46,6 +46,7 @@ mod strategies;
 mod support;
 mod team;
 mod threads;
+mod training_memory;
 mod tuning;
 #[path = "../support/zoo.rs"]
 mod zoo;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use cellstate::{
-    BinaryCrossentropy, CategoricalCrossentropy, Error, Huber, Loss, Metric, Result, SparseCategoricalCrossentropy,
-    Targets,
+    BinaryCrossentropy, CategoricalCrossentropy, Ctc, Error, Huber, Loss, Metric, Result,
+    SparseCategoricalCrossentropy, Targets,
 };
 use ndarray::{Array2, ArrayD, array};
 
@@ -275,4 +275,86 @@ fn nothing_counts() -> Result<()> {
     )?;
     assert!(value.value().is_nan());
     Ok(())
+}
+
+#[test]
+fn labels_that_no_model_can_say() {
+    let of = |loss: Ctc, shape: &[usize], targets: Targets<'_>| of(loss, shape, &targets);
+    refused!(
+        of(Ctc::new(), &[3, 4], array![[1]].into()),
+        Error::Rank { .. },
+        "return_sequences(true)"
+    );
+    for wrong in [
+        array![1, 2, 3].into_dyn(),
+        array![[1], [2]].into_dyn(),
+        array![[[1]], [[1]], [[1]]].into_dyn(),
+    ] {
+        refused!(
+            of(Ctc::new(), &[3, 4, 5], wrong.into()),
+            Error::Size { .. },
+            "[3, labels]"
+        );
+    }
+    for blank in [5, u32::MAX] {
+        let labels = array![[1], [2], [3]].into();
+        refused!(
+            of(Ctc::new().blank(blank), &[3, 4, 5], labels),
+            Error::Value { .. },
+            "unit for the blank"
+        );
+    }
+    refused!(
+        of(Ctc::new(), &[3, 4, 0], array![[1], [2], [3]].into()),
+        Error::Value { .. },
+        "which have 0"
+    );
+    refused!(
+        of(Ctc::new(), &[1, 4, 5], array![[5]].into()),
+        Error::Value { .. },
+        "5 at place 0 of sequence 0"
+    );
+    refused!(
+        of(Ctc::new(), &[1, 4, 5], array![[i32::MAX]].into()),
+        Error::Value { .. },
+        "below 5"
+    );
+    for number in [1.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.5] {
+        refused!(
+            of(Ctc::new(), &[1, 4, 5], array![[1.0, number]].into()),
+            Error::Value { .. },
+            "place 1"
+        );
+    }
+    refused!(
+        of(Ctc::new(), &[1, 4, 5], array![[1, 0, 2]].into()),
+        Error::Value { .. },
+        "pad rows at their ends"
+    );
+    // 1, blank, 1, blank, 1
+    refused!(
+        of(Ctc::new(), &[1, 4, 5], array![[1, 1, 1]].into()),
+        Error::Value { .. },
+        "5 time steps, and 4"
+    );
+    assert_eq!(
+        of(Ctc::new().zero_infinity(true), &[1, 4, 5], array![[1, 1, 1]].into()).unwrap(),
+        0.0
+    );
+    // nothing to do
+    assert_eq!(of(Ctc::new(), &[0, 4, 5], zeros::<i32>(&[0, 3]).into()).unwrap(), 0.0);
+    assert_eq!(of(Ctc::new(), &[2, 0, 5], zeros::<i32>(&[2, 0]).into()).unwrap(), 0.0);
+    assert!(of(Ctc::new(), &[2, 3, 5], zeros::<i32>(&[2, 0]).into()).unwrap() > 0.0);
+    let (outputs, labels) = (outputs(&[2, 3, 5]), Targets::from(array![[1], [2]]));
+    let loss = Loss::from(Ctc::new());
+    let none = Array2::from_elem((2, 3), false);
+    let value = loss
+        .compute(outputs.view(), &labels, Some(none.view()), None, None)
+        .unwrap();
+    assert_eq!((value.value(), value.steps()), (0.0, 0));
+    for weights in [array![1.0, -1.0], array![1.0, f32::NAN]] {
+        let weights = weights.into_dyn();
+        let value = loss.compute(outputs.view(), &labels, None, Some(weights.view()), None);
+        refused!(value.map(|value| value.value()), Error::Value { .. }, "sequence 1");
+    }
 }

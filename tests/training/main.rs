@@ -7,6 +7,7 @@
 )]
 
 mod checkpoints;
+mod ctc;
 mod data;
 #[path = "../support/devices.rs"]
 mod devices;

@@ -9,6 +9,7 @@ use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::storage::Storage;
 use crate::cpu::memory::workspace::{Kept, Scratch, StageRows};
 use crate::cpu::product::path::Path;
+use crate::cpu::threads::crew::MOST_TOGETHER;
 use crate::cpu::threads::pool;
 use crate::cpu::threads::split::{Sizes, Split};
 use crate::error::Result;
@@ -151,6 +152,16 @@ impl Recurrence {
     }
 
     /// How a run of `rows` valid steps of `batch` sequences is split.
+    /// The most sequences of so many steps, up to a number, whose units are split over crews.
+    pub(crate) fn most_of_crews(&self, batch: usize, time_steps: usize) -> usize {
+        let most = batch.min(pool::count().saturating_mul(MOST_TOGETHER));
+        let is_split = |&batch: &usize| self.split(batch, batch.saturating_mul(time_steps)).members > 1;
+        match self.prepared {
+            Prepared::Panels(_) => (1..=most).rev().find(is_split).unwrap_or(0),
+            Prepared::Rowwise(..) => 0,
+        }
+    }
+
     fn split(&self, batch: usize, rows: usize) -> Split {
         let (_, tile_rows) = self.path.tile();
         Split::new(

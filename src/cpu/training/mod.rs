@@ -11,6 +11,7 @@ mod dense;
 mod lists;
 mod masked;
 mod masked_weights;
+mod memory;
 mod peepholes;
 mod prepared;
 mod recurrence;

@@ -3,6 +3,7 @@
 
 use crate::gpu::training::product::{Factors, Product};
 use crate::gpu::training::recorder::Matrix;
+use crate::model::plan::Plan;
 
 /// What the gates of a cell leave out of its input, or of its hidden state.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,11 @@ impl<'a> GateFactors<'a> {
             of_c,
         }
     }
+}
+
+/// Whether the gates of a cell leave out values of their own.
+pub(super) fn leaves_out(plan: &Plan, cell: usize) -> bool {
+    plan.cell_dropouts.get(cell).is_some_and(|of| of.by_gate.is_some())
 }
 
 impl<'a> Product<'a> {

@@ -3,13 +3,14 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `way` < `stages`;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
 mod by_gate;
 mod cell_gradients;
 pub(crate) mod counted;
+mod memory;
 mod probe;
 pub(crate) mod product;
 mod recorder;
@@ -19,6 +20,7 @@ pub(crate) mod row_gradients;
 mod rowwise;
 pub(crate) mod rule;
 pub(crate) mod scatter;
+mod sizes;
 mod stages;
 pub(crate) mod sums;
 #[cfg(test)]
@@ -165,6 +167,7 @@ impl GpuTraining {
             plan,
             weights: &self.weights,
             workspace: &left.workspace.value,
+            size: (left.workspace.batch, left.workspace.time_steps),
             tables: &self.model.weights.tables,
             transforms: &self.model.weights.transforms,
             upstream,
@@ -174,7 +177,8 @@ impl GpuTraining {
         let (gpu, buffers) = (&self.model.gpu, &mut self.buffers);
         let known = gpu.known_pipelines();
         let work = || {
-            let mut recorder = Recorder::new(gpu, buffers, way.dispatches())?;
+            let dispatches = way.reserve(gpu, buffers)?;
+            let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             upload_carry(&mut recorder, (flow, plan), upstream, left.initial.as_deref())?;
             way.record(&mut recorder)?;
             let wanted = wanted(&mut recorder, &way)?;

@@ -8,20 +8,26 @@ use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::sums::add_parts;
 use crate::gpu::training::texts::TYPES;
 
+const VALUES: &str = include_str!("../../../shaders/backward/product_values.wgsl");
+
 pub(crate) const SHADER: Shader = Shader {
     name: "product",
     source: include_str!("../../../shaders/backward/product.wgsl"),
-    shared: &[TYPES, include_str!("../../../shaders/backward/left_whole.wgsl")],
+    shared: &[TYPES, VALUES, include_str!("../../../shaders/backward/left_whole.wgsl")],
     runs_cell: false,
     params: ("Product", size_of::<Params>()),
     bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
     constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS"],
 };
 
-/// The same where a gate leaves something out.
+/// The same where a gate leaves something out, on every adapter.
 pub(crate) const MASKED: Shader = Shader {
     name: "product_masked",
-    shared: &[TYPES, include_str!("../../../shaders/backward/left_masked.wgsl")],
+    shared: &[
+        TYPES,
+        VALUES,
+        include_str!("../../../shaders/backward/left_masked.wgsl"),
+    ],
     bindings: &[
         reads("index"),
         reads("a"),
@@ -32,6 +38,13 @@ pub(crate) const MASKED: Shader = Shader {
         reads("factors"),
     ],
     constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS", "MASKS_C"],
+    ..SHADER
+};
+
+/// The same where each invocation makes what is its own by itself.
+pub(crate) const ALONE: Shader = Shader {
+    name: "product_alone",
+    source: include_str!("../../../shaders/backward/product_alone.wgsl"),
     ..SHADER
 };
 
@@ -158,8 +171,7 @@ impl<'a> Product<'a> {
     }
 
     fn tiles(&self) -> usize {
-        let [rows, columns, _] = self.size;
-        rows.div_ceil(SIDE) * columns.div_ceil(SIDE)
+        tiles_of(self.size)
     }
 
     fn record_to(&self, recorder: &mut Recorder<'_>, c: &wgpu::Buffer, params: Params, parts: usize) {
@@ -171,7 +183,7 @@ impl<'a> Product<'a> {
         let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
         let index = self.index.unwrap_or(&nothing);
         let mut storage = vec![index, self.a.buffer, self.b.buffer, bias, c];
-        let mut shader = &SHADER;
+        let mut shader = if recorder.is_software() { &ALONE } else { &SHADER };
         if let Some(Factors {
             positions,
             factors,
@@ -216,10 +228,29 @@ impl<'a> Product<'a> {
 
 /// How many parts a sum over so many values has in so many tiles, and the values of each.
 fn parts_of(tiles: usize, inner: usize) -> (usize, usize) {
-    let wanted = TILES / tiles.max(1);
-    let parts = wanted.min(inner / SMALLEST_PART).max(1);
+    let parts = most_parts(tiles, inner);
     let part = inner.div_ceil(parts).next_multiple_of(DEPTH).max(DEPTH);
     (inner.div_ceil(part).max(1), part)
+}
+
+/// The most parts into which a sum of so many rows or fewer is cut.
+fn most_parts(tiles: usize, inner: usize) -> usize {
+    let wanted = TILES / tiles.max(1);
+    wanted.min(inner / SMALLEST_PART).max(1)
+}
+
+fn tiles_of([rows, columns, _]: [usize; 3]) -> usize {
+    rows.div_ceil(SIDE) * columns.div_ceil(SIDE)
+}
+
+/// The most values of all parts of a product whose sums are cut, or are of fewer rows; none where there is only one part.
+pub(super) fn most_sums_of(size @ [rows, columns, inner]: [usize; 3]) -> u64 {
+    match most_parts(tiles_of(size), inner) {
+        1 => 0,
+        parts => (parts as u64)
+            .saturating_mul(rows as u64)
+            .saturating_mul(columns as u64),
+    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,14 @@ use crate::gpu::training::buffers::{Buffers, Name};
 /// The invocations of a workgroup that does a value each.
 const INVOCATIONS: u64 = 256;
 
+/// The buffer of what the host tells each dispatch.
+pub(super) const PARAMETERS: Name = ("parameters", 0);
+
+/// How much that is of so many dispatches, in values of four bytes.
+pub(super) fn parameters(gpu: &Gpu, dispatches: usize) -> u64 {
+    (dispatches as u64).saturating_mul(record_bytes(gpu)).div_ceil(4)
+}
+
 /// A shader with the values of its constants.
 pub(super) type Made<'a> = (&'static Shader, &'a [u32]);
 
@@ -63,9 +71,8 @@ type Bound = (&'static str, Vec<u32>, Vec<wgpu::Buffer>);
 impl<'a> Recorder<'a> {
     /// For so many dispatches at most.
     pub(super) fn new(gpu: &'a Gpu, buffers: &'a mut Buffers, dispatches: usize) -> Result<Self> {
-        let values = (dispatches as u64).saturating_mul(record_bytes(gpu)).div_ceil(4);
-        let values = usize::try_from(values).unwrap_or(usize::MAX);
-        let params = buffers.get(gpu, ("parameters", 0), values, Use::Uniform)?;
+        let values = usize::try_from(parameters(gpu, dispatches)).unwrap_or(usize::MAX);
+        let params = buffers.get(gpu, PARAMETERS, values, Use::Uniform)?;
         let nothing = [
             buffers.get(gpu, ("nothing", 0), 4, Use::Storage)?,
             buffers.get(gpu, ("nothing", 1), 4, Use::Storage)?,
@@ -79,6 +86,11 @@ impl<'a> Recorder<'a> {
             nothing,
             bound: HashMap::new(),
         })
+    }
+
+    /// Whether a CPU does what it records.
+    pub(super) fn is_software(&self) -> bool {
+        self.gpu.info().device_type == wgpu::DeviceType::Cpu
     }
 
     /// A buffer for so many values or entries.

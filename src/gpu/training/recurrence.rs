@@ -205,7 +205,7 @@ impl RecurrenceBack<'_> {
     fn steps(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
         let units = self.cell.units;
         let states = self.states(of_rows);
-        let shader = step_of(self.cell);
+        let shader = step_of(self.cell, recorder.is_software());
         let constants = constants_for(shader, self.cell);
         let (nothing, [nothing_written, _]) = (recorder.nothing(), recorder.nothing_written());
         let storage = [

@@ -94,6 +94,18 @@ impl Repack {
         Ok(())
     }
 
+    /// The bytes of its lists.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lists.iter().map(|list| list.pairs.size()).sum()
+    }
+
+    /// The most bytes of the lists of a model, before there are any: two numbers for each value that is no embedding.
+    pub(super) fn most_bytes(model: &GpuModel) -> u64 {
+        let embeddings = model.weights.tables.iter().flat_map(|table| table.size.bytes());
+        let weights: u64 = model.weights.buffers().iter().map(|buffer| buffer.size()).sum();
+        2 * weights.saturating_sub(embeddings.sum())
+    }
+
     /// The dispatches that it records.
     pub(super) fn dispatches(&self) -> usize {
         self.lists.len()

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Binding, Shader, reads, writes};
-use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, TYPES, UNIT_LANES};
+use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, STEP_VALUES, TYPES, UNIT_LANES};
 
 const RULE: &str = include_str!("../../../shaders/backward/rule.wgsl");
 const LSTM: &str = include_str!("../../../shaders/backward/cell/lstm.wgsl");
@@ -53,7 +53,7 @@ const STEP: &str = include_str!("../../../shaders/backward/step_back.wgsl");
 pub(crate) const STEP_OF_LSTM: Shader = Shader {
     name: "step_back_lstm",
     source: STEP,
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, LSTM],
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, STEP_VALUES, LSTM],
     runs_cell: false,
     params: ("StepBack", size_of::<StepParams>()),
     bindings: STEP_BINDINGS,
@@ -62,16 +62,45 @@ pub(crate) const STEP_OF_LSTM: Shader = Shader {
 
 pub(crate) const STEP_OF_GRU: Shader = Shader {
     name: "step_back_gru",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, GRU],
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, STEP_VALUES, GRU],
     constants: OF_GRU,
     ..STEP_OF_LSTM
 };
 
 pub(crate) const STEP_OF_SIMPLE_RNN: Shader = Shader {
     name: "step_back_simple_rnn",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, SIMPLE_RNN],
+    shared: &[
+        TYPES,
+        DERIVATIVES,
+        ROW_ACTIVATION,
+        RULE,
+        UNIT_LANES,
+        STEP_VALUES,
+        SIMPLE_RNN,
+    ],
     constants: OF_SIMPLE_RNN,
     ..STEP_OF_LSTM
+};
+
+/// The same where each invocation does a position and a unit by itself.
+const ALONE: &str = include_str!("../../../shaders/backward/step_back_alone.wgsl");
+
+pub(crate) const STEP_ALONE_OF_LSTM: Shader = Shader {
+    name: "step_back_alone_lstm",
+    source: ALONE,
+    ..STEP_OF_LSTM
+};
+
+pub(crate) const STEP_ALONE_OF_GRU: Shader = Shader {
+    name: "step_back_alone_gru",
+    source: ALONE,
+    ..STEP_OF_GRU
+};
+
+pub(crate) const STEP_ALONE_OF_SIMPLE_RNN: Shader = Shader {
+    name: "step_back_alone_simple_rnn",
+    source: ALONE,
+    ..STEP_OF_SIMPLE_RNN
 };
 
 /// The rule of a step of a cell with an obstacle, position by position, of each cell.
@@ -246,12 +275,15 @@ pub(crate) struct ResetParams {
     pub(super) states_stride: u32,
 }
 
-/// The shader that does a step of a cell backwards.
-pub(super) fn step_of(cell: &Cell) -> &'static Shader {
-    match cell.rule {
-        Rule::Lstm(_) => &STEP_OF_LSTM,
-        Rule::Gru(_) => &STEP_OF_GRU,
-        Rule::SimpleRnn(_) => &STEP_OF_SIMPLE_RNN,
+/// The shader that does a step of a cell backwards, on a GPU or in software.
+pub(super) fn step_of(cell: &Cell, is_software: bool) -> &'static Shader {
+    match (&cell.rule, is_software) {
+        (Rule::Lstm(_), false) => &STEP_OF_LSTM,
+        (Rule::Gru(_), false) => &STEP_OF_GRU,
+        (Rule::SimpleRnn(_), false) => &STEP_OF_SIMPLE_RNN,
+        (Rule::Lstm(_), true) => &STEP_ALONE_OF_LSTM,
+        (Rule::Gru(_), true) => &STEP_ALONE_OF_GRU,
+        (Rule::SimpleRnn(_), true) => &STEP_ALONE_OF_SIMPLE_RNN,
     }
 }
 

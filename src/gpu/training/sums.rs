@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
-use crate::gpu::rows::parts;
+use crate::gpu::rows::{most_parts, parts};
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::recorder::{Matrix, Recorder, for_values};
 use crate::gpu::training::texts::TYPES;
@@ -53,6 +53,11 @@ pub(crate) struct ColumnParams {
     other_first: u32,
     other_stride: u32,
     index_first: u32,
+}
+
+/// The most values of all parts of the sums of so many rows or fewer.
+pub(super) fn most_sums([rows, columns]: [usize; 2]) -> u64 {
+    (most_parts(rows, columns) as u64).saturating_mul(columns as u64)
 }
 
 /// Adds up so many parts of (rows, width) each, in their order.

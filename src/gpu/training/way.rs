@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::flow::backward::{Backward, Reader, Reading};
-use crate::flow::{BatchStatistics, Flow, Gather, Source, Stage};
+use crate::flow::size::FlowSize;
+use crate::flow::{BatchStatistics, Flow, Gather, Source};
+use crate::gpu::device::Gpu;
+use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::stage::left_out::LeftOut;
 use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::RowTransform;
-use crate::gpu::training::recorder::{Matrix, Recorder};
-use crate::gpu::training::rowwise::DISPATCHES;
+use crate::gpu::training::buffers::Buffers;
+use crate::gpu::training::recorder::{Matrix, PARAMETERS, Recorder, parameters};
 use crate::gpu::training::scatter::Uploaded;
+use crate::gpu::training::sizes::{Wanted, WaySizes, size_of};
 use crate::gpu::training::weights::Weights;
 use crate::gpu::workspace::Workspace;
 use crate::gradients::Upstream;
@@ -29,6 +33,8 @@ pub(super) struct Way<'a> {
     pub(super) plan: &'a Plan,
     pub(super) weights: &'a Weights,
     pub(super) workspace: &'a Workspace,
+    /// The sequences and time steps that it was made for.
+    pub(super) size: (usize, usize),
     pub(super) tables: &'a [Rows],
     pub(super) transforms: &'a [Arc<RowTransform>],
     pub(super) upstream: &'a Upstream,
@@ -57,27 +63,22 @@ impl OfList {
 }
 
 impl Way<'_> {
-    /// The most dispatches that it records.
-    pub(super) fn dispatches(&self) -> usize {
-        /// Of a stage besides its steps, and of a list; with products for each gate.
-        const OF_STAGE: usize = 24;
-        const BY_GATE: usize = 48;
-        let stages = self.flow.stages.iter().map(|stage| match stage {
-            Stage::Recurrent { cell, schedule, .. } => {
-                let is_masked = self
-                    .plan
-                    .cell_dropouts
-                    .get(*cell)
-                    .is_some_and(|of| of.by_gate.is_some());
-                let cell = self.plan.cells.get(*cell).map(|planned| &planned.cell);
-                let is_rowwise = is_masked || cell.is_some_and(|cell| cell.obstacle().is_some());
-                // a scan is cut where a loop may not be long, at many thousand steps
-                let of_step = if is_rowwise { 1 + DISPATCHES } else { 2 };
-                of_step * (schedule.steps() + 1) + if is_masked { BY_GATE } else { OF_STAGE }
-            }
-            _ => OF_STAGE,
-        });
-        stages.sum::<usize>() + self.backward.readings.len()
+    /// Makes room for everything, so that no buffer grows on the way. Gives how many dispatches there are at most.
+    pub(super) fn reserve(&self, gpu: &Gpu, buffers: &mut Buffers) -> Result<usize> {
+        let (plan, (room, time_steps)) = (self.plan, self.size);
+        let wanted = Wanted {
+            plan,
+            room,
+            wants_input: self.wants_input,
+        };
+        let now = WaySizes::new(&size_of(self.flow, plan), wanted);
+        let most = WaySizes::new(&FlowSize::in_training(plan, room, time_steps), wanted);
+        for (name, &(count, purpose)) in &now.buffers {
+            buffers.reserve(gpu, *name, (count, most.count(name)), purpose)?;
+        }
+        let of_dispatches = [now.dispatches, most.dispatches].map(|dispatches| parameters(gpu, dispatches));
+        buffers.reserve(gpu, PARAMETERS, of_dispatches.into(), Use::Uniform)?;
+        Ok(now.dispatches)
     }
 
     /// Records everything. The gradients of weights and states are left in their buffers.

@@ -84,6 +84,11 @@ impl Weights {
         Ok(())
     }
 
+    /// The bytes of their buffers.
+    pub(super) fn bytes(&self) -> u64 {
+        self.list.iter().map(|(.., tensor)| tensor.values.size()).sum()
+    }
+
     /// A weight that need not be there.
     pub(super) fn find(&self, owner: Owner, role: Role) -> Option<&Tensor> {
         let mut list = self.list.iter();

@@ -6,6 +6,7 @@
 mod rule;
 #[path = "../../serve.rs"]
 mod serve;
+mod training;
 
 use burn::module::Param;
 use burn::nn::{GateController, Linear, Lstm, LstmConfig};
@@ -14,12 +15,15 @@ use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 
 use rule::Problem;
 use serve::{Outcome, Prepared, serve};
+use training::Training;
 
 fn main() -> Outcome<()> {
     let (device, adapter) = open()?;
-    serve("0.22.1", &["gpu"], |path, problem| match (path, &problem.lengths) {
+    let paths = ["gpu", "gpu-training"];
+    serve("0.22.1", &paths, |path, problem| match (path, &problem.lengths) {
+        (_, Some(_)) => Err("burn's Lstm has no mask".into()),
         ("gpu", None) => Ok(Box::new(Layer::new(&device, adapter.clone(), &problem))),
-        ("gpu", Some(_)) => Err("burn's Lstm has no mask".into()),
+        ("gpu-training", None) => Ok(Box::new(Training::new(&device, adapter.clone(), &problem))),
         _ => Err(format!("burn is compared on wgpu alone, not on path {path}").into()),
     })
 }
@@ -33,16 +37,9 @@ struct Layer {
 
 impl Layer {
     fn new(device: &Device, adapter: String, problem: &Problem) -> Self {
-        let shape = problem.shape;
-        let mut lstm = LstmConfig::new(shape.features, shape.units, true).init(device);
-        lstm.input_gate = gate(problem, 0, device);
-        lstm.forget_gate = Some(gate(problem, 1, device));
-        lstm.cell_gate = gate(problem, 2, device);
-        lstm.output_gate = gate(problem, 3, device);
-        let input = TensorData::new(problem.input.clone(), [shape.batch, shape.time_steps, shape.features]);
         Self {
-            lstm,
-            input,
+            lstm: lstm(problem, device, true),
+            input: input(problem),
             device: device.clone(),
             adapter,
         }
@@ -70,21 +67,39 @@ impl Prepared for Layer {
     }
 }
 
+fn input(problem: &Problem) -> TensorData {
+    let shape = problem.shape;
+    TensorData::new(problem.input.clone(), [shape.batch, shape.time_steps, shape.features])
+}
+
+/// The layer of a problem. A second bias is zero, or there is none.
+fn lstm(problem: &Problem, device: &Device, has_second_bias: bool) -> Lstm {
+    let shape = problem.shape;
+    let mut lstm = LstmConfig::new(shape.features, shape.units, true).init(device);
+    let gate = |number| gate(problem, number, device, has_second_bias);
+    lstm.input_gate = gate(0);
+    lstm.forget_gate = Some(gate(1));
+    lstm.cell_gate = gate(2);
+    lstm.output_gate = gate(3);
+    lstm
+}
+
 /// The weights of one gate: a quarter of the columns of both kernels and of the bias.
-fn gate(problem: &Problem, gate: usize, device: &Device) -> GateController {
+fn gate(problem: &Problem, gate: usize, device: &Device, has_second_bias: bool) -> GateController {
     let units = problem.shape.units;
     let columns = |matrix: &[f32]| -> Vec<f32> {
         let rows = matrix.chunks_exact(4 * units);
         rows.flat_map(|row| row[gate * units..][..units].iter().copied())
             .collect()
     };
-    let linear = |weight: &[f32], inputs: usize, bias: Vec<f32>| Linear {
+    let linear = |weight: &[f32], inputs: usize, bias: Option<Vec<f32>>| Linear {
         weight: Param::from_data(TensorData::new(columns(weight), [inputs, units]), device),
-        bias: Some(Param::from_data(TensorData::new(bias, [units]), device)),
+        bias: bias.map(|bias| Param::from_data(TensorData::new(bias, [units]), device)),
     };
+    let second_bias = has_second_bias.then(|| vec![0.0; units]);
     GateController {
-        input_transform: linear(&problem.kernel, problem.shape.features, columns(&problem.bias)),
-        hidden_transform: linear(&problem.recurrent_kernel, units, vec![0.0; units]),
+        input_transform: linear(&problem.kernel, problem.shape.features, Some(columns(&problem.bias))),
+        hidden_transform: linear(&problem.recurrent_kernel, units, second_bias),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::texts::cells;
 use super::*;
 use crate::gpu::training::rule::{
-    RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_OF_GRU, STEP_OF_LSTM,
-    STEP_OF_SIMPLE_RNN, constants_for,
+    RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_ALONE_OF_GRU,
+    STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for,
 };
 use crate::gpu::training::{counted, product, repack, row_gradients, scatter, sums};
 
@@ -18,6 +18,10 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (
             &product::MASKED,
             vec![vec![0, 0, 1, 1, 0], vec![1, 0, 0, 0, 0], vec![0, 1, 0, 0, 1]],
+        ),
+        (
+            &product::ALONE,
+            vec![vec![0, 0, 1, 1], vec![1, 0, 1, 0], vec![0, 1, 0, 0]],
         ),
         (&sums::PARTS, vec![Vec::new()]),
         (&sums::COLUMNS, vec![vec![0, 0], vec![1, 0], vec![1, 1]]),
@@ -41,11 +45,15 @@ type OfCell = (&'static str, &'static [&'static Shader], &'static [&'static Shad
 const OF_CELLS: [OfCell; 3] = [
     (
         "lstm",
-        &[&STEP_OF_LSTM, &SCAN],
+        &[&STEP_OF_LSTM, &STEP_ALONE_OF_LSTM, &SCAN],
         &[&ROWWISE_OF_LSTM, &SCAN_ROWWISE, &SCAN],
     ),
-    ("gru", &[&STEP_OF_GRU], &[&ROWWISE_OF_GRU, &RESET]),
-    ("simple_rnn", &[&STEP_OF_SIMPLE_RNN], &[&ROWWISE_OF_SIMPLE_RNN]),
+    ("gru", &[&STEP_OF_GRU, &STEP_ALONE_OF_GRU], &[&ROWWISE_OF_GRU, &RESET]),
+    (
+        "simple_rnn",
+        &[&STEP_OF_SIMPLE_RNN, &STEP_ALONE_OF_SIMPLE_RNN],
+        &[&ROWWISE_OF_SIMPLE_RNN],
+    ),
 ];
 
 /// All texts.
@@ -88,6 +96,8 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
         let shared = [
             "left_whole.wgsl",
             "left_masked.wgsl",
+            "product_values.wgsl",
+            "step_values.wgsl",
             "types.wgsl",
             "rule.wgsl",
             "derivatives.wgsl",

@@ -9,6 +9,7 @@
 mod cells;
 mod layers;
 mod reference;
+mod sizes;
 
 use std::sync::OnceLock;
 

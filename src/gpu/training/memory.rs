@@ -1,0 +1,40 @@
+//! How much GPU memory training takes, known before a batch is run.
+
+use super::GpuTraining;
+use super::buffers::bytes_of;
+use super::recorder::{PARAMETERS, parameters};
+use super::repack::Repack;
+use super::sizes::{Wanted, WaySizes};
+use crate::error::Result;
+use crate::flow::size::FlowSize;
+
+impl GpuTraining {
+    /// The bytes of GPU memory that training on batches of (batch, time_steps) takes, whatever their mask: weights, what a pass forward leaves,
+    /// and the way back with its gradients.
+    pub(crate) fn memory(&self, (batch, time_steps): (usize, usize), wants_input: bool) -> Result<u64> {
+        let (model, gpu) = (&self.model, &self.model.gpu);
+        let sizes = model.sizes((batch, time_steps))?;
+        sizes
+            .rows
+            .iter()
+            .chain([&sizes.input])
+            .try_for_each(|rows| rows.check_whole())?;
+        let wanted = Wanted {
+            plan: &model.plan,
+            room: batch,
+            wants_input,
+        };
+        let way = WaySizes::new(&FlowSize::in_training(&model.plan, batch, time_steps), wanted);
+        let mut bytes = bytes_of(gpu, PARAMETERS, parameters(gpu, way.dispatches))?;
+        for (&name, &(count, _)) in &way.buffers {
+            bytes = bytes.saturating_add(bytes_of(gpu, name, count)?);
+        }
+        let forms: u64 = model.weights.buffers().iter().map(|buffer| buffer.size()).sum();
+        let of_repack = match &self.repack {
+            Some(made) => made.as_ref().map_or(0, Repack::bytes),
+            None => Repack::most_bytes(model),
+        };
+        let parts = [forms, self.weights.bytes(), of_repack, model.memory(batch, time_steps)?];
+        Ok(parts.into_iter().fold(bytes, u64::saturating_add))
+    }
+}

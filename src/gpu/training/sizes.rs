@@ -1,0 +1,399 @@
+//! How much a way back takes: each of its buffers by name, from the sizes of a flow alone.
+//!
+//! It says the same as `way`, `stages` and `recurrence`, which ask for these buffers: a test holds the two together.
+
+use std::collections::HashMap;
+
+use crate::activation::Activation;
+use crate::flow::size::{FlowSize, OutputSize, StageKind, StageSize};
+use crate::flow::{Flow, Source, Stage};
+use crate::gpu::device::buffer::Use;
+use crate::gpu::training::buffers::Name;
+use crate::gpu::training::by_gate::leaves_out;
+use crate::gpu::training::product::most_sums_of;
+use crate::gpu::training::rowwise::DISPATCHES;
+use crate::gpu::training::rule::separates;
+use crate::gpu::training::sums::most_sums;
+use crate::layer::bidirectional::MergeMode;
+use crate::model::plan::{Plan, PlannedCell};
+use crate::model::planned_weight::Owner;
+use crate::model::transform::Transform;
+use crate::parameters::Role;
+
+/// What a way back takes.
+#[derive(Debug, Default)]
+pub(super) struct WaySizes {
+    /// The values or entries of each buffer, of four bytes each, and what it is for.
+    pub(super) buffers: HashMap<Name, (u64, Use)>,
+    /// The most dispatches.
+    pub(super) dispatches: usize,
+}
+
+/// What the sizes follow from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) plan: &'a Plan,
+    /// The sequences that the workspace of the forward pass has room for.
+    pub(super) room: usize,
+    pub(super) wants_input: bool,
+}
+
+/// The sizes of a flow.
+pub(super) fn size_of(flow: &Flow, plan: &Plan) -> FlowSize {
+    let mut schedules = Vec::new();
+    let stages = flow.stages.iter().zip(&flow.widths).map(|(stage, &width)| {
+        let input = stage.input().source;
+        let kind = match stage {
+            Stage::Recurrent { cell, schedule, .. } => {
+                schedules.push(schedule.steps());
+                StageKind::Recurrent {
+                    cell: *cell,
+                    input,
+                    schedule: schedules.len() - 1,
+                }
+            }
+            Stage::Dense { dense, .. } => StageKind::Dense { dense: *dense, input },
+            Stage::Transform { transform, .. } => StageKind::Transform {
+                transform: *transform,
+                input,
+            },
+            Stage::Dropout { dropout, .. } => StageKind::Dropout {
+                dropout: *dropout,
+                input,
+            },
+            Stage::Reshape { input: list, .. } => StageKind::Reshape {
+                input,
+                entries: list.index.len(),
+            },
+            Stage::Merge {
+                merge,
+                forward,
+                backward,
+            } => StageKind::Merge {
+                merge: *merge,
+                forward: forward.source,
+                backward: backward.source,
+            },
+        };
+        let rows = stage.rows();
+        StageSize { kind, rows, width }
+    });
+    let stages: Vec<StageSize> = stages.collect();
+    let outputs = flow.outputs.iter().map(|placed| OutputSize {
+        source: placed.gather.source,
+        entries: placed.shape.iter().rev().skip(1).product(),
+        width: placed.shape.last().copied().unwrap_or(0),
+    });
+    FlowSize {
+        batch: flow.batch,
+        features: plan.features.unwrap_or(0),
+        input_rows: flow.input_steps.len(),
+        outputs: outputs.collect(),
+        stages,
+        schedules,
+    }
+}
+
+impl WaySizes {
+    /// Of a flow of these sizes.
+    pub(super) fn new(size: &FlowSize, wanted: Wanted<'_>) -> Self {
+        let mut counting = Counting {
+            wanted,
+            size,
+            sizes: Self::default(),
+            readings: 0,
+        };
+        counting.weights();
+        for (number, output) in size.outputs.iter().enumerate() {
+            counting.want(("upstream", number), &[output.entries, output.width]);
+            counting.reading(output.source, output.entries);
+        }
+        for (number, stage) in size.stages.iter().enumerate().rev() {
+            counting.want(("rows gradient", number), &[stage.rows, stage.width]);
+            counting.stage(number, stage);
+        }
+        counting.read_back();
+        let Counting {
+            mut sizes, readings, ..
+        } = counting;
+        let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
+        sizes.dispatches = of_stages.fold(readings, usize::saturating_add);
+        sizes
+    }
+
+    /// The values of a buffer.
+    pub(super) fn count(&self, name: &Name) -> u64 {
+        self.buffers.get(name).map_or(0, |&(count, _)| count)
+    }
+}
+
+/// The most dispatches of a stage and its lists.
+fn dispatches(size: &FlowSize, plan: &Plan, stage: &StageSize) -> usize {
+    /// Besides the steps.
+    const OF_STAGE: usize = 24;
+    let StageKind::Recurrent { cell, schedule, .. } = stage.kind else {
+        return OF_STAGE;
+    };
+    let is_masked = leaves_out(plan, cell);
+    let cell = plan.cells.get(cell).map(|planned| &planned.cell);
+    let is_rowwise = is_masked || cell.is_some_and(|cell| cell.obstacle().is_some());
+    // a scan is cut where a loop may not be long, at many thousand steps
+    let of_step = if is_rowwise { 1 + DISPATCHES } else { 2 };
+    let steps = size.schedules.get(schedule).copied().unwrap_or(0);
+    // a product of the stage and of its end may be one for each of four gates
+    let others = if is_masked { 3 * OF_STAGE } else { OF_STAGE };
+    steps.saturating_mul(of_step).saturating_add(others)
+}
+
+struct Counting<'a> {
+    wanted: Wanted<'a>,
+    size: &'a FlowSize,
+    sizes: WaySizes,
+    /// How many lists there were by now.
+    readings: usize,
+}
+
+impl Counting<'_> {
+    /// A buffer with room for the product of these.
+    fn want(&mut self, name: Name, sizes: &[usize]) {
+        self.want_values(name, product(sizes), Use::Storage);
+    }
+
+    fn want_values(&mut self, name: Name, count: u64, purpose: Use) {
+        let (most, _) = self.sizes.buffers.entry(name).or_insert((0, purpose));
+        *most = count.max(*most);
+    }
+
+    /// The rows of a source, the width of each, and whether anybody wants their gradients.
+    fn source(&self, source: Source) -> (usize, usize, bool) {
+        let plan = self.wanted.plan;
+        match source {
+            Source::Input => (self.size.input_rows, self.size.features, self.wants_input()),
+            Source::Table(table) => {
+                let (rows, width) = plan.tables.get(table).map_or((0, 0), |table| table.dim());
+                (rows, width, true)
+            }
+            Source::Stage(stage) => {
+                let stage = self.size.stages.get(stage);
+                stage.map_or((0, 0, true), |stage| (stage.rows, stage.width, true))
+            }
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        self.wanted.wants_input && !self.wanted.plan.takes_tokens
+    }
+
+    fn weights(&mut self) {
+        let plan = self.wanted.plan;
+        for (number, weight) in plan.weights.iter().enumerate() {
+            self.want(("gradient", number), &weight.shape);
+        }
+        if self.wants_input() {
+            self.want(("input gradient", 0), &[self.size.input_rows, self.size.features]);
+        }
+        for number in 0..3 {
+            self.want(("nothing", number), &[4]);
+        }
+    }
+
+    /// The list of those who read a source, by the number of the reading.
+    fn reading(&mut self, source: Source, entries: usize) {
+        let (rows, _, is_wanted) = self.source(source);
+        let number = self.readings;
+        self.readings += 1;
+        if is_wanted {
+            self.want(("starts of readers", number), &[rows.saturating_add(1)]);
+            self.want(("readers", number), &[entries]);
+        }
+    }
+
+    fn stage(&mut self, number: usize, stage: &StageSize) {
+        let (rows, width) = (stage.rows, stage.width);
+        match stage.kind {
+            StageKind::Recurrent { cell, input, schedule } => {
+                self.reading(input, rows);
+                let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
+                self.want(("starts", number), &[steps.saturating_add(1)]);
+                self.want(("rows before", number), &[rows]);
+                self.want(("list", number), &[rows]);
+                let planned = self.wanted.plan.cells.get(cell);
+                if let Some(planned) = planned {
+                    self.recurrent(cell, planned, (input, rows));
+                }
+            }
+            StageKind::Dense { dense, input } => {
+                self.reading(input, rows);
+                self.want(("list", number), &[rows]);
+                self.dense(dense, (input, rows));
+            }
+            StageKind::Transform { transform, input } => {
+                self.reading(input, rows);
+                self.want(("list", number), &[rows]);
+                self.transform(transform, [rows, width]);
+            }
+            StageKind::Dropout { input, .. } => {
+                self.reading(input, rows);
+                self.want(("numbers", number), &[rows]);
+            }
+            StageKind::Reshape { input, entries } => self.reading(input, entries),
+            StageKind::Merge {
+                merge,
+                forward,
+                backward,
+            } => {
+                self.reading(forward, rows);
+                self.reading(backward, rows);
+                if merge == MergeMode::Multiply {
+                    self.want(("list of forward", number), &[rows]);
+                    self.want(("list of backward", number), &[rows]);
+                    self.want(("gathered gradient", 0), &[rows, width]);
+                }
+            }
+        }
+    }
+
+    fn recurrent(&mut self, number: usize, planned: &PlannedCell, (input, rows): (Source, usize)) {
+        let cell = &planned.cell;
+        let (units, output, features) = (cell.units, cell.output, cell.features);
+        let columns = cell.gates() * units;
+        self.want(("carry", number), &[3, self.size.batch, units]);
+        if rows == 0 {
+            return;
+        }
+        self.want(("lanes", 0), &[rows, columns]);
+        if separates(cell) {
+            self.want(("recurrent lanes", 0), &[rows, columns]);
+        }
+        self.sums([features, columns, rows]);
+        let mut of_hidden = columns;
+        if cell.multiplies_reset() {
+            of_hidden = columns - units;
+            self.want(("reset states", 0), &[rows, units]);
+            self.sums([units, units, rows]);
+        }
+        self.sums([output, of_hidden, rows]);
+        if cell.has_projection() {
+            self.want(("unprojected", 0), &[rows, units]);
+            self.sums([units, output, rows]);
+        }
+        if cell.has_cell_state() {
+            let states = self.wanted.room.saturating_add(rows);
+            self.want(("cell states", 0), &[states, units]);
+        }
+        let is_masked = leaves_out(self.wanted.plan, number);
+        let by_gate = [features, output].into_iter().filter(|_| is_masked);
+        by_gate.for_each(|high| self.sums([high, units, rows]));
+        if is_masked || cell.obstacle().is_some() {
+            self.want(("between", 0), &[self.size.batch, units]);
+        }
+        self.column_sums([rows, columns]);
+        if cell.has_unit_parameters() {
+            self.column_sums([rows, units]);
+        }
+        if self.source(input).2 {
+            self.want(("gathered gradient", 0), &[rows, features]);
+        }
+    }
+
+    fn dense(&mut self, number: usize, (input, rows): (Source, usize)) {
+        let Some(planned) = self.wanted.plan.denses.get(number) else {
+            return;
+        };
+        let (features, units) = planned.weights.kernel.dim();
+        if planned.activation != Activation::Linear {
+            self.want(("activation gradient", 0), &[rows, units]);
+            if !planned.activation.is_rowwise() {
+                self.want(("arguments", 0), &[rows, units]);
+            }
+        }
+        self.want(("rows that count", 0), &[rows]);
+        self.sums([features, units, rows]);
+        if planned.weights.bias.is_some() {
+            self.column_sums([rows, units]);
+        }
+        if self.source(input).2 {
+            self.want(("gathered gradient", 0), &[rows, features]);
+        }
+    }
+
+    fn transform(&mut self, number: usize, [rows, width]: [usize; 2]) {
+        let plan = self.wanted.plan;
+        let Some(transform) = plan.transforms.get(number) else {
+            return;
+        };
+        let batch = matches!(transform, Transform::Scale { by: Some(_), .. });
+        let activation = transform.activation();
+        let has_own = !batch && !matches!(transform, Transform::Normalize { .. });
+        if activation.is_rowwise() || (has_own && activation != Activation::Linear) {
+            self.want(("activation gradient", 0), &[rows, width]);
+        }
+        if has_own {
+            return;
+        }
+        self.want(("gathered gradient", 0), &[rows, width]);
+        self.want(("gamma by row", 0), &[rows, width]);
+        self.column_sums([rows, width]);
+        if !batch {
+            self.want(("beta by row", 0), &[rows, width]);
+            return;
+        }
+        let is_there = |role| {
+            let mut weights = plan.weights.iter();
+            weights.any(|weight| (weight.owner, weight.role) == (Owner::Transform(number), role))
+        };
+        for (place, role) in [Role::Gamma, Role::Beta].into_iter().enumerate() {
+            if !is_there(role) {
+                self.want(("sums of a batch", place), &[width]);
+            }
+        }
+    }
+
+    /// The parts of a sum over the rows of a product, where there are several.
+    fn sums(&mut self, size: [usize; 3]) {
+        match most_sums_of(size) {
+            0 => {}
+            most => self.want_values(("parts", 0), most, Use::Storage),
+        }
+    }
+
+    fn column_sums(&mut self, size: [usize; 2]) {
+        self.want_values(("parts", 0), most_sums(size), Use::Storage);
+    }
+
+    /// What the host reads, in its order.
+    fn read_back(&mut self) {
+        let (plan, size) = (self.wanted.plan, self.size);
+        let trained = plan.weights.iter().filter(|weight| weight.role.is_trained());
+        let mut counts: Vec<u64> = trained.map(|weight| product(&weight.shape)).collect();
+        let mut statistics = Vec::new();
+        for stage in &size.stages {
+            match stage.kind {
+                StageKind::Recurrent { cell, .. } => {
+                    if let Some(planned) = plan.cells.get(cell) {
+                        let states = planned.cell.state_widths().len();
+                        counts.push(product(&[states, size.batch, planned.units()]));
+                    }
+                }
+                StageKind::Transform { transform, .. } => {
+                    if let Some(Transform::Scale { by: Some(_), .. }) = plan.transforms.get(transform) {
+                        statistics.push(product(&[2, stage.width]));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if self.wants_input() {
+            counts.push(product(&[size.input_rows, size.features]));
+        }
+        for (place, count) in counts.into_iter().chain(statistics).enumerate() {
+            self.want_values(("staging", place), count, Use::Readback);
+        }
+    }
+}
+
+fn product(sizes: &[usize]) -> u64 {
+    sizes
+        .iter()
+        .fold(1, |product, &size| u64::saturating_mul(product, size as u64))
+}

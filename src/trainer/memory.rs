@@ -1,0 +1,48 @@
+//! How much memory training takes, known before a batch is run.
+
+use super::Trainer;
+use crate::error::Result;
+
+impl Trainer {
+    /// The bytes that training on batches of (batch, time_steps) takes at most, whatever their masks: known before one is run, and
+    /// without its memory.
+    ///
+    /// On a GPU these are the bytes of all buffers: weights in each of their forms, gradients, what a pass forward leaves, what the way back
+    /// computes in, and what the host reads. On the CPU they are those of the process: the same, with what the optimiser remembers. Not counted are
+    /// the model as it was given, the examples, and what drivers and threads take for themselves.
+    ///
+    /// Batches of another size take no more, where both numbers are smaller; but on a GPU what a pass forward leaves is kept of the four sizes that ran
+    /// last. The layers within a [`TimeDistributed`](crate::TimeDistributed) are left out: how many inner steps there are only a batch says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`](crate::Error::TooLarge) if no such batch can be trained on: more than 2³¹ steps, or more than a buffer of the GPU holds.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Device, Error, Loss, Lstm, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Lstm::new(16, 64)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let (few, many) = (trainer.memory(8, 100)?, trainer.memory(64, 100)?);
+    /// assert!(few < many && many < 100 << 20);
+    /// assert!(matches!(trainer.memory(usize::MAX, 100), Err(Error::TooLarge { .. })));
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    pub fn memory(&self, batch: usize, time_steps: usize) -> Result<u64> {
+        let bytes = self.engine.memory((batch, time_steps))?;
+        if self.engine.is_on_gpu() {
+            return Ok(bytes);
+        }
+        let trained: usize = self.weights.iter().map(|(_, values)| values.len()).sum();
+        // those that the optimiser changes, and in a step a model of the new ones beside that of the old ones
+        let of_weights = 2 * (trained as u64).saturating_mul(size_of::<f32>() as u64);
+        let slots = self.optimizer.tensors()?;
+        // those before the last step are there too
+        let of_slots: u64 = slots
+            .iter()
+            .map(|(_, slot)| 2 * (slot.len() * size_of::<f32>()) as u64)
+            .sum();
+        let parts = [of_weights, of_slots];
+        Ok(parts.into_iter().fold(bytes, u64::saturating_add))
+    }
+}

@@ -1,0 +1,167 @@
+//! `Trainer::memory` on the CPU against the bytes that are taken at most while a model is trained.
+
+use std::sync::atomic::Ordering;
+
+use cellstate::{
+    Adam, BatchNormalization, Bidirectional, Dense, Device, Dropout, Embedding, Examples, Gru, Loss, Lstm, Model,
+    ModelBuilder, Optimizer, Sequences, Sgd, Trainer,
+};
+use ndarray::{Array2, Array3};
+use rayon::ThreadPoolBuilder;
+
+use super::{LIVE, PEAK};
+
+const FEATURES: usize = 16;
+const WORDS: usize = 50;
+
+/// A model, the sequences and steps of its batches, and what is trained on them.
+struct Case {
+    name: &'static str,
+    builder: ModelBuilder,
+    size: (usize, usize),
+    is_last: bool,
+    optimizer: Optimizer,
+}
+
+fn lstm(features: usize, units: usize) -> Lstm {
+    Lstm::new(features, units).return_sequences(true)
+}
+
+fn cases() -> Vec<Case> {
+    let case = |name, builder, size, is_last| Case {
+        name,
+        builder,
+        size,
+        is_last,
+        optimizer: Adam::new(1e-3).into(),
+    };
+    let new = Model::builder;
+    let (few, many) = ((2, 200), (32, 50));
+    vec![
+        case("LSTM, many sequences", new().add(lstm(FEATURES, 64)), many, false),
+        case("LSTM, few sequences", new().add(lstm(FEATURES, 64)), few, false),
+        case(
+            "LSTM whose units are split over threads",
+            new().add(lstm(FEATURES, 192)),
+            (1, 300),
+            false,
+        ),
+        case("large weights", new().add(Lstm::new(200, 400)), (2, 4), true),
+        case(
+            "large Dense",
+            new().add(Lstm::new(FEATURES, 200)).add(Dense::new(200, 2000)),
+            (2, 4),
+            true,
+        ),
+        case(
+            "stack",
+            new().add(lstm(FEATURES, 64)).add(lstm(64, 48)).add(Dense::new(48, 3)),
+            many,
+            false,
+        ),
+        case(
+            "last output",
+            new().add(Lstm::new(FEATURES, 64)).add(Dense::new(64, 3)),
+            many,
+            true,
+        ),
+        case(
+            "Bidirectional",
+            new().add(Bidirectional::new(lstm(FEATURES, 48))),
+            many,
+            false,
+        ),
+        case(
+            "Embedding",
+            new().add(Embedding::new(WORDS, 32)).add(lstm(32, 64)),
+            many,
+            false,
+        ),
+        case(
+            "BatchNormalization and Dropout",
+            new()
+                .add(lstm(FEATURES, 48))
+                .add(BatchNormalization::new(48))
+                .add(Dropout::new(0.3)),
+            many,
+            false,
+        ),
+        case(
+            "GRU that multiplies r * h",
+            new().add(Gru::new(FEATURES, 48).reset_after(false).return_sequences(true)),
+            many,
+            false,
+        ),
+        case("projection", new().add(lstm(FEATURES, 64).projection(32)), many, false),
+        case(
+            "recurrent dropout",
+            new().add(lstm(FEATURES, 48).dropout(0.2).recurrent_dropout(0.2)),
+            many,
+            false,
+        ),
+        Case {
+            optimizer: Sgd::new(0.1).into(),
+            ..case("without slots", new().add(lstm(FEATURES, 64)), many, false)
+        },
+    ]
+}
+
+/// A batch whose sequences have all steps, or fewer from one to the next.
+fn batch(case: &Case, model: &Model, shorter: usize) -> Examples<'static, 'static> {
+    let (batch, steps) = case.size;
+    let sequences = match case.name {
+        "Embedding" => Sequences::from(Array2::from_shape_fn((batch, steps), |(b, t)| ((b + t) % WORDS) as i32)),
+        _ => {
+            let features = if case.name == "large weights" { 200 } else { FEATURES };
+            Sequences::from(Array3::from_shape_fn((batch, steps, features), |(b, t, f)| {
+                ((b * 5 + t * 3 + f) % 13) as f32 / 13.0
+            }))
+        }
+    };
+    let lengths: Vec<usize> = (0..batch)
+        .map(|row| (steps - 1) - (row * shorter) % (steps - 1) + 1)
+        .collect();
+    let sequences = sequences.with_lengths(&lengths).unwrap();
+    let runner = model.on(&Device::cpu()).unwrap();
+    let shape = runner.run(&sequences).unwrap().values().shape().to_vec();
+    let width = shape[shape.len() - 1];
+    match case.is_last {
+        true => Examples::new(sequences, Array2::<f32>::ones((batch, width))).unwrap(),
+        false => Examples::new(sequences, Array3::<f32>::ones((batch, steps, width))).unwrap(),
+    }
+}
+
+/// Besides what is told: lists of a few entries, names, what rayon and the threads of a pool take.
+const SMALL: usize = 64 << 10;
+
+pub(super) fn training_takes_what_is_told() {
+    for threads in [1, 2, 4] {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        for case in cases() {
+            pool.install(|| check(&case, threads));
+        }
+    }
+}
+
+fn check(case: &Case, threads: usize) {
+    let model = case.builder.clone().build().unwrap();
+    let batches: Vec<_> = [0, 1, 3, 0].map(|shorter| batch(case, &model, shorter)).into();
+    let live = || LIVE.load(Ordering::Relaxed);
+    let before = live();
+    PEAK.store(before, Ordering::Relaxed);
+    let (batch, steps) = case.size;
+    let made = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, case.optimizer.clone());
+    let mut trainer = made.unwrap();
+    let told = trainer.memory(batch, steps).unwrap() as usize;
+    for batch in &batches {
+        trainer.train_on_batch(batch).unwrap();
+    }
+    let most = PEAK.load(Ordering::Relaxed) - before;
+    println!(
+        "{threads} threads, {}: {told} told, {most} taken, {:.2}",
+        case.name,
+        told as f64 / most as f64
+    );
+    assert!(told + SMALL >= most, "{}: {told} told, {most} taken", case.name);
+    assert!(told <= most * 4 / 3 + SMALL, "{}: {told} told, {most} taken", case.name);
+}

@@ -1,0 +1,112 @@
+//! `Trainer::memory` says what training takes: never less than is made, and hardly more.
+
+use cellstate::{
+    Adam, BatchNormalization, Bidirectional, Dense, Dropout, Embedding, Examples, Gru, Loss, Lstm, Masking, Model,
+    ModelBuilder, Sequences, Trainer,
+};
+use ndarray::{Array2, Array3};
+
+use super::adapters::{adapters, floor, open};
+
+const BATCH: usize = 24;
+const STEPS: usize = 60;
+const FEATURES: usize = 6;
+const WORDS: usize = 40;
+
+fn lstm(features: usize, units: usize) -> Lstm {
+    Lstm::new(features, units).return_sequences(true)
+}
+
+fn models() -> Vec<(&'static str, ModelBuilder)> {
+    let new = Model::builder;
+    let dense = |features| Dense::new(features, 1);
+    vec![
+        ("LSTM", new().add(lstm(FEATURES, 20)).add(dense(20))),
+        ("last output", new().add(Lstm::new(FEATURES, 20)).add(dense(20))),
+        ("stack", new().add(lstm(FEATURES, 20)).add(lstm(20, 12)).add(dense(12))),
+        (
+            "Bidirectional",
+            new().add(Bidirectional::new(lstm(FEATURES, 12))).add(dense(24)),
+        ),
+        (
+            "Embedding",
+            new().add(Embedding::new(WORDS, 8)).add(lstm(8, 16)).add(dense(16)),
+        ),
+        (
+            "BatchNormalization",
+            new()
+                .add(lstm(FEATURES, 16))
+                .add(BatchNormalization::new(16))
+                .add(Dropout::new(0.2))
+                .add(dense(16)),
+        ),
+        (
+            "reset_after(false)",
+            new()
+                .add(Gru::new(FEATURES, 16).reset_after(false).return_sequences(true))
+                .add(dense(16)),
+        ),
+        (
+            "sections",
+            new()
+                .add(lstm(FEATURES, 12))
+                .add(Masking::new(0.0))
+                .add(lstm(12, 8))
+                .add(dense(8)),
+        ),
+    ]
+}
+
+fn examples(model: &Model, is_last: bool, is_ragged: bool) -> Examples<'static, 'static> {
+    let is_of_tokens = model
+        .layers()
+        .iter()
+        .any(|layer| matches!(layer, cellstate::Layer::Embedding(_)));
+    let sequences = match is_of_tokens {
+        true => Sequences::from(Array2::from_shape_fn((BATCH, STEPS), |(b, t)| ((b + t) % WORDS) as i32)),
+        false => Sequences::from(Array3::from_shape_fn((BATCH, STEPS, FEATURES), |(b, t, f)| {
+            ((b * 7 + t * 3 + f) % 11) as f32 / 11.0 + 0.1
+        })),
+    };
+    let lengths: Vec<usize> = (0..BATCH)
+        .map(|row| STEPS - if is_ragged { 2 * row } else { 0 })
+        .collect();
+    let sequences = sequences.with_lengths(&lengths).unwrap();
+    match is_last {
+        true => Examples::new(sequences, Array2::<f32>::ones((BATCH, 1))).unwrap(),
+        false => Examples::new(sequences, Array3::<f32>::ones((BATCH, STEPS, 1))).unwrap(),
+    }
+}
+
+#[test]
+fn it_is_what_training_makes() {
+    for adapter in adapters() {
+        for (name, builder) in models() {
+            let opened = open(&adapter, floor());
+            let bytes = || opened.gpu.counters().bytes();
+            let model = builder.build().unwrap();
+            let (full, ragged) = (
+                examples(&model, name == "last output", false),
+                examples(&model, name == "last output", true),
+            );
+            let before = bytes();
+            let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
+            let told = trainer.memory(BATCH, STEPS).unwrap();
+            trainer.train_on_batch(&full).unwrap();
+            // weights in another order are made with the second batch
+            let made = bytes() - before;
+            assert!(
+                told >= made && told as f64 <= 1.1 * made as f64,
+                "{name}: {told} for {made}"
+            );
+            trainer.train_on_batch(&full).unwrap();
+            let now = trainer.memory(BATCH, STEPS).unwrap();
+            assert!(now <= told && now >= made, "{name}: {now}, at first {told}");
+            let before = bytes();
+            trainer.train_on_batch(&ragged).unwrap();
+            trainer.train_on_batch(&full).unwrap();
+            assert_eq!(bytes(), before, "{name}: no batch of this size takes more");
+            opened.assert_quiet();
+        }
+    }
+}
