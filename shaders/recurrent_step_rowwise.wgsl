@@ -6,12 +6,16 @@
 //
 // Behind the recurrent kernel come the weights of the units, if there are such; then the projection, a vec4 of columns for
 // each unit after the other.
+//
+// In training it is the step of every cell whose gates leave out hidden values of their own, which `left` does.
+
+const DIRECTIONS: u32 = 1u; // the host sets it: without an obstacle both directions of a layer may share a dispatch
 
 @group(0) @binding(0) var<uniform> params: Step;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>;  // [k][unit]
-@group(0) @binding(2) var<storage, read_write> projected: array<Lanes>;     // [row][unit]
-@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;          // [row][column]
-@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;      // [position][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>;  // [direction][k][unit]
+@group(0) @binding(2) var<storage, read_write> projected: array<Lanes>;     // [direction][row][unit]
+@group(0) @binding(3) var<storage, read_write> hidden: array<f32>;          // [direction][row][column]
+@group(0) @binding(4) var<storage, read_write> cell_state: array<f32>;      // [direction][position][unit]
 
 const LOWEST: f32 = -0x1.fffffep+127f; // the lowest finite number
 
@@ -31,24 +35,6 @@ fn row_of(lane: u32, begin: u32) -> Row {
         row = Row(high, over_all(lane, sum, true));
     }
     return row;
-}
-
-// The state of a unit of a position before the step.
-fn state_before(position: u32, unit: u32) -> UnitState {
-    var cell = 0.0;
-    if (HAS_CELL_STATE == 1u) {
-        cell = cell_state[position * params.cell_stride + unit];
-    }
-    // where there are fewer columns than units nobody asks for it
-    let column = min(unit, params.output - 1u);
-    return UnitState(hidden[(params.previous_row + position) * params.hidden_stride + column], cell);
-}
-
-fn unit_weights(unit: u32) -> Lanes {
-    if (HAS_UNIT_WEIGHTS == 1u) {
-        return unpacked(recurrent_kernel[params.output * params.units + unit]);
-    }
-    return Lanes();
 }
 
 // The hidden state, from what the units have left in `projected`.
@@ -74,28 +60,31 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let units = params.units;
-    let position = workgroup.y * workgroups.x + workgroup.x;
-    if (position >= params.positions) {
+    let number = workgroup.y * workgroups.x + workgroup.x;
+    if (number >= DIRECTIONS * params.positions) {
         return;
     }
-    let before = (params.previous_row + position) * params.hidden_stride;
-    let current = (params.current_row + position) * params.hidden_stride;
-    let begin = (params.projected_row + position) * select(units, params.cell_stride, LANES == 1u);
+    let direction = select(0u, 1u, DIRECTIONS == 2u && number >= params.positions);
+    let place = place_of(direction, number - direction * params.positions);
+    let begin = place.begin;
+    let current = place.current;
 
     for (var unit = lane; unit < units; unit += 64u) {
         let start = widened(projected[begin + unit]);
         var lanes = start;
         for (var k = 0u; k < params.output; k++) {
-            lanes += hidden[before + k] * widened(unpacked(recurrent_kernel[k * units + unit]));
+            let weights = widened(unpacked(recurrent_kernel[place.kernel + k * params.kernel_width + unit]));
+            lanes += left(place.state, params.output, k, hidden[place.before + k]) * weights;
         }
         if (MULTIPLIES_RESET == 1u) {
             lanes = vec4<f32>(lanes.xy, start.z, lanes.w); // its turn comes below
         }
-        projected[begin + unit] = first_arguments(narrowed(lanes), unit_weights(unit), state_before(position, unit));
+        projected[begin + unit] = first_arguments(narrowed(lanes), unit_weights(place, unit), state_before(place, unit));
     }
     let of_first = row_of(lane, begin);
     for (var unit = lane; unit < units; unit += 64u) {
-        let arguments = second_arguments(projected[begin + unit], of_first, unit_weights(unit), state_before(position, unit));
+        let before = state_before(place, unit);
+        let arguments = second_arguments(projected[begin + unit], of_first, unit_weights(place, unit), before);
         projected[begin + unit] = arguments;
         if (MULTIPLIES_RESET == 1u) {
             hidden[current + unit] = widened(arguments).z; // for the others, until the new hidden state takes its place
@@ -106,7 +95,8 @@ fn main(
         for (var unit = lane; unit < units; unit += 64u) {
             var product = 0.0;
             for (var k = 0u; k < units; k++) {
-                product += hidden[current + k] * widened(unpacked(recurrent_kernel[k * units + unit])).z;
+                let weight = widened(unpacked(recurrent_kernel[place.kernel + k * params.kernel_width + unit])).z;
+                product += left(place.state, units, k, hidden[current + k]).z * weight;
             }
             let arguments = widened(projected[begin + unit]);
             projected[begin + unit] = narrowed(vec4<f32>(clipped(arguments.x + product), arguments.yzw));
@@ -115,9 +105,9 @@ fn main(
     }
     let of_second = row_of(lane, begin);
     for (var unit = lane; unit < units; unit += 64u) {
-        let state = state_of(projected[begin + unit], of_second, state_before(position, unit));
+        let state = state_of(projected[begin + unit], of_second, state_before(place, unit));
         if (HAS_CELL_STATE == 1u) {
-            cell_state[position * params.cell_stride + unit] = state.cell;
+            cell_state[place.state * params.cell_stride + unit] = state.cell;
         }
         if (HAS_PROJECTION == 1u) {
             projected[begin + unit] = Lanes(state.hidden);

@@ -1,5 +1,5 @@
 // product: C = A·B + bias, or C + A·B, by square tiles through workgroup memory. Either factor may lie as its transpose, and the rows
-// of A may be named by a list; a row that is none reads as zeros.
+// of A may be named by a list; a row that is none reads as zeros. Where a gate leaves something out, `left_of_a` or `left_of_c` does.
 //
 // A workgroup makes 64 rows and 64 columns of a part of the sum; an invocation four by four of them in registers. The sum of a part runs
 // through its values in order, whatever the tile.
@@ -26,7 +26,9 @@ fn value_of_a(row: u32, k: u32, end: u32) -> f32 {
     if (row >= params.rows || k >= end) {
         return 0.0;
     }
-    return a_at(listed(select(row, k, TURNS_A == 1u)), select(k, row, TURNS_A == 1u));
+    let entry = select(row, k, TURNS_A == 1u);
+    let column = select(k, row, TURNS_A == 1u);
+    return left_of_a(a_at(listed(entry), column), entry, column);
 }
 
 @compute @workgroup_size(256)

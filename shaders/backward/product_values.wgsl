@@ -28,7 +28,7 @@ fn store(first: u32, row: u32, column: u32, value: f32) {
         return;
     }
     let place = first + row * params.c_stride + column;
-    var sum = value;
+    var sum = left_of_c(value, row, column);
     if (HAS_BIAS == 1u) {
         sum += bias[params.bias_first + column];
     }

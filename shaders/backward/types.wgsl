@@ -15,6 +15,8 @@ struct Product {
     c_first: u32,
     c_stride: u32,
     adds: u32,         // 1: to what C has
+    factors_first: u32,  // of what is left out, if anything is,
+    factors_stride: u32, // and from one position to the next
 }
 
 struct Parts {

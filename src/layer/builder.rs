@@ -91,7 +91,7 @@ macro_rules! recurrent_layer {
 
             /// The share of the hidden state that training leaves out of the recurrent products (default 0), as `recurrent_dropout` of
             /// Keras 3.15: of each sequence and each gate the same values at every step, and what stays is divided by 1 − rate. What a cell
-            /// carries on from step to step stays whole (Gal and Ghahramani 2016). Only the CPU trains with it.
+            /// carries on from step to step stays whole (Gal and Ghahramani 2016).
             ///
             /// ```
             #[doc = concat!("# use cellstate::{Recurrent, ", stringify!($layer), "};")]

@@ -1,7 +1,7 @@
 //! What layers and cells leave out in training, in a plan.
 
 use crate::layer::recurrent::DropoutRates;
-use crate::random::MOST_LAYERS;
+use crate::random::{MOST_LAYERS, Noise, row_of_gate};
 
 /// A Dropout layer.
 #[derive(Clone, Copy, Debug)]
@@ -58,5 +58,35 @@ impl CellDropout {
             });
         }
         Self { input, by_gate: None }
+    }
+}
+
+impl GateDropout {
+    /// What each gate leaves out of its input: factors for each of these sequences, gate and value.
+    pub(crate) fn of_input(self, noise: Noise, sequences: &[u32], size: (usize, usize), factors: &mut [f32]) {
+        self.draw(noise, (sequences, false), size, factors);
+    }
+
+    /// The same of the hidden state.
+    pub(crate) fn of_hidden(self, noise: Noise, sequences: &[u32], size: (usize, usize), factors: &mut [f32]) {
+        self.draw(noise, (sequences, true), size, factors);
+    }
+
+    fn draw(
+        self,
+        noise: Noise,
+        (sequences, is_recurrent): (&[u32], bool),
+        (gates, width): (usize, usize),
+        factors: &mut [f32],
+    ) {
+        let DropoutRates { input, recurrent } = self.rates;
+        let rate = if is_recurrent { recurrent } else { input };
+        let of_sequences = factors.chunks_exact_mut((gates * width).max(1));
+        for (factors, &sequence) in of_sequences.zip(sequences) {
+            for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
+                let row = row_of_gate(sequence, gate, is_recurrent);
+                noise.dropout((self.layer, row), rate, 0, factors);
+            }
+        }
     }
 }

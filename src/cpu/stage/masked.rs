@@ -19,8 +19,11 @@ use crate::error::Result;
 use crate::memory::RUN;
 use crate::model::plan::PlannedCell;
 use crate::model::planned_dropout::GateDropout;
-use crate::random::{Noise, row_of_gate};
+use crate::random::Noise;
 use crate::schedule::Schedule;
+
+/// Draws the factors of each of some sequences, gate and value.
+type Draw = fn(GateDropout, Noise, &[u32], (usize, usize), &mut [f32]);
 
 /// One cell, ready to run in training: each gate has a product of its own.
 #[derive(Debug)]
@@ -174,22 +177,27 @@ impl Masked {
         let (positions, gates) = (schedule.active(0), self.cell.gates());
         let rates = self.dropout.rates;
         let factors = [
-            (&mut left.input_factors, self.cell.features, rates.input, false),
-            (&mut left.factors, self.cell.output, rates.recurrent, true),
+            (
+                &mut left.input_factors,
+                self.cell.features,
+                rates.input,
+                GateDropout::of_input as Draw,
+            ),
+            (
+                &mut left.factors,
+                self.cell.output,
+                rates.recurrent,
+                GateDropout::of_hidden,
+            ),
         ];
-        for (factors, width, rate, is_recurrent) in factors {
+        for (factors, width, rate, draw) in factors {
             let factors = factors.resize(positions * gates * width)?;
             if rate == 0.0 {
                 factors.fill(1.0);
                 continue;
             }
             let of_sequences = |(factors, order): (&mut [f32], &[u32])| -> Result<()> {
-                for (factors, &sequence) in factors.chunks_exact_mut((gates * width).max(1)).zip(order) {
-                    for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
-                        let row = row_of_gate(sequence, gate, is_recurrent);
-                        noise.dropout((self.dropout.layer, row), rate, 0, factors);
-                    }
-                }
+                draw(self.dropout, noise, order, (gates, width), factors);
                 Ok(())
             };
             let together = FACTORS_TOGETHER.div_ceil((gates * width).max(1));

@@ -189,4 +189,4 @@ fn masked(model: &mut CpuModel) -> Result<Vec<Option<MaskedBackward>>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

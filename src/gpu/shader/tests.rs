@@ -15,7 +15,7 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, reshape, row_transform, softmax};
+use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, masked, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
 use crate::gpu::training::{product, repack, row_gradients, rule, scatter, sums};
 use texts::{ALL, Text, all};
@@ -51,6 +51,7 @@ fn host_fields(name: &str) -> Vec<String> {
         "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
         "Launch" => format!("{:?}", launch::Params::default()),
         "Step" => format!("{:?}", step_params::Params::default()),
+        "MaskedProjection" => format!("{:?}", masked::Params::default()),
         "Product" => format!("{:?}", product::Params::default()),
         "Parts" => format!("{:?}", sums::PartsParams::default()),
         "ColumnSums" => format!("{:?}", sums::ColumnParams::default()),
@@ -299,6 +300,7 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
         read,
         [
             "input_projection",
+            "masked_projection",
             "input_projection_tile",
             "input_projection_few",
             "recurrent_step",
@@ -310,7 +312,8 @@ fn weights_are_read_in_the_form_of_the_pipeline() {
             "recurrent_solo_made",
             "recurrent_team",
             "recurrent_team_made",
-            "recurrent_team_wide"
+            "recurrent_team_wide",
+            "recurrent_step_masked"
         ]
     );
 }

@@ -70,8 +70,8 @@ pub(crate) struct Projection {
     /// By matrices, where a program asks for it. It binds the same.
     matrices: Option<Arc<Pipeline>>,
     softmax: Option<Softmax>,
-    kernel: Vec<KernelPart>,
-    bias: wgpu::Buffer,
+    pub(super) kernel: Vec<KernelPart>,
+    pub(super) bias: wgpu::Buffer,
     /// Whether it goes on with what the target has, instead of the bias.
     continues: bool,
     /// vec4 of a row of the source.
@@ -92,10 +92,10 @@ enum Ways {
 
 /// As many rows of a kernel as a binding holds.
 #[derive(Debug)]
-struct KernelPart {
-    buffer: wgpu::Buffer,
+pub(super) struct KernelPart {
+    pub(super) buffer: wgpu::Buffer,
     /// The vec4 of a row of the source that it multiplies.
-    vectors: Range<usize>,
+    pub(super) vectors: Range<usize>,
 }
 
 /// What a projection multiplies by.

@@ -13,6 +13,7 @@ use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize};
 use crate::gpu::stage::carry::GpuMask;
 use crate::gpu::stage::home::Home;
+use crate::gpu::stage::left_out::LeftOut;
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::pieces::Pieces;
@@ -113,6 +114,11 @@ pub(crate) trait Stage: Debug + Send + Sync {
 
     /// What a stage of the flow has found of a batch in training, if it is a BatchNormalization.
     fn moments(&self, _stage: usize) -> Option<&Moments> {
+        None
+    }
+
+    /// What the gates of a stage of the flow have left out of a batch in training, each of its own, if they do.
+    fn left_out(&self, _stage: usize) -> Option<LeftOut<'_>> {
         None
     }
 

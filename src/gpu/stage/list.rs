@@ -12,7 +12,7 @@ use crate::gpu::stage::interface::{Ends, Sizer, StageSize};
 use crate::gpu::stage::merge::MergeSize;
 use crate::gpu::stage::place::PlaceSize;
 use crate::gpu::stage::prepared::Prepared;
-use crate::gpu::stage::recurrence::RecurrenceSize;
+use crate::gpu::stage::recurrence_size::RecurrenceSize;
 use crate::gpu::stage::reshape::ReshapeSize;
 use crate::gpu::stage::take::TakeSize;
 use crate::gpu::stage::transform::TransformSize;

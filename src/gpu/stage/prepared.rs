@@ -20,7 +20,7 @@ use crate::gpu::weights::{self, Form, by_lane, projected_width, recurrent_values
 use crate::half_precision::fits_half;
 use crate::model::layer_names::LayerNames;
 use crate::model::plan::{Plan, PlannedCell, PlannedDense};
-use crate::model::planned_dropout::PlannedDropout;
+use crate::model::planned_dropout::{CellDropout, PlannedDropout};
 use crate::settings::Precision;
 
 /// The weights of a model on the GPU.
@@ -36,6 +36,8 @@ pub(crate) struct Prepared {
     pub(crate) denses: Vec<Arc<Projection>>,
     pub(crate) transforms: Vec<Arc<RowTransform>>,
     pub(crate) dropouts: Vec<PlannedDropout>,
+    /// What each cell leaves out in training.
+    pub(crate) cell_dropouts: Vec<CellDropout>,
     /// What the GPU costs; `None` for a software adapter.
     pub(crate) numbers: Option<Numbers>,
     /// The embeddings, and how many rows each has.
@@ -125,6 +127,7 @@ impl Prepared {
             denses: denses.collect::<Result<_>>()?,
             transforms: transforms(gpu, &names, plan)?,
             dropouts: plan.dropouts.clone(),
+            cell_dropouts: plan.cell_dropouts.clone(),
             tables: embeddings(gpu, &names, plan)?,
             table_rows: plan.tables.iter().map(|table| table.nrows()).collect(),
             fits: Fits::of(plan, matrices.are_ready()),
@@ -303,7 +306,7 @@ fn dense_weights(gpu: &Gpu, name: &str, numbers: Option<Numbers>, part: &Planned
 }
 
 /// A shader may make so many passes of its loops.
-fn check_passes(gpu: &Gpu, layer: String, passes: usize) -> Result<()> {
+pub(super) fn check_passes(gpu: &Gpu, layer: String, passes: usize) -> Result<()> {
     if passes <= gpu.most_passes() {
         return Ok(());
     }
@@ -318,7 +321,7 @@ fn check_passes(gpu: &Gpu, layer: String, passes: usize) -> Result<()> {
 }
 
 /// A weight has to fit one binding.
-fn check_weight(gpu: &Gpu, what: &str, needed: u64) -> Result<()> {
+pub(super) fn check_weight(gpu: &Gpu, what: &str, needed: u64) -> Result<()> {
     let limit = gpu.largest_binding();
     if needed <= limit {
         return Ok(());

@@ -71,9 +71,7 @@ impl ProjectedInput {
         let (source, source_row) = match neighbours(entries, held) {
             Some((buffer, row)) => (buffer + 1, row + size.first_row()),
             None => {
-                let target = Target::rows(size.width, padded(size.width));
-                commands.begin_stage("gather");
-                self.gather.record(commands, rows.clone(), held, 0, target);
+                self.gather(commands, rows.clone(), held);
                 (0, 0)
             }
         };
@@ -86,5 +84,13 @@ impl ProjectedInput {
         let fits = run.fits.of_source(input.source);
         self.weights.record(commands, groups, source, (span, fits));
         Ok(())
+    }
+
+    /// Gathers the rows that entries `rows` of the list name.
+    pub(crate) fn gather(&self, commands: &mut Commands, rows: Range<usize>, held: &[Range<usize>]) {
+        let width = self.gather.source().width;
+        commands.begin_stage("gather");
+        self.gather
+            .record(commands, rows, held, 0, Target::rows(width, padded(width)));
     }
 }

@@ -64,6 +64,9 @@ pub(crate) struct Recurrence {
     strategies: Vec<(Strategy, Prepared)>,
     /// `[direction][k][unit]` by lane, in the form that the strategies read.
     pub(crate) recurrent_kernel: wgpu::Buffer,
+    pub(crate) form: Form,
+    /// Its columns, in units.
+    pub(crate) kernel_width: usize,
 }
 
 /// The bind groups of a recurrence for one buffer of its rows: for each strategy that can run it.
@@ -108,6 +111,8 @@ impl Recurrence {
             directions: cells.len(),
             strategies: list::ALL.map(|entry| (entry.name, prepare(entry))).into(),
             recurrent_kernel: gpu.upload_weights(&label, form, &packed),
+            form,
+            kernel_width,
         })
     }
 

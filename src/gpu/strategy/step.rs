@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::cell::Cell;
 use crate::gpu::commands::{Commands, Workgroups};
 use crate::gpu::device::Gpu;
-use crate::gpu::rows::padded;
 use crate::gpu::shader::{Key, Pipeline, Shader, reads, writes};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Entry, Group, Probing, Ready, Work};
@@ -90,11 +89,19 @@ pub(crate) const WIDE: Shader = Shader {
     ..SHADER
 };
 
+/// What [`ROWWISE`] shares with the same step in training.
+pub(crate) const REDUCE: &str = include_str!("../../../shaders/shared/reduce.wgsl");
+pub(crate) const STEP_PLACE: &str = include_str!("../../../shaders/shared/step_place.wgsl");
+
 /// The same for cells with an obstacle ([`Cell::obstacle`]).
 pub(crate) const ROWWISE: Shader = Shader {
     name: "recurrent_step_rowwise",
     source: include_str!("../../../shaders/recurrent_step_rowwise.wgsl"),
-    shared: &[include_str!("../../../shaders/shared/reduce.wgsl")],
+    shared: &[
+        REDUCE,
+        STEP_PLACE,
+        include_str!("../../../shaders/shared/left_whole.wgsl"),
+    ],
     runs_cell: true,
     params: ("Step", size_of::<Params>()),
     bindings: &[
@@ -117,11 +124,15 @@ pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
 
 /// The most passes of its loops that an invocation makes for a cell.
 pub(crate) fn passes(cell: &Cell) -> usize {
-    let (units, output) = (cell.units, cell.output);
     match cell.obstacle() {
-        Some(_) => units.div_ceil(ROWWISE_UNITS) * (2 * units.max(output) + 8),
-        None => units * (1 + HEIGHTS[0]),
+        Some(_) => rowwise_passes(cell),
+        None => cell.units * (1 + HEIGHTS[0]),
     }
+}
+
+/// Those of the rowwise shader.
+pub(crate) fn rowwise_passes(cell: &Cell) -> usize {
+    cell.units.div_ceil(ROWWISE_UNITS) * (2 * cell.units.max(cell.output) + 8)
 }
 
 /// How one step is shared out.
@@ -269,21 +280,11 @@ impl RecurrentStep {
     }
 
     fn params(&self, chunk: &Chunk<'_>, step: usize) -> Params {
-        Params {
-            previous_row: chunk.previous_row(step) as u32,
-            current_row: chunk.current_row(step) as u32,
-            projected_row: chunk.projected_row(step) as u32,
-            positions: chunk.active(step) as u32,
-            units: self.units as u32,
-            output: self.output as u32,
-            hidden_stride: padded(self.output) as u32,
-            cell_stride: padded(self.units) as u32,
-            hidden_pitch: chunk.hidden_pitch as u32,
-            projected_pitch: chunk.projected_pitch as u32,
-            cell_pitch: chunk.batch as u32,
-            first_k: self.first_k as u32,
-            kernel_width: self.kernel_width as u32,
-        }
+        Params::new(
+            (chunk, step),
+            [self.units, self.output],
+            (self.first_k, self.kernel_width),
+        )
     }
 
     /// A step of so many positions: the pipeline, and its workgroups. `None` where nothing is to be done.

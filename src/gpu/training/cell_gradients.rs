@@ -1,6 +1,7 @@
 //! The gradients of the weights of a cell: sums over all rows, from the gradients of the lanes.
 
 use crate::error::Result;
+use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::recurrence::{OfRows, RecurrenceBack};
@@ -22,13 +23,14 @@ impl RecurrenceBack<'_> {
             [self.cell.features, columns],
             input,
             lanes,
-            Matrix::tight(&gradient, columns),
+            (Matrix::tight(&gradient, columns), self.left_of_input),
         )?;
         let gradient = tensors.recurrent_kernel.gradient(recorder)?;
         let to = Matrix::tight(&gradient, columns);
         let before = (self.hidden, Some(self.before));
         let of_hidden = self.columns_of_state();
-        self.product(recorder, [output, of_hidden], before, of_state, to)?;
+        let left = self.left_of_state;
+        self.product(recorder, [output, of_hidden], before, of_state, (to, left))?;
         if let Some(reset) = &of_rows.reset {
             let reset = (Matrix::tight(reset, units), None);
             self.product(
@@ -36,7 +38,7 @@ impl RecurrenceBack<'_> {
                 [units, units],
                 reset,
                 lanes.from(of_hidden),
-                to.from(of_hidden),
+                (to.from(of_hidden), self.left_of_reset()),
             )?;
         }
         if let (Some(unprojected), Some(projection)) = (&of_rows.unprojected, tensors.projection) {
@@ -48,25 +50,28 @@ impl RecurrenceBack<'_> {
                 [units, output],
                 unprojected,
                 Matrix::tight(self.upstream, output),
-                to,
+                (to, None),
             )?;
         }
         self.sum_biases(recorder, of_rows)?;
         self.sum_peepholes(recorder, of_rows)
     }
 
-    /// The sum over all rows of what was multiplied times the gradient of the product.
+    /// The sum over all rows of what was multiplied times the gradient of the product, gate by gate where these have left something out.
     fn product(
         &self,
         recorder: &mut Recorder<'_>,
         [high, wide]: [usize; 2],
         (a, index): Listed<'_>,
         d: Matrix<'_>,
-        to: Matrix<'_>,
+        (to, left): (Matrix<'_>, Option<GateFactors<'_>>),
     ) -> Result<()> {
         let product = Product::new([high, wide, self.schedule.rows()], a, d, to);
         let product = product.turned(true, false);
-        Product { index, ..product }.record_in_parts(recorder)
+        let products = Product { index, ..product }.by_gate(self.cell.units, left);
+        products
+            .iter()
+            .try_for_each(|product| product.record_in_parts(recorder))
     }
 
     fn sum_biases(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {

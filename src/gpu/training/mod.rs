@@ -3,10 +3,11 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `counted`, `repack`, `recurrence` < `sizes` < `way` < `stages`, `memory`;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
+mod by_gate;
 mod cell_gradients;
 pub(crate) mod counted;
 mod memory;
@@ -44,7 +45,6 @@ use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::workspace::Workspace;
 use crate::gradients::{PlanGradients, Upstream};
 use crate::memory::{OUTPUT, STATES};
-use crate::model::layer_names::LayerNames;
 use crate::model::plan::{Plan, PlannedCell};
 use crate::output::Output;
 use crate::random::Noise;
@@ -88,7 +88,6 @@ type Wanted = (wgpu::Buffer, wgpu::Buffer, usize);
 impl GpuTraining {
     /// Uploads the weights and makes the pipelines of the forward pass.
     pub(crate) async fn new(gpu: &Gpu, plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
-        check(&plan)?;
         let upload = || Weights::upload(gpu, &plan);
         let weights = gpu.guarded("uploading the weights", upload).await?;
         let model = GpuModel::new(gpu.clone(), plan, settings).await?.keeping_rows();
@@ -240,19 +239,6 @@ impl GpuTraining {
             true => Ok(()),
             false => self.model.set_plan(plan).await,
         }
-    }
-}
-
-/// Whether the way back of everything in a plan is known here.
-fn check(plan: &Plan) -> Result<()> {
-    let left_out = plan.cell_dropouts.iter().position(|of| of.by_gate.is_some());
-    match left_out {
-        None => Ok(()),
-        Some(cell) => Err(Error::Unsupported {
-            layer: LayerNames::of(plan).cell(cell).to_string(),
-            option: "training with recurrent_dropout on a GPU".to_owned(),
-            instead: "train on the CPU, Device::cpu()".to_owned(),
-        }),
     }
 }
 

@@ -8,14 +8,37 @@ use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::sums::add_parts;
 use crate::gpu::training::texts::TYPES;
 
+const VALUES: &str = include_str!("../../../shaders/backward/product_values.wgsl");
+
 pub(crate) const SHADER: Shader = Shader {
     name: "product",
     source: include_str!("../../../shaders/backward/product.wgsl"),
-    shared: &[TYPES, include_str!("../../../shaders/backward/product_values.wgsl")],
+    shared: &[TYPES, VALUES, include_str!("../../../shaders/backward/left_whole.wgsl")],
     runs_cell: false,
     params: ("Product", size_of::<Params>()),
     bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
     constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS"],
+};
+
+/// The same where a gate leaves something out, on every adapter.
+pub(crate) const MASKED: Shader = Shader {
+    name: "product_masked",
+    shared: &[
+        TYPES,
+        VALUES,
+        include_str!("../../../shaders/backward/left_masked.wgsl"),
+    ],
+    bindings: &[
+        reads("index"),
+        reads("a"),
+        reads("b"),
+        reads("bias"),
+        writes("c"),
+        reads("positions"),
+        reads("factors"),
+    ],
+    constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS", "MASKS_C"],
+    ..SHADER
 };
 
 /// The same where each invocation makes what is its own by itself.
@@ -55,6 +78,19 @@ pub(crate) struct Params {
     c_first: u32,
     c_stride: u32,
     adds: u32,
+    factors_first: u32,
+    factors_stride: u32,
+}
+
+/// What a gate leaves out of a product.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factors<'a> {
+    /// The position of each row. Those of the first step come first, so that the list serves the rows of one step as well.
+    pub(super) positions: &'a wgpu::Buffer,
+    /// By position, as many as a row of what they are for.
+    pub(super) factors: Matrix<'a>,
+    /// Of what C gets of the product, else of A as it lies.
+    pub(super) of_c: bool,
 }
 
 /// How a product is made.
@@ -73,6 +109,8 @@ pub(super) struct Product<'a> {
     pub(super) c: Matrix<'a>,
     /// Whether C is added to what is there.
     pub(super) adds: bool,
+    /// What is left out, if anything is.
+    pub(super) factors: Option<Factors<'a>>,
 }
 
 impl<'a> Product<'a> {
@@ -87,6 +125,7 @@ impl<'a> Product<'a> {
             bias: None,
             c,
             adds: false,
+            factors: None,
         }
     }
 
@@ -110,6 +149,7 @@ impl<'a> Product<'a> {
 
     fn params(&self, part: usize) -> Params {
         let [rows, columns, inner] = self.size.map(|size| size as u32);
+        let factors = self.factors;
         Params {
             rows,
             columns,
@@ -125,6 +165,8 @@ impl<'a> Product<'a> {
             c_first: self.c.first as u32,
             c_stride: self.c.stride as u32,
             adds: self.adds.into(),
+            factors_first: factors.map_or(0, |factors| factors.factors.first as u32),
+            factors_stride: factors.map_or(0, |factors| factors.factors.stride as u32),
         }
     }
 
@@ -134,12 +176,24 @@ impl<'a> Product<'a> {
 
     fn record_to(&self, recorder: &mut Recorder<'_>, c: &wgpu::Buffer, params: Params, parts: usize) {
         let (turns_a, turns_b) = self.turns;
-        let constants = [turns_a, turns_b, self.index.is_some(), self.bias.is_some()].map(u32::from);
+        let mut constants = [turns_a, turns_b, self.index.is_some(), self.bias.is_some()]
+            .map(u32::from)
+            .to_vec();
         let nothing = recorder.nothing();
         let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
         let index = self.index.unwrap_or(&nothing);
-        let storage = [index, self.a.buffer, self.b.buffer, bias, c];
-        let shader = if recorder.is_software() { &ALONE } else { &SHADER };
+        let mut storage = vec![index, self.a.buffer, self.b.buffer, bias, c];
+        let mut shader = if recorder.is_software() { &ALONE } else { &SHADER };
+        if let Some(Factors {
+            positions,
+            factors,
+            of_c,
+        }) = self.factors
+        {
+            shader = &MASKED;
+            storage.extend([positions, factors.buffer]);
+            constants.push(of_c.into());
+        }
         recorder.dispatch((shader, &constants), &storage, params, (self.tiles() * parts) as u64);
     }
 

@@ -3,6 +3,7 @@
 
 use crate::cell::Cell;
 use crate::error::Result;
+use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::rule::{
@@ -41,6 +42,9 @@ pub(super) struct RecurrenceBack<'a> {
     /// By position: the gradient of the final states, which becomes that of the initial ones; h, then c. Then the initial state that the rule
     /// reads.
     pub(super) carry: &'a wgpu::Buffer,
+    /// What its gates have left out of the input and of h, each of its own, if they have.
+    pub(super) left_of_input: Option<GateFactors<'a>>,
+    pub(super) left_of_state: Option<GateFactors<'a>>,
 }
 
 /// What a recurrence has for every row on its way back.
@@ -98,9 +102,9 @@ impl RecurrenceBack<'_> {
         };
         self.lanes_again(recorder, &of_rows);
         of_rows.cells = self.scan(recorder, &of_rows.lanes)?;
-        match self.cell.obstacle() {
-            None => self.steps(recorder, &of_rows),
-            Some(_) => self.steps_rowwise(recorder, &of_rows)?,
+        match self.cell.obstacle().is_none() && self.left_of_state.is_none() {
+            true => self.steps(recorder, &of_rows),
+            false => self.steps_rowwise(recorder, &of_rows)?,
         }
         self.sum_up(recorder, &of_rows)?;
         if !wants_input {
@@ -114,13 +118,14 @@ impl RecurrenceBack<'_> {
             Matrix::tight(&self.tensors.kernel.values, columns),
             Matrix::tight(&gathered, features),
         );
-        product.turned(false, true).record(recorder);
+        let products = product.turned(false, true).over_gates(units, self.left_of_input);
+        products.iter().for_each(|product| product.record(recorder));
         Ok(Some(gathered))
     }
 
     /// x · kernel + bias, and h · recurrent_kernel with it, or beside it where that product has lanes of its own.
     fn lanes_again(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
-        let (rows, columns) = (self.schedule.rows(), self.columns());
+        let (rows, columns, units) = (self.schedule.rows(), self.columns(), self.cell.units);
         let OfRows { lanes, own, .. } = of_rows;
         let tensors = self.tensors;
         let bias = |row: usize| tensors.bias.map(|bias| (&bias.values, row * columns));
@@ -130,25 +135,27 @@ impl RecurrenceBack<'_> {
             Matrix::tight(&tensors.kernel.values, columns),
             Matrix::tight(lanes, columns),
         );
-        Product {
+        let of_input = Product {
             index: Some(self.input),
             bias: bias(0),
             ..of_input
-        }
-        .record(recorder);
+        };
         let of_state = Product::new(
             [rows, self.columns_of_state(), self.cell.output],
             self.hidden,
             Matrix::tight(&tensors.recurrent_kernel.values, columns),
             Matrix::tight(of_rows.of_state(), columns),
         );
-        Product {
+        let of_state = Product {
             index: Some(self.before),
             adds: own.is_none(),
             bias: own.as_ref().and_then(|_| bias(1)),
             ..of_state
+        };
+        for product in [(of_input, self.left_of_input), (of_state, self.left_of_state)] {
+            let products = product.0.by_gate(units, product.1);
+            products.iter().for_each(|product| product.record(recorder));
         }
-        .record(recorder);
         if let Some(reset) = &of_rows.reset {
             self.reset_again(recorder, lanes, reset);
         }

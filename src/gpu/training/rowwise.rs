@@ -1,8 +1,9 @@
 //! The steps backwards of cells whose units need each other within a step, as `strategy/step` runs them forward by a shader of their own: an
-//! activation is one over all units, r * h is multiplied again, or the hidden state is a projection. Products are dispatches of their own
-//! here, and between them the rule works position by position.
+//! activation is one over all units, r * h is multiplied again, or the hidden state is a projection; and of all cells whose gates leave out
+//! values of their own. Products are dispatches of their own here, and between them the rule works position by position.
 
 use crate::error::{Error, Result};
+use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::recurrence::{OfRows, RecurrenceBack};
@@ -22,7 +23,15 @@ impl RecurrenceBack<'_> {
         let kernel = Matrix::tight(&self.tensors.recurrent_kernel.values, columns).from(of_reset);
         let to = Matrix::tight(lanes, columns).from(of_reset);
         let product = Product::new([rows, units, units], Matrix::tight(reset, units), kernel, to);
-        product.added().record(recorder);
+        let left = self.left_of_reset();
+        let products = product.added().by_gate(units, left);
+        products.iter().for_each(|product| product.record(recorder));
+    }
+
+    /// What is left out of r * h, by the only gate that has it.
+    pub(super) fn left_of_reset(&self) -> Option<GateFactors<'_>> {
+        let gate = self.columns_of_state() / self.cell.units.max(1);
+        self.left_of_state.map(|left| left.of_gates_from(gate))
     }
 
     fn reset(
@@ -74,7 +83,8 @@ impl RecurrenceBack<'_> {
                 let kernel = Matrix::tight(&self.tensors.recurrent_kernel.values, columns).from(first);
                 let to = Matrix::tight(&between, units);
                 let product = Product::new([now.len(), output, units], lanes, kernel, to);
-                product.turned(false, true).record(recorder);
+                let products = product.turned(false, true).over_gates(units, self.left_of_reset());
+                products.iter().for_each(|product| product.record(recorder));
                 let buffers = [&of_rows.lanes, &between, hidden_carry.buffer];
                 self.reset(recorder, true, (now.start, now.len()), buffers);
             }
@@ -96,7 +106,10 @@ impl RecurrenceBack<'_> {
             adds: !self.cell.has_projection(),
             ..product
         };
-        product.turned(false, true).record(recorder);
+        let products = product
+            .turned(false, true)
+            .over_gates(self.cell.units, self.left_of_state);
+        products.iter().for_each(|product| product.record(recorder));
     }
 
     /// The rule of a step, from the gradients of what it gives.

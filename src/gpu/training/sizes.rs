@@ -9,6 +9,7 @@ use crate::flow::size::{FlowSize, OutputSize, StageKind, StageSize};
 use crate::flow::{Flow, Source, Stage};
 use crate::gpu::device::buffer::Use;
 use crate::gpu::training::buffers::Name;
+use crate::gpu::training::by_gate::leaves_out;
 use crate::gpu::training::product::most_sums_of;
 use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::rule::separates;
@@ -133,12 +134,15 @@ fn dispatches(size: &FlowSize, plan: &Plan, stage: &StageSize) -> usize {
     let StageKind::Recurrent { cell, schedule, .. } = stage.kind else {
         return OF_STAGE;
     };
+    let is_masked = leaves_out(plan, cell);
     let cell = plan.cells.get(cell).map(|planned| &planned.cell);
-    let has_obstacle = cell.is_some_and(|cell| cell.obstacle().is_some());
+    let is_rowwise = is_masked || cell.is_some_and(|cell| cell.obstacle().is_some());
     // a scan is cut where a loop may not be long, at many thousand steps
-    let of_step = if has_obstacle { 1 + DISPATCHES } else { 2 };
+    let of_step = if is_rowwise { 1 + DISPATCHES } else { 2 };
     let steps = size.schedules.get(schedule).copied().unwrap_or(0);
-    steps.saturating_mul(of_step).saturating_add(OF_STAGE)
+    // a product of the stage and of its end may be one for each of four gates
+    let others = if is_masked { 3 * OF_STAGE } else { OF_STAGE };
+    steps.saturating_mul(of_step).saturating_add(others)
 }
 
 struct Counting<'a> {
@@ -277,7 +281,10 @@ impl Counting<'_> {
             let states = self.wanted.room.saturating_add(rows);
             self.want(("cell states", 0), &[states, units]);
         }
-        if cell.obstacle().is_some() {
+        let is_masked = leaves_out(self.wanted.plan, number);
+        let by_gate = [features, output].into_iter().filter(|_| is_masked);
+        by_gate.for_each(|high| self.sums([high, units, rows]));
+        if is_masked || cell.obstacle().is_some() {
             self.want(("between", 0), &[self.size.batch, units]);
         }
         self.column_sums([rows, columns]);

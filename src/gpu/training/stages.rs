@@ -6,6 +6,7 @@ use crate::flow::{Gather, NONE, Source, Stage};
 use crate::gpu::stage::dropout;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::stage::moments::Moments;
+use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::counted::counted_rows;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
@@ -80,7 +81,14 @@ impl Way<'_> {
         });
         let before: Vec<u32> = STEPS.listed(before)?;
         let units = planned.units();
+        let gates = planned.cell.gates();
+        let left = self.left_out(number);
+        let factors = |of, width| left.map(|left| GateFactors::new(left.positions, of, (gates, width)));
         let back = RecurrenceBack {
+            left_of_input: left
+                .and_then(|left| left.of_input)
+                .and_then(|buffer| factors((buffer, 0), planned.features())),
+            left_of_state: left.and_then(|left| factors(left.of_hidden, planned.output())),
             cell: &planned.cell,
             schedule,
             tensors: self.weights.cell(cell)?,

@@ -11,6 +11,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
+use crate::gpu::stage::left_out::LeftOut;
 use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::buffers::Buffers;
@@ -173,6 +174,12 @@ impl Way<'_> {
         let statistics = self.flow.statistics(stage).filter(|_| self.noise.is_some())?;
         let mut found = self.workspace.stages.iter();
         Some((found.find_map(|made| made.moments(stage))?, statistics))
+    }
+
+    /// What the gates of a stage have left out, each of its own, if they have.
+    pub(super) fn left_out(&self, stage: usize) -> Option<LeftOut<'_>> {
+        let mut made = self.workspace.stages.iter().filter(|_| self.noise.is_some());
+        made.find_map(|made| made.left_out(stage))
     }
 
     /// The first list of a stage.

@@ -11,7 +11,7 @@ use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
 
-const NOISE: Option<Noise> = Some(Noise { seed: 9, batch: 4 });
+pub(crate) const NOISE: Option<Noise> = Some(Noise { seed: 9, batch: 4 });
 
 fn array(value: &Value) -> ArrayD<f32> {
     let list = |key: &str| value[key].as_array().unwrap().iter();
@@ -70,34 +70,68 @@ fn close(name: &str, got: &ArrayD<f32>, wanted: &Value) {
     }
 }
 
-#[test]
-fn recurrent_layers_train_as_in_keras() {
+/// A case of the page.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) model: Model,
+    x: Array3<f32>,
+    mask: Array2<bool>,
+    page: Value,
+}
+
+pub(crate) fn cases() -> Vec<Case> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/recurrent_dropout.json");
     let page: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let cases = page["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 15);
-    for case in cases {
-        let name = format!("{}, {}, {}", case["class"], case["dropout"], case["recurrent_dropout"]);
-        let model = model(case);
-        let x: Array3<f32> = array(&case["x"]).into_dimensionality().unwrap();
-        let mask = Array2::from_shape_fn((3, 5), |(sequence, step)| case["mask"][sequence][step] == true);
-        let input = Input::Values(x.view());
-        let flow = Arc::new(Flow::in_training(model.plan(), input, Some(mask.view())).unwrap());
-        let mut training = CpuTraining::new(Arc::clone(model.plan()), &Settings::new(), "CPU".into()).unwrap();
-        let mut output = Output::default();
-        training.forward(&flow, input, None, NOISE, &mut output).unwrap();
-        close(&name, &output.values, &case["output"]);
-        let upstream = Upstream {
-            outputs: vec![array(&case["upstream"])],
+    let case = |case: &Value| Case {
+        name: format!("{}, {}, {}", case["class"], case["dropout"], case["recurrent_dropout"]),
+        model: model(case),
+        x: array(&case["x"]).into_dimensionality().unwrap(),
+        mask: Array2::from_shape_fn((3, 5), |(sequence, step)| case["mask"][sequence][step] == true),
+        page: case.clone(),
+    };
+    cases.iter().map(case).collect()
+}
+
+impl Case {
+    pub(crate) fn input(&self) -> Input<'_> {
+        Input::Values(self.x.view())
+    }
+
+    pub(crate) fn flow(&self) -> Arc<Flow> {
+        Arc::new(Flow::in_training(self.model.plan(), self.input(), Some(self.mask.view())).unwrap())
+    }
+
+    pub(crate) fn upstream(&self) -> Upstream {
+        Upstream {
+            outputs: vec![array(&self.page["upstream"])],
             states: None,
-        };
-        let gradients = training.backward(&flow, input, &upstream, true).unwrap();
-        let wanted = case["gradients"].as_array().unwrap();
+        }
+    }
+
+    /// Compares outputs and gradients with those of Keras.
+    pub(crate) fn judge(&self, output: &Output, gradients: PlanGradients) {
+        let (name, page) = (&self.name, &self.page);
+        close(name, &output.values, &page["output"]);
+        let wanted = page["gradients"].as_array().unwrap();
         assert_eq!(gradients.parameters.len(), wanted.len(), "{name}");
         for ((path, got), wanted) in gradients.parameters.iter().zip(wanted) {
             close(&format!("{name}, {path}"), got, wanted);
         }
         let of_input = gradients.input.unwrap().into_dyn();
-        close(&format!("{name}, the input"), &of_input, &case["input_gradient"]);
+        close(&format!("{name}, the input"), &of_input, &page["input_gradient"]);
+    }
+}
+
+#[test]
+fn recurrent_layers_train_as_in_keras() {
+    for case in cases() {
+        let (flow, plan) = (case.flow(), Arc::clone(case.model.plan()));
+        let mut training = CpuTraining::new(plan, &Settings::new(), "CPU".into()).unwrap();
+        let mut output = Output::default();
+        training.forward(&flow, case.input(), None, NOISE, &mut output).unwrap();
+        let gradients = training.backward(&flow, case.input(), &case.upstream(), true).unwrap();
+        case.judge(&output, gradients);
     }
 }

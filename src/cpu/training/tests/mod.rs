@@ -9,7 +9,7 @@
 
 mod differences;
 mod judged;
-mod keras_dropout;
+pub(crate) mod keras_dropout;
 mod masked;
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 #[path = "../../../../tests/support/models.rs"]

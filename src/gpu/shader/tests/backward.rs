@@ -16,6 +16,10 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
             vec![vec![0, 0, 1, 1], vec![1, 0, 1, 0], vec![0, 1, 0, 0]],
         ),
         (
+            &product::MASKED,
+            vec![vec![0, 0, 1, 1, 0], vec![1, 0, 0, 0, 0], vec![0, 1, 0, 0, 1]],
+        ),
+        (
             &product::ALONE,
             vec![vec![0, 0, 1, 1], vec![1, 0, 1, 0], vec![0, 1, 0, 0]],
         ),
@@ -90,6 +94,8 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
     let mut found = BTreeSet::new();
     for file in fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()) {
         let shared = [
+            "left_whole.wgsl",
+            "left_masked.wgsl",
             "product_values.wgsl",
             "step_values.wgsl",
             "types.wgsl",

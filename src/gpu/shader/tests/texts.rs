@@ -9,8 +9,8 @@ use crate::cell::simple_rnn::SimpleRnnOptions;
 use crate::cell::{Cell, Rule};
 use crate::gpu::stage::projection_block::{self, Block, MadeFor, Size};
 use crate::gpu::stage::{
-    batch_normalization, carry, dropout, gather, input_projection, lookup, matrix_projection, reshape, row_transform,
-    softmax,
+    batch_normalization, carry, dropout, gather, input_projection, lookup, masked, matrix_projection, reshape,
+    row_transform, softmax,
 };
 use crate::gpu::strategy::launch::Workgroup;
 use crate::gpu::strategy::residency::Spin;
@@ -31,8 +31,8 @@ pub(super) const ON_DX12: Spin = Spin {
     is_coherent: false,
 };
 
-/// Every shader there is.
-pub(super) const ALL: [&Shader; 26] = [
+/// Every shader there is, each with a file of its name.
+pub(super) const ALL: [&Shader; 27] = [
     &batch_normalization::MOMENTS,
     &batch_normalization::SUMS,
     &carry::SHADER,
@@ -40,6 +40,7 @@ pub(super) const ALL: [&Shader; 26] = [
     &gather::SHADER,
     &input_projection::SHADER,
     &lookup::SHADER,
+    &masked::PROJECTION,
     &matrix_projection::SHADER,
     &projection_block::TILE,
     &projection_block::FEW,
@@ -60,6 +61,9 @@ pub(super) const ALL: [&Shader; 26] = [
     &team_wide::SHADER,
     &crate::gpu::measure::SHADER,
 ];
+
+/// Those that run every cell, whatever its units need of each other.
+const OF_ALL: [&str; 3] = [step::ROWWISE.name, masked::STEP.name, masked::PROJECTION.name];
 
 /// Those that run a cell and are made for a size class, with their loops written out.
 const MADE: [&str; 7] = [
@@ -241,6 +245,8 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
     };
     match shader.name {
         "carry" | "dropout" | "gather" | "lookup" | "reshape" | "recurrent_step_rowwise" => vec![Vec::new()],
+        "masked_projection" => vec![vec![if lanes == 1 { 1 } else { 3 }]],
+        "recurrent_step_masked" => vec![vec![1, if lanes == 1 { 1 } else { 3 }], vec![2, lanes as u32]],
         "input_projection" => vec![vec![1, 1, 0, 0, 0], vec![8, 64, 32, 0x3f00_0000, 0]],
         "matrix_projection" => [32, 64]
             .map(|subgroup| matrix_projection::of_subgroup(subgroup, [u32::MAX; 3]).unwrap())
@@ -288,16 +294,15 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
 /// All of them.
 pub(super) fn all() -> Vec<Text> {
     let mut texts = Vec::new();
-    for shader in ALL {
+    for shader in ALL.into_iter().chain([&masked::STEP]) {
         let cells = match shader.runs_cell {
             true => cells().into_iter().map(Some).collect(),
             false => vec![None],
         };
         for cell in cells {
             let lanes = cell.as_ref().map_or(4, |(_, cell)| cell.lanes().len());
-            // what needs all units at once runs by one shader alone
             let hindered = cell.as_ref().is_some_and(|(_, cell)| cell.obstacle().is_some());
-            if hindered && shader.name != step::ROWWISE.name {
+            if hindered && !OF_ALL.contains(&shader.name) {
                 continue;
             }
             // long texts take long to compile in a browser: one set of options of each number of lanes, states and weights

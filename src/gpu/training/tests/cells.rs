@@ -210,3 +210,30 @@ fn goes_on(model: impl Fn() -> Model) {
         }
     }
 }
+
+/// The buffers of what gates leave out are counted with those of a workspace.
+#[test]
+fn what_gates_leave_out_is_counted() {
+    use crate::layer::bidirectional::Bidirectional;
+
+    let sides = Bidirectional::new(
+        Gru::new(3, 5)
+            .dropout(0.2)
+            .recurrent_dropout(0.2)
+            .return_sequences(true),
+    );
+    let builder = Model::builder().add(sides).add(Lstm::new(10, 4).recurrent_dropout(0.2));
+    let model = builder.build().unwrap();
+    for adapter in pollster::block_on(Adapter::all()) {
+        // other tests do not make buffers on a device of its own
+        let gpu = pollster::block_on(adapter.open_another()).unwrap();
+        let settings = Settings::new().strategy(Strategy::Step);
+        let made = GpuTraining::new(&gpu, model.plan().clone(), &settings, "GPU".into());
+        let training = pollster::block_on(made).unwrap();
+        let before = gpu.counters().bytes();
+        let workspace = pollster::block_on(training.model.workspace((3, 5))).unwrap();
+        let told = training.model.memory(3, 5).unwrap();
+        assert_eq!(told, gpu.counters().bytes() - before);
+        drop(workspace);
+    }
+}
