@@ -4,20 +4,7 @@
 // A workgroup makes 64 rows and 64 columns of a part of the sum; an invocation four by four of them in registers. The sum of a part runs
 // through its values in order, whatever the tile.
 
-const TURNS_A: u32 = 0u;   // 1: A lies as its transpose, so that the sum runs over its rows; the host sets all of these
-const TURNS_B: u32 = 0u;
-const HAS_INDEX: u32 = 0u; // 1: the rows of A, as they lie, are named by a list
-const HAS_BIAS: u32 = 0u;
-
-const SIDE = 64u;
 const DEPTH = 16u;
-
-@group(0) @binding(0) var<uniform> params: Product;
-@group(0) @binding(1) var<storage, read> index: array<u32>;
-@group(0) @binding(2) var<storage, read> a: array<f32>;
-@group(0) @binding(3) var<storage, read> b: array<f32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
-@group(0) @binding(5) var<storage, read_write> c: array<f32>;
 
 var<workgroup> a_slab: array<vec4<f32>, 256>; // [k][four rows]
 var<workgroup> b_slab: array<vec4<f32>, 256>; // [k][four columns]

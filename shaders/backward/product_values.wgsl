@@ -1,5 +1,19 @@
 // What a product reads of its factors, and what becomes of its sums.
 
+const TURNS_A: u32 = 0u;   // 1: A lies as its transpose, so that the sum runs over its rows; the host sets all of these
+const TURNS_B: u32 = 0u;
+const HAS_INDEX: u32 = 0u; // 1: the rows of A, as they lie, are named by a list
+const HAS_BIAS: u32 = 0u;
+
+const SIDE = 64u;
+
+@group(0) @binding(0) var<uniform> params: Product;
+@group(0) @binding(1) var<storage, read> index: array<u32>;
+@group(0) @binding(2) var<storage, read> a: array<f32>;
+@group(0) @binding(3) var<storage, read> b: array<f32>;
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+@group(0) @binding(5) var<storage, read_write> c: array<f32>;
+
 // The row of A, as it lies, that is meant.
 fn listed(number: u32) -> u32 {
     if (HAS_INDEX == 1u) {

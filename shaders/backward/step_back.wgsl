@@ -7,17 +7,6 @@
 //
 // A workgroup does 16 positions by 16 units, an invocation one of each; the product goes by in slabs of 64 through workgroup memory.
 
-const TILE = 16u;
-
-@group(0) @binding(0) var<uniform> params: StepBack;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [unit][gate, unit]
-@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;
-@group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
-@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [row][unit]
-@group(0) @binding(5) var<storage, read_write> lanes: array<f32>;           // [row][gate, unit]
-@group(0) @binding(6) var<storage, read_write> recurrent_lanes: array<f32>; // where the recurrent product has lanes of its own
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;           // [position][unit] of h, then of c
-
 // rows of 17, so that 16 neighbours in a column do not meet in a bank
 var<workgroup> lane_slab: array<vec4<f32>, 272>;   // [position][four of k]
 var<workgroup> kernel_slab: array<vec4<f32>, 272>; // [unit][four of k]

@@ -1,17 +1,6 @@
 // step_back_alone: step_back for adapters that run it on a CPU, where invocations that meet at a barrier cost more than what they would share.
 // Each does a position and a unit by itself; the sums have the order and so the bits of the other text.
 
-const TILE = 16u;
-
-@group(0) @binding(0) var<uniform> params: StepBack;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [unit][gate, unit]
-@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;
-@group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
-@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [row][unit]
-@group(0) @binding(5) var<storage, read_write> lanes: array<f32>;           // [row][gate, unit]
-@group(0) @binding(6) var<storage, read_write> recurrent_lanes: array<f32>; // where the recurrent product has lanes of its own
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;           // [position][unit] of h, then of c
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,

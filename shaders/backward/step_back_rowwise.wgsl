@@ -18,16 +18,9 @@ fn lanes_place(position: u32, unit: u32) -> u32 {
 
 fn unit_of(position: u32, unit: u32) -> Unit {
     let at = position * params.units + unit;
-    var before = 0.0;
-    if (READS_STATES == 1u) {
-        before = states[params.states_first + (params.before_row + position) * params.states_stride + unit];
-    }
-    var cell = 0.0;
-    if (HAS_CELL_STATE == 1u) {
-        cell = carry[params.cell_first + at];
-    }
     let own = lanes_at(lanes_place(position, unit));
-    return Unit(own, weights_of(unit, params.units), before, gradients[params.gradients_first + at], cell);
+    let given = gradients[params.gradients_first + at];
+    return Unit(own, weights_of(unit, params.units), state_before(position, unit), given, cell_gradient(at));
 }
 
 // What is known of the rows of a position.

@@ -1,5 +1,16 @@
 // What a step backwards multiplies, and what it makes of a product.
 
+const TILE = 16u;
+
+@group(0) @binding(0) var<uniform> params: StepBack;
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [unit][gate, unit]
+@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;
+@group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
+@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [row][unit]
+@group(0) @binding(5) var<storage, read_write> lanes: array<f32>;           // [row][gate, unit]
+@group(0) @binding(6) var<storage, read_write> recurrent_lanes: array<f32>; // where the recurrent product has lanes of its own
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;           // [position][unit] of h, then of c
+
 fn next_lane(position: u32, k: u32) -> f32 {
     if (position >= params.next_positions || k >= GATES * params.units) {
         return 0.0;
@@ -25,14 +36,8 @@ fn finish(position: u32, unit: u32, product: f32) {
         return;
     }
     let row = params.row + position;
-    var before = 0.0;
-    if (READS_STATES == 1u) {
-        before = states[params.states_first + (params.before_row + position) * params.states_stride + unit];
-    }
-    var cell = 0.0;
-    if (HAS_CELL_STATE == 1u) {
-        cell = carry[params.cell_first + at];
-    }
+    let before = state_before(position, unit);
+    let cell = cell_gradient(at);
     let place = row * params.lanes_stride + unit;
     let hidden = upstream[row * params.units + unit] + carry[at] + product;
     let back = rule_back(Unit(lanes_at(place), weights_of(unit, params.units), before, hidden, cell));

@@ -15,7 +15,7 @@ pub(super) const LOSS: Purpose = Purpose {
 };
 
 /// Outputs with fewer values than this are not worth waking other threads.
-pub(super) const SHARE: usize = 16 << 10;
+const SHARE: usize = 16 << 10;
 
 /// The steps of a batch. Outputs without time steps have one.
 #[derive(Debug)]
@@ -71,10 +71,7 @@ impl<'a> Steps<'a> {
             ));
         }
         let targets = Rows::new(targets, &shape, wanted)?;
-        if let Some(mask) = mask.filter(|mask| mask.dim() != (batch, time_steps)) {
-            let repair = "give the mask of the outputs; outputs without time steps have none";
-            return Err(size("mask", &format!("[{batch}, {time_steps}]"), mask.shape(), repair));
-        }
+        mask_fits(mask, (batch, time_steps))?;
         let weights = weights.map(|weights| spread(weights, batch, time_steps)).transpose()?;
         Ok(Self {
             shape,
@@ -95,8 +92,7 @@ impl<'a> Steps<'a> {
         wanted: (Wanted, Option<i32>),
     ) -> Result<()> {
         let one = ArrayD::<f32>::zeros(IxDyn(&[]));
-        let outputs = one.broadcast(IxDyn(outputs));
-        let outputs = outputs.ok_or_else(|| Error::defect("the shape of an output"))?;
+        let outputs = of_shape(&one, outputs)?;
         Steps::new(outputs, targets, None, weights, wanted).map(|_| ())
     }
 
@@ -130,57 +126,16 @@ impl<'a> Steps<'a> {
         score: impl Fn(&[f64], &[f64], &mut [f64]) -> f64 + Sync,
         gradient: Option<&mut ArrayD<f32>>,
     ) -> Result<Totals> {
-        let mut rows = gradient.map(|gradient| self.room_of(gradient)).transpose()?;
-        let batch = self.outputs.len_of(Axis(0));
-        let mut jobs = LOSS.list(batch)?;
-        match &mut rows {
-            Some(rows) => jobs.extend(rows.outer_iter_mut().map(Some)),
-            None => jobs.resize_with(batch, || None),
-        }
-        self.add_up(jobs, score)
-    }
-
-    /// The gradient with the shape of the outputs, as (batch, time_steps, features).
-    fn room_of<'g>(&self, gradient: &'g mut ArrayD<f32>) -> Result<ArrayViewMut3<'g, f32>> {
-        if gradient.shape() != self.shape {
-            *gradient = LOSS.array(IxDyn(&self.shape))?;
-        }
-        with_time_steps(gradient.view_mut()).ok_or_else(|| rank(&self.shape))
-    }
-
-    fn add_up(
-        &self,
-        jobs: Vec<Option<ArrayViewMut2<'_, f32>>>,
-        score: impl Fn(&[f64], &[f64], &mut [f64]) -> f64 + Sync,
-    ) -> Result<Totals> {
-        let (batch, _, features) = self.outputs.dim();
+        let features = self.outputs.len_of(Axis(2));
         let steps = self.count();
         let share = 1.0 / steps.max(1) as f64;
         let width = if self.wanted == Wanted::Class { 1 } else { features };
         let room = || Room::new(features, width);
-        let run = |room: &mut Result<Room>, (sequence, gradient)| {
+        let run = |room: &mut Result<Room>, (sequence, gradient): Job<'_>| {
             let room = room.as_mut().map_err(|error| error.clone())?;
             self.sequence(sequence, room, share, gradient, &score)
         };
-        let mut sums: Vec<Result<(f64, f64)>> = LOSS.list(batch)?;
-        if self.outputs.len() < SHARE {
-            let mut room = room();
-            sums.extend(jobs.into_iter().enumerate().map(|job| run(&mut room, job)));
-        } else {
-            sums.par_extend(jobs.into_par_iter().enumerate().map_init(room, run));
-        }
-        let mut totals = Totals {
-            sum: 0.0,
-            weight: 0.0,
-            steps,
-            batch,
-        };
-        for sums in sums {
-            let (sum, weight) = sums?;
-            totals.sum += sum;
-            totals.weight += weight;
-        }
-        Ok(totals)
+        add_up((&self.shape, steps), gradient, room, run)
     }
 
     /// The sums of scores and weights over one sequence.
@@ -275,6 +230,70 @@ impl<'a> Steps<'a> {
             2 => format!("sequence {sequence}"),
             _ => format!("sequence {sequence} at time step {time_step}"),
         }
+    }
+}
+
+/// A sequence, and where its gradient goes if that is wanted.
+pub(super) type Job<'g> = (usize, Option<ArrayViewMut2<'g, f32>>);
+
+/// Adds up what `run` gives for each sequence of outputs of this shape: its sum, and the weight of it. Each sequence is one thread's, which makes its room once,
+/// and then they are added in their order: the threads change no bit.
+pub(super) fn add_up<R>(
+    (shape, steps): (&[usize], usize),
+    gradient: Option<&mut ArrayD<f32>>,
+    room: impl Fn() -> R + Sync + Send,
+    run: impl Fn(&mut R, Job<'_>) -> Result<(f64, f64)> + Sync + Send,
+) -> Result<Totals> {
+    let batch = shape.first().copied().unwrap_or(0);
+    let mut rows = gradient.map(|gradient| gradient_of(shape, gradient)).transpose()?;
+    let mut jobs = LOSS.list(batch)?;
+    match &mut rows {
+        Some(rows) => jobs.extend(rows.outer_iter_mut().map(Some)),
+        None => jobs.resize_with(batch, || None),
+    }
+    let mut sums: Vec<Result<(f64, f64)>> = LOSS.list(batch)?;
+    if shape.iter().product::<usize>() < SHARE {
+        let mut room = room();
+        sums.extend(jobs.into_iter().enumerate().map(|job| run(&mut room, job)));
+    } else {
+        sums.par_extend(jobs.into_par_iter().enumerate().map_init(room, run));
+    }
+    let mut totals = Totals {
+        sum: 0.0,
+        weight: 0.0,
+        steps,
+        batch,
+    };
+    for sums in sums {
+        let (sum, weight) = sums?;
+        totals.sum += sum;
+        totals.weight += weight;
+    }
+    Ok(totals)
+}
+
+/// The gradient with the shape of the outputs, as (batch, time_steps, features).
+fn gradient_of<'g>(shape: &[usize], gradient: &'g mut ArrayD<f32>) -> Result<ArrayViewMut3<'g, f32>> {
+    if gradient.shape() != shape {
+        *gradient = LOSS.array(IxDyn(shape))?;
+    }
+    with_time_steps(gradient.view_mut()).ok_or_else(|| rank(shape))
+}
+
+/// Outputs of a shape, each of which is the same number.
+pub(super) fn of_shape<'a>(one: &'a ArrayD<f32>, shape: &[usize]) -> Result<ArrayViewD<'a, f32>> {
+    one.broadcast(IxDyn(shape))
+        .ok_or_else(|| Error::defect("the shape of an output"))
+}
+
+/// Whether a mask is that of outputs with so many sequences and time steps.
+pub(super) fn mask_fits(mask: Option<ArrayView2<'_, bool>>, (batch, time_steps): (usize, usize)) -> Result<()> {
+    match mask.filter(|mask| mask.dim() != (batch, time_steps)) {
+        Some(mask) => {
+            let repair = "give the mask of the outputs; outputs without time steps have none";
+            Err(size("mask", &format!("[{batch}, {time_steps}]"), mask.shape(), repair))
+        }
+        None => Ok(()),
     }
 }
 

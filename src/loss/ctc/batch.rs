@@ -1,13 +1,12 @@
 //! The sequences of a batch, each with its labels and its weight.
 
-use ndarray::{ArrayD, ArrayView2, ArrayView3, ArrayViewD, ArrayViewMut2, ArrayViewMut3, Axis, Ix2, Ix3, IxDyn};
-use rayon::prelude::*;
+use ndarray::{ArrayD, ArrayView2, ArrayView3, ArrayViewD, ArrayViewMut2, Axis, Ix2, Ix3, IxDyn};
 
 use super::Ctc;
 use super::alignments::Alignments;
 use super::labels::Labels;
 use crate::error::{Error, Result};
-use crate::loss::steps::{LOSS, SHARE, Totals, checked_weight, size, spread};
+use crate::loss::steps::{Job, LOSS, Totals, add_up, checked_weight, mask_fits, of_shape, size, spread};
 use crate::loss::targets::Targets;
 
 /// The sequences of a batch.
@@ -51,10 +50,7 @@ impl<'a> Batch<'a> {
             let repair = "give a row of labels for each sequence, padded with the blank at its end";
             size("targets", &format!("[{batch}, labels]"), targets.shape(), repair)
         })?;
-        if let Some(mask) = mask.filter(|mask| mask.dim() != (batch, time_steps)) {
-            let repair = "give the mask of the outputs";
-            return Err(size("mask", &format!("[{batch}, {time_steps}]"), mask.shape(), repair));
-        }
+        mask_fits(mask, (batch, time_steps))?;
         let weights = weights.map(|weights| spread(weights, batch, 1)).transpose()?;
         Ok(Self {
             outputs,
@@ -73,94 +69,54 @@ impl<'a> Batch<'a> {
         weights: Option<ArrayViewD<'_, f32>>,
     ) -> Result<()> {
         let one = ArrayD::<f32>::zeros(IxDyn(&[]));
-        let outputs = one.broadcast(IxDyn(outputs));
-        let outputs = outputs.ok_or_else(|| Error::defect("the shape of an output"))?;
+        let outputs = of_shape(&one, outputs)?;
         Batch::new(loss, outputs, targets, None, weights).map(|_| ())
     }
 
-    /// The sums over the sequences; the gradient of their mean becomes `gradient`. Each sequence is one thread's, and they are added up in their
-    /// order: the threads change no bit.
+    /// The sums over the sequences; the gradient of their mean becomes `gradient`.
     pub(crate) fn sum(&self, gradient: Option<&mut ArrayD<f32>>) -> Result<Totals> {
-        let (batch, ..) = self.outputs.dim();
-        let mut steps: Vec<Vec<usize>> = LOSS.list(batch)?;
-        for sequence in 0..batch {
-            steps.push(self.steps_of(sequence)?);
-        }
-        let count = steps.iter().filter(|steps| !steps.is_empty()).count();
+        let batch = self.outputs.len_of(Axis(0));
+        let count = (0..batch)
+            .filter(|&sequence| self.steps_of(sequence).next().is_some())
+            .count();
         let share = 1.0 / count.max(1) as f64;
-        let mut rows = gradient.map(|gradient| self.room_of(gradient)).transpose()?;
-        let mut jobs = LOSS.list(batch)?;
-        match &mut rows {
-            Some(rows) => jobs.extend(rows.outer_iter_mut().map(Some)),
-            None => jobs.resize_with(batch, || None),
-        }
-        let run = |(sequence, (gradient, steps)): (usize, (Option<ArrayViewMut2<'_, f32>>, &Vec<usize>))| {
-            self.sequence(sequence, steps, share, gradient)
-        };
-        let mut sums: Vec<Result<[f64; 2]>> = LOSS.list(batch)?;
-        if self.outputs.len() < SHARE {
-            sums.extend(jobs.into_iter().zip(&steps).enumerate().map(run));
-        } else {
-            sums.par_extend(jobs.into_par_iter().zip(&steps).enumerate().map(run));
-        }
-        let mut totals = Totals {
-            sum: 0.0,
-            weight: 0.0,
-            steps: count,
-            batch,
-        };
-        for sums in sums {
-            let [sum, weight] = sums?;
-            totals.sum += sum;
-            totals.weight += weight;
-        }
-        Ok(totals)
-    }
-
-    /// The gradient with the shape of the outputs.
-    fn room_of<'g>(&self, gradient: &'g mut ArrayD<f32>) -> Result<ArrayViewMut3<'g, f32>> {
-        if gradient.shape() != self.outputs.shape() {
-            *gradient = LOSS.array(IxDyn(self.outputs.shape()))?;
-        }
-        let rows = gradient.view_mut().into_dimensionality::<Ix3>();
-        rows.map_err(|_| Error::defect("the gradient of a loss"))
+        let run = |(): &mut (), (sequence, gradient): Job<'_>| self.sequence(sequence, share, gradient);
+        add_up((self.outputs.shape(), count), gradient, || (), run)
     }
 
     /// The time steps of a sequence that count.
-    fn steps_of(&self, sequence: usize) -> Result<Vec<usize>> {
-        let time_steps = self.outputs.len_of(Axis(1));
-        let counts = |step: &usize| {
-            self.mask
-                .as_ref()
-                .is_none_or(|mask| mask.get((sequence, *step)) == Some(&true))
+    fn steps_of(&self, sequence: usize) -> impl Iterator<Item = usize> {
+        let counts = move |step: &usize| {
+            let mask = self.mask.as_ref();
+            mask.is_none_or(|mask| mask.get((sequence, *step)) == Some(&true))
         };
-        LOSS.collected((0..time_steps).filter(counts))
+        (0..self.outputs.len_of(Axis(1))).filter(counts)
     }
 
     /// The loss of a sequence, multiplied by its weight, and this.
     fn sequence(
         &self,
         sequence: usize,
-        steps: &[usize],
         share: f64,
         mut gradient: Option<ArrayViewMut2<'_, f32>>,
-    ) -> Result<[f64; 2]> {
+    ) -> Result<(f64, f64)> {
         if let Some(gradient) = &mut gradient {
             gradient.fill(0.0);
         }
+        let steps = LOSS.collected(self.steps_of(sequence))?;
         if steps.is_empty() {
-            return Ok([0.0; 2]);
+            return Ok((0.0, 0.0));
         }
         let given = self.weights.as_ref().and_then(|weights| weights.get((sequence, 0)));
         let weight = checked_weight(given.copied(), || format!("sequence {sequence}"))?;
         if weight == 0.0 {
-            return Ok([0.0; 2]);
+            return Ok((0.0, 0.0));
         }
         let labels = self.labels_of(sequence)?;
         let (needed, there) = (labels.needed(), steps.len());
         if needed > there {
             return match self.loss.zero_infinity {
-                true => Ok([0.0, weight]),
+                true => Ok((0.0, weight)),
                 false => Err(too_short(sequence, needed, there)),
             };
         }
@@ -168,11 +124,14 @@ impl<'a> Batch<'a> {
             true => weight / labels.count().max(1) as f64,
             false => weight,
         };
-        let ways = Alignments::new(self.outputs.index_axis(Axis(0), sequence), steps, &labels)?;
+        let ways = Alignments::new(self.outputs.index_axis(Axis(0), sequence), &steps, &labels)?;
+        if ways.loss() == f64::INFINITY && self.loss.zero_infinity {
+            return Ok((0.0, weight));
+        }
         if let Some(gradient) = gradient {
             ways.gradient(factor * share, gradient)?;
         }
-        Ok([factor * ways.loss(), weight])
+        Ok((factor * ways.loss(), weight))
     }
 
     fn labels_of(&self, sequence: usize) -> Result<Labels> {

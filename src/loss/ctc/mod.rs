@@ -93,8 +93,8 @@ impl Ctc {
         self
     }
 
-    /// Whether a sequence whose labels do not fit into its time steps has a loss and a gradient of 0, in place of an error (default false): the option of
-    /// that name of PyTorch's `CTCLoss`.
+    /// Whether a sequence whose labels cannot be said has a loss and a gradient of 0 (default false): the option of that name of PyTorch's `CTCLoss`. Without it
+    /// labels that do not fit into the time steps are an error, and a label whose logits are all minus infinity makes an infinite loss.
     ///
     /// ```
     /// use cellstate::{Ctc, Loss, Targets};

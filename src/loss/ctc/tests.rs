@@ -157,6 +157,28 @@ fn nan_is_a_loss_of_nan_and_only_where_a_step_counts() {
     assert!(value(&mask).is_finite());
 }
 
+#[test]
+fn a_label_that_is_impossible_is_infinite_or_nothing() {
+    let mut outputs = logits(3);
+    outputs.slice_mut(ndarray::s![1, .., 2]).fill(f32::NEG_INFINITY);
+    let targets = Targets::from(array![[3, 1], [2, -1], [1, 3]]);
+    let compute = |loss: Ctc| {
+        let mut gradient = ArrayD::default([0].as_slice());
+        let value = Loss::from(loss).compute(outputs.view().into_dyn(), &targets, None, None, Some(&mut gradient));
+        (value.unwrap().value(), gradient)
+    };
+    assert_eq!(compute(Ctc::new()).0, f64::INFINITY);
+    let (value, gradient) = compute(Ctc::new().zero_infinity(true));
+    assert!(value.is_finite() && value > 0.0, "{value}");
+    let is_zero = |sequence| {
+        gradient
+            .index_axis(ndarray::Axis(0), sequence)
+            .iter()
+            .all(|&slope| slope == 0.0)
+    };
+    assert_eq!([is_zero(0), is_zero(1), is_zero(2)], [false, true, false]);
+}
+
 /// Between a number and what a framework computed in f64, and in f32.
 const EXACT: f64 = 1e-8;
 const FLOAT32: f64 = 2e-6;
