@@ -9,7 +9,7 @@
 //
 // In training it is the step of every cell whose gates leave out hidden values of their own, which `left` does.
 
-const DIRECTIONS: u32 = 1u; // the host sets it: without an obstacle both directions of a layer may share a dispatch
+const DIRECTIONS: u32 = 1u; // in training the host sets it: both directions of a layer whose gates leave values out share a dispatch
 
 @group(0) @binding(0) var<uniform> params: Step;
 @group(0) @binding(1) var<storage, read> recurrent_kernel: array<Weights>;  // [direction][k][unit]

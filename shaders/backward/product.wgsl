@@ -1,5 +1,5 @@
 // product: C = A·B + bias, or C + A·B, by square tiles through workgroup memory. Either factor may lie as its transpose, and the rows
-// of A may be named by a list; a row that is none reads as zeros. Where a gate leaves something out, `left_of_a` or `left_of_c` does.
+// of A may be named by a list; a row that is none reads as zeros. Where a gate leaves something out, `kept_of_a` or `kept_of_c` says what stays.
 //
 // A workgroup makes 64 rows and 64 columns of a part of the sum; an invocation four by four of them in registers. The sum of a part runs
 // through its values in order, whatever the tile.
@@ -15,7 +15,7 @@ fn value_of_a(row: u32, k: u32, end: u32) -> f32 {
     }
     let entry = select(row, k, TURNS_A == 1u);
     let column = select(k, row, TURNS_A == 1u);
-    return left_of_a(a_at(listed(entry), column), entry, column);
+    return kept_of_a(a_at(listed(entry), column), entry, column);
 }
 
 @compute @workgroup_size(256)

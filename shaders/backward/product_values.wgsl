@@ -1,4 +1,4 @@
-// What a product reads of its factors, and what becomes of its sums.
+// product_values: what a product reads of A and B, and what becomes of its sums.
 
 const TURNS_A: u32 = 0u;   // 1: A lies as its transpose, so that the sum runs over its rows; the host sets all of these
 const TURNS_B: u32 = 0u;
@@ -42,7 +42,7 @@ fn store(first: u32, row: u32, column: u32, value: f32) {
         return;
     }
     let place = first + row * params.c_stride + column;
-    var sum = left_of_c(value, row, column);
+    var sum = kept_of_c(value, row, column);
     if (HAS_BIAS == 1u) {
         sum += bias[params.bias_first + column];
     }

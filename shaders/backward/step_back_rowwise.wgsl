@@ -1,5 +1,6 @@
 // step_back_rowwise: the rule of a time step backwards for cells whose units need each other within a step: for an activation over all
-// units, because r * h is multiplied again, or because the hidden state is a product of all units. The products are dispatches of their own.
+// units, because r * h is multiplied again, or because the hidden state is a product of all units; and for cells whose gates leave out
+// values of their own. The products are dispatches of their own.
 //
 // A workgroup owns one position. Each of its loops works out anew what it needs, and the last one writes.
 

@@ -1,4 +1,4 @@
-// What a step backwards multiplies, and what it makes of a product.
+// step_values: what a step backwards multiplies, and what it makes of a product.
 
 const TILE = 16u;
 

@@ -1,4 +1,4 @@
-// step_place: where what a workgroup of recurrent_step_rowwise reads and writes lies.
+// step_place: where the numbers lie that a workgroup of recurrent_step_rowwise reads and writes, and those that are read with them.
 
 // Where the numbers of a position begin.
 struct Place {

@@ -59,7 +59,7 @@ impl CpuModel {
                 .cells
                 .iter()
                 .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
-                .collect(),
+                .collect::<Result<_>>()?,
             masked: Vec::new(),
             denses: (plan.denses.iter().map(|part| Dense::new(part, path))).collect::<Result<_>>()?,
             plan,
@@ -90,7 +90,7 @@ impl CpuModel {
     /// Other weights, of the same shapes.
     fn set_plan(&mut self, plan: Arc<Plan>, settings: &Settings) -> Result<()> {
         for (recurrence, planned) in self.recurrences.iter_mut().zip(&plan.cells) {
-            recurrence.refill(planned, settings.wanted_precision());
+            recurrence.refill(planned, settings.wanted_precision())?;
         }
         for (dense, part) in self.denses.iter_mut().zip(&plan.denses) {
             dense.refill(part)?;

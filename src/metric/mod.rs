@@ -385,7 +385,8 @@ impl Metric {
             OfStep::Accuracy(accuracy) => accuracy.check().map(|()| (accuracy.wanted(), None))?,
             OfStep::Loss(loss) => loss.check().map(|()| loss.wanted())?,
         };
-        let has_classes = wanted == Wanted::Class || outputs.last() == Some(&1);
+        let is_of_steps = !matches!(of_step, OfStep::Loss(Loss::Ctc(_)));
+        let has_classes = wanted == Wanted::Class || (outputs.last() == Some(&1) && is_of_steps);
         if let (Some(class), false) = (self.ignored, has_classes) {
             return Err(Error::Value {
                 argument: format!("ignore_class of the metric {}", self.name),

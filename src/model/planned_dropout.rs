@@ -1,7 +1,12 @@
 //! What layers and cells leave out in training, in a plan.
 
+use rayon::prelude::*;
+
 use crate::layer::recurrent::DropoutRates;
 use crate::random::{MOST_LAYERS, Noise, row_of_gate};
+
+/// So many factors are worth another thread.
+const TOGETHER: usize = 1 << 14;
 
 /// A Dropout layer.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +86,24 @@ impl GateDropout {
     ) {
         let DropoutRates { input, recurrent } = self.rates;
         let rate = if is_recurrent { recurrent } else { input };
-        let of_sequences = factors.chunks_exact_mut((gates * width).max(1));
-        for (factors, &sequence) in of_sequences.zip(sequences) {
-            for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
-                let row = row_of_gate(sequence, gate, is_recurrent);
-                noise.dropout((self.layer, row), rate, 0, factors);
+        if rate == 0.0 {
+            return factors.fill(1.0);
+        }
+        let of_sequence = (gates * width).max(1);
+        let draw = |(factors, sequences): (&mut [f32], &[u32])| {
+            for (factors, &sequence) in factors.chunks_exact_mut(of_sequence).zip(sequences) {
+                for (gate, factors) in factors.chunks_exact_mut(width.max(1)).enumerate() {
+                    let row = row_of_gate(sequence, gate, is_recurrent);
+                    noise.dropout((self.layer, row), rate, 0, factors);
+                }
+            }
+        };
+        let together = TOGETHER.div_ceil(of_sequence);
+        match sequences.len() <= together {
+            true => draw((factors, sequences)),
+            false => {
+                let tasks = factors.par_chunks_mut(together * of_sequence);
+                tasks.zip(sequences.par_chunks(together)).for_each(draw);
             }
         }
     }

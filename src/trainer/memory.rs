@@ -9,10 +9,12 @@ impl Trainer {
     ///
     /// On a GPU these are the bytes of all buffers: weights in each of their forms, gradients, what a pass forward leaves, what the way back
     /// computes in, and what the host reads. On the CPU they are those of the process: the same, with what the optimiser remembers. Not counted are
-    /// the model as it was given, the examples, and what drivers and threads take for themselves.
+    /// the model as it was given, the examples, what drivers and threads take for themselves, and what a GPU needs for a moment before its second batch, to
+    /// find out where each weight goes.
     ///
     /// Batches of another size take no more, where both numbers are smaller; but on a GPU what a pass forward leaves is kept of the four sizes that ran
-    /// last. The layers within a [`TimeDistributed`](crate::TimeDistributed) are left out: how many inner steps there are only a batch says.
+    /// last. The layers within a [`TimeDistributed`](crate::TimeDistributed) are left out: how many inner steps there are only a batch says. So is what [`Ctc`](crate::Ctc) computes in:
+    /// 8 bytes for each time step and each of 2·labels + 1 places, on each thread.
     ///
     /// # Errors
     ///

@@ -47,6 +47,14 @@ fn models() -> Vec<(&'static str, ModelBuilder)> {
                 .add(dense(16)),
         ),
         (
+            "recurrent_dropout",
+            new()
+                .add(Bidirectional::new(
+                    lstm(FEATURES, 12).dropout(0.2).recurrent_dropout(0.3),
+                ))
+                .add(dense(24)),
+        ),
+        (
             "sections",
             new()
                 .add(lstm(FEATURES, 12))

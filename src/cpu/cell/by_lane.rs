@@ -92,20 +92,13 @@ impl<'a> Columns<'a> {
     }
 
     /// (rows of the kernel, lanes·units)
-    fn forward(&self, path: Path) -> Matrix {
-        let size = (self.values.nrows(), self.gates.len() * self.units);
-        Matrix::of_spans(size, path, |row, column, span| {
-            let row = self.values.row(row);
-            copy_parts(
-                row.as_slice().unwrap_or_default(),
-                (&self.gates, self.units),
-                column,
-                span,
-            );
-        })
+    pub(crate) fn forward(&self, path: Path) -> Result<Matrix> {
+        let mut matrix = Matrix::empty();
+        self.forward_into(path, &mut matrix)?;
+        Ok(matrix)
     }
 
-    /// The same, into the memory of `matrix`
+    /// The same, into the memory of `matrix`.
     pub(crate) fn forward_into(&self, path: Path, matrix: &mut Matrix) -> Result<()> {
         let size = (self.values.nrows(), self.gates.len() * self.units);
         matrix.refill_panels(size, path, |first, columns, panel| {
@@ -124,7 +117,7 @@ impl<'a> Columns<'a> {
         })
     }
 
-    /// (lanes·units, rows of the kernel), into the memory of `matrix`
+    /// (lanes·units, rows of the kernel), into the memory of `matrix`.
     pub(crate) fn back(&self, path: Path, matrix: &mut Matrix) -> Result<()> {
         let size = (self.gates.len() * self.units, self.values.nrows());
         matrix.refill_panels(size, path, |first, columns, panel| {
@@ -180,20 +173,19 @@ pub(crate) fn copy_parts(
 }
 
 impl LaneMatrices {
-    pub(crate) fn new(planned: &PlannedCell, path: Path) -> Self {
+    pub(crate) fn new(planned: &PlannedCell, path: Path) -> Result<Self> {
         let PlannedCell { cell, weights } = planned;
         let columns = cell.lanes().len() * cell.units;
-        Self {
-            kernel: Columns::of_kernel(cell, &weights.kernel).forward(path),
-            recurrent_kernel: Columns::of_recurrent_kernel(cell, &weights.recurrent_kernel).forward(path),
+        let reset = Columns::of_reset(cell, &weights.recurrent_kernel);
+        let reset = reset.map(|(lane, columns)| columns.forward(path).map(|kernel| Reset { lane, kernel }));
+        Ok(Self {
+            kernel: Columns::of_kernel(cell, &weights.kernel).forward(path)?,
+            recurrent_kernel: Columns::of_recurrent_kernel(cell, &weights.recurrent_kernel).forward(path)?,
             bias: (0..columns)
                 .map(|column| cell.bias_lane(weights, column / cell.units.max(1), column % cell.units.max(1)))
                 .collect(),
-            reset: Columns::of_reset(cell, &weights.recurrent_kernel).map(|(lane, columns)| Reset {
-                lane,
-                kernel: columns.forward(path),
-            }),
-        }
+            reset: reset.transpose()?,
+        })
     }
 }
 

@@ -39,25 +39,6 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// `weight` gives a weight by its row and its column.
-    pub(crate) fn new(depth: usize, columns: usize, path: Path, weight: impl Fn(usize, usize) -> f32) -> Self {
-        let (numbers, _) = path.tile();
-        let mut weights = Lines::zeros(depth * filled(columns, path));
-        let mut places = weights.iter_mut();
-        for (first, width) in panels(columns, numbers) {
-            for row in 0..depth {
-                for (column, place) in (first..first + width).zip(places.by_ref()) {
-                    *place = if column < columns { weight(row, column) } else { 0.0 };
-                }
-            }
-        }
-        Self {
-            depth,
-            columns,
-            weights,
-        }
-    }
-
     /// A matrix without a size, to be filled by [`Matrix::refill_panels`].
     pub(crate) fn empty() -> Self {
         Self {
@@ -65,21 +46,6 @@ impl Matrix {
             columns: 0,
             weights: Lines::default(),
         }
-    }
-
-    /// A matrix that is filled in spans.
-    pub(crate) fn of_spans(
-        (depth, columns): (usize, usize),
-        path: Path,
-        fill: impl Fn(usize, usize, &mut [f32]),
-    ) -> Self {
-        let mut matrix = Self {
-            depth,
-            columns,
-            weights: Lines::zeros(depth * filled(columns, path)),
-        };
-        matrix.fill(path, fill);
-        matrix
     }
 
     /// Another matrix in the same memory, taken in panels, each by a thread: `fill` is given the first column of a panel, how many columns it
@@ -105,20 +71,6 @@ impl Matrix {
             false => weights.par_chunks_mut(length).enumerate().for_each(of_panel),
         }
         Ok(())
-    }
-
-    fn fill(&mut self, path: Path, fill: impl Fn(usize, usize, &mut [f32])) {
-        let (depth, columns, (numbers, _)) = (self.depth, self.columns, path.tile());
-        let mut weights: &mut [f32] = &mut self.weights;
-        for (first, width) in panels(columns, numbers) {
-            let (panel, rest) = weights.split_at_mut((depth * width).min(weights.len()));
-            weights = rest;
-            for (row, span) in panel.chunks_exact_mut(width.max(1)).enumerate() {
-                let (inside, beyond) = span.split_at_mut(width.min(columns - first));
-                fill(row, first, inside);
-                beyond.fill(0.0);
-            }
-        }
     }
 
     /// `sums = bias + rows · matrix`, and without a bias `sums += rows · matrix`. Row r of the sums begins at `r * stride`.

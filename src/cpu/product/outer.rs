@@ -55,7 +55,13 @@ impl PackedRows<'_> {
                 .unwrap_or_default();
             tiles = later;
             for (number, row) in self.rows.iter().enumerate() {
-                let (values, _) = row.get(features.clone()).unwrap_or_default().as_chunks::<R>();
+                // a row that is not whole is one of zeros, and not what stood here before
+                let Some(values) = row.get(features.clone()) else {
+                    let tiles = now.iter_mut().skip(number).step_by(count);
+                    tiles.for_each(|tile| *tile = [0.0; R]);
+                    continue;
+                };
+                let (values, _) = values.as_chunks::<R>();
                 for (tile, values) in values.iter().enumerate() {
                     if let Some(to) = now.get_mut(tile * count + number) {
                         *to = *values;
@@ -65,8 +71,10 @@ impl PackedRows<'_> {
         }
         let left = self.features.end - whole;
         for (to, row) in rest.chunks_exact_mut(left.max(1)).zip(self.rows) {
-            let values = row.get(whole..self.features.end).unwrap_or_default();
-            to.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
+            match row.get(whole..self.features.end) {
+                Some(values) => to.copy_from_slice(values),
+                None => to.fill(0.0),
+            }
         }
     }
 }

@@ -4,8 +4,9 @@ use super::gather::Source;
 use super::tasks::over_rows;
 use crate::activation::Activation;
 use crate::cpu::cell::by_lane::Columns;
-use crate::cpu::product::matrix::{Matrix, ROWS_PER_TASK};
+use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
+use crate::cpu::product::rows::multiply;
 use crate::error::Result;
 use crate::model::plan::PlannedDense;
 
@@ -53,13 +54,9 @@ impl Dense {
 
     fn run_with(&self, activation: Activation, (source, index): (Source<'_>, &[u32]), projected: &mut [f32]) {
         over_rows((projected, self.units), index, |projected, index| {
-            let mut rows: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
-            for (row, &number) in rows.iter_mut().zip(index) {
-                *row = source.row(number);
-            }
-            let rows = rows.get(..index.len()).unwrap_or_default();
-            self.kernel
-                .multiply(self.path, rows, Some(&self.bias), projected, self.units);
+            let row = |place| index.get(place).map_or(&[][..], |&number| source.row(number));
+            let weights = (&self.kernel, Some(&*self.bias));
+            multiply(self.path, weights, row, (&mut *projected, self.units));
             activation.apply(projected, self.units);
         });
     }

@@ -22,9 +22,6 @@ use crate::model::planned_dropout::GateDropout;
 use crate::random::Noise;
 use crate::schedule::Schedule;
 
-/// Draws the factors of each of some sequences, gate and value.
-type Draw = fn(GateDropout, Noise, &[u32], (usize, usize), &mut [f32]);
-
 /// One cell, ready to run in training: each gate has a product of its own.
 #[derive(Debug)]
 pub(crate) struct Masked {
@@ -44,9 +41,6 @@ pub(crate) struct Masked {
     /// [`Masked::run_all`]. By a pointer, so that a program that trains nothing, as the browser's page, does not have it.
     run: Run,
 }
-
-/// So many factors are worth another thread.
-const FACTORS_TOGETHER: usize = 1 << 14;
 
 type Run = fn(&Masked, Noise, Work<'_>, States<'_>, &mut StageRows) -> Result<usize>;
 
@@ -174,39 +168,12 @@ impl Masked {
 
     /// Draws what is left out: factors of each sequence and gate.
     fn draw(&self, noise: Noise, schedule: &Schedule, left: &mut MaskedRows) -> Result<()> {
-        let (positions, gates) = (schedule.active(0), self.cell.gates());
-        let rates = self.dropout.rates;
-        let factors = [
-            (
-                &mut left.input_factors,
-                self.cell.features,
-                rates.input,
-                GateDropout::of_input as Draw,
-            ),
-            (
-                &mut left.factors,
-                self.cell.output,
-                rates.recurrent,
-                GateDropout::of_hidden,
-            ),
-        ];
-        for (factors, width, rate, draw) in factors {
-            let factors = factors.resize(positions * gates * width)?;
-            if rate == 0.0 {
-                factors.fill(1.0);
-                continue;
-            }
-            let of_sequences = |(factors, order): (&mut [f32], &[u32])| -> Result<()> {
-                draw(self.dropout, noise, order, (gates, width), factors);
-                Ok(())
-            };
-            let together = FACTORS_TOGETHER.div_ceil((gates * width).max(1));
-            let tasks = factors.chunks_mut((together * gates * width).max(1));
-            side_by_side(
-                RUN.collected(tasks.zip(schedule.order().chunks(together)))?,
-                of_sequences,
-            )?;
-        }
+        let (positions, gates, order) = (schedule.active(0), self.cell.gates(), schedule.order());
+        let Cell { features, output, .. } = self.cell;
+        let factors = left.input_factors.resize(positions * gates * features)?;
+        self.dropout.of_input(noise, order, (gates, features), factors);
+        let factors = left.factors.resize(positions * gates * output)?;
+        self.dropout.of_hidden(noise, order, (gates, output), factors);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ pub(crate) mod recurrence;
 mod recurrent_step;
 pub(crate) mod reshape;
 mod rowwise_step;
-mod share;
+pub(crate) mod share;
 mod tasks;
 pub(crate) mod transform;
 pub(crate) mod work;

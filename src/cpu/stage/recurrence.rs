@@ -45,14 +45,14 @@ pub(crate) struct States<'a> {
 }
 
 impl Recurrence {
-    pub(crate) fn new(planned: &PlannedCell, path: Path, precision: Precision) -> Self {
+    pub(crate) fn new(planned: &PlannedCell, path: Path, precision: Precision) -> Result<Self> {
         let (planned, storage) = Storage::choose(planned, path, precision);
         let cell = &planned.cell;
         let prepared = match cell.obstacle() {
-            Some(obstacle) => Prepared::Rowwise(Box::new(Rowwise::new(&planned, path)), obstacle),
+            Some(obstacle) => Prepared::Rowwise(Box::new(Rowwise::new(&planned, path)?), obstacle),
             None => Prepared::Panels(Box::new(Weights::new(&planned, path.tile().0, storage.format()))),
         };
-        Self {
+        Ok(Self {
             path,
             class: cell.class(),
             features: cell.features,
@@ -61,15 +61,16 @@ impl Recurrence {
             lanes: cell.lanes().len(),
             prepared,
             storage,
-        }
+        })
     }
 
     /// Other weights of the same cell, in the same memory where they are kept as they are.
-    pub(crate) fn refill(&mut self, planned: &PlannedCell, precision: Precision) {
+    pub(crate) fn refill(&mut self, planned: &PlannedCell, precision: Precision) -> Result<()> {
         match &mut self.prepared {
             Prepared::Panels(weights) if precision == Precision::Full => weights.refill(planned),
-            _ => *self = Self::new(planned, self.path, precision),
+            _ => *self = Self::new(planned, self.path, precision)?,
         }
+        Ok(())
     }
 
     /// The weights of a cell by rows, which keeps nothing.
@@ -151,8 +152,7 @@ impl Recurrence {
         Ok(rows_run)
     }
 
-    /// How a run of `rows` valid steps of `batch` sequences is split.
-    /// The most sequences of so many steps, up to a number, whose units are split over crews.
+    /// The largest batch, of at most so many sequences, whose units are split over crews.
     pub(crate) fn most_of_crews(&self, batch: usize, time_steps: usize) -> usize {
         let most = batch.min(pool::count().saturating_mul(MOST_TOGETHER));
         let is_split = |&batch: &usize| self.split(batch, batch.saturating_mul(time_steps)).members > 1;
@@ -162,6 +162,7 @@ impl Recurrence {
         }
     }
 
+    /// How a run of `rows` valid steps of `batch` sequences is split.
     fn split(&self, batch: usize, rows: usize) -> Split {
         let (_, tile_rows) = self.path.tile();
         Split::new(

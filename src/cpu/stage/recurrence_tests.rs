@@ -300,7 +300,7 @@ fn every_cell_is_its_equations() {
         for units in [1, 3, 15, 16, 17, 33, 65] {
             for (name, rule) in rules(units) {
                 let planned = planned(rule, units);
-                let recurrence = Recurrence::new(&planned, path, Precision::Full);
+                let recurrence = Recurrence::new(&planned, path, Precision::Full).unwrap();
                 for batch in [1, 2, 7, 13] {
                     let batch = Batch::new(&planned, batch);
                     for (got, want) in batch.run(&recurrence).iter().zip(&batch.expected(&planned)) {
@@ -322,13 +322,13 @@ fn relaxed_precision_rounds_the_kernels_alone() {
             weights: planned.weights.rounded().unwrap(),
         };
         for path in Path::all() {
-            let relaxed = Recurrence::new(&planned, path, Precision::Relaxed);
-            let full = Recurrence::new(&rounded, path, Precision::Full);
+            let relaxed = Recurrence::new(&planned, path, Precision::Relaxed).unwrap();
+            let full = Recurrence::new(&rounded, path, Precision::Full).unwrap();
             let batch = Batch::new(&planned, 7);
             assert_eq!(batch.run(&relaxed), batch.run(&full), "{}: {name}", path.name());
             assert_ne!(
                 batch.run(&relaxed),
-                batch.run(&Recurrence::new(&planned, path, Precision::Full))
+                batch.run(&Recurrence::new(&planned, path, Precision::Full).unwrap())
             );
         }
     }
@@ -342,7 +342,7 @@ fn the_bits_of_a_sequence_depend_on_nothing_else() {
         for units in [3, 300] {
             for (name, rule) in rules(units) {
                 let planned = planned(rule, units);
-                let recurrence = Recurrence::new(&planned, path, Precision::Full);
+                let recurrence = Recurrence::new(&planned, path, Precision::Full).unwrap();
                 let alone = Batch::new(&planned, 1).run(&recurrence);
                 for batch in [1, 6, 40] {
                     let batch = Batch::new(&planned, batch);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::gather::Gathered;
 use super::work::{Before, Work, place_rows};
 use crate::cell::Cell;
-use crate::cpu::cell::by_lane::LaneMatrices;
+use crate::cpu::cell::by_lane::{Columns, LaneMatrices};
 use crate::cpu::cell::rule::{Rule, Units, WithRule};
 use crate::cpu::cell::{AnyRule, parameters_of};
 use crate::cpu::memory::buffer::{Lines, reserve};
@@ -54,25 +54,23 @@ struct HandRun<'a> {
 }
 
 impl Rowwise {
-    pub(super) fn new(planned: &PlannedCell, path: Path) -> Self {
+    pub(super) fn new(planned: &PlannedCell, path: Path) -> Result<Self> {
         let PlannedCell { cell, weights } = planned;
         let (features, units, output) = (cell.features, cell.units, cell.output);
-        Self {
+        let projection = weights.projection.as_ref();
+        let projection = projection.map(|projection| Columns::of_matrix(projection).forward(path));
+        Ok(Self {
             path,
             features,
             units,
             output,
             lanes: cell.lanes().len(),
             has_cell_state: cell.has_cell_state(),
-            matrices: LaneMatrices::new(planned, path),
+            matrices: LaneMatrices::new(planned, path)?,
             parameters: parameters_of(planned),
-            projection: weights.projection.as_ref().map(|projection| {
-                Matrix::new(units, output, path, |unit, column| {
-                    projection.get((unit, column)).copied().unwrap_or(0.0)
-                })
-            }),
+            projection: projection.transpose()?,
             rule: AnyRule::new(cell),
-        }
+        })
     }
 
     fn sizes(&self) -> RowSizes {

@@ -15,7 +15,7 @@ use crate::cpu::threads::hand::Hand;
 use crate::error::Result;
 
 /// With fewer rows in a step the projection is made for several steps at once: its weights are read once for all of them.
-const PROJECTED_ROWS: usize = 48;
+pub(crate) const PROJECTED_ROWS: usize = 48;
 
 /// Which part of a recurrence a share is.
 #[derive(Clone, Debug)]

@@ -1,12 +1,11 @@
 //! A Dense layer backwards.
 
-use super::lists::listed;
 use super::sums::{Factor, Summed, Sums};
 use crate::activation::{Activation, are_zero};
 use crate::cpu::cell::by_lane::Columns;
 use crate::cpu::product::matrix::Matrix;
 use crate::cpu::product::path::Path;
-use crate::cpu::product::rows::{over_rows, row_of};
+use crate::cpu::product::rows::{add, over_rows, row_of};
 use crate::cpu::stage::dense::Dense;
 use crate::cpu::stage::gather::{Gathered, Source};
 use crate::error::Result;
@@ -86,16 +85,8 @@ impl DenseBackward {
         .run()?;
         let mut of_input = RUN.zeros(if wants_input { count * features } else { 0 })?;
         over_rows((&mut of_input, features), |of_input, first| {
-            let (rows, count) = listed(first, of_input.len() / features.max(1), |row| {
-                row_of(&gradients, units, row)
-            });
-            self.kernel.multiply(
-                self.path,
-                rows.get(..count).unwrap_or_default(),
-                None,
-                of_input,
-                features,
-            );
+            let row = |place| row_of(&gradients, units, first + place);
+            add(self.path, &self.kernel, row, (of_input, features));
         });
         Ok(DenseGradients {
             kernel: products.into_iter().next().unwrap_or_default(),

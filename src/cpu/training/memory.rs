@@ -2,6 +2,7 @@
 
 use super::CpuTraining;
 use crate::cell::Cell;
+use crate::cpu::stage::share::PROJECTED_ROWS;
 use crate::cpu::threads::pool;
 use crate::error::Result;
 use crate::flow::Source;
@@ -12,9 +13,6 @@ use crate::schedule::check_steps;
 
 /// A number in memory.
 const VALUE: u64 = size_of::<f32>() as u64;
-
-/// With fewer rows the projection of a hand is made for several steps at once.
-const PROJECTED_ROWS: usize = 48;
 
 impl CpuTraining {
     /// The most bytes that training on batches of (batch, time_steps) takes, whatever their mask: packed weights, what a pass forward leaves, and what the
@@ -62,7 +60,7 @@ impl Counting<'_> {
 
     /// Weights for each way, gradients, and the sums of one layer as they are added up.
     fn weights(&self) -> u64 {
-        let mut bytes = 0_u64;
+        let mut values = 0_u64;
         let mut sums = 0;
         for (number, planned) in self.plan.cells.iter().enumerate() {
             let cell = &planned.cell;
@@ -76,17 +74,17 @@ impl Counting<'_> {
             };
             let is_masked = matches!(self.training.masked.get(number), Some(Some(_)));
             let twice = if is_masked { 2 } else { 1 };
-            bytes += twice * (forward + back + more);
+            values += twice * (forward + back + more);
             sums = sums.max(self.matrix(rows, columns));
         }
         for planned in &self.plan.denses {
             let (features, units) = planned.weights.kernel.dim();
-            // a plan has a copy of its own of these, and new ones are packed beside the old ones
-            bytes += 3 * self.matrix(features + 1, units) + self.matrix(units, features);
+            // the plan that runs and the next one have a copy each, beside the panels
+            values += 3 * self.matrix(features + 1, units) + self.matrix(units, features);
             sums = sums.max(self.matrix(features + 1, units));
         }
         let gradients = self.plan.weights.iter().map(|weight| product(&weight.shape));
-        bytes + sums + gradients.sum::<u64>()
+        values + sums + gradients.sum::<u64>()
     }
 
     /// The lists of the flow, forward and backward, of the batch that runs and of those before.

@@ -3,7 +3,6 @@
 use rayon::prelude::*;
 
 use super::crews::CrewMemory;
-use super::lists::listed;
 use super::peepholes::{PeepholeRow, peepholes};
 use super::prepared::{Recurrence, Work};
 use super::steps::{HandSteps, Memory};
@@ -13,7 +12,7 @@ use crate::cpu::cell::by_lane::LaneMatrices;
 use crate::cpu::cell::rule::{Rule, WithRule};
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::memory::workspace::Kept;
-use crate::cpu::product::rows::{over_rows, row_of};
+use crate::cpu::product::rows::{add, multiply, over_rows, row_of};
 use crate::error::Result;
 use crate::flow::NONE;
 use crate::memory::RUN;
@@ -106,11 +105,10 @@ impl Recurrence {
             reset,
         } = matrices;
         over_rows((&mut *lanes, stride), |lanes, first| {
-            let count = lanes.len() / stride.max(1);
-            let (x, count) = listed(first, count, |place| input.row(blocks.row(place)));
-            kernel.multiply(self.path, x.get(..count).unwrap_or_default(), Some(bias), lanes, stride);
-            let (h, count) = listed(first, count, |place| before.row(blocks.row(place)));
-            recurrent_kernel.multiply(self.path, h.get(..count).unwrap_or_default(), None, lanes, stride);
+            let x = |place| input.row(blocks.row(first + place));
+            multiply(self.path, (kernel, Some(bias)), x, (&mut *lanes, stride));
+            let h = |place| before.row(blocks.row(first + place));
+            add(self.path, recurrent_kernel, h, (lanes, stride));
         });
         let Some(reset) = reset else { return Ok(Vec::new()) };
         let mut products = RUN.zeros(work.schedule.rows() * output)?;
@@ -124,12 +122,9 @@ impl Recurrence {
             }
         });
         over_rows((lanes, stride), |lanes, first| {
-            let count = lanes.len() / stride.max(1);
-            let (rows, count) = listed(first, count, |place| row_of(&products, output, place));
+            let row = |place| row_of(&products, output, first + place);
             let lane = lanes.get_mut(reset.lane * units..).unwrap_or_default();
-            reset
-                .kernel
-                .multiply(self.path, rows.get(..count).unwrap_or_default(), None, lane, stride);
+            add(self.path, &reset.kernel, row, (lane, stride));
         });
         Ok(products)
     }
@@ -314,14 +309,8 @@ impl AllRows<'_> {
         let mut gradients = RUN.zeros(self.work.schedule.rows() * features)?;
         let kernel = self.recurrence.back.kernel(self.work.planned, self.recurrence.path)?;
         over_rows((&mut gradients, features), |gradients, first| {
-            let (rows, count) = listed(first, gradients.len() / features.max(1), |row| self.lane_row(row));
-            kernel.multiply(
-                self.recurrence.path,
-                rows.get(..count).unwrap_or_default(),
-                None,
-                gradients,
-                features,
-            );
+            let row = |place| self.lane_row(first + place);
+            add(self.recurrence.path, kernel, row, (gradients, features));
         });
         Ok(gradients)
     }

@@ -152,29 +152,36 @@ impl MaskedSize {
                 cell.units
             )
         };
-        check_passes(sizer.gpu, layer(), step::rowwise_passes(cell).max(cell.features))?;
-        // the steps read the whole of a recurrent kernel
-        let first = cells.first().copied().unwrap_or_default();
-        let kernel = match sizer.prepared.earlier_rows(first) {
-            Some(_) => recurrence
-                .form
-                .bytes(recurrent_values(cell, 0, recurrence.kernel_width)),
-            None => 0,
+        let loses_input = self.directions.iter().any(|(dropout, _)| loses_input(*dropout));
+        let features = if loses_input { cell.features } else { 0 };
+        check_passes(sizer.gpu, layer(), step::rowwise_passes(cell).max(features))?;
+        let too_large = |what: &str, needed, repair: &str| Error::TooLarge {
+            what: format!("{what} of {}, with recurrent_dropout on {}", layer(), sizer.gpu.name()),
+            needed,
+            limit: sizer.limit,
+            limit_name: "bytes, max_storage_buffer_binding_size",
+            repair: repair.to_owned(),
         };
-        let needed = kernel.max(self.of_input());
-        match needed <= sizer.limit {
+        // the steps read the whole of a recurrent kernel
+        let kernel = recurrence
+            .form
+            .bytes(recurrent_values(cell, 0, recurrence.kernel_width));
+        let is_cut = sizer
+            .prepared
+            .earlier_rows(cells.first().copied().unwrap_or_default())
+            .is_some();
+        if is_cut && kernel > sizer.limit {
+            let repair = "train a layer of fewer units, or train on Device::cpu()";
+            return Err(too_large("the recurrent kernel", kernel, repair));
+        }
+        let factors = self.of_hidden().max(if loses_input { self.of_input() } else { 0 });
+        match factors <= sizer.limit {
             true => Ok(()),
-            false => Err(Error::TooLarge {
-                what: format!(
-                    "what the recurrent_dropout of {} needs on {}",
-                    layer(),
-                    sizer.gpu.name()
-                ),
-                needed,
-                limit: sizer.limit,
-                limit_name: "bytes, max_storage_buffer_binding_size",
-                repair: "train on fewer sequences at once, or on Device::cpu()".to_owned(),
-            }),
+            false => Err(too_large(
+                "what is left out",
+                factors,
+                "train on fewer sequences at once, or on Device::cpu()",
+            )),
         }
     }
 

@@ -87,6 +87,6 @@ mod tests {
         let table = table.into_shared();
         assert_eq!(changed(&there, &table, 0..100), [0..17, 40..58, 80..81, 99..100]);
         assert_eq!(changed(&there, &table, 41..58), vec![57..58]);
-        assert_eq!(changed(&there, &there, 0..100), []);
+        assert!(changed(&there, &there, 0..100).is_empty());
     }
 }

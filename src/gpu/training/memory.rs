@@ -31,7 +31,9 @@ impl GpuTraining {
         }
         let forms: u64 = model.weights.buffers().iter().map(|buffer| buffer.size()).sum();
         let of_repack = match &self.repack {
-            Some(made) => made.as_ref().map_or(0, Repack::bytes),
+            Some(Some(made)) => made.bytes(),
+            // the host packs all forms anew while the old ones are still there
+            Some(None) => forms,
             None => Repack::most_bytes(model),
         };
         let parts = [forms, self.weights.bytes(), of_repack, model.memory(batch, time_steps)?];

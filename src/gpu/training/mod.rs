@@ -1,7 +1,7 @@
 //! Training one plan on a GPU: its forward pass as in a run, by any strategy, and the way back.
 //!
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
-//! recurrence by two products over all rows, the cell state by a scan. So no strategy has to know of training.
+//! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
 //! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.

@@ -13,7 +13,7 @@ const VALUES: &str = include_str!("../../../shaders/backward/product_values.wgsl
 pub(crate) const SHADER: Shader = Shader {
     name: "product",
     source: include_str!("../../../shaders/backward/product.wgsl"),
-    shared: &[TYPES, VALUES, include_str!("../../../shaders/backward/left_whole.wgsl")],
+    shared: &[TYPES, VALUES, include_str!("../../../shaders/backward/kept_whole.wgsl")],
     runs_cell: false,
     params: ("Product", size_of::<Params>()),
     bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
@@ -26,7 +26,7 @@ pub(crate) const MASKED: Shader = Shader {
     shared: &[
         TYPES,
         VALUES,
-        include_str!("../../../shaders/backward/left_masked.wgsl"),
+        include_str!("../../../shaders/backward/kept_masked.wgsl"),
     ],
     bindings: &[
         reads("index"),

@@ -103,7 +103,7 @@ pub(crate) const STEP_ALONE_OF_SIMPLE_RNN: Shader = Shader {
     ..STEP_OF_SIMPLE_RNN
 };
 
-/// The rule of a step of a cell with an obstacle, position by position, of each cell.
+/// The rule of a step, position by position, of each cell: of those with an obstacle, and of those whose gates leave out values of their own.
 pub(crate) const ROWWISE_OF_LSTM: Shader = Shader {
     name: "step_back_rowwise_lstm",
     source: include_str!("../../../shaders/backward/step_back_rowwise.wgsl"),
@@ -287,7 +287,7 @@ pub(super) fn step_of(cell: &Cell, is_software: bool) -> &'static Shader {
     }
 }
 
-/// The shader that does the rule of a step backwards, of a cell with an obstacle.
+/// The shader that does the rule of a step backwards position by position.
 pub(super) fn rowwise_of(cell: &Cell) -> &'static Shader {
     match cell.rule {
         Rule::Lstm(_) => &ROWWISE_OF_LSTM,

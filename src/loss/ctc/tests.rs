@@ -179,6 +179,56 @@ fn a_label_that_is_impossible_is_infinite_or_nothing() {
     assert_eq!([is_zero(0), is_zero(1), is_zero(2)], [false, true, false]);
 }
 
+#[test]
+fn what_no_label_needs_may_be_impossible() {
+    let mut outputs = logits(4);
+    outputs.slice_mut(ndarray::s![.., .., 3]).fill(f32::NEG_INFINITY);
+    let targets = Targets::from(array![[1, 2], [2, -1], [1, 1]]);
+    let mut gradient = ArrayD::default([0].as_slice());
+    let value = Loss::from(Ctc::new()).compute(outputs.view().into_dyn(), &targets, None, None, Some(&mut gradient));
+    assert!(value.unwrap().value().is_finite());
+    for (place, &slope) in gradient.indexed_iter() {
+        assert!(
+            slope.is_finite() && (place[2] != 3 || slope == 0.0),
+            "{place:?}: {slope}"
+        );
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    // enough outputs for several threads, with sequences of other lengths
+    let outputs = Array3::from_shape_fn((40, 60, 9), |(sequence, step, class)| {
+        ((sequence * 7 + step * 13 + class * 5) % 23) as f32 / 9.0
+    });
+    let labels = Array2::from_shape_fn((40, 12), |(sequence, place)| {
+        if place < sequence % 12 {
+            1 + ((sequence + place) % 8) as i32
+        } else {
+            0
+        }
+    });
+    let mask = Array2::from_shape_fn((40, 60), |(sequence, step)| step < 24 + sequence % 36);
+    let targets = Targets::from(labels);
+    let runs = [1, 2, 3].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut gradient = ArrayD::default([0].as_slice());
+            let loss = Loss::from(Ctc::new().divide_by_labels(true));
+            let value = loss.compute(
+                outputs.view().into_dyn(),
+                &targets,
+                Some(mask.view()),
+                None,
+                Some(&mut gradient),
+            );
+            let bits: Vec<u32> = gradient.iter().map(|slope| slope.to_bits()).collect();
+            (value.unwrap().value().to_bits(), bits)
+        })
+    });
+    assert!(runs[0] == runs[1] && runs[0] == runs[2]);
+}
+
 /// Between a number and what a framework computed in f64, and in f32.
 const EXACT: f64 = 1e-8;
 const FLOAT32: f64 = 2e-6;

@@ -94,8 +94,8 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
     let mut found = BTreeSet::new();
     for file in fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()) {
         let shared = [
-            "left_whole.wgsl",
-            "left_masked.wgsl",
+            "kept_whole.wgsl",
+            "kept_masked.wgsl",
             "product_values.wgsl",
             "step_values.wgsl",
             "types.wgsl",

@@ -50,6 +50,10 @@ fn models() -> Vec<Model> {
             .add(Gru::new(9, 4))
             .add(Dense::new(4, 1)),
         Model::builder().add(lstm(3, 8).projection(4)).add(Lstm::new(4, 6)),
+        Model::builder()
+            .add(lstm(3, 12).dropout(0.2).recurrent_dropout(0.3))
+            .add(Gru::new(12, 7).reset_after(false).recurrent_dropout(0.4)),
+        Model::builder().add(Bidirectional::new(lstm(3, 9).recurrent_dropout(0.25))),
     ];
     builders.into_iter().map(|builder| builder.build().unwrap()).collect()
 }
@@ -105,8 +109,16 @@ fn held(gpu: &Gpu, model: &Model, longest: &[usize], wants_input: bool) -> BTree
         true => Input::Tokens(tokens.view()),
         false => Input::Values(values.view()),
     };
-    let noise = Some(Noise { seed: 1, batch: 0 });
-    for &longest in longest {
+    // what leaves nothing out has other buffers, where gates leave values out at all
+    let noises = [Some(Noise { seed: 1, batch: 0 }), None];
+    let noises = match plan.cell_dropouts.iter().any(|of| of.by_gate.is_some()) {
+        true => &noises[..],
+        false => &noises[..1],
+    };
+    for (&longest, &noise) in longest
+        .iter()
+        .flat_map(|longest| noises.iter().map(move |noise| (longest, noise)))
+    {
         let mask = Array2::from_shape_fn(SIZE, |(row, step)| {
             step < longest && (longest == steps || step + row < longest)
         });
