@@ -11,9 +11,8 @@ use accuracy::Accuracy;
 
 /// What is watched while a model is trained or judged: a mean over the steps of all batches since the last reset.
 ///
-/// Names, formulas and means are those of Keras 3.15 (`keras.metrics`): in a batch each step that counts has its weight, and batches
-/// weigh by the mean over time of their weights, so that without masks and weights each sequence weighs the same. Masked steps, steps of
-/// weight 0 and of an ignored class have no influence, whatever they hold.
+/// Names, formulas and means are those of Keras 3.15 (`keras.metrics`): in a batch each step that counts has its weight, and batches weigh by the mean over time of their
+/// weights, so that without masks and weights each sequence weighs the same. Steps that are masked, of weight 0 or of an ignored class have no influence, whatever they hold.
 ///
 /// Where Keras differs: its `RootMeanSquaredError` sees no masks, its accuracy takes a class that the outputs do not have for wrong (here: an error), and it has no perplexity.
 ///
