@@ -66,6 +66,13 @@ pub(crate) const WEIGHTS: Purpose = Purpose {
     repair: "take a smaller model",
 };
 
+/// A file that is read.
+#[cfg(feature = "keras")]
+pub(crate) const FILE: Purpose = Purpose {
+    what: "a copy of the file",
+    repair: "read the model on a machine with more memory, or save its weights as safetensors",
+};
+
 /// Lists, or [`Error::Memory`] where a `Vec` would panic or abort.
 impl Purpose {
     /// An empty list with room for `length` entries.

@@ -17,6 +17,9 @@ pub(crate) struct File<'a> {
     /// Which values its weights may have.
     #[allow(dead_code, reason = "without formats nothing has weights")]
     pub(crate) range: ValueRange,
+    /// Whether recurrent layers hand masks on, whatever the file says.
+    #[allow(dead_code, reason = "only Keras has two rules")]
+    pub(crate) hands_masks_on: Option<bool>,
 }
 
 impl<'a> File<'a> {
@@ -26,12 +29,17 @@ impl<'a> File<'a> {
             path,
             folder,
             range: ValueRange::Finite,
+            hands_masks_on: None,
         }
     }
 
-    /// The same file, whose weights may have such values.
-    pub(crate) fn with_range(self, range: ValueRange) -> Self {
-        Self { range, ..self }
+    /// The same file, read by options: which values its weights may have, and whether recurrent layers hand masks on.
+    pub(crate) fn with_options(self, range: ValueRange, hands_masks_on: Option<bool>) -> Self {
+        Self {
+            range,
+            hands_masks_on,
+            ..self
+        }
     }
 
     /// What goes over the layers is quick for as many as models have.

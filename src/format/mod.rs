@@ -44,7 +44,8 @@ impl Model {
     ///
     /// What the file is, its first bytes say, not its name: `.keras` and legacy `.h5` of Keras (with the crate's feature `keras`), `.onnx`, `.safetensors`, and `.pt` or
     /// `.pth` of PyTorch. Printing the model gives its table; [`Model::notes`] says what was assumed. Files that hold weights alone
-    /// (`.weights.h5`, most state dicts) are read by [`Model::load_weights`] into a model that is built from layers.
+    /// (`.weights.h5`, most state dicts) are read by [`Model::load_weights`] into a model that is built from layers, or with a JSON file of the same name beside them that
+    /// describes the chain (`docs/chain.md` of the crate says how).
     ///
     /// # Errors
     ///

@@ -28,6 +28,7 @@ use crate::model::Model;
 #[must_use = "options do nothing until a file is opened with them"]
 pub struct OpenOptions {
     range: ValueRange,
+    hands_masks_on: Option<bool>,
 }
 
 impl OpenOptions {
@@ -54,6 +55,18 @@ impl OpenOptions {
             true => ValueRange::Any,
             false => ValueRange::Finite,
         };
+        self
+    }
+
+    /// Whether a recurrent layer of a model of Keras hands its mask on to the layers behind it: `true` as Keras does up to 3.15, `false` as from 3.16 on. If this is not
+    /// called, the version of Keras in the file decides. An [`EndMask`](crate::EndMask) stands where a mask ends; files of other formats are read as ever.
+    ///
+    /// ```
+    /// # use cellstate::OpenOptions;
+    /// assert_ne!(OpenOptions::new().hands_masks_on(false), OpenOptions::new());
+    /// ```
+    pub fn hands_masks_on(mut self, hands_masks_on: bool) -> Self {
+        self.hands_masks_on = Some(hands_masks_on);
         self
     }
 
@@ -123,7 +136,7 @@ impl OpenOptions {
     }
 
     fn model(&self, file: &File<'_>) -> Result<Model> {
-        let mut model = super::model_of(&file.with_range(self.range)).map_err(asked_for)?;
+        let mut model = super::model_of(&file.with_options(self.range, self.hands_masks_on)).map_err(asked_for)?;
         if self.range != ValueRange::Finite {
             model.note_not_finite();
         }
@@ -131,7 +144,7 @@ impl OpenOptions {
     }
 
     fn weights(&self, file: &File<'_>, model: &mut Model) -> Result<()> {
-        super::weights_of(&file.with_range(self.range), model).map_err(asked_for)?;
+        super::weights_of(&file.with_options(self.range, self.hands_masks_on), model).map_err(asked_for)?;
         if self.range != ValueRange::Finite {
             model.note_not_finite();
         }

@@ -4,7 +4,7 @@
 ///
 /// Up to Keras 3.15 a recurrent layer with `return_sequences` hands its mask on, and so do the layers here. Keras 3.16 does not: a second
 /// recurrent layer runs over the padding, where the first one repeats its last output. A model that such a Keras has saved is read with an
-/// `EndMask` behind each layer that ends the mask; without them it runs as in Keras 3.15. The rows that are run are no longer those that count
+/// `EndMask` behind each layer that ends the mask, unless [`OpenOptions::hands_masks_on`](crate::OpenOptions::hands_masks_on) says otherwise; without them it runs as in Keras 3.15. The rows that are run are no longer those that count
 /// alone, so padding costs time there.
 ///
 /// ```

@@ -8,6 +8,7 @@ mod mask;
 mod nested;
 mod padding;
 mod selection;
+mod time_major;
 mod windows;
 
 use ndarray::{ArrayView2, ArrayView3, Axis, CowArray, Ix2, Ix3, Zip};
@@ -23,6 +24,8 @@ pub use windows::{Windows, windows};
 /// Arrays with these axes become `Sequences` with [`From`] and without a copy, borrowed or owned. Arrays of any number of
 /// axes (`ArrayD`) do with [`TryFrom`]. Arrays with another number of axes have a [`TryFrom`] too, whose error says which
 /// axis to add or remove. Numbers are `f32`; for other types write `x.mapv(|x| x as f32)` (Keras converts silently).
+///
+/// Arrays with the time steps in front, as PyTorch has them without `batch_first`, come in by [`time_major`](Sequences::time_major).
 ///
 /// Sequences within sequences, the characters of words say, come from [`nested`](Sequences::nested) and
 /// [`nested_tokens`](Sequences::nested_tokens), for a model that begins with [`TimeDistributed`](crate::TimeDistributed).

@@ -16,6 +16,7 @@ mod keras_edited;
 mod keras_hostile;
 mod keras_nested;
 mod keras_rates;
+mod keras_rules;
 mod keras_suggested;
 mod keras_written;
 mod not_finite;

@@ -7,8 +7,11 @@
 )]
 
 mod conversion;
+#[path = "../support/devices.rs"]
+mod devices;
 mod masks;
 mod padding;
+mod time_major;
 mod windows;
 
 use cellstate::{Error, Sequences};

@@ -125,7 +125,10 @@ fn relu(config: &Config<'_>) -> Result<Activation> {
         (alpha, 0.0, None) => Ok(Activation::LeakyReluWith { alpha }),
         (0.0, alpha, None) => Ok(Activation::ThresholdedRelu { alpha }),
         _ => Err(config.unsupported(
-            format!("max_value {most:?} with negative_slope {slope} and threshold {threshold}"),
+            match most {
+                Some(most) => format!("max_value {most} with negative_slope {slope} and threshold {threshold}"),
+                None => format!("negative_slope {slope} with threshold {threshold}"),
+            },
             "use relu, relu6, or ReLU with one of negative_slope and threshold alone",
         )),
     }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::config::{Object, short, shown};
+use super::last_step::{
+    LAST_STEP, LAST_STEP_OF_KERAS_2, is_last_step, is_last_step_of_keras_2, taken_from, tensor_taken_from,
+};
 use super::step::{MaskArgument, Step};
 use crate::error::{Error, Result};
 use crate::format::file::File;
@@ -12,12 +15,9 @@ use crate::format::file::File;
 /// The layers of the chain in order.
 type Order = Vec<Step>;
 
-/// The operation that `x[:, -1]` is.
-pub(super) const LAST_STEP: &str = "GetItem";
-
 /// Whether an entry is an operation (`keras.ops`) and no layer.
 pub(super) fn is_operation(entry: &Object<'_>) -> bool {
-    matches!(entry.class, "NotEqual" | "Any" | LAST_STEP)
+    matches!(entry.class, "NotEqual" | "Any" | LAST_STEP | LAST_STEP_OF_KERAS_2)
 }
 
 pub(super) fn order(file: &File<'_>, model: &Object<'_>, layers: &[Object<'_>]) -> Result<Order> {
@@ -30,6 +30,20 @@ struct Tensor<'a> {
     layer: &'a str,
     call: u64,
     output: u64,
+}
+
+impl<'a> Tensor<'a> {
+    /// From its name, its call and the number of its output.
+    fn of(parts: &'a [Value]) -> Option<Self> {
+        match parts {
+            [Value::String(layer), call, output] => Some(Self {
+                layer,
+                call: call.as_u64()?,
+                output: output.as_u64()?,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// How a layer is called.
@@ -229,12 +243,12 @@ impl<'a> Graph<'a> {
     fn ends(&self, key: &str) -> Result<Vec<Tensor<'a>>> {
         let value = self.model.config.get(key).unwrap_or(&Value::Null);
         let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
-        if let Some(one) = triple(list) {
+        if let Some(one) = Tensor::of(list) {
             return Ok(vec![one]);
         }
         let ends = list.iter().map(|end| {
             let parts = end.as_array().map(Vec::as_slice).unwrap_or_default();
-            triple(parts).ok_or_else(|| self.bad(&format!("{key} as names of layers"), value))
+            Tensor::of(parts).ok_or_else(|| self.bad(&format!("{key} as names of layers"), value))
         });
         ends.collect()
     }
@@ -246,6 +260,7 @@ impl<'a> Graph<'a> {
                 entry.get("inbound_nodes").unwrap_or(&Value::Null),
             )
         };
+        let other_part = || self.branch(layer, "a part of a tensor other than x[:, -1]".to_owned());
         let nodes = entry.get("inbound_nodes").and_then(Value::as_array).ok_or_else(wrong)?;
         let call = |node: &'a Value| {
             let mut call = Call::default();
@@ -254,7 +269,7 @@ impl<'a> Graph<'a> {
                     let arguments = node.get("args").unwrap_or(&Value::Null);
                     let arguments = match is_last_step(entry) {
                         false => arguments,
-                        true => self.of_last_step(layer, arguments)?,
+                        true => taken_from(arguments).ok_or_else(other_part)?,
                     };
                     self.arguments(arguments, &mut call, 0)?;
                     if let Some(Value::Object(named)) = node.get("kwargs") {
@@ -263,12 +278,16 @@ impl<'a> Graph<'a> {
                         }
                     }
                 }
+                Value::Array(node) if is_last_step_of_keras_2(entry) => {
+                    let tensor = tensor_taken_from(node).and_then(Tensor::of);
+                    call.inputs.push(tensor.ok_or_else(other_part)?);
+                }
                 // Keras 2: a list of [name, call, output, named arguments]
                 Value::Array(inputs) => {
                     for input in inputs {
                         let parts = input.as_array().ok_or_else(wrong)?;
                         call.inputs
-                            .push(triple(parts.get(..3).unwrap_or_default()).ok_or_else(wrong)?);
+                            .push(Tensor::of(parts.get(..3).unwrap_or_default()).ok_or_else(wrong)?);
                         if let Some(Value::Object(named)) = parts.get(3) {
                             for (name, value) in named {
                                 self.named(layer, name, value, &mut call)?;
@@ -281,26 +300,6 @@ impl<'a> Graph<'a> {
             Ok(call)
         };
         nodes.iter().map(call).collect()
-    }
-
-    /// Of which tensor the last step is taken: `x[:, -1]`, or `x[:, -1, :]`. Other parts of a tensor are no layer here.
-    fn of_last_step(&self, layer: &str, arguments: &'a Value) -> Result<&'a Value> {
-        let nothing = |part: &Value| {
-            part.get("config")
-                .and_then(Value::as_object)
-                .is_some_and(|slice| slice.values().all(Value::is_null))
-        };
-        match (
-            arguments.get(0),
-            arguments.get(1).and_then(Value::as_array).map(Vec::as_slice),
-        ) {
-            (Some(of), Some([batch, step, rest @ ..]))
-                if nothing(batch) && step.as_i64() == Some(-1) && rest.len() < 2 && rest.iter().all(nothing) =>
-            {
-                Ok(of)
-            }
-            _ => Err(self.branch(layer, "a part of a tensor other than x[:, -1]".to_owned())),
-        }
     }
 
     fn arguments(&self, value: &'a Value, call: &mut Call<'a>, depth: usize) -> Result<()> {
@@ -332,8 +331,8 @@ impl<'a> Graph<'a> {
                 Ok(())
             }
             // Keras 2 passes it so
-            ("mask", Value::Array(parts)) if triple(parts.get(..3).unwrap_or_default()).is_some() => {
-                call.mask = triple(parts.get(..3).unwrap_or_default());
+            ("mask", Value::Array(parts)) if Tensor::of(parts.get(..3).unwrap_or_default()).is_some() => {
+                call.mask = Tensor::of(parts.get(..3).unwrap_or_default());
                 Ok(())
             }
             _ => Err(self.branch(layer, format!("the argument {} = {}", short(name), shown(value)))),
@@ -360,24 +359,9 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn is_last_step(entry: &Value) -> bool {
-    entry.get("class_name").and_then(Value::as_str) == Some(LAST_STEP)
-}
-
-fn triple(parts: &[Value]) -> Option<Tensor<'_>> {
-    match parts {
-        [Value::String(layer), call, output] => Some(Tensor {
-            layer,
-            call: call.as_u64()?,
-            output: output.as_u64()?,
-        }),
-        _ => None,
-    }
-}
-
 fn keras_tensor(value: &Value) -> Option<Tensor<'_>> {
     if value.get("class_name")?.as_str()? != "__keras_tensor__" {
         return None;
     }
-    triple(value.get("config")?.get("keras_history")?.as_array()?)
+    Tensor::of(value.get("config")?.get("keras_history")?.as_array()?)
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::activation;
 use super::chain::Node;
 use super::config::{Config, Object, shown};
-use super::functional::LAST_STEP;
+use super::last_step::{LAST_STEP, LAST_STEP_OF_KERAS_2};
 use super::reader::{NESTED, Reader};
 use super::weights::Wanted;
 use crate::error::{Error, Result};
@@ -64,7 +64,8 @@ impl<'a> Reader<'a> {
                 (self.shape.sequences, self.shape.time_steps) = (true, Some(n));
                 RepeatVector::new(n).into()
             }
-            LAST_STEP => {
+            LAST_STEP | LAST_STEP_OF_KERAS_2 => {
+                config.pass_over(&["function"]);
                 (self.shape.sequences, self.shape.time_steps) = (false, None);
                 LastStep::new().into()
             }

@@ -8,6 +8,7 @@ mod config;
 mod counted;
 mod functional;
 mod hdf5;
+mod last_step;
 mod layers;
 mod load;
 mod names;
@@ -34,6 +35,7 @@ use self::version::Version;
 use self::weights::Weights;
 use super::file::File;
 use crate::error::Result;
+use crate::memory::FILE;
 use crate::model::Model;
 
 pub(crate) fn model_of_archive(file: &File<'_>) -> Result<Model> {
@@ -61,7 +63,7 @@ pub(crate) fn model_of_hdf5(file: &File<'_>) -> Result<Model> {
 }
 
 fn read_model_of_hdf5(file: &File<'_>) -> Result<Model> {
-    let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
+    let hdf5 = Hdf5::open(file, "", FILE.listed(file.bytes.iter().copied())?)?;
     let mut texts = hdf5.texts(&hdf5.root(), "the attributes of the root")?;
     let mut text = |name: &str| {
         texts
@@ -103,7 +105,7 @@ pub(crate) fn weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> 
 }
 
 fn read_weights_of_hdf5(file: &File<'_>, model: &mut Model) -> Result<()> {
-    let hdf5 = Hdf5::open(file, "", file.bytes.to_vec())?;
+    let hdf5 = Hdf5::open(file, "", FILE.listed(file.bytes.iter().copied())?)?;
     let root = hdf5.root();
     let weights = match hdf5.group(&root, "model_weights")? {
         Some(group) => Weights::by_name(hdf5, group, "model_weights")?,

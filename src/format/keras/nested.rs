@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
 
     /// Behind a TimeDistributed the mask is the one before it.
     fn end_mask_within(&mut self, before: Mask, config: &Config<'a>, layers: &mut Vec<Layer>) -> Result<()> {
-        let hands_on = self.version.hands_masks_on() || before == Mask::None;
+        let hands_on = self.hands_masks_on() || before == Mask::None;
         if self.shape.sequences {
             if !hands_on || (self.mask != before && before != Mask::None) {
                 return Err(config.unsupported(

@@ -252,20 +252,29 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether recurrent layers hand their mask on: as it was asked for, or as the Keras that wrote the file does.
+    pub(super) fn hands_masks_on(&self) -> bool {
+        let asked_for = self.file.hands_masks_on;
+        asked_for.unwrap_or_else(|| self.version.hands_masks_on())
+    }
+
     /// Whether the mask ends behind a layer though values for each step go on, and a layer behind it asks: so it is from Keras 3.16 on,
     /// but where the mask is passed by hand.
     fn ends_mask(&mut self, node: &Node<'a>, behind: &[Node<'a>], config: &Config<'a>) -> bool {
         let hands_on = !is_recurrent(node) && node.object.class != "TimeDistributed";
-        if self.version.hands_masks_on() || hands_on || self.mask == Mask::None {
+        if self.hands_masks_on() || hands_on || self.mask == Mask::None {
             return false;
         }
         let by_hand = |node: &Node<'a>| node.step.mask != MaskArgument::Implied;
         match behind.iter().find(|node| is_recurrent(node)) {
             Some(next) if !by_hand(next) => {
+                let by = match self.file.hands_masks_on {
+                    Some(_) => "As it was asked for,".to_owned(),
+                    None => format!("Keras {} wrote the file, in which", self.version),
+                };
                 self.note(format!(
-                    "Keras {} wrote the file, in which layer {} does not hand its mask on: an EndMask stands behind it, and the layers \
-                     behind run over the padding.",
-                    self.version, config.layer
+                    "{by} layer {} does not hand its mask on: an EndMask stands behind it, and the layers behind run over the padding.",
+                    config.layer
                 ));
                 self.mask = Mask::None;
                 true

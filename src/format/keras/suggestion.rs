@@ -97,7 +97,7 @@ fn code(found: &[Found], suggested: &[Suggested], order: &[usize], is_ordered: b
                 format!("    .add({}) // {name}\n", code.replace("@", ".return_sequences(true)"))
             }
             Some(code) => format!("    .add({}) // {name}\n", code.replace("@", "")),
-            None => format!("    // {name}: no layer has such weights\n"),
+            None => format!("    // {name}: no layer alone has such weights (a TimeDistributed around several, say)\n"),
         });
     }
     text.push_str("    .build()?;\nmodel.load_weights(path)?;\n");
@@ -163,7 +163,13 @@ fn recurrent(parts: &[Part]) -> Option<Suggested> {
             let ordered: Vec<&Suggested> = order.iter().filter_map(|place| cells.get(*place)).collect();
             let codes = ordered.iter().map(|cell| format!("Recurrent::from({})", code(cell)));
             let codes = codes.collect::<Vec<_>>().join(", ");
-            let (first, last) = (ordered.first()?, ordered.last()?);
+            // cells that do not follow each other are no stack: those of a layer within another, which the file does not name
+            let fit =
+                |pair: &[&Suggested]| matches!(pair, [one, next] if next.takes.is_none_or(|takes| takes == one.gives));
+            let (first, last) = (
+                ordered.first()?,
+                ordered.last().filter(|_| ordered.windows(2).all(fit))?,
+            );
             Some(layer(
                 format!("StackedRnnCells::new([{codes}])@"),
                 first.takes,

@@ -192,7 +192,10 @@ fn opset(model: &ModelProto, file: &File<'_>) -> Result<i64> {
     }
     Err(Error::Unsupported {
         layer: file.path.display().to_string(),
-        option: format!("opset {version} of the standard operators"),
+        option: match found {
+            Some(_) => format!("opset {version} of the standard operators"),
+            None => "a file that names no opset of the standard operators".to_owned(),
+        },
         instead: format!("export with opset {first} or a later one"),
     })
 }

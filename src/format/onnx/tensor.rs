@@ -38,8 +38,10 @@ impl<'a> Tensors<'a> {
         let outside = match tensor.data_location {
             0 => None,
             _ => {
-                let bytes = width(tensor.data_type).and_then(|width| count.checked_mul(width));
-                let bytes = bytes.ok_or_else(|| self.unknown_type(tensor, place))?;
+                let width = width(tensor.data_type).ok_or_else(|| self.unknown_type(tensor, place))?;
+                let bytes = count.checked_mul(width);
+                let bytes =
+                    bytes.ok_or_else(|| self.wrong(place, "sizes that can be multiplied", format!("{shape:?}")))?;
                 Some(self.external.read(tensor, bytes, place)?)
             }
         };

@@ -293,11 +293,11 @@ impl Found<'_> {
         );
         let features = match self.shape(&ih) {
             Some([_, features]) => *features,
-            found => return Err(self.wrong(&ih, "axes (gates·units, features)".to_owned(), format!("{found:?}"))),
+            found => return Err(self.wrong(&ih, "axes (gates·units, features)".to_owned(), found_shape(found))),
         };
         let gates = "(gates·units, units) with 4 gates (LSTM), 3 (GRU) or 1 (RNN)".to_owned();
         let Some([rows, output]) = self.shape(&hh) else {
-            return Err(self.wrong(&hh, gates, format!("{:?}", self.shape(&hh))));
+            return Err(self.wrong(&hh, gates, found_shape(self.shape(&hh))));
         };
         let units = match self.shape(&hr) {
             Some([_, units]) => *units,
@@ -333,6 +333,11 @@ impl Found<'_> {
             "save the state dict of the whole module; the file may be damaged",
         )
     }
+}
+
+/// The shape of a tensor that is there, or that there is none.
+fn found_shape(shape: Option<&[usize]>) -> String {
+    shape.map_or("no such tensor".to_owned(), |shape| format!("shape {shape:?}"))
 }
 
 fn matrix(rows: usize, columns: usize, bias: bool) -> Kind {
