@@ -8,17 +8,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What a file has; nothing if there is none. One that is longer is refused.
 #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
 pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
-    let attempt = || {
-        let mut bytes = Vec::new();
-        open(path)?.take(longest + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 <= longest {
-            true => Ok(bytes),
-            false => Err(io::Error::other(format!("it is longer than {longest} bytes"))),
-        }
-    };
-    match attempt() {
+    match open(path).and_then(|file| read_opened(file, longest)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         read => read,
+    }
+}
+
+/// What an opened file has. One that is longer is refused.
+#[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a browser has no files"))]
+pub(crate) fn read_opened(file: File, longest: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(longest + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 <= longest {
+        true => Ok(bytes),
+        false => Err(io::Error::other(format!("it is longer than {longest} bytes"))),
     }
 }
 

@@ -16,7 +16,7 @@ use super::standing::Standing;
 use crate::error::Result;
 use crate::format::chain;
 use crate::format::file::File;
-use crate::format::opening::read_text;
+use crate::format::opening::read_tensors;
 use crate::format::safetensors::write::bytes;
 use crate::format::save::write;
 use crate::model::Model;
@@ -67,7 +67,7 @@ impl Trainer {
     /// ```
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        let bytes = read_text(path)?;
+        let bytes = read_tensors(path)?;
         let file = File::new(&bytes, path, None);
         let checkpoint = Checkpoint::read(&file, &self.model)?;
         self.take(checkpoint, &file)
@@ -75,7 +75,7 @@ impl Trainer {
 
     /// Where the training of a checkpoint stands; `sizes` are the batch size and the number of sequences of this one.
     pub(super) fn resumed(&mut self, path: &Path, fresh: Standing, sizes: [usize; 2]) -> Result<Standing> {
-        let bytes = read_text(path)?;
+        let bytes = read_tensors(path)?;
         let file = File::new(&bytes, path, None);
         let checkpoint = Checkpoint::read(&file, &self.model)?;
         let standing = checkpoint.standing(fresh, sizes, &file)?;

@@ -76,10 +76,69 @@ fn what_has_no_end_is_not_read() {
         &folder.join("zero.safetensors"),
         &["a file, not a folder, pipe or device"],
     );
-    // ten gigabytes of nothing are no model by their first bytes
-    let large = fs::File::create(folder.join("large.keras")).unwrap();
-    large.set_len(10 << 30).unwrap();
-    refused(&folder.join("large.keras"), &["the bytes 00 00 00 00 00 00 00 00"]);
+    // hundreds of gigabytes are no model by their first bytes, whatever they are called
+    for (name, begin, expected) in [
+        ("large.keras", &b""[..], "the bytes 00 00 00 00 00 00 00 00"),
+        ("large.h5", b"", "the bytes 00 00 00 00 00 00 00 00"),
+        ("large.pt", b"", "the bytes 00 00 00 00 00 00 00 00"),
+        ("large.onnx", b"", "the bytes 00 00 00 00 00 00 00 00"),
+        ("page.onnx", b"<!DOCTYPE html>", "the bytes 3c 21 44"),
+        ("large.safetensors", b"", "that begin with 00 00 00 00 00 00 00 00 00"),
+        (
+            "longer.safetensors",
+            b"\xff\xff\xff\xff\xff\x00\x00\x00{\"",
+            "that begin with ff ff ff ff ff 00 00 00 7b",
+        ),
+        ("text.safetensors", b"<!DOCTYPE html>", "that begin with 3c 21 44"),
+    ] {
+        let path = folder.join(name);
+        fs::write(&path, begin).unwrap();
+        let large = fs::File::options().write(true).open(&path).unwrap();
+        large.set_len(300 << 30).unwrap();
+        refused(&path, &[expected]);
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// The chain of a state dict stands in a file beside it: what lies there and cannot be read is not passed over.
+#[test]
+fn what_lies_beside_weights_is_no_secret() {
+    let folder = folder("beside");
+    let chain = r#"{"cellstate": 1, "layers": [{"class": "Dense", "features": 3, "units": 2}]}"#;
+    let open = |name: &str| {
+        let path = folder.join(name);
+        soon(name, move || Model::open(path).map(|_| ()))
+    };
+    for weights in ["x.pt", "x.safetensors"] {
+        let golden = super::files::golden("pytorch").join(weights.replace('x', "gru"));
+        fs::copy(golden, folder.join(weights)).unwrap();
+        let beside = folder.join("x.json");
+        let message = |what: &str| {
+            let error = open(weights).unwrap_err();
+            assert!(matches!(error, Error::File { .. }), "{what}: {error:?}");
+            let message = error.to_string();
+            assert!(
+                message.contains("x.json") && message.contains("the chain of layers"),
+                "{what}: {message}"
+            );
+        };
+        fs::create_dir(&beside).unwrap();
+        message("a folder");
+        fs::remove_dir(&beside).unwrap();
+        pipe(&beside);
+        message("a pipe");
+        fs::remove_file(&beside).unwrap();
+        symlink("nowhere.json", &beside).unwrap();
+        message("a link that leads nowhere");
+        fs::remove_file(&beside).unwrap();
+        fs::File::create(&beside).unwrap().set_len(300 << 30).unwrap();
+        message("hundreds of gigabytes");
+        fs::write(&beside, chain).unwrap();
+        // read, and it does not fit
+        assert!(!matches!(open(weights).unwrap_err(), Error::File { .. }));
+        fs::remove_file(&beside).unwrap();
+        assert!(open(weights).unwrap_err().to_string().contains("Model::builder()"));
+    }
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -80,14 +80,12 @@ fn is_own(dict: &StateDict<'_>, texts: &Texts, model: &Model) -> bool {
 
 /// The chain in the JSON file beside a file of weights, and a note that says so.
 fn chain_beside(file: &File<'_>) -> Result<Option<(Vec<Layer>, String)>> {
-    let Some(path) = file
-        .folder
-        .map(|_| file.path.with_extension("json"))
-        .filter(|path| path.is_file())
-    else {
+    let Some(path) = file.folder.map(|_| file.path.with_extension("json")) else {
         return Ok(None);
     };
-    let bytes = opening::read_text(&path)?;
+    let Some(bytes) = opening::read_beside(&path)? else {
+        return Ok(None);
+    };
     let beside = File::new(&bytes, &path, file.folder);
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         beside.content(
