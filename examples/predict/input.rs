@@ -1,5 +1,6 @@
 //! What the model reads: from a file, or random numbers.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -33,7 +34,7 @@ impl Input {
     /// Reads a file for a model: `.npy`, or `.csv` and whatever else is text.
     pub(crate) fn open(path: &Path, model: &Model) -> Result<Self, String> {
         let here = |message: String| format!("{}: {message}", path.display());
-        let bytes = std::fs::read(path).map_err(|error| {
+        let bytes = whole(path).map_err(|error| {
             here(format!(
                 "expected an input that can be read, got: {error}; check the path, or leave the input out to run on random numbers"
             ))
@@ -200,12 +201,20 @@ fn all_steps(layers: &[Layer]) -> Option<usize> {
 /// The numbers of a `.npy` file, for comparing.
 pub(crate) fn expected(path: &Path) -> Result<ArrayD<f32>, String> {
     let here = |message: String| format!("{}: {message}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| {
+    let bytes = whole(path).map_err(|error| {
         here(format!(
             "expected a .npy file that can be read, got: {error}; check the path"
         ))
     })?;
     npy::read(&bytes).map(Numbers::into_floats).map_err(here)
+}
+
+/// All of a file. A device may have no end, and a pipe waits for whoever writes into it.
+fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read(path),
+        false => Err(io::Error::other("a folder, a pipe or a device, and no file")),
+    }
 }
 
 #[cfg(test)]
@@ -232,6 +241,20 @@ mod tests {
         );
         assert!(Input::values(Numbers::Float(ArrayD::zeros(vec![1, 2, 3, 4]))).is_err());
         assert!(Input::tokens(Numbers::Float(array![[0.5]].into_dyn()), false).is_err());
+        Ok(())
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_has_no_end_is_not_read() -> Result<(), Box<dyn std::error::Error>> {
+        let model = Model::builder().add(Lstm::new(4, 2)).build()?;
+        for path in ["/dev/zero", "/dev"].map(Path::new) {
+            for message in [Input::open(path, &model).err(), expected(path).err()] {
+                let message = message.unwrap_or_default();
+                assert!(message.starts_with(&format!("{}: ", path.display())), "{message}");
+                assert!(message.contains("got: a folder, a pipe or a device"), "{message}");
+            }
+        }
         Ok(())
     }
 
