@@ -6,6 +6,7 @@ mod cells;
 mod chain;
 mod config;
 mod counted;
+mod found;
 mod functional;
 mod hdf5;
 mod last_step;

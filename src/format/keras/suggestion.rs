@@ -2,29 +2,13 @@
 
 use hdf5_pure::Group;
 
+use super::found::{Class, Found, Part, by_name, by_path};
 use super::hdf5::Hdf5;
-use super::weights::listed;
 use crate::error::{Error, Result};
 use crate::format::file::File;
 
 /// More layers than this are counted, not shown.
 const SHOWN: usize = 40;
-
-/// A layer with weights.
-#[derive(Debug)]
-struct Found {
-    name: String,
-    parts: Vec<Part>,
-}
-
-/// A cell, or the layer itself: the shapes of its tensors.
-#[derive(Debug)]
-struct Part {
-    /// Where it is within its layer.
-    within: String,
-    is_cell: bool,
-    shapes: Vec<Vec<usize>>,
-}
 
 /// A layer as code, with the features that it takes and gives; without code where no layer has such tensors.
 #[derive(Debug)]
@@ -57,10 +41,17 @@ pub(super) fn no_chain(hdf5: &Hdf5<'_>, group: Option<&Group>) -> Result<Error> 
         more => format!("\n… and {more} more"),
     };
     let found = found.get(..SHOWN).unwrap_or(&found);
-    let suggested: Vec<Suggested> = found.iter().map(suggested).collect();
-    let order = match is_ordered {
-        true => (0..suggested.len()).collect(),
-        false => order(&suggested),
+    let nested = last_nested(found);
+    let suggested: Vec<Suggested> = found.iter().map(|layer| suggested(layer, nested.is_some())).collect();
+    let (inner, outer) = match is_ordered {
+        true => in_order(found),
+        false => by_wrapper(found, &suggested, nested),
+    };
+    let pairs = |places: &[usize]| -> Vec<Pair<'_>> {
+        let pairs = places.iter();
+        pairs
+            .filter_map(|place| Some((found.get(*place)?, suggested.get(*place)?)))
+            .collect()
     };
     Ok(file.content(
         "the attributes of the root",
@@ -68,7 +59,7 @@ pub(super) fn no_chain(hdf5: &Hdf5<'_>, group: Option<&Group>) -> Result<Error> 
         format!("none: these weights alone:\n{}{more}\n", described(found)),
         format!(
             "build the chain in code and load the weights into it:\n{}{repair}",
-            code(found, &suggested, &order, is_ordered)
+            code(&pairs(&inner), &pairs(&outer), is_ordered)
         ),
     ))
 }
@@ -82,22 +73,61 @@ fn described(found: &[Found]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn code(found: &[Found], suggested: &[Suggested], order: &[usize], is_ordered: bool) -> String {
-    let mut text = "let mut model = Model::builder()\n".to_owned();
-    let chain: Vec<(&Found, &Suggested)> = order
-        .iter()
-        .filter_map(|place| Some((found.get(*place)?, suggested.get(*place)?)))
-        .collect();
-    let last_recurrent = chain.iter().rposition(|(_, layer)| layer.rank == RECURRENT);
-    for (place, (found, layer)) in chain.iter().enumerate() {
-        let name = &found.name;
-        text.push_str(&match &layer.code {
-            // every recurrent layer but the last has to give every time step
-            Some(code) if Some(place) < last_recurrent => {
-                format!("    .add({}) // {name}\n", code.replace("@", ".return_sequences(true)"))
-            }
-            Some(code) => format!("    .add({}) // {name}\n", code.replace("@", "")),
-            None => format!("    // {name}: no layer alone has such weights (a TimeDistributed around several, say)\n"),
+/// A layer of the file, and as code.
+type Pair<'f> = (&'f Found, &'f Suggested);
+
+/// The number of the last wrapper whose layers run over sequences within sequences.
+fn last_nested(found: &[Found]) -> Option<usize> {
+    let nested = found.iter().filter(|layer| layer.is_nested());
+    nested
+        .filter_map(|layer| layer.wrapper)
+        .map(|wrapper| wrapper.number)
+        .max()
+}
+
+/// The places of the layers within TimeDistributed, and of those behind, of a file that keeps the order.
+fn in_order(found: &[Found]) -> (Vec<usize>, Vec<usize>) {
+    let inner = found.iter().rposition(Found::is_nested).map_or(0, |last| last + 1);
+    ((0..inner).collect(), (inner..found.len()).collect())
+}
+
+/// The same of a file that does not: its wrappers are numbered, and tokens come first.
+fn by_wrapper(found: &[Found], suggested: &[Suggested], nested: Option<usize>) -> (Vec<usize>, Vec<usize>) {
+    let is_inner = |layer: &Found| match layer.wrapper {
+        Some(wrapper) => Some(wrapper.number) <= nested,
+        None => nested.is_some() && layer.class == Class::Embedding,
+    };
+    let (mut inner, outer): (Vec<usize>, Vec<usize>) =
+        (0..found.len()).partition(|place| found.get(*place).is_some_and(is_inner));
+    let layers = |places: &[usize]| {
+        places
+            .iter()
+            .filter_map(|place| suggested.get(*place))
+            .collect::<Vec<_>>()
+    };
+    let ordered = |places: &[usize], width: Option<usize>| -> Vec<usize> {
+        let order = order(&layers(places), width);
+        order.iter().filter_map(|place| places.get(*place).copied()).collect()
+    };
+    // an order of the wrappers' own, and within a model one that fits
+    inner = ordered(&inner, None);
+    inner.sort_by_key(|place| {
+        found
+            .get(*place)
+            .and_then(|layer| layer.wrapper)
+            .map(|wrapper| wrapper.number)
+    });
+    let width = layers(&inner).last().map(|last| last.gives);
+    let outer = ordered(&outer, width);
+    (inner, outer)
+}
+
+fn code(inner: &[Pair<'_>], outer: &[Pair<'_>], is_ordered: bool) -> String {
+    let mut text = format!("let mut model = Model::builder()\n{}", nested(inner));
+    for (name, code) in coded(outer) {
+        text.push_str(&match code {
+            Some(code) => format!("    .add({code}) // {name}\n"),
+            None => unknown(name),
         });
     }
     text.push_str("    .build()?;\nmodel.load_weights(path)?;\n");
@@ -107,10 +137,50 @@ fn code(found: &[Found], suggested: &[Suggested], order: &[usize], is_ordered: b
     text.push_str(
         "// activations, masks (Masking, mask_zero) and layers without weights are not in the file: add them\n",
     );
-    if last_recurrent.is_some() {
+    if outer.iter().any(|(_, layer)| layer.rank == RECURRENT) {
         text.push_str("// where the last recurrent layer gives every time step, add .return_sequences(true)\n");
     }
     text
+}
+
+/// The layers that run over a sequence within each time step.
+fn nested(inner: &[Pair<'_>]) -> String {
+    let lines = coded(inner);
+    let has_code = |(_, code): &(&str, Option<String>)| code.is_some();
+    let (first, last) = (lines.iter().position(has_code), lines.iter().rposition(has_code));
+    let lines = lines.into_iter().enumerate().map(|(place, (name, code))| {
+        let Some(code) = code else { return unknown(name) };
+        let begin = match first == Some(place) {
+            true => "    .add(TimeDistributed::new(",
+            false => "        .add(",
+        };
+        let end = match last == Some(place) {
+            true => "))",
+            false => ")",
+        };
+        format!("{begin}{code}{end} // {name}\n")
+    });
+    lines.collect()
+}
+
+/// The names of layers, and their code. Every recurrent layer but the last has to give every time step.
+fn coded<'f>(chain: &[Pair<'f>]) -> Vec<(&'f str, Option<String>)> {
+    let last = chain.iter().rposition(|(_, layer)| layer.rank == RECURRENT);
+    let lines = chain.iter().enumerate().map(|(place, (found, layer))| {
+        let option = match Some(place) < last {
+            true => ".return_sequences(true)",
+            false => "",
+        };
+        (
+            found.name.as_str(),
+            layer.code.as_ref().map(|code| code.replace('@', option)),
+        )
+    });
+    lines.collect()
+}
+
+fn unknown(name: &str) -> String {
+    format!("    // {name}: no layer that cellstate knows has such a name and such weights\n")
 }
 
 const EMBEDDING: usize = 0;
@@ -119,12 +189,13 @@ const NORMALIZATION: usize = 2;
 const OTHER: usize = 3;
 
 /// The layer that has such tensors. `@` stands where a recurrent layer may be told to give every time step.
-fn suggested(layer: &Found) -> Suggested {
+fn suggested(layer: &Found, is_nested: bool) -> Suggested {
     let made = match layer.parts.as_slice() {
         parts if parts.iter().all(|part| part.is_cell) => recurrent(parts),
         [part] => {
             let shapes: Vec<&[usize]> = part.shapes.iter().map(Vec::as_slice).collect();
-            plain(&layer.name, &shapes)
+            let starts = is_nested && layer.wrapper.is_some_and(|wrapper| wrapper.number == 0);
+            plain(layer.class, starts, &shapes)
         }
         _ => None,
     };
@@ -159,7 +230,7 @@ fn recurrent(parts: &[Part]) -> Option<Suggested> {
             Some(layer(code, forward.takes, forward.gives.saturating_add(backward.gives)))
         }
         (cells, _) => {
-            let order = order(cells);
+            let order = order(&cells.iter().collect::<Vec<_>>(), None);
             let ordered: Vec<&Suggested> = order.iter().filter_map(|place| cells.get(*place)).collect();
             let codes = ordered.iter().map(|cell| format!("Recurrent::from({})", code(cell)));
             let codes = codes.collect::<Vec<_>>().join(", ");
@@ -179,7 +250,9 @@ fn recurrent(parts: &[Part]) -> Option<Suggested> {
     }
 }
 
-fn plain(name: &str, shapes: &[&[usize]]) -> Option<Suggested> {
+/// A layer without a cell. Where the file says its wrapper alone, the code names what else it may be; `starts` says whether that may read
+/// tokens.
+fn plain(class: Class, starts: bool, shapes: &[&[usize]]) -> Option<Suggested> {
     let layer = |code: String, rank: usize, takes: Option<usize>, gives: usize| Suggested {
         code: Some(code),
         rank,
@@ -194,20 +267,34 @@ fn plain(name: &str, shapes: &[&[usize]]) -> Option<Suggested> {
         let code = format!("{class}::new({width}){options}");
         Some(layer(code, NORMALIZATION, Some(width), width))
     };
+    let unsaid = class == Class::Unsaid;
+    let is = |known: Class| unsaid || class == known;
     match *shapes {
-        [&[tokens, width]] if name.starts_with("embedding") => {
-            let code = format!("Embedding::new({tokens}, {width})");
+        [&[tokens, width]] if class == Class::Embedding || (unsaid && starts) => {
+            let or = match unsaid {
+                true => format!(" /* or Dense::new({tokens}, {width}).use_bias(false) */"),
+                false => String::new(),
+            };
+            let code = format!("Embedding::new({tokens}, {width}){or}");
             Some(layer(code, EMBEDDING, None, width))
         }
-        [&[features, units]] => dense(features, units, ".use_bias(false)"),
-        [&[features, units], &[_]] => dense(features, units, ""),
-        [&[width]] => normalization("LayerNormalization", width, ".center(false) /* or .scale(false) */"),
-        [&[width], &[_]] if name.starts_with("batch") => {
+        [&[features, units]] if is(Class::Dense) => dense(features, units, ".use_bias(false)"),
+        [&[features, units], &[_]] if is(Class::Dense) => dense(features, units, ""),
+        [&[width]] if is(Class::LayerNormalization) => {
+            normalization("LayerNormalization", width, ".center(false) /* or .scale(false) */")
+        }
+        [&[width], &[_]] if class == Class::BatchNormalization => {
             normalization("BatchNormalization", width, ".scale(false).center(false)")
         }
-        [&[width], &[_]] => normalization("LayerNormalization", width, ""),
-        [&[width], &[_], &[_]] => normalization("BatchNormalization", width, ".scale(false) /* or .center(false) */"),
-        [&[width], &[_], &[_], &[_]] => normalization("BatchNormalization", width, ""),
+        [&[width], &[_]] if unsaid => {
+            let or = format!(" /* or BatchNormalization::new({width}).scale(false).center(false) */");
+            normalization("LayerNormalization", width, &or)
+        }
+        [&[width], &[_]] if class == Class::LayerNormalization => normalization("LayerNormalization", width, ""),
+        [&[width], &[_], &[_]] if is(Class::BatchNormalization) => {
+            normalization("BatchNormalization", width, ".scale(false) /* or .center(false) */")
+        }
+        [&[width], &[_], &[_], &[_]] if is(Class::BatchNormalization) => normalization("BatchNormalization", width, ""),
         _ => None,
     }
 }
@@ -238,24 +325,32 @@ fn cell(part: &Part) -> Option<Suggested> {
     })
 }
 
-/// An order in which each layer takes what the one before gives, if there is one; else tokens first, then what is recurrent.
-fn order(layers: &[Suggested]) -> Vec<usize> {
+/// An order in which each layer takes what the one before gives, the first one what is given, if there is one; else tokens first, then
+/// what is recurrent.
+fn order(layers: &[&Suggested], given: Option<usize>) -> Vec<usize> {
     let mut ranked: Vec<usize> = (0..layers.len()).collect();
     ranked.sort_by_key(|place| layers.get(*place).map_or(OTHER, |layer| layer.rank));
     let mut chain = Vec::new();
     let mut tries = 10_000;
-    match fits(layers, &ranked, &mut chain, &mut tries) {
+    match fits(layers, given, &ranked, &mut chain, &mut tries) {
         true => chain,
         false => ranked,
     }
 }
 
 /// Whether the layers that are left can stand behind the chain; then they do.
-fn fits(layers: &[Suggested], ranked: &[usize], chain: &mut Vec<usize>, tries: &mut usize) -> bool {
+fn fits(
+    layers: &[&Suggested],
+    given: Option<usize>,
+    ranked: &[usize],
+    chain: &mut Vec<usize>,
+    tries: &mut usize,
+) -> bool {
     if chain.len() == ranked.len() {
         return true;
     }
-    let width = chain.last().and_then(|last| layers.get(*last)).map(|last| last.gives);
+    let last = chain.last().and_then(|last| layers.get(*last));
+    let width = last.map_or(given, |last| Some(last.gives));
     for place in ranked {
         let Some(layer) = layers.get(*place) else { continue };
         let takes_it = width.is_none() || (layer.takes.is_some() && layer.takes == width);
@@ -267,108 +362,10 @@ fn fits(layers: &[Suggested], ranked: &[usize], chain: &mut Vec<usize>, tries: &
             return false;
         }
         chain.push(*place);
-        if fits(layers, ranked, chain, tries) {
+        if fits(layers, given, ranked, chain, tries) {
             return true;
         }
         chain.pop();
     }
     false
-}
-
-/// The layers of a file by paths.
-fn by_path(hdf5: &Hdf5<'_>) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for layers in ["layers", "_layer_checkpoint_dependencies"] {
-        let Some(group) = hdf5.group(&hdf5.root(), layers)? else {
-            continue;
-        };
-        let mut visits = 4096;
-        for name in hdf5.groups(&group, layers)? {
-            let mut layer = Found {
-                name: super::config::short(&name).to_owned(),
-                parts: Vec::new(),
-            };
-            if let Some(inner) = hdf5.group(&group, &name)? {
-                collect(hdf5, &inner, "", &mut layer.parts, &mut visits)?;
-            }
-            if !layer.parts.is_empty() {
-                found.push(layer);
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// The groups of tensors within a group. Groups may lead into themselves.
-fn collect(hdf5: &Hdf5<'_>, group: &Group, within: &str, parts: &mut Vec<Part>, visits: &mut usize) -> Result<()> {
-    const DEEPEST: usize = 6;
-    if within.matches('/').count() >= DEEPEST || *visits == 0 {
-        return Ok(());
-    }
-    *visits -= 1;
-    for name in hdf5.groups(group, within)? {
-        // the state of the random numbers of a Dropout
-        if name == "seed_generator" {
-            continue;
-        }
-        let Some(inner) = hdf5.group(group, &name)? else {
-            continue;
-        };
-        if name != "vars" {
-            collect(hdf5, &inner, &format!("{within}{name}/"), parts, visits)?;
-            continue;
-        }
-        let names = hdf5.datasets(&inner, within)?;
-        let shapes = names.iter().map(|name| hdf5.shape_of(&inner, name, within));
-        let shapes = shapes.collect::<Result<Vec<_>>>()?;
-        if !shapes.is_empty() {
-            let is_cell = within.ends_with("cell/") || within.contains("/cells/");
-            let within = within.to_owned();
-            parts.push(Part {
-                within,
-                is_cell,
-                shapes,
-            });
-        }
-    }
-    // a direction that runs forward stands before the other one
-    parts.sort_by(|one, other| {
-        other
-            .within
-            .starts_with("forward")
-            .cmp(&one.within.starts_with("forward"))
-    });
-    Ok(())
-}
-
-/// The layers of a file by names, in its order.
-fn by_name(hdf5: &Hdf5<'_>, group: &Group) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for name in listed(hdf5, group, "the root", "layer_names")? {
-        let Some(of_layer) = hdf5.group(group, &name)? else {
-            continue;
-        };
-        let mut parts: Vec<Part> = Vec::new();
-        for weight in listed(hdf5, &of_layer, &name, "weight_names")? {
-            let shape = hdf5.shape_of(&of_layer, &weight, &name)?;
-            let (path, leaf) = weight.rsplit_once('/').unwrap_or(("", &weight));
-            let within = path.split_once('/').map_or(path, |(_, within)| within);
-            if parts.last().is_none_or(|last| last.within != within) {
-                parts.push(Part {
-                    within: within.to_owned(),
-                    is_cell: false,
-                    shapes: Vec::new(),
-                });
-            }
-            if let Some(part) = parts.last_mut() {
-                part.is_cell |= leaf.starts_with("recurrent_kernel");
-                part.shapes.push(shape);
-            }
-        }
-        if !parts.is_empty() {
-            let name = super::config::short(&name).to_owned();
-            found.push(Found { name, parts });
-        }
-    }
-    Ok(found)
 }
