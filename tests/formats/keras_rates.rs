@@ -1,4 +1,4 @@
-//! What recurrent layers of Keras's files leave out in training.
+//! What Keras's files say for training: rates are taken over, and what is not is said once.
 
 use cellstate::Layer;
 
@@ -21,4 +21,47 @@ fn rates_of_recurrent_layers_are_taken_over() {
         let again = open(&model.to_bytes("again.keras").unwrap()).unwrap();
         assert!(again.to_string().contains(&format!("{option}=0.25")), "{again}");
     }
+}
+
+#[test]
+fn what_is_not_taken_over_is_said_once() {
+    fn wrapped(config: &mut serde_json::Value) -> &mut serde_json::Value {
+        &mut options(config, "TimeDistributed")["layer"]["config"]
+    }
+    for (file, inner) in [
+        ("keras_nested_alone.keras", "\"lstm\" (LSTM) in"),
+        ("keras_nested_within.keras", "\"gru\" (GRU)"),
+        ("keras_tagger.keras", "\"dense\" (Dense) in"),
+    ] {
+        let file = with_config(file, |config| {
+            options(config, "TimeDistributed")["trainable"] = false.into();
+            let mut layer = wrapped(config);
+            layer["trainable"] = false.into();
+            if layer.get("layers").is_some() {
+                let layers = layer["layers"].as_array_mut().unwrap();
+                layer = &mut layers.last_mut().unwrap()["config"];
+                layer["trainable"] = false.into();
+            }
+            layer["kernel_regularizer"] = "l2".into();
+        });
+        let model = open(&file).unwrap();
+        for option in ["kernel_regularizer = \"l2\"", "trainable = false"] {
+            let notes = model.notes().iter().filter(|note| note.contains(option));
+            let notes: Vec<&String> = notes.collect();
+            assert!(
+                notes.len() == 1 && notes[0].contains(inner),
+                "{option}: {:?}",
+                model.notes()
+            );
+        }
+    }
+    // the wrapper alone may say that nothing within is trained, and a layer of noise may stand in one
+    let file = with_config("keras_tagger.keras", |config| {
+        options(config, "TimeDistributed")["trainable"] = false.into();
+    });
+    let notes = open(&file).unwrap().notes().join("\n");
+    assert!(
+        notes.contains("\"time_distributed\" (TimeDistributed): trainable = false"),
+        "{notes}"
+    );
 }

@@ -136,7 +136,17 @@ impl<'a> Config<'a> {
     /// What the file says for training alone, here or in a part of the layer, and is not taken over.
     pub(super) fn of_training(&self) -> Vec<String> {
         let mut found = Vec::new();
-        training_options(self.values, &mut found);
+        training_options(self.values.iter(), &mut found);
+        found
+    }
+
+    /// The same of a wrapper, without what the layer within says by itself.
+    pub(super) fn of_training_around(&self, within: &str) -> Vec<String> {
+        let (mut found, mut said) = (Vec::new(), Vec::new());
+        let (within, around): (Vec<_>, Vec<_>) = self.values.iter().partition(|(option, _)| *option == within);
+        training_options(around.into_iter(), &mut found);
+        training_options(within.into_iter(), &mut said);
+        found.retain(|option| !said.contains(option));
         found
     }
 
@@ -223,7 +233,7 @@ pub(super) fn trains_with(rate: f64) -> bool {
 }
 
 /// The options that would change a training, of a layer and of what is inside of it, each once.
-fn training_options(values: &Map<String, Value>, found: &mut Vec<String>) {
+fn training_options<'v>(values: impl Iterator<Item = (&'v String, &'v Value)>, found: &mut Vec<String>) {
     for (option, value) in values {
         let counts = match option.as_str() {
             "dropout" | "recurrent_dropout" => value.as_f64().is_some_and(|rate| rate > 0.0 && !trains_with(rate)),
@@ -239,7 +249,7 @@ fn training_options(values: &Map<String, Value>, found: &mut Vec<String>) {
         }
         let parts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for part in parts.iter().filter_map(Value::as_object) {
-            training_options(part, found);
+            training_options(part.iter(), found);
         }
     }
 }

@@ -145,6 +145,7 @@ impl<'a> Reader<'a> {
             self.check_mask_of_inner(config)?;
         }
         self.note_dtype(&inner_config)?;
+        self.note_training(&inner, &inner_config);
         // a layer at each time step has no axis of time: its last axis is the one behind the batch
         let sequences = std::mem::replace(&mut self.shape.sequences, false);
         let layer = self.layer(&inner, &inner_config, false)?;

@@ -170,7 +170,11 @@ impl<'a> Reader<'a> {
     /// Says what a file has for training alone: a run needs nothing of it, and whoever trains on has to know.
     pub(super) fn note_training(&mut self, node: &Node<'a>, config: &Config<'a>) {
         let class = node.object.class;
-        let mut left_out = config.of_training();
+        let mut left_out = match class {
+            // what it is around is looked at too
+            "TimeDistributed" => config.of_training_around("layer"),
+            _ => config.of_training(),
+        };
         if matches!(
             class,
             "GaussianNoise" | "GaussianDropout" | "AlphaDropout" | "ActivityRegularization"
