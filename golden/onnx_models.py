@@ -218,6 +218,15 @@ def keras_models():
             "RepeatVector between two LSTM layers",
         ),
         "gru": ([keras.Input((None, 3)), L.GRU(4), L.Dense(2)], "a GRU, which tf2onnx writes as a loop"),
+        "hard_silu": (
+            [keras.Input((None, 3)), L.LSTM(4), L.Dense(3, activation="hard_sigmoid"), L.Dense(2, activation="hard_silu")],
+            "hard activations, which tf2onnx writes in parts",
+        ),
+        "unrolled": ([keras.Input((7, 3)), L.LSTM(4, unroll=True), L.Dense(2)], "unroll=True, a cell for each step"),
+        "time_distributed": (
+            [keras.Input((7, 3)), L.LSTM(4, return_sequences=True), L.TimeDistributed(L.Dense(2))],
+            "TimeDistributed over seven time steps, a product for each",
+        ),
     }
     for name, (chain, about) in models.items():
         model = keras.Sequential(chain)

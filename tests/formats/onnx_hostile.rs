@@ -73,11 +73,16 @@ pub(crate) fn integers(name: &str, dims: &[i64], values: &[i64]) -> Message {
 
 /// An input `x` (batch, time, 3) and an output `y`.
 pub(crate) fn model(nodes: &[Message], tensors: &[Message]) -> Vec<u8> {
+    model_of(&Message::default().number(1, 3), nodes, tensors)
+}
+
+/// The same with other features.
+pub(crate) fn model_of(features: &Message, nodes: &[Message], tensors: &[Message]) -> Vec<u8> {
     let dim = |name: &str| Message::default().text(2, name);
     let shape = Message::default()
         .with(1, &dim("batch"))
         .with(1, &dim("time"))
-        .with(1, &Message::default().number(1, 3));
+        .with(1, features);
     let kind = Message::default().with(1, &Message::default().number(1, 1).with(2, &shape));
     let graph = nodes.iter().fold(Message::default(), |graph, node| graph.with(1, node));
     let graph = tensors.iter().fold(graph, |graph, tensor| graph.with(5, tensor));

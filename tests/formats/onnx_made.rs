@@ -1,8 +1,13 @@
-//! ONNX files with tensors of no values whose sizes have no product.
+//! ONNX files with what exporters write in parts, and with tensors of no values whose sizes have no product.
 
-use cellstate::{Error, Model};
+use cellstate::{Device, Error, Model, Sequences};
+use ndarray::{Array3, s};
 
-use super::onnx_hostile::{Message, floats, integers, model, node, refused};
+use super::files::golden;
+use super::onnx_hostile::{Message, floats, integers, model, model_of, node, refused};
+
+/// Files in which a layer is written out step by step.
+pub(crate) const WRITTEN_OUT: [&str; 3] = ["keras_gru.onnx", "keras_unrolled.onnx", "keras_time_distributed.onnx"];
 
 /// A tensor (3, 2) whose values are in another file.
 pub(crate) fn with_external(location: &str) -> Vec<u8> {
@@ -118,5 +123,68 @@ fn residual_joins_and_loops_are_refused_by_name() {
             &[node(operator, &["x"], &["y"], &[])],
             &[operator, "step by step", ".keras", "nn.GRU"],
         );
+    }
+}
+
+/// One number is added to every feature, or times every feature.
+#[test]
+fn single_numbers_are_for_all_features() {
+    let nodes = |operators: [&str; 2]| {
+        let [first, second] = operators;
+        [
+            node("MatMul", &["x", "w"], &["h"], &[]),
+            node(first, &["h", "two"], &["a"], &[]),
+            node(second, &["three", "a"], &["y"], &[]),
+        ]
+    };
+    let tensors = [
+        floats("w", &[3, 2], &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0]),
+        floats("two", &[], &[2.0]),
+        floats("three", &[1], &[3.0]),
+    ];
+    let x = Array3::from_shape_fn((2, 3, 3), |(row, step, feature)| {
+        (row + 2 * step) as f32 - feature as f32
+    });
+    for (operators, of) in [
+        (["Add", "Mul"], (|x: f32| (x + 2.0) * 3.0) as fn(f32) -> f32),
+        (["Mul", "Add"], |x| x * 2.0 + 3.0),
+        (["Add", "Add"], |x| x + 5.0),
+    ] {
+        let model = Model::from_bytes(&model(&nodes(operators), &tensors), "x.onnx").unwrap();
+        let output = model.on(&Device::cpu()).unwrap().run(&Sequences::from(&x)).unwrap();
+        let wanted = x.slice(s![.., .., ..2]).mapv(of);
+        let differs = (&output.sequences().unwrap() - &wanted).mapv(f32::abs);
+        assert!(differs.iter().all(|&by| by < 1e-5), "{operators:?}: {differs}");
+    }
+    // a scalar for features whose number is not known, or that are more than any memory holds
+    for dim in [
+        Message::default().text(2, "features"),
+        Message::default().number(1, 1 << 50),
+    ] {
+        let nodes = [node("Add", &["x", "two"], &["y"], &[])];
+        refused(&model_of(&dim, &nodes, &tensors), &["(Add)"]);
+    }
+}
+
+/// The message names the node, what it is of, and what to do.
+#[test]
+fn layers_that_are_written_out_are_refused_by_node() {
+    for (name, wanted) in WRITTEN_OUT.into_iter().zip([
+        &["while_loop\" (Loop)", "Loop, a layer"][..],
+        &["lstm_cell", "MatMul of an initial state, a layer", "unroll=False"],
+        &[
+            "time_distributed",
+            "(Slice)",
+            "time step 5 alone, a layer",
+            "without a TimeDistributed",
+        ],
+    ]) {
+        let path = golden("onnx").join(name);
+        let error = Model::open(&path).expect_err("a layer step by step");
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        let message = error.to_string();
+        for wanted in wanted.iter().chain(&[name, "step by step", ".keras"]) {
+            assert!(message.contains(wanted), "{wanted:?} is not in: {message}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::stage::Kind;
 use super::value::{Axis, Data, Floats, Integers, Join, Tokens, Value};
 use crate::activation::Activation;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 impl Reader<'_> {
     pub(super) fn arithmetic(&mut self, node: &Node<'_>, inputs: Inputs<'_>) -> Result<Value> {
@@ -131,14 +131,16 @@ impl Reader<'_> {
         at.is_some() && made.stage() != Some(wanted)
     }
 
-    /// `x · sigmoid(x)` is silu, and `x · tanh(softplus(x))` mish.
+    /// `x · sigmoid(x)` is silu, with a hard sigmoid hard silu, and `x · tanh(softplus(x))` mish.
     fn times_itself(&mut self, one: &Data, other: &Data) -> Option<Data> {
         for (plain, active) in [(one, other), (other, one)] {
-            let Some((Activation::Sigmoid, reads)) = self.active(active) else {
-                continue;
+            let (made, reads) = match self.active(active) {
+                Some((Activation::Sigmoid, reads)) => (Activation::Silu, reads),
+                Some((Activation::HardSigmoid, reads)) => (Activation::HardSilu, reads),
+                _ => continue,
             };
             if reads == *plain {
-                return self.replaced(active, plain, Activation::Silu);
+                return self.replaced(active, plain, made);
             }
         }
         for (plain, active) in [(one, other), (other, one)] {
@@ -160,6 +162,20 @@ impl Reader<'_> {
         match (&stage.kind, &stage.reads) {
             (Kind::Activation(activation), Some(reads)) if reads.axes == data.axes => {
                 Some((*activation, reads.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// What `relu6(x + 3)` read, which is a hard sigmoid but for a factor.
+    fn of_hard_sigmoid(&self, data: &Data) -> Option<Data> {
+        let Some((Activation::Relu6, sum)) = self.active(data) else {
+            return None;
+        };
+        let stage = self.stages.get(sum.stage()?)?;
+        match (&stage.kind, &stage.reads) {
+            (Kind::Bias(row), Some(reads)) if reads.axes == sum.axes && row.iter().all(|&number| number == 3.0) => {
+                Some(reads.clone())
             }
             _ => None,
         }
@@ -190,7 +206,12 @@ impl Reader<'_> {
             ("Mul", Some(0.5)) if data.join == Join::Sum => Ok(averaged(data)),
             ("Div", Some(2.0)) if data_first && data.join == Join::Sum => Ok(averaged(data)),
             ("Add", _) => self.bias(node, data, values),
-            ("Mul", _) if values.len() > 1 => self.scale(node, data, values),
+            ("Mul", Some(factor)) if close_to_sixth(factor) && self.of_hard_sigmoid(data).is_some() => {
+                let made = self.of_hard_sigmoid(data);
+                let made = made.and_then(|reads| self.replaced(data, &reads, Activation::HardSigmoid));
+                made.ok_or_else(|| Error::defect("the stage of an activation"))
+            }
+            ("Mul", _) => self.scale(node, data, values),
             _ => Err(node.no_chain(format!(
                 "{} of the model's values and numbers that are known",
                 node.operator()
@@ -200,14 +221,14 @@ impl Reader<'_> {
 
     /// A row is added to every step.
     pub(super) fn bias(&mut self, node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Data> {
+        self.take_room(node, data.width())?;
         let row = row_for(node, data, values)?;
-        self.take_room(node, row.len())?;
         Ok(self.stepwise(node, Kind::Bias(row), data, data.width()))
     }
 
     fn scale(&mut self, node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Data> {
+        self.take_room(node, data.width())?;
         let row = row_for(node, data, values)?;
-        self.take_room(node, row.len())?;
         Ok(self.stepwise(node, Kind::Scale(row), data, data.width()))
     }
 
@@ -230,9 +251,15 @@ impl Reader<'_> {
     }
 }
 
-/// One number for each feature, whatever axes of size 1 stand before.
+/// One number for each feature, whatever axes of size 1 stand before, or one for all of them.
 fn row_for(node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result<Array1<f32>> {
     let width = data.width();
+    let values = match values.first() {
+        Some(&number) if values.len() == 1 && values.ndim() <= data.axes.len() && width > 0 => {
+            ArcArray::from_elem(IxDyn(&[width]), number)
+        }
+        _ => values,
+    };
     let is_row = values.shape().iter().rev().skip(1).all(|&size| size == 1);
     let last = values.shape().last().copied();
     let on_features = matches!(data.axes.last(), Some(Axis::Features)) && !data.axes.contains(&Axis::Directions);
@@ -244,6 +271,10 @@ fn row_for(node: &Node<'_>, data: &Data, values: ArcArray<f32, IxDyn>) -> Result
             Err(node.no_chain(found))
         }
     }
+}
+
+fn close_to_sixth(factor: f32) -> bool {
+    (factor - 1.0 / 6.0).abs() <= f32::EPSILON
 }
 
 fn averaged(data: &Data) -> Data {

@@ -94,8 +94,13 @@ impl Reader<'_> {
 }
 
 fn data_of<'v>(node: &Node<'_>, inputs: Inputs<'v>) -> Result<&'v Data> {
+    let is_known = |value: &Value| matches!(value, Value::Floats(_) | Value::Fill(_));
     match node.input(inputs, 0)? {
         Value::Data(data) if data.tokens == Tokens::No => Ok(data),
+        // what a recurrent layer begins with
+        state if is_known(state) && inputs.get(1).and_then(Option::as_ref).is_some_and(is_known) => {
+            Err(node.written_out(format!("{} of an initial state", node.operator())))
+        }
         _ => Err(node.no_chain(format!("{} of what is no value of the model", node.operator()))),
     }
 }
@@ -130,7 +135,8 @@ fn activation_of(node: &Node<'_>, inputs: Inputs<'_>) -> Result<Activation> {
         "Selu" | "Celu" | "Gelu" | "Clip" | "Shrink" | "Swish" => with_parameters(node, inputs),
         _ => Err(node.unsupported(
             format!("the operator {operator}"),
-            "recurrent layers, products, activations and what moves their axes are done; leave the others out of the model",
+            "recurrent layers, products, activations and what moves their axes are done; leave the others out of the model, or open the \
+             framework's own file (`.keras`, a state dict)",
         )),
     }
 }

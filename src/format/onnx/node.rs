@@ -49,9 +49,19 @@ impl<'a> Node<'a> {
 
     /// The node joins, cuts or mixes what no chain of layers does.
     pub(super) fn no_chain(&self, why: impl Into<String>) -> Error {
-        let instead =
-            "only models that are one chain of layers are read; leave this out of the model, or compute it outside";
+        let instead = "only models that are one chain of layers are read; leave this out of the model, compute it outside, or open the framework's own \
+             file (`.keras`, a state dict)";
         self.unsupported(why, instead)
+    }
+
+    /// The node is a part of a layer that the exporter wrote out step by step, instead of as one node.
+    pub(super) fn written_out(&self, what: impl std::fmt::Display) -> Error {
+        self.unsupported(
+            format!("{what}, a layer that the exporter wrote out step by step"),
+            "save the model in its framework's own format (`.keras`, a state dict) and open that: Keras exports as one node only an LSTM on \
+             TensorFlow, with unroll=False, its usual activations and no mask, and Dense without a TimeDistributed, which needs none; in \
+             PyTorch use nn.LSTM, nn.GRU or nn.RNN, not a loop over cells",
+        )
     }
 
     /// The input at a position, which has to be there.

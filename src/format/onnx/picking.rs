@@ -9,7 +9,7 @@ use super::operators::Inputs;
 use super::reader::{Reader, Role, numbers};
 use super::stage::Kind;
 use super::value::{Axis, Data, Fill, Floats, Join, Pick, Tokens, Value};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What stands for "to the end" is at least this.
 const FAR: i64 = i32::MAX as i64;
@@ -122,7 +122,10 @@ impl Reader<'_> {
         };
         match pick {
             Some(pick) => self.step(node, data, axis, pick),
-            None => Err(node.no_chain("some of the time steps, or some of the sequences")),
+            None => match cut {
+                Some(Cut::Part(start, end)) if end - start == 1 => Err(single_step(node, start)),
+                _ => Err(node.no_chain("some of the time steps, or some of the sequences")),
+            },
         }
     }
 
@@ -290,7 +293,7 @@ impl Reader<'_> {
                     -1 => Pick::LastStep,
                     index if Some(index) == last => Pick::LastStep,
                     0 => Pick::FirstStep,
-                    _ => return Err(node.no_chain(format!("time step {index} alone"))),
+                    _ => return Err(single_step(node, index)),
                 };
                 self.step(node, data, axis, pick)?
             }
@@ -325,6 +328,10 @@ impl Reader<'_> {
         let axes = tokens.axes.iter().copied().chain([Axis::Features]).collect();
         Ok(Value::Data(data.with_axes(axes)))
     }
+}
+
+fn single_step(node: &Node<'_>, step: impl std::fmt::Display) -> Error {
+    node.written_out(format!("time step {step} alone"))
 }
 
 fn value_len(value: &Value) -> usize {

@@ -261,11 +261,7 @@ impl<'a> Reader<'a> {
 /// Refuses nodes that hold a graph of their own.
 fn refuse_subgraph(node: &Node<'_>) -> Result<()> {
     match node.operator() {
-        "Loop" | "Scan" | "If" | "SequenceMap" => Err(node.unsupported(
-            format!("{}, a layer that the exporter wrote out step by step", node.operator()),
-            "save the model in its framework's own format (`.keras`, a state dict) and open that: tf2onnx has no operator for Keras's GRU and \
-             for cells with other options; in PyTorch use nn.LSTM, nn.GRU or nn.RNN, not a loop over cells",
-        )),
+        operator @ ("Loop" | "Scan" | "If" | "SequenceMap") => Err(node.written_out(operator)),
         _ => Ok(()),
     }
 }
