@@ -67,9 +67,9 @@ pub(crate) const WEIGHTS: Purpose = Purpose {
 };
 
 /// A file that is read.
-#[cfg(feature = "keras")]
+#[cfg(any(feature = "keras", feature = "pytorch"))]
 pub(crate) const FILE: Purpose = Purpose {
-    what: "a copy of the file",
+    what: "the contents of the file",
     repair: "read the model on a machine with more memory, or save its weights as safetensors",
 };
 

@@ -1,6 +1,6 @@
 //! The members of a zip, as `.keras` and `.pt` files are: never more bytes of them than could be in the file.
 
-use std::io::{Cursor, Read};
+use std::io::{Cursor, ErrorKind, Read};
 
 #[cfg(feature = "pytorch")]
 use zip::CompressionMethod;
@@ -10,6 +10,7 @@ use zip::result::ZipError;
 use super::bound::most_bytes;
 use super::file::File;
 use crate::error::{Error, Result};
+use crate::memory::FILE;
 
 /// The members of a file that is a zip, by number.
 pub(crate) struct Members<'a> {
@@ -94,7 +95,10 @@ impl<'a> Members<'a> {
         let mut bytes = Vec::new();
         // one byte more tells a member that is longer than it says
         let read = member.take(declared.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| damaged(&file, name, &ZipError::Io(error), repair))?;
+        read.map_err(|error| match error.kind() {
+            ErrorKind::OutOfMemory => FILE.too_large::<u8>(usize::try_from(declared).unwrap_or(usize::MAX)),
+            _ => damaged(&file, name, &ZipError::Io(error), repair),
+        })?;
         if bytes.len() as u64 != declared {
             return Err(file.content(
                 shortened(name),

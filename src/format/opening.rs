@@ -72,7 +72,7 @@ fn open(path: &Path) -> Result<fs::File> {
 /// What follows the bytes that were read, behind them.
 fn rest(mut file: fs::File, mut bytes: Vec<u8>, size: u64, path: &Path) -> Result<Vec<u8>> {
     let more = usize::try_from(size).unwrap_or(usize::MAX).saturating_sub(bytes.len());
-    let room = bytes.try_reserve_exact(more).map_err(io::Error::other);
+    let room = bytes.try_reserve_exact(more).map_err(io::Error::from);
     room.and_then(|()| file.read_to_end(&mut bytes))
         .map_err(|error| unreadable(path, error))?;
     Ok(bytes)
@@ -83,7 +83,11 @@ fn unreadable(path: &Path, error: io::Error) -> Error {
         argument: "path",
         expected: "a model file that can be read",
         path: PathBuf::from(path),
+        repair: match error.kind() {
+            io::ErrorKind::OutOfMemory => "read it on a machine with more memory",
+            _ => "name a file that is there and may be read",
+        }
+        .to_owned(),
         cause: Cause::new(error),
-        repair: "name a file that is there and may be read".to_owned(),
     }
 }

@@ -200,3 +200,45 @@ fn nobody_waits_for_a_pipe_of_external_data() {
     let error = soon("external data", move || Model::open(path).map(|_| ())).unwrap_err();
     assert!(error.to_string().contains("pipe.bin"), "{error}");
 }
+
+/// A file that memory holds once and not twice: the test itself runs again, with less memory.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_memory_does_not_hold_is_an_error() {
+    const WITHIN: &str = "CELLSTATE_TEST_LARGE_FILE";
+    if let Some(path) = std::env::var_os(WITHIN) {
+        let mut model = model();
+        for error in [Model::open(&path).map(|_| ()), model.load_weights(&path)] {
+            let error = error.unwrap_err();
+            assert!(matches!(error, Error::Memory { .. }), "{error:?}");
+            println!("{error}");
+        }
+        return;
+    }
+    let folder = folder("memory");
+    let path = folder.join("large.h5");
+    fs::copy(super::files::golden("models/keras_masking_stack.h5"), &path).unwrap();
+    let large = fs::File::options().write(true).open(&path).unwrap();
+    large.set_len(1 << 30).unwrap();
+    let name = thread::current().name().unwrap().to_owned();
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 1500000 && exec \"$0\" --exact --nocapture \"$1\""])
+        .arg(program)
+        .arg(name)
+        .env(WITHIN, &path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        said.matches("the contents of the file: shape [1073741824]").count(),
+        2,
+        "{said}"
+    );
+    fs::remove_dir_all(folder).unwrap();
+}

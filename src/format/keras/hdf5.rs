@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::format::bound::most_bytes;
 use crate::format::file::File;
 use crate::format::number::Number;
+use crate::memory::FILE;
 
 /// An HDF5 file in memory.
 #[derive(Debug)]
@@ -159,6 +160,11 @@ impl<'a> Hdf5<'a> {
         }
         let kind = self.kind(&dataset, within)?;
         self.check_size(&dataset, &shape, kind, within)?;
+        // what the reader takes, and what becomes of that
+        let numbers = shape
+            .iter()
+            .fold(1_usize, |product, &size| product.saturating_mul(size));
+        FILE.list::<u8>(numbers.saturating_mul(kind.number.size() + size_of::<f32>()))?;
         let raw = dataset.read_raw().map_err(|error| self.damaged(within, &error))?;
         let values = kind
             .number

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::format::file::File;
 use crate::layer::Layer;
 use crate::layer::end_mask::EndMask;
+use crate::memory::FILE;
 use crate::model::Model;
 
 /// What reads a model.
@@ -85,6 +86,9 @@ impl<'a> Reader<'a> {
         self.read_nodes(nodes, true, &mut layers)?;
         self.weights.finish()?;
         self.notes.extend(self.weights.converted_note());
+        drop(self.weights);
+        // a model keeps its weights twice, as layers and as it runs
+        FILE.list::<f32>(layers.iter().map(Layer::parameter_count).sum())?;
         let builder = layers
             .into_iter()
             .fold(Model::builder(), |builder, layer| builder.add(layer));
