@@ -13,6 +13,7 @@ mod frozen;
 mod gradients;
 mod head;
 mod history;
+mod home;
 mod learn;
 mod memory;
 mod monitor;
@@ -23,6 +24,7 @@ mod scores;
 mod standing;
 mod stopping;
 mod summary;
+mod update;
 mod validation;
 
 pub use callback::{Answer, BatchReport, EpochReport, Next};
@@ -45,6 +47,7 @@ use crate::selection::ParameterSelection;
 use crate::settings::{Precision, Settings};
 use engine::Engine;
 use head::Head;
+use home::Away;
 
 /// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
 ///
@@ -85,6 +88,7 @@ pub struct Trainer {
     frozen: Vec<ParameterSelection>,
     /// The weights that gradients change, and those that are frozen: what the model has too.
     weights: Vec<(String, ArrayD<f32>)>,
+    away: Away,
     seed: u64,
     /// The batches that were learned from.
     batches: u64,
@@ -183,6 +187,7 @@ impl Trainer {
             metrics: Vec::new(),
             frozen: Vec::new(),
             weights: weights_of_model(&model),
+            away: Away::default(),
             model,
             seed: 0,
             batches: 0,
@@ -283,6 +288,7 @@ impl Trainer {
         self.engine.set_plans(&self.head.plans(&model));
         self.weights = weights_of_model(&model);
         self.model = model;
+        self.away.weights = false;
     }
 }
 

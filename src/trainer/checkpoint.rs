@@ -96,6 +96,8 @@ impl Trainer {
         optimizer.restore(checkpoint.optimizer, checkpoint.slots)?;
         self.set_model(model);
         self.optimizer = optimizer;
+        self.away.slots = false;
+        self.engine.forget_updates();
         (self.seed, self.batches) = (checkpoint.seed, checkpoint.batches);
         Ok(())
     }
@@ -109,7 +111,8 @@ impl Trainer {
                 .collect()
         };
         let mut tensors = of_model(WEIGHTS, &self.model);
-        let slots = self.optimizer.tensors()?.into_iter();
+        let optimizer = self.whole_optimizer()?;
+        let slots = optimizer.tensors()?.into_iter();
         tensors.extend(slots.map(|(name, slot)| (format!("{SLOTS}{name}"), slot.to_owned())));
         if let Some((standing, _)) = position {
             tensors.extend(standing.best.iter().flat_map(|best| of_model(BEST, best)));

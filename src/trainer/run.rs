@@ -104,12 +104,17 @@ impl Trainer {
                     break;
                 }
                 Err(error) => {
+                    // a device that is lost has taken them with it
+                    self.come_home(false).await.ok();
                     if let Some(best) = standing.best.filter(|_| restores(stopping)) {
                         self.set_model(best);
                     }
                     return Err(error);
                 }
             }
+        }
+        if cfg!(target_arch = "wasm32") {
+            self.come_home(true).await?;
         }
         Ok(self.end(standing, ended, stopping))
     }
@@ -166,11 +171,13 @@ impl Trainer {
         for rows in batches.iter().skip(done) {
             if let Some(ended) = self.batch(run, standing, rows, (batches.len(), done, started)).await? {
                 standing.seconds = before + started.seconds();
+                self.come_home(run.fit.checkpoint.is_some()).await?;
                 self.save(run, standing)?;
                 return Ok(Some(ended));
             }
         }
         let validation = self.validation(run).await?;
+        self.come_home(run.fit.checkpoint.is_some()).await?;
         let epoch = Epoch {
             number: standing.epoch + 1,
             training: standing.scores(),
@@ -206,6 +213,7 @@ impl Trainer {
             class_weights: &run.fit.class_weights,
             states: standing.states.as_deref_mut(),
             metrics: &mut standing.metrics,
+            comes_home: false,
             place: Place(Some((standing.epoch + 1, number))),
         };
         let learned = self.learn(&batch, learning).await?;

@@ -117,7 +117,9 @@ impl WaySizes {
             mut sizes, readings, ..
         } = counting;
         let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
-        sizes.dispatches = of_stages.fold(readings, usize::saturating_add);
+        // a gradient that stays on the device has its size found
+        let of_weights = wanted.plan.weights.len();
+        sizes.dispatches = of_stages.fold(readings + of_weights, usize::saturating_add);
         sizes
     }
 

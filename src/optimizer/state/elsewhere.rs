@@ -1,0 +1,100 @@
+//! The step, where a device makes it: the host says what it does to each parameter, by the sizes of the gradients.
+
+use super::step::LARGEST;
+use super::{OptimizerState, SLOTS};
+use crate::error::{Error, Result};
+use crate::optimizer::common::At;
+use crate::optimizer::update::Update;
+
+/// How large the numbers of a gradient are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GradientSize {
+    /// The largest absolute value; NaN or infinity if any number is.
+    pub(crate) largest: f32,
+    /// The sum of the squares.
+    pub(crate) squares: f64,
+}
+
+/// A step that a device makes.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    at: At,
+    /// What it does to each parameter, in the order of the trained ones.
+    updates: Vec<(String, Update)>,
+}
+
+impl Step {
+    /// What it does to a parameter, if that is trained.
+    pub(crate) fn update(&self, path: &str) -> Option<&Update> {
+        let mut updates = self.updates.iter();
+        updates.find(|(known, _)| known == path).map(|(_, update)| update)
+    }
+}
+
+impl OptimizerState {
+    /// The next step, by the sizes of the gradients of some parameters, with their paths. `None` where a gradient is NaN, infinite or too large for
+    /// the slots: then [`step`](Self::step) says which.
+    pub(crate) fn next_step(&self, sizes: &[(String, GradientSize)]) -> Result<Option<Step>> {
+        let at = self.next()?;
+        let mut squares = Vec::with_capacity(self.trained.len());
+        let mut largest = Vec::with_capacity(self.trained.len());
+        for trained in &self.trained {
+            let found = sizes.iter().find(|(path, _)| *path == trained.path);
+            let (_, size) = found.ok_or_else(|| Error::defect("a gradient without its size"))?;
+            squares.push(size.squares);
+            largest.push(size.largest);
+        }
+        let updates = self.updates(&at, &squares);
+        let fits = |(largest, update): (&f32, &Update)| {
+            // (NaN is no number that fits)
+            largest.is_finite() && (largest * update.scale).min(update.limit) < LARGEST
+        };
+        if !largest.iter().zip(&updates).all(fits) {
+            return Ok(None);
+        }
+        let paths = self.trained.iter().map(|trained| trained.path.clone());
+        let updates = paths.zip(updates).collect();
+        Ok(Some(Step { at, updates }))
+    }
+
+    /// A device has made the step.
+    pub(crate) fn accept(&mut self, step: &Step) {
+        self.earlier = None; // what it was before no device knows
+        self.go_on(&step.at);
+    }
+
+    /// How many numbers the optimiser remembers of each weight.
+    pub(crate) fn slots_per_weight(&self) -> usize {
+        self.optimizer.method().slots().len()
+    }
+
+    /// What it remembers of a parameter, if that is trained.
+    pub(crate) fn slots_of(&self, path: &str) -> Option<&[Vec<f32>]> {
+        let mut trained = self.trained.iter();
+        trained
+            .find(|trained| trained.path == path)
+            .map(|trained| &*trained.slots)
+    }
+
+    /// Takes over what a device remembers: for each trained parameter all its slots, one behind the other.
+    pub(crate) fn take_slots(&mut self, slots: &[(String, Vec<f32>)]) -> Result<()> {
+        let mut taken = Vec::with_capacity(self.trained.len());
+        for trained in &self.trained {
+            let found = slots.iter().find(|(path, _)| *path == trained.path);
+            let (_, values) = found.ok_or_else(|| Error::defect("a parameter without its slots"))?;
+            let length = trained.shape.iter().product::<usize>();
+            if values.len() != length * trained.slots.len() {
+                return Err(Error::defect("the slots of a parameter"));
+            }
+            let slots = values
+                .chunks(length.max(1))
+                .map(|slot| SLOTS.listed(slot.iter().copied()));
+            taken.push(slots.collect::<Result<Vec<_>>>()?);
+        }
+        let own = self.trained.iter_mut().zip(taken);
+        own.filter(|(_, slots)| !slots.is_empty())
+            .for_each(|(trained, slots)| trained.slots = slots);
+        self.earlier = None;
+        Ok(())
+    }
+}
