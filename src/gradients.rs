@@ -3,7 +3,6 @@
 use ndarray::{Array3, ArrayD, ArrayView3, ArrayViewD};
 
 use crate::error::{Error, Result};
-use crate::optimizer::GradientSize;
 use crate::state::State;
 
 /// The gradients of a loss with respect to what a run gave: from where gradients go back through a model, by
@@ -29,7 +28,7 @@ pub struct Upstream {
 pub(crate) struct Wants {
     /// Whether the gradient of the input is.
     pub(crate) input: bool,
-    /// Whether the gradients of the weights stay on the device, where a step of an optimiser reads them: then the host gets their sizes.
+    /// Whether the gradients of the weights stay on the device, where a step of an optimiser reads them.
     pub(crate) keeps: bool,
 }
 
@@ -44,10 +43,9 @@ impl Wants {
 /// The gradients of one plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlanGradients {
-    /// With respect to each weight that is trained, with its path and in its shape, in the order of the model's parameters.
+    /// With respect to each weight that is trained, with its path and in its shape, in the order of the model's parameters; none that stay on
+    /// the device.
     pub(crate) parameters: Vec<(String, ArrayD<f32>)>,
-    /// The sizes of those that stay on the device.
-    pub(crate) sizes: Vec<(String, GradientSize)>,
     /// With respect to the input, (batch, time_steps, features), if that was wanted and the input has numbers; 0 where a step does not count.
     pub(crate) input: Option<Array3<f32>>,
     /// With respect to the initial state of each cell.

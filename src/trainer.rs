@@ -18,6 +18,7 @@ mod learn;
 mod memory;
 mod monitor;
 mod moved;
+mod on_batch;
 mod order;
 mod run;
 mod scores;

@@ -166,7 +166,11 @@ impl Engine {
     }
 
     /// The bytes that training on batches of (batch, time_steps) takes on the device. How many steps inner sequences have only a batch says.
-    pub(super) fn memory(&self, (batch, time_steps): (usize, usize), optimizer: &OptimizerState) -> Result<u64> {
+    pub(super) fn memory(
+        &self,
+        (batch, time_steps): (usize, usize),
+        optimizer: Option<&OptimizerState>,
+    ) -> Result<u64> {
         let sections = self.sections.iter().enumerate();
         let mut outer = sections.filter(|(_, section)| !section.plan.is_inner);
         outer.try_fold(0, |bytes: u64, (number, section)| {
@@ -290,13 +294,11 @@ impl Engine {
             let made = section.backward(flow, pass.input_of(number)?, &upstream, wants).await?;
             let PlanGradients {
                 parameters,
-                sizes,
                 input,
                 states: initial,
                 moved,
             } = made;
             found.parameters.splice(0..0, parameters);
-            found.sizes.splice(0..0, sizes);
             if !section.plan.is_inner {
                 found.states.splice(0..0, initial);
             }

@@ -43,50 +43,6 @@ impl fmt::Display for Place {
 }
 
 impl Trainer {
-    /// Learns from one batch, and gives its loss with the weights before the update: `model.train_on_batch` of Keras 3.15.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit); the weights are then as they were.
-    ///
-    /// ```
-    /// use cellstate::{Dense, Device, Examples, Loss, Model, Sequences, Sgd, Trainer};
-    /// use ndarray::array;
-    ///
-    /// let mut model = Model::builder().add(Dense::new(1, 1)).build()?;
-    /// model.replace_parameter("dense/kernel", array![[1.0]].into_dyn())?;
-    /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Sgd::new(0.25))?;
-    /// let batch = Examples::new(Sequences::from(array![[[1.0]]]), array![[[3.0_f32]]])?;
-    /// assert_eq!(trainer.train_on_batch(&batch)?, 4.0); // (1 - 3)²
-    /// assert_eq!(trainer.train_on_batch(&batch)?, 0.0); // kernel and bias have moved by 0.25 · 4 each
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn train_on_batch(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
-        pollster::block_on(self.train_on_batch_async(batch))
-    }
-
-    /// As [`Trainer::train_on_batch`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Trainer::train_on_batch`].
-    pub async fn train_on_batch_async(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
-        let learning = Learning {
-            class_weights: &BTreeMap::new(),
-            states: None,
-            metrics: &mut [],
-            comes_home: true,
-            place: Place(None),
-        };
-        let learned = self.learn(batch, learning).await?;
-        // what stays on a device is read where it is asked for, but in a browser, which cannot wait
-        if cfg!(target_arch = "wasm32") {
-            self.come_home(true).await?;
-        }
-        Ok(learned.loss)
-    }
-
     /// Learns from one batch. On an error weights and states are as they were.
     pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Learned> {
         let Learning {
@@ -122,7 +78,7 @@ impl Trainer {
         let wants = Wants { input: false, keeps };
         let gradients = self.engine.backward(&pass, upstream, wants).await?;
         let loss = value.value() + self.penalty()?;
-        let gradients = self.judged(gradients, (loss, place)).await?;
+        let gradients = self.judged((gradients, keeps), (loss, place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);
         let learning_rate = match gradients {

@@ -31,7 +31,7 @@ impl Trainer {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn memory(&self, batch: usize, time_steps: usize) -> Result<u64> {
-        let bytes = self.engine.memory((batch, time_steps), &self.optimizer)?;
+        let bytes = self.engine.memory((batch, time_steps), self.optimizer_of_device())?;
         if self.engine.is_on_gpu() {
             return Ok(bytes);
         }

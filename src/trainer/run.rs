@@ -39,7 +39,7 @@ impl Trainer {
     /// [`Loss::compute`](crate::Loss::compute) for targets that do not fit the model, that of a callback, [`Error::File`](crate::Error::File) if a
     /// checkpoint cannot be written, [`Error::Content`](crate::Error::Content) if it cannot be gone on from. [`Error::NotFinite`](crate::Error::NotFinite) where a loss or a gradient is NaN
     /// or infinite: it names epoch, batch and the first gradient that is. After an error the weights are those of the batch before, or the best
-    /// ones where early stopping restores them.
+    /// ones where early stopping restores them; if the GPU that trains is lost, those of the last epoch.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Examples, Fit, Loss, Lstm, Model, Sequences, Trainer};
@@ -113,9 +113,7 @@ impl Trainer {
                 }
             }
         }
-        if cfg!(target_arch = "wasm32") {
-            self.come_home(true).await?;
-        }
+        self.come_home_in_browser().await?;
         Ok(self.end(standing, ended, stopping))
     }
 

@@ -9,8 +9,9 @@ use ndarray::Dimension;
 use super::learn::Place;
 use super::{Trainer, weights_of_model};
 use crate::error::{Error, Result};
+use crate::gpu::training::Updated;
 use crate::gradients::PlanGradients;
-use crate::optimizer::Step;
+use crate::optimizer::{OptimizerState, Step};
 use crate::sums::all;
 
 const REPAIR: &str = "the weights are as before this batch; lower the learning rate, clip gradients (`global_clipnorm(1.0)` of the \
@@ -27,21 +28,32 @@ pub(super) enum Judged {
 impl Trainer {
     /// Whether the device makes the steps of the optimiser. Where it does not, the host has all weights and what the optimiser remembers.
     pub(super) async fn device_makes_steps(&mut self) -> Result<bool> {
-        // a penalty is computed of the weights of the host
-        let makes = self.given_regularizers.is_empty() && self.engine.can_update(&self.optimizer).await?;
+        let makes = match self.given_regularizers.is_empty() {
+            true => self.engine.can_update(&self.optimizer).await?,
+            false => false, // a penalty is computed of the weights of the host
+        };
         if !makes {
             self.come_home(true).await?;
         }
         Ok(makes)
     }
 
+    /// The optimiser, if the device may make its steps.
+    pub(super) fn optimizer_of_device(&self) -> Option<&OptimizerState> {
+        Some(&self.optimizer).filter(|_| self.given_regularizers.is_empty())
+    }
+
     /// Whether loss and gradients are such that a step can be made. Where the device has kept gradients that are not, the host reads them and says
     /// which.
-    pub(super) async fn judged(&mut self, gradients: PlanGradients, (loss, place): (f64, Place)) -> Result<Judged> {
+    pub(super) async fn judged(
+        &mut self,
+        (gradients, is_kept): (PlanGradients, bool),
+        (loss, place): (f64, Place),
+    ) -> Result<Judged> {
         let mut gradients = gradients;
-        if !gradients.sizes.is_empty() {
+        if is_kept {
             let step = match loss.is_finite() {
-                true => self.optimizer.next_step(&gradients.sizes)?,
+                true => self.step_of_kept().await?,
                 false => None,
             };
             if let Some(step) = step {
@@ -55,6 +67,15 @@ impl Trainer {
         Ok(Judged::Read(gradients))
     }
 
+    /// The step by the gradients that the device has kept. Where it depends on their norms the host waits for them; `None` where they are not
+    /// finite.
+    async fn step_of_kept(&self) -> Result<Option<Step>> {
+        match self.optimizer.blind_step()? {
+            Some(step) => Ok(Some(step)),
+            None => self.optimizer.next_step(&self.engine.sizes().await?),
+        }
+    }
+
     /// What the device has kept, and with it all that the host needs to make the step.
     async fn read_gradients(&mut self) -> Result<PlanGradients> {
         self.come_home(true).await?;
@@ -64,7 +85,8 @@ impl Trainer {
         })
     }
 
-    /// Makes a step on the device, and gives its learning rate. Where new weights are NaN or infinite the host makes the step anew and says which.
+    /// Makes a step on the device, and gives its learning rate. Where gradients or new weights are NaN or infinite the host makes the step anew and
+    /// says which.
     pub(super) async fn update_there(
         &mut self,
         step: &Step,
@@ -72,10 +94,16 @@ impl Trainer {
         (loss, place): (f64, Place),
     ) -> Result<f64> {
         let learning_rate = self.optimizer.learning_rate();
-        let Some(weights) = self.engine.update(step, comes_home).await? else {
+        let Updated {
+            is_finite,
+            sizes,
+            weights,
+        } = self.engine.update(step, comes_home).await?;
+        if !is_finite || self.optimizer.next_step(&sizes)?.is_none() {
             let gradients = self.read_gradients().await?;
+            check_finite(loss, &gradients, place)?;
             return self.update(gradients, (loss, place));
-        };
+        }
         let before = comes_home.then(|| self.model.clone()); // shares all weights
         if comes_home {
             self.take_weights(weights)?;

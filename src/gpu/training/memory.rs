@@ -16,7 +16,7 @@ impl GpuTraining {
         &self,
         (batch, time_steps): (usize, usize),
         wants_input: bool,
-        optimizer: &OptimizerState,
+        optimizer: Option<&OptimizerState>,
     ) -> Result<u64> {
         let (model, gpu) = (&self.model, &self.model.gpu);
         let sizes = model.sizes((batch, time_steps))?;
@@ -46,7 +46,7 @@ impl GpuTraining {
             forms,
             self.weights.bytes(),
             of_repack,
-            self.bytes_of_updates(optimizer),
+            optimizer.map_or(0, |optimizer| self.bytes_of_updates(optimizer)),
             model.memory(batch, time_steps)?,
         ];
         Ok(parts.into_iter().fold(bytes, u64::saturating_add))

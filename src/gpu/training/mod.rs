@@ -3,7 +3,7 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `newest` < `updates` < `read_back`;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
@@ -12,6 +12,7 @@ mod cell_gradients;
 pub(crate) mod counted;
 pub(crate) mod gradient_sizes;
 mod memory;
+mod newest;
 mod probe;
 pub(crate) mod product;
 mod read_back;
@@ -53,6 +54,7 @@ use buffers::Buffers;
 use read_back::{collected, upload_carry, wanted};
 use recorder::Recorder;
 use repack::Repack;
+pub(crate) use updates::Updated;
 use updates::Updates;
 use way::Way;
 use weights::Weights;
@@ -149,8 +151,8 @@ impl GpuTraining {
         }
     }
 
-    /// What `forward` ran last, backwards: the gradients of the weights, of the initial states, and of the input if that is wanted; or of the
-    /// weights their sizes alone.
+    /// What `forward` ran last, backwards: the gradients of the weights, of the initial states, and of the input if that is wanted; or the last one
+    /// alone, where the others stay here.
     pub(crate) async fn backward(
         &mut self,
         flow: &Arc<Flow>,
@@ -199,12 +201,15 @@ impl GpuTraining {
             .iter()
             .map(|(staging, count)| (staging, 4 * *count as u64))
             .collect();
-        let read: Result<Vec<Vec<f32>>> = mapped::read(gpu, &staged, Some(submission)).await;
+        let read: Result<Vec<Vec<f32>>> = match staged.is_empty() {
+            true => Ok(Vec::new()), // nobody waits for it
+            false => mapped::read(gpu, &staged, Some(submission)).await,
+        };
         if read.is_err() {
             // some of what was to be read may be the host's still
             self.buffers = Buffers::default();
         }
-        collected((flow, plan), (left.noise, wants_input), input, (read?, updates))
+        collected((flow, plan), (left.noise, wants_input, wants.keeps), input, read?)
     }
 
     /// Other weights, of the same shapes.

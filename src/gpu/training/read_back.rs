@@ -1,7 +1,8 @@
 //! What a way back takes of states, and what the host reads of it.
 
-use ndarray::{Array3, ArrayD, Dim, IxDyn};
+use ndarray::{Array3, Dim};
 
+use super::newest::in_shape;
 use super::recorder::Recorder;
 use super::updates::Updates;
 use super::way::Way;
@@ -56,12 +57,15 @@ pub(super) fn upload_carry(
     Ok(())
 }
 
-/// What the host reads: the gradients of the weights that are trained and of the initial states, or only the sizes of those that steps here
-/// follow; that of the input; what BatchNormalizations have found.
+/// What the host reads: the gradients of the weights that are trained and of the initial states, unless they stay here; that of the input; what
+/// BatchNormalizations have found.
 pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, updates: Option<&Updates>) -> Result<Vec<Wanted>> {
     let (flow, plan) = (way.flow, way.plan);
     let mut buffers = match updates {
-        Some(updates) => vec![updates.record_sizes(recorder)?],
+        Some(updates) => {
+            updates.record_sizes(recorder)?;
+            Vec::new()
+        }
         None => of_weights_and_states(recorder, (flow, plan))?,
     };
     if way.wants_input {
@@ -103,15 +107,14 @@ fn of_weights_and_states(
 /// What was read in the order of [`wanted`], in its shapes.
 pub(super) fn collected(
     (flow, plan): (&Flow, &Plan),
-    (noise, wants_input): (Option<Noise>, bool),
+    (noise, wants_input, keeps): (Option<Noise>, bool, bool),
     input: Input<'_>,
-    (read, updates): (Vec<Vec<f32>>, Option<&Updates>),
+    read: Vec<Vec<f32>>,
 ) -> Result<PlanGradients> {
     let mut read = read.into_iter();
     let mut gradients = PlanGradients::default();
-    match updates {
-        Some(updates) => gradients.sizes = updates.sizes_of(plan, &read.next().ok_or_else(defect)?)?,
-        None => collect_weights_and_states(&mut gradients, (flow, plan), &mut read)?,
+    if !keeps {
+        collect_weights_and_states(&mut gradients, (flow, plan), &mut read)?;
     }
     if wants_input {
         let (batch, time_steps) = input.size();
@@ -161,12 +164,6 @@ fn collect_weights_and_states(
         }
     }
     Ok(())
-}
-
-/// What was read of a weight, in its shape.
-pub(super) fn in_shape(shape: &[usize], read: Option<Vec<f32>>) -> Result<ArrayD<f32>> {
-    let values = read.ok_or_else(defect)?;
-    ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| defect())
 }
 
 /// Mean and variance of the batch, for each BatchNormalization among the transforms.

@@ -117,9 +117,8 @@ impl WaySizes {
             mut sizes, readings, ..
         } = counting;
         let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
-        // a gradient that stays on the device has its size found
-        let of_weights = wanted.plan.weights.len();
-        sizes.dispatches = of_stages.fold(readings + of_weights, usize::saturating_add);
+        // a gradient that stays has its size found
+        sizes.dispatches = of_stages.fold(readings + wanted.plan.weights.len(), usize::saturating_add);
         sizes
     }
 

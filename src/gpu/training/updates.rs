@@ -2,13 +2,12 @@
 //! asks for them.
 //!
 //! A step writes the new weights and slots beside the old ones. Once the host has heard that all of them are finite, they take their place
-//! ([`GpuTraining::accept`]); else nothing has happened.
-
-use ndarray::ArrayD;
+//! ([`GpuTraining::accept`]); else nothing has happened. Where the step depends on norms, the host reads the sizes of the gradients first
+//! ([`GpuTraining::sizes`]), and else with the step.
 
 use super::gradient_sizes;
-use super::read_back::in_shape;
-use super::recorder::{Matrix, Recorder};
+use super::newest::{Weights, current, in_bytes, named_of, stage};
+use super::recorder::Recorder;
 use super::sums::add_parts;
 use super::update::{self, Tensors};
 use super::{Buffers, GpuTraining};
@@ -16,11 +15,9 @@ use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped;
-use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
-use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
-use crate::model::planned_weight::{Owner, PlannedWeight};
+use crate::model::planned_weight::PlannedWeight;
 use crate::model::transform::Transform;
 use crate::optimizer::{GradientSize, OptimizerState, Step};
 
@@ -49,8 +46,16 @@ struct Trained {
     new_slots: wgpu::Buffer,
 }
 
-/// A list of tensors with their paths: weights in their shapes.
-type Weights = Vec<(String, ArrayD<f32>)>;
+/// What a step has led to.
+#[derive(Debug, Default)]
+pub(crate) struct Updated {
+    /// Whether all new weights are.
+    pub(crate) is_finite: bool,
+    /// Of the gradients.
+    pub(crate) sizes: Vec<(String, GradientSize)>,
+    /// The new weights, if they are wanted.
+    pub(crate) weights: Weights,
+}
 
 impl Updates {
     /// Uploads what an optimiser remembers of the weights of a plan.
@@ -89,19 +94,26 @@ impl Updates {
         })
     }
 
-    /// Records the sizes of the gradients. Gives their buffer, and how many numbers there are.
-    pub(super) fn record_sizes(&self, recorder: &mut Recorder<'_>) -> Result<(wgpu::Buffer, usize)> {
+    /// Records the sizes of the gradients.
+    pub(super) fn record_sizes(&self, recorder: &mut Recorder<'_>) -> Result<()> {
         let mut first = 0;
         for trained in &self.trained {
             let gradient = recorder.buffer(("gradient", trained.number), trained.count)?;
             gradient_sizes::record(recorder, (&gradient, trained.count), (&self.sizes, first));
             first += gradient_sizes::numbers(trained.count);
         }
-        Ok((self.sizes.clone(), first))
+        Ok(())
+    }
+
+    /// The numbers that are left of all gradients, and how many there are.
+    fn numbers(&self) -> (wgpu::Buffer, usize) {
+        let trained = self.trained.iter();
+        let numbers = trained.map(|of| gradient_sizes::numbers(of.count)).sum();
+        (self.sizes.clone(), numbers)
     }
 
     /// The sizes of the gradients, from the numbers that were read.
-    pub(super) fn sizes_of(&self, plan: &Plan, read: &[f32]) -> Result<Vec<(String, GradientSize)>> {
+    fn sizes_of(&self, plan: &Plan, read: &[f32]) -> Result<Vec<(String, GradientSize)>> {
         let mut read = read.iter().map(|value| value.to_bits());
         let sizes = self.trained.iter().map(|trained| {
             let numbers: Vec<u32> = read.by_ref().take(gradient_sizes::numbers(trained.count)).collect();
@@ -168,12 +180,35 @@ impl GpuTraining {
 
     /// Forgets what the optimiser remembers: the host has it, or another one.
     pub(crate) fn forget_updates(&mut self) {
-        self.updates = None;
+        if let Some(Some(_)) = self.updates {
+            self.updates = None;
+        }
     }
 
-    /// Makes a step of the last way back, whose gradients were kept. Gives the new weights if they are wanted; nothing where some are NaN or
-    /// infinite. Either way nothing has changed before [`accept`](Self::accept).
-    pub(crate) async fn update(&mut self, step: &Step, wants_weights: bool) -> Result<Option<Weights>> {
+    /// The sizes of the gradients that the last way back has kept.
+    pub(crate) async fn sizes(&self) -> Result<Vec<(String, GradientSize)>> {
+        let Some(Some(updates)) = &self.updates else {
+            return Err(defect());
+        };
+        let read = self.read(&[updates.numbers()]).await?;
+        updates.sizes_of(&self.model.plan, at(&read, 0)?)
+    }
+
+    /// What the optimiser remembers of each trained weight, all its slots one behind the other.
+    pub(crate) async fn newest_slots(&self) -> Result<Vec<(String, Vec<f32>)>> {
+        let Some(Some(updates)) = &self.updates else {
+            return Err(defect());
+        };
+        let values = |of: &Trained| updates.slots_per_weight * of.count;
+        let wanted = updates.trained.iter().map(|of| (of.slots.clone(), values(of)));
+        let wanted: Vec<_> = wanted.collect();
+        let found = updates.trained.iter().zip(self.read(&wanted).await?);
+        let found = found.map(|(of, values)| Ok((at(&self.model.plan.weights, of.number)?.path.clone(), values)));
+        found.collect()
+    }
+
+    /// Makes a step by the gradients that the last way back has kept. Nothing has changed before [`accept`](Self::accept).
+    pub(crate) async fn update(&mut self, step: &Step, wants_weights: bool) -> Result<Updated> {
         let Some(Some(updates)) = &self.updates else {
             return Err(defect());
         };
@@ -213,7 +248,7 @@ impl GpuTraining {
                 let update = step.update(&weight.path).ok_or_else(defect)?;
                 update::record(&mut recorder, update, &tensors);
             }
-            let mut wanted = vec![(updates.not_finite.clone(), 1)];
+            let mut wanted = vec![(updates.not_finite.clone(), 1), updates.numbers()];
             if wants_weights {
                 wanted.extend(updates.trained.iter().map(|of| (of.new_weights.clone(), of.count)));
             }
@@ -227,15 +262,15 @@ impl GpuTraining {
         let (submission, staged) = self.or_without_buffers(made)?;
         let read = mapped::read::<f32>(&self.model.gpu, &in_bytes(&staged), Some(submission)).await;
         let mut read = self.or_without_buffers(read)?.into_iter();
-        let is_finite = read
-            .next()
-            .is_some_and(|flags| flags.iter().all(|flag| flag.to_bits() == 0));
-        let Some(updates) = self.updates.iter().flatten().next().filter(|_| is_finite) else {
-            return Ok(None);
-        };
+        let (flags, sizes) = (read.next().ok_or_else(defect)?, read.next().ok_or_else(defect)?);
+        let updates = self.updates.iter().flatten().next().ok_or_else(defect)?;
         let weights = updates.trained.iter().zip(read);
         let weights = weights.map(|(of, values)| named_of(&self.model.plan, of.number, values));
-        weights.collect::<Result<_>>().map(Some)
+        Ok(Updated {
+            is_finite: flags.iter().all(|flag| flag.to_bits() == 0),
+            sizes: updates.sizes_of(&self.model.plan, &sizes)?,
+            weights: weights.collect::<Result<_>>()?,
+        })
     }
 
     /// The step that was made last counts.
@@ -279,72 +314,6 @@ impl GpuTraining {
         Ok(())
     }
 
-    /// The gradients of all weights that the last way back has kept.
-    pub(crate) async fn kept_gradients(&mut self) -> Result<Weights> {
-        let mut wanted = Vec::new();
-        for (number, weight) in trained(&self.model.plan) {
-            let count = weight.shape.iter().product();
-            let name = ("gradient", number);
-            let buffer = self.buffers.get(&self.model.gpu, name, count, Use::Storage)?;
-            wanted.push((buffer, count));
-        }
-        let read = self.read(&wanted).await?;
-        let named = trained(&self.model.plan).zip(read);
-        let named = named.map(|((number, _), values)| named_of(&self.model.plan, number, values));
-        named.collect()
-    }
-
-    /// The weights that steps change, as they are here.
-    pub(crate) async fn newest_weights(&self) -> Result<Weights> {
-        let plan = &self.model.plan;
-        let from = |number, weight| current(weight, (self.weights.values(number)?, &self.model.weights.tables));
-        let mut wanted = Vec::new();
-        for (number, weight) in trained(plan) {
-            let (from, width) = from(number, weight)?;
-            let rows = weight.shape.iter().product::<usize>() / width.max(1);
-            wanted.push((from.buffer.clone(), rows * from.stride));
-        }
-        let mut found = Vec::new();
-        for ((number, weight), values) in trained(plan).zip(self.read(&wanted).await?) {
-            let (from, width) = from(number, weight)?;
-            let values = match from.stride == width {
-                true => values,
-                false => {
-                    let rows = values.chunks(from.stride.max(1));
-                    OUTPUT.collected(rows.flat_map(|row| row.iter().take(width).copied()))?
-                }
-            };
-            found.push(named_of(plan, number, values)?);
-        }
-        Ok(found)
-    }
-
-    /// What the optimiser remembers of each trained weight, all its slots one behind the other.
-    pub(crate) async fn newest_slots(&self) -> Result<Vec<(String, Vec<f32>)>> {
-        let Some(Some(updates)) = &self.updates else {
-            return Err(defect());
-        };
-        let values = |of: &Trained| updates.slots_per_weight * of.count;
-        let wanted = updates.trained.iter().map(|of| (of.slots.clone(), values(of)));
-        let wanted: Vec<_> = wanted.collect();
-        let found = updates.trained.iter().zip(self.read(&wanted).await?);
-        let found = found.map(|(of, values)| Ok((at(&self.model.plan.weights, of.number)?.path.clone(), values)));
-        found.collect()
-    }
-
-    /// Reads so many values of each buffer.
-    async fn read(&self, wanted: &[(wgpu::Buffer, usize)]) -> Result<Vec<Vec<f32>>> {
-        let gpu = &self.model.gpu;
-        let mut buffers = Buffers::default();
-        let work = || {
-            let mut recorder = Recorder::new(gpu, &mut buffers, 0)?;
-            let staged = stage(&mut recorder, wanted)?;
-            Ok((recorder.submit()?, staged))
-        };
-        let (submission, staged) = gpu.guarded("reading the weights", work).await?;
-        mapped::read(gpu, &in_bytes(&staged), Some(submission)).await
-    }
-
     /// Behind an error some buffers may be the host's still, or none.
     fn or_without_buffers<T>(&mut self, made: Result<T>) -> Result<T> {
         if made.is_err() {
@@ -352,48 +321,4 @@ impl GpuTraining {
         }
         made
     }
-}
-
-/// The weights that are trained, with their numbers.
-fn trained(plan: &Plan) -> impl Iterator<Item = (usize, &PlannedWeight)> {
-    let weights = plan.weights.iter().enumerate();
-    weights.filter(|(_, weight)| weight.role.is_trained())
-}
-
-/// Where the weights of a tensor are, row by row, and the width of a row: of embeddings where the forward pass reads them.
-fn current<'a>(
-    weight: &PlannedWeight,
-    (values, tables): (&'a wgpu::Buffer, &'a [Rows]),
-) -> Result<(Matrix<'a>, usize)> {
-    if let Owner::Table(table) = weight.owner {
-        let rows = at(tables, table)?;
-        let matrix = Matrix::tight(rows.whole()?, rows.size.stride);
-        return Ok((matrix, rows.size.width));
-    }
-    let count = weight.shape.iter().product();
-    Ok((Matrix::tight(values, count), count))
-}
-
-/// Copies so many values of each buffer to one that the host reads.
-fn stage(recorder: &mut Recorder<'_>, wanted: &[(wgpu::Buffer, usize)]) -> Result<Vec<(wgpu::Buffer, usize)>> {
-    let staged = wanted.iter().enumerate().map(|(place, (buffer, count))| {
-        let staging = ("staging of weights", place);
-        let staging = recorder.buffers.get(recorder.gpu, staging, *count, Use::Readback)?;
-        recorder.commands.last.copy(buffer, 0..4 * *count as u64, &staging, 0);
-        Ok((staging, *count))
-    });
-    staged.collect()
-}
-
-fn in_bytes(staged: &[(wgpu::Buffer, usize)]) -> Vec<(&wgpu::Buffer, u64)> {
-    staged
-        .iter()
-        .map(|(staging, count)| (staging, 4 * *count as u64))
-        .collect()
-}
-
-/// Values of a weight of a plan in its shape, with its path.
-fn named_of(plan: &Plan, number: usize, values: Vec<f32>) -> Result<(String, ArrayD<f32>)> {
-    let weight = at(&plan.weights, number)?;
-    Ok((weight.path.clone(), in_shape(&weight.shape, Some(values))?))
 }

@@ -3,7 +3,7 @@
 use super::step::LARGEST;
 use super::{OptimizerState, SLOTS};
 use crate::error::{Error, Result};
-use crate::optimizer::common::At;
+use crate::optimizer::common::{At, Clip};
 use crate::optimizer::update::Update;
 
 /// How large the numbers of a gradient are.
@@ -52,9 +52,25 @@ impl OptimizerState {
         if !largest.iter().zip(&updates).all(fits) {
             return Ok(None);
         }
+        Ok(Some(self.step_of(at, updates)))
+    }
+
+    /// The next step, if it does not depend on the sizes of the gradients: where no norm is clipped.
+    pub(crate) fn blind_step(&self) -> Result<Option<Step>> {
+        match self.optimizer.method().common().clip() {
+            None | Some(Clip::Value(_)) => {
+                let at = self.next()?;
+                let updates = self.updates(&at, &vec![0.0; self.trained.len()]);
+                Ok(Some(self.step_of(at, updates)))
+            }
+            Some(Clip::Norm(_) | Clip::GlobalNorm(_) | Clip::GradNorm(_)) => Ok(None),
+        }
+    }
+
+    fn step_of(&self, at: At, updates: Vec<Update>) -> Step {
         let paths = self.trained.iter().map(|trained| trained.path.clone());
         let updates = paths.zip(updates).collect();
-        Ok(Some(Step { at, updates }))
+        Step { at, updates }
     }
 
     /// A device has made the step.

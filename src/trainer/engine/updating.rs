@@ -4,8 +4,8 @@ use ndarray::ArrayD;
 
 use super::{Engine, Path};
 use crate::error::Result;
-use crate::gpu::training::GpuTraining;
-use crate::optimizer::{OptimizerState, Step};
+use crate::gpu::training::{GpuTraining, Updated};
+use crate::optimizer::{GradientSize, OptimizerState, Step};
 
 /// Weights, or what an optimiser remembers, with paths.
 type Tensors<A> = Vec<(String, A)>;
@@ -42,21 +42,28 @@ impl Engine {
         Ok(true)
     }
 
-    /// Makes a step by the gradients that were kept. Gives the new weights if they are wanted; nothing where some are NaN or infinite. Nothing has
-    /// changed before [`accept`](Self::accept).
-    pub(in crate::trainer) async fn update(
-        &mut self,
-        step: &Step,
-        wants_weights: bool,
-    ) -> Result<Option<Tensors<ArrayD<f32>>>> {
-        let mut weights = Vec::new();
-        for training in self.on_gpu() {
-            match training.update(step, wants_weights).await? {
-                Some(new) => weights.extend(new),
-                None => return Ok(None),
-            }
+    /// The sizes of the gradients that were kept.
+    pub(in crate::trainer) async fn sizes(&self) -> Result<Tensors<GradientSize>> {
+        let mut sizes = Vec::new();
+        for training in self.seen_on_gpu() {
+            sizes.extend(training.sizes().await?);
         }
-        Ok(Some(weights))
+        Ok(sizes)
+    }
+
+    /// Makes a step by the gradients that were kept. Nothing has changed before [`accept`](Self::accept).
+    pub(in crate::trainer) async fn update(&mut self, step: &Step, wants_weights: bool) -> Result<Updated> {
+        let mut updated = Updated {
+            is_finite: true,
+            ..Updated::default()
+        };
+        for training in self.on_gpu() {
+            let section = training.update(step, wants_weights).await?;
+            updated.is_finite &= section.is_finite;
+            updated.sizes.extend(section.sizes);
+            updated.weights.extend(section.weights);
+        }
+        Ok(updated)
     }
 
     /// The step that was made last counts.

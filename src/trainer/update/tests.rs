@@ -289,3 +289,23 @@ fn means_that_are_followed_stay_with_the_host() {
         assert!(!trainer.away.slots);
     }
 }
+
+#[test]
+fn many_batches_are_learned_as_one_after_the_other() {
+    for device in devices().chain([Device::cpu()]) {
+        let batches = [1.0, 2.0, 3.0].map(examples);
+        let [mut one_by_one, mut many] =
+            [Adam::new(0.01), Adam::new(0.01)].map(|optimizer| trainer(&device, optimizer));
+        let losses: Vec<f64> = batches
+            .iter()
+            .map(|batch| one_by_one.train_on_batch(batch).unwrap())
+            .collect();
+        assert_eq!(many.train_on_batches(&batches).unwrap(), losses);
+        assert_eq!(bits(&many), bits(&one_by_one));
+        // an error leaves the weights of the batch before
+        many.train_on_batches([&batches[0], &examples(f32::MAX), &batches[1]])
+            .unwrap_err();
+        one_by_one.train_on_batch(&batches[0]).unwrap();
+        assert_eq!(bits(&many), bits(&one_by_one));
+    }
+}
