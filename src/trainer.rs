@@ -53,7 +53,8 @@ use home::Away;
 /// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
 ///
 /// Gradients go through all layers and through time, with every mask. Padding is not run backward either, and what it holds, NaN too,
-/// reaches no gradient. Two trainings with the same model, data, options and seed give the same bits, with any number of threads.
+/// reaches no gradient. Two trainings with the same model, data, options and seed give the same bits, with any number of threads. (A GPU whose memory
+/// does not hold what the optimiser remembers leaves the steps to the host, which rounds them in its own way.)
 ///
 /// ```
 /// use cellstate::{Adam, Dense, Device, Examples, Fit, Loss, Lstm, Model, Sequences, Trainer};

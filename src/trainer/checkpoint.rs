@@ -110,7 +110,8 @@ impl Trainer {
                 .map(|parameter| (format!("{prefix}{}", parameter.path()), parameter.values().to_owned()))
                 .collect()
         };
-        let mut tensors = of_model(WEIGHTS, &self.model);
+        let newest = self.newest_model()?;
+        let mut tensors = of_model(WEIGHTS, &newest);
         let optimizer = self.whole_optimizer()?;
         let slots = optimizer.tensors()?.into_iter();
         tensors.extend(slots.map(|(name, slot)| (format!("{SLOTS}{name}"), slot.to_owned())));

@@ -9,7 +9,7 @@ impl Trainer {
     ///
     /// On a GPU these are the bytes of all buffers: weights in each of their forms, gradients, what a pass forward leaves, what the way back
     /// computes in, what the optimiser remembers before and behind a step, and what the host reads. On the CPU they are those of the process: the same, with what the optimiser remembers. Not counted are
-    /// the model as it was given, the examples, what drivers and threads take for themselves, and what a GPU needs for a moment before its second batch, to
+    /// the model as it was given, the examples, what drivers and threads take for themselves, and what a GPU needs for a moment in its first batch, to
     /// find out where each weight goes.
     ///
     /// Batches of another size take no more, where both numbers are smaller; but on a GPU what a pass forward leaves is kept of the four sizes that ran

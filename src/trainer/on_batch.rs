@@ -83,8 +83,7 @@ impl Trainer {
             match self.learn(batch.borrow(), learning(false)).await {
                 Ok(learned) => losses.push(learned.loss),
                 Err(error) => {
-                    // a device that is lost has taken them with it
-                    self.come_home(false).await.ok();
+                    self.come_home_behind_error().await;
                     return Err(error);
                 }
             }

@@ -57,7 +57,8 @@ impl Trainer {
         pollster::block_on(self.fit_async(examples, fit))
     }
 
-    /// As [`Trainer::fit`].
+    /// As [`Trainer::fit`]. Whoever drops the future before its end finds in [`model`](Self::model) the weights of the last epoch; the next call that
+    /// trains goes on from the last batch.
     ///
     /// # Errors
     ///
@@ -104,8 +105,7 @@ impl Trainer {
                     break;
                 }
                 Err(error) => {
-                    // a device that is lost has taken them with it
-                    self.come_home(false).await.ok();
+                    self.come_home_behind_error().await;
                     if let Some(best) = standing.best.filter(|_| restores(stopping)) {
                         self.set_model(best);
                     }
@@ -113,8 +113,9 @@ impl Trainer {
                 }
             }
         }
+        let history = self.end(standing, ended, stopping);
         self.come_home_in_browser().await?;
-        Ok(self.end(standing, ended, stopping))
+        Ok(history)
     }
 
     #[cfg_attr(

@@ -6,6 +6,7 @@ mod tests;
 
 use ndarray::Dimension;
 
+use super::home::Away;
 use super::learn::Place;
 use super::{Trainer, weights_of_model};
 use crate::error::{Error, Result};
@@ -63,7 +64,7 @@ impl Trainer {
         }
         self.regularizers
             .add_gradients(&self.weights, &mut gradients.parameters)?;
-        check_finite(loss, &gradients, place)?;
+        self.check_finite(loss, &gradients, place)?;
         Ok(Judged::Read(gradients))
     }
 
@@ -101,29 +102,57 @@ impl Trainer {
         } = self.engine.update(step, comes_home).await?;
         if !is_finite || self.optimizer.next_step(&sizes)?.is_none() {
             let gradients = self.read_gradients().await?;
-            check_finite(loss, &gradients, place)?;
+            self.check_finite(loss, &gradients, place)?;
             return self.update(gradients, (loss, place));
         }
-        let before = comes_home.then(|| self.model.clone()); // shares all weights
+        self.engine.accept().await?;
+        self.optimizer.accept(step);
+        self.away = Away {
+            weights: true,
+            slots: true,
+        };
         if comes_home {
             self.take_weights(weights)?;
         }
-        if let Err(error) = self.engine.accept().await {
-            // what the device has nobody knows: it gets what the host had
-            self.set_model(before.unwrap_or_else(|| self.model.clone()));
-            self.engine.forget_updates();
-            self.away.slots = false;
-            return Err(error);
-        }
-        self.optimizer.accept(step);
-        self.away.weights = !comes_home;
-        self.away.slots = true;
         Ok(learning_rate)
     }
 
     /// The penalty of the regularisers.
     pub(super) fn penalty(&self) -> Result<f64> {
         self.regularizers.loss(&self.weights)
+    }
+
+    /// Whether a training may go on: what is wrong first, from the output to the input. Gradients that nothing follows may be what they are.
+    fn check_finite(&self, loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
+        let is_bad = |value: &f32| !value.is_finite();
+        let followed = gradients.parameters.iter().filter(|(path, _)| !self.is_frozen(path));
+        let bad = followed.rev().find_map(|(path, gradient)| {
+            if gradient
+                .as_slice()
+                .is_some_and(|values| all(values, |value| !is_bad(&value)))
+            {
+                return None;
+            }
+            let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
+            Some((path, index, *value))
+        });
+        match bad {
+            None if loss.is_finite() => Ok(()),
+            None => Err(Error::NotFinite {
+                tensor: format!("loss of {place}, with finite gradients"),
+                index: Vec::new(),
+                value: loss.to_string(),
+                repair: REPAIR.to_owned(),
+            }),
+            Some((path, index, value)) => Err(Error::NotFinite {
+                tensor: format!(
+                    "gradient of {path} in {place}, whose loss is {loss}; the first one that is, from the output back"
+                ),
+                index: index.slice().to_vec(),
+                value: value.to_string(),
+                repair: REPAIR.to_owned(),
+            }),
+        }
     }
 
     /// Makes the step of the optimiser, and gives its learning rate. On an error weights and optimiser are as they were.
@@ -159,37 +188,5 @@ fn placed(error: Error, tensor_in: impl FnOnce(&str) -> String) -> Error {
             repair: REPAIR.to_owned(),
         },
         error => error,
-    }
-}
-
-/// Whether a training may go on: what is wrong first, from the output to the input.
-fn check_finite(loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
-    let is_bad = |value: &f32| !value.is_finite();
-    let bad = gradients.parameters.iter().rev().find_map(|(path, gradient)| {
-        if gradient
-            .as_slice()
-            .is_some_and(|values| all(values, |value| !is_bad(&value)))
-        {
-            return None;
-        }
-        let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
-        Some((path, index, *value))
-    });
-    match bad {
-        None if loss.is_finite() => Ok(()),
-        None => Err(Error::NotFinite {
-            tensor: format!("loss of {place}, with finite gradients"),
-            index: Vec::new(),
-            value: loss.to_string(),
-            repair: REPAIR.to_owned(),
-        }),
-        Some((path, index, value)) => Err(Error::NotFinite {
-            tensor: format!(
-                "gradient of {path} in {place}, whose loss is {loss}; the first one that is, from the output back"
-            ),
-            index: index.slice().to_vec(),
-            value: value.to_string(),
-            repair: REPAIR.to_owned(),
-        }),
     }
 }

@@ -84,7 +84,6 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             moved: moved(plan, &collected.moments)?,
             parameters: collected.named(plan)?,
             input,
-            ..PlanGradients::default()
         })
     }
 

@@ -2,8 +2,8 @@
 
 use ndarray::{ArrayD, IxDyn};
 
+use super::GpuTraining;
 use super::recorder::{Matrix, Recorder};
-use super::{Buffers, GpuTraining};
 use crate::error::Result;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped;
@@ -13,12 +13,14 @@ use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::model::planned_weight::{Owner, PlannedWeight};
 
+const DOING: &str = "reading the weights";
+
 /// Tensors in their shapes, with their paths.
-pub(super) type Weights = Vec<(String, ArrayD<f32>)>;
+pub(super) type Named = Vec<(String, ArrayD<f32>)>;
 
 impl GpuTraining {
     /// The gradients of all weights that the last way back has kept.
-    pub(crate) async fn kept_gradients(&mut self) -> Result<Weights> {
+    pub(crate) async fn kept_gradients(&mut self) -> Result<Named> {
         let mut wanted = Vec::new();
         for (number, weight) in trained(&self.model.plan) {
             let count = weight.shape.iter().product();
@@ -33,7 +35,7 @@ impl GpuTraining {
     }
 
     /// The weights that steps change, as they are here.
-    pub(crate) async fn newest_weights(&self) -> Result<Weights> {
+    pub(crate) async fn newest_weights(&self) -> Result<Named> {
         let plan = &self.model.plan;
         let from = |number, weight| current(weight, (self.weights.values(number)?, &self.model.weights.tables));
         let mut wanted = Vec::new();
@@ -57,17 +59,27 @@ impl GpuTraining {
         Ok(found)
     }
 
-    /// Reads so many values of each buffer.
+    /// Reads so many values of each buffer, one after the other through one buffer.
     pub(super) async fn read(&self, wanted: &[(wgpu::Buffer, usize)]) -> Result<Vec<Vec<f32>>> {
         let gpu = &self.model.gpu;
-        let mut buffers = Buffers::default();
-        let work = || {
-            let mut recorder = Recorder::new(gpu, &mut buffers, 0)?;
-            let staged = stage(&mut recorder, wanted)?;
-            Ok((recorder.submit()?, staged))
-        };
-        let (submission, staged) = gpu.guarded("reading the weights", work).await?;
-        mapped::read(gpu, &in_bytes(&staged), Some(submission)).await
+        let largest = wanted.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        let make = || Ok(gpu.make_buffer("staging of weights", 4 * largest as u64, Use::Readback));
+        let staging = gpu.guarded(DOING, make).await?;
+        let mut read = Vec::with_capacity(wanted.len());
+        for (buffer, count) in wanted {
+            let bytes = 4 * *count as u64;
+            let copy = || {
+                let mut encoder = gpu.encoder("weights");
+                if bytes > 0 {
+                    encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, bytes);
+                }
+                Ok(gpu.queue().submit([encoder.finish()]))
+            };
+            let submission = gpu.guarded(DOING, copy).await?;
+            let values = mapped::read(gpu, &[(&staging, bytes)], Some(submission)).await?;
+            read.extend(values);
+        }
+        Ok(read)
     }
 }
 

@@ -6,15 +6,16 @@
 //! ([`GpuTraining::sizes`]), and else with the step.
 
 use super::gradient_sizes;
-use super::newest::{Weights, current, in_bytes, named_of, stage};
-use super::recorder::Recorder;
+use super::newest::{Named, current, in_bytes, named_of, stage};
+use super::recorder::{Recorded, Recorder};
 use super::sums::add_parts;
 use super::update::{self, Tensors};
-use super::{Buffers, GpuTraining};
+use super::{Buffers, GpuTraining, Weights};
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
 use crate::gpu::device::mapped;
+use crate::gpu::rows::Rows;
 use crate::gpu::stage::interface::{at, defect};
 use crate::model::plan::Plan;
 use crate::model::planned_weight::PlannedWeight;
@@ -31,6 +32,8 @@ pub(super) struct Updates {
     /// The numbers that are left of all gradients.
     sizes: wgpu::Buffer,
     not_finite: wgpu::Buffer,
+    /// How what a step has made takes the place of what was there.
+    taking_over: Option<Recorded>,
 }
 
 /// A weight that steps change.
@@ -54,7 +57,7 @@ pub(crate) struct Updated {
     /// Of the gradients.
     pub(crate) sizes: Vec<(String, GradientSize)>,
     /// The new weights, if they are wanted.
-    pub(crate) weights: Weights,
+    pub(crate) weights: Named,
 }
 
 impl Updates {
@@ -91,6 +94,7 @@ impl Updates {
             slots_per_weight,
             sizes: gpu.make_buffer("sizes of gradients", 4 * numbers as u64, Use::Storage),
             not_finite: gpu.make_buffer("not finite", 4, Use::Storage),
+            taking_over: None,
         })
     }
 
@@ -122,27 +126,85 @@ impl Updates {
         });
         sizes.collect()
     }
+
+    /// Records the step of each weight.
+    fn record_step(
+        &self,
+        recorder: &mut Recorder<'_>,
+        step: &Step,
+        plan: &Plan,
+        from: (&Weights, &[Rows]),
+    ) -> Result<()> {
+        recorder.commands.first.clear(&self.not_finite, 0..4);
+        let nothing = recorder.nothing();
+        let [nothing_written, _] = recorder.nothing_written();
+        for trained in &self.trained {
+            let weight = at(&plan.weights, trained.number)?;
+            let gradient = recorder.buffer(("gradient", trained.number), trained.count)?;
+            let (weights, width) = current(weight, (from.0.values(trained.number)?, from.1))?;
+            let has_slots = self.slots_per_weight > 0;
+            let tensors = Tensors {
+                gradient: &gradient,
+                weights,
+                count: trained.count,
+                width,
+                slots: if has_slots { &trained.slots } else { &nothing },
+                new_weights: &trained.new_weights,
+                new_slots: if has_slots {
+                    &trained.new_slots
+                } else {
+                    &nothing_written
+                },
+                not_finite: &self.not_finite,
+            };
+            let update = step.update(&weight.path).ok_or_else(defect)?;
+            update::record(recorder, update, &tensors);
+        }
+        Ok(())
+    }
+
+    /// Records how the new weights take the place of the old ones.
+    fn record_taking_over(&self, recorder: &mut Recorder<'_>, plan: &Plan, places: (&Weights, &[Rows])) -> Result<()> {
+        for trained in &self.trained {
+            let weight = at(&plan.weights, trained.number)?;
+            let (to, width) = current(weight, (places.0.values(trained.number)?, places.1))?;
+            if to.stride == width {
+                let bytes = 0..4 * trained.count as u64;
+                recorder.commands.first.copy(&trained.new_weights, bytes, to.buffer, 0);
+            } else {
+                let rows = trained.count / width.max(1);
+                add_parts(recorder, (&trained.new_weights, 1, [rows, width]), to, false);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl GpuTraining {
-    /// Whether steps of this optimiser can be made here. Where they cannot, the host makes them: where BatchNormalization follows means, where the
+    /// Whether steps of this optimiser could be made here. Where they cannot, the host makes them: where BatchNormalization follows means, where the
     /// host packs the weights, where embeddings lie in several buffers, and without the memory.
-    pub(crate) async fn can_update(&mut self, optimizer: &OptimizerState) -> Result<bool> {
+    pub(crate) async fn could_update(&mut self, optimizer: &OptimizerState) -> Result<bool> {
+        Ok(match &self.updates {
+            Some(made) => made.is_some(),
+            None => {
+                self.make_repack().await?;
+                matches!(self.repack, Some(Some(_))) && self.fits_updates(optimizer)
+            }
+        })
+    }
+
+    /// Makes what steps need, and says whether there is the memory.
+    pub(crate) async fn begin_updates(&mut self, optimizer: &OptimizerState) -> Result<bool> {
         if self.updates.is_none() {
-            self.make_repack().await?;
-            let is_possible = matches!(self.repack, Some(Some(_))) && self.fits_updates(optimizer);
-            self.updates = Some(match is_possible {
-                false => None,
-                true => {
-                    let gpu = self.model.gpu.clone();
-                    let make = || Updates::new(&gpu, &self.model.plan, optimizer);
-                    match gpu.guarded("uploading what the optimizer remembers", make).await {
-                        // the host has memory of its own
-                        Err(Error::Gpu { .. } | Error::Memory { .. }) => None,
-                        made => Some(made?),
-                    }
-                }
-            });
+            let gpu = self.model.gpu.clone();
+            let make = || Updates::new(&gpu, &self.model.plan, optimizer);
+            self.updates = Some(
+                match gpu.guarded("uploading what the optimizer remembers", make).await {
+                    // the host has memory of its own
+                    Err(Error::Gpu { .. } | Error::Memory { .. }) => None,
+                    made => Some(made?),
+                },
+            );
         }
         Ok(matches!(self.updates, Some(Some(_))))
     }
@@ -154,15 +216,17 @@ impl GpuTraining {
         }
         let bytes = |count: usize| buffer_bytes(4 * count as u64);
         let slots = optimizer.slots_per_weight();
-        let (mut all, mut numbers) = (2 * bytes(1), 0);
+        let (mut all, mut numbers, mut largest) = (2 * bytes(1), 0, 0);
         for weight in &self.model.plan.weights {
             if optimizer.slots_of(&weight.path).is_some() {
                 let count = weight.shape.iter().product();
                 all += 2 * bytes(count) + 2 * bytes(slots * count);
                 numbers += gradient_sizes::numbers(count);
+                largest = largest.max(bytes(slots.max(1) * count));
             }
         }
-        all + 2 * bytes(numbers)
+        // what comes home does so one by one
+        all + 2 * bytes(numbers) + largest
     }
 
     fn fits_updates(&self, optimizer: &OptimizerState) -> bool {
@@ -209,45 +273,21 @@ impl GpuTraining {
 
     /// Makes a step by the gradients that the last way back has kept. Nothing has changed before [`accept`](Self::accept).
     pub(crate) async fn update(&mut self, step: &Step, wants_weights: bool) -> Result<Updated> {
-        let Some(Some(updates)) = &self.updates else {
+        let (Some(Some(updates)), Some(Some(repack))) = (&mut self.updates, &self.repack) else {
             return Err(defect());
         };
-        let (gpu, model, weights, buffers) = (&self.model.gpu, &self.model, &self.weights, &mut self.buffers);
+        let (gpu, plan) = (&self.model.gpu, &self.model.plan);
+        let (weights, buffers) = ((&self.weights, &*self.model.weights.tables), &mut self.buffers);
         let known = gpu.known_pipelines();
-        // those of `accept` too, so that nothing is in its way
-        let dispatches = self
-            .repack
-            .iter()
-            .flatten()
-            .map(super::Repack::dispatches)
-            .sum::<usize>();
         let work = || {
-            let mut recorder = Recorder::new(gpu, buffers, dispatches + 2 * updates.trained.len())?;
-            recorder.commands.first.clear(&updates.not_finite, 0..4);
-            let nothing = recorder.nothing();
-            let [nothing_written, _] = recorder.nothing_written();
-            for trained in &updates.trained {
-                let weight = at(&model.plan.weights, trained.number)?;
-                let gradient = recorder.buffer(("gradient", trained.number), trained.count)?;
-                let (from, width) = current(weight, (weights.values(trained.number)?, &model.weights.tables))?;
-                let has_slots = updates.slots_per_weight > 0;
-                let tensors = Tensors {
-                    gradient: &gradient,
-                    weights: from,
-                    count: trained.count,
-                    width,
-                    slots: if has_slots { &trained.slots } else { &nothing },
-                    new_weights: &trained.new_weights,
-                    new_slots: if has_slots {
-                        &trained.new_slots
-                    } else {
-                        &nothing_written
-                    },
-                    not_finite: &updates.not_finite,
-                };
-                let update = step.update(&weight.path).ok_or_else(defect)?;
-                update::record(&mut recorder, update, &tensors);
-            }
+            let dispatches = updates.trained.len();
+            // what follows is recorded first: once the step is made nothing is in its way
+            let mut recorder = Recorder::new(gpu, buffers, dispatches + repack.dispatches())?;
+            updates.record_taking_over(&mut recorder, plan, weights)?;
+            repack.record(&mut recorder, weights.0)?;
+            updates.taking_over = Some(recorder.recorded());
+            let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
+            updates.record_step(&mut recorder, step, plan, weights)?;
             let mut wanted = vec![(updates.not_finite.clone(), 1), updates.numbers()];
             if wants_weights {
                 wanted.extend(updates.trained.iter().map(|of| (of.new_weights.clone(), of.count)));
@@ -276,41 +316,21 @@ impl GpuTraining {
     /// The step that was made last counts.
     pub(crate) async fn accept(&mut self) -> Result<()> {
         self.put_back();
-        let (Some(Some(updates)), Some(Some(repack))) = (&mut self.updates, &self.repack) else {
+        let Some(Some(updates)) = &mut self.updates else {
             return Err(defect());
         };
+        let recorded = updates.taking_over.take().ok_or_else(defect)?;
         let gpu = &self.model.gpu;
-        let (model, weights, buffers) = (&self.model, &self.weights, &mut self.buffers);
-        let known = gpu.known_pipelines();
-        let work = || {
-            let dispatches = repack.dispatches() + updates.trained.len();
-            let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
-            for trained in &updates.trained {
-                let weight = at(&model.plan.weights, trained.number)?;
-                let (to, width) = current(weight, (weights.values(trained.number)?, &model.weights.tables))?;
-                let rows = trained.count / width.max(1);
-                if to.stride == width {
-                    let bytes = 0..4 * trained.count as u64;
-                    recorder.commands.first.copy(&trained.new_weights, bytes, to.buffer, 0);
-                } else {
-                    add_parts(&mut recorder, (&trained.new_weights, 1, [rows, width]), to, false);
-                }
-            }
-            repack.record(&mut recorder, weights)?;
-            recorder.submit()
-        };
-        let made = gpu.guarded(DOING, work).await;
+        self.is_ahead = true;
+        let made = gpu.guarded(DOING, || recorded.submit(gpu)).await;
         if made.is_err() {
-            gpu.forget_pipelines_but(&known);
-            // what arrived nobody knows: every weight is written whole, and packed by the host
-            (self.repack, self.updates, self.is_ahead) = (Some(None), Some(None), true);
-            self.buffers = Buffers::default();
+            // of a device that is lost: what arrived nobody knows
+            self.updates = Some(None);
             return made.map(|_| ());
         }
         for trained in &mut updates.trained {
             std::mem::swap(&mut trained.slots, &mut trained.new_slots);
         }
-        self.is_ahead = true;
         Ok(())
     }
 

@@ -33,7 +33,7 @@ impl Step {
 
 impl OptimizerState {
     /// The next step, by the sizes of the gradients of some parameters, with their paths. `None` where a gradient is NaN, infinite or too large for
-    /// the slots: then [`step`](Self::step) says which.
+    /// the slots, or is clipped to next to nothing: then [`step`](Self::step) makes the step or says which.
     pub(crate) fn next_step(&self, sizes: &[(String, GradientSize)]) -> Result<Option<Step>> {
         let at = self.next()?;
         let mut squares = Vec::with_capacity(self.trained.len());
@@ -46,8 +46,9 @@ impl OptimizerState {
         }
         let updates = self.updates(&at, &squares);
         let fits = |(largest, update): (&f32, &Update)| {
-            // (NaN is no number that fits)
-            largest.is_finite() && (largest * update.scale).min(update.limit) < LARGEST
+            // a GPU may take a subnormal scale for 0
+            let is_normal = update.scale >= f32::MIN_POSITIVE;
+            is_normal && largest.is_finite() && (largest * update.scale).min(update.limit) < LARGEST
         };
         if !largest.iter().zip(&updates).all(fits) {
             return Ok(None);

@@ -35,11 +35,18 @@ impl Engine {
             return Ok(false);
         }
         for training in self.on_gpu() {
-            if !training.can_update(optimizer).await? {
+            if !training.could_update(optimizer).await? {
                 return Ok(false);
             }
         }
-        Ok(true)
+        let mut can = true;
+        for training in self.on_gpu() {
+            can &= training.begin_updates(optimizer).await?;
+        }
+        if !can {
+            self.forget_updates();
+        }
+        Ok(can)
     }
 
     /// The sizes of the gradients that were kept.

@@ -309,3 +309,83 @@ fn many_batches_are_learned_as_one_after_the_other() {
         assert_eq!(bits(&many), bits(&one_by_one));
     }
 }
+
+/// In the midst of an epoch the GPU has all of it: a checkpoint does too.
+#[test]
+fn a_checkpoint_has_what_is_away() {
+    for (number, device) in devices().enumerate() {
+        let batch = examples(1.0);
+        let mut whole = trainer(&device, Adam::new(0.01));
+        let mut away = trainer(&device, Adam::new(0.01));
+        for _ in 0..3 {
+            whole.train_on_batch(&batch).unwrap();
+            let learning = crate::trainer::learn::Learning {
+                class_weights: &std::collections::BTreeMap::new(),
+                states: None,
+                metrics: &mut [],
+                comes_home: false,
+                place: Place(None),
+            };
+            pollster::block_on(away.learn(&batch, learning)).unwrap();
+        }
+        assert!(away.away.weights && away.away.slots);
+        let name = format!("cellstate-away-{}-{number}.safetensors", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        away.save_checkpoint(&path).unwrap();
+        let mut resumed = trainer(&device, Adam::new(0.01));
+        resumed.load_checkpoint(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(bits(&resumed), bits(&whole));
+        for trainer in [&mut resumed, &mut whole, &mut away] {
+            trainer.train_on_batch(&batch).unwrap();
+        }
+        assert_eq!(bits(&resumed), bits(&whole));
+        assert_eq!(bits(&away), bits(&whole));
+    }
+}
+
+/// Where one section cannot, the host makes the steps of all, and no buffer is made for it again and again.
+#[test]
+fn sections_make_their_steps_together() {
+    let builder = Model::builder()
+        .add(Lstm::new(3, 4).return_sequences(true))
+        .add(Masking::new(0.5))
+        .add(BatchNormalization::new(4))
+        .add(Lstm::new(4, 2));
+    let model = builder.build().unwrap();
+    for gpu in gpus() {
+        let device = Device::Gpu(gpu.clone());
+        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanSquaredError, Adam::new(0.01)).unwrap();
+        let values =
+            ndarray::Array3::from_shape_fn((BATCH, STEPS, 3), |(b, t, f)| ((b * 7 + t * 3 + f) % 11) as f32 / 11.0);
+        let batch = Examples::new(Sequences::from(values), Array2::<f32>::ones((BATCH, 2))).unwrap();
+        for _ in 0..2 {
+            trainer.train_on_batch(&batch).unwrap();
+            assert!(!trainer.away.slots);
+        }
+    }
+}
+
+/// A gradient that nothing follows may be what it is, on either path: here 1e30 · 1e10.
+#[test]
+fn gradients_of_frozen_weights_are_not_judged() {
+    let builder = Model::builder().add(Dense::new(1, 1)).add(Dense::new(1, 1));
+    let mut model = builder.build().unwrap();
+    model
+        .replace_parameter("dense/kernel", ndarray::array![[1e-10_f32]].into_dyn())
+        .unwrap();
+    model
+        .replace_parameter("dense_1/kernel", ndarray::array![[1e30_f32]].into_dyn())
+        .unwrap();
+    let batch = Examples::new(
+        Sequences::from(ndarray::array![[[1e10_f32]]]),
+        ndarray::array![[[0.0_f32]]],
+    )
+    .unwrap();
+    for device in devices().chain([Device::cpu()]) {
+        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanAbsoluteError, Sgd::new(0.1)).unwrap();
+        trainer.train_on_batch(&batch).unwrap_err();
+        trainer.freeze("dense").unwrap();
+        trainer.train_on_batch(&batch).unwrap();
+    }
+}
