@@ -23,10 +23,28 @@ pub struct Upstream {
     pub(crate) states: Option<Vec<State>>,
 }
 
+/// What is wanted of a way back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wants {
+    /// Whether the gradient of the input is.
+    pub(crate) input: bool,
+    /// Whether the gradients of the weights stay on the device, where a step of an optimiser reads them.
+    pub(crate) keeps: bool,
+}
+
+impl Wants {
+    /// All gradients, that of the input too.
+    pub(crate) const ALL: Self = Self {
+        input: true,
+        keeps: false,
+    };
+}
+
 /// The gradients of one plan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PlanGradients {
-    /// With respect to each weight that is trained, with its path and in its shape, in the order of the model's parameters.
+    /// With respect to each weight that is trained, with its path and in its shape, in the order of the model's parameters; none that stay on
+    /// the device.
     pub(crate) parameters: Vec<(String, ArrayD<f32>)>,
     /// With respect to the input, (batch, time_steps, features), if that was wanted and the input has numbers; 0 where a step does not count.
     pub(crate) input: Option<Array3<f32>>,

@@ -13,16 +13,19 @@ mod frozen;
 mod gradients;
 mod head;
 mod history;
+mod home;
 mod learn;
 mod memory;
 mod monitor;
 mod moved;
+mod on_batch;
 mod order;
 mod run;
 mod scores;
 mod standing;
 mod stopping;
 mod summary;
+mod update;
 mod validation;
 
 pub use callback::{Answer, BatchReport, EpochReport, Next};
@@ -45,11 +48,13 @@ use crate::selection::ParameterSelection;
 use crate::settings::{Precision, Settings};
 use engine::Engine;
 use head::Head;
+use home::Away;
 
 /// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
 ///
 /// Gradients go through all layers and through time, with every mask. Padding is not run backward either, and what it holds, NaN too,
-/// reaches no gradient. Two trainings with the same model, data, options and seed give the same bits, with any number of threads.
+/// reaches no gradient. Two trainings with the same model, data, options and seed give the same bits, with any number of threads. (A GPU whose memory
+/// does not hold what the optimiser remembers leaves the steps to the host, which rounds them in its own way.)
 ///
 /// ```
 /// use cellstate::{Adam, Dense, Device, Examples, Fit, Loss, Lstm, Model, Sequences, Trainer};
@@ -85,6 +90,7 @@ pub struct Trainer {
     frozen: Vec<ParameterSelection>,
     /// The weights that gradients change, and those that are frozen: what the model has too.
     weights: Vec<(String, ArrayD<f32>)>,
+    away: Away,
     seed: u64,
     /// The batches that were learned from.
     batches: u64,
@@ -183,6 +189,7 @@ impl Trainer {
             metrics: Vec::new(),
             frozen: Vec::new(),
             weights: weights_of_model(&model),
+            away: Away::default(),
             model,
             seed: 0,
             batches: 0,
@@ -283,6 +290,7 @@ impl Trainer {
         self.engine.set_plans(&self.head.plans(&model));
         self.weights = weights_of_model(&model);
         self.model = model;
+        self.away.weights = false;
     }
 }
 

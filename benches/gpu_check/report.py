@@ -98,22 +98,23 @@ def rows(found):
 
 
 def training(found):
-    """A step of training, forward, backward and an update, beside a pass forward from host to host and beside PyTorch's step."""
+    """A step of training, forward, backward and an update, beside a pass forward from host to host and beside PyTorch's step; alone the weights come home behind each step."""
     mine = [row for row in found["rows"] if is_training(row) and not row.get("not_reached")]
     if not mine:
         return ""
     theirs = {(row["shape"], row["mode"]): row for row in found["pytorch_rows"] if row["path"] == "cuda-training"}
-    head = "| shape | lengths | step ms | least | forward ms | step : forward | MiB | differs by | PyTorch ms | PyTorch : ours | differs by |"
-    lines = ["## Training", "", head, "|---|---|" + "---:|" * 5 + "---|---:|---:|---|"]
+    head = "| shape | lengths | step ms | least | alone ms | forward ms | step : forward | MiB | differs by | PyTorch ms | PyTorch : ours | differs by |"
+    lines = ["## Training", "", head, "|---|---|" + "---:|" * 6 + "---|---:|---:|---|"]
     for row in mine:
         mode = row["row"].split("/")[0]
         cells = [row["shape"], mode]
         if row.get("training_ms"):
             step, forward = row["training_ms"], row["forward_ms"]
             ratio = f"{step['median'] / forward['median']:.2f}"
-            cells += [digits(step["median"]), digits(step["min"]), digits(forward["median"]), ratio, f"{row['memory'] / 2**20:.0f}"]
+            alone = row["training_alone_ms"]["median"]
+            cells += [digits(step["median"]), digits(step["min"]), digits(alone), digits(forward["median"]), ratio, f"{row['memory'] / 2**20:.0f}"]
         else:
-            cells += [words_of(row), "", "", "", ""]
+            cells += [words_of(row), "", "", "", "", ""]
         their = theirs.get((row["shape"], "full" if mode == "full" else "packed"))
         cells += [differs(row), *beside(row, their)]
         lines.append(f"| {' | '.join(cells)} |")

@@ -86,9 +86,11 @@ impl GpuModel {
         Prepared::make(&self.gpu, plan, how, &wanted)
     }
 
-    /// Takes a plan of the same shapes over whose weights are in their buffers by now, and writes what is no weight in another order.
-    pub(crate) fn take_over(&mut self, plan: Arc<Plan>) -> Result<()> {
-        self.weights.write_rest(&self.gpu, &self.plan, &plan)?;
+    /// Takes a plan of the same shapes over whose weights are in their buffers by now, and writes what is no weight in another order: what
+    /// differs, if there is what the plan before says (`is_as_before`).
+    pub(crate) fn take_over(&mut self, plan: Arc<Plan>, is_as_before: bool) -> Result<()> {
+        let before = is_as_before.then_some(&*self.plan);
+        self.weights.write_rest(&self.gpu, before, &plan)?;
         self.weights.fits = Fits::of(&plan, self.matrices.are_ready());
         self.plan = plan;
         Ok(())

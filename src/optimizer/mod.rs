@@ -22,9 +22,11 @@ pub use lion::Lion;
 pub use nadam::Nadam;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
-pub(crate) use state::OptimizerState;
 #[cfg(any(test, feature = "safetensors"))]
 pub(crate) use state::Progress;
+pub(crate) use state::{GradientSize, OptimizerState, Step};
+
+pub(crate) use update::{Rule, Update};
 
 use crate::error::Result;
 use common::Method;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cpu::training::tests::keras_dropout;
 use crate::error::Error;
+use crate::gradients::Wants;
 use crate::layer::recurrent::{DropoutRates, Recurrent};
 
 const NOISE: Noise = Noise {
@@ -165,7 +166,7 @@ fn a_training_leaves_out_the_same_whatever_ran_before() {
             };
             let mut output = Output::default();
             pollster::block_on(training.forward(&flow, input, None, noise, &mut output)).unwrap();
-            let gradients = pollster::block_on(training.backward(&flow, input, &upstream, true)).unwrap();
+            let gradients = pollster::block_on(training.backward(&flow, input, &upstream, Wants::ALL)).unwrap();
             (output.values, gradients.parameters, gradients.input)
         };
         let wanted = run(&mut make(&one), (3, 5), Some(NOISE));
@@ -202,7 +203,7 @@ fn empty_batches_and_batches_of_padding_leave_out_nothing() {
             };
             let mut output = Output::default();
             pollster::block_on(training.forward(&flow, input, None, Some(NOISE), &mut output)).unwrap();
-            let gradients = pollster::block_on(training.backward(&flow, input, &upstream, true)).unwrap();
+            let gradients = pollster::block_on(training.backward(&flow, input, &upstream, Wants::ALL)).unwrap();
             for (path, gradient) in &gradients.parameters {
                 assert!(gradient.iter().all(|number| *number == 0.0), "{path}");
             }
@@ -235,7 +236,7 @@ fn recurrent_layers_train_as_in_keras_on_a_gpu() {
                 let (flow, upstream, mut output) = (case.flow(), case.upstream(), Output::default());
                 let ran = training.forward(&flow, case.input(), None, keras_dropout::NOISE, &mut output);
                 pollster::block_on(ran).unwrap();
-                let gradients = training.backward(&flow, case.input(), &upstream, true);
+                let gradients = training.backward(&flow, case.input(), &upstream, Wants::ALL);
                 case.judge(&output, pollster::block_on(gradients).unwrap());
             }
         }

@@ -14,7 +14,7 @@ use crate::cpu::training::CpuTraining;
 use crate::flow::{Flow, Input};
 use crate::gpu::training::GpuTraining;
 use crate::gpu::training::tests::{Random, gpus, with_weights_within};
-use crate::gradients::Upstream;
+use crate::gradients::{Upstream, Wants};
 use crate::layer::Layer;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::Bidirectional;
@@ -104,7 +104,7 @@ fn compare_with_cpu(mut model: Model, case: Case) {
         for (given, wanted) in states.iter().zip(&wanted_states) {
             close("final state", given.arrays().flatten(), wanted.arrays().flatten());
         }
-        let gradients = pollster::block_on(training.backward(&flow, input, &upstream, true)).unwrap();
+        let gradients = pollster::block_on(training.backward(&flow, input, &upstream, Wants::ALL)).unwrap();
         assert_eq!(gradients.parameters.len(), wanted_gradients.parameters.len());
         for ((path, given), (name, wanted)) in gradients.parameters.iter().zip(&wanted_gradients.parameters) {
             assert_eq!((path, given.shape()), (name, wanted.shape()));

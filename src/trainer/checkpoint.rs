@@ -96,6 +96,8 @@ impl Trainer {
         optimizer.restore(checkpoint.optimizer, checkpoint.slots)?;
         self.set_model(model);
         self.optimizer = optimizer;
+        self.away.slots = false;
+        self.engine.forget_updates();
         (self.seed, self.batches) = (checkpoint.seed, checkpoint.batches);
         Ok(())
     }
@@ -108,8 +110,10 @@ impl Trainer {
                 .map(|parameter| (format!("{prefix}{}", parameter.path()), parameter.values().to_owned()))
                 .collect()
         };
-        let mut tensors = of_model(WEIGHTS, &self.model);
-        let slots = self.optimizer.tensors()?.into_iter();
+        let newest = self.newest_model()?;
+        let mut tensors = of_model(WEIGHTS, &newest);
+        let optimizer = self.whole_optimizer()?;
+        let slots = optimizer.tensors()?.into_iter();
         tensors.extend(slots.map(|(name, slot)| (format!("{SLOTS}{name}"), slot.to_owned())));
         if let Some((standing, _)) = position {
             tensors.extend(standing.best.iter().flat_map(|best| of_model(BEST, best)));

@@ -1,5 +1,7 @@
 //! A model on a device, ready to train: its sections, each forward and backward.
 
+mod updating;
+
 use std::sync::Arc;
 
 use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn};
@@ -10,8 +12,9 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Flows, Input};
 use crate::gpu::training::GpuTraining;
-use crate::gradients::{PlanGradients, Upstream};
+use crate::gradients::{PlanGradients, Upstream, Wants};
 use crate::model::plan::{Plan, PlannedCell};
+use crate::optimizer::OptimizerState;
 use crate::output::Output;
 use crate::random::Noise;
 use crate::recent::ForSize;
@@ -163,14 +166,18 @@ impl Engine {
     }
 
     /// The bytes that training on batches of (batch, time_steps) takes on the device. How many steps inner sequences have only a batch says.
-    pub(super) fn memory(&self, (batch, time_steps): (usize, usize)) -> Result<u64> {
+    pub(super) fn memory(
+        &self,
+        (batch, time_steps): (usize, usize),
+        optimizer: Option<&OptimizerState>,
+    ) -> Result<u64> {
         let sections = self.sections.iter().enumerate();
         let mut outer = sections.filter(|(_, section)| !section.plan.is_inner);
         outer.try_fold(0, |bytes: u64, (number, section)| {
             let size = (batch, section.plan.input_steps(time_steps)?);
             let more = match &section.path {
                 Path::Cpu(training) => training.memory(size, number > 0)?,
-                Path::Gpu(training) => training.memory(size, number > 0)?,
+                Path::Gpu(training) => training.memory(size, number > 0, optimizer)?,
                 Path::Nothing => 0,
             };
             Ok(bytes.saturating_add(more))
@@ -255,7 +262,7 @@ impl Engine {
         &mut self,
         pass: &Pass<'_>,
         upstream: Upstream,
-        wants_input: bool,
+        wants: Wants,
     ) -> Result<PlanGradients> {
         let mut found = PlanGradients::default();
         let Upstream { mut outputs, states } = upstream;
@@ -282,7 +289,8 @@ impl Engine {
                 }
             }
             let upstream = Upstream { outputs, states: own };
-            let wants = wants_input || number > 0;
+            let input = wants.input || number > 0;
+            let wants = Wants { input, ..wants };
             let made = section.backward(flow, pass.input_of(number)?, &upstream, wants).await?;
             let PlanGradients {
                 parameters,
@@ -378,11 +386,11 @@ impl Section {
         flow: &Arc<Flow>,
         input: Input<'_>,
         upstream: &Upstream,
-        wants_input: bool,
+        wants: Wants,
     ) -> Result<PlanGradients> {
         match &mut self.path {
-            Path::Cpu(training) => training.backward(flow, input, upstream, wants_input),
-            Path::Gpu(training) => training.backward(flow, input, upstream, wants_input).await,
+            Path::Cpu(training) => training.backward(flow, input, upstream, wants.input),
+            Path::Gpu(training) => training.backward(flow, input, upstream, wants).await,
             Path::Nothing => Ok(PlanGradients {
                 input: Some(moved_back(flow, input, upstream)?),
                 ..PlanGradients::default()

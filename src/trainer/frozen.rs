@@ -103,6 +103,7 @@ impl Trainer {
     }
 
     fn set_frozen(&mut self, frozen: Vec<ParameterSelection>) -> Result<()> {
+        self.wait_for_home()?;
         let mut optimizer = OptimizerState::new(self.made_of.clone(), self.model.parameters(), &frozen)?;
         let regularizers = Regularizers::new(&self.given_regularizers, self.model.parameters(), optimizer.trained())?;
         // what is trained before and after goes on with what the optimiser remembers of it
@@ -116,6 +117,7 @@ impl Trainer {
         let slots = slots.collect();
         optimizer.restore(self.optimizer.progress().clone(), slots)?;
         (self.optimizer, self.regularizers, self.frozen) = (optimizer, regularizers, frozen);
+        self.engine.forget_updates();
         Ok(())
     }
 

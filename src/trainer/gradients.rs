@@ -4,7 +4,7 @@ use ndarray::ArrayD;
 
 use super::Trainer;
 use crate::error::{Error, Result};
-use crate::gradients::{Gradients, Upstream};
+use crate::gradients::{Gradients, Upstream, Wants};
 use crate::output::Output;
 use crate::sequences::Sequences;
 use crate::state::State;
@@ -73,7 +73,7 @@ impl Trainer {
         if let Some(given) = given {
             self.head.pull_back(&given, &mut upstream)?;
         }
-        let found = self.engine.backward(&pass, upstream, true).await?;
+        let found = self.engine.backward(&pass, upstream, Wants::ALL).await?;
         Ok(Gradients::new(found.parameters, found.input, found.states))
     }
 }

@@ -4,21 +4,18 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ndarray::{ArrayD, ArrayViewD, Axis, CowArray, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, Axis, CowArray, IxDyn};
 
+use super::Trainer;
 use super::engine::Pass;
 use super::examples::Examples;
-use super::{Trainer, weights_of_model};
+use super::update::Judged;
 use crate::error::{Error, Result};
-use crate::gradients::{PlanGradients, Upstream};
+use crate::gradients::{Upstream, Wants};
 use crate::loss::LossValue;
 use crate::metric::Metric;
 use crate::random::Noise;
 use crate::state::State;
-use crate::sums::all;
-
-const REPAIR: &str = "the weights are as before this batch; lower the learning rate, clip gradients (`global_clipnorm(1.0)` of the \
-                      optimiser), and look for NaN or huge numbers in the data of steps that count";
 
 /// What a batch has besides its examples.
 #[derive(Debug)]
@@ -27,6 +24,8 @@ pub(super) struct Learning<'l> {
     /// What becomes of the states of all cells, if they are carried on.
     pub(super) states: Option<&'l mut [State]>,
     pub(super) metrics: &'l mut [Metric],
+    /// Whether the host has the new weights behind it, where the device makes the step.
+    pub(super) comes_home: bool,
     pub(super) place: Place,
 }
 
@@ -44,50 +43,13 @@ impl fmt::Display for Place {
 }
 
 impl Trainer {
-    /// Learns from one batch, and gives its loss with the weights before the update: `model.train_on_batch` of Keras 3.15.
-    ///
-    /// # Errors
-    ///
-    /// As [`fit`](Self::fit); the weights are then as they were.
-    ///
-    /// ```
-    /// use cellstate::{Dense, Device, Examples, Loss, Model, Sequences, Sgd, Trainer};
-    /// use ndarray::array;
-    ///
-    /// let mut model = Model::builder().add(Dense::new(1, 1)).build()?;
-    /// model.replace_parameter("dense/kernel", array![[1.0]].into_dyn())?;
-    /// let mut trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Sgd::new(0.25))?;
-    /// let batch = Examples::new(Sequences::from(array![[[1.0]]]), array![[[3.0_f32]]])?;
-    /// assert_eq!(trainer.train_on_batch(&batch)?, 4.0); // (1 - 3)²
-    /// assert_eq!(trainer.train_on_batch(&batch)?, 0.0); // kernel and bias have moved by 0.25 · 4 each
-    /// # Ok::<(), cellstate::Error>(())
-    /// ```
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn train_on_batch(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
-        pollster::block_on(self.train_on_batch_async(batch))
-    }
-
-    /// As [`Trainer::train_on_batch`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Trainer::train_on_batch`].
-    pub async fn train_on_batch_async(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
-        let learning = Learning {
-            class_weights: &BTreeMap::new(),
-            states: None,
-            metrics: &mut [],
-            place: Place(None),
-        };
-        self.learn(batch, learning).await.map(|learned| learned.loss)
-    }
-
     /// Learns from one batch. On an error weights and states are as they were.
     pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Learned> {
         let Learning {
             class_weights,
             states,
             metrics,
+            comes_home,
             place,
         } = learning;
         let noise = Noise {
@@ -112,43 +74,22 @@ impl Trainer {
             outputs: vec![gradient],
             states: None,
         };
-        let mut gradients = self.engine.backward(&pass, upstream, false).await?;
+        let keeps = self.device_makes_steps().await?;
+        let wants = Wants { input: false, keeps };
+        let gradients = self.engine.backward(&pass, upstream, wants).await?;
         let loss = value.value() + self.penalty()?;
-        self.regularizers
-            .add_gradients(&self.weights, &mut gradients.parameters)?;
-        check_finite(loss, &gradients, place)?;
+        let gradients = self.judged((gradients, keeps), (loss, place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);
-        let learning_rate = self.update(gradients, (loss, place))?;
+        let learning_rate = match gradients {
+            Judged::Kept(step) => self.update_there(&step, comes_home, (loss, place)).await?,
+            Judged::Read(gradients) => self.update(gradients, (loss, place))?,
+        };
         self.batches += 1;
         if let (Some(states), Some(finals)) = (states, finals) {
             states.clone_from_slice(&finals);
         }
         Ok(Learned { loss, learning_rate })
-    }
-
-    /// The penalty of the regularisers.
-    pub(super) fn penalty(&self) -> Result<f64> {
-        self.regularizers.loss(&self.weights)
-    }
-
-    /// Makes the step of the optimiser, and gives its learning rate. On an error weights and optimiser are as they were.
-    fn update(&mut self, gradients: PlanGradients, (loss, place): (f64, Place)) -> Result<f64> {
-        let PlanGradients {
-            mut parameters, moved, ..
-        } = gradients;
-        let learning_rate = self.optimizer.learning_rate();
-        let stepped = self.optimizer.step(&mut parameters, &mut self.weights);
-        stepped.map_err(|error| placed(error, |gradient| format!("{gradient} in {place}, whose loss is {loss}")))?;
-        let moved = moved.into_iter().filter(|(path, _)| !self.is_frozen(path));
-        let replaced = self.weights.iter().cloned().chain(moved).collect();
-        if let Err(error) = self.model.replace_parameters(replaced) {
-            self.weights = weights_of_model(&self.model);
-            self.optimizer.undo();
-            return Err(placed(error, |tensor| format!("{tensor} behind {place}")));
-        }
-        self.engine.set_plans(&self.head.plans(&self.model));
-        Ok(learning_rate)
     }
 
     /// The loss of a pass, without the penalties of regularisers, and its gradient with respect to the outputs.
@@ -210,51 +151,4 @@ fn weights_of<'b>(
         None => return Ok(Some(given)), // the loss says what does not fit
     }
     Ok(Some(by_class.into()))
-}
-
-/// An error of a number that is not finite, which says where.
-fn placed(error: Error, tensor_in: impl FnOnce(&str) -> String) -> Error {
-    match error {
-        Error::NotFinite {
-            tensor, index, value, ..
-        } => Error::NotFinite {
-            tensor: tensor_in(&tensor),
-            index,
-            value,
-            repair: REPAIR.to_owned(),
-        },
-        error => error,
-    }
-}
-
-/// Whether a training may go on: what is wrong first, from the output to the input.
-fn check_finite(loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
-    let is_bad = |value: &f32| !value.is_finite();
-    let bad = gradients.parameters.iter().rev().find_map(|(path, gradient)| {
-        if gradient
-            .as_slice()
-            .is_some_and(|values| all(values, |value| !is_bad(&value)))
-        {
-            return None;
-        }
-        let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
-        Some((path, index, *value))
-    });
-    match bad {
-        None if loss.is_finite() => Ok(()),
-        None => Err(Error::NotFinite {
-            tensor: format!("loss of {place}, with finite gradients"),
-            index: Vec::new(),
-            value: loss.to_string(),
-            repair: REPAIR.to_owned(),
-        }),
-        Some((path, index, value)) => Err(Error::NotFinite {
-            tensor: format!(
-                "gradient of {path} in {place}, whose loss is {loss}; the first one that is, from the output back"
-            ),
-            index: index.slice().to_vec(),
-            value: value.to_string(),
-            repair: REPAIR.to_owned(),
-        }),
-    }
 }

@@ -11,8 +11,8 @@ impl Trainer {
     /// without its memory.
     ///
     /// On a GPU these are the bytes of all buffers: weights in each of their forms, gradients, what a pass forward leaves, what the way back
-    /// computes in, and what the host reads. On the CPU they are those of the process: the same, with what the optimiser remembers. Not counted are
-    /// the model as it was given, the examples, what drivers and threads take for themselves, and what a GPU needs for a moment before its second batch, to
+    /// computes in, what the optimiser remembers before and behind a step, and what the host reads. On the CPU they are those of the process: the same, with what the optimiser remembers. Not counted are
+    /// the model as it was given, the examples, what drivers and threads take for themselves, and what a GPU needs for a moment in its first batch, to
     /// find out where each weight goes.
     ///
     /// Batches of another size take no more, where both numbers are smaller; but on a GPU what a pass forward leaves is kept of the four sizes that ran
@@ -35,7 +35,7 @@ impl Trainer {
     /// # Ok::<(), cellstate::Error>(())
     /// ```
     pub fn memory(&self, batch: usize, time_steps: usize) -> Result<u64> {
-        let bytes = self.engine.memory((batch, time_steps))?;
+        let bytes = self.engine.memory((batch, time_steps), self.optimizer_of_device())?;
         if self.engine.is_on_gpu() {
             return Ok(bytes);
         }

@@ -39,7 +39,7 @@ impl Trainer {
     /// [`Loss::compute`](crate::Loss::compute) for targets that do not fit the model, that of a callback, [`Error::File`](crate::Error::File) if a
     /// checkpoint cannot be written, [`Error::Content`](crate::Error::Content) if it cannot be gone on from. [`Error::NotFinite`](crate::Error::NotFinite) where a loss or a gradient is NaN
     /// or infinite: it names epoch, batch and the first gradient that is. After an error the weights are those of the batch before, or the best
-    /// ones where early stopping restores them.
+    /// ones where early stopping restores them; if the GPU that trains is lost, those of the last epoch.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Examples, Fit, Loss, Lstm, Model, Sequences, Trainer};
@@ -57,7 +57,8 @@ impl Trainer {
         pollster::block_on(self.fit_async(examples, fit))
     }
 
-    /// As [`Trainer::fit`].
+    /// As [`Trainer::fit`]. Whoever drops the future before its end finds in [`model`](Self::model) the weights of the last epoch; the next call that
+    /// trains goes on from the last batch.
     ///
     /// # Errors
     ///
@@ -104,6 +105,7 @@ impl Trainer {
                     break;
                 }
                 Err(error) => {
+                    self.come_home_behind_error().await;
                     if let Some(best) = standing.best.filter(|_| restores(stopping)) {
                         self.set_model(best);
                     }
@@ -111,7 +113,9 @@ impl Trainer {
                 }
             }
         }
-        Ok(self.end(standing, ended, stopping))
+        let history = self.end(standing, ended, stopping);
+        self.come_home_in_browser().await?;
+        Ok(history)
     }
 
     #[cfg_attr(
@@ -166,11 +170,13 @@ impl Trainer {
         for rows in batches.iter().skip(done) {
             if let Some(ended) = self.batch(run, standing, rows, (batches.len(), done, started)).await? {
                 standing.seconds = before + started.seconds();
+                self.come_home(run.fit.checkpoint.is_some()).await?;
                 self.save(run, standing)?;
                 return Ok(Some(ended));
             }
         }
         let validation = self.validation(run).await?;
+        self.come_home(run.fit.checkpoint.is_some()).await?;
         let epoch = Epoch {
             number: standing.epoch + 1,
             training: standing.scores(),
@@ -206,6 +212,7 @@ impl Trainer {
             class_weights: &run.fit.class_weights,
             states: standing.states.as_deref_mut(),
             metrics: &mut standing.metrics,
+            comes_home: false,
             place: Place(Some((standing.epoch + 1, number))),
         };
         let learned = self.learn(&batch, learning).await?;

@@ -2,7 +2,7 @@
 
 use cellstate::{
     Adam, BatchNormalization, Bidirectional, Dense, Dropout, Embedding, Examples, Gru, Loss, Lstm, Masking, Model,
-    ModelBuilder, Sequences, Trainer,
+    ModelBuilder, Regularizer, Role, Sequences, Trainer,
 };
 use ndarray::{Array2, Array3};
 
@@ -99,6 +99,8 @@ fn it_is_what_training_makes() {
             );
             let before = bytes();
             let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
+            // with a penalty, which is none, the host makes the steps of the optimiser
+            trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
             let told = trainer.memory(BATCH, STEPS).unwrap();
             trainer.train_on_batch(&full).unwrap();
             // weights in another order are made with the second batch
@@ -110,6 +112,42 @@ fn it_is_what_training_makes() {
             trainer.train_on_batch(&full).unwrap();
             let now = trainer.memory(BATCH, STEPS).unwrap();
             assert!(now <= told && now >= made, "{name}: {now}, at first {told}");
+            let before = bytes();
+            trainer.train_on_batch(&ragged).unwrap();
+            trainer.train_on_batch(&full).unwrap();
+            assert_eq!(bytes(), before, "{name}: no batch of this size takes more");
+            opened.assert_quiet();
+        }
+    }
+}
+
+/// Where the GPU makes the steps, new weights and what Adam remembers, twice, come on top; and no batch takes more behind the first ones.
+#[test]
+fn steps_of_the_optimizer_are_counted() {
+    for adapter in adapters() {
+        for (name, builder) in models().into_iter().filter(|(name, _)| *name != "BatchNormalization") {
+            let opened = open(&adapter, floor());
+            let bytes = || opened.gpu.counters().bytes();
+            let model = builder.build().unwrap();
+            let is_last = name == "last output";
+            let (full, ragged) = (examples(&model, is_last, false), examples(&model, is_last, true));
+            let values = model.parameters().count() as u64 * 4;
+            let tensors = model.parameters().iter().count() as u64;
+            let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
+            let told = trainer.memory(BATCH, STEPS).unwrap();
+            trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+            let on_host = trainer.memory(BATCH, STEPS).unwrap();
+            trainer.regularizers([]).unwrap();
+            // new weights, a staging buffer, both moments before and behind the step, and those of one weight as they come home
+            let more = told - on_host;
+            assert!(
+                more >= 6 * values && more <= 8 * values + 256 * (tensors + 8),
+                "{name}: {more} more for {values}"
+            );
+            trainer.train_on_batch(&full).unwrap();
+            trainer.train_on_batch(&full).unwrap();
+            let now = trainer.memory(BATCH, STEPS).unwrap();
+            assert!(now <= told, "{name}: {now}, at first {told}");
             let before = bytes();
             trainer.train_on_batch(&ragged).unwrap();
             trainer.train_on_batch(&full).unwrap();

@@ -17,7 +17,7 @@ use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, masked, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
-use crate::gpu::training::{product, repack, row_gradients, rule, scatter, sums};
+use crate::gpu::training::{gradient_sizes, product, repack, row_gradients, rule, scatter, sums, update};
 use texts::{ALL, Text, all};
 
 mod backward;
@@ -58,6 +58,8 @@ fn host_fields(name: &str) -> Vec<String> {
         "Scatter" => format!("{:?}", scatter::Params::default()),
         "RowsBack" => format!("{:?}", row_gradients::Params::default()),
         "Scan" => format!("{:?}", rule::ScanParams::default()),
+        "GradientSizes" => format!("{:?}", gradient_sizes::Params::default()),
+        "Update" => format!("{:?}", update::Params::default()),
         "Repack" => format!("{:?}", repack::Params::default()),
         "PositionsBack" => format!("{:?}", rule::PositionsParams::default()),
         "Reset" => format!("{:?}", rule::ResetParams::default()),

@@ -146,11 +146,14 @@ impl Prepared {
         buffers
     }
 
-    /// Writes what of a plan is no weight in another order: the rows of embeddings that differ from those of the plan before, and what a
-    /// BatchNormalization multiplies by and adds.
-    pub(crate) fn write_rest(&self, gpu: &Gpu, before: &Plan, plan: &Plan) -> Result<()> {
-        for (rows, (there, table)) in self.tables.iter().zip(before.tables.iter().zip(&plan.tables)) {
-            tables::write_changed(gpu, rows, there, table)?;
+    /// Writes what of a plan is no weight in another order: the rows of embeddings, those that differ from the plan before if that is what is
+    /// there, and what a BatchNormalization multiplies by and adds.
+    pub(crate) fn write_rest(&self, gpu: &Gpu, before: Option<&Plan>, plan: &Plan) -> Result<()> {
+        for (number, (rows, table)) in self.tables.iter().zip(&plan.tables).enumerate() {
+            match before.and_then(|before| before.tables.get(number)) {
+                Some(there) => tables::write_changed(gpu, rows, there, table)?,
+                None => tables::write(gpu, rows, table)?,
+            }
         }
         for (made, transform) in self.transforms.iter().zip(&plan.transforms) {
             made.write_scales(gpu, transform);

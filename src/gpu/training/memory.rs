@@ -7,11 +7,17 @@ use super::repack::Repack;
 use super::sizes::{Wanted, WaySizes};
 use crate::error::Result;
 use crate::flow::size::FlowSize;
+use crate::optimizer::OptimizerState;
 
 impl GpuTraining {
     /// The bytes of GPU memory that training on batches of (batch, time_steps) takes, whatever their mask: weights, what a pass forward leaves,
-    /// and the way back with its gradients.
-    pub(crate) fn memory(&self, (batch, time_steps): (usize, usize), wants_input: bool) -> Result<u64> {
+    /// the way back with its gradients, and the steps of the optimiser.
+    pub(crate) fn memory(
+        &self,
+        (batch, time_steps): (usize, usize),
+        wants_input: bool,
+        optimizer: Option<&OptimizerState>,
+    ) -> Result<u64> {
         let (model, gpu) = (&self.model, &self.model.gpu);
         let sizes = model.sizes((batch, time_steps))?;
         sizes
@@ -36,7 +42,13 @@ impl GpuTraining {
             Some(None) => forms,
             None => Repack::most_bytes(model),
         };
-        let parts = [forms, self.weights.bytes(), of_repack, model.memory(batch, time_steps)?];
+        let parts = [
+            forms,
+            self.weights.bytes(),
+            of_repack,
+            optimizer.map_or(0, |optimizer| self.bytes_of_updates(optimizer)),
+            model.memory(batch, time_steps)?,
+        ];
         Ok(parts.into_iter().fold(bytes, u64::saturating_add))
     }
 }

@@ -152,10 +152,32 @@ impl<'a> Recorder<'a> {
 
     /// Uploads the parameters and submits everything.
     pub(super) fn submit(self) -> Result<wgpu::SubmissionIndex> {
-        self.commands.upload(self.gpu, &self.params)?;
-        let mut encoder = self.gpu.encoder("back");
+        let gpu = self.gpu;
+        self.recorded().submit(gpu)
+    }
+
+    /// All of it, to be submitted later.
+    pub(super) fn recorded(self) -> Recorded {
+        Recorded {
+            commands: self.commands,
+            params: self.params,
+        }
+    }
+}
+
+/// What is recorded and not yet submitted: nothing has to be made for it any more.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    commands: Commands,
+    params: wgpu::Buffer,
+}
+
+impl Recorded {
+    pub(super) fn submit(&self, gpu: &Gpu) -> Result<wgpu::SubmissionIndex> {
+        self.commands.upload(gpu, &self.params)?;
+        let mut encoder = gpu.encoder("back");
         self.commands.encode(None, &mut encoder);
-        Ok(self.gpu.queue().submit([encoder.finish()]))
+        Ok(gpu.queue().submit([encoder.finish()]))
     }
 }
 

@@ -117,7 +117,8 @@ impl WaySizes {
             mut sizes, readings, ..
         } = counting;
         let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
-        sizes.dispatches = of_stages.fold(readings, usize::saturating_add);
+        // a gradient that stays has its size found
+        sizes.dispatches = of_stages.fold(readings + wanted.plan.weights.len(), usize::saturating_add);
         sizes
     }
 

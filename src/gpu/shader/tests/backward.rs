@@ -6,7 +6,7 @@ use crate::gpu::training::rule::{
     RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_ALONE_OF_GRU,
     STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for,
 };
-use crate::gpu::training::{counted, product, repack, row_gradients, scatter, sums};
+use crate::gpu::training::{counted, gradient_sizes, product, repack, row_gradients, scatter, sums, update};
 
 /// Every shader of the way back that runs no rule, each with some sets of its constants,
 fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
@@ -36,6 +36,21 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (&row_gradients::BATCH_ROWS, vec![vec![0], vec![1]]),
         (&repack::SHADER, vec![vec![0], vec![1]]),
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
+        (&gradient_sizes::SHADER, vec![Vec::new()]),
+        (
+            &update::SHADER,
+            vec![
+                vec![0, 1, 0, 0, 0, 0],
+                vec![1, 0, 0, 0, 0, 0],
+                vec![1, 0, 1, 0, 0, 0],
+                vec![2, 0, 0, 0, 0, 0],
+                vec![2, 0, 0, 1, 1, 0],
+                vec![3, 0, 0, 0, 0, 0],
+                vec![3, 0, 0, 0, 0, 1],
+                vec![4, 0, 0, 0, 0, 0],
+                vec![5, 0, 0, 0, 0, 0],
+            ],
+        ),
         (&counted::SHADER, vec![Vec::new()]),
     ]
 }

@@ -200,7 +200,7 @@ fn goes_on(model: impl Fn() -> Model) {
                 let mut output = Output::default();
                 let noise = (round > 1).then_some(Noise { seed: 1, batch: 2 });
                 pollster::block_on(training.forward(&flow, input, None, noise, &mut output)).unwrap();
-                let gradients = training.backward(&flow, input, &upstream, true);
+                let gradients = training.backward(&flow, input, &upstream, Wants::ALL);
                 (output.values, pollster::block_on(gradients).unwrap())
             };
             let ((output, kept), (wanted, fresh)) = (run(&mut training), run(&mut make(model)));

@@ -176,7 +176,7 @@ pub(super) fn check_by(settings: &Settings, mut model: Model, case: Case) {
             let from = case.from_states.then_some(&mut states[..]);
             let mut output = Output::default();
             pollster::block_on(training.forward(&flow, input, from, None, &mut output)).unwrap();
-            let gradients = training.backward(&flow, input, &upstream, true);
+            let gradients = training.backward(&flow, input, &upstream, Wants::ALL);
             given.push(pollster::block_on(gradients).unwrap());
         }
         let bits = |gradients: &PlanGradients| {

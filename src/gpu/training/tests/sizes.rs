@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use ndarray::Array3;
+
 use super::super::buffers::{Name, bytes_of};
 use super::super::recorder::PARAMETERS;
 use super::super::sizes::{Wanted, WaySizes};
 use super::*;
 use crate::activation::Activation;
 use crate::flow::size::FlowSize;
+use crate::gpu::device::buffer::Use;
 use crate::layer::batch_normalization::BatchNormalization;
 use crate::layer::bidirectional::{Bidirectional, MergeMode};
 use crate::layer::dense::Dense;
@@ -16,6 +19,7 @@ use crate::layer::embedding::Embedding;
 use crate::layer::gru::Gru;
 use crate::layer::layer_normalization::LayerNormalization;
 use crate::layer::lstm::Lstm;
+use crate::optimizer::{OptimizerState, Sgd};
 
 const SIZE: (usize, usize) = (12, 30);
 const WORDS: usize = 7;
@@ -115,6 +119,10 @@ fn held(gpu: &Gpu, model: &Model, longest: &[usize], wants_input: bool) -> BTree
         true => &noises[..],
         false => &noises[..1],
     };
+    let wants = Wants {
+        input: wants_input,
+        keeps: false,
+    };
     for (&longest, &noise) in longest
         .iter()
         .flat_map(|longest| noises.iter().map(move |noise| (longest, noise)))
@@ -130,7 +138,7 @@ fn held(gpu: &Gpu, model: &Model, longest: &[usize], wants_input: bool) -> BTree
             outputs: outputs.collect(),
             states: None,
         };
-        pollster::block_on(training.backward(&flow, input, &upstream, wants_input)).unwrap();
+        pollster::block_on(training.backward(&flow, input, &upstream, wants)).unwrap();
     }
     training
         .buffers
@@ -147,6 +155,7 @@ fn what_cannot_be_trained_is_an_error() {
             let settings = Settings::new();
             let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, Arc::from("GPU"));
             let training = pollster::block_on(made).unwrap();
+            let optimizer = OptimizerState::new(Sgd::new(0.1).into(), model.parameters(), &[]).unwrap();
             for size in [
                 (usize::MAX, 1),
                 (1, usize::MAX),
@@ -154,10 +163,12 @@ fn what_cannot_be_trained_is_an_error() {
                 (1 << 27, 16),
                 (1 << 20, 1 << 11),
             ] {
-                let error = training.memory(size, true).unwrap_err();
+                let error = training.memory(size, true, Some(&optimizer)).unwrap_err();
                 assert!(matches!(error, Error::TooLarge { .. }), "{error}");
             }
-            assert!(training.memory((0, 0), true).is_ok() && training.memory((1, 0), false).is_ok());
+            assert!(
+                training.memory((0, 0), true, Some(&optimizer)).is_ok() && training.memory((1, 0), false, None).is_ok()
+            );
         }
     }
 }

@@ -1,0 +1,183 @@
+//! What a way back takes of states, and what the host reads of it.
+
+use ndarray::{Array3, Dim};
+
+use super::newest::in_shape;
+use super::recorder::Recorder;
+use super::updates::Updates;
+use super::way::Way;
+use crate::error::Result;
+use crate::flow::statistics::moved;
+use crate::flow::{Flow, Input, Stage};
+use crate::gpu::device::buffer::Use;
+use crate::gpu::stage::interface::{at, defect};
+use crate::gradients::{PlanGradients, Upstream};
+use crate::memory::{OUTPUT, STATES};
+use crate::model::plan::{Plan, PlannedCell};
+use crate::random::Noise;
+use crate::schedule::Schedule;
+use crate::state::State;
+
+/// What the host reads of a way back: a staging buffer, and how many values.
+type Wanted = (wgpu::Buffer, usize);
+
+/// Each cell of a flow with its schedule.
+fn cells<'a>(flow: &'a Flow, plan: &'a Plan) -> impl Iterator<Item = (usize, &'a PlannedCell, &'a Schedule)> {
+    flow.stages.iter().filter_map(|stage| match stage {
+        Stage::Recurrent { cell, schedule, .. } => Some((*cell, plan.cells.get(*cell)?, &**schedule)),
+        _ => None,
+    })
+}
+
+/// Uploads for each cell, by position: the gradients of the final states, and the initial state that its rule reads.
+pub(super) fn upload_carry(
+    recorder: &mut Recorder<'_>,
+    (flow, plan): (&Flow, &Plan),
+    upstream: &Upstream,
+    initial: Option<&[State]>,
+) -> Result<()> {
+    for (number, planned, schedule) in cells(flow, plan) {
+        let (units, output, batch) = (planned.units(), planned.output(), schedule.batch());
+        let mut carry = STATES.zeros::<f32>(3 * batch * units)?;
+        let of = |states: Option<&[State]>| states.map(|states| at(states, number).cloned()).transpose();
+        let (finals, initial) = (of(upstream.states.as_deref())?, of(initial)?);
+        let finals = finals.iter().flat_map(State::arrays);
+        let started = initial.iter().flat_map(|state| state.arrays().last());
+        let finals = finals.zip([(0, output), (1, units)]);
+        let started = started.map(|array| (array, (2, if planned.cell.has_cell_state() { units } else { output })));
+        for (array, (part, width)) in finals.chain(started) {
+            let part = carry.get_mut(part * batch * units..).ok_or_else(defect)?;
+            for (row, &sequence) in part.chunks_exact_mut(width.max(1)).zip(schedule.order()) {
+                let values = array.outer_iter().nth(sequence as usize).ok_or_else(defect)?;
+                row.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
+            }
+        }
+        recorder.upload(("carry", number), &carry)?;
+    }
+    Ok(())
+}
+
+/// What the host reads: the gradients of the weights that are trained and of the initial states, unless they stay here; that of the input; what
+/// BatchNormalizations have found.
+pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, updates: Option<&Updates>) -> Result<Vec<Wanted>> {
+    let (flow, plan) = (way.flow, way.plan);
+    let mut buffers = match updates {
+        Some(updates) => {
+            updates.record_sizes(recorder)?;
+            Vec::new()
+        }
+        None => of_weights_and_states(recorder, (flow, plan))?,
+    };
+    if way.wants_input {
+        let count = flow.input_steps.len() * plan.features.unwrap_or(0);
+        buffers.push((recorder.buffer(("input gradient", 0), count)?, count));
+    }
+    let found = flow.batch_statistics.iter();
+    let found = found.filter_map(|of| Some((way.statistics(of.stage)?.0, flow.widths.get(of.stage)?)));
+    buffers.extend(found.map(|(found, width)| (found.moments.clone(), 2 * width)));
+    let mut wanted = Vec::new();
+    for (place, (buffer, count)) in buffers.into_iter().enumerate() {
+        let staging = recorder
+            .buffers
+            .get(recorder.gpu, ("staging", place), count, Use::Readback)?;
+        recorder.commands.last.copy(&buffer, 0..4 * count as u64, &staging, 0);
+        wanted.push((staging, count));
+    }
+    Ok(wanted)
+}
+
+/// The gradients of the weights that are trained, and of the initial states.
+fn of_weights_and_states(
+    recorder: &mut Recorder<'_>,
+    (flow, plan): (&Flow, &Plan),
+) -> Result<Vec<(wgpu::Buffer, usize)>> {
+    let mut buffers = Vec::new();
+    let weights = plan.weights.iter().enumerate();
+    for (number, weight) in weights.filter(|(_, weight)| weight.role.is_trained()) {
+        let count = weight.shape.iter().product();
+        buffers.push((recorder.buffer(("gradient", number), count)?, count));
+    }
+    for (number, planned, schedule) in cells(flow, plan) {
+        let count = planned.cell.state_widths().len() * schedule.batch() * planned.units();
+        buffers.push((recorder.buffer(("carry", number), count)?, count));
+    }
+    Ok(buffers)
+}
+
+/// What was read in the order of [`wanted`], in its shapes.
+pub(super) fn collected(
+    (flow, plan): (&Flow, &Plan),
+    (noise, wants_input, keeps): (Option<Noise>, bool, bool),
+    input: Input<'_>,
+    read: Vec<Vec<f32>>,
+) -> Result<PlanGradients> {
+    let mut read = read.into_iter();
+    let mut gradients = PlanGradients::default();
+    if !keeps {
+        collect_weights_and_states(&mut gradients, (flow, plan), &mut read)?;
+    }
+    if wants_input {
+        let (batch, time_steps) = input.size();
+        let features = plan.features.unwrap_or(0);
+        let values = read.next().ok_or_else(defect)?;
+        let mut gradient: Array3<f32> = OUTPUT.array(Dim([batch, time_steps, features]))?;
+        let to = gradient.as_slice_mut().ok_or_else(defect)?;
+        for (&step, row) in flow.input_steps.iter().zip(values.chunks_exact(features.max(1))) {
+            let begin = step as usize * features;
+            let to = to.get_mut(begin..begin + features).ok_or_else(defect)?;
+            to.copy_from_slice(row);
+        }
+        gradients.input = Some(gradient);
+    }
+    if noise.is_some() {
+        gradients.moved = moved(plan, &moments(flow, plan, read)?)?;
+    }
+    Ok(gradients)
+}
+
+fn collect_weights_and_states(
+    gradients: &mut PlanGradients,
+    (flow, plan): (&Flow, &Plan),
+    read: &mut impl Iterator<Item = Vec<f32>>,
+) -> Result<()> {
+    for weight in plan.weights.iter().filter(|weight| weight.role.is_trained()) {
+        let gradient = in_shape(&weight.shape, read.next())?;
+        gradients.parameters.push((weight.path.clone(), gradient));
+    }
+    let zeros = plan
+        .cells
+        .iter()
+        .map(|cell| State::zeros(flow.batch, cell.cell.state_widths()));
+    gradients.states = zeros.collect::<Result<_>>()?;
+    for (number, planned, schedule) in cells(flow, plan) {
+        let values = read.next().ok_or_else(defect)?;
+        let state = gradients.states.get_mut(number).ok_or_else(defect)?;
+        for (part, array) in state.arrays_mut().enumerate() {
+            let of_part = values
+                .get(part * schedule.batch() * planned.units()..)
+                .ok_or_else(defect)?;
+            let rows = of_part.chunks_exact(array.ncols().max(1));
+            for (&sequence, row) in schedule.order().iter().zip(rows) {
+                let mut to = array.outer_iter_mut().nth(sequence as usize).ok_or_else(defect)?;
+                to.iter_mut().zip(row).for_each(|(to, &value)| *to = value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Mean and variance of the batch, for each BatchNormalization among the transforms.
+fn moments(flow: &Flow, plan: &Plan, mut read: impl Iterator<Item = Vec<f32>>) -> Result<Vec<Option<[Vec<f64>; 2]>>> {
+    let mut moments: Vec<Option<[Vec<f64>; 2]>> = plan.transforms.iter().map(|_| None).collect();
+    for statistics in &flow.batch_statistics {
+        let Stage::Transform { transform, .. } = flow.stage(statistics.stage)? else {
+            return Err(defect());
+        };
+        let values = read.next().ok_or_else(defect)?;
+        let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
+        let (mean, variance) = values.split_at(values.len() / 2);
+        let place = moments.get_mut(*transform).ok_or_else(defect)?;
+        *place = Some([wide(mean), wide(variance)]);
+    }
+    Ok(moments)
+}

@@ -1,0 +1,182 @@
+//! A step of an optimiser for one tensor of weights, on the GPU.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::training::recorder::{Matrix, Recorder, for_values};
+use crate::gpu::training::texts::TYPES;
+use crate::optimizer::{Rule, Update};
+
+pub(crate) const SHADER: Shader = Shader {
+    name: "update",
+    source: include_str!("../../../shaders/backward/update.wgsl"),
+    shared: &[TYPES],
+    runs_cell: false,
+    params: ("Update", size_of::<Params>()),
+    bindings: &[
+        reads("gradients"),
+        reads("weights"),
+        reads("slots"),
+        writes("new_weights"),
+        writes("new_slots"),
+        writes("not_finite"),
+    ],
+    constants: &["RULE", "CLIPS", "NESTEROV", "CENTERED", "HAS_MOMENTUM", "AMSGRAD"],
+};
+
+/// The struct `Update` of types.wgsl.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Params {
+    count: u32,
+    width: u32,
+    stride: u32,
+    scale: u32,
+    limit: u32,
+    coupled_decay: u32,
+    weight_decay: u32,
+    learning_rate: u32,
+    momentum: u32,
+    gradient: u32,
+    step: u32,
+    keep_1: u32,
+    rest_1: u32,
+    keep_2: u32,
+    rest_2: u32,
+    epsilon_inside: u32,
+    epsilon_outside: u32,
+}
+
+/// What a step reads and writes of a tensor: its gradient, its weights row by row, and what the optimiser remembers of it, before and after.
+pub(super) struct Tensors<'a> {
+    pub(super) gradient: &'a wgpu::Buffer,
+    pub(super) weights: Matrix<'a>,
+    /// The values of all weights, and of a row.
+    pub(super) count: usize,
+    pub(super) width: usize,
+    pub(super) slots: &'a wgpu::Buffer,
+    pub(super) new_weights: &'a wgpu::Buffer,
+    pub(super) new_slots: &'a wgpu::Buffer,
+    pub(super) not_finite: &'a wgpu::Buffer,
+}
+
+/// Records the step.
+pub(super) fn record(recorder: &mut Recorder<'_>, update: &Update, tensors: &Tensors<'_>) {
+    let (mut params, constants) = of(update);
+    params.count = tensors.count as u32;
+    params.width = tensors.width as u32;
+    params.stride = tensors.weights.stride as u32;
+    let storage = [
+        tensors.gradient,
+        tensors.weights.buffer,
+        tensors.slots,
+        tensors.new_weights,
+        tensors.new_slots,
+        tensors.not_finite,
+    ];
+    recorder.dispatch((&SHADER, &constants), &storage, params, for_values(tensors.count));
+}
+
+/// The numbers and the constants of an update.
+fn of(update: &Update) -> (Params, [u32; 6]) {
+    let (of_rule, kind, options) = of_rule(&update.rule);
+    let clips = update.limit < f32::INFINITY;
+    let params = Params {
+        scale: update.scale.to_bits(),
+        limit: if clips { update.limit.to_bits() } else { 0 },
+        coupled_decay: update.coupled_decay.to_bits(),
+        weight_decay: update.weight_decay.to_bits(),
+        learning_rate: update.learning_rate.to_bits(),
+        ..of_rule
+    };
+    let [nesterov, centered, has_momentum, amsgrad] = options.map(u32::from);
+    (
+        params,
+        [kind as u32, u32::from(clips), nesterov, centered, has_momentum, amsgrad],
+    )
+}
+
+/// What `RULE` may be, in its order.
+#[derive(Clone, Copy)]
+enum Kind {
+    Descent,
+    Momentum,
+    RmsProp,
+    Moments,
+    Adagrad,
+    Lion,
+}
+
+/// The numbers of a rule, its kind, and its options: Nesterov's, centered, with momentum, AMSGrad.
+fn of_rule(rule: &Rule) -> (Params, Kind, [bool; 4]) {
+    let none = Params::default();
+    let bits = f32::to_bits;
+    let plain = [false; 4];
+    match rule {
+        Rule::Descent { rate } => (
+            Params {
+                step: bits(-rate),
+                ..none
+            },
+            Kind::Descent,
+            plain,
+        ),
+        Rule::Momentum(rule) => {
+            let params = Params {
+                momentum: bits(rule.momentum),
+                gradient: bits(rule.gradient),
+                step: bits(rule.step),
+                ..none
+            };
+            (params, Kind::Momentum, [rule.nesterov, false, false, false])
+        }
+        Rule::RmsProp(rule) => {
+            let params = Params {
+                keep_1: bits(rule.rho),
+                rest_1: bits(rule.rest),
+                epsilon_inside: bits(rule.epsilon.inside),
+                epsilon_outside: bits(rule.epsilon.outside),
+                momentum: bits(rule.momentum),
+                gradient: bits(rule.gradient),
+                step: bits(rule.step),
+                ..none
+            };
+            (
+                params,
+                Kind::RmsProp,
+                [false, rule.centered, rule.momentum != 0.0, false],
+            )
+        }
+        Rule::Moments(rule) => {
+            let params = Params {
+                rest_1: bits(rule.rest_1),
+                rest_2: bits(rule.rest_2),
+                momentum: bits(rule.momentum),
+                gradient: bits(rule.gradient),
+                epsilon_outside: bits(rule.epsilon),
+                ..none
+            };
+            (params, Kind::Moments, [false, false, false, rule.amsgrad])
+        }
+        Rule::Adagrad(rule) => {
+            let params = Params {
+                step: bits(-rule.rate),
+                epsilon_inside: bits(rule.epsilon.inside),
+                epsilon_outside: bits(rule.epsilon.outside),
+                ..none
+            };
+            (params, Kind::Adagrad, plain)
+        }
+        Rule::Lion(rule) => {
+            let params = Params {
+                step: bits(-rule.rate),
+                keep_1: bits(rule.beta_1),
+                rest_1: bits(rule.rest_1),
+                keep_2: bits(rule.beta_2),
+                rest_2: bits(rule.rest_2),
+                ..none
+            };
+            (params, Kind::Lion, plain)
+        }
+    }
+}

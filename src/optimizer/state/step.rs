@@ -1,0 +1,157 @@
+//! The step, on the CPU.
+
+use ndarray::{ArrayD, Dimension};
+
+use super::{CLIP, OptimizerState, first_not_finite};
+use crate::error::{Error, Result};
+use crate::learning_rate::check_rate;
+use crate::optimizer::apply::{Elements, apply};
+use crate::optimizer::common::{At, Clip};
+use crate::optimizer::update::Update;
+use crate::sums::sum;
+
+/// The square of a larger gradient is infinite, and with it the slots.
+pub(super) const LARGEST: f32 = 1e18;
+
+impl OptimizerState {
+    /// Makes a step: changes `parameters` by `gradients`, which are matched by path. Parameters and gradients that are not trained are left
+    /// alone. After an error nothing has changed; after a step the gradients are of no use.
+    pub(crate) fn step(
+        &mut self,
+        gradients: &mut [(String, ArrayD<f32>)],
+        parameters: &mut [(String, ArrayD<f32>)],
+    ) -> Result<()> {
+        let at = self.next()?;
+        let mut gradients = self.matched("gradients", gradients)?;
+        let mut weights = self.matched("parameters", parameters)?;
+        let norms = self.norms(&gradients)?;
+        let updates = self.updates(&at, &norms);
+        self.check_sizes(&gradients, &norms, &updates)?;
+        let mut work = Vec::with_capacity(updates.len());
+        let arrays = weights.iter_mut().zip(&mut gradients);
+        for ((trained, update), (weights, gradients)) in self.trained.iter_mut().zip(updates).zip(arrays) {
+            let pairs = trained.earlier.iter_mut().zip(&trained.slots);
+            pairs.for_each(|(earlier, slot)| earlier.copy_from_slice(slot));
+            let mut slots = trained.slots.iter_mut().map(Vec::as_mut_slice);
+            let part = Elements {
+                weights: elements(weights)?,
+                gradients: elements(gradients)?,
+                slots: std::array::from_fn(|_| slots.next().unwrap_or_default()),
+            };
+            work.push((update, part));
+        }
+        apply(work);
+        self.earlier = Some(self.progress.clone());
+        self.go_on(&at);
+        Ok(())
+    }
+
+    /// As if the last step had not been made, for what it makes of the slots; two in a row cannot be undone.
+    pub(crate) fn undo(&mut self) {
+        if let Some(earlier) = self.earlier.take() {
+            for trained in &mut self.trained {
+                std::mem::swap(&mut trained.slots, &mut trained.earlier);
+            }
+            self.progress = earlier;
+        }
+    }
+
+    /// Where the next step is made.
+    pub(super) fn next(&self) -> Result<At> {
+        let learning_rate = self.learning_rate();
+        check_rate(&self.progress.optimizer, "learning_rate of this step", learning_rate)?;
+        let step = self.progress.iterations.saturating_add(1);
+        let momentum_product = self.progress.momentum_product * self.optimizer.method().momentum(step);
+        Ok(At {
+            step,
+            learning_rate,
+            momentum_product,
+        })
+    }
+
+    /// The step is made.
+    pub(super) fn go_on(&mut self, at: &At) {
+        self.progress.iterations = at.step;
+        self.progress.momentum_product = at.momentum_product;
+    }
+
+    /// The sum of the squares of each gradient, all of which are finite.
+    fn norms(&self, gradients: &[&mut ArrayD<f32>]) -> Result<Vec<f64>> {
+        let mut squares = Vec::with_capacity(gradients.len());
+        for (trained, gradient) in self.trained.iter().zip(gradients) {
+            let gradient = gradient.view();
+            let sum = match gradient.as_slice() {
+                Some(values) => sum(values, |value| value * value),
+                None => gradient
+                    .iter()
+                    .fold(0.0, |sum, &value| sum + f64::from(value) * f64::from(value)),
+            };
+            if !sum.is_finite() {
+                first_not_finite(&trained.path, &gradient)?;
+            }
+            squares.push(sum);
+        }
+        Ok(squares)
+    }
+
+    /// Whether each gradient, clipped, is small enough for the slots: what is wrong first, from the output to the input.
+    fn check_sizes(&self, gradients: &[&mut ArrayD<f32>], squares: &[f64], updates: &[Update]) -> Result<()> {
+        let all = self.trained.iter().zip(gradients).zip(squares.iter().zip(updates));
+        for ((trained, gradient), (square, update)) in all.rev() {
+            // no number is larger than the norm
+            let norm = square.sqrt() * f64::from(update.scale);
+            if norm.min(f64::from(update.limit)) < f64::from(LARGEST) {
+                continue;
+            }
+            let is_large = |value: f32| (value.abs() * update.scale).min(update.limit) >= LARGEST;
+            if let Some((index, value)) = gradient.indexed_iter().find(|(_, value)| is_large(**value)) {
+                return Err(Error::NotFinite {
+                    tensor: format!("gradient of {}", trained.path),
+                    index: index.slice().to_vec(),
+                    value: value.to_string(),
+                    repair: CLIP.to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The update of each trained parameter, by the sums of the squares of the gradients.
+    pub(super) fn updates(&self, at: &At, squares: &[f64]) -> Vec<Update> {
+        let method = self.optimizer.method();
+        let common = method.common();
+        let clip = common.clip();
+        let of_all = squares.iter().fold(0.0, |sum, square| sum + square).sqrt();
+        let decay = common.weight_decay.unwrap_or_default();
+        let updates = self.trained.iter().zip(squares).map(|(trained, squares)| {
+            let decay = if trained.decays { decay as f32 } else { 0.0 };
+            Update {
+                scale: match clip {
+                    Some(Clip::Norm(most)) => (most / squares.sqrt()).min(1.0) as f32,
+                    Some(Clip::GlobalNorm(most)) => (most / of_all).min(1.0) as f32,
+                    Some(Clip::GradNorm(most)) => (most / (of_all + 1e-6)).min(1.0) as f32,
+                    Some(Clip::Value(_)) | None => 1.0,
+                },
+                limit: match clip {
+                    Some(Clip::Value(most)) => most as f32,
+                    _ => f32::INFINITY,
+                },
+                coupled_decay: if common.decoupled { 0.0 } else { decay },
+                weight_decay: if common.decoupled { decay } else { 0.0 },
+                learning_rate: at.learning_rate as f32,
+                rule: method.rule(at),
+            }
+        });
+        updates.collect()
+    }
+}
+
+/// The numbers of an array, row by row; an array in another order is put into this one.
+fn elements(array: &mut ArrayD<f32>) -> Result<&mut [f32]> {
+    if !array.is_standard_layout() {
+        *array = array.as_standard_layout().into_owned();
+    }
+    array
+        .as_slice_mut()
+        .ok_or_else(|| Error::defect("the layout of a gradient"))
+}

@@ -1,0 +1,192 @@
+//! The weights a step further: on the host, or on the device that has the gradients.
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+mod tests;
+
+use ndarray::Dimension;
+
+use super::home::Away;
+use super::learn::Place;
+use super::{Trainer, weights_of_model};
+use crate::error::{Error, Result};
+use crate::gpu::training::Updated;
+use crate::gradients::PlanGradients;
+use crate::optimizer::{OptimizerState, Step};
+use crate::sums::all;
+
+const REPAIR: &str = "the weights are as before this batch; lower the learning rate, clip gradients (`global_clipnorm(1.0)` of the \
+                      optimiser), and look for NaN or huge numbers in the data of steps that count";
+
+/// Gradients by which a step can be made.
+pub(super) enum Judged {
+    /// The device has kept them, and this is the step.
+    Kept(Step),
+    /// The host has read them.
+    Read(PlanGradients),
+}
+
+impl Trainer {
+    /// Whether the device makes the steps of the optimiser. Where it does not, the host has all weights and what the optimiser remembers.
+    pub(super) async fn device_makes_steps(&mut self) -> Result<bool> {
+        let makes = match self.given_regularizers.is_empty() {
+            true => self.engine.can_update(&self.optimizer).await?,
+            false => false, // a penalty is computed of the weights of the host
+        };
+        if !makes {
+            self.come_home(true).await?;
+        }
+        Ok(makes)
+    }
+
+    /// The optimiser, if the device may make its steps.
+    pub(super) fn optimizer_of_device(&self) -> Option<&OptimizerState> {
+        Some(&self.optimizer).filter(|_| self.given_regularizers.is_empty())
+    }
+
+    /// Whether loss and gradients are such that a step can be made. Where the device has kept gradients that are not, the host reads them and says
+    /// which.
+    pub(super) async fn judged(
+        &mut self,
+        (gradients, is_kept): (PlanGradients, bool),
+        (loss, place): (f64, Place),
+    ) -> Result<Judged> {
+        let mut gradients = gradients;
+        if is_kept {
+            let step = match loss.is_finite() {
+                true => self.step_of_kept().await?,
+                false => None,
+            };
+            if let Some(step) = step {
+                return Ok(Judged::Kept(step));
+            }
+            gradients = self.read_gradients().await?;
+        }
+        self.regularizers
+            .add_gradients(&self.weights, &mut gradients.parameters)?;
+        self.check_finite(loss, &gradients, place)?;
+        Ok(Judged::Read(gradients))
+    }
+
+    /// The step by the gradients that the device has kept. Where it depends on their norms the host waits for them; `None` where they are not
+    /// finite.
+    async fn step_of_kept(&self) -> Result<Option<Step>> {
+        match self.optimizer.blind_step()? {
+            Some(step) => Ok(Some(step)),
+            None => self.optimizer.next_step(&self.engine.sizes().await?),
+        }
+    }
+
+    /// What the device has kept, and with it all that the host needs to make the step.
+    async fn read_gradients(&mut self) -> Result<PlanGradients> {
+        self.come_home(true).await?;
+        Ok(PlanGradients {
+            parameters: self.engine.kept_gradients().await?,
+            ..PlanGradients::default()
+        })
+    }
+
+    /// Makes a step on the device, and gives its learning rate. Where gradients or new weights are NaN or infinite the host makes the step anew and
+    /// says which.
+    pub(super) async fn update_there(
+        &mut self,
+        step: &Step,
+        comes_home: bool,
+        (loss, place): (f64, Place),
+    ) -> Result<f64> {
+        let learning_rate = self.optimizer.learning_rate();
+        let Updated {
+            is_finite,
+            sizes,
+            weights,
+        } = self.engine.update(step, comes_home).await?;
+        if !is_finite || self.optimizer.next_step(&sizes)?.is_none() {
+            let gradients = self.read_gradients().await?;
+            self.check_finite(loss, &gradients, place)?;
+            return self.update(gradients, (loss, place));
+        }
+        self.engine.accept().await?;
+        self.optimizer.accept(step);
+        self.away = Away {
+            weights: true,
+            slots: true,
+        };
+        if comes_home {
+            self.take_weights(weights)?;
+        }
+        Ok(learning_rate)
+    }
+
+    /// The penalty of the regularisers.
+    pub(super) fn penalty(&self) -> Result<f64> {
+        self.regularizers.loss(&self.weights)
+    }
+
+    /// Whether a training may go on: what is wrong first, from the output to the input. Gradients that nothing follows may be what they are.
+    fn check_finite(&self, loss: f64, gradients: &PlanGradients, place: Place) -> Result<()> {
+        let is_bad = |value: &f32| !value.is_finite();
+        let followed = gradients.parameters.iter().filter(|(path, _)| !self.is_frozen(path));
+        let bad = followed.rev().find_map(|(path, gradient)| {
+            if gradient
+                .as_slice()
+                .is_some_and(|values| all(values, |value| !is_bad(&value)))
+            {
+                return None;
+            }
+            let (index, value) = gradient.indexed_iter().find(|(_, value)| is_bad(value))?;
+            Some((path, index, *value))
+        });
+        match bad {
+            None if loss.is_finite() => Ok(()),
+            None => Err(Error::NotFinite {
+                tensor: format!("loss of {place}, with finite gradients"),
+                index: Vec::new(),
+                value: loss.to_string(),
+                repair: REPAIR.to_owned(),
+            }),
+            Some((path, index, value)) => Err(Error::NotFinite {
+                tensor: format!(
+                    "gradient of {path} in {place}, whose loss is {loss}; the first one that is, from the output back"
+                ),
+                index: index.slice().to_vec(),
+                value: value.to_string(),
+                repair: REPAIR.to_owned(),
+            }),
+        }
+    }
+
+    /// Makes the step of the optimiser, and gives its learning rate. On an error weights and optimiser are as they were.
+    pub(super) fn update(&mut self, gradients: PlanGradients, (loss, place): (f64, Place)) -> Result<f64> {
+        let PlanGradients {
+            mut parameters, moved, ..
+        } = gradients;
+        let learning_rate = self.optimizer.learning_rate();
+        let stepped = self.optimizer.step(&mut parameters, &mut self.weights);
+        stepped.map_err(|error| placed(error, |gradient| format!("{gradient} in {place}, whose loss is {loss}")))?;
+        let moved = moved.into_iter().filter(|(path, _)| !self.is_frozen(path));
+        let replaced = self.weights.iter().cloned().chain(moved).collect();
+        if let Err(error) = self.model.replace_parameters(replaced) {
+            self.weights = weights_of_model(&self.model);
+            self.optimizer.undo();
+            return Err(placed(error, |tensor| format!("{tensor} behind {place}")));
+        }
+        self.engine.set_plans(&self.head.plans(&self.model));
+        self.engine.forget_updates();
+        Ok(learning_rate)
+    }
+}
+
+/// An error of a number that is not finite, which says where.
+fn placed(error: Error, tensor_in: impl FnOnce(&str) -> String) -> Error {
+    match error {
+        Error::NotFinite {
+            tensor, index, value, ..
+        } => Error::NotFinite {
+            tensor: tensor_in(&tensor),
+            index,
+            value,
+            repair: REPAIR.to_owned(),
+        },
+        error => error,
+    }
+}

@@ -1,0 +1,391 @@
+//! The steps that a GPU makes against those that the host makes of the same gradients.
+
+use ndarray::{Array2, ArrayD};
+
+use super::*;
+use crate::device::Device;
+use crate::gpu::training::tests::gpus;
+use crate::layer::batch_normalization::BatchNormalization;
+use crate::layer::dense::Dense;
+use crate::layer::embedding::Embedding;
+use crate::layer::layer_normalization::LayerNormalization;
+use crate::layer::lstm::Lstm;
+use crate::layer::masking::Masking;
+use crate::learning_rate::ExponentialDecay;
+use crate::loss::Loss;
+use crate::model::Model;
+use crate::optimizer::{Adagrad, Adam, Lion, Nadam, Optimizer, RmsProp, Sgd};
+use crate::parameters::Role;
+use crate::regularizer::Regularizer;
+use crate::sequences::Sequences;
+use crate::trainer::{Examples, Fit};
+
+const BATCH: usize = 6;
+const STEPS: usize = 7;
+const WORDS: usize = 9;
+
+/// Embeddings whose rows have gaps on the GPU, two sections, a normalisation.
+fn model() -> Model {
+    let builder = Model::builder()
+        .add(Embedding::new(WORDS, 3))
+        .add(Lstm::new(3, 5).return_sequences(true))
+        .add(LayerNormalization::new(5))
+        .add(Masking::new(9.5))
+        .add(Lstm::new(5, 4))
+        .add(Dense::new(4, 2));
+    builder.build().unwrap()
+}
+
+fn examples(scale: f32) -> Examples<'static, 'static> {
+    let tokens = Array2::from_shape_fn((BATCH, STEPS), |(row, step)| ((row * 5 + step * 3) % WORDS) as i32);
+    let lengths: Vec<usize> = (0..BATCH).map(|row| 1 + (row * 3 + 4) % STEPS).collect();
+    let sequences = Sequences::from(tokens).with_lengths(&lengths).unwrap();
+    let targets = Array2::from_shape_fn((BATCH, 2), |(row, column)| (row as f32 - 2.0 * column as f32) * scale);
+    Examples::new(sequences, targets).unwrap()
+}
+
+fn devices() -> impl Iterator<Item = Device> {
+    gpus().iter().map(|gpu| Device::Gpu(gpu.clone()))
+}
+
+fn trainer(device: &Device, optimizer: impl Into<Optimizer>) -> Trainer {
+    Trainer::new(model(), device, Loss::MeanSquaredError, optimizer).unwrap()
+}
+
+/// The same, whose steps the host makes: a penalty is computed there, and this one is 0.
+fn on_host(device: &Device, optimizer: impl Into<Optimizer>) -> Trainer {
+    let mut trainer = trainer(device, optimizer);
+    trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+    trainer
+}
+
+/// Weights, and what the optimiser remembers.
+fn all(trainer: &Trainer) -> Vec<(String, ArrayD<f32>)> {
+    let weights = super::weights_of_model(trainer.model());
+    let optimizer = trainer.whole_optimizer().unwrap();
+    let slots = optimizer.tensors().unwrap().into_iter();
+    let slots = slots.map(|(name, slot)| (name, slot.to_owned()));
+    weights.into_iter().chain(slots).collect()
+}
+
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    let all = all(trainer);
+    all.iter()
+        .flat_map(|(_, values)| values.iter().map(|value| value.to_bits()))
+        .collect()
+}
+
+fn assert_alike(found: &Trainer, expected: &Trainer, what: &str) {
+    for ((name, found), (other, expected)) in all(found).iter().zip(&all(expected)) {
+        assert_eq!(name, other);
+        let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        for (found, expected) in found.iter().zip(expected) {
+            let far = (found - expected).abs();
+            assert!(
+                far <= 3e-6 * (largest + expected.abs()),
+                "{what}: {name} is {found}, not {expected}"
+            );
+        }
+    }
+}
+
+fn optimizers() -> Vec<(&'static str, Optimizer)> {
+    let rate = 0.01;
+    vec![
+        ("sgd", Sgd::new(rate).into()),
+        ("momentum", Sgd::new(rate).momentum(0.9).into()),
+        ("nesterov", Sgd::new(rate).momentum(0.9).nesterov(true).into()),
+        (
+            "sgd of PyTorch",
+            Sgd::pytorch(rate).momentum(0.9).weight_decay(0.1).into(),
+        ),
+        ("rms_prop", RmsProp::new(rate).into()),
+        ("centered", RmsProp::new(rate).centered(true).momentum(0.8).into()),
+        ("rms_prop of PyTorch", RmsProp::pytorch(rate).momentum(0.5).into()),
+        ("rms_prop centered alone", RmsProp::pytorch(rate).centered(true).into()),
+        ("adam", Adam::new(rate).into()),
+        ("amsgrad", Adam::new(rate).amsgrad(true).into()),
+        ("adam of PyTorch", Adam::pytorch(rate).weight_decay(0.05).into()),
+        (
+            "adam with decay",
+            Adam::new(rate)
+                .weight_decay(0.1)
+                .exclude_from_weight_decay(Role::Bias)
+                .into(),
+        ),
+        ("nadam", Nadam::new(rate).into()),
+        ("nadam of PyTorch", Nadam::pytorch(rate).into()),
+        ("adagrad", Adagrad::new(rate).into()),
+        ("adagrad of PyTorch", Adagrad::pytorch(rate).into()),
+        ("lion", Lion::new(rate).weight_decay(0.1).into()),
+        ("clipnorm", Adam::new(rate).clipnorm(0.05).into()),
+        (
+            "global_clipnorm",
+            Sgd::new(rate).momentum(0.9).global_clipnorm(0.1).into(),
+        ),
+        ("clip_grad_norm", Adam::pytorch(rate).clip_grad_norm(0.1).into()),
+        ("clipvalue", Sgd::new(rate).momentum(0.5).clipvalue(0.01).into()),
+        ("tiny clipnorm", Sgd::new(1e20).clipnorm(1e-22).into()),
+        ("schedule", Sgd::new(ExponentialDecay::new(0.02, 2, 0.5)).into()),
+    ]
+}
+
+#[test]
+fn every_optimizer_makes_the_steps_of_the_host() {
+    for device in devices() {
+        for (name, optimizer) in optimizers() {
+            let (mut there, mut here) = (trainer(&device, optimizer.clone()), on_host(&device, optimizer.clone()));
+            let mut again = trainer(&device, optimizer);
+            for step in 0..4 {
+                let batch = examples(1.0 + step as f32);
+                let expected = here.train_on_batch(&batch).unwrap();
+                let loss = there.train_on_batch(&batch).unwrap();
+                assert!((loss - expected).abs() <= 1e-5 * expected, "{name}: {loss} {expected}");
+                again.train_on_batch(&batch).unwrap();
+                assert!(
+                    there.away.slots && !there.away.weights,
+                    "{name}: the GPU makes the steps"
+                );
+                assert!(!here.away.slots, "{name}: the host makes the steps");
+            }
+            assert_alike(&there, &here, name);
+            assert_eq!(bits(&there), bits(&again), "{name}");
+            assert_eq!(there.optimizer.progress(), here.optimizer.progress(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_frozen_stays_and_a_change_of_mind_loses_nothing() {
+    for device in devices() {
+        let run = |mut trainer: Trainer| {
+            trainer.train_on_batch(&examples(1.0)).unwrap();
+            trainer.freeze("lstm").unwrap();
+            trainer.freeze(Role::Embeddings).unwrap();
+            let frozen = trainer
+                .model()
+                .parameters()
+                .find("lstm/kernel")
+                .unwrap()
+                .values()
+                .to_owned();
+            trainer.train_on_batch(&examples(2.0)).unwrap();
+            trainer.train_on_batch(&examples(2.0)).unwrap();
+            let now = trainer
+                .model()
+                .parameters()
+                .find("lstm/kernel")
+                .unwrap()
+                .values()
+                .to_owned();
+            assert_eq!(frozen, now);
+            trainer.unfreeze().unwrap();
+            trainer.train_on_batch(&examples(3.0)).unwrap();
+            trainer
+        };
+        let optimizer = || Adam::new(0.01);
+        let mut there = run(trainer(&device, optimizer()));
+        let mut here = run(on_host(&device, optimizer()));
+        assert_alike(&there, &here, "frozen");
+        // now the host goes on with what the GPU remembers
+        there.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+        for trainer in [&mut there, &mut here] {
+            trainer.train_on_batch(&examples(1.0)).unwrap();
+        }
+        assert!(!there.away.slots);
+        assert_alike(&there, &here, "the host goes on");
+        // and the GPU with what the host does
+        there.regularizers([]).unwrap();
+        for trainer in [&mut there, &mut here] {
+            trainer.train_on_batch(&examples(2.0)).unwrap();
+        }
+        assert!(there.away.slots);
+        assert_alike(&there, &here, "the GPU goes on");
+    }
+}
+
+/// Errors are those of the host, and nothing has changed behind them.
+#[test]
+fn a_step_that_leads_nowhere_is_not_made() {
+    let cases: [(&str, Optimizer, f32); 3] = [
+        ("gradients", Sgd::new(0.1).into(), f32::MAX),
+        ("large gradients", Adam::new(0.1).into(), 1e25),
+        ("weights", Sgd::new(1e38).into(), 1e15),
+    ];
+    for device in devices() {
+        for (name, optimizer, scale) in cases.clone() {
+            let [there, here] =
+                [trainer(&device, optimizer.clone()), on_host(&device, optimizer)].map(|mut trainer| {
+                    if name != "weights" {
+                        trainer.train_on_batch(&examples(1.0)).unwrap();
+                    }
+                    let before = bits(&trainer);
+                    let error = trainer.train_on_batch(&examples(scale)).unwrap_err().to_string();
+                    assert_eq!(bits(&trainer), before, "{name}");
+                    (error, trainer)
+                });
+            // (numbers beyond all bounds are not the same to the last digit)
+            let words = |error: &str| error.split(|of: char| of.is_ascii_digit()).map(str::to_owned).next();
+            assert_eq!(words(&there.0), words(&here.0), "{name}");
+            let (mut there, mut here) = (there.1, here.1);
+            if name != "weights" {
+                for trainer in [&mut there, &mut here] {
+                    trainer.train_on_batch(&examples(1.0)).unwrap();
+                }
+                assert_alike(&there, &here, name);
+            }
+        }
+    }
+}
+
+/// The callback sees the weights of the epoch, and best weights come back, to the embeddings too.
+#[test]
+fn weights_come_home_behind_each_epoch() {
+    for device in devices() {
+        let data = examples(1.0);
+        let mut seen = Vec::new();
+        let mut trainer = trainer(&device, Sgd::new(0.5).momentum(0.9));
+        let fit = Fit::epochs(6).batch_size(4).early_stopping(1).monitor("loss");
+        let fit = fit.on_epoch(|epoch| seen.push((epoch.is_best(), super::weights_of_model(epoch.model()))));
+        trainer.fit(&data, fit).unwrap();
+        let first: Vec<&ArrayD<f32>> = seen
+            .iter()
+            .flat_map(|(_, weights)| weights.first().map(|(_, table)| table))
+            .collect();
+        assert!(
+            first.len() > 1 && first.windows(2).all(|pair| pair[0] != pair[1]),
+            "each epoch has weights of its own"
+        );
+        let (_, best) = seen.iter().rev().find(|(is_best, _)| *is_best).unwrap();
+        assert_eq!(&super::weights_of_model(trainer.model()), best);
+        // what the GPU has now is what the model says
+        let found = trainer.predict(data.sequences()).unwrap();
+        let expected = trainer
+            .model()
+            .clone()
+            .on(&device)
+            .unwrap()
+            .run(data.sequences())
+            .unwrap();
+        assert_eq!(found.values(), expected.values());
+    }
+}
+
+#[test]
+fn means_that_are_followed_stay_with_the_host() {
+    let builder = Model::builder()
+        .add(Lstm::new(3, 4))
+        .add(BatchNormalization::new(4))
+        .add(Dense::new(4, 2));
+    let model = builder.build().unwrap();
+    for device in devices() {
+        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanSquaredError, Adam::new(0.01)).unwrap();
+        let values =
+            ndarray::Array3::from_shape_fn((BATCH, STEPS, 3), |(b, t, f)| ((b * 7 + t * 3 + f) % 11) as f32 / 11.0);
+        let targets = Array2::<f32>::ones((BATCH, 2));
+        trainer
+            .train_on_batch(&Examples::new(Sequences::from(values), targets).unwrap())
+            .unwrap();
+        assert!(!trainer.away.slots);
+    }
+}
+
+#[test]
+fn many_batches_are_learned_as_one_after_the_other() {
+    for device in devices().chain([Device::cpu()]) {
+        let batches = [1.0, 2.0, 3.0].map(examples);
+        let [mut one_by_one, mut many] =
+            [Adam::new(0.01), Adam::new(0.01)].map(|optimizer| trainer(&device, optimizer));
+        let losses: Vec<f64> = batches
+            .iter()
+            .map(|batch| one_by_one.train_on_batch(batch).unwrap())
+            .collect();
+        assert_eq!(many.train_on_batches(&batches).unwrap(), losses);
+        assert_eq!(bits(&many), bits(&one_by_one));
+        // an error leaves the weights of the batch before
+        many.train_on_batches([&batches[0], &examples(f32::MAX), &batches[1]])
+            .unwrap_err();
+        one_by_one.train_on_batch(&batches[0]).unwrap();
+        assert_eq!(bits(&many), bits(&one_by_one));
+    }
+}
+
+/// In the midst of an epoch the GPU has all of it: a checkpoint does too.
+#[test]
+fn a_checkpoint_has_what_is_away() {
+    for (number, device) in devices().enumerate() {
+        let batch = examples(1.0);
+        let mut whole = trainer(&device, Adam::new(0.01));
+        let mut away = trainer(&device, Adam::new(0.01));
+        for _ in 0..3 {
+            whole.train_on_batch(&batch).unwrap();
+            let learning = crate::trainer::learn::Learning {
+                class_weights: &std::collections::BTreeMap::new(),
+                states: None,
+                metrics: &mut [],
+                comes_home: false,
+                place: Place(None),
+            };
+            pollster::block_on(away.learn(&batch, learning)).unwrap();
+        }
+        assert!(away.away.weights && away.away.slots);
+        let name = format!("cellstate-away-{}-{number}.safetensors", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        away.save_checkpoint(&path).unwrap();
+        let mut resumed = trainer(&device, Adam::new(0.01));
+        resumed.load_checkpoint(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(bits(&resumed), bits(&whole));
+        for trainer in [&mut resumed, &mut whole, &mut away] {
+            trainer.train_on_batch(&batch).unwrap();
+        }
+        assert_eq!(bits(&resumed), bits(&whole));
+        assert_eq!(bits(&away), bits(&whole));
+    }
+}
+
+/// Where one section cannot, the host makes the steps of all, and no buffer is made for it again and again.
+#[test]
+fn sections_make_their_steps_together() {
+    let builder = Model::builder()
+        .add(Lstm::new(3, 4).return_sequences(true))
+        .add(Masking::new(0.5))
+        .add(BatchNormalization::new(4))
+        .add(Lstm::new(4, 2));
+    let model = builder.build().unwrap();
+    for gpu in gpus() {
+        let device = Device::Gpu(gpu.clone());
+        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanSquaredError, Adam::new(0.01)).unwrap();
+        let values =
+            ndarray::Array3::from_shape_fn((BATCH, STEPS, 3), |(b, t, f)| ((b * 7 + t * 3 + f) % 11) as f32 / 11.0);
+        let batch = Examples::new(Sequences::from(values), Array2::<f32>::ones((BATCH, 2))).unwrap();
+        for _ in 0..2 {
+            trainer.train_on_batch(&batch).unwrap();
+            assert!(!trainer.away.slots);
+        }
+    }
+}
+
+/// A gradient that nothing follows may be what it is, on either path: here 1e30 · 1e10.
+#[test]
+fn gradients_of_frozen_weights_are_not_judged() {
+    let builder = Model::builder().add(Dense::new(1, 1)).add(Dense::new(1, 1));
+    let mut model = builder.build().unwrap();
+    model
+        .replace_parameter("dense/kernel", ndarray::array![[1e-10_f32]].into_dyn())
+        .unwrap();
+    model
+        .replace_parameter("dense_1/kernel", ndarray::array![[1e30_f32]].into_dyn())
+        .unwrap();
+    let batch = Examples::new(
+        Sequences::from(ndarray::array![[[1e10_f32]]]),
+        ndarray::array![[[0.0_f32]]],
+    )
+    .unwrap();
+    for device in devices().chain([Device::cpu()]) {
+        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanAbsoluteError, Sgd::new(0.1)).unwrap();
+        trainer.train_on_batch(&batch).unwrap_err();
+        trainer.freeze("dense").unwrap();
+        trainer.train_on_batch(&batch).unwrap();
+    }
+}
