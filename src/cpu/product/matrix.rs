@@ -23,7 +23,11 @@ const VECTORS: usize = 4;
 /// panel fits into the first cache, beside the rows that it meets.
 const DEPTH: usize = 128;
 
-/// So many numbers of each row meet all panels before the next ones: those of the rows of a task stay in the second cache.
+/// Of a single row so many parts of a panel, of [`DEPTH`] numbers each, can meet it in any order: their sums are held until all are there.
+const PARTS: usize = 32;
+
+/// So many numbers of each row meet all panels before the next ones: those of the rows of a task stay in the second cache. (No more rows than a
+/// tile has leave it to the weights: they meet the whole of a panel before the next one.)
 const TOGETHER: usize = 8 * DEPTH;
 
 /// A matrix (depth, columns).
@@ -79,6 +83,7 @@ impl Matrix {
         path.run(Product {
             matrix: self,
             panels: 0..usize::MAX,
+            backwards: false,
             rows,
             bias,
             sums,
@@ -86,10 +91,12 @@ impl Matrix {
         });
     }
 
-    /// `sums += rows · matrix` in the columns of some panels alone.
+    /// `sums += rows · matrix` in the columns of some panels alone. `backwards` says whether the last panel is the first to be multiplied: a few rows
+    /// after the other, in turn forwards and backwards, find in the caches what the ones before have left there. (In the same order each time, weights
+    /// that are larger than a cache that drops what is oldest would find nothing in it.) It changes no bit.
     pub(crate) fn multiply_panels(
         &self,
-        (path, panels): (Path, Range<usize>),
+        (path, panels, backwards): (Path, Range<usize>, bool),
         rows: &[&[f32]],
         sums: &mut [f32],
         stride: usize,
@@ -97,6 +104,7 @@ impl Matrix {
         path.run(Product {
             matrix: self,
             panels,
+            backwards,
             rows,
             bias: None,
             sums,
@@ -118,17 +126,22 @@ fn filled(columns: usize, path: Path) -> usize {
 
 /// The panels: the first column of each, and how many columns it has.
 fn panels(columns: usize, numbers: usize) -> impl Iterator<Item = (usize, usize)> {
-    let most = VECTORS * numbers;
-    (0..columns).step_by(most).map(move |first| {
-        let vectors = (columns - first).div_ceil(numbers).next_power_of_two();
-        (first, vectors.min(VECTORS) * numbers)
-    })
+    (0..columns.div_ceil(VECTORS * numbers)).map(move |number| panel(columns, numbers, number))
+}
+
+/// The first column of a panel, and how many columns it has.
+#[inline(always)]
+fn panel(columns: usize, numbers: usize, number: usize) -> (usize, usize) {
+    let first = number * VECTORS * numbers;
+    let vectors = columns.saturating_sub(first).div_ceil(numbers).next_power_of_two();
+    (first, vectors.min(VECTORS) * numbers)
 }
 
 #[derive(Debug)]
 struct Product<'a> {
     matrix: &'a Matrix,
     panels: Range<usize>,
+    backwards: bool,
     rows: &'a [&'a [f32]],
     bias: Option<&'a [f32]>,
     sums: &'a mut [f32],
@@ -137,47 +150,66 @@ struct Product<'a> {
 
 impl Work for Product<'_> {
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self {
-            matrix,
-            panels: wanted,
-            rows,
-            bias,
-            sums,
-            stride,
-        } = self;
-        let depth = rows.iter().map(|row| row.len()).min().unwrap_or(0).min(matrix.depth);
+    fn run<S: Simd>(mut self, simd: S) {
+        let rows = self.rows.iter();
+        let depth = rows.map(|row| row.len()).min().unwrap_or(0).min(self.matrix.depth);
+        let together = if self.rows.len() <= S::ROWS { depth } else { TOGETHER };
+        let all = self.matrix.columns.div_ceil(VECTORS * S::WIDTH);
+        let (begin, end) = (self.panels.start.min(all), self.panels.end.min(all));
         // once without a depth too: then the sums are the bias
-        for first in (0..depth.max(1)).step_by(TOGETHER) {
-            let last = depth.min(first + TOGETHER);
-            for (number, (column, width)) in panels(matrix.columns, S::WIDTH).enumerate() {
-                if !wanted.contains(&number) {
-                    continue;
-                }
-                let columns = width.min(matrix.columns - column);
-                let place = Place {
-                    bias: bias.map(|bias| bias.get(column..column + columns).unwrap_or_default()),
-                    columns,
-                    stride,
-                };
-                let of_panel = |k: usize| matrix.depth * column + k * width;
-                for begin in (first..last.max(first + 1)).step_by(DEPTH) {
-                    let end = last.min(begin + DEPTH);
-                    let part = Part {
-                        numbers: begin..end,
-                        weights: matrix.weights.get(of_panel(begin)..).unwrap_or_default(),
-                        next: match end < last {
-                            true => of_panel(end) - of_panel(begin),
-                            false => of_panel(matrix.depth + first) - of_panel(begin),
-                        },
-                    };
-                    let sums = sums.get_mut(column..).unwrap_or_default();
-                    match width / S::WIDTH {
-                        1 => part.of::<S, 1>(simd, rows, sums, place),
-                        2 => part.of::<S, 2>(simd, rows, sums, place),
-                        _ => part.of::<S, VECTORS>(simd, rows, sums, place),
-                    }
-                }
+        for first in (0..depth.max(1)).step_by(together.max(1)) {
+            let numbers = first..depth.min(first + together);
+            for place in begin..end {
+                let number = if self.backwards { begin + end - 1 - place } else { place };
+                self.panel(simd, number, numbers.clone());
+            }
+        }
+    }
+}
+
+impl Product<'_> {
+    /// A panel and some numbers of each row.
+    #[inline(always)]
+    fn panel<S: Simd>(&mut self, simd: S, number: usize, numbers: Range<usize>) {
+        let Self { matrix, rows, .. } = *self;
+        let (column, width) = panel(matrix.columns, S::WIDTH, number);
+        let columns = width.min(matrix.columns - column);
+        let place = Place {
+            bias: (self.bias).map(|bias| bias.get(column..column + columns).unwrap_or_default()),
+            columns,
+            stride: self.stride,
+        };
+        let of_panel = |k: usize| matrix.depth * column + k * width;
+        if let ([row], true) = (rows, self.backwards && numbers.len() <= PARTS * DEPTH) {
+            let weights = matrix.weights.get(of_panel(numbers.start)..).unwrap_or_default();
+            let row = row.get(numbers).unwrap_or_default();
+            let sums = self.sums.get_mut(column..).unwrap_or_default();
+            let columns = columns.min(sums.len());
+            let sums = sums.get_mut(..columns).unwrap_or_default();
+            return match width / S::WIDTH {
+                1 => last_first::<S, 1>(simd, (row, weights), sums),
+                2 => last_first::<S, 2>(simd, (row, weights), sums),
+                _ => last_first::<S, VECTORS>(simd, (row, weights), sums),
+            };
+        }
+        let beside = match self.backwards {
+            // but for the last one all panels are of one width
+            true => of_panel(numbers.start).wrapping_sub(matrix.depth * VECTORS * S::WIDTH),
+            false => of_panel(matrix.depth + numbers.start),
+        };
+        for begin in (numbers.start..numbers.end.max(numbers.start + 1)).step_by(DEPTH) {
+            let end = numbers.end.min(begin + DEPTH);
+            let next = if end < numbers.end { of_panel(end) } else { beside };
+            let part = Part {
+                numbers: begin..end,
+                weights: matrix.weights.get(of_panel(begin)..).unwrap_or_default(),
+                next: next.wrapping_sub(of_panel(begin)),
+            };
+            let sums = self.sums.get_mut(column..).unwrap_or_default();
+            match width / S::WIDTH {
+                1 => part.of::<S, 1>(simd, rows, sums, place),
+                2 => part.of::<S, 2>(simd, rows, sums, place),
+                _ => part.of::<S, VECTORS>(simd, rows, sums, place),
             }
         }
     }
@@ -199,7 +231,7 @@ struct Part<'a> {
     numbers: Range<usize>,
     /// The weights from there on.
     weights: &'a [f32],
-    /// Where among them those begin that come next.
+    /// Where those begin that come next, as seen from these; it wraps around where that is before them.
     next: usize,
 }
 
@@ -224,7 +256,7 @@ impl Part<'_> {
                 2 => tile.run::<S, 2, V>(simd, sums, place),
                 _ => tile.run::<S, 1, V>(simd, sums, place),
             };
-            next += self.numbers.len() * (LINE / size_of::<f32>());
+            next = next.wrapping_add(self.numbers.len() * (LINE / size_of::<f32>()));
         }
     }
 }
@@ -278,7 +310,7 @@ impl Tile<'_, '_> {
         }
         for (k, of_number) in (0..count).zip(weights.chunks_exact(V * S::WIDTH)) {
             if R > 1 {
-                simd.prefetch(weights, self.next + k * (LINE / size_of::<f32>()));
+                simd.prefetch(weights, self.next.wrapping_add(k * (LINE / size_of::<f32>())));
             }
             let mut values = [simd.splat(0.0); R];
             for (value, row) in values.iter_mut().zip(&rows) {
@@ -295,6 +327,32 @@ impl Tile<'_, '_> {
     }
 }
 
+/// `sums += row · weights`, a part of the panel after the other, the last one first, as [`Part`]s have them the other way round: with the same bits,
+/// as the sums of the parts are added in their order.
+#[inline(always)]
+fn last_first<S: Simd, const V: usize>(simd: S, (row, weights): (&[f32], &[f32]), sums: &mut [f32]) {
+    let mut products = [[simd.splat(0.0); V]; PARTS];
+    let count = row.len().div_ceil(DEPTH).min(PARTS);
+    for part in (0..count).rev() {
+        let begin = part * DEPTH;
+        let part = Part {
+            numbers: begin..row.len().min(begin + DEPTH),
+            weights: weights.get(begin * V * S::WIDTH..).unwrap_or_default(),
+            next: 0,
+        };
+        let tile = Tile {
+            rows: &[row],
+            part: &part,
+            next: 0,
+        };
+        let [sum] = tile.products::<S, 1, V>(simd);
+        products[begin / DEPTH] = sum;
+    }
+    for products in products.iter().take(count) {
+        put(simd, products, None, sums);
+    }
+}
+
 /// The sums of a row that begin from a bias, or of fewer columns than vectors have.
 #[inline(always)]
 fn put<S: Simd, const V: usize>(simd: S, products: &[S::Vector; V], bias: Option<&[f32]>, sums: &mut [f32]) {
@@ -308,3 +366,8 @@ fn put<S: Simd, const V: usize>(simd: S, products: &[S::Vector; V], bias: Option
         simd.store(simd.add(before, product), sums);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#[path = "matrix_tests.rs"]
+mod tests;

@@ -22,6 +22,18 @@ pub(crate) fn add<'r>(
     multiply(path, (matrix, None), row, (sums, stride));
 }
 
+/// As [`add`]; `backwards` as [`Matrix::multiply_panels`] has it.
+pub(crate) fn add_in_turn<'r>(
+    path: Path,
+    (matrix, backwards): (&Matrix, bool),
+    row: impl Fn(usize) -> &'r [f32],
+    (sums, stride): (&mut [f32], usize),
+) {
+    by_tasks(row, (sums, stride), |rows, sums| {
+        matrix.multiply_panels((path, 0..usize::MAX, backwards), rows, sums, stride);
+    });
+}
+
 /// `sums = bias + rows · matrix`, and without a bias as [`add`].
 pub(crate) fn multiply<'r>(
     path: Path,
@@ -29,13 +41,24 @@ pub(crate) fn multiply<'r>(
     row: impl Fn(usize) -> &'r [f32],
     (sums, stride): (&mut [f32], usize),
 ) {
-    for (task, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
+    by_tasks(row, (sums, stride), |rows, sums| {
+        matrix.multiply(path, rows, bias, sums, stride)
+    });
+}
+
+/// A task for each [`ROWS_PER_TASK`] rows.
+fn by_tasks<'r>(
+    row: impl Fn(usize) -> &'r [f32],
+    (sums, stride): (&mut [f32], usize),
+    task: impl Fn(&[&[f32]], &mut [f32]),
+) {
+    for (number, sums) in sums.chunks_mut((ROWS_PER_TASK * stride).max(1)).enumerate() {
         let count = sums.len().div_ceil(stride.max(1)).min(ROWS_PER_TASK);
         let mut list: [&[f32]; ROWS_PER_TASK] = [&[]; ROWS_PER_TASK];
-        for (number, to) in (task * ROWS_PER_TASK..).zip(list.iter_mut().take(count)) {
+        for (number, to) in (number * ROWS_PER_TASK..).zip(list.iter_mut().take(count)) {
             *to = row(number);
         }
-        matrix.multiply(path, list.get(..count).unwrap_or_default(), bias, sums, stride);
+        task(list.get(..count).unwrap_or_default(), sums);
     }
 }
 

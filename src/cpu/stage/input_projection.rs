@@ -7,7 +7,7 @@ use crate::cpu::cell::Weights;
 use crate::cpu::cell::rule::{Rule, WithRule};
 use crate::cpu::product::panels::{Format, Weight};
 use crate::cpu::product::path::Path;
-use crate::cpu::product::simd::{MOST_ROWS, Simd, Work};
+use crate::cpu::product::simd::{LINE, MOST_ROWS, Simd, Work};
 use crate::cpu::product::tile::{Factors, Rows, product};
 
 /// `projected = x · kernel + bias` for some rows and panels: `[row][panel][lane][unit]`.
@@ -43,11 +43,14 @@ impl Projection<'_> {
                     *row = self.source.at(place);
                 }
                 let weights = self.weights.kernel.panel::<W>(panel);
+                // each tile asks for a part of the next panel
+                let ahead = self.weights.kernel.panel::<W>(panel + 1);
+                let begin_ahead = first / S::ROWS * self.weights.kernel.depth() * (LINE / size_of::<W>());
                 let factors = |rows| Factors {
                     rows,
                     numbers: 0..self.weights.kernel.depth(),
                     weights,
-                    ahead: weights,
+                    ahead: ahead.get(begin_ahead..).unwrap_or_default(),
                 };
                 let x = rows.get(..inputs.len()).unwrap_or_default();
                 let summands = [factors(x), factors(&[])];

@@ -244,7 +244,7 @@ impl Share for BackShare<'_> {
         let carried = carried.get_mut(..active * output).unwrap_or_default();
         let (rows, count) = listed(0, active, |row| row_of(lanes, stride, row));
         let rows = rows.get(..count).unwrap_or_default();
-        let panels = (recurrence.path, self.panels.clone());
+        let panels = (recurrence.path, self.panels.clone(), self.step % 2 == 1);
         recurrence
             .back
             .recurrent_kernel

@@ -4,7 +4,7 @@ use super::prepared::{Recurrence, Work};
 use super::step_rows::{OnPath, StepRows, VectorWork};
 use crate::cpu::cell::rule::{BackwardRule, Rule, SCRATCH, Scan, WithRule};
 use crate::cpu::memory::buffer::{Lines, taken};
-use crate::cpu::product::rows::{add, row_of};
+use crate::cpu::product::rows::{add, add_in_turn, row_of};
 use crate::cpu::product::simd::Simd;
 use crate::cpu::threads::hand::Hand;
 use crate::error::{Error, Result};
@@ -205,9 +205,9 @@ impl<'a> HandSteps<'a> {
             });
         }
         let kernel = &recurrence.back.recurrent_kernel;
-        add(
+        add_in_turn(
             recurrence.path,
-            kernel,
+            (kernel, step % 2 == 1),
             |row| row_of(lanes, stride, row),
             (carried, output),
         );
