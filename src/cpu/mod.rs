@@ -36,6 +36,7 @@ use stage::recurrence::{Recurrence, States};
 use stage::reshape::reshape;
 use stage::transform::transform;
 use stage::work::Work;
+pub(crate) use threads::pool::count as threads;
 
 /// A model that is ready to run on the CPU.
 #[derive(Debug)]

@@ -162,6 +162,15 @@ impl Loss {
         matches!(self, Self::Ctc(_))
     }
 
+    /// The bytes that a thread computes in at most, of outputs with so many time steps and classes. Of most losses these are a few rows, which are
+    /// not counted.
+    pub(crate) fn bytes_of_sequence(&self, outputs: (usize, usize)) -> u64 {
+        match self {
+            Self::Ctc(_) => CtcBatch::bytes_of_sequence(outputs),
+            _ => 0,
+        }
+    }
+
     /// What Keras calls it.
     ///
     /// ```

@@ -1,7 +1,10 @@
 //! How much memory training takes, known before a batch is run.
 
 use super::Trainer;
+use crate::cpu::threads;
 use crate::error::Result;
+use crate::flow::size::FlowSize;
+use crate::schedule::check_steps;
 
 impl Trainer {
     /// The bytes that training on batches of (batch, time_steps) takes at most, whatever their masks: known before one is run, and
@@ -13,8 +16,9 @@ impl Trainer {
     /// find out where each weight goes.
     ///
     /// Batches of another size take no more, where both numbers are smaller; but on a GPU what a pass forward leaves is kept of the four sizes that ran
-    /// last. The layers within a [`TimeDistributed`](crate::TimeDistributed) are left out: how many inner steps there are only a batch says. So is what [`Ctc`](crate::Ctc) computes in:
-    /// 8 bytes for each time step and each of 2·labels + 1 places, on each thread.
+    /// last. The layers within a [`TimeDistributed`](crate::TimeDistributed) are left out: how many inner steps there are only a batch says.
+    /// [`Ctc`](crate::Ctc) computes on the CPU, with 8 bytes for each time step and each of 2·labels + 1 places, on each thread. On the CPU these are counted, with as
+    /// many labels as time steps, which are the most that can be said; rows of targets that are padded to more take 16 bytes more for each number.
     ///
     /// # Errors
     ///
@@ -44,7 +48,24 @@ impl Trainer {
             .iter()
             .map(|(_, slot)| 2 * (slot.len() * size_of::<f32>()) as u64)
             .sum();
-        let parts = [of_weights, of_slots];
+        let parts = [of_weights, of_slots, self.of_loss((batch, time_steps))?];
         Ok(parts.into_iter().fold(bytes, u64::saturating_add))
+    }
+
+    /// What the loss computes in: with a sequence on each thread.
+    fn of_loss(&self, (batch, time_steps): (usize, usize)) -> Result<u64> {
+        let plans = self.head.plans(&self.model);
+        let Some(last) = plans.last().filter(|plan| !plan.is_inner) else {
+            return Ok(0);
+        };
+        let time_steps = last.input_steps(time_steps)?;
+        check_steps(batch, last.most_steps(time_steps))?;
+        let size = FlowSize::in_training(last, batch, time_steps);
+        let outputs = size
+            .outputs
+            .first()
+            .map(|output| (output.entries / batch.max(1), output.width));
+        let each = outputs.map_or(0, |outputs| self.head.loss.bytes_of_sequence(outputs));
+        Ok(each.saturating_mul(threads().min(batch) as u64))
     }
 }

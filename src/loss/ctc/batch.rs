@@ -73,6 +73,18 @@ impl<'a> Batch<'a> {
         Batch::new(loss, outputs, targets, None, weights).map(|_| ())
     }
 
+    /// The bytes that a sequence computes in at most, which has no more labels than time steps.
+    pub(crate) fn bytes_of_sequence((time_steps, classes): (usize, usize)) -> u64 {
+        let (time_steps, classes) = (time_steps as u64, classes as u64);
+        let places = time_steps.saturating_mul(2).saturating_add(1);
+        // which time steps count, and their norms; where labels stand, and on the way back two rows of places; two rows of classes
+        let rows = (time_steps.saturating_mul(2))
+            .saturating_add(places.saturating_mul(3))
+            .saturating_add(classes.saturating_mul(2));
+        let numbers = time_steps.saturating_mul(places).saturating_add(rows);
+        numbers.saturating_mul(size_of::<f64>() as u64)
+    }
+
     /// The sums over the sequences; the gradient of their mean becomes `gradient`.
     pub(crate) fn sum(&self, gradient: Option<&mut ArrayD<f32>>) -> Result<Totals> {
         let batch = self.outputs.len_of(Axis(0));
@@ -103,7 +115,8 @@ impl<'a> Batch<'a> {
         if let Some(gradient) = &mut gradient {
             gradient.fill(0.0);
         }
-        let steps = LOSS.collected(self.steps_of(sequence))?;
+        let mut steps = LOSS.list(self.outputs.len_of(Axis(1)))?;
+        steps.extend(self.steps_of(sequence));
         if steps.is_empty() {
             return Ok((0.0, 0.0));
         }
