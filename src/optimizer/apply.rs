@@ -11,6 +11,8 @@ pub(super) struct Elements<'a> {
     /// What is left in it is of no use.
     pub(super) gradients: &'a mut [f32],
     pub(super) slots: [&'a mut [f32]; MOST_SLOTS],
+    /// Where the slots are kept as they were.
+    pub(super) earlier: [&'a mut [f32]; MOST_SLOTS],
 }
 
 /// Updates parameters, each with its own update. An element depends on no other, so that threads change no bit.
@@ -19,12 +21,14 @@ pub(super) fn apply(parameters: Vec<(Update, Elements<'_>)>) {
     let mut tasks = Vec::with_capacity(elements.div_ceil(CHUNK).saturating_add(parameters.len()));
     for (update, parameter) in parameters {
         let mut slots = parameter.slots.map(|slot| slot.chunks_mut(CHUNK));
+        let mut earlier = parameter.earlier.map(|slot| slot.chunks_mut(CHUNK));
         let weights = parameter.weights.chunks_mut(CHUNK);
         for (weights, gradients) in weights.zip(parameter.gradients.chunks_mut(CHUNK)) {
             let part = Elements {
                 weights,
                 gradients,
                 slots: slots.each_mut().map(|slot| slot.next().unwrap_or_default()),
+                earlier: earlier.each_mut().map(|slot| slot.next().unwrap_or_default()),
             };
             tasks.push((update, part));
         }
@@ -43,7 +47,12 @@ fn update_part(update: &Update, part: Elements<'_>) {
         weights,
         gradients,
         slots,
+        earlier,
     } = part;
+    // here, where a part of them is in the first cache
+    for (earlier, slot) in earlier.into_iter().zip(&slots) {
+        earlier.copy_from_slice(slot);
+    }
     if update.scale != 1.0 {
         gradients.iter_mut().for_each(|gradient| *gradient *= update.scale);
     }

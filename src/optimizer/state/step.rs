@@ -30,13 +30,13 @@ impl OptimizerState {
         let mut work = Vec::with_capacity(updates.len());
         let arrays = weights.iter_mut().zip(&mut gradients);
         for ((trained, update), (weights, gradients)) in self.trained.iter_mut().zip(updates).zip(arrays) {
-            let pairs = trained.earlier.iter_mut().zip(&trained.slots);
-            pairs.for_each(|(earlier, slot)| earlier.copy_from_slice(slot));
             let mut slots = trained.slots.iter_mut().map(Vec::as_mut_slice);
+            let mut earlier = trained.earlier.iter_mut().map(Vec::as_mut_slice);
             let part = Elements {
                 weights: elements(weights)?,
                 gradients: elements(gradients)?,
                 slots: std::array::from_fn(|_| slots.next().unwrap_or_default()),
+                earlier: std::array::from_fn(|_| earlier.next().unwrap_or_default()),
             };
             work.push((update, part));
         }
