@@ -1,5 +1,6 @@
 //! Training: from examples to weights.
 
+mod away;
 mod callback;
 mod chart;
 #[cfg(feature = "safetensors")]
@@ -20,6 +21,7 @@ mod monitor;
 mod moved;
 mod on_batch;
 mod order;
+mod place;
 mod run;
 mod scores;
 mod standing;
@@ -46,9 +48,9 @@ use crate::optimizer::{Optimizer, OptimizerState};
 use crate::regularizer::{Regularizer, Regularizers};
 use crate::selection::ParameterSelection;
 use crate::settings::{Precision, Settings};
+use away::Away;
 use engine::Engine;
 use head::Head;
-use home::Away;
 
 /// A model on a device, ready to learn: what `compile`, `fit` and `evaluate` are in Keras 3.15.
 ///

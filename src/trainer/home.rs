@@ -14,14 +14,6 @@ use crate::model::Model;
 #[cfg(feature = "safetensors")]
 use crate::optimizer::OptimizerState;
 
-/// What the device has newer than the host.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Away {
-    pub(super) weights: bool,
-    /// What the optimiser remembers.
-    pub(super) slots: bool,
-}
-
 impl Trainer {
     /// Reads the weights, and what the optimiser remembers if that is wanted too, where the device has them newer.
     pub(super) async fn come_home(&mut self, slots: bool) -> Result<()> {

@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use ndarray::{ArrayD, ArrayViewD, Axis, CowArray, IxDyn};
 
 use super::Trainer;
 use super::engine::Pass;
 use super::examples::Examples;
+use super::place::Place;
 use super::update::Judged;
 use crate::error::{Error, Result};
 use crate::gradients::{Upstream, Wants};
@@ -27,19 +27,6 @@ pub(super) struct Learning<'l> {
     /// Whether the host has the new weights behind it, where the device makes the step.
     pub(super) comes_home: bool,
     pub(super) place: Place,
-}
-
-/// Where a training is, as messages say it: epoch and batch from 1.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place(pub(super) Option<(usize, usize)>);
-
-impl fmt::Display for Place {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some((epoch, batch)) => write!(formatter, "epoch {epoch}, batch {batch}"),
-            None => formatter.write_str("the batch"),
-        }
-    }
 }
 
 impl Trainer {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::Trainer;
 use super::examples::Examples;
-use super::learn::{Learning, Place};
+use super::learn::Learning;
+use super::place::Place;
 use crate::error::Result;
 
 impl Trainer {

@@ -6,8 +6,8 @@ mod tests;
 
 use ndarray::Dimension;
 
-use super::home::Away;
-use super::learn::Place;
+use super::away::Away;
+use super::place::Place;
 use super::{Trainer, weights_of_model};
 use crate::error::{Error, Result};
 use crate::gpu::training::Updated;

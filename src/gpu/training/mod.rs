@@ -3,7 +3,7 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `newest` < `updates` < `read_back`;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `tensors` < `updates` < `read_back`; `newest`, `updating` add to this file's type;
 //! `rowwise` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
@@ -26,11 +26,13 @@ pub(crate) mod scatter;
 mod sizes;
 mod stages;
 pub(crate) mod sums;
+mod tensors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod texts;
 pub(crate) mod update;
 mod updates;
+mod updating;
 mod way;
 mod weights;
 

@@ -2,8 +2,8 @@
 
 use ndarray::{Array3, Dim};
 
-use super::newest::in_shape;
 use super::recorder::Recorder;
+use super::tensors::in_shape;
 use super::updates::Updates;
 use super::way::Way;
 use crate::error::Result;

@@ -79,7 +79,7 @@ pub(super) fn record(recorder: &mut Recorder<'_>, update: &Update, tensors: &Ten
 
 /// The numbers and the constants of an update.
 fn of(update: &Update) -> (Params, [u32; 6]) {
-    let (of_rule, kind, options) = of_rule(&update.rule);
+    let (kind, options) = kind_of(&update.rule);
     let clips = update.limit < f32::INFINITY;
     let params = Params {
         scale: update.scale.to_bits(),
@@ -87,7 +87,7 @@ fn of(update: &Update) -> (Params, [u32; 6]) {
         coupled_decay: update.coupled_decay.to_bits(),
         weight_decay: update.weight_decay.to_bits(),
         learning_rate: update.learning_rate.to_bits(),
-        ..of_rule
+        ..numbers_of(&update.rule)
     };
     let [nesterov, centered, has_momentum, amsgrad] = options.map(u32::from);
     (
@@ -107,76 +107,65 @@ enum Kind {
     Lion,
 }
 
-/// The numbers of a rule, its kind, and its options: Nesterov's, centered, with momentum, AMSGrad.
-fn of_rule(rule: &Rule) -> (Params, Kind, [bool; 4]) {
-    let none = Params::default();
-    let bits = f32::to_bits;
+/// The kind of a rule, and its options: Nesterov's, centered, with momentum, AMSGrad.
+fn kind_of(rule: &Rule) -> (Kind, [bool; 4]) {
     let plain = [false; 4];
     match rule {
-        Rule::Descent { rate } => (
-            Params {
-                step: bits(-rate),
-                ..none
-            },
-            Kind::Descent,
-            plain,
-        ),
-        Rule::Momentum(rule) => {
-            let params = Params {
-                momentum: bits(rule.momentum),
-                gradient: bits(rule.gradient),
-                step: bits(rule.step),
-                ..none
-            };
-            (params, Kind::Momentum, [rule.nesterov, false, false, false])
-        }
-        Rule::RmsProp(rule) => {
-            let params = Params {
-                keep_1: bits(rule.rho),
-                rest_1: bits(rule.rest),
-                epsilon_inside: bits(rule.epsilon.inside),
-                epsilon_outside: bits(rule.epsilon.outside),
-                momentum: bits(rule.momentum),
-                gradient: bits(rule.gradient),
-                step: bits(rule.step),
-                ..none
-            };
-            (
-                params,
-                Kind::RmsProp,
-                [false, rule.centered, rule.momentum != 0.0, false],
-            )
-        }
-        Rule::Moments(rule) => {
-            let params = Params {
-                rest_1: bits(rule.rest_1),
-                rest_2: bits(rule.rest_2),
-                momentum: bits(rule.momentum),
-                gradient: bits(rule.gradient),
-                epsilon_outside: bits(rule.epsilon),
-                ..none
-            };
-            (params, Kind::Moments, [false, false, false, rule.amsgrad])
-        }
-        Rule::Adagrad(rule) => {
-            let params = Params {
-                step: bits(-rule.rate),
-                epsilon_inside: bits(rule.epsilon.inside),
-                epsilon_outside: bits(rule.epsilon.outside),
-                ..none
-            };
-            (params, Kind::Adagrad, plain)
-        }
-        Rule::Lion(rule) => {
-            let params = Params {
-                step: bits(-rule.rate),
-                keep_1: bits(rule.beta_1),
-                rest_1: bits(rule.rest_1),
-                keep_2: bits(rule.beta_2),
-                rest_2: bits(rule.rest_2),
-                ..none
-            };
-            (params, Kind::Lion, plain)
-        }
+        Rule::Descent { .. } => (Kind::Descent, plain),
+        Rule::Momentum(rule) => (Kind::Momentum, [rule.nesterov, false, false, false]),
+        Rule::RmsProp(rule) => (Kind::RmsProp, [false, rule.centered, rule.momentum != 0.0, false]),
+        Rule::Moments(rule) => (Kind::Moments, [false, false, false, rule.amsgrad]),
+        Rule::Adagrad(_) => (Kind::Adagrad, plain),
+        Rule::Lion(_) => (Kind::Lion, plain),
+    }
+}
+
+/// The numbers of a rule.
+fn numbers_of(rule: &Rule) -> Params {
+    let none = Params::default();
+    let bits = f32::to_bits;
+    match rule {
+        Rule::Descent { rate } => Params {
+            step: bits(-rate),
+            ..none
+        },
+        Rule::Momentum(rule) => Params {
+            momentum: bits(rule.momentum),
+            gradient: bits(rule.gradient),
+            step: bits(rule.step),
+            ..none
+        },
+        Rule::RmsProp(rule) => Params {
+            keep_1: bits(rule.rho),
+            rest_1: bits(rule.rest),
+            epsilon_inside: bits(rule.epsilon.inside),
+            epsilon_outside: bits(rule.epsilon.outside),
+            momentum: bits(rule.momentum),
+            gradient: bits(rule.gradient),
+            step: bits(rule.step),
+            ..none
+        },
+        Rule::Moments(rule) => Params {
+            rest_1: bits(rule.rest_1),
+            rest_2: bits(rule.rest_2),
+            momentum: bits(rule.momentum),
+            gradient: bits(rule.gradient),
+            epsilon_outside: bits(rule.epsilon),
+            ..none
+        },
+        Rule::Adagrad(rule) => Params {
+            step: bits(-rule.rate),
+            epsilon_inside: bits(rule.epsilon.inside),
+            epsilon_outside: bits(rule.epsilon.outside),
+            ..none
+        },
+        Rule::Lion(rule) => Params {
+            step: bits(-rule.rate),
+            keep_1: bits(rule.beta_1),
+            rest_1: bits(rule.rest_1),
+            keep_2: bits(rule.beta_2),
+            rest_2: bits(rule.rest_2),
+            ..none
+        },
     }
 }

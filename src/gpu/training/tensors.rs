@@ -1,0 +1,67 @@
+//! The tensors that steps of an optimiser change, and what the host reads of them.
+
+use ndarray::{ArrayD, IxDyn};
+
+use super::recorder::{Matrix, Recorder};
+use crate::error::Result;
+use crate::gpu::device::buffer::Use;
+use crate::gpu::rows::Rows;
+use crate::gpu::stage::interface::{at, defect};
+use crate::model::plan::Plan;
+use crate::model::planned_weight::{Owner, PlannedWeight};
+
+/// Tensors in their shapes, with their paths.
+pub(super) type Named = Vec<(String, ArrayD<f32>)>;
+
+/// The weights that are trained, with their numbers.
+pub(super) fn trained(plan: &Plan) -> impl Iterator<Item = (usize, &PlannedWeight)> {
+    let weights = plan.weights.iter().enumerate();
+    weights.filter(|(_, weight)| weight.role.is_trained())
+}
+
+/// Where the weights of a tensor are, row by row, and the width of a row: of embeddings where the forward pass reads them.
+pub(super) fn current<'a>(
+    weight: &PlannedWeight,
+    (values, tables): (&'a wgpu::Buffer, &'a [Rows]),
+) -> Result<(Matrix<'a>, usize)> {
+    if let Owner::Table(table) = weight.owner {
+        let rows = at(tables, table)?;
+        let matrix = Matrix::tight(rows.whole()?, rows.size.stride);
+        return Ok((matrix, rows.size.width));
+    }
+    let count = weight.shape.iter().product();
+    Ok((Matrix::tight(values, count), count))
+}
+
+/// Copies so many values of each buffer to one that the host reads.
+pub(super) fn stage(
+    recorder: &mut Recorder<'_>,
+    wanted: &[(wgpu::Buffer, usize)],
+) -> Result<Vec<(wgpu::Buffer, usize)>> {
+    let staged = wanted.iter().enumerate().map(|(place, (buffer, count))| {
+        let staging = ("staging of weights", place);
+        let staging = recorder.buffers.get(recorder.gpu, staging, *count, Use::Readback)?;
+        recorder.commands.last.copy(buffer, 0..4 * *count as u64, &staging, 0);
+        Ok((staging, *count))
+    });
+    staged.collect()
+}
+
+pub(super) fn in_bytes(staged: &[(wgpu::Buffer, usize)]) -> Vec<(&wgpu::Buffer, u64)> {
+    staged
+        .iter()
+        .map(|(staging, count)| (staging, 4 * *count as u64))
+        .collect()
+}
+
+/// Values of a weight of a plan in its shape, with its path.
+pub(super) fn named_of(plan: &Plan, number: usize, values: Vec<f32>) -> Result<(String, ArrayD<f32>)> {
+    let weight = at(&plan.weights, number)?;
+    Ok((weight.path.clone(), in_shape(&weight.shape, Some(values))?))
+}
+
+/// What was read of a weight, in its shape.
+pub(super) fn in_shape(shape: &[usize], read: Option<Vec<f32>>) -> Result<ArrayD<f32>> {
+    let values = read.ok_or_else(defect)?;
+    ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| defect())
+}
