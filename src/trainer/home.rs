@@ -15,13 +15,14 @@ use crate::model::Model;
 use crate::optimizer::OptimizerState;
 
 impl Trainer {
-    /// Reads the weights, and what the optimiser remembers if that is wanted too, where the device has them newer.
+    /// Reads the weights, and what the optimiser remembers if that is wanted too, where the device has them newer. In a browser, which cannot wait
+    /// for it later, that is always wanted.
     pub(super) async fn come_home(&mut self, slots: bool) -> Result<()> {
         if self.away.weights {
             let weights = self.engine.newest_weights().await?;
             self.take_weights(weights)?;
         }
-        if slots && self.away.slots {
+        if self.away.slots && (slots || cfg!(target_arch = "wasm32")) {
             let slots = self.engine.newest_slots().await?;
             self.optimizer.take_slots(&slots)?;
             self.away.slots = false;
@@ -47,11 +48,6 @@ impl Trainer {
                 instead: "train on a batch more (`train_on_batch_async`), which brings everything home".to_owned(),
             }),
         }
-    }
-
-    /// Brings home what can be, behind an error: a device that is lost has taken the rest with it.
-    pub(super) async fn come_home_behind_error(&mut self) {
-        self.come_home(cfg!(target_arch = "wasm32")).await.ok();
     }
 
     /// The model with the newest weights.

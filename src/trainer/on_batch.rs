@@ -40,7 +40,7 @@ impl Trainer {
     /// As [`Trainer::train_on_batch`].
     pub async fn train_on_batch_async(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
         let learned = self.learn(batch, learning(true)).await?;
-        self.come_home_in_browser().await?;
+        self.come_home(false).await?;
         Ok(learned.loss)
     }
 
@@ -84,22 +84,14 @@ impl Trainer {
             match self.learn(batch.borrow(), learning(false)).await {
                 Ok(learned) => losses.push(learned.loss),
                 Err(error) => {
-                    self.come_home_behind_error().await;
+                    // a device that is lost has taken them with it
+                    self.come_home(false).await.ok();
                     return Err(error);
                 }
             }
         }
         self.come_home(false).await?;
-        self.come_home_in_browser().await?;
         Ok(losses)
-    }
-
-    /// What stays on a device is read where it is asked for; but in a browser, which cannot wait, at once.
-    pub(super) async fn come_home_in_browser(&mut self) -> Result<()> {
-        match cfg!(target_arch = "wasm32") {
-            true => self.come_home(true).await,
-            false => Ok(()),
-        }
     }
 }
 

@@ -106,7 +106,8 @@ impl Trainer {
                     break;
                 }
                 Err(error) => {
-                    self.come_home_behind_error().await;
+                    // a device that is lost has taken them with it
+                    self.come_home(false).await.ok();
                     if let Some(best) = standing.best.filter(|_| restores(stopping)) {
                         self.set_model(best);
                     }
@@ -114,9 +115,7 @@ impl Trainer {
                 }
             }
         }
-        let history = self.end(standing, ended, stopping);
-        self.come_home_in_browser().await?;
-        Ok(history)
+        Ok(self.end(standing, ended, stopping))
     }
 
     #[cfg_attr(

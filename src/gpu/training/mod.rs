@@ -56,6 +56,7 @@ use buffers::Buffers;
 use read_back::{collected, upload_carry, wanted};
 use recorder::Recorder;
 use repack::Repack;
+use tensors::in_bytes;
 pub(crate) use updates::Updated;
 use updates::Updates;
 use way::Way;
@@ -199,10 +200,7 @@ impl GpuTraining {
             self.buffers = Buffers::default();
         }
         let (submission, wanted) = made?;
-        let staged: Vec<_> = wanted
-            .iter()
-            .map(|(staging, count)| (staging, 4 * *count as u64))
-            .collect();
+        let staged = in_bytes(&wanted);
         let read: Result<Vec<Vec<f32>>> = match staged.is_empty() {
             true => Ok(Vec::new()), // nobody waits for it
             false => mapped::read(gpu, &staged, Some(submission)).await,

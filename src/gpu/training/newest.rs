@@ -1,7 +1,7 @@
 //! What a GPU has newer than the host: weights, and gradients that it has kept.
 
 use super::GpuTraining;
-use super::tensors::{Named, current, named_of, trained};
+use super::tensors::{Counted, Named, current, named_of, trained};
 use crate::error::Result;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::device::mapped;
@@ -51,7 +51,7 @@ impl GpuTraining {
     }
 
     /// Reads so many values of each buffer, one after the other through one buffer.
-    pub(super) async fn read(&self, wanted: &[(wgpu::Buffer, usize)]) -> Result<Vec<Vec<f32>>> {
+    pub(super) async fn read(&self, wanted: &[Counted]) -> Result<Vec<Vec<f32>>> {
         let gpu = &self.model.gpu;
         let largest = wanted.iter().map(|(_, count)| *count).max().unwrap_or(0);
         let make = || Ok(gpu.make_buffer("staging of weights", 4 * largest as u64, Use::Readback));

@@ -3,13 +3,12 @@
 use ndarray::{Array3, Dim};
 
 use super::recorder::Recorder;
-use super::tensors::in_shape;
+use super::tensors::{Counted, named_of, stage, trained};
 use super::updates::Updates;
 use super::way::Way;
 use crate::error::Result;
 use crate::flow::statistics::moved;
 use crate::flow::{Flow, Input, Stage};
-use crate::gpu::device::buffer::Use;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gradients::{PlanGradients, Upstream};
 use crate::memory::{OUTPUT, STATES};
@@ -17,9 +16,6 @@ use crate::model::plan::{Plan, PlannedCell};
 use crate::random::Noise;
 use crate::schedule::Schedule;
 use crate::state::State;
-
-/// What the host reads of a way back: a staging buffer, and how many values.
-type Wanted = (wgpu::Buffer, usize);
 
 /// Each cell of a flow with its schedule.
 fn cells<'a>(flow: &'a Flow, plan: &'a Plan) -> impl Iterator<Item = (usize, &'a PlannedCell, &'a Schedule)> {
@@ -59,7 +55,7 @@ pub(super) fn upload_carry(
 
 /// What the host reads: the gradients of the weights that are trained and of the initial states, unless they stay here; that of the input; what
 /// BatchNormalizations have found.
-pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, updates: Option<&Updates>) -> Result<Vec<Wanted>> {
+pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, updates: Option<&Updates>) -> Result<Vec<Counted>> {
     let (flow, plan) = (way.flow, way.plan);
     let mut buffers = match updates {
         Some(updates) => {
@@ -75,25 +71,13 @@ pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, updates: Option
     let found = flow.batch_statistics.iter();
     let found = found.filter_map(|of| Some((way.statistics(of.stage)?.0, flow.widths.get(of.stage)?)));
     buffers.extend(found.map(|(found, width)| (found.moments.clone(), 2 * width)));
-    let mut wanted = Vec::new();
-    for (place, (buffer, count)) in buffers.into_iter().enumerate() {
-        let staging = recorder
-            .buffers
-            .get(recorder.gpu, ("staging", place), count, Use::Readback)?;
-        recorder.commands.last.copy(&buffer, 0..4 * count as u64, &staging, 0);
-        wanted.push((staging, count));
-    }
-    Ok(wanted)
+    stage(recorder, "staging", &buffers)
 }
 
 /// The gradients of the weights that are trained, and of the initial states.
-fn of_weights_and_states(
-    recorder: &mut Recorder<'_>,
-    (flow, plan): (&Flow, &Plan),
-) -> Result<Vec<(wgpu::Buffer, usize)>> {
+fn of_weights_and_states(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan)) -> Result<Vec<Counted>> {
     let mut buffers = Vec::new();
-    let weights = plan.weights.iter().enumerate();
-    for (number, weight) in weights.filter(|(_, weight)| weight.role.is_trained()) {
+    for (number, weight) in trained(plan) {
         let count = weight.shape.iter().product();
         buffers.push((recorder.buffer(("gradient", number), count)?, count));
     }
@@ -140,9 +124,9 @@ fn collect_weights_and_states(
     (flow, plan): (&Flow, &Plan),
     read: &mut impl Iterator<Item = Vec<f32>>,
 ) -> Result<()> {
-    for weight in plan.weights.iter().filter(|weight| weight.role.is_trained()) {
-        let gradient = in_shape(&weight.shape, read.next())?;
-        gradients.parameters.push((weight.path.clone(), gradient));
+    for (number, _) in trained(plan) {
+        let values = read.next().ok_or_else(defect)?;
+        gradients.parameters.push(named_of(plan, number, values)?);
     }
     let zeros = plan
         .cells

@@ -33,21 +33,23 @@ pub(super) fn current<'a>(
     Ok((Matrix::tight(values, count), count))
 }
 
-/// Copies so many values of each buffer to one that the host reads.
-pub(super) fn stage(
-    recorder: &mut Recorder<'_>,
-    wanted: &[(wgpu::Buffer, usize)],
-) -> Result<Vec<(wgpu::Buffer, usize)>> {
+/// A buffer, and how many values of it.
+pub(super) type Counted = (wgpu::Buffer, usize);
+
+/// Copies so many values of each buffer to one that the host reads; all of these have one name.
+pub(super) fn stage(recorder: &mut Recorder<'_>, name: &'static str, wanted: &[Counted]) -> Result<Vec<Counted>> {
     let staged = wanted.iter().enumerate().map(|(place, (buffer, count))| {
-        let staging = ("staging of weights", place);
-        let staging = recorder.buffers.get(recorder.gpu, staging, *count, Use::Readback)?;
+        let staging = recorder
+            .buffers
+            .get(recorder.gpu, (name, place), *count, Use::Readback)?;
         recorder.commands.last.copy(buffer, 0..4 * *count as u64, &staging, 0);
         Ok((staging, *count))
     });
     staged.collect()
 }
 
-pub(super) fn in_bytes(staged: &[(wgpu::Buffer, usize)]) -> Vec<(&wgpu::Buffer, u64)> {
+/// The same with the bytes of the values, as they are read.
+pub(super) fn in_bytes(staged: &[Counted]) -> Vec<(&wgpu::Buffer, u64)> {
     staged
         .iter()
         .map(|(staging, count)| (staging, 4 * *count as u64))
@@ -57,11 +59,9 @@ pub(super) fn in_bytes(staged: &[(wgpu::Buffer, usize)]) -> Vec<(&wgpu::Buffer, 
 /// Values of a weight of a plan in its shape, with its path.
 pub(super) fn named_of(plan: &Plan, number: usize, values: Vec<f32>) -> Result<(String, ArrayD<f32>)> {
     let weight = at(&plan.weights, number)?;
-    Ok((weight.path.clone(), in_shape(&weight.shape, Some(values))?))
+    Ok((weight.path.clone(), in_shape(&weight.shape, values)?))
 }
 
-/// What was read of a weight, in its shape.
-pub(super) fn in_shape(shape: &[usize], read: Option<Vec<f32>>) -> Result<ArrayD<f32>> {
-    let values = read.ok_or_else(defect)?;
+fn in_shape(shape: &[usize], values: Vec<f32>) -> Result<ArrayD<f32>> {
     ArrayD::from_shape_vec(IxDyn(shape), values).map_err(|_| defect())
 }

@@ -5,7 +5,7 @@
 use super::gradient_sizes;
 use super::recorder::{Recorded, Recorder};
 use super::sums::add_parts;
-use super::tensors::{Named, current};
+use super::tensors::{Counted, Named, current};
 use super::update::{self, Tensors};
 use super::weights::Weights;
 use crate::error::Result;
@@ -24,7 +24,7 @@ pub(super) struct Updates {
     /// The numbers that are left of all gradients.
     sizes: wgpu::Buffer,
     pub(super) not_finite: wgpu::Buffer,
-    /// How what a step has made takes the place of what was there.
+    /// How what a step has made takes the place of what was there: the same after every step.
     pub(super) taking_over: Option<Recorded>,
 }
 
@@ -102,7 +102,7 @@ impl Updates {
     }
 
     /// The numbers that are left of all gradients, and how many there are.
-    pub(super) fn numbers(&self) -> (wgpu::Buffer, usize) {
+    pub(super) fn numbers(&self) -> Counted {
         let trained = self.trained.iter();
         let numbers = trained.map(|of| gradient_sizes::numbers(of.count)).sum();
         (self.sizes.clone(), numbers)
@@ -128,25 +128,19 @@ impl Updates {
         from: (&Weights, &[Rows]),
     ) -> Result<()> {
         recorder.commands.first.clear(&self.not_finite, 0..4);
-        let nothing = recorder.nothing();
-        let [nothing_written, _] = recorder.nothing_written();
         for trained in &self.trained {
             let weight = at(&plan.weights, trained.number)?;
             let gradient = recorder.buffer(("gradient", trained.number), trained.count)?;
             let (weights, width) = current(weight, (from.0.values(trained.number)?, from.1))?;
-            let has_slots = self.slots_per_weight > 0;
             let tensors = Tensors {
                 gradient: &gradient,
                 weights,
                 count: trained.count,
                 width,
-                slots: if has_slots { &trained.slots } else { &nothing },
+                // (without slots the buffers hold nothing, and the rule reads nothing)
+                slots: &trained.slots,
                 new_weights: &trained.new_weights,
-                new_slots: if has_slots {
-                    &trained.new_slots
-                } else {
-                    &nothing_written
-                },
+                new_slots: &trained.new_slots,
                 not_finite: &self.not_finite,
             };
             let update = step.update(&weight.path).ok_or_else(defect)?;

@@ -119,23 +119,26 @@ impl GpuTraining {
         let known = gpu.known_pipelines();
         let work = || {
             let dispatches = updates.trained.len();
-            // what follows is recorded first: once the step is made nothing is in its way
-            let mut recorder = Recorder::new(gpu, buffers, dispatches + repack.dispatches())?;
-            updates.record_taking_over(&mut recorder, plan, weights)?;
-            repack.record(&mut recorder, weights.0)?;
-            updates.taking_over = Some(recorder.recorded());
+            // what follows is recorded before: once the step is made nothing is in its way
+            if updates.taking_over.is_none() {
+                let mut recorder = Recorder::new(gpu, buffers, dispatches + repack.dispatches())?;
+                updates.record_taking_over(&mut recorder, plan, weights)?;
+                repack.record(&mut recorder, weights.0)?;
+                updates.taking_over = Some(recorder.recorded());
+            }
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             updates.record_step(&mut recorder, step, plan, weights)?;
             let mut wanted = vec![(updates.not_finite.clone(), 1), updates.numbers()];
             if wants_weights {
                 wanted.extend(updates.trained.iter().map(|of| (of.new_weights.clone(), of.count)));
             }
-            let staged = stage(&mut recorder, &wanted)?;
+            let staged = stage(&mut recorder, "staging of weights", &wanted)?;
             Ok((recorder.submit()?, staged))
         };
         let made = gpu.guarded(DOING, work).await;
         if made.is_err() {
             gpu.forget_pipelines_but(&known);
+            updates.taking_over = None; // of a pipeline that is none it would do nothing
         }
         let (submission, staged) = self.or_without_buffers(made)?;
         let read = mapped::read::<f32>(&self.model.gpu, &in_bytes(&staged), Some(submission)).await;
@@ -157,7 +160,7 @@ impl GpuTraining {
         let Some(Some(updates)) = &mut self.updates else {
             return Err(defect());
         };
-        let recorded = updates.taking_over.take().ok_or_else(defect)?;
+        let recorded = updates.taking_over.as_ref().ok_or_else(defect)?;
         let gpu = &self.model.gpu;
         self.is_ahead = true;
         let made = gpu.guarded(DOING, || recorded.submit(gpu)).await;

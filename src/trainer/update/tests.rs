@@ -204,6 +204,17 @@ fn what_is_frozen_stays_and_a_change_of_mind_loses_nothing() {
     }
 }
 
+/// A message with a mark in the place of each number.
+fn without_numbers(message: &str) -> String {
+    let words = message
+        .split(' ')
+        .map(|word| match word.trim_matches([',', ';', ':']).parse::<f64>() {
+            Ok(_) => "#",
+            Err(_) => word,
+        });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Errors are those of the host, and nothing has changed behind them.
 #[test]
 fn a_step_that_leads_nowhere_is_not_made() {
@@ -224,9 +235,8 @@ fn a_step_that_leads_nowhere_is_not_made() {
                     assert_eq!(bits(&trainer), before, "{name}");
                     (error, trainer)
                 });
-            // (numbers beyond all bounds are not the same to the last digit)
-            let words = |error: &str| error.split(|of: char| of.is_ascii_digit()).map(str::to_owned).next();
-            assert_eq!(words(&there.0), words(&here.0), "{name}");
+            // (a loss in the message is not the same to the last digit)
+            assert_eq!(without_numbers(&there.0), without_numbers(&here.0), "{name}");
             let (mut there, mut here) = (there.1, here.1);
             if name != "weights" {
                 for trainer in [&mut there, &mut here] {
