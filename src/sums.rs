@@ -23,9 +23,12 @@ pub(crate) fn sum(values: &[f32], term: impl Fn(f64) -> f64 + Sync) -> f64 {
 }
 
 /// Whether all numbers are what they should be: part by part without a look back, so that the loop becomes vector instructions.
-pub(crate) fn all(values: &[f32], is_right: impl Fn(f32) -> bool) -> bool {
-    let mut chunks = values.chunks(CHUNK);
-    chunks.all(|chunk| chunk.iter().fold(true, |all, &value| all & is_right(value)))
+pub(crate) fn all(values: &[f32], is_right: impl Fn(f32) -> bool + Sync) -> bool {
+    let are_right = |chunk: &[f32]| chunk.iter().fold(true, |all, &value| all & is_right(value));
+    match values.len() < PARALLEL {
+        true => values.chunks(CHUNK).all(are_right),
+        false => values.par_chunks(CHUNK).all(are_right),
+    }
 }
 
 fn of_chunk(chunk: &[f32], term: &impl Fn(f64) -> f64) -> f64 {

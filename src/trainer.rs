@@ -37,8 +37,6 @@ pub use history::{Ended, Epoch, History};
 pub use scores::Scores;
 pub use stopping::EarlyStopping;
 
-use ndarray::ArrayD;
-
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
@@ -90,8 +88,6 @@ pub struct Trainer {
     metrics: Vec<Metric>,
     /// What stays as it is.
     frozen: Vec<ParameterSelection>,
-    /// The weights that gradients change, and those that are frozen: what the model has too.
-    weights: Vec<(String, ArrayD<f32>)>,
     away: Away,
     seed: u64,
     /// The batches that were learned from.
@@ -190,7 +186,6 @@ impl Trainer {
             given_regularizers: Vec::new(),
             metrics: Vec::new(),
             frozen: Vec::new(),
-            weights: weights_of_model(&model),
             away: Away::default(),
             model,
             seed: 0,
@@ -290,19 +285,7 @@ impl Trainer {
     /// Other weights of the same model.
     fn set_model(&mut self, model: Model) {
         self.engine.set_plans(&self.head.plans(&model));
-        self.weights = weights_of_model(&model);
         self.model = model;
         self.away.weights = false;
     }
-}
-
-/// The weights of a model that gradients change.
-fn weights_of_model(model: &Model) -> Vec<(String, ArrayD<f32>)> {
-    let trained = model
-        .parameters()
-        .iter()
-        .filter(|parameter| parameter.role().is_trained());
-    trained
-        .map(|parameter| (parameter.path().to_owned(), parameter.values().to_owned()))
-        .collect()
 }

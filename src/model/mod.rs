@@ -16,7 +16,7 @@ pub(crate) mod transform;
 
 use std::sync::Arc;
 
-use ndarray::ArrayD;
+use ndarray::{ArcArray, ArrayD, IxDyn};
 
 use crate::cell::ValueRange;
 use crate::error::Result;
@@ -156,11 +156,21 @@ impl Model {
 
     /// The same with such values as may be.
     pub(crate) fn take_parameters(&mut self, replaced: Vec<(String, ArrayD<f32>)>, range: ValueRange) -> Result<()> {
+        let shared = replaced.into_iter().map(|(path, values)| (path, values.into_shared()));
+        self.take_shared_parameters(shared.collect(), range)
+    }
+
+    /// The same with values that others have too.
+    pub(crate) fn take_shared_parameters(
+        &mut self,
+        replaced: Vec<(String, ArcArray<f32, IxDyn>)>,
+        range: ValueRange,
+    ) -> Result<()> {
         let mut parameters = self.parameters.clone(); // shares all values
         for (path, values) in replaced {
             let shape = parameters.get(&path)?.values().shape().to_vec();
             range.check_tensor(&path, &values.view(), &shape, "the shape of the weight")?;
-            parameters.replace(&path, values.into_shared())?;
+            parameters.replace(&path, values)?;
         }
         self.plans = sections(&self.layers, &self.shapes, &parameters)?;
         self.parameters = parameters;

@@ -7,7 +7,9 @@ use crate::sums::{CHUNK, PARALLEL};
 
 /// The numbers of a parameter, or of a part of it: all of one length, but for slots that the rule has not.
 pub(super) struct Elements<'a> {
-    pub(super) weights: &'a mut [f32],
+    pub(super) weights: &'a [f32],
+    /// Where the new weights are written.
+    pub(super) stepped: &'a mut [f32],
     /// What is left in it is of no use.
     pub(super) gradients: &'a mut [f32],
     pub(super) slots: [&'a mut [f32]; MOST_SLOTS],
@@ -22,10 +24,11 @@ pub(super) fn apply(parameters: Vec<(Update, Elements<'_>)>) {
     for (update, parameter) in parameters {
         let mut slots = parameter.slots.map(|slot| slot.chunks_mut(CHUNK));
         let mut earlier = parameter.earlier.map(|slot| slot.chunks_mut(CHUNK));
-        let weights = parameter.weights.chunks_mut(CHUNK);
-        for (weights, gradients) in weights.zip(parameter.gradients.chunks_mut(CHUNK)) {
+        let weights = parameter.weights.chunks(CHUNK).zip(parameter.stepped.chunks_mut(CHUNK));
+        for ((weights, stepped), gradients) in weights.zip(parameter.gradients.chunks_mut(CHUNK)) {
             let part = Elements {
                 weights,
+                stepped,
                 gradients,
                 slots: slots.each_mut().map(|slot| slot.next().unwrap_or_default()),
                 earlier: earlier.each_mut().map(|slot| slot.next().unwrap_or_default()),
@@ -44,12 +47,14 @@ pub(super) fn apply(parameters: Vec<(Update, Elements<'_>)>) {
 
 fn update_part(update: &Update, part: Elements<'_>) {
     let Elements {
-        weights,
+        weights: before,
+        stepped: weights,
         gradients,
         slots,
         earlier,
     } = part;
     // here, where a part of them is in the first cache
+    weights.copy_from_slice(before);
     for (earlier, slot) in earlier.into_iter().zip(&slots) {
         earlier.copy_from_slice(slot);
     }

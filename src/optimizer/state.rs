@@ -7,7 +7,7 @@ pub(crate) use elsewhere::{GradientSize, Step};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ndarray::{ArrayD, ArrayViewD, IxDyn};
+use ndarray::{ArcArray, ArrayD, ArrayViewD, IxDyn};
 
 use super::Optimizer;
 use crate::cell::check_finite;
@@ -61,7 +61,12 @@ struct Trained {
     slots: Vec<Vec<f32>>,
     /// Those before the last step.
     earlier: Vec<Vec<f32>>,
+    /// The weights before the last step. The next one writes where they are, unless somebody else has them too.
+    spare: Option<SharedArray>,
 }
+
+/// The values of a weight.
+pub(crate) type SharedArray = ArcArray<f32, IxDyn>;
 
 impl OptimizerState {
     /// Before the first step. Trained are the parameters whose role is trained and that no selection of `frozen` has.
@@ -87,6 +92,7 @@ impl OptimizerState {
                 shape: parameter.values().shape().to_vec(),
                 decays: common.decays(path, role),
                 slots: slots().collect::<Result<_>>()?,
+                spare: None,
             });
         }
         Ok(Self {
@@ -216,18 +222,18 @@ impl OptimizerState {
         Ok(())
     }
 
-    /// The arrays of the trained parameters, in their order and of their shapes.
-    fn matched<'a>(&self, what: &str, arrays: &'a mut [(String, ArrayD<f32>)]) -> Result<Vec<&'a mut ArrayD<f32>>> {
+    /// The gradients of the trained parameters, in their order and of their shapes.
+    fn matched<'a>(&self, gradients: &'a mut [(String, ArrayD<f32>)]) -> Result<Vec<&'a mut ArrayD<f32>>> {
         const REPAIR: &str =
             "give one array for each trained parameter, of its shape, as `model.parameters()` lists them";
         let wrong = |path: &str, expected: &str, found: &str| Error::Value {
-            argument: format!("{what}: {path}"),
+            argument: format!("gradients: {path}"),
             expected: expected.to_owned(),
             found: found.to_owned(),
             repair: REPAIR.to_owned(),
         };
         let mut by_path = BTreeMap::new();
-        for (path, array) in arrays {
+        for (path, array) in gradients {
             let path: &str = path;
             if by_path.insert(path, array).is_some() {
                 return Err(wrong(path, "one array", "two of this path"));
@@ -237,7 +243,7 @@ impl OptimizerState {
         for trained in &self.trained {
             let array = by_path.remove(trained.path.as_str());
             let array = array.ok_or_else(|| wrong(&trained.path, "an array", "none of this path"))?;
-            check_shape(&format!("{what}: {}", trained.path), array, &trained.shape, REPAIR)?;
+            check_shape(&format!("gradients: {}", trained.path), array, &trained.shape, REPAIR)?;
             found.push(array);
         }
         match by_path.keys().find(|&&path| !self.others.contains(path)) {

@@ -152,24 +152,20 @@ impl Regularizers {
     }
 
     /// What they add to the loss of a batch.
-    pub(crate) fn loss(&self, parameters: &[(String, ArrayD<f32>)]) -> Result<f64> {
+    pub(crate) fn loss(&self, parameters: &Parameters) -> Result<f64> {
         let mut loss = 0.0;
         for (path, l1, l2) in &self.factors {
             let term = |weight: f64| l1 * weight.abs() + l2 * weight * weight;
-            let weights = find(parameters, path)?.as_standard_layout();
+            let weights = parameters.get(path)?.shared().as_standard_layout();
             loss += sum(weights.as_slice().unwrap_or_default(), term);
         }
         Ok(loss)
     }
 
     /// Adds their gradients: `l1 · sign(w) + 2 · l2 · w`, where the sign of 0 is 0.
-    pub(crate) fn add_gradients(
-        &self,
-        parameters: &[(String, ArrayD<f32>)],
-        gradients: &mut [(String, ArrayD<f32>)],
-    ) -> Result<()> {
+    pub(crate) fn add_gradients(&self, parameters: &Parameters, gradients: &mut [(String, ArrayD<f32>)]) -> Result<()> {
         for (path, l1, l2) in &self.factors {
-            let weights = find(parameters, path)?;
+            let weights = parameters.get(path)?.values();
             let found = gradients.iter_mut().find(|(here, _)| here == path);
             let (_, gradient) = found.ok_or_else(|| Error::defect("the gradient of a parameter"))?;
             if gradient.shape() != weights.shape() {
@@ -183,11 +179,4 @@ impl Regularizers {
         }
         Ok(())
     }
-}
-
-fn find<'a>(arrays: &'a [(String, ArrayD<f32>)], path: &str) -> Result<&'a ArrayD<f32>> {
-    let found = arrays.iter().find(|(here, _)| here == path);
-    found
-        .map(|(_, array)| array)
-        .ok_or_else(|| Error::defect("a parameter of a regularizer"))
 }

@@ -70,8 +70,9 @@ impl Trainer {
     /// ```
     #[must_use]
     pub fn trainable_count(&self) -> usize {
-        let trained = self.weights.iter().filter(|(path, _)| !self.is_frozen(path));
-        trained.map(|(_, values)| values.len()).sum()
+        let parameters = self.model.parameters();
+        let trained = self.optimizer.trained().filter_map(|path| parameters.find(path));
+        trained.map(|parameter| parameter.values().len()).sum()
     }
 
     /// Adds penalties to the loss that keep weights small; those of frozen weights do not count, as in Keras. They take the place of those that were

@@ -77,7 +77,6 @@ impl Trainer {
     /// Weights that the device has already.
     pub(super) fn take_weights(&mut self, weights: Vec<(String, ArrayD<f32>)>) -> Result<()> {
         self.model.replace_parameters(weights)?;
-        self.weights = super::weights_of_model(&self.model);
         self.away.weights = false;
         Ok(())
     }

@@ -6,9 +6,10 @@ mod tests;
 
 use ndarray::Dimension;
 
+use super::Trainer;
 use super::away::Away;
 use super::place::Place;
-use super::{Trainer, weights_of_model};
+use crate::cell::ValueRange;
 use crate::error::{Error, Result};
 use crate::gpu::training::Updated;
 use crate::gradients::PlanGradients;
@@ -63,7 +64,7 @@ impl Trainer {
             gradients = self.read_gradients().await?;
         }
         self.regularizers
-            .add_gradients(&self.weights, &mut gradients.parameters)?;
+            .add_gradients(self.model.parameters(), &mut gradients.parameters)?;
         self.check_finite(loss, &gradients, place)?;
         Ok(Judged::Read(gradients))
     }
@@ -119,7 +120,7 @@ impl Trainer {
 
     /// The penalty of the regularisers.
     pub(super) fn penalty(&self) -> Result<f64> {
-        self.regularizers.loss(&self.weights)
+        self.regularizers.loss(self.model.parameters())
     }
 
     /// Whether a training may go on: what is wrong first, from the output to the input. Gradients that nothing follows may be what they are.
@@ -161,12 +162,12 @@ impl Trainer {
             mut parameters, moved, ..
         } = gradients;
         let learning_rate = self.optimizer.learning_rate();
-        let stepped = self.optimizer.step(&mut parameters, &mut self.weights);
-        stepped.map_err(|error| placed(error, |gradient| format!("{gradient} in {place}, whose loss is {loss}")))?;
+        let stepped = self.optimizer.step(&mut parameters, self.model.parameters());
+        let mut replaced = stepped
+            .map_err(|error| placed(error, |gradient| format!("{gradient} in {place}, whose loss is {loss}")))?;
         let moved = moved.into_iter().filter(|(path, _)| !self.is_frozen(path));
-        let replaced = self.weights.iter().cloned().chain(moved).collect();
-        if let Err(error) = self.model.replace_parameters(replaced) {
-            self.weights = weights_of_model(&self.model);
+        replaced.extend(moved.map(|(path, values)| (path, values.into_shared())));
+        if let Err(error) = self.model.take_shared_parameters(replaced, ValueRange::Finite) {
             self.optimizer.undo();
             return Err(placed(error, |tensor| format!("{tensor} behind {place}")));
         }

@@ -1,39 +1,45 @@
 //! The step, on the CPU.
 
-use ndarray::{ArrayD, Dimension};
+use ndarray::{ArrayD, Dimension, IxDyn};
 
-use super::{CLIP, OptimizerState, first_not_finite};
+use super::{CLIP, OptimizerState, SharedArray, first_not_finite};
 use crate::error::{Error, Result};
 use crate::learning_rate::check_rate;
+use crate::memory::zeros;
 use crate::optimizer::apply::{Elements, apply};
 use crate::optimizer::common::{At, Clip};
 use crate::optimizer::update::Update;
+use crate::parameters::Parameters;
 use crate::sums::sum;
 
 /// The square of a larger gradient is infinite, and with it the slots.
 pub(super) const LARGEST: f32 = 1e18;
 
 impl OptimizerState {
-    /// Makes a step: changes `parameters` by `gradients`, which are matched by path. Parameters and gradients that are not trained are left
+    /// Makes a step: gives what the trained parameters become by `gradients`, which are matched by path. Gradients of others are left
     /// alone. After an error nothing has changed; after a step the gradients are of no use.
     pub(crate) fn step(
         &mut self,
         gradients: &mut [(String, ArrayD<f32>)],
-        parameters: &mut [(String, ArrayD<f32>)],
-    ) -> Result<()> {
+        parameters: &Parameters,
+    ) -> Result<Vec<(String, SharedArray)>> {
         let at = self.next()?;
-        let mut gradients = self.matched("gradients", gradients)?;
-        let mut weights = self.matched("parameters", parameters)?;
+        let mut gradients = self.matched(gradients)?;
+        let weights = self.weights(parameters)?;
         let norms = self.norms(&gradients)?;
         let updates = self.updates(&at, &norms);
         self.check_sizes(&gradients, &norms, &updates)?;
+        let mut stepped = self.room_for_weights()?;
         let mut work = Vec::with_capacity(updates.len());
-        let arrays = weights.iter_mut().zip(&mut gradients);
-        for ((trained, update), (weights, gradients)) in self.trained.iter_mut().zip(updates).zip(arrays) {
+        let arrays = weights.iter().zip(&mut gradients).zip(&mut stepped);
+        for ((trained, update), ((weights, gradients), stepped)) in self.trained.iter_mut().zip(updates).zip(arrays) {
             let mut slots = trained.slots.iter_mut().map(Vec::as_mut_slice);
             let mut earlier = trained.earlier.iter_mut().map(Vec::as_mut_slice);
             let part = Elements {
-                weights: elements(weights)?,
+                weights: weights
+                    .as_slice()
+                    .ok_or_else(|| Error::defect("the layout of a weight"))?,
+                stepped: elements(stepped)?,
                 gradients: elements(gradients)?,
                 slots: std::array::from_fn(|_| slots.next().unwrap_or_default()),
                 earlier: std::array::from_fn(|_| earlier.next().unwrap_or_default()),
@@ -43,7 +49,42 @@ impl OptimizerState {
         apply(work);
         self.earlier = Some(self.progress.clone());
         self.go_on(&at);
-        Ok(())
+        let stepped = self.trained.iter_mut().zip(weights).zip(stepped);
+        let stepped = stepped.map(|((trained, before), stepped)| {
+            trained.spare = Some(before);
+            (trained.path.clone(), stepped.into_shared())
+        });
+        Ok(stepped.collect())
+    }
+
+    /// The trained parameters row by row, in their order.
+    fn weights(&self, parameters: &Parameters) -> Result<Vec<SharedArray>> {
+        let weights = self.trained.iter().map(|trained| {
+            let weights = parameters.get(&trained.path)?.shared();
+            if weights.shape() != trained.shape {
+                return Err(Error::defect("the shape of a weight"));
+            }
+            Ok(match weights.is_standard_layout() {
+                true => weights.clone(),
+                false => weights.as_standard_layout().into_owned().into_shared(),
+            })
+        });
+        weights.collect()
+    }
+
+    /// Arrays for new weights: the memory of those before the last step, where nobody else has it.
+    fn room_for_weights(&mut self) -> Result<Vec<ArrayD<f32>>> {
+        let room = self.trained.iter_mut().map(|trained| {
+            if let Some(Ok(spare)) = trained.spare.take().map(SharedArray::try_into_owned_nocopy) {
+                return Ok(spare);
+            }
+            zeros(
+                "the weights behind a step",
+                IxDyn(&trained.shape),
+                "take a smaller model",
+            )
+        });
+        room.collect()
     }
 
     /// As if the last step had not been made, for what it makes of the slots; two in a row cannot be undone.

@@ -3,9 +3,9 @@
 use ndarray::{ArrayD, Axis};
 use rayon::ThreadPoolBuilder;
 
-use super::{Arrays, made, parameters, state};
+use super::{Arrays, made, make_step, parameters, state};
 use crate::optimizer::{Adagrad, Adam, Lion, Nadam, Optimizer, OptimizerState, RmsProp, Sgd};
-use crate::parameters::Role;
+use crate::parameters::{Parameters, Role};
 use crate::selection::ParameterSelection;
 use crate::sums::{CHUNK, PARALLEL};
 
@@ -25,7 +25,7 @@ fn all() -> Vec<Optimizer> {
 /// Some steps, as bits.
 fn run(state: &mut OptimizerState, weights: &mut Arrays, lengths: [usize; 3], steps: std::ops::Range<usize>) {
     for step in steps {
-        state.step(&mut made(lengths, step + 1), weights).unwrap();
+        make_step(state, &mut made(lengths, step + 1), weights).unwrap();
     }
 }
 
@@ -73,7 +73,7 @@ fn a_part_of_a_parameter_is_updated_as_the_whole() {
         for step in 0..3 {
             let mut gradients = made(lengths, step + 1);
             cut(&mut gradients);
-            state.step(&mut gradients, &mut weights).unwrap();
+            make_step(&mut state, &mut gradients, &mut weights).unwrap();
         }
         let mut expected = whole;
         cut(&mut expected);
@@ -112,7 +112,7 @@ fn a_learning_rate_that_was_set_is_restored() {
     let before = weights[0].1[[0]];
     let mut gradients = made([4, 4, 4], 1);
     let gradient = gradients[0].1[[0]];
-    second.step(&mut gradients, &mut weights).unwrap();
+    make_step(&mut second, &mut gradients, &mut weights).unwrap();
     assert_eq!(weights[0].1[[0]], before - 0.025 * gradient);
 }
 
@@ -148,7 +148,7 @@ fn the_order_of_the_lists_and_of_the_memory_changes_nothing() {
     };
     let mut weights = shaped(0);
     let mut first = state(Adam::new(0.1).clipnorm(0.5), &weights);
-    first.step(&mut shaped(1), &mut weights).unwrap();
+    make_step(&mut first, &mut shaped(1), &mut weights).unwrap();
     // the same numbers column by column in memory, and the lists backwards
     let turned = |arrays: Arrays| -> Arrays {
         let arrays = arrays.into_iter().rev();
@@ -160,7 +160,7 @@ fn the_order_of_the_lists_and_of_the_memory_changes_nothing() {
     };
     let mut other = turned(shaped(0));
     let mut second = state(Adam::new(0.1).clipnorm(0.5), &shaped(0));
-    second.step(&mut turned(shaped(1)), &mut other).unwrap();
+    make_step(&mut second, &mut turned(shaped(1)), &mut other).unwrap();
     other.reverse();
     for ((path, one), (_, two)) in weights.iter().zip(&other) {
         for (one, two) in one.iter().zip(two) {
@@ -188,7 +188,7 @@ fn frozen_and_followed_parameters_stay_and_count_in_no_norm() {
     let mut gradients = made([24, 16, 8], 1);
     gradients[0].1.fill(f32::NAN); // that of a frozen parameter is not looked at
     let given = gradients.clone();
-    state.step(&mut gradients, &mut weights).unwrap();
+    make_step(&mut state, &mut gradients, &mut weights).unwrap();
     assert_eq!((&weights[0], &weights[3]), (&before[0], &mean));
     let squares = given[1..]
         .iter()
@@ -215,8 +215,32 @@ fn weight_decay_leaves_excluded_parameters_alone() {
         .iter()
         .map(|(path, array)| (path.clone(), array * 0.0))
         .collect();
-    state.step(&mut zeros, &mut weights).unwrap();
+    make_step(&mut state, &mut zeros, &mut weights).unwrap();
     assert_eq!(weights[1..], before[1..]);
     let decayed = before[0].1.mapv(|weight| weight - weight * 0.5 * 0.1);
     assert_eq!(weights[0].1.index_axis(Axis(0), 3), decayed.index_axis(Axis(0), 3));
+}
+
+/// A step writes where the weights before the last one were, unless somebody has them still.
+#[test]
+fn memory_is_taken_again_where_nobody_has_it() {
+    let mut state = state(Adam::new(0.1), &made([24, 16, 8], 0));
+    let mut now = parameters(&made([24, 16, 8], 0));
+    let mut make = |now: &mut Parameters, seed: usize| {
+        for (path, values) in state.step(&mut made([24, 16, 8], seed), now).unwrap() {
+            now.replace(&path, values).unwrap();
+        }
+    };
+    let address = |parameters: &Parameters| parameters.get("lstm/kernel").unwrap().values().as_ptr();
+    make(&mut now, 1);
+    let first = address(&now);
+    make(&mut now, 2);
+    make(&mut now, 3);
+    assert_eq!(address(&now), first);
+    let kept = now.clone();
+    let values = kept.get("lstm/kernel").unwrap().values().to_owned();
+    make(&mut now, 4);
+    make(&mut now, 5);
+    assert_ne!(address(&now), first);
+    assert_eq!(kept.get("lstm/kernel").unwrap().values(), values);
 }

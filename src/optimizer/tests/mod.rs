@@ -7,6 +7,7 @@ mod trajectories;
 use ndarray::{ArcArray, ArrayD, IxDyn};
 
 use super::{Optimizer, OptimizerState};
+use crate::error::Result;
 use crate::golden::Golden;
 use crate::parameters::{Parameters, Role};
 
@@ -46,6 +47,16 @@ fn golden_gradients(golden: &Golden, step: usize) -> Arrays {
 
 fn state(optimizer: impl Into<Optimizer>, weights: &Arrays) -> OptimizerState {
     OptimizerState::new(optimizer.into(), &parameters(weights), &[]).unwrap()
+}
+
+/// A step that changes the weights where they are.
+fn make_step(state: &mut OptimizerState, gradients: &mut Arrays, weights: &mut Arrays) -> Result<()> {
+    let stepped = state.step(gradients, &parameters(weights))?;
+    for (path, values) in stepped {
+        let (_, weight) = weights.iter_mut().find(|(here, _)| *here == path).unwrap();
+        *weight = values.into_owned();
+    }
+    Ok(())
 }
 
 /// Arrays of these lengths, with numbers that differ.

@@ -3,7 +3,7 @@
 use ndarray::{ArrayD, Axis, IxDyn, stack};
 use serde_json::{Map, Value};
 
-use super::{PARAMETERS, golden_gradients, golden_weights, state};
+use super::{PARAMETERS, golden_gradients, golden_weights, make_step, state};
 use crate::golden::Golden;
 use crate::learning_rate::{CosineDecay, ExponentialDecay, LearningRate};
 use crate::optimizer::{Adagrad, Adam, AdamW, Lion, Nadam, Optimizer, RmsProp, Sgd};
@@ -187,7 +187,7 @@ fn trajectory(golden: &Golden, optimizer: Optimizer) -> Trajectory {
     let steps = golden.array("gradients.bias").shape()[0];
     let mut all = Vec::new();
     for step in 0..steps {
-        state.step(&mut golden_gradients(golden, step), &mut weights).unwrap();
+        make_step(&mut state, &mut golden_gradients(golden, step), &mut weights).unwrap();
         all.push(weights.clone());
     }
     let of_parameter = |index: usize| {

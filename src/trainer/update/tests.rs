@@ -68,9 +68,16 @@ fn on_host(device: &Device, optimizer: impl Into<Optimizer>) -> Trainer {
     trainer
 }
 
+fn weights_of(model: &Model) -> Vec<(String, ArrayD<f32>)> {
+    let parameters = model.parameters().iter();
+    parameters
+        .map(|parameter| (parameter.path().to_owned(), parameter.values().to_owned()))
+        .collect()
+}
+
 /// Weights, and what the optimiser remembers.
 fn all(trainer: &Trainer) -> Vec<(String, ArrayD<f32>)> {
-    let weights = super::weights_of_model(trainer.model());
+    let weights = weights_of(trainer.model());
     let optimizer = trainer.whole_optimizer().unwrap();
     let slots = optimizer.tensors().unwrap().into_iter();
     let slots = slots.map(|(name, slot)| (name, slot.to_owned()));
@@ -221,7 +228,7 @@ fn weights_come_home_behind_each_epoch() {
         let mut seen = Vec::new();
         let mut trainer = trainer(&device, Sgd::new(0.5).momentum(0.9));
         let fit = Fit::epochs(6).batch_size(4).early_stopping(1).monitor("loss");
-        let fit = fit.on_epoch(|epoch| seen.push((epoch.is_best(), super::weights_of_model(epoch.model()))));
+        let fit = fit.on_epoch(|epoch| seen.push((epoch.is_best(), weights_of(epoch.model()))));
         trainer.fit(&data, fit).unwrap();
         let first: Vec<&ArrayD<f32>> = seen
             .iter()
@@ -232,7 +239,7 @@ fn weights_come_home_behind_each_epoch() {
             "each epoch has weights of its own"
         );
         let (_, best) = seen.iter().rev().find(|(is_best, _)| *is_best).unwrap();
-        assert_eq!(&super::weights_of_model(trainer.model()), best);
+        assert_eq!(&weights_of(trainer.model()), best);
         // what the GPU has now is what the model says
         let found = trainer.predict(data.sequences()).unwrap();
         let expected = trainer
