@@ -21,6 +21,17 @@ const RECURRENT_BETA: u32 = 0u;
 const FIRST_KINDS = vec4<u32>(RECURRENT_ACTIVATION, RECURRENT_ACTIVATION, 0u, 0u);
 const SECOND_KINDS = vec4<u32>(ACTIVATION, 0u, 0u, 0u);
 
+// The gradients of the lanes of a unit that go through the recurrent product, and the weights they meet there.
+alias Column = vec3<f32>;
+
+fn column_of(lanes: Lanes) -> Column {
+    return lanes.recurrent.xyz;
+}
+
+fn added(column: Column) -> f32 {
+    return (column.x + column.y) + column.z;
+}
+
 fn weights_of(unit: u32, units: u32) -> vec4<f32> {
     return vec4<f32>();
 }

@@ -25,6 +25,17 @@ const OUTPUT_BETA: u32 = 0u;
 const FIRST_KINDS = vec4<u32>(RECURRENT_ACTIVATION, RECURRENT_ACTIVATION, ACTIVATION, 0u);
 const SECOND_KINDS = vec4<u32>(RECURRENT_ACTIVATION, OUTPUT_ACTIVATION, 0u, 0u);
 
+// The gradients of the lanes of a unit that go through the recurrent product, and the weights they meet there.
+alias Column = vec4<f32>;
+
+fn column_of(lanes: Lanes) -> Column {
+    return lanes.both;
+}
+
+fn added(column: Column) -> f32 {
+    return (column.x + column.y) + (column.z + column.w);
+}
+
 // The peepholes i f o of a unit.
 fn weights_of(unit: u32, units: u32) -> vec4<f32> {
     if (HAS_UNIT_WEIGHTS == 0u) {

@@ -12,6 +12,17 @@ const BETA: u32 = 0u;
 const FIRST_KINDS = vec4<u32>(ACTIVATION, 0u, 0u, 0u);
 const SECOND_KINDS = vec4<u32>();
 
+// The gradient of the lane of a unit, and the weight that it meets in the recurrent product.
+alias Column = f32;
+
+fn column_of(lanes: Lanes) -> Column {
+    return lanes.both.x;
+}
+
+fn added(column: Column) -> f32 {
+    return column;
+}
+
 fn weights_of(unit: u32, units: u32) -> vec4<f32> {
     return vec4<f32>();
 }

@@ -17,7 +17,7 @@ use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
 use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, masked, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, solo, step, step_params};
-use crate::gpu::training::{gradient_sizes, product, repack, row_gradients, rule, scatter, sums, update};
+use crate::gpu::training::{gradient_sizes, product, repack, row_gradients, rule, scatter, solo_back, sums, update};
 use texts::{ALL, Text, all};
 
 mod backward;
@@ -63,6 +63,8 @@ fn host_fields(name: &str) -> Vec<String> {
         "Repack" => format!("{:?}", repack::Params::default()),
         "PositionsBack" => format!("{:?}", rule::PositionsParams::default()),
         "Reset" => format!("{:?}", rule::ResetParams::default()),
+        "SoloBack" => format!("{:?}", solo_back::SoloParams::default()),
+        "TurnKernel" => format!("{:?}", solo_back::TurnParams::default()),
         "StepBack" => format!("{:?}", rule::StepParams::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };

@@ -1,4 +1,4 @@
-//! The workgroups of `recurrent_solo_made`: where each weight is kept, and what a step takes then.
+//! The workgroups of `recurrent_solo_made` and of `solo_back`: where each weight is kept, and what a step takes then.
 
 use crate::gpu::device::Gpu;
 use crate::gpu::strategy::numbers::Numbers;
@@ -91,11 +91,28 @@ pub(crate) struct Shape {
     pub(crate) cached: usize,
     /// Whether halves stay halves in the registers.
     pub(crate) packed: bool,
+    way: Way,
+}
+
+/// Which way the steps go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Forward,
+    Back,
 }
 
 impl Shape {
     /// The workgroup that reads the least from the cache; `None` where that is too much, or a workgroup finds no room.
-    pub(crate) fn of((width, lanes, form): (usize, usize, Form), rows: usize, limits: Limits) -> Option<Self> {
+    pub(crate) fn of(weights: (usize, usize, Form), rows: usize, limits: Limits) -> Option<Self> {
+        Self::of_way(weights, (rows, Way::Forward), limits)
+    }
+
+    /// The same for steps backwards.
+    pub(crate) fn of_back((width, lanes): (usize, usize), rows: usize, limits: Limits) -> Option<Self> {
+        Self::of_way((width, lanes, Form::Full), (rows, Way::Back), limits)
+    }
+
+    fn of_way((width, lanes, form): (usize, usize, Form), (rows, way): (usize, Way), limits: Limits) -> Option<Self> {
         if width == 0 || !width.is_multiple_of(4) {
             return None;
         }
@@ -117,6 +134,7 @@ impl Shape {
             shared: 0,
             cached: 0,
             packed: false,
+            way,
         };
         let shapes = PARTS
             .into_iter()
@@ -164,9 +182,14 @@ impl Shape {
         self.rows.div_ceil(self.parts)
     }
 
-    /// Registers of an invocation besides those with weights: sums, states, and lanes of `projected` of the next step.
+    /// Registers of an invocation besides those with weights: sums, states, and lanes of `projected` of the next step; backwards what the rule
+    /// reads of this step and of the next one.
     fn used_registers(self) -> usize {
-        OTHER_REGISTERS + self.rows * self.lanes + self.outs() * (self.lanes + 2)
+        let of_position = match self.way {
+            Way::Forward => self.lanes + 2,
+            Way::Back => 2 * (2 * self.lanes + 2) + 2,
+        };
+        OTHER_REGISTERS + self.rows * self.lanes + self.outs() * of_position
     }
 
     fn free_registers(self) -> usize {
@@ -186,10 +209,15 @@ impl Shape {
     /// The bytes of workgroup memory.
     pub(crate) fn bytes(self) -> usize {
         let sums = self.rows * self.width;
-        let partial = (sums * (self.parts - 1)).max(1) * 4 * self.lanes;
+        // forward a unit leaves h, and a part the sums of all lanes; backwards it is the other way round
+        let [of_unit, of_part] = match self.way {
+            Way::Forward => [4, 4 * self.lanes],
+            Way::Back => [4 * self.lanes, 4],
+        };
+        let partial = (sums * (self.parts - 1)).max(1) * of_part;
         let shared = (self.shared * self.row_bytes()).max(self.form.bytes(self.lanes) as usize);
         // WebGPU counts every variable up to 16 bytes
-        [4 * sums, partial, shared]
+        [of_unit * sums, partial, shared]
             .map(|bytes| bytes.next_multiple_of(16))
             .iter()
             .sum()
@@ -235,7 +263,11 @@ impl Shape {
         let products = numbers.products / units;
         // with one lane each product needs h from workgroup memory, which takes as long
         let row = (self.width * self.width * self.lanes.max(2)) as f64 / products;
-        let lanes = (4 * self.width * self.lanes) as f64 * units / numbers.cache_bytes;
+        let rows_of_lanes = match self.way {
+            Way::Forward => 1,
+            Way::Back => 3, // they are read and written, and so are states and gradients
+        };
+        let lanes = (rows_of_lanes * 4 * self.width * self.lanes) as f64 * units / numbers.cache_bytes;
         let cached = self.cached_bytes() as f64 * units / numbers.cache_bytes / NEAR_CACHE;
         let halves = match (self.form, self.packed) {
             (Form::Full, _) => 0,

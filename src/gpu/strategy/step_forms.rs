@@ -178,17 +178,19 @@ impl StepForm {
 
 /// What the time of a step depends on besides the layer.
 #[derive(Clone, Copy, Debug)]
-struct Cost {
-    rows: usize,
-    tile: usize,
-    invocations: usize,
-    barriers: usize,
+pub(crate) struct Cost {
+    /// Positions of a workgroup, its units and its invocations,
+    pub(crate) rows: usize,
+    pub(crate) tile: usize,
+    pub(crate) invocations: usize,
+    /// and how often these meet.
+    pub(crate) barriers: usize,
 }
 
 impl Cost {
     /// The seconds of a step of so many positions: the dispatch, the wait for the first weights and h, the barriers; and for each
     /// workgroup that a compute unit has, what it reads and what it multiplies, one after the other.
-    fn seconds(self, numbers: &Numbers, layer: Layer, positions: usize) -> f64 {
+    pub(crate) fn seconds(self, numbers: &Numbers, layer: Layer, positions: usize) -> f64 {
         let workgroups = layer.directions * positions.div_ceil(self.rows) * layer.units.div_ceil(self.tile);
         let units = numbers.workgroups.max(1);
         let waves = workgroups.div_ceil(units) as f64;

@@ -27,6 +27,7 @@ impl GpuTraining {
             .try_for_each(|rows| rows.check_whole())?;
         let wanted = Wanted {
             plan: &model.plan,
+            solos: &self.solos,
             room: batch,
             wants_input,
         };

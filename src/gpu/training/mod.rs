@@ -3,13 +3,14 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `recurrence` < `sizes` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `tensors` < `updates` < `read_back`; `newest`, `updating` add to this file's type;
-//! `rowwise` and `cell_gradients` are parts of `recurrence`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `solo_back` < `recurrence` < `sizes`, `flow_size` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `tensors` < `updates` < `read_back`; `newest`, `updating` add to this file's type;
+//! `rowwise`, `solo_steps` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
 mod by_gate;
 mod cell_gradients;
 pub(crate) mod counted;
+mod flow_size;
 pub(crate) mod gradient_sizes;
 mod memory;
 mod newest;
@@ -24,6 +25,8 @@ mod rowwise;
 pub(crate) mod rule;
 pub(crate) mod scatter;
 mod sizes;
+pub(crate) mod solo_back;
+mod solo_steps;
 mod stages;
 pub(crate) mod sums;
 mod tensors;
@@ -53,9 +56,11 @@ use crate::recent::ForSize;
 use crate::settings::Settings;
 use crate::state::State;
 use buffers::Buffers;
+use by_gate::leaves_out;
 use read_back::{collected, upload_carry, wanted};
 use recorder::Recorder;
 use repack::Repack;
+use solo_back::SoloBack;
 use tensors::in_bytes;
 pub(crate) use updates::Updated;
 use updates::Updates;
@@ -68,6 +73,8 @@ pub(crate) struct GpuTraining {
     model: GpuModel,
     name: Arc<str>,
     weights: Weights,
+    /// How the steps of each cell may go back many at once.
+    solos: Vec<Option<SoloBack>>,
     /// How the forward pass gets other weights, if the host need not pack them. Made where there are the first others.
     repack: Option<Option<Repack>>,
     /// What steps of an optimiser have here, if they are made here. Asked for with the first one.
@@ -95,11 +102,18 @@ impl GpuTraining {
     pub(crate) async fn new(gpu: &Gpu, plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let upload = || Weights::upload(gpu, &plan);
         let weights = gpu.guarded("uploading the weights", upload).await?;
+        let cells = plan.cells.iter().enumerate();
+        let solos = cells.map(|(number, planned)| match leaves_out(&plan, number) {
+            true => Ok(None),
+            false => SoloBack::of(gpu, &planned.cell, settings),
+        });
+        let solos = solos.collect::<Result<_>>()?;
         let model = GpuModel::new(gpu.clone(), plan, settings).await?.keeping_rows();
         Ok(Self {
             model,
             name,
             weights,
+            solos,
             repack: None,
             updates: None,
             is_ahead: false,
@@ -175,6 +189,7 @@ impl GpuTraining {
             backward,
             plan,
             weights: &self.weights,
+            solos: &self.solos,
             workspace: &left.workspace.value,
             size: (left.workspace.batch, left.workspace.time_steps),
             tables: &self.model.weights.tables,

@@ -7,13 +7,11 @@ use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
 use crate::gpu::training::rule::{
-    SCAN, SCAN_ROWWISE, ScanParams, StepParams, constants_for, has_rows, separates, step_of,
+    SCAN, SCAN_ROWWISE, ScanParams, StepParams, TILE, constants_for, has_rows, separates, step_of,
 };
+use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::weights::CellTensors;
 use crate::schedule::Schedule;
-
-/// The positions and units of a workgroup that does a step.
-const TILE: usize = 16;
 
 /// The invocations of a workgroup that scans.
 const SCANNERS: usize = 64;
@@ -45,6 +43,8 @@ pub(super) struct RecurrenceBack<'a> {
     /// What its gates have left out of the input and of h, each of its own, if they have.
     pub(super) left_of_input: Option<GateFactors<'a>>,
     pub(super) left_of_state: Option<GateFactors<'a>>,
+    /// How its steps may go back many at once.
+    pub(super) solo: Option<&'a SoloBack>,
 }
 
 /// What a recurrence has for every row on its way back.
@@ -103,7 +103,7 @@ impl RecurrenceBack<'_> {
         self.lanes_again(recorder, &of_rows);
         of_rows.cells = self.scan(recorder, &of_rows.lanes)?;
         match self.cell.obstacle().is_none() && self.left_of_state.is_none() {
-            true => self.steps(recorder, &of_rows),
+            true => self.steps(recorder, &of_rows)?,
             false => self.steps_rowwise(recorder, &of_rows)?,
         }
         self.sum_up(recorder, &of_rows)?;
@@ -202,7 +202,12 @@ impl RecurrenceBack<'_> {
     }
 
     /// The steps from the last to the first, and what goes to the states before them.
-    fn steps(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
+    fn steps(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
+        let solo = self.solo.and_then(|solo| Some((solo, solo.shape(self.schedule)?)));
+        if let Some(solo) = solo {
+            self.steps_solo(recorder, of_rows, solo)?;
+        }
+        let one_by_one = if solo.is_some() { 0 } else { self.schedule.steps() };
         let units = self.cell.units;
         let states = self.states(of_rows);
         let shader = step_of(self.cell, recorder.is_software());
@@ -226,7 +231,7 @@ impl RecurrenceBack<'_> {
             cell_first: self.part_of_carry(1),
             ..StepParams::default()
         };
-        let backwards = (0..self.schedule.steps()).rev().map(|step| {
+        let backwards = (0..one_by_one).rev().map(|step| {
             let (now, next) = (self.schedule.rows_of(step), self.schedule.rows_of(step + 1));
             let params = StepParams {
                 positions: now.len() as u32,
@@ -247,6 +252,7 @@ impl RecurrenceBack<'_> {
         };
         let all = backwards.chain(std::iter::once((behind, workgroups(first))));
         recorder.dispatches((shader, &constants), &storage, all);
+        Ok(())
     }
 
     /// The state that the rule reads, by row: the cell state, or the hidden one where there is no other.

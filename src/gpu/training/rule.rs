@@ -5,12 +5,12 @@ use bytemuck::{Pod, Zeroable};
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Binding, Shader, reads, writes};
-use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, STEP_VALUES, TYPES, UNIT_LANES};
+use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, STEP_VALUES, TYPES, UNIT_LANES, UNIT_STATES};
 
-const RULE: &str = include_str!("../../../shaders/backward/rule.wgsl");
-const LSTM: &str = include_str!("../../../shaders/backward/cell/lstm.wgsl");
-const GRU: &str = include_str!("../../../shaders/backward/cell/gru.wgsl");
-const SIMPLE_RNN: &str = include_str!("../../../shaders/backward/cell/simple_rnn.wgsl");
+pub(super) const RULE: &str = include_str!("../../../shaders/backward/rule.wgsl");
+pub(super) const LSTM: &str = include_str!("../../../shaders/backward/cell/lstm.wgsl");
+pub(super) const GRU: &str = include_str!("../../../shaders/backward/cell/gru.wgsl");
+pub(super) const SIMPLE_RNN: &str = include_str!("../../../shaders/backward/cell/simple_rnn.wgsl");
 
 /// The cell state of every row.
 pub(crate) const SCAN: Shader = Shader {
@@ -53,7 +53,16 @@ const STEP: &str = include_str!("../../../shaders/backward/step_back.wgsl");
 pub(crate) const STEP_OF_LSTM: Shader = Shader {
     name: "step_back_lstm",
     source: STEP,
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, STEP_VALUES, LSTM],
+    shared: &[
+        TYPES,
+        DERIVATIVES,
+        ROW_ACTIVATION,
+        RULE,
+        UNIT_LANES,
+        UNIT_STATES,
+        STEP_VALUES,
+        LSTM,
+    ],
     runs_cell: false,
     params: ("StepBack", size_of::<StepParams>()),
     bindings: STEP_BINDINGS,
@@ -62,7 +71,16 @@ pub(crate) const STEP_OF_LSTM: Shader = Shader {
 
 pub(crate) const STEP_OF_GRU: Shader = Shader {
     name: "step_back_gru",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, STEP_VALUES, GRU],
+    shared: &[
+        TYPES,
+        DERIVATIVES,
+        ROW_ACTIVATION,
+        RULE,
+        UNIT_LANES,
+        UNIT_STATES,
+        STEP_VALUES,
+        GRU,
+    ],
     constants: OF_GRU,
     ..STEP_OF_LSTM
 };
@@ -75,6 +93,7 @@ pub(crate) const STEP_OF_SIMPLE_RNN: Shader = Shader {
         ROW_ACTIVATION,
         RULE,
         UNIT_LANES,
+        UNIT_STATES,
         STEP_VALUES,
         SIMPLE_RNN,
     ],
@@ -107,7 +126,16 @@ pub(crate) const STEP_ALONE_OF_SIMPLE_RNN: Shader = Shader {
 pub(crate) const ROWWISE_OF_LSTM: Shader = Shader {
     name: "step_back_rowwise_lstm",
     source: include_str!("../../../shaders/backward/step_back_rowwise.wgsl"),
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, UNIT_LANES, LSTM],
+    shared: &[
+        TYPES,
+        DERIVATIVES,
+        ROW_ACTIVATION,
+        REDUCE,
+        RULE,
+        UNIT_LANES,
+        UNIT_STATES,
+        LSTM,
+    ],
     runs_cell: false,
     params: ("PositionsBack", size_of::<PositionsParams>()),
     bindings: &[
@@ -124,14 +152,32 @@ pub(crate) const ROWWISE_OF_LSTM: Shader = Shader {
 
 pub(crate) const ROWWISE_OF_GRU: Shader = Shader {
     name: "step_back_rowwise_gru",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, UNIT_LANES, GRU],
+    shared: &[
+        TYPES,
+        DERIVATIVES,
+        ROW_ACTIVATION,
+        REDUCE,
+        RULE,
+        UNIT_LANES,
+        UNIT_STATES,
+        GRU,
+    ],
     constants: OF_GRU,
     ..ROWWISE_OF_LSTM
 };
 
 pub(crate) const ROWWISE_OF_SIMPLE_RNN: Shader = Shader {
     name: "step_back_rowwise_simple_rnn",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, UNIT_LANES, SIMPLE_RNN],
+    shared: &[
+        TYPES,
+        DERIVATIVES,
+        ROW_ACTIVATION,
+        REDUCE,
+        RULE,
+        UNIT_LANES,
+        UNIT_STATES,
+        SIMPLE_RNN,
+    ],
     constants: OF_SIMPLE_RNN,
     ..ROWWISE_OF_LSTM
 };
@@ -153,7 +199,7 @@ pub(crate) const RESET: Shader = Shader {
     constants: OF_RESET,
 };
 
-const OF_SIMPLE_RNN: &[&str] = &[
+pub(super) const OF_SIMPLE_RNN: &[&str] = &[
     "GATES",
     "SEPARATES",
     "HAS_ROWS",
@@ -165,7 +211,7 @@ const OF_SIMPLE_RNN: &[&str] = &[
     "BETA",
 ];
 
-const OF_GRU: &[&str] = &[
+pub(super) const OF_GRU: &[&str] = &[
     "GATES",
     "SEPARATES",
     "MULTIPLIES_RESET",
@@ -198,7 +244,7 @@ const OF_RESET: &[&str] = &[
     "RECURRENT_BETA",
 ];
 
-const OF_LSTM: &[&str] = &[
+pub(super) const OF_LSTM: &[&str] = &[
     "GATES",
     "SEPARATES",
     "HAS_ROWS",
@@ -217,6 +263,10 @@ const OF_LSTM: &[&str] = &[
     "HAS_UNIT_WEIGHTS",
     "INPUT_FORGET",
 ];
+
+/// The positions and units of a workgroup that does a step, and how far the sum runs between two barriers.
+pub(super) const TILE: usize = 16;
+pub(super) const SLAB: usize = 64;
 
 /// The struct `Scan` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

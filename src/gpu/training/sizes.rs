@@ -5,14 +5,15 @@
 use std::collections::HashMap;
 
 use crate::activation::Activation;
-use crate::flow::size::{FlowSize, OutputSize, StageKind, StageSize};
-use crate::flow::{Flow, Source, Stage};
+use crate::flow::Source;
+use crate::flow::size::{FlowSize, StageKind, StageSize};
 use crate::gpu::device::buffer::Use;
 use crate::gpu::training::buffers::Name;
 use crate::gpu::training::by_gate::leaves_out;
 use crate::gpu::training::product::most_sums_of;
 use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::rule::separates;
+use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::sums::most_sums;
 use crate::layer::bidirectional::MergeMode;
 use crate::model::plan::{Plan, PlannedCell};
@@ -33,65 +34,11 @@ pub(super) struct WaySizes {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
     pub(super) plan: &'a Plan,
+    /// How the steps of each cell may go back many at once.
+    pub(super) solos: &'a [Option<SoloBack>],
     /// The sequences that the workspace of the forward pass has room for.
     pub(super) room: usize,
     pub(super) wants_input: bool,
-}
-
-/// The sizes of a flow.
-pub(super) fn size_of(flow: &Flow, plan: &Plan) -> FlowSize {
-    let mut schedules = Vec::new();
-    let stages = flow.stages.iter().zip(&flow.widths).map(|(stage, &width)| {
-        let input = stage.input().source;
-        let kind = match stage {
-            Stage::Recurrent { cell, schedule, .. } => {
-                schedules.push(schedule.steps());
-                StageKind::Recurrent {
-                    cell: *cell,
-                    input,
-                    schedule: schedules.len() - 1,
-                }
-            }
-            Stage::Dense { dense, .. } => StageKind::Dense { dense: *dense, input },
-            Stage::Transform { transform, .. } => StageKind::Transform {
-                transform: *transform,
-                input,
-            },
-            Stage::Dropout { dropout, .. } => StageKind::Dropout {
-                dropout: *dropout,
-                input,
-            },
-            Stage::Reshape { input: list, .. } => StageKind::Reshape {
-                input,
-                entries: list.index.len(),
-            },
-            Stage::Merge {
-                merge,
-                forward,
-                backward,
-            } => StageKind::Merge {
-                merge: *merge,
-                forward: forward.source,
-                backward: backward.source,
-            },
-        };
-        let rows = stage.rows();
-        StageSize { kind, rows, width }
-    });
-    let stages: Vec<StageSize> = stages.collect();
-    let outputs = flow.outputs.iter().map(|placed| OutputSize {
-        source: placed.gather.source,
-        entries: placed.shape.iter().rev().skip(1).product(),
-        width: placed.shape.last().copied().unwrap_or(0),
-    });
-    FlowSize {
-        batch: flow.batch,
-        features: plan.features.unwrap_or(0),
-        input_rows: flow.input_steps.len(),
-        outputs: outputs.collect(),
-        stages,
-        schedules,
-    }
 }
 
 impl WaySizes {
@@ -287,6 +234,9 @@ impl Counting<'_> {
         by_gate.for_each(|high| self.sums([high, units, rows]));
         if is_masked || cell.obstacle().is_some() {
             self.want(("between", 0), &[self.size.batch, units]);
+        }
+        if let Some(Some(solo)) = self.wanted.solos.get(number) {
+            self.want(("turned kernel", 0), &solo.kernel_values());
         }
         self.column_sums([rows, columns]);
         if cell.has_unit_parameters() {

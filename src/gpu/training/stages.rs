@@ -103,6 +103,7 @@ impl Way<'_> {
             before: &recorder.upload(("rows before", number), &before)?,
             starts: &recorder.upload(("starts", number), schedule.offsets())?,
             upstream: &self.gradient_of(recorder, number)?,
+            solo: at(self.solos, cell)?.as_ref(),
             carry: &recorder.buffer(("carry", cell), 3 * schedule.batch() * units)?,
         };
         let gathered = back.record(recorder, wants_input)?;

@@ -15,5 +15,8 @@ pub(super) const ROW_ACTIVATION: &str = include_str!("../../../shaders/shared/ro
 /// The lanes of a unit.
 pub(super) const UNIT_LANES: &str = include_str!("../../../shaders/backward/unit_lanes.wgsl");
 
+/// The states of a unit around a step.
+pub(super) const UNIT_STATES: &str = include_str!("../../../shaders/backward/unit_states.wgsl");
+
 /// What a step backwards reads and writes.
 pub(super) const STEP_VALUES: &str = include_str!("../../../shaders/backward/step_values.wgsl");

@@ -15,9 +15,11 @@ use crate::gpu::stage::left_out::LeftOut;
 use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::buffers::Buffers;
+use crate::gpu::training::flow_size::size_of;
 use crate::gpu::training::recorder::{Matrix, PARAMETERS, Recorder, parameters};
 use crate::gpu::training::scatter::Uploaded;
-use crate::gpu::training::sizes::{Wanted, WaySizes, size_of};
+use crate::gpu::training::sizes::{Wanted, WaySizes};
+use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::weights::Weights;
 use crate::gpu::workspace::Workspace;
 use crate::gradients::Upstream;
@@ -32,6 +34,7 @@ pub(super) struct Way<'a> {
     pub(super) backward: &'a Backward,
     pub(super) plan: &'a Plan,
     pub(super) weights: &'a Weights,
+    pub(super) solos: &'a [Option<SoloBack>],
     pub(super) workspace: &'a Workspace,
     /// The sequences and time steps that it was made for.
     pub(super) size: (usize, usize),
@@ -68,6 +71,7 @@ impl Way<'_> {
         let (plan, (room, time_steps)) = (self.plan, self.size);
         let wanted = Wanted {
             plan,
+            solos: self.solos,
             room,
             wants_input: self.wants_input,
         };

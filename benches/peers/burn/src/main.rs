@@ -13,8 +13,8 @@ use burn::nn::{GateController, Linear, Lstm, LstmConfig};
 use burn::tensor::wgpu::{WgpuBackend, wgpu};
 use burn::tensor::{Device, DeviceKind, Tensor, TensorData};
 
-use rule::Problem;
-use serve::{Outcome, Prepared, serve};
+use rule::{Outcome, Problem};
+use serve::{Prepared, serve};
 use training::Training;
 
 fn main() -> Outcome<()> {

@@ -5,8 +5,8 @@ use burn::nn::loss::{MseLoss, Reduction};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::rule::{Problem, TRAINING_STEPS};
-use super::serve::{Outcome, Prepared};
+use super::rule::{Outcome, Problem, TRAINING_STEPS};
+use super::serve::Prepared;
 
 pub(crate) struct Training {
     lstm: Lstm,

@@ -1,12 +1,14 @@
 //! The texts of the way back.
 
-use super::texts::cells;
+use super::texts::{FLOOR, cells};
 use super::*;
+use crate::gpu::strategy::solo_shape::Shape;
 use crate::gpu::training::rule::{
     RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_ALONE_OF_GRU,
     STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for,
 };
-use crate::gpu::training::{counted, gradient_sizes, product, repack, row_gradients, scatter, sums, update};
+use crate::gpu::training::{counted, gradient_sizes, product, repack, row_gradients, scatter, solo_back, sums, update};
+use crate::gpu::weights::class_of;
 
 /// Every shader of the way back that runs no rule, each with some sets of its constants,
 fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
@@ -52,6 +54,7 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
             ],
         ),
         (&counted::SHADER, vec![Vec::new()]),
+        (&solo_back::TURN, vec![vec![4, 4], vec![3, 4], vec![1, 1]]),
     ]
 }
 
@@ -97,6 +100,15 @@ pub(super) fn texts() -> Vec<Text> {
                 constants_for(shader, &cell),
             ));
         }
+        if cell.obstacle().is_none() {
+            let shader = solo_back::solo_of(&cell);
+            let width = (class_of(&cell), solo_back::stride(&cell));
+            for rows in [1, 4] {
+                let shape = Shape::of_back(width, rows, FLOOR).unwrap();
+                let constants = solo_back::solo_constants(shader, &cell, shape);
+                texts.push(text(format!("{}.{name}.{rows}", shader.name), shader, constants));
+            }
+        }
     }
     texts
 }
@@ -117,6 +129,8 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
             "rule.wgsl",
             "derivatives.wgsl",
             "unit_lanes.wgsl",
+            "unit_states.wgsl",
+            "solo_values.wgsl",
             "cell",
         ];
         if !shared.iter().any(|name| file.ends_with(name)) {

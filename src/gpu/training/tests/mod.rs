@@ -10,6 +10,7 @@ mod cells;
 mod layers;
 mod reference;
 mod sizes;
+mod solo;
 
 use std::sync::OnceLock;
 

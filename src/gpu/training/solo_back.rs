@@ -1,0 +1,246 @@
+//! `solo_back`: the steps of a recurrence backwards, many in one dispatch by workgroups that keep the recurrent kernel, as `solo` runs them
+//! forward.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::cell::{Cell, Rule};
+use crate::error::Result;
+use crate::gpu::device::Gpu;
+use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::strategy::launch::most_steps;
+use crate::gpu::strategy::numbers::Numbers;
+use crate::gpu::strategy::solo_made::HEIGHTS;
+use crate::gpu::strategy::solo_shape::{self, Limits, Load, Shape};
+use crate::gpu::strategy::step_forms::Cost;
+use crate::gpu::strategy::step_layer::Layer;
+use crate::gpu::training::rule::{
+    GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, SLAB, TILE, constants_for,
+};
+use crate::gpu::training::texts::{DERIVATIVES, ROW_ACTIVATION, TYPES, UNIT_LANES};
+use crate::gpu::weights::class_of;
+use crate::schedule::Schedule;
+use crate::settings::{Settings, Strategy};
+
+const VALUES: &str = include_str!("../../../shaders/backward/solo_values.wgsl");
+
+/// The steps of each cell.
+pub(crate) const SOLO_OF_LSTM: Shader = Shader {
+    name: "solo_back_lstm",
+    source: include_str!("../../../shaders/backward/solo_back.wgsl"),
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, LSTM],
+    runs_cell: false,
+    params: ("SoloBack", size_of::<SoloParams>()),
+    bindings: &[
+        reads("turned_kernel"),
+        reads("unit_weights"),
+        reads("states"),
+        reads("upstream"),
+        reads("starts"),
+        writes("lanes"),
+        writes("recurrent_lanes"),
+        writes("carry"),
+    ],
+    constants: &behind_shape::<{ SHAPE.len() + OF_LSTM.len() }>(OF_LSTM),
+};
+
+pub(crate) const SOLO_OF_GRU: Shader = Shader {
+    name: "solo_back_gru",
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, GRU],
+    constants: &behind_shape::<{ SHAPE.len() + OF_GRU.len() }>(OF_GRU),
+    ..SOLO_OF_LSTM
+};
+
+pub(crate) const SOLO_OF_SIMPLE_RNN: Shader = Shader {
+    name: "solo_back_simple_rnn",
+    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, SIMPLE_RNN],
+    constants: &behind_shape::<{ SHAPE.len() + OF_SIMPLE_RNN.len() }>(OF_SIMPLE_RNN),
+    ..SOLO_OF_LSTM
+};
+
+/// The recurrent kernel in the order in which they read it.
+pub(crate) const TURN: Shader = Shader {
+    name: "turn_kernel",
+    source: include_str!("../../../shaders/backward/turn_kernel.wgsl"),
+    shared: &[],
+    runs_cell: false,
+    params: ("TurnKernel", size_of::<TurnParams>()),
+    bindings: &[reads("recurrent_kernel"), writes("turned_kernel")],
+    constants: &["GATES", "STRIDE"],
+};
+
+/// The constants of a workgroup.
+const SHAPE: [&str; 7] = ["WIDTH", "PARTS", "REGISTERS", "SHARED", "CACHED", "OUTS", "ACROSS"];
+
+/// These, and those of a cell behind them.
+const fn behind_shape<const ALL: usize>(of_cell: &[&'static str]) -> [&'static str; ALL] {
+    let mut all = [""; ALL];
+    let mut number = 0;
+    while number < ALL {
+        all[number] = match number < SHAPE.len() {
+            true => SHAPE[number],
+            false => of_cell[number - SHAPE.len()],
+        };
+        number += 1;
+    }
+    all
+}
+
+/// The struct `SoloBack` of `solo_values.wgsl`.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct SoloParams {
+    pub(super) first_step: u32,
+    pub(super) last_step: u32,
+    pub(super) steps: u32,
+    pub(super) units: u32,
+    pub(super) lanes_stride: u32,
+    pub(super) room: u32,
+    pub(super) states_first: u32,
+    pub(super) states_stride: u32,
+    pub(super) cell_first: u32,
+}
+
+/// The struct `TurnKernel` of `turn_kernel.wgsl`.
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct TurnParams {
+    pub(super) units: u32,
+    pub(super) width: u32,
+}
+
+/// How the steps of a cell go backwards where a workgroup finds room for its recurrent kernel.
+#[derive(Debug)]
+pub(super) struct SoloBack {
+    /// The tallest first.
+    shapes: Vec<Shape>,
+    layer: Layer,
+    /// Of a GPU that is to be asked whether steps one by one take less.
+    numbers: Option<Numbers>,
+    most_passes: usize,
+}
+
+impl SoloBack {
+    /// For a cell without an obstacle whose gates leave out no values of their own. `None` where a workgroup finds no room, and where steps go one by
+    /// one: on a software adapter, and for who has chosen another strategy.
+    pub(super) fn of(gpu: &Gpu, cell: &Cell, settings: &Settings) -> Result<Option<Self>> {
+        let numbers = match settings.wanted_strategy() {
+            Some(Strategy::Solo) => None,
+            Some(_) => return Ok(None),
+            None => match Numbers::of(gpu)? {
+                Some(numbers) => Some(numbers),
+                None => return Ok(None),
+            },
+        };
+        let bound = gpu.limits().max_storage_buffers_per_shader_stage as usize;
+        if cell.obstacle().is_some() || bound < SOLO_OF_LSTM.bindings.len() {
+            return Ok(None);
+        }
+        let (width, gates) = (class_of(cell), cell.gates());
+        let shapes: Vec<Shape> = HEIGHTS
+            .into_iter()
+            .filter_map(|rows| Shape::of_back((width, stride(cell)), rows, Limits::of(gpu)))
+            .collect();
+        let made = Self {
+            shapes,
+            layer: Layer {
+                directions: 1,
+                units: cell.units,
+                width,
+                lanes: gates,
+                weight_bytes: 4 * gates,
+            },
+            numbers,
+            most_passes: gpu.most_passes(),
+        };
+        Ok(Some(made).filter(|made| !made.shapes.is_empty()))
+    }
+
+    /// By workgroups of so many positions, in launches of few steps.
+    #[cfg(test)]
+    pub(super) fn by(self, rows: usize) -> Self {
+        let shapes: Vec<Shape> = self.shapes.into_iter().filter(|shape| shape.rows == rows).collect();
+        assert!(!shapes.is_empty(), "no workgroup has {rows} positions");
+        Self {
+            shapes,
+            numbers: None,
+            most_passes: 32,
+            ..self
+        }
+    }
+
+    /// The values of the turned kernel.
+    pub(super) fn kernel_values(&self) -> [usize; 3] {
+        let stride = self.shapes.first().map_or(0, |shape| shape.lanes);
+        [self.layer.width, self.layer.width, stride]
+    }
+
+    /// The workgroups whose steps take the least time; `None` where steps one by one take less.
+    pub(super) fn shape(&self, schedule: &Schedule) -> Option<Shape> {
+        let (positions, steps) = (schedule.active(0), schedule.steps());
+        let Some(numbers) = &self.numbers else {
+            return self.shapes.iter().copied().find(|shape| shape.rows <= positions.max(1));
+        };
+        let share = schedule.rows() as f64 / (positions * steps).max(1) as f64;
+        let seconds = |shape: &Shape| {
+            let load = Load {
+                workgroups: positions.div_ceil(shape.rows),
+                share,
+            };
+            let launches = steps.div_ceil(self.launch_steps(*shape)) as f64;
+            launches * shape.launch_seconds(numbers, load) + steps as f64 * shape.step_seconds(numbers, load)
+        };
+        let timed = self.shapes.iter().map(|shape| (*shape, seconds(shape)));
+        let (shape, least) = timed.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
+        let one_by_one = steps as f64 * self.step_seconds(numbers, (positions as f64 * share) as usize);
+        (least < one_by_one).then_some(shape)
+    }
+
+    /// The seconds of a step by itself.
+    fn step_seconds(&self, numbers: &Numbers, positions: usize) -> f64 {
+        let cost = Cost {
+            rows: TILE,
+            tile: TILE,
+            invocations: TILE * TILE,
+            barriers: 2 * (self.layer.lanes * self.layer.units).div_ceil(SLAB),
+        };
+        cost.seconds(numbers, self.layer, positions.max(1))
+    }
+
+    /// The steps of one launch.
+    pub(super) fn launch_steps(&self, shape: Shape) -> usize {
+        let passes = 1 + shape.outs() * shape.parts;
+        let most_passes = (self.most_passes / 2).saturating_sub(shape.rows) / passes;
+        most_steps(shape.width * shape.width * shape.rows)
+            .min(most_passes)
+            .max(1)
+    }
+}
+
+/// The values of a column of the turned kernel: three take the room of four.
+pub(crate) fn stride(cell: &Cell) -> usize {
+    match cell.gates() {
+        1 => 1,
+        _ => 4,
+    }
+}
+
+/// The shader of a cell.
+pub(crate) fn solo_of(cell: &Cell) -> &'static Shader {
+    match cell.rule {
+        Rule::Lstm(_) => &SOLO_OF_LSTM,
+        Rule::Gru(_) => &SOLO_OF_GRU,
+        Rule::SimpleRnn(_) => &SOLO_OF_SIMPLE_RNN,
+    }
+}
+
+/// Its constants.
+pub(crate) fn solo_constants(shader: &Shader, cell: &Cell, shape: Shape) -> Vec<u32> {
+    let of_shape = solo_shape::CONSTANTS.iter().zip(shape.constants());
+    let of_shape: Vec<(&&str, u32)> = of_shape.collect();
+    let of_cell = shader.constants.iter().zip(constants_for(shader, cell));
+    let value = |(name, of_cell): (&&str, u32)| {
+        let own = of_shape.iter().find(|(known, _)| *known == name);
+        own.map_or(of_cell, |&(_, value)| value)
+    };
+    of_cell.map(value).collect()
+}

@@ -1,0 +1,101 @@
+//! Many steps backwards in one dispatch against the steps one by one.
+
+use super::*;
+use crate::activation::Activation;
+use crate::gpu::training::solo_back::SoloBack;
+use crate::layer::bidirectional::Bidirectional;
+use crate::layer::gru::Gru;
+use crate::layer::lstm::Lstm;
+use crate::layer::simple_rnn::SimpleRnn;
+
+/// More positions than any workgroup has, and more steps than a launch.
+const SIZE: (usize, usize) = (11, 13);
+
+/// The gradients of a batch of sequences of several lengths, one of which has no step, from states that are not zero.
+fn gradients(training: &mut GpuTraining, random: &mut Random) -> PlanGradients {
+    let plan = Arc::clone(&training.model.plan);
+    let (batch, steps) = SIZE;
+    let values = random.array(&[batch, steps, plan.features.unwrap()], 1.0);
+    let values: ndarray::Array3<f32> = values.into_dimensionality().unwrap();
+    let input = Input::Values(values.view());
+    let mask = Array2::from_shape_fn(SIZE, |(sequence, step)| step < sequence * 5 % (steps + 1));
+    let flow = Arc::new(Flow::in_training(&plan, input, Some(mask.view())).unwrap());
+    let mut states = random.states(&plan, batch, 1.0);
+    let mut output = Output::default();
+    pollster::block_on(training.forward(&flow, input, Some(&mut states), None, &mut output)).unwrap();
+    let outputs = flow.outputs.iter();
+    let upstream = Upstream {
+        outputs: outputs.map(|placed| random.array(&placed.shape, 1.0)).collect(),
+        states: Some(random.states(&plan, batch, 1.0)),
+    };
+    pollster::block_on(training.backward(&flow, input, &upstream, Wants::ALL)).unwrap()
+}
+
+fn assert_near(what: &str, given: impl Iterator<Item = f32>, wanted: impl Iterator<Item = f32> + Clone) {
+    let largest = wanted.clone().fold(0.0_f32, |most, value| most.max(value.abs()));
+    assert!(largest > 0.0, "{what} is nothing");
+    for (given, wanted) in given.zip(wanted) {
+        assert!(
+            (given - wanted).abs() <= 1e-5 * largest,
+            "{what}: {given} for {wanted} of {largest}"
+        );
+    }
+}
+
+fn check(mut model: Model, rows: usize) {
+    let units = model.plan().cells[0].units();
+    // the states of many units by large weights are chaos
+    with_weights_within(&mut model, &mut Random(7), 1.5 / (units as f32).sqrt());
+    for gpu in gpus() {
+        let settings = Settings::new().strategy(Strategy::Step);
+        let make = || {
+            let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, "GPU".into());
+            pollster::block_on(made).unwrap()
+        };
+        let wanted = gradients(&mut make(), &mut Random(3));
+        let mut training = make();
+        let solo = Settings::new().strategy(Strategy::Solo);
+        training.solos = (model.plan().cells.iter())
+            .map(|planned| Some(SoloBack::of(gpu, &planned.cell, &solo).unwrap()?.by(rows)))
+            .collect();
+        let given = gradients(&mut training, &mut Random(3));
+        let name = format!("{}, {units} units, {rows} positions", gpu.name());
+        for ((path, given), (_, wanted)) in given.parameters.iter().zip(&wanted.parameters) {
+            assert_near(
+                &format!("{name}, {path}"),
+                given.iter().copied(),
+                wanted.iter().copied(),
+            );
+        }
+        let input = [&given, &wanted].map(|of| of.input.as_ref().unwrap().iter().copied());
+        let [of_given, of_wanted] = input;
+        assert_near(&format!("{name}, input"), of_given, of_wanted);
+        for (given, wanted) in given.states.iter().zip(&wanted.states) {
+            for (given, wanted) in given.arrays().zip(wanted.arrays()) {
+                assert_near(&format!("{name}, state"), given.iter().copied(), wanted.iter().copied());
+            }
+        }
+        let again = gradients(&mut training, &mut Random(3));
+        assert!(again.parameters == given.parameters, "{name}: other bits");
+    }
+}
+
+/// The kernel in registers alone, in workgroup memory too, and in the cache.
+#[test]
+fn an_lstm_of_each_height() {
+    let lstm = |units| Lstm::new(3, units).return_sequences(true);
+    let both = Bidirectional::new(lstm(5).peepholes(true).clip(0.9));
+    check(Model::builder().add(both).build().unwrap(), 8);
+    check(Model::builder().add(lstm(17)).build().unwrap(), 2);
+    check(Model::builder().add(lstm(100)).build().unwrap(), 4);
+}
+
+#[test]
+fn the_other_cells() {
+    let gru = Gru::new(3, 33).return_sequences(true);
+    check(Model::builder().add(gru).build().unwrap(), 1);
+    let rnn = SimpleRnn::new(3, 130)
+        .activation(Activation::Gelu)
+        .return_sequences(true);
+    check(Model::builder().add(Bidirectional::new(rnn)).build().unwrap(), 4);
+}
