@@ -8,6 +8,14 @@
 @group(0) @binding(4) var<storage, read> carry: array<f32>;
 @group(0) @binding(5) var<storage, read_write> cells: array<f32>;
 
+fn lanes_of(row: u32, unit: u32) -> Lanes {
+    var own = Lanes();
+    //for g in GATES
+    own.both[$g] = lanes[row * params.lanes_stride + $gu * params.units + unit];
+    //end
+    return own;
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -32,17 +40,25 @@ fn main(
         let row = params.room + before;
         cell = cells[row * params.units + unit];
     }
-    for (var step = params.first_step; step < params.last_step; step++) {
-        let row = starts[step] + position;
-        if (row >= starts[step + 1u]) {
-            break;
+    // the row of the step, and the one with which the next step begins; lanes are asked for a step ahead
+    var row = starts[params.first_step] + position;
+    var end = starts[params.first_step + 1u];
+    var own = Lanes();
+    if (row < end) {
+        own = lanes_of(row, unit);
+    }
+    for (var step = params.first_step; step < params.last_step && row < end; step++) {
+        let next_row = end + position;
+        let next_end = starts[min(step + 2u, params.last_step)];
+        var ahead = Lanes();
+        if (next_row < next_end) {
+            ahead = lanes_of(next_row, unit);
         }
-        var own = Lanes();
-        //for g in GATES
-        own.both[$g] = lanes[row * params.lanes_stride + $gu * params.units + unit];
-        //end
         let gates = gates_of(Unit(own, weights_of(unit, params.units), cell, 0.0, 0.0), Row(), Row());
         cell = gates.second_x.y;
         cells[(params.room + row) * params.units + unit] = cell;
+        own = ahead;
+        row = next_row;
+        end = next_end;
     }
 }

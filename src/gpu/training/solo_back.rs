@@ -132,16 +132,17 @@ impl SoloBack {
             },
         };
         let bound = gpu.limits().max_storage_buffers_per_shader_stage as usize;
-        if cell.obstacle().is_some() || bound < SOLO_OF_LSTM.bindings.len() {
-            return Ok(None);
-        }
+        let can = cell.obstacle().is_none() && bound >= SOLO_OF_LSTM.bindings.len();
+        Ok(can
+            .then(|| Self::within(cell, numbers, Limits::of(gpu), gpu.most_passes()))
+            .flatten())
+    }
+
+    fn within(cell: &Cell, numbers: Option<Numbers>, limits: Limits, most_passes: usize) -> Option<Self> {
         let (width, gates) = (class_of(cell), cell.gates());
-        let shapes: Vec<Shape> = HEIGHTS
-            .into_iter()
-            .filter_map(|rows| Shape::of_back((width, stride(cell)), rows, Limits::of(gpu)))
-            .collect();
+        let shape = |rows| Shape::of_back((width, stride(cell)), rows, limits);
         let made = Self {
-            shapes,
+            shapes: HEIGHTS.into_iter().filter_map(shape).collect(),
             layer: Layer {
                 directions: 1,
                 units: cell.units,
@@ -150,9 +151,9 @@ impl SoloBack {
                 weight_bytes: 4 * gates,
             },
             numbers,
-            most_passes: gpu.most_passes(),
+            most_passes,
         };
-        Ok(Some(made).filter(|made| !made.shapes.is_empty()))
+        Some(made).filter(|made| !made.shapes.is_empty())
     }
 
     /// By workgroups of so many positions, in launches of few steps.
@@ -180,30 +181,33 @@ impl SoloBack {
         let Some(numbers) = &self.numbers else {
             return self.shapes.iter().copied().find(|shape| shape.rows <= positions.max(1));
         };
-        let share = schedule.rows() as f64 / (positions * steps).max(1) as f64;
-        let seconds = |shape: &Shape| {
-            let load = Load {
-                workgroups: positions.div_ceil(shape.rows),
-                share,
-            };
-            let launches = steps.div_ceil(self.launch_steps(*shape)) as f64;
-            launches * shape.launch_seconds(numbers, load) + steps as f64 * shape.step_seconds(numbers, load)
-        };
-        let timed = self.shapes.iter().map(|shape| (*shape, seconds(shape)));
-        let (shape, least) = timed.min_by(|(_, one), (_, other)| one.total_cmp(other))?;
-        let one_by_one = steps as f64 * self.step_seconds(numbers, (positions as f64 * share) as usize);
-        (least < one_by_one).then_some(shape)
+        let (shape, least) = self.best(numbers, (positions, steps), schedule.rows())?;
+        (least < self.seconds_one_by_one(numbers, steps, schedule.rows())).then_some(shape)
     }
 
-    /// The seconds of a step by itself.
-    fn step_seconds(&self, numbers: &Numbers, positions: usize) -> f64 {
+    /// Those, and the seconds of all steps of a batch with so many rows.
+    fn best(&self, numbers: &Numbers, (positions, steps): (usize, usize), rows: usize) -> Option<(Shape, f64)> {
+        let seconds = |shape: Shape| {
+            let load = Load {
+                workgroups: positions.div_ceil(shape.rows),
+                share: rows as f64 / (positions * steps).max(1) as f64,
+            };
+            let launches = steps.div_ceil(self.launch_steps(shape)) as f64;
+            launches * shape.launch_seconds(numbers, load) + steps as f64 * shape.step_seconds(numbers, load)
+        };
+        let timed = self.shapes.iter().map(|&shape| (shape, seconds(shape)));
+        timed.min_by(|(_, one), (_, other)| one.total_cmp(other))
+    }
+
+    /// The seconds of all steps, each of which is a dispatch.
+    fn seconds_one_by_one(&self, numbers: &Numbers, steps: usize, rows: usize) -> f64 {
         let cost = Cost {
             rows: TILE,
             tile: TILE,
             invocations: TILE * TILE,
             barriers: 2 * (self.layer.lanes * self.layer.units).div_ceil(SLAB),
         };
-        cost.seconds(numbers, self.layer, positions.max(1))
+        steps as f64 * cost.seconds(numbers, self.layer, rows.div_ceil(steps.max(1)))
     }
 
     /// The steps of one launch.
@@ -243,4 +247,47 @@ pub(crate) fn solo_constants(shader: &Shader, cell: &Cell, shape: Shape) -> Vec<
         own.map_or(of_cell, |&(_, value)| value)
     };
     of_cell.map(value).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use crate::gpu::strategy::numbers::H200;
+    use crate::layer::lstm::Lstm;
+    use crate::model::Model;
+
+    /// What the driver of an H200 lets a workgroup have.
+    const OF_H200: Limits = Limits {
+        invocations: 1024,
+        size: [1024, 1024],
+        bytes: 48 << 10,
+    };
+
+    /// Batch, time steps and units; and whether a workgroup has room, and takes less time.
+    #[test]
+    fn the_numbers_of_a_gpu_choose() {
+        let cases = [
+            ((1, 1000, 16), Some(true)),
+            ((1, 1000, 128), Some(true)),
+            ((512, 64, 64), Some(true)),
+            ((8, 16, 128), Some(true)),
+            ((1, 1000, 512), None),
+        ];
+        for ((batch, steps, units), wins) in cases {
+            let model = Model::builder().add(Lstm::new(8, units)).build().unwrap();
+            let solo = SoloBack::within(&model.plan().cells[0].cell, Some(H200), OF_H200, usize::MAX);
+            let seconds = solo.map(|solo| {
+                let (shape, least) = solo.best(&H200, (batch, steps), batch * steps).unwrap();
+                let one_by_one = solo.seconds_one_by_one(&H200, steps, batch * steps);
+                println!(
+                    "{batch} x {steps} x {units}: {:.0} and {:.0} µs, {shape:?}",
+                    1e6 * least,
+                    1e6 * one_by_one
+                );
+                least < one_by_one
+            });
+            assert_eq!(seconds, wins, "{batch} x {steps} x {units}");
+        }
+    }
 }
