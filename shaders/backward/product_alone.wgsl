@@ -18,26 +18,34 @@ fn main(
         return;
     }
     let end = min(begin + params.part, params.inner);
-    let last = params.rows - 1u;
-    // the rows of A; one behind the last is read as the last, and not stored
-    var rows = vec4<u32>();
+    // where each row of A and each column of B begins; one behind the last is read as the last, and not stored
     //for i in 4
-    rows[$i] = min(row + $iu, last);
+    var a$i = min(row + $iu, params.rows - 1u);
+    var is_there$i = true;
     if (TURNS_A == 0u) {
-        rows[$i] = listed(rows[$i]);
+        let lies_in = listed(a$i);
+        is_there$i = HAS_INDEX == 0u || lies_in != NONE;
+        a$i = select(0u, lies_in, is_there$i) * params.a_stride;
     }
+    a$i += params.a_first;
+    let b$i = params.b_first + min(column + $iu, params.columns - 1u) * select(1u, params.b_stride, TURNS_B == 1u);
     var sum$i = vec4<f32>();
     //end
+    let b_step = select(params.b_stride, 1u, TURNS_B == 1u);
     for (var k = begin; k < end; k += 1u) {
         var from_a = vec4<f32>();
         var from_b = vec4<f32>();
-        var lies_in = k;
+        var a_row = k;
+        var is_there = true;
         if (TURNS_A == 1u) {
-            lies_in = listed(k);
+            a_row = listed(k);
+            is_there = HAS_INDEX == 0u || a_row != NONE;
+            a_row = select(0u, a_row, is_there) * params.a_stride;
         }
+        let b_row = k * b_step;
         //for i in 4
-        from_a[$i] = a_at(select(rows[$i], lies_in, TURNS_A == 1u), select(k, rows[$i], TURNS_A == 1u));
-        from_b[$i] = value_of_b(k, column + $iu, end);
+        from_a[$i] = select(0.0, a[a$i + a_row], is_there && is_there$i);
+        from_b[$i] = b[b$i + b_row];
         //end
         //for r in 4
         sum$r = fma(vec4<f32>(from_a[$r]), from_b, sum$r);

@@ -15,15 +15,15 @@ use naga::{AddressSpace, GlobalVariable, Module, ShaderStage, StorageAccess, Str
 
 use super::*;
 use crate::gpu::stage::projection_block::{self, Block};
-use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, masked, reshape, row_transform, softmax};
-use crate::gpu::strategy::{launch, solo, step, step_params};
-use crate::gpu::training::{gradient_sizes, product, repack, row_gradients, rule, scatter, solo_back, sums, update};
+use crate::gpu::strategy::{solo, step};
+use structs::host_fields;
 use texts::{ALL, Text, all};
 
 mod backward;
 mod optional;
 mod solos;
 mod steps;
+mod structs;
 mod teams;
 mod texts;
 
@@ -34,45 +34,6 @@ const MOST_STORAGE_BUFFERS: usize = 8;
 
 fn bytes(module: &Module, variable: &GlobalVariable) -> u32 {
     module.types[variable.ty].inner.size(module.to_ctx())
-}
-
-/// The fields of the host's struct of a name, in order, as `Debug` prints them.
-fn host_fields(name: &str) -> Vec<String> {
-    let printed = match name {
-        "Carry" => format!("{:?}", carry::Params::default()),
-        "Gather" => format!("{:?}", gather::Params::default()),
-        "Lookup" => format!("{:?}", lookup::Params::default()),
-        "Dropout" => format!("{:?}", dropout::Params::default()),
-        "BatchSums" => format!("{:?}", batch_normalization::SumsParams::default()),
-        "BatchMoments" => format!("{:?}", batch_normalization::MomentsParams::default()),
-        "Transform" => format!("{:?}", row_transform::Params::default()),
-        "Reshape" => format!("{:?}", reshape::Params::default()),
-        "Projection" => format!("{:?}", softmax::Params::default()),
-        "Measure" => format!("{:?}", crate::gpu::measure::Params::default()),
-        "Launch" => format!("{:?}", launch::Params::default()),
-        "Step" => format!("{:?}", step_params::Params::default()),
-        "MaskedProjection" => format!("{:?}", masked::Params::default()),
-        "Product" => format!("{:?}", product::Params::default()),
-        "Parts" => format!("{:?}", sums::PartsParams::default()),
-        "ColumnSums" => format!("{:?}", sums::ColumnParams::default()),
-        "Scatter" => format!("{:?}", scatter::Params::default()),
-        "RowsBack" => format!("{:?}", row_gradients::Params::default()),
-        "Scan" => format!("{:?}", rule::ScanParams::default()),
-        "GradientSizes" => format!("{:?}", gradient_sizes::Params::default()),
-        "Update" => format!("{:?}", update::Params::default()),
-        "Repack" => format!("{:?}", repack::Params::default()),
-        "PositionsBack" => format!("{:?}", rule::PositionsParams::default()),
-        "Reset" => format!("{:?}", rule::ResetParams::default()),
-        "SoloBack" => format!("{:?}", solo_back::SoloParams::default()),
-        "TurnKernel" => format!("{:?}", solo_back::TurnParams::default()),
-        "StepBack" => format!("{:?}", rule::StepParams::default()),
-        other => panic!("the struct {other} of the host is to be named here"),
-    };
-    let (_, inner) = printed.split_once('{').unwrap();
-    let fields = inner.trim_end_matches('}').split(',');
-    fields
-        .map(|field| field.split(':').next().unwrap().trim().to_owned())
-        .collect()
 }
 
 fn struct_of<'a>(module: &'a Module, variable: &GlobalVariable) -> (&'a str, &'a [StructMember], u32) {

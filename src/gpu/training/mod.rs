@@ -3,7 +3,7 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `solo_back` < `recurrence` < `sizes`, `flow_size` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `tensors` < `updates` < `read_back`; `newest`, `updating` add to this file's type;
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `step_back` < `solo_back` < `recurrence` < `sizes`, `flow_size` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `tensors` < `updates` < `read_back`; `newest`, `updating` add to this file's type;
 //! `rowwise`, `solo_steps` and `cell_gradients` are parts of `recurrence`.
 
 mod buffers;
@@ -28,6 +28,7 @@ mod sizes;
 pub(crate) mod solo_back;
 mod solo_steps;
 mod stages;
+pub(crate) mod step_back;
 pub(crate) mod sums;
 mod tensors;
 #[cfg(test)]

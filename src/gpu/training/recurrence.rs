@@ -6,10 +6,9 @@ use crate::error::Result;
 use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
-use crate::gpu::training::rule::{
-    SCAN, SCAN_ROWWISE, ScanParams, StepParams, TILE, constants_for, has_rows, separates, step_of,
-};
+use crate::gpu::training::rule::{SCAN, SCAN_ROWWISE, ScanParams, constants_for, has_rows, separates};
 use crate::gpu::training::solo_back::SoloBack;
+use crate::gpu::training::step_back::{StepParams, step_of};
 use crate::gpu::training::weights::CellTensors;
 use crate::schedule::Schedule;
 
@@ -210,8 +209,8 @@ impl RecurrenceBack<'_> {
         let one_by_one = if solo.is_some() { 0 } else { self.schedule.steps() };
         let units = self.cell.units;
         let states = self.states(of_rows);
-        let shader = step_of(self.cell, recorder.is_software());
-        let constants = constants_for(shader, self.cell);
+        let in_software = recorder.is_software().then(|| self.schedule.active(0));
+        let (shader, constants, [positions, tile]) = step_of(self.cell, in_software);
         let (nothing, [nothing_written, _]) = (recorder.nothing(), recorder.nothing_written());
         let storage = [
             &self.tensors.recurrent_kernel.values,
@@ -222,7 +221,7 @@ impl RecurrenceBack<'_> {
             of_rows.own.as_ref().unwrap_or(&nothing_written),
             self.carry,
         ];
-        let workgroups = |positions: usize| (positions.div_ceil(TILE) * units.div_ceil(TILE)) as u64;
+        let workgroups = |running: usize| (running.div_ceil(positions) * units.div_ceil(tile)) as u64;
         let common = StepParams {
             units: units as u32,
             lanes_stride: self.columns() as u32,

@@ -4,8 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::cell::CellText;
-use crate::gpu::shader::{Binding, Shader, reads, writes};
-use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, STEP_VALUES, TYPES, UNIT_LANES, UNIT_STATES};
+use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, TYPES, UNIT_LANES, UNIT_STATES};
 
 pub(super) const RULE: &str = include_str!("../../../shaders/backward/rule.wgsl");
 pub(super) const LSTM: &str = include_str!("../../../shaders/backward/cell/lstm.wgsl");
@@ -35,91 +35,6 @@ pub(crate) const SCAN_ROWWISE: Shader = Shader {
     source: include_str!("../../../shaders/backward/scan_rowwise.wgsl"),
     shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, LSTM],
     ..SCAN
-};
-
-const STEP_BINDINGS: &[Binding] = &[
-    reads("recurrent_kernel"),
-    reads("unit_weights"),
-    reads("states"),
-    reads("upstream"),
-    writes("lanes"),
-    writes("recurrent_lanes"),
-    writes("carry"),
-];
-
-const STEP: &str = include_str!("../../../shaders/backward/step_back.wgsl");
-
-/// A step backwards, of each cell.
-pub(crate) const STEP_OF_LSTM: Shader = Shader {
-    name: "step_back_lstm",
-    source: STEP,
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        STEP_VALUES,
-        LSTM,
-    ],
-    runs_cell: false,
-    params: ("StepBack", size_of::<StepParams>()),
-    bindings: STEP_BINDINGS,
-    constants: OF_LSTM,
-};
-
-pub(crate) const STEP_OF_GRU: Shader = Shader {
-    name: "step_back_gru",
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        STEP_VALUES,
-        GRU,
-    ],
-    constants: OF_GRU,
-    ..STEP_OF_LSTM
-};
-
-pub(crate) const STEP_OF_SIMPLE_RNN: Shader = Shader {
-    name: "step_back_simple_rnn",
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        STEP_VALUES,
-        SIMPLE_RNN,
-    ],
-    constants: OF_SIMPLE_RNN,
-    ..STEP_OF_LSTM
-};
-
-/// The same where each invocation does a position and a unit by itself.
-const ALONE: &str = include_str!("../../../shaders/backward/step_back_alone.wgsl");
-
-pub(crate) const STEP_ALONE_OF_LSTM: Shader = Shader {
-    name: "step_back_alone_lstm",
-    source: ALONE,
-    ..STEP_OF_LSTM
-};
-
-pub(crate) const STEP_ALONE_OF_GRU: Shader = Shader {
-    name: "step_back_alone_gru",
-    source: ALONE,
-    ..STEP_OF_GRU
-};
-
-pub(crate) const STEP_ALONE_OF_SIMPLE_RNN: Shader = Shader {
-    name: "step_back_alone_simple_rnn",
-    source: ALONE,
-    ..STEP_OF_SIMPLE_RNN
 };
 
 /// The rule of a step, position by position, of each cell: of those with an obstacle, and of those whose gates leave out values of their own.
@@ -199,6 +114,20 @@ pub(crate) const RESET: Shader = Shader {
     constants: OF_RESET,
 };
 
+/// Two lists of constants.
+pub(super) const fn joined<const ALL: usize>(first: &[&'static str], second: &[&'static str]) -> [&'static str; ALL] {
+    let mut all = [""; ALL];
+    let mut number = 0;
+    while number < ALL {
+        all[number] = match number < first.len() {
+            true => first[number],
+            false => second[number - first.len()],
+        };
+        number += 1;
+    }
+    all
+}
+
 pub(super) const OF_SIMPLE_RNN: &[&str] = &[
     "GATES",
     "SEPARATES",
@@ -264,10 +193,6 @@ pub(super) const OF_LSTM: &[&str] = &[
     "INPUT_FORGET",
 ];
 
-/// The positions and units of a workgroup that does a step, and how far the sum runs between two barriers.
-pub(super) const TILE: usize = 16;
-pub(super) const SLAB: usize = 64;
-
 /// The struct `Scan` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
@@ -279,23 +204,6 @@ pub(crate) struct ScanParams {
     pub(super) lanes_stride: u32,
     pub(super) room: u32,
     pub(super) start_first: u32,
-}
-
-/// The struct `StepBack` of types.wgsl.
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-#[repr(C)]
-pub(crate) struct StepParams {
-    pub(super) positions: u32,
-    pub(super) row: u32,
-    pub(super) next_positions: u32,
-    pub(super) next_row: u32,
-    pub(super) before_row: u32,
-    pub(super) units: u32,
-    pub(super) lanes_stride: u32,
-    pub(super) states_first: u32,
-    pub(super) states_stride: u32,
-    pub(super) cell_first: u32,
-    pub(super) runs_rule: u32,
 }
 
 /// The struct `PositionsBack` of types.wgsl.
@@ -323,18 +231,6 @@ pub(crate) struct ResetParams {
     pub(super) lanes_stride: u32,
     pub(super) states_first: u32,
     pub(super) states_stride: u32,
-}
-
-/// The shader that does a step of a cell backwards, on a GPU or in software.
-pub(super) fn step_of(cell: &Cell, is_software: bool) -> &'static Shader {
-    match (&cell.rule, is_software) {
-        (Rule::Lstm(_), false) => &STEP_OF_LSTM,
-        (Rule::Gru(_), false) => &STEP_OF_GRU,
-        (Rule::SimpleRnn(_), false) => &STEP_OF_SIMPLE_RNN,
-        (Rule::Lstm(_), true) => &STEP_ALONE_OF_LSTM,
-        (Rule::Gru(_), true) => &STEP_ALONE_OF_GRU,
-        (Rule::SimpleRnn(_), true) => &STEP_ALONE_OF_SIMPLE_RNN,
-    }
 }
 
 /// The shader that does the rule of a step backwards position by position.

@@ -13,9 +13,8 @@ use crate::gpu::strategy::solo_made::HEIGHTS;
 use crate::gpu::strategy::solo_shape::{self, Limits, Load, Shape};
 use crate::gpu::strategy::step_forms::Cost;
 use crate::gpu::strategy::step_layer::Layer;
-use crate::gpu::training::rule::{
-    GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, SLAB, TILE, constants_for,
-};
+use crate::gpu::training::rule::{GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_for, joined};
+use crate::gpu::training::step_back::{SLAB, TILE};
 use crate::gpu::training::texts::{DERIVATIVES, ROW_ACTIVATION, TYPES, UNIT_LANES};
 use crate::gpu::weights::class_of;
 use crate::schedule::Schedule;
@@ -40,20 +39,20 @@ pub(crate) const SOLO_OF_LSTM: Shader = Shader {
         writes("recurrent_lanes"),
         writes("carry"),
     ],
-    constants: &behind_shape::<{ SHAPE.len() + OF_LSTM.len() }>(OF_LSTM),
+    constants: &joined::<{ SHAPE.len() + OF_LSTM.len() }>(&SHAPE, OF_LSTM),
 };
 
 pub(crate) const SOLO_OF_GRU: Shader = Shader {
     name: "solo_back_gru",
     shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, GRU],
-    constants: &behind_shape::<{ SHAPE.len() + OF_GRU.len() }>(OF_GRU),
+    constants: &joined::<{ SHAPE.len() + OF_GRU.len() }>(&SHAPE, OF_GRU),
     ..SOLO_OF_LSTM
 };
 
 pub(crate) const SOLO_OF_SIMPLE_RNN: Shader = Shader {
     name: "solo_back_simple_rnn",
     shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, SIMPLE_RNN],
-    constants: &behind_shape::<{ SHAPE.len() + OF_SIMPLE_RNN.len() }>(OF_SIMPLE_RNN),
+    constants: &joined::<{ SHAPE.len() + OF_SIMPLE_RNN.len() }>(&SHAPE, OF_SIMPLE_RNN),
     ..SOLO_OF_LSTM
 };
 
@@ -70,20 +69,6 @@ pub(crate) const TURN: Shader = Shader {
 
 /// The constants of a workgroup.
 const SHAPE: [&str; 7] = ["WIDTH", "PARTS", "REGISTERS", "SHARED", "CACHED", "OUTS", "ACROSS"];
-
-/// These, and those of a cell behind them.
-const fn behind_shape<const ALL: usize>(of_cell: &[&'static str]) -> [&'static str; ALL] {
-    let mut all = [""; ALL];
-    let mut number = 0;
-    while number < ALL {
-        all[number] = match number < SHAPE.len() {
-            true => SHAPE[number],
-            false => of_cell[number - SHAPE.len()],
-        };
-        number += 1;
-    }
-    all
-}
 
 /// The struct `SoloBack` of `solo_values.wgsl`.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]

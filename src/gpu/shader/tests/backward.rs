@@ -3,9 +3,10 @@
 use super::texts::{FLOOR, cells};
 use super::*;
 use crate::gpu::strategy::solo_shape::Shape;
-use crate::gpu::training::rule::{
-    RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE, STEP_ALONE_OF_GRU,
-    STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN, constants_for,
+use crate::gpu::training::rule::{RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE};
+use crate::gpu::training::step_back::{
+    STEP_ALONE_OF_GRU, STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN,
+    alone_constants,
 };
 use crate::gpu::training::{counted, gradient_sizes, product, repack, row_gradients, scatter, solo_back, sums, update};
 use crate::gpu::weights::class_of;
@@ -94,11 +95,8 @@ pub(super) fn texts() -> Vec<Text> {
         let (_, plain, rowwise) = of_kind.unwrap();
         let shaders = if cell.obstacle().is_some() { rowwise } else { plain };
         for shader in *shaders {
-            texts.push(text(
-                format!("{}.{name}", shader.name),
-                shader,
-                constants_for(shader, &cell),
-            ));
+            let name = format!("{}.{name}", shader.name);
+            texts.push(text(name, shader, alone_constants(shader, &cell, 4)));
         }
         if cell.obstacle().is_none() {
             let shader = solo_back::solo_of(&cell);
