@@ -1,7 +1,8 @@
 // product_alone: product for adapters that run it on a CPU, where invocations that meet at a barrier cost more than what they would share. Each
-// makes four rows by four columns by itself; the sums have the order and so the bits of the other text.
+// makes four columns of a tile by itself, eight rows at a time; all have the same rows, so that what they read of A is read once for all of them.
+// The sums have the order and so the bits of the other text.
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(16)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -11,50 +12,51 @@ fn main(
     let tiles_down = (params.rows + SIDE - 1u) / SIDE;
     let number = workgroup.y * workgroups.x + workgroup.x;
     let part = number / (tiles_across * tiles_down);
-    let row = number / tiles_across % tiles_down * SIDE + lane / 16u * 4u;
-    let column = number % tiles_across * SIDE + lane % 16u * 4u;
+    let tile = number / tiles_across % tiles_down * SIDE;
+    let column = number % tiles_across * SIDE + lane * 4u;
     let begin = part * params.part;
-    if ((begin >= params.inner && part > 0u) || row >= params.rows || column >= params.columns) {
+    if ((begin >= params.inner && part > 0u) || column >= params.columns) {
         return;
     }
     let end = min(begin + params.part, params.inner);
-    // where each row of A and each column of B begins; one behind the last is read as the last, and not stored
+    let last = min(tile + SIDE, params.rows);
+    let c_first = params.c_first + part * params.part_stride;
+    // where each column of B begins; one behind the last is read as the last, and not stored
     //for i in 4
-    var a$i = min(row + $iu, params.rows - 1u);
-    var is_there$i = true;
-    if (TURNS_A == 0u) {
-        let lies_in = listed(a$i);
-        is_there$i = HAS_INDEX == 0u || lies_in != NONE;
-        a$i = select(0u, lies_in, is_there$i) * params.a_stride;
-    }
-    a$i += params.a_first;
     let b$i = params.b_first + min(column + $iu, params.columns - 1u) * select(1u, params.b_stride, TURNS_B == 1u);
-    var sum$i = vec4<f32>();
     //end
     let b_step = select(params.b_stride, 1u, TURNS_B == 1u);
-    for (var k = begin; k < end; k += 1u) {
-        var from_a = vec4<f32>();
-        var from_b = vec4<f32>();
-        var a_row = k;
-        var is_there = true;
-        if (TURNS_A == 1u) {
-            a_row = listed(k);
-            is_there = HAS_INDEX == 0u || a_row != NONE;
-            a_row = select(0u, a_row, is_there) * params.a_stride;
+    for (var row = tile; row < last; row += 8u) {
+        // and each row of A
+        //for i in 8
+        var a$i = min(row + $iu, params.rows - 1u);
+        var is_there$i = true;
+        if (TURNS_A == 0u) {
+            let lies_in = listed(a$i);
+            is_there$i = HAS_INDEX == 0u || lies_in != NONE;
+            a$i = select(0u, lies_in, is_there$i) * params.a_stride;
         }
-        let b_row = k * b_step;
-        //for i in 4
-        from_a[$i] = select(0.0, a[a$i + a_row], is_there && is_there$i);
-        from_b[$i] = b[b$i + b_row];
+        a$i += params.a_first;
+        var sum$i = vec4<f32>();
         //end
-        //for r in 4
-        sum$r = fma(vec4<f32>(from_a[$r]), from_b, sum$r);
+        for (var k = begin; k < end; k += 1u) {
+            var a_row = k;
+            var is_there = true;
+            if (TURNS_A == 1u) {
+                a_row = listed(k);
+                is_there = HAS_INDEX == 0u || a_row != NONE;
+                a_row = select(0u, a_row, is_there) * params.a_stride;
+            }
+            let b_row = k * b_step;
+            let from_b = vec4<f32>(b[b0 + b_row], b[b1 + b_row], b[b2 + b_row], b[b3 + b_row]);
+            //for i in 8
+            sum$i = fma(vec4<f32>(select(0.0, a[a$i + a_row], is_there && is_there$i)), from_b, sum$i);
+            //end
+        }
+        //for r in 8
+        //for i in 4
+        store(c_first, row + $ru, column + $iu, sum$r[$i]);
+        //end
         //end
     }
-    let first = params.c_first + part * params.part_stride;
-    //for r in 4
-    //for i in 4
-    store(first, row + $ru, column + $iu, sum$r[$i]);
-    //end
-    //end
 }
