@@ -1,0 +1,56 @@
+//! A step of a tensor that needs more workgroups than one dimension of a dispatch has.
+
+use super::super::buffers::Buffers;
+use super::super::recorder::{Matrix, Recorder};
+use super::super::update::{self, Tensors};
+use super::*;
+use crate::gpu::device::buffer::Use;
+use crate::optimizer::{Rule, Update};
+
+#[test]
+fn huge_tensors_are_changed_to_the_last_value() {
+    /// Beyond 65,535 workgroups of 256 values.
+    const VALUES: usize = 65_600 * 256 + 3;
+    let update = Update {
+        scale: 1.0,
+        limit: f32::INFINITY,
+        coupled_decay: 0.0,
+        weight_decay: 0.0,
+        learning_rate: 0.5,
+        rule: Rule::Descent { rate: 0.5 },
+    };
+    let gradient: Vec<f32> = (0..VALUES).map(|place| (place % 8191) as f32).collect();
+    for gpu in gpus() {
+        let mut buffers = Buffers::default();
+        let mut recorder = Recorder::new(gpu, &mut buffers, 1).unwrap();
+        let gradients = recorder.upload(("gradient", 0), &gradient).unwrap();
+        let new_weights = recorder.buffer(("new", 0), VALUES).unwrap();
+        let [slots, new_slots, not_finite] =
+            ["slots", "new slots", "flag"].map(|name| recorder.zeros((name, 0), 1).unwrap());
+        let weights = recorder.zeros(("weights", 0), VALUES).unwrap();
+        let tensors = Tensors {
+            gradient: &gradients,
+            weights: Matrix::tight(&weights, VALUES),
+            count: VALUES,
+            width: VALUES,
+            slots: &slots,
+            new_weights: &new_weights,
+            new_slots: &new_slots,
+            not_finite: &not_finite,
+        };
+        update::record(&mut recorder, &update, &tensors);
+        let staging = gpu.make_buffer("read", 4 * VALUES as u64, Use::Readback);
+        recorder
+            .commands
+            .last
+            .copy(&new_weights, 0..4 * VALUES as u64, &staging, 0);
+        let submission = recorder.submit().unwrap();
+        let wanted = [(&staging, 4 * VALUES as u64)];
+        let read = pollster::block_on(mapped::read::<f32>(gpu, &wanted, Some(submission))).unwrap();
+        let wrong = read[0]
+            .iter()
+            .zip(&gradient)
+            .position(|(new, gradient)| *new != -0.5 * gradient);
+        assert_eq!((read[0].len(), wrong), (VALUES, None));
+    }
+}
