@@ -151,33 +151,39 @@ fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), o
     let values = model.parameters().count() as u64 * 4;
     let tensors = model.parameters().iter().count() as u64;
     let penalty = || Regularizer::l2(0.0).on(Role::Kernel);
-    let before = bytes();
     let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, optimizer).unwrap();
     let told = trainer.memory(BATCH, STEPS).unwrap();
     trainer.regularizers([penalty()]).unwrap();
     let on_host = trainer.memory(BATCH, STEPS).unwrap();
-    trainer.regularizers([]).unwrap();
     // new weights, both moments before and behind the step, and those of one weight as they come home
     let more = told - on_host;
     assert!(
         more >= 5 * values && more <= 7 * values + 256 * (tensors + 8),
         "{name}: {more} more for {values}"
     );
+    // what the host needs for its steps, and with the second batch what finds out where each weight goes
     trainer.train_on_batch(&full).unwrap();
     trainer.train_on_batch(&full).unwrap();
-    let made = bytes() - before;
-    assert!(told >= made, "{name}: {told} for {made}");
+    trainer.regularizers([]).unwrap();
+    let before = bytes();
+    trainer.train_on_batch(&full).unwrap();
+    trainer.train_on_batch(&full).unwrap();
     let now = trainer.memory(BATCH, STEPS).unwrap();
     assert!(now <= told, "{name}: {now}, at first {told}");
-    let before = (bytes(), buffers());
+    let behind = (bytes(), buffers());
     trainer.train_on_batch(&ragged).unwrap();
     trainer.train_on_batch(&full).unwrap();
     let now = (bytes(), buffers());
-    assert_eq!(now, before, "{name}: no batch of this size makes anything");
+    assert_eq!(now, behind, "{name}: no batch of this size makes anything");
     // what the optimiser remembers comes home, for each section through one buffer, and then the host needs nothing more
     let sections = if name == "sections" { 2 } else { 1 };
     trainer.regularizers([penalty()]).unwrap();
     trainer.train_on_batch(&full).unwrap();
-    assert_eq!(buffers(), before.1 + sections, "{name}: the host makes the steps");
+    assert_eq!(buffers(), behind.1 + sections, "{name}: the host makes the steps");
+    let made = bytes() - before;
+    assert!(
+        more >= made && more as f64 <= 1.1 * made as f64,
+        "{name}: {more} more for {made}"
+    );
     opened.assert_quiet();
 }
