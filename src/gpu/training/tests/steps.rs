@@ -1,12 +1,16 @@
-//! A step of a tensor that needs more workgroups than one dimension of a dispatch has.
+//! Steps of the optimiser by themselves.
+
+use ndarray::Array3;
 
 use super::super::buffers::Buffers;
 use super::super::recorder::{Matrix, Recorder};
 use super::super::update::{self, Tensors};
 use super::*;
 use crate::gpu::device::buffer::Use;
+use crate::layer::dense::Dense;
 use crate::optimizer::{Rule, Update};
 
+/// A tensor that needs more workgroups than one dimension of a dispatch has.
 #[test]
 fn huge_tensors_are_changed_to_the_last_value() {
     /// Beyond 65,535 workgroups of 256 values.
@@ -52,5 +56,37 @@ fn huge_tensors_are_changed_to_the_last_value() {
             .zip(&gradient)
             .position(|(new, gradient)| *new != -0.5 * gradient);
         assert_eq!((read[0].len(), wrong), (VALUES, None));
+    }
+}
+
+/// Where the weights of a step cannot take their place no pass runs, and none forgets them; those of the host end it.
+#[test]
+fn what_cannot_be_done_stays_to_be_done() {
+    let model = Model::builder().add(Dense::new(3, 2)).build().unwrap();
+    let plan = model.plan();
+    let values = Array3::<f32>::zeros((2, 4, 3));
+    let input = Input::Values(values.view());
+    let flow = Arc::new(Flow::in_training(plan, input, None).unwrap());
+    for gpu in own_gpus() {
+        let settings = Settings::new();
+        let made = GpuTraining::new(&gpu, Arc::clone(plan), &settings, Arc::from("GPU"));
+        let mut training = pollster::block_on(made).unwrap();
+        let [gone, to] = ["gone", "to"].map(|label| gpu.make_buffer(label, 16, Use::Storage));
+        let mut recorder = Recorder::new(&gpu, &mut training.buffers, 0).unwrap();
+        recorder.commands.last.copy(&gone, 0..16, &to, 0);
+        training.owed = Some(Arc::new(recorder.recorded()));
+        gone.destroy();
+        let pass = |training: &mut GpuTraining| {
+            let mut output = Output::default();
+            pollster::block_on(training.forward(&flow, input, None, None, &mut output))
+        };
+        for _ in 0..2 {
+            let failed = pass(&mut training);
+            assert!(matches!(failed, Err(Error::Gpu { .. })), "{failed:?}");
+            let failed = pollster::block_on(training.newest_weights());
+            assert!(matches!(failed, Err(Error::Gpu { .. })), "{failed:?}");
+        }
+        pollster::block_on(training.set_plan(Arc::clone(plan))).unwrap();
+        pass(&mut training).unwrap();
     }
 }
