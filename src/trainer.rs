@@ -251,6 +251,10 @@ impl Trainer {
 
     /// The model with the weights as they are now.
     ///
+    /// Behind a call of [`fit_async`](Self::fit_async) or another that trains whose future was dropped, and behind one that failed because a GPU did not
+    /// give the weights, they are those that came home last. The next [`train_on_batch`](Self::train_on_batch) or [`fit`](Self::fit) that ends well
+    /// brings all of them home; so does [`freeze`](Self::freeze) or [`unfreeze`](Self::unfreeze), without a step, but not in a browser.
+    ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};
     ///
@@ -264,7 +268,7 @@ impl Trainer {
         &self.model
     }
 
-    /// The model with the weights as they are now, without what training needed.
+    /// The model with the weights as they are now, as [`model`](Self::model) has them, without what training needed.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};

@@ -30,7 +30,9 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::File`](crate::Error::File) if the file cannot be written; the old one is then as it was.
+    /// [`Error::File`](crate::Error::File) if the file cannot be written. [`Error::Gpu`](crate::Error::Gpu) if a GPU has weights or what the optimiser remembers, and does
+    /// not give it: where the GPU is lost, this is gone. In a browser, which cannot wait for it, [`Error::Unsupported`](crate::Error::Unsupported) behind a call of
+    /// [`fit_async`](Self::fit_async) that was dropped. The old file is then as it was.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Model, Trainer};

@@ -18,7 +18,9 @@ impl Trainer {
     /// # Errors
     ///
     /// [`Error::Value`] for a path that the model does not have; [`Error::Unsupported`] for a whole `BatchNormalization`: in Keras it would
-    /// take the moving mean and variance in training then.
+    /// take the moving mean and variance in training then. [`Error::Gpu`] if a GPU has what the optimiser remembers and does not give it, and in a
+    /// browser, which cannot wait for it, [`Error::Unsupported`]: behind a call of [`fit_async`](Self::fit_async) that was dropped. The trainer is
+    /// then as it was.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Trainer};
@@ -42,7 +44,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if what the optimiser remembers does not fit into memory.
+    /// [`Error::Memory`] if what the optimiser remembers does not fit into memory; [`Error::Gpu`] and [`Error::Unsupported`] as
+    /// [`freeze`](Self::freeze) says.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Trainer};

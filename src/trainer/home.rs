@@ -24,7 +24,7 @@ impl Trainer {
         }
         if self.away.slots && (slots || cfg!(target_arch = "wasm32")) {
             let slots = self.engine.newest_slots().await?;
-            self.optimizer.take_slots(&slots)?;
+            self.optimizer.take_slots(slots)?;
             self.away.slots = false;
         }
         Ok(())
@@ -39,11 +39,17 @@ impl Trainer {
     /// A browser cannot wait: there nothing is away behind a call that has ended.
     #[cfg(target_arch = "wasm32")]
     pub(super) fn wait_for_home(&mut self) -> Result<()> {
+        self.check_at_home()
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn check_at_home(&self) -> Result<()> {
         match self.away.weights || self.away.slots {
             false => Ok(()),
             true => Err(Error::Unsupported {
                 layer: "Trainer".to_owned(),
-                option: "a change behind a call of `fit_async` that was dropped or whose GPU was lost, in a browser"
+                option: "a change or a checkpoint behind a call of `fit_async` that was dropped or whose GPU was lost, in a \
+                         browser"
                     .to_owned(),
                 instead: "train on a batch more (`train_on_batch_async`), which brings everything home".to_owned(),
             }),
@@ -53,6 +59,8 @@ impl Trainer {
     /// The model with the newest weights.
     #[cfg(feature = "safetensors")]
     pub(super) fn newest_model(&self) -> Result<Cow<'_, Model>> {
+        #[cfg(target_arch = "wasm32")]
+        self.check_at_home()?;
         #[cfg(not(target_arch = "wasm32"))]
         if self.away.weights {
             let mut model = self.model.clone();
@@ -65,10 +73,12 @@ impl Trainer {
     /// The optimiser with all that it remembers.
     #[cfg(feature = "safetensors")]
     pub(super) fn whole_optimizer(&self) -> Result<Cow<'_, OptimizerState>> {
+        #[cfg(target_arch = "wasm32")]
+        self.check_at_home()?;
         #[cfg(not(target_arch = "wasm32"))]
         if self.away.slots {
             let mut optimizer = self.optimizer.clone();
-            optimizer.take_slots(&pollster::block_on(self.engine.newest_slots())?)?;
+            optimizer.take_slots(pollster::block_on(self.engine.newest_slots())?)?;
             return Ok(Cow::Owned(optimizer));
         }
         Ok(Cow::Borrowed(&self.optimizer))

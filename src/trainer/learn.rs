@@ -24,7 +24,7 @@ pub(super) struct Learning<'l> {
     /// What becomes of the states of all cells, if they are carried on.
     pub(super) states: Option<&'l mut [State]>,
     pub(super) metrics: &'l mut [Metric],
-    /// Whether the host has the new weights behind it, where the device makes the step.
+    /// Whether [`Learned`] has the new weights, where the device makes the step.
     pub(super) comes_home: bool,
     pub(super) place: Place,
 }
@@ -68,15 +68,19 @@ impl Trainer {
         let gradients = self.judged((gradients, keeps), (loss, place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);
-        let learning_rate = match gradients {
+        let (learning_rate, weights) = match gradients {
             Judged::Kept(step) => self.update_there(&step, comes_home, (loss, place)).await?,
-            Judged::Read(gradients) => self.update(gradients, (loss, place))?,
+            Judged::Read(gradients) => (self.update(gradients, (loss, place))?, Vec::new()),
         };
         self.batches += 1;
         if let (Some(states), Some(finals)) = (states, finals) {
             states.clone_from_slice(&finals);
         }
-        Ok(Learned { loss, learning_rate })
+        Ok(Learned {
+            loss,
+            learning_rate,
+            weights,
+        })
     }
 
     /// The loss of a pass, without the penalties of regularisers, and its gradient with respect to the outputs.
@@ -107,11 +111,13 @@ impl Trainer {
 }
 
 /// What a batch has given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Learned {
     /// The loss before the update, with the penalties of regularisers.
     pub(super) loss: f64,
     pub(super) learning_rate: f64,
+    /// The new weights, where the device has made the step and they are wanted.
+    pub(super) weights: Vec<(String, ArrayD<f32>)>,
 }
 
 /// The weights of the examples, multiplied by those of their classes; for outputs of this shape.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Trainer;
 use super::examples::Examples;
-use super::learn::Learning;
+use super::learn::{Learned, Learning};
 use super::place::Place;
 use crate::error::Result;
 
@@ -14,7 +14,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// As [`fit`](Self::fit); the weights are then as they were.
+    /// As [`fit`](Self::fit); the weights are then as they were. Where a GPU has made the step and only does not give the new weights
+    /// ([`Error::Gpu`](crate::Error::Gpu), [`Error::Memory`](crate::Error::Memory)), the step counts: [`model`](Self::model) says what brings them home.
     ///
     /// ```
     /// use cellstate::{Dense, Device, Examples, Loss, Model, Sequences, Sgd, Trainer};
@@ -39,9 +40,12 @@ impl Trainer {
     ///
     /// As [`Trainer::train_on_batch`].
     pub async fn train_on_batch_async(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
-        let learned = self.learn(batch, learning(true)).await?;
+        let Learned { loss, weights, .. } = self.learn(batch, learning(true)).await?;
+        if !weights.is_empty() {
+            self.take_weights(weights)?;
+        }
         self.come_home(false).await?;
-        Ok(learned.loss)
+        Ok(loss)
     }
 
     /// Learns from several batches, one after the other, and gives the loss of each with the weights before its update. A GPU keeps the weights
@@ -49,7 +53,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// As [`fit`](Self::fit); the weights are then those behind the batch before.
+    /// As [`fit`](Self::fit); the weights are then those behind the batch before. A GPU that is lost takes all batches of the call with it: the
+    /// weights are those before the first one.
     ///
     /// ```
     /// use cellstate::{Dense, Device, Examples, Loss, Model, Sequences, Sgd, Trainer};

@@ -4,7 +4,7 @@
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 mod tests;
 
-use ndarray::Dimension;
+use ndarray::{ArrayD, Dimension};
 
 use super::Trainer;
 use super::away::Away;
@@ -36,6 +36,7 @@ impl Trainer {
         };
         if !makes {
             self.come_home(true).await?;
+            self.engine.forget_updates();
         }
         Ok(makes)
     }
@@ -71,7 +72,7 @@ impl Trainer {
 
     /// The step by the gradients that the device has kept. Where it depends on their norms the host waits for them; `None` where they are not
     /// finite.
-    async fn step_of_kept(&self) -> Result<Option<Step>> {
+    async fn step_of_kept(&mut self) -> Result<Option<Step>> {
         match self.optimizer.blind_step()? {
             Some(step) => Ok(Some(step)),
             None => self.optimizer.next_step(&self.engine.sizes().await?),
@@ -87,14 +88,14 @@ impl Trainer {
         })
     }
 
-    /// Makes a step on the device, and gives its learning rate. Where gradients or new weights are NaN or infinite the host makes the step anew and
-    /// says which.
+    /// Makes a step on the device, and gives its learning rate, and the new weights if they are to come home. Where gradients or new weights are NaN
+    /// or infinite the host makes the step anew and says which.
     pub(super) async fn update_there(
         &mut self,
         step: &Step,
         comes_home: bool,
         (loss, place): (f64, Place),
-    ) -> Result<f64> {
+    ) -> Result<(f64, Vec<(String, ArrayD<f32>)>)> {
         let learning_rate = self.optimizer.learning_rate();
         let Updated {
             is_finite,
@@ -104,18 +105,15 @@ impl Trainer {
         if !is_finite || self.optimizer.next_step(&sizes)?.is_none() {
             let gradients = self.read_gradients().await?;
             self.check_finite(loss, &gradients, place)?;
-            return self.update(gradients, (loss, place));
+            return Ok((self.update(gradients, (loss, place))?, Vec::new()));
         }
-        self.engine.accept().await?;
+        self.engine.accept()?;
         self.optimizer.accept(step);
         self.away = Away {
             weights: true,
             slots: true,
         };
-        if comes_home {
-            self.take_weights(weights)?;
-        }
-        Ok(learning_rate)
+        Ok((learning_rate, weights))
     }
 
     /// The penalty of the regularisers.

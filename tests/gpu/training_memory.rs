@@ -121,38 +121,69 @@ fn it_is_what_training_makes() {
     }
 }
 
-/// Where the GPU makes the steps, new weights and what Adam remembers, twice, come on top; and no batch takes more behind the first ones.
+/// Where the GPU makes the steps, new weights and what Adam remembers, twice, come on top; and no batch makes anything behind the first ones.
 #[test]
 fn steps_of_the_optimizer_are_counted() {
     for adapter in adapters() {
         for (name, builder) in models().into_iter().filter(|(name, _)| *name != "BatchNormalization") {
-            let opened = open(&adapter, floor());
-            let bytes = || opened.gpu.counters().bytes();
-            let model = builder.build().unwrap();
-            let is_last = name == "last output";
-            let (full, ragged) = (examples(&model, is_last, false), examples(&model, is_last, true));
-            let values = model.parameters().count() as u64 * 4;
-            let tensors = model.parameters().iter().count() as u64;
-            let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
-            let told = trainer.memory(BATCH, STEPS).unwrap();
-            trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
-            let on_host = trainer.memory(BATCH, STEPS).unwrap();
-            trainer.regularizers([]).unwrap();
-            // new weights, a staging buffer, both moments before and behind the step, and those of one weight as they come home
-            let more = told - on_host;
-            assert!(
-                more >= 6 * values && more <= 8 * values + 256 * (tensors + 8),
-                "{name}: {more} more for {values}"
-            );
-            trainer.train_on_batch(&full).unwrap();
-            trainer.train_on_batch(&full).unwrap();
-            let now = trainer.memory(BATCH, STEPS).unwrap();
-            assert!(now <= told, "{name}: {now}, at first {told}");
-            let before = bytes();
-            trainer.train_on_batch(&ragged).unwrap();
-            trainer.train_on_batch(&full).unwrap();
-            assert_eq!(bytes(), before, "{name}: no batch of this size takes more");
-            opened.assert_quiet();
+            check_steps(&adapter, (name, builder), Adam::new(1e-3));
         }
     }
+}
+
+/// Where norms are clipped the host reads numbers between the way back and the step.
+#[test]
+fn steps_with_clipped_norms_are_counted() {
+    for adapter in adapters() {
+        let models = models().into_iter();
+        for (name, builder) in models.filter(|(name, _)| ["LSTM", "Embedding", "sections"].contains(name)) {
+            check_steps(&adapter, (name, builder), Adam::new(1e-3).global_clipnorm(0.01));
+        }
+    }
+}
+
+fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), optimizer: Adam) {
+    let opened = open(adapter, floor());
+    let (bytes, buffers) = (|| opened.gpu.counters().bytes(), || opened.gpu.counters().buffers());
+    let model = builder.build().unwrap();
+    let is_last = name == "last output";
+    let (full, ragged) = (examples(&model, is_last, false), examples(&model, is_last, true));
+    let values = model.parameters().count() as u64 * 4;
+    let tensors = model.parameters().iter().count() as u64;
+    let penalty = || Regularizer::l2(0.0).on(Role::Kernel);
+    let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, optimizer).unwrap();
+    let told = trainer.memory(BATCH, STEPS).unwrap();
+    trainer.regularizers([penalty()]).unwrap();
+    let on_host = trainer.memory(BATCH, STEPS).unwrap();
+    // new weights, both moments before and behind the step, and those of one weight as they come home
+    let more = told - on_host;
+    assert!(
+        more >= 5 * values && more <= 7 * values + 256 * (tensors + 8),
+        "{name}: {more} more for {values}"
+    );
+    // what the host needs for its steps, and with the second batch what finds out where each weight goes
+    trainer.train_on_batch(&full).unwrap();
+    trainer.train_on_batch(&full).unwrap();
+    trainer.regularizers([]).unwrap();
+    let before = bytes();
+    trainer.train_on_batch(&full).unwrap();
+    trainer.train_on_batch(&full).unwrap();
+    let now = trainer.memory(BATCH, STEPS).unwrap();
+    assert!(now <= told, "{name}: {now}, at first {told}");
+    let behind = (bytes(), buffers());
+    trainer.train_on_batch(&ragged).unwrap();
+    trainer.train_on_batch(&full).unwrap();
+    let now = (bytes(), buffers());
+    assert_eq!(now, behind, "{name}: no batch of this size makes anything");
+    // what the optimiser remembers comes home, for each section through one buffer, and then the host needs nothing more
+    let sections = if name == "sections" { 2 } else { 1 };
+    trainer.regularizers([penalty()]).unwrap();
+    trainer.train_on_batch(&full).unwrap();
+    assert_eq!(buffers(), behind.1 + sections, "{name}: the host makes the steps");
+    let made = bytes() - before;
+    assert!(
+        more >= made && more as f64 <= 1.1 * made as f64,
+        "{name}: {more} more for {made}"
+    );
+    opened.assert_quiet();
 }

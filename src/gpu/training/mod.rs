@@ -3,8 +3,10 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums` < `product`, `scatter`, `row_gradients`, `rule`, `weights` < `by_gate`, `counted`, `repack` < `step_back` < `solo_back` < `recurrence` < `sizes`, `flow_size` < `way` < `stages`, `memory`; `gradient_sizes`, `update`, `tensors` < `updates` < `read_back`; `newest`, `updating` add to this file's type;
-//! `rowwise`, `solo_steps` and `cell_gradients` are parts of `recurrence`.
+//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
+//! < `by_gate`, `counted`, `repack` < `step_back` < `solo_back` < `recurrence` < `sizes`, `flow_size` < `way` < `stages`, `memory`, `read_back`;
+//! `gradient_sizes`, `update` < `updates`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and `cell_gradients` are parts
+//! of `recurrence`.
 
 mod buffers;
 mod by_gate;
@@ -59,10 +61,10 @@ use crate::state::State;
 use buffers::Buffers;
 use by_gate::leaves_out;
 use read_back::{collected, upload_carry, wanted};
-use recorder::Recorder;
+use recorder::{Recorded, Recorder};
 use repack::Repack;
 use solo_back::SoloBack;
-use tensors::in_bytes;
+use tensors::{Counted, in_bytes};
 pub(crate) use updates::Updated;
 use updates::Updates;
 use way::Way;
@@ -80,6 +82,8 @@ pub(crate) struct GpuTraining {
     repack: Option<Option<Repack>>,
     /// What steps of an optimiser have here, if they are made here. Asked for with the first one.
     updates: Option<Option<Updates>>,
+    /// How the weights of a step that counts take their place, as long as they have not.
+    owed: Option<Arc<Recorded>>,
     /// Whether the weights here are newer than the plan, by such steps.
     is_ahead: bool,
     buffers: Buffers,
@@ -96,6 +100,8 @@ struct Left {
     /// The states from which it began.
     initial: Option<Vec<State>>,
     noise: Option<Noise>,
+    /// What the way back has left where gradients stay: their sizes, as the host reads them once that is done.
+    sizes: Option<(wgpu::SubmissionIndex, Counted)>,
 }
 
 impl GpuTraining {
@@ -117,6 +123,7 @@ impl GpuTraining {
             solos,
             repack: None,
             updates: None,
+            owed: None,
             is_ahead: false,
             buffers: Buffers::default(),
             lists: None,
@@ -137,6 +144,8 @@ impl GpuTraining {
         let size = input.size();
         self.model.check_size(size)?;
         self.put_back();
+        self.settle().await?;
+        self.owed = None;
         if self.lists.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, flow)) {
             self.lists = None;
             self.lists = Some((Arc::clone(flow), Backward::new(flow, &self.model.plan)?));
@@ -150,6 +159,7 @@ impl GpuTraining {
             workspace,
             initial,
             noise,
+            sizes: None,
         });
         Ok(())
     }
@@ -206,8 +216,9 @@ impl GpuTraining {
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             upload_carry(&mut recorder, (flow, plan), upstream, left.initial.as_deref())?;
             way.record(&mut recorder)?;
-            let wanted = wanted(&mut recorder, &way, updates)?;
-            Ok((recorder.submit()?, wanted))
+            let sizes = updates.map(|updates| updates.record_sizes(&mut recorder));
+            let (sizes, wanted) = (sizes.transpose()?, wanted(&mut recorder, &way, updates.is_some())?);
+            Ok((recorder.submit()?, sizes, wanted))
         };
         let made = gpu.guarded("running the model backwards", work).await;
         if made.is_err() {
@@ -215,8 +226,11 @@ impl GpuTraining {
             // a buffer that there was no memory for looks like any other
             self.buffers = Buffers::default();
         }
-        let (submission, wanted) = made?;
-        let staged = in_bytes(&wanted);
+        let (submission, sizes, wanted) = made?;
+        let (noise, staged) = (left.noise, in_bytes(&wanted));
+        if let Some(left) = &mut self.left {
+            left.sizes = sizes.map(|sizes| (submission.clone(), sizes));
+        }
         let read: Result<Vec<Vec<f32>>> = match staged.is_empty() {
             true => Ok(Vec::new()), // nobody waits for it
             false => mapped::read(gpu, &staged, Some(submission)).await,
@@ -225,12 +239,13 @@ impl GpuTraining {
             // some of what was to be read may be the host's still
             self.buffers = Buffers::default();
         }
-        collected((flow, plan), (left.noise, wants_input, wants.keeps), input, read?)
+        collected((flow, plan), (noise, wants_input, wants.keeps), input, read?)
     }
 
     /// Other weights, of the same shapes.
     pub(crate) async fn set_plan(&mut self, plan: Arc<Plan>) -> Result<()> {
         self.put_back();
+        self.owed = None;
         self.make_repack().await?;
         let gpu = self.model.gpu.clone();
         let known = gpu.known_pipelines();

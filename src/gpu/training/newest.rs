@@ -27,6 +27,7 @@ impl GpuTraining {
 
     /// The weights that steps change, as they are here.
     pub(crate) async fn newest_weights(&self) -> Result<Named> {
+        self.settle().await?;
         let plan = &self.model.plan;
         let from = |number, weight| current(weight, (self.weights.values(number)?, &self.model.weights.tables));
         let mut wanted = Vec::new();

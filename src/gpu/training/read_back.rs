@@ -3,8 +3,7 @@
 use ndarray::{Array3, Dim};
 
 use super::recorder::Recorder;
-use super::tensors::{Counted, named_of, stage, trained};
-use super::updates::Updates;
+use super::tensors::{Counted, STAGED_WEIGHT, named_of, stage, trained};
 use super::way::Way;
 use crate::error::Result;
 use crate::flow::statistics::moved;
@@ -55,37 +54,40 @@ pub(super) fn upload_carry(
 
 /// What the host reads: the gradients of the weights that are trained and of the initial states, unless they stay here; that of the input; what
 /// BatchNormalizations have found.
-pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, updates: Option<&Updates>) -> Result<Vec<Counted>> {
+pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, keeps: bool) -> Result<Vec<Counted>> {
     let (flow, plan) = (way.flow, way.plan);
-    let mut buffers = match updates {
-        Some(updates) => {
-            updates.record_sizes(recorder)?;
-            Vec::new()
-        }
-        None => of_weights_and_states(recorder, (flow, plan))?,
+    let mut staged = match keeps {
+        true => Vec::new(),
+        false => of_weights_and_states(recorder, (flow, plan))?,
     };
     if way.wants_input {
         let count = flow.input_steps.len() * plan.features.unwrap_or(0);
-        buffers.push((recorder.buffer(("input gradient", 0), count)?, count));
+        let gradient = recorder.buffer(("input gradient", 0), count)?;
+        staged.push(stage(recorder, ("staged input", 0), (&gradient, count))?);
     }
-    let found = flow.batch_statistics.iter();
-    let found = found.filter_map(|of| Some((way.statistics(of.stage)?.0, flow.widths.get(of.stage)?)));
-    buffers.extend(found.map(|(found, width)| (found.moments.clone(), 2 * width)));
-    stage(recorder, "staging", &buffers)
+    for of in &flow.batch_statistics {
+        if let (Some((found, _)), Some(width)) = (way.statistics(of.stage), flow.widths.get(of.stage)) {
+            let name = ("staged moments", of.stage);
+            staged.push(stage(recorder, name, (&found.moments, 2 * width))?);
+        }
+    }
+    Ok(staged)
 }
 
 /// The gradients of the weights that are trained, and of the initial states.
 fn of_weights_and_states(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan)) -> Result<Vec<Counted>> {
-    let mut buffers = Vec::new();
+    let mut staged = Vec::new();
     for (number, weight) in trained(plan) {
         let count = weight.shape.iter().product();
-        buffers.push((recorder.buffer(("gradient", number), count)?, count));
+        let gradient = recorder.buffer(("gradient", number), count)?;
+        staged.push(stage(recorder, (STAGED_WEIGHT, number), (&gradient, count))?);
     }
     for (number, planned, schedule) in cells(flow, plan) {
         let count = planned.cell.state_widths().len() * schedule.batch() * planned.units();
-        buffers.push((recorder.buffer(("carry", number), count)?, count));
+        let carry = recorder.buffer(("carry", number), count)?;
+        staged.push(stage(recorder, ("staged state", number), (&carry, count))?);
     }
-    Ok(buffers)
+    Ok(staged)
 }
 
 /// What was read in the order of [`wanted`], in its shapes.

@@ -15,6 +15,7 @@ use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::rule::separates;
 use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::sums::most_sums;
+use crate::gpu::training::tensors::{STAGED_WEIGHT, trained};
 use crate::layer::bidirectional::MergeMode;
 use crate::model::plan::{Plan, PlannedCell};
 use crate::model::planned_weight::Owner;
@@ -315,30 +316,28 @@ impl Counting<'_> {
     /// What the host reads, in its order.
     fn read_back(&mut self) {
         let (plan, size) = (self.wanted.plan, self.size);
-        let trained = plan.weights.iter().filter(|weight| weight.role.is_trained());
-        let mut counts: Vec<u64> = trained.map(|weight| product(&weight.shape)).collect();
-        let mut statistics = Vec::new();
-        for stage in &size.stages {
+        for (weight, planned) in trained(plan) {
+            self.want_values((STAGED_WEIGHT, weight), product(&planned.shape), Use::Readback);
+        }
+        for (number, stage) in size.stages.iter().enumerate() {
             match stage.kind {
                 StageKind::Recurrent { cell, .. } => {
-                    if let Some(planned) = plan.cells.get(cell) {
-                        let states = planned.cell.state_widths().len();
-                        counts.push(product(&[states, size.batch, planned.units()]));
-                    }
+                    let planned = plan.cells.get(cell);
+                    let states = planned.map(|of| [of.cell.state_widths().len(), size.batch, of.units()]);
+                    let values = product(&states.unwrap_or_default());
+                    self.want_values(("staged state", cell), values, Use::Readback);
                 }
                 StageKind::Transform { transform, .. } => {
                     if let Some(Transform::Scale { by: Some(_), .. }) = plan.transforms.get(transform) {
-                        statistics.push(product(&[2, stage.width]));
+                        self.want_values(("staged moments", number), product(&[2, stage.width]), Use::Readback);
                     }
                 }
                 _ => {}
             }
         }
         if self.wants_input() {
-            counts.push(product(&[size.input_rows, size.features]));
-        }
-        for (place, count) in counts.into_iter().chain(statistics).enumerate() {
-            self.want_values(("staging", place), count, Use::Readback);
+            let input = product(&[size.input_rows, size.features]);
+            self.want_values(("staged input", 0), input, Use::Readback);
         }
     }
 }

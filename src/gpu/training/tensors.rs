@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayD, IxDyn};
 
+use super::buffers::Name;
 use super::recorder::{Matrix, Recorder};
 use crate::error::Result;
 use crate::gpu::device::buffer::Use;
@@ -36,16 +37,18 @@ pub(super) fn current<'a>(
 /// A buffer, and how many values of it.
 pub(super) type Counted = (wgpu::Buffer, usize);
 
-/// Copies so many values of each buffer to one that the host reads; all of these have one name.
-pub(super) fn stage(recorder: &mut Recorder<'_>, name: &'static str, wanted: &[Counted]) -> Result<Vec<Counted>> {
-    let staged = wanted.iter().enumerate().map(|(place, (buffer, count))| {
-        let staging = recorder
-            .buffers
-            .get(recorder.gpu, (name, place), *count, Use::Readback)?;
-        recorder.commands.last.copy(buffer, 0..4 * *count as u64, &staging, 0);
-        Ok((staging, *count))
-    });
-    staged.collect()
+/// What the host reads of a weight, by its number in the plan: its gradient, or what a step has made of it.
+pub(super) const STAGED_WEIGHT: &str = "staged weight";
+
+/// Copies so many values of a buffer to one of this name that the host reads.
+pub(super) fn stage(
+    recorder: &mut Recorder<'_>,
+    name: Name,
+    (buffer, count): (&wgpu::Buffer, usize),
+) -> Result<Counted> {
+    let staging = recorder.buffers.get(recorder.gpu, name, count, Use::Readback)?;
+    recorder.commands.last.copy(buffer, 0..4 * count as u64, &staging, 0);
+    Ok((staging, count))
 }
 
 /// The same with the bytes of the values, as they are read.

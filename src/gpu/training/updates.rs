@@ -2,10 +2,12 @@
 //!
 //! A step writes the new weights and slots beside the old ones; to take over means that they take their place.
 
+use std::sync::Arc;
+
 use super::gradient_sizes;
 use super::recorder::{Recorded, Recorder};
 use super::sums::add_parts;
-use super::tensors::{Counted, Named, current};
+use super::tensors::{Counted, Named, current, stage};
 use super::update::{self, Tensors};
 use super::weights::Weights;
 use crate::error::Result;
@@ -24,15 +26,17 @@ pub(super) struct Updates {
     /// The numbers that are left of all gradients.
     sizes: wgpu::Buffer,
     pub(super) not_finite: wgpu::Buffer,
-    /// How what a step has made takes the place of what was there: the same after every step.
-    pub(super) taking_over: Option<Recorded>,
+    /// How the new weights take the place of the old ones: the same after every step.
+    pub(super) taking_over: Option<Arc<Recorded>>,
 }
 
 /// A weight that steps change.
 #[derive(Debug)]
 pub(super) struct Trained {
-    /// Its number in the plan, and its values.
+    /// Its number in the plan, and for the optimiser.
     pub(super) number: usize,
+    pub(super) of_optimizer: usize,
+    /// Its values.
     pub(super) count: usize,
     /// What comes in the place of the weights.
     pub(super) new_weights: wgpu::Buffer,
@@ -46,8 +50,8 @@ pub(super) struct Trained {
 pub(crate) struct Updated {
     /// Whether all new weights are.
     pub(crate) is_finite: bool,
-    /// Of the gradients.
-    pub(crate) sizes: Vec<(String, GradientSize)>,
+    /// Of the gradients, each with the number that its weight has for the optimiser.
+    pub(crate) sizes: Vec<(usize, GradientSize)>,
     /// The new weights, if they are wanted.
     pub(crate) weights: Named,
 }
@@ -59,7 +63,7 @@ impl Updates {
         let mut trained = Vec::new();
         let mut numbers = 0;
         for (number, weight) in plan.weights.iter().enumerate() {
-            let Some(slots) = optimizer.slots_of(&weight.path) else {
+            let Some(of_optimizer) = optimizer.number_of(&weight.path) else {
                 continue;
             };
             let count: usize = weight.shape.iter().product();
@@ -69,12 +73,13 @@ impl Updates {
             };
             let made = Trained {
                 number,
+                of_optimizer,
                 count,
                 new_weights: buffer("new", count),
                 slots: buffer("slots", slots_per_weight * count),
                 new_slots: buffer("new slots", slots_per_weight * count),
             };
-            for (place, slot) in slots.iter().enumerate() {
+            for (place, slot) in optimizer.slots_of(of_optimizer).into_iter().flatten().enumerate() {
                 let first = 4 * (place * count) as u64;
                 gpu.queue().write_buffer(&made.slots, first, bytemuck::cast_slice(slot));
             }
@@ -90,31 +95,23 @@ impl Updates {
         })
     }
 
-    /// Records the sizes of the gradients.
-    pub(super) fn record_sizes(&self, recorder: &mut Recorder<'_>) -> Result<()> {
+    /// Records the sizes of the gradients, and gives the numbers as the host reads them.
+    pub(super) fn record_sizes(&self, recorder: &mut Recorder<'_>) -> Result<Counted> {
         let mut first = 0;
         for trained in &self.trained {
             let gradient = recorder.buffer(("gradient", trained.number), trained.count)?;
             gradient_sizes::record(recorder, (&gradient, trained.count), (&self.sizes, first));
             first += gradient_sizes::numbers(trained.count);
         }
-        Ok(())
-    }
-
-    /// The numbers that are left of all gradients, and how many there are.
-    pub(super) fn numbers(&self) -> Counted {
-        let trained = self.trained.iter();
-        let numbers = trained.map(|of| gradient_sizes::numbers(of.count)).sum();
-        (self.sizes.clone(), numbers)
+        stage(recorder, ("staged sizes", 0), (&self.sizes, first))
     }
 
     /// The sizes of the gradients, from the numbers that were read.
-    pub(super) fn sizes_of(&self, plan: &Plan, read: &[f32]) -> Result<Vec<(String, GradientSize)>> {
+    pub(super) fn sizes_of(&self, read: &[f32]) -> Vec<(usize, GradientSize)> {
         let mut read = read.iter().map(|value| value.to_bits());
         let sizes = self.trained.iter().map(|trained| {
             let numbers: Vec<u32> = read.by_ref().take(gradient_sizes::numbers(trained.count)).collect();
-            let path = at(&plan.weights, trained.number)?.path.clone();
-            Ok((path, gradient_sizes::size(&numbers)))
+            (trained.of_optimizer, gradient_sizes::size(&numbers))
         });
         sizes.collect()
     }
@@ -143,7 +140,7 @@ impl Updates {
                 new_slots: &trained.new_slots,
                 not_finite: &self.not_finite,
             };
-            let update = step.update(&weight.path).ok_or_else(defect)?;
+            let update = step.update(trained.of_optimizer).ok_or_else(defect)?;
             update::record(recorder, update, &tensors);
         }
         Ok(())

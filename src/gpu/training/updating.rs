@@ -1,11 +1,13 @@
 //! The steps of an optimiser where the gradients are; the weights come home where somebody asks for them.
 //!
-//! Once the host has heard that all new weights are finite, they take the place of the old ones ([`GpuTraining::accept`]); else nothing has
-//! happened. Where the step depends on norms, the host reads the sizes of the gradients first ([`GpuTraining::sizes`]), and else with the step.
+//! Once the host has heard that all new weights are finite, the step counts ([`GpuTraining::accept`]), and they take the place of the old ones before
+//! anybody asks for them; else nothing has happened. Where the step depends on norms, the host reads the sizes of the gradients first ([`GpuTraining::sizes`]), and else with the step.
+
+use std::sync::Arc;
 
 use super::buffers::Buffers;
 use super::recorder::Recorder;
-use super::tensors::{in_bytes, named_of, stage};
+use super::tensors::{STAGED_WEIGHT, in_bytes, named_of, stage};
 use super::updates::{Trained, Updated, Updates};
 use super::{GpuTraining, gradient_sizes};
 use crate::error::{Error, Result};
@@ -20,15 +22,15 @@ const DOING: &str = "making a step of the optimizer";
 
 impl GpuTraining {
     /// Whether steps of this optimiser could be made here. Where they cannot, the host makes them: where BatchNormalization follows means, where the
-    /// host packs the weights, where embeddings lie in several buffers, and without the memory.
+    /// host packs the weights, where embeddings lie in several buffers, where a weight that is trained, or its slots, are larger than a binding, and
+    /// without the memory.
     pub(crate) async fn could_update(&mut self, optimizer: &OptimizerState) -> Result<bool> {
-        Ok(match &self.updates {
+        self.make_repack().await?;
+        let could = match &self.updates {
             Some(made) => made.is_some(),
-            None => {
-                self.make_repack().await?;
-                matches!(self.repack, Some(Some(_))) && self.fits_updates(optimizer)
-            }
-        })
+            None => self.fits_updates(optimizer),
+        };
+        Ok(could && matches!(self.repack, Some(Some(_))))
     }
 
     /// Makes what steps need, and says whether there is the memory.
@@ -49,16 +51,17 @@ impl GpuTraining {
 
     /// The bytes that steps here take, with what the host reads of them.
     pub(super) fn bytes_of_updates(&self, optimizer: &OptimizerState) -> u64 {
-        if matches!(self.updates, Some(None)) || !self.fits_updates(optimizer) {
+        let cannot = matches!(self.updates, Some(None)) || matches!(self.repack, Some(None));
+        if cannot || !self.fits_updates(optimizer) {
             return 0;
         }
         let bytes = |count: usize| buffer_bytes(4 * count as u64);
         let slots = optimizer.slots_per_weight();
         let (mut all, mut numbers, mut largest) = (2 * bytes(1), 0, 0);
         for weight in &self.model.plan.weights {
-            if optimizer.slots_of(&weight.path).is_some() {
+            if optimizer.number_of(&weight.path).is_some() {
                 let count = weight.shape.iter().product();
-                all += 2 * bytes(count) + 2 * bytes(slots * count);
+                all += bytes(count) + 2 * bytes(slots * count);
                 numbers += gradient_sizes::numbers(count);
                 largest = largest.max(bytes(slots.max(1) * count));
             }
@@ -77,7 +80,11 @@ impl GpuTraining {
             let values = weight.shape.iter().product::<usize>() as u64;
             values.saturating_mul(4 * slots) <= self.model.gpu.largest_binding()
         };
-        !follows && is_whole && plan.weights.iter().all(fits)
+        let mut trained = plan
+            .weights
+            .iter()
+            .filter(|weight| optimizer.number_of(&weight.path).is_some());
+        !follows && is_whole && trained.all(fits)
     }
 
     /// Forgets what the optimiser remembers: the host has it, or another one.
@@ -88,25 +95,25 @@ impl GpuTraining {
     }
 
     /// The sizes of the gradients that the last way back has kept.
-    pub(crate) async fn sizes(&self) -> Result<Vec<(String, GradientSize)>> {
-        let Some(Some(updates)) = &self.updates else {
-            return Err(defect());
-        };
-        let read = self.read(&[updates.numbers()]).await?;
-        updates.sizes_of(&self.model.plan, at(&read, 0)?)
+    pub(crate) async fn sizes(&mut self) -> Result<Vec<(usize, GradientSize)>> {
+        let left = self.left.as_ref().and_then(|left| left.sizes.clone());
+        let (submission, staged) = left.ok_or_else(defect)?;
+        let read = mapped::read(&self.model.gpu, &in_bytes(&[staged]), Some(submission)).await;
+        let read = self.or_without_buffers(read)?;
+        let updates = self.updates.iter().flatten().next().ok_or_else(defect)?;
+        Ok(updates.sizes_of(at(&read, 0)?))
     }
 
-    /// What the optimiser remembers of each trained weight, all its slots one behind the other.
-    pub(crate) async fn newest_slots(&self) -> Result<Vec<(String, Vec<f32>)>> {
+    /// What the optimiser remembers of each trained weight, with the number of that: all its slots one behind the other.
+    pub(crate) async fn newest_slots(&self) -> Result<Vec<(usize, Vec<f32>)>> {
         let Some(Some(updates)) = &self.updates else {
             return Err(defect());
         };
         let values = |of: &Trained| updates.slots_per_weight * of.count;
         let wanted = updates.trained.iter().map(|of| (of.slots.clone(), values(of)));
         let wanted: Vec<_> = wanted.collect();
-        let found = updates.trained.iter().zip(self.read(&wanted).await?);
-        let found = found.map(|(of, values)| Ok((at(&self.model.plan.weights, of.number)?.path.clone(), values)));
-        found.collect()
+        let numbers = updates.trained.iter().map(|of| of.of_optimizer);
+        Ok(numbers.zip(self.read(&wanted).await?).collect())
     }
 
     /// Makes a step by the gradients that the last way back has kept. Nothing has changed before [`accept`](Self::accept).
@@ -114,6 +121,8 @@ impl GpuTraining {
         let (Some(Some(updates)), Some(Some(repack))) = (&mut self.updates, &self.repack) else {
             return Err(defect());
         };
+        let sizes = self.left.as_ref().and_then(|left| left.sizes.clone());
+        let (_, sizes) = sizes.ok_or_else(defect)?;
         let (gpu, plan) = (&self.model.gpu, &self.model.plan);
         let (weights, buffers) = ((&self.weights, &*self.model.weights.tables), &mut self.buffers);
         let known = gpu.known_pipelines();
@@ -124,15 +133,16 @@ impl GpuTraining {
                 let mut recorder = Recorder::new(gpu, buffers, dispatches + repack.dispatches())?;
                 updates.record_taking_over(&mut recorder, plan, weights)?;
                 repack.record(&mut recorder, weights.0)?;
-                updates.taking_over = Some(recorder.recorded());
+                updates.taking_over = Some(Arc::new(recorder.recorded()));
             }
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             updates.record_step(&mut recorder, step, plan, weights)?;
-            let mut wanted = vec![(updates.not_finite.clone(), 1), updates.numbers()];
-            if wants_weights {
-                wanted.extend(updates.trained.iter().map(|of| (of.new_weights.clone(), of.count)));
+            let mut staged = vec![sizes];
+            staged.push(stage(&mut recorder, ("staged flag", 0), (&updates.not_finite, 1))?);
+            for of in updates.trained.iter().filter(|_| wants_weights) {
+                let name = (STAGED_WEIGHT, of.number);
+                staged.push(stage(&mut recorder, name, (&of.new_weights, of.count))?);
             }
-            let staged = stage(&mut recorder, "staging of weights", &wanted)?;
             Ok((recorder.submit()?, staged))
         };
         let made = gpu.guarded(DOING, work).await;
@@ -143,36 +153,36 @@ impl GpuTraining {
         let (submission, staged) = self.or_without_buffers(made)?;
         let read = mapped::read::<f32>(&self.model.gpu, &in_bytes(&staged), Some(submission)).await;
         let mut read = self.or_without_buffers(read)?.into_iter();
-        let (flags, sizes) = (read.next().ok_or_else(defect)?, read.next().ok_or_else(defect)?);
+        let (sizes, flags) = (read.next().ok_or_else(defect)?, read.next().ok_or_else(defect)?);
         let updates = self.updates.iter().flatten().next().ok_or_else(defect)?;
         let weights = updates.trained.iter().zip(read);
         let weights = weights.map(|(of, values)| named_of(&self.model.plan, of.number, values));
         Ok(Updated {
             is_finite: flags.iter().all(|flag| flag.to_bits() == 0),
-            sizes: updates.sizes_of(&self.model.plan, &sizes)?,
+            sizes: updates.sizes_of(&sizes),
             weights: weights.collect::<Result<_>>()?,
         })
     }
 
-    /// The step that was made last counts.
-    pub(crate) async fn accept(&mut self) -> Result<()> {
-        self.put_back();
+    /// The step that was made last counts. Nothing is asked of the driver, so that no step counts by half: [`settle`](Self::settle) does the rest.
+    pub(crate) fn accept(&mut self) -> Result<()> {
         let Some(Some(updates)) = &mut self.updates else {
             return Err(defect());
         };
-        let recorded = updates.taking_over.as_ref().ok_or_else(defect)?;
-        let gpu = &self.model.gpu;
+        self.owed = Some(Arc::clone(updates.taking_over.as_ref().ok_or_else(defect)?));
         self.is_ahead = true;
-        let made = gpu.guarded(DOING, || recorded.submit(gpu)).await;
-        if made.is_err() {
-            // of a device that is lost: what arrived nobody knows
-            self.updates = Some(None);
-            return made.map(|_| ());
-        }
         for trained in &mut updates.trained {
             std::mem::swap(&mut trained.slots, &mut trained.new_slots);
         }
         Ok(())
+    }
+
+    /// Puts the weights of a step that counts into their place. Whoever needs them there calls it before, and fails with it; what is done twice is as if
+    /// it were done once.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let Some(owed) = &self.owed else { return Ok(()) };
+        let gpu = &self.model.gpu;
+        gpu.guarded(DOING, || owed.submit(gpu)).await.map(|_| ())
     }
 
     /// Behind an error some buffers may be the host's still, or none.

@@ -19,41 +19,43 @@ pub(crate) struct GradientSize {
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     at: At,
-    /// What it does to each parameter, in the order of the trained ones.
-    updates: Vec<(String, Update)>,
+    /// What it does to each trained parameter, in their order.
+    updates: Vec<Update>,
 }
 
 impl Step {
-    /// What it does to a parameter, if that is trained.
-    pub(crate) fn update(&self, path: &str) -> Option<&Update> {
-        let mut updates = self.updates.iter();
-        updates.find(|(known, _)| known == path).map(|(_, update)| update)
+    /// What it does to a trained parameter, by its number.
+    pub(crate) fn update(&self, number: usize) -> Option<&Update> {
+        self.updates.get(number)
     }
 }
 
 impl OptimizerState {
-    /// The next step, by the sizes of the gradients of some parameters, with their paths. `None` where a gradient is NaN, infinite or too large for
-    /// the slots, or is clipped to next to nothing: then [`step`](Self::step) makes the step or says which.
-    pub(crate) fn next_step(&self, sizes: &[(String, GradientSize)]) -> Result<Option<Step>> {
+    /// The next step, by the sizes of the gradients of the trained parameters, with the numbers of these. `None` where a gradient is NaN, infinite
+    /// or too large for the slots, or is clipped to next to nothing: then [`step`](Self::step) makes the step or says which.
+    pub(crate) fn next_step(&self, sizes: &[(usize, GradientSize)]) -> Result<Option<Step>> {
         let at = self.next()?;
-        let mut squares = Vec::with_capacity(self.trained.len());
-        let mut largest = Vec::with_capacity(self.trained.len());
-        for trained in &self.trained {
-            let found = sizes.iter().find(|(path, _)| *path == trained.path);
-            let (_, size) = found.ok_or_else(|| Error::defect("a gradient without its size"))?;
-            squares.push(size.squares);
-            largest.push(size.largest);
-        }
+        let sizes = self.in_order(sizes.iter().copied())?;
+        let squares: Vec<f64> = sizes.iter().map(|size| size.squares).collect();
         let updates = self.updates(&at, &squares);
-        let fits = |(largest, update): (&f32, &Update)| {
-            // a GPU may take a subnormal scale for 0
-            let is_normal = update.scale >= f32::MIN_POSITIVE;
-            is_normal && largest.is_finite() && (largest * update.scale).min(update.limit) < LARGEST
+        // a GPU may take a subnormal number for 0
+        let is_normal = |number: f32| number >= f32::MIN_POSITIVE;
+        let fits = |(size, update): (&GradientSize, &Update)| {
+            let largest = (size.largest * update.scale).min(update.limit);
+            size.largest.is_finite() && is_normal(update.scale) && is_normal(update.limit) && largest < LARGEST
         };
-        if !largest.iter().zip(&updates).all(fits) {
-            return Ok(None);
+        let fit = sizes.iter().zip(&updates).all(fits);
+        Ok(fit.then_some(Step { at, updates }))
+    }
+
+    /// What there is of each trained parameter, in their order, from what came with their numbers.
+    fn in_order<T>(&self, numbered: impl IntoIterator<Item = (usize, T)>) -> Result<Vec<T>> {
+        let missing = || Error::defect("a parameter that a device has left out");
+        let mut found: Vec<Option<T>> = self.trained.iter().map(|_| None).collect();
+        for (number, of) in numbered {
+            *found.get_mut(number).ok_or_else(missing)? = Some(of);
         }
-        Ok(Some(self.step_of(at, updates)))
+        found.into_iter().collect::<Option<_>>().ok_or_else(missing)
     }
 
     /// The next step, if it does not depend on the sizes of the gradients: where no norm is clipped.
@@ -62,16 +64,10 @@ impl OptimizerState {
             None | Some(Clip::Value(_)) => {
                 let at = self.next()?;
                 let updates = self.updates(&at, &vec![0.0; self.trained.len()]);
-                Ok(Some(self.step_of(at, updates)))
+                Ok(Some(Step { at, updates }))
             }
             Some(Clip::Norm(_) | Clip::GlobalNorm(_) | Clip::GradNorm(_)) => Ok(None),
         }
-    }
-
-    fn step_of(&self, at: At, updates: Vec<Update>) -> Step {
-        let paths = self.trained.iter().map(|trained| trained.path.clone());
-        let updates = paths.zip(updates).collect();
-        Step { at, updates }
     }
 
     /// A device has made the step.
@@ -85,20 +81,21 @@ impl OptimizerState {
         self.optimizer.method().slots().len()
     }
 
-    /// What it remembers of a parameter, if that is trained.
-    pub(crate) fn slots_of(&self, path: &str) -> Option<&[Vec<f32>]> {
-        let mut trained = self.trained.iter();
-        trained
-            .find(|trained| trained.path == path)
-            .map(|trained| &*trained.slots)
+    /// The number of a parameter among the trained ones, if it is one.
+    pub(crate) fn number_of(&self, path: &str) -> Option<usize> {
+        self.trained().position(|trained| trained == path)
     }
 
-    /// Takes over what a device remembers: for each trained parameter all its slots, one behind the other.
-    pub(crate) fn take_slots(&mut self, slots: &[(String, Vec<f32>)]) -> Result<()> {
+    /// What it remembers of a trained parameter.
+    pub(crate) fn slots_of(&self, number: usize) -> Option<&[Vec<f32>]> {
+        self.trained.get(number).map(|trained| &*trained.slots)
+    }
+
+    /// Takes over what a device remembers: for each trained parameter, with its number, all its slots, one behind the other.
+    pub(crate) fn take_slots(&mut self, slots: Vec<(usize, Vec<f32>)>) -> Result<()> {
+        let slots = self.in_order(slots)?;
         let mut taken = Vec::with_capacity(self.trained.len());
-        for trained in &self.trained {
-            let found = slots.iter().find(|(path, _)| *path == trained.path);
-            let (_, values) = found.ok_or_else(|| Error::defect("a parameter without its slots"))?;
+        for (trained, values) in self.trained.iter().zip(slots) {
             let length = trained.shape.iter().product::<usize>();
             if values.len() != length * trained.slots.len() {
                 return Err(Error::defect("the slots of a parameter"));

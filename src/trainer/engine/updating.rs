@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::gpu::training::{GpuTraining, Updated};
 use crate::optimizer::{GradientSize, OptimizerState, Step};
 
-/// Weights, or what an optimiser remembers, with paths.
-type Tensors<A> = Vec<(String, A)>;
+/// Weights with their paths.
+type Named = Vec<(String, ArrayD<f32>)>;
 
 impl Engine {
     /// The sections that have weights, if a GPU trains them.
@@ -43,16 +43,13 @@ impl Engine {
         for training in self.on_gpu() {
             can &= training.begin_updates(optimizer).await?;
         }
-        if !can {
-            self.forget_updates();
-        }
         Ok(can)
     }
 
-    /// The sizes of the gradients that were kept.
-    pub(in crate::trainer) async fn sizes(&self) -> Result<Tensors<GradientSize>> {
+    /// The sizes of the gradients that were kept, with the numbers that their weights have for the optimiser.
+    pub(in crate::trainer) async fn sizes(&mut self) -> Result<Vec<(usize, GradientSize)>> {
         let mut sizes = Vec::new();
-        for training in self.seen_on_gpu() {
+        for training in self.on_gpu() {
             sizes.extend(training.sizes().await?);
         }
         Ok(sizes)
@@ -74,15 +71,12 @@ impl Engine {
     }
 
     /// The step that was made last counts.
-    pub(in crate::trainer) async fn accept(&mut self) -> Result<()> {
-        for training in self.on_gpu() {
-            training.accept().await?;
-        }
-        Ok(())
+    pub(in crate::trainer) fn accept(&mut self) -> Result<()> {
+        self.on_gpu().try_for_each(GpuTraining::accept)
     }
 
     /// The gradients that were kept.
-    pub(in crate::trainer) async fn kept_gradients(&mut self) -> Result<Tensors<ArrayD<f32>>> {
+    pub(in crate::trainer) async fn kept_gradients(&mut self) -> Result<Named> {
         let mut gradients = Vec::new();
         for training in self.on_gpu() {
             gradients.extend(training.kept_gradients().await?);
@@ -91,7 +85,7 @@ impl Engine {
     }
 
     /// The weights as the device has them.
-    pub(in crate::trainer) async fn newest_weights(&self) -> Result<Tensors<ArrayD<f32>>> {
+    pub(in crate::trainer) async fn newest_weights(&self) -> Result<Named> {
         let mut weights = Vec::new();
         for training in self.seen_on_gpu() {
             weights.extend(training.newest_weights().await?);
@@ -99,8 +93,8 @@ impl Engine {
         Ok(weights)
     }
 
-    /// What the optimiser remembers, as the device has it.
-    pub(in crate::trainer) async fn newest_slots(&self) -> Result<Tensors<Vec<f32>>> {
+    /// What the optimiser remembers, as the device has it, by the numbers that weights have for it.
+    pub(in crate::trainer) async fn newest_slots(&self) -> Result<Vec<(usize, Vec<f32>)>> {
         let mut slots = Vec::new();
         for training in self.seen_on_gpu() {
             slots.extend(training.newest_slots().await?);

@@ -11,6 +11,7 @@ mod layers;
 mod reference;
 mod sizes;
 mod solo;
+mod steps;
 
 use std::sync::OnceLock;
 
@@ -111,15 +112,18 @@ fn wide(array: &Array2<f32>) -> Vec<Vec<f64>> {
 /// The GPUs of this machine, opened once: what one test has compiled the others need not.
 pub(crate) fn gpus() -> &'static [Gpu] {
     static GPUS: OnceLock<Vec<Gpu>> = OnceLock::new();
-    GPUS.get_or_init(|| {
-        let adapters = pollster::block_on(Adapter::all());
-        let opened = adapters.iter();
-        let opened = opened.map(|adapter| pollster::block_on(adapter.open_another()).unwrap());
-        let gpus: Vec<Gpu> = opened.collect();
-        let is_required = std::env::var_os("CELLSTATE_REQUIRE_GPU").is_some();
-        assert!(!gpus.is_empty() || !is_required, "there is no GPU");
-        gpus
-    })
+    GPUS.get_or_init(own_gpus)
+}
+
+/// The same for the caller alone, who counts what is made, disturbs it or destroys it.
+pub(crate) fn own_gpus() -> Vec<Gpu> {
+    let adapters = pollster::block_on(Adapter::all());
+    let opened = adapters.iter();
+    let opened = opened.map(|adapter| pollster::block_on(adapter.open_another()).unwrap());
+    let gpus: Vec<Gpu> = opened.collect();
+    let is_required = std::env::var_os("CELLSTATE_REQUIRE_GPU").is_some();
+    assert!(!gpus.is_empty() || !is_required, "there is no GPU");
+    gpus
 }
 
 /// Compares all gradients of a model on every GPU with central differences.
