@@ -39,8 +39,8 @@ impl Trainer {
         if self.engine.is_on_gpu() {
             return Ok(bytes);
         }
-        // a step writes new weights beside those of the model
-        let of_weights = (self.trainable_count() as u64).saturating_mul(size_of::<f32>() as u64);
+        // a step writes new weights beside those of the model, and the model that was given may be somebody else's too
+        let of_weights = 2 * (self.trainable_count() as u64).saturating_mul(size_of::<f32>() as u64);
         let slots = self.optimizer.tensors()?;
         // those before the last step are there too
         let of_slots: u64 = slots

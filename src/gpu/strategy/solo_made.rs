@@ -8,7 +8,7 @@ use crate::gpu::shader::{Key, Pipeline, Shader};
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready, Work};
 use crate::gpu::strategy::later::Later;
-use crate::gpu::strategy::launch::{Params, SOLO_BINDINGS, most_steps};
+use crate::gpu::strategy::launch::{Params, SOLO_BINDINGS};
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::solo_shape::{CONSTANTS, Limits, Load, Shape};
 
@@ -113,11 +113,7 @@ impl SoloMade {
 
     /// The steps of one launch.
     fn launch_steps(&self, shape: Shape) -> usize {
-        let passes = 1 + shape.outs() * shape.parts;
-        let most_passes = (self.most_passes / 2).saturating_sub(shape.rows) / passes;
-        most_steps(shape.width * shape.width * shape.rows)
-            .min(most_passes)
-            .max(1)
+        shape.launch_steps(self.most_passes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The workgroups of `recurrent_solo_made` and of `solo_back`: where each weight is kept, and what a step takes then.
 
 use crate::gpu::device::Gpu;
+use crate::gpu::strategy::launch::most_steps;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::weights::Form;
 
@@ -242,6 +243,13 @@ impl Shape {
             across,
         ]
         .map(|size| size as u32)
+    }
+
+    /// The steps of one launch, on a GPU whose loops may have so many passes.
+    pub(crate) fn launch_steps(self, most_passes: usize) -> usize {
+        let passes = 1 + self.outs() * self.parts;
+        let most_passes = (most_passes / 2).saturating_sub(self.rows) / passes;
+        most_steps(self.width * self.width * self.rows).min(most_passes).max(1)
     }
 
     /// Workgroups that a compute unit runs at the same time.

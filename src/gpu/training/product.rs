@@ -51,6 +51,9 @@ pub(crate) const ALONE: Shader = Shader {
 /// The rows and columns of a tile.
 const SIDE: usize = 64;
 
+/// How often an invocation that makes what is its own by itself goes over k: its rows are those of a tile, sixteen at a time.
+const BLOCKS_ALONE: usize = SIDE / 16;
+
 /// The depth of a slab of k.
 const DEPTH: usize = 16;
 
@@ -183,7 +186,10 @@ impl<'a> Product<'a> {
         let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
         let index = self.index.unwrap_or(&nothing);
         let mut storage = vec![index, self.a.buffer, self.b.buffer, bias, c];
-        let mut shader = if recorder.is_software() { &ALONE } else { &SHADER };
+        // all loops of an invocation added up
+        let passes = BLOCKS_ALONE * (params.part as usize).saturating_add(1);
+        let alone = recorder.is_software() && passes <= recorder.gpu.most_passes();
+        let mut shader = if alone { &ALONE } else { &SHADER };
         if let Some(Factors {
             positions,
             factors,

@@ -12,6 +12,12 @@ use crate::gpu::device::buffer::Use;
 use crate::gpu::shader::{Pipeline, Shader};
 use crate::gpu::training::buffers::{Buffers, Name};
 
+#[cfg(test)]
+thread_local! {
+    /// Whether this thread records in software what a GPU would run.
+    pub(super) static AS_ON_A_GPU: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// The invocations of a workgroup that does a value each.
 const INVOCATIONS: u64 = 256;
 
@@ -90,6 +96,10 @@ impl<'a> Recorder<'a> {
 
     /// Whether a CPU does what it records.
     pub(super) fn is_software(&self) -> bool {
+        #[cfg(test)]
+        if AS_ON_A_GPU.get() {
+            return false;
+        }
         self.gpu.info().device_type == wgpu::DeviceType::Cpu
     }
 

@@ -254,10 +254,15 @@ pub(super) fn has_rows(cell: &Cell) -> bool {
 
 /// The constants of a shader for a cell.
 pub(crate) fn constants_for(shader: &Shader, cell: &Cell) -> Vec<u32> {
+    constants_with(shader, cell, &[])
+}
+
+/// The same with some of its own.
+pub(super) fn constants_with(shader: &Shader, cell: &Cell, own: &[(&str, u32)]) -> Vec<u32> {
     let known = CellText::of(cell).constants;
-    let own = [("GATES", cell.gates() as u32), ("SEPARATES", separates(cell).into())];
+    let of_cell = [("GATES", cell.gates() as u32), ("SEPARATES", separates(cell).into())];
     let value = |name: &&str| {
-        let mut all = own.iter().chain(&known);
+        let mut all = own.iter().chain(&of_cell).chain(&known);
         all.find(|(known, _)| known == name).map_or(0, |&(_, value)| value)
     };
     shader.constants.iter().map(value).collect()

@@ -7,13 +7,12 @@ use crate::cell::{Cell, Rule};
 use crate::error::Result;
 use crate::gpu::device::Gpu;
 use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::strategy::launch::most_steps;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::solo_made::HEIGHTS;
 use crate::gpu::strategy::solo_shape::{self, Limits, Load, Shape};
 use crate::gpu::strategy::step_forms::Cost;
 use crate::gpu::strategy::step_layer::Layer;
-use crate::gpu::training::rule::{GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_for, joined};
+use crate::gpu::training::rule::{GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_with, joined};
 use crate::gpu::training::step_back::{SLAB, TILE};
 use crate::gpu::training::texts::{DERIVATIVES, ROW_ACTIVATION, TYPES, UNIT_LANES};
 use crate::gpu::weights::class_of;
@@ -99,8 +98,10 @@ pub(super) struct SoloBack {
     /// The tallest first.
     shapes: Vec<Shape>,
     layer: Layer,
-    /// Of a GPU that is to be asked whether steps one by one take less.
+    /// Of the GPU, where it has any.
     numbers: Option<Numbers>,
+    /// Whether somebody has named the strategy, so that steps go so even if they take less one by one.
+    is_named: bool,
     most_passes: usize,
 }
 
@@ -108,22 +109,23 @@ impl SoloBack {
     /// For a cell without an obstacle whose gates leave out no values of their own. `None` where a workgroup finds no room, and where steps go one by
     /// one: on a software adapter, and for who has chosen another strategy.
     pub(super) fn of(gpu: &Gpu, cell: &Cell, settings: &Settings) -> Result<Option<Self>> {
-        let numbers = match settings.wanted_strategy() {
-            Some(Strategy::Solo) => None,
-            Some(_) => return Ok(None),
-            None => match Numbers::of(gpu)? {
-                Some(numbers) => Some(numbers),
-                None => return Ok(None),
-            },
-        };
+        let (numbers, named) = (Numbers::of(gpu)?, settings.wanted_strategy());
+        if named.is_some_and(|named| named != Strategy::Solo) || (named.is_none() && numbers.is_none()) {
+            return Ok(None);
+        }
         let bound = gpu.limits().max_storage_buffers_per_shader_stage as usize;
         let can = cell.obstacle().is_none() && bound >= SOLO_OF_LSTM.bindings.len();
         Ok(can
-            .then(|| Self::within(cell, numbers, Limits::of(gpu), gpu.most_passes()))
+            .then(|| Self::within(cell, (numbers, named.is_some()), Limits::of(gpu), gpu.most_passes()))
             .flatten())
     }
 
-    fn within(cell: &Cell, numbers: Option<Numbers>, limits: Limits, most_passes: usize) -> Option<Self> {
+    pub(super) fn within(
+        cell: &Cell,
+        (numbers, is_named): (Option<Numbers>, bool),
+        limits: Limits,
+        most_passes: usize,
+    ) -> Option<Self> {
         let (width, gates) = (class_of(cell), cell.gates());
         let shape = |rows| Shape::of_back((width, stride(cell)), rows, limits);
         let made = Self {
@@ -136,6 +138,7 @@ impl SoloBack {
                 weight_bytes: 4 * gates,
             },
             numbers,
+            is_named,
             most_passes,
         };
         Some(made).filter(|made| !made.shapes.is_empty())
@@ -149,6 +152,7 @@ impl SoloBack {
         Self {
             shapes,
             numbers: None,
+            is_named: true,
             most_passes: 32,
             ..self
         }
@@ -167,7 +171,8 @@ impl SoloBack {
             return self.shapes.iter().copied().find(|shape| shape.rows <= positions.max(1));
         };
         let (shape, least) = self.best(numbers, (positions, steps), schedule.rows())?;
-        (least < self.seconds_one_by_one(numbers, steps, schedule.rows())).then_some(shape)
+        let wins = self.is_named || least < self.seconds_one_by_one(numbers, steps, schedule.rows());
+        wins.then_some(shape)
     }
 
     /// Those, and the seconds of all steps of a batch with so many rows.
@@ -197,11 +202,7 @@ impl SoloBack {
 
     /// The steps of one launch.
     pub(super) fn launch_steps(&self, shape: Shape) -> usize {
-        let passes = 1 + shape.outs() * shape.parts;
-        let most_passes = (self.most_passes / 2).saturating_sub(shape.rows) / passes;
-        most_steps(shape.width * shape.width * shape.rows)
-            .min(most_passes)
-            .max(1)
+        shape.launch_steps(self.most_passes)
     }
 }
 
@@ -224,14 +225,8 @@ pub(crate) fn solo_of(cell: &Cell) -> &'static Shader {
 
 /// Its constants.
 pub(crate) fn solo_constants(shader: &Shader, cell: &Cell, shape: Shape) -> Vec<u32> {
-    let of_shape = solo_shape::CONSTANTS.iter().zip(shape.constants());
-    let of_shape: Vec<(&&str, u32)> = of_shape.collect();
-    let of_cell = shader.constants.iter().zip(constants_for(shader, cell));
-    let value = |(name, of_cell): (&&str, u32)| {
-        let own = of_shape.iter().find(|(known, _)| *known == name);
-        own.map_or(of_cell, |&(_, value)| value)
-    };
-    of_cell.map(value).collect()
+    let of_shape: Vec<(&str, u32)> = solo_shape::CONSTANTS.iter().copied().zip(shape.constants()).collect();
+    constants_with(shader, cell, &of_shape)
 }
 
 #[cfg(test)]
@@ -261,7 +256,7 @@ mod tests {
         ];
         for ((batch, steps, units), wins) in cases {
             let model = Model::builder().add(Lstm::new(8, units)).build().unwrap();
-            let solo = SoloBack::within(&model.plan().cells[0].cell, Some(H200), OF_H200, usize::MAX);
+            let solo = SoloBack::within(&model.plan().cells[0].cell, (Some(H200), false), OF_H200, usize::MAX);
             let seconds = solo.map(|solo| {
                 let (shape, least) = solo.best(&H200, (batch, steps), batch * steps).unwrap();
                 let one_by_one = solo.seconds_one_by_one(&H200, steps, batch * steps);

@@ -4,7 +4,9 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::{Binding, Shader, reads, writes};
-use crate::gpu::training::rule::{GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_for, joined};
+use crate::gpu::training::rule::{
+    GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_for, constants_with, joined,
+};
 use crate::gpu::training::texts::{DERIVATIVES, ROW_ACTIVATION, STEP_VALUES, TYPES, UNIT_LANES, UNIT_STATES};
 
 const STEP_BINDINGS: &[Binding] = &[
@@ -144,7 +146,5 @@ pub(super) fn step_of(cell: &Cell, in_software: Option<usize>) -> StepBack {
 
 /// The constants of a step in software, whose invocations have so many positions.
 pub(crate) fn alone_constants(shader: &Shader, cell: &Cell, rows: usize) -> Vec<u32> {
-    let of_cell = shader.constants.iter().zip(constants_for(shader, cell));
-    let with_rows = of_cell.map(|(name, value)| if *name == "ROWS" { rows as u32 } else { value });
-    with_rows.collect()
+    constants_with(shader, cell, &[("ROWS", rows as u32)])
 }

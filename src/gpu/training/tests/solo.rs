@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::activation::Activation;
+use crate::gpu::strategy::numbers::H200;
+use crate::gpu::strategy::solo_shape::Limits;
+use crate::gpu::training::recorder::AS_ON_A_GPU;
 use crate::gpu::training::solo_back::SoloBack;
 use crate::layer::bidirectional::Bidirectional;
+use crate::layer::dense::Dense;
 use crate::layer::gru::Gru;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;
@@ -56,7 +60,7 @@ fn check(mut model: Model, rows: usize) {
         let mut training = make();
         let solo = Settings::new().strategy(Strategy::Solo);
         training.solos = (model.plan().cells.iter())
-            .map(|planned| Some(SoloBack::of(gpu, &planned.cell, &solo).unwrap()?.by(rows)))
+            .map(|planned| Some(SoloBack::of(gpu, &planned.cell, &solo).unwrap().unwrap().by(rows)))
             .collect();
         let given = gradients(&mut training, &mut Random(3));
         let name = format!("{}, {units} units, {rows} positions", gpu.name());
@@ -77,6 +81,60 @@ fn check(mut model: Model, rows: usize) {
         }
         let again = gradients(&mut training, &mut Random(3));
         assert!(again.parameters == given.parameters, "{name}: other bits");
+    }
+}
+
+/// As on a GPU, whose numbers choose.
+#[test]
+fn the_numbers_of_a_gpu_choose_it() {
+    let gru = Gru::new(3, 20).return_sequences(true);
+    let model = Model::builder().add(gru).build().unwrap();
+    for gpu in gpus() {
+        let settings = Settings::new().strategy(Strategy::Step);
+        let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, "GPU".into());
+        let mut training = pollster::block_on(made).unwrap();
+        let wanted = gradients(&mut training, &mut Random(3));
+        let cell = &model.plan().cells[0].cell;
+        let solo = SoloBack::within(cell, (Some(H200), false), Limits::of(gpu), gpu.most_passes());
+        training.solos = vec![solo];
+        let given = gradients(&mut training, &mut Random(3));
+        let known = gpu.known_pipelines();
+        assert!(known.iter().any(|(name, _)| *name == "solo_back_gru"), "{}", gpu.name());
+        for ((path, given), (_, wanted)) in given.parameters.iter().zip(&wanted.parameters) {
+            assert_near(path, given.iter().copied(), wanted.iter().copied());
+        }
+    }
+}
+
+/// In software, steps and products of the way back have texts of their own, which give the bits of those that a GPU runs.
+#[test]
+fn texts_for_software_give_the_same_bits() {
+    let model = |features, units| {
+        let both = Bidirectional::new(Lstm::new(features, units).peepholes(true).return_sequences(true));
+        let builder = Model::builder().add(both);
+        let builder = builder.add(Gru::new(2 * units, units + 2).return_sequences(true));
+        let builder = builder.add(SimpleRnn::new(units + 2, 1).return_sequences(true));
+        builder.add(Dense::new(1, 3)).build().unwrap()
+    };
+    for (features, units) in [(3, 5), (70, 65)] {
+        let mut model = model(features, units);
+        with_weights_within(&mut model, &mut Random(7), 0.3);
+        for gpu in gpus() {
+            let settings = Settings::new().strategy(Strategy::Step);
+            let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, "GPU".into());
+            let mut training = pollster::block_on(made).unwrap();
+            let in_software = gradients(&mut training, &mut Random(3));
+            AS_ON_A_GPU.set(true);
+            let on_a_gpu = gradients(&mut training, &mut Random(3));
+            AS_ON_A_GPU.set(false);
+            assert_eq!(
+                in_software.parameters,
+                on_a_gpu.parameters,
+                "{}, {units} units",
+                gpu.name()
+            );
+            assert_eq!(in_software.input, on_a_gpu.input, "{}, {units} units", gpu.name());
+        }
     }
 }
 
