@@ -51,8 +51,8 @@ pub(crate) const ALONE: Shader = Shader {
 /// The rows and columns of a tile.
 const SIDE: usize = 64;
 
-/// How often an invocation that makes what is its own by itself goes over k: its rows are those of a tile, sixteen at a time.
-const BLOCKS_ALONE: usize = SIDE / 16;
+/// The rows of a workgroup whose invocations make what is their own by themselves.
+const ROWS_ALONE: usize = 8;
 
 /// The depth of a slab of k.
 const DEPTH: usize = 16;
@@ -186,21 +186,23 @@ impl<'a> Product<'a> {
         let bias = self.bias.map_or(&nothing, |(bias, _)| bias);
         let index = self.index.unwrap_or(&nothing);
         let mut storage = vec![index, self.a.buffer, self.b.buffer, bias, c];
-        // all loops of an invocation added up
-        let passes = BLOCKS_ALONE * (params.part as usize).saturating_add(1);
+        let passes = params.part as usize;
         let alone = recorder.is_software() && passes <= recorder.gpu.most_passes();
-        let mut shader = if alone { &ALONE } else { &SHADER };
+        let (mut shader, mut tiles) = match alone {
+            true => (&ALONE, tiles_with(ROWS_ALONE, self.size)),
+            false => (&SHADER, self.tiles()),
+        };
         if let Some(Factors {
             positions,
             factors,
             of_c,
         }) = self.factors
         {
-            shader = &MASKED;
+            (shader, tiles) = (&MASKED, self.tiles());
             storage.extend([positions, factors.buffer]);
             constants.push(of_c.into());
         }
-        recorder.dispatch((shader, &constants), &storage, params, (self.tiles() * parts) as u64);
+        recorder.dispatch((shader, &constants), &storage, params, (tiles * parts) as u64);
     }
 
     /// Records it.
@@ -245,8 +247,13 @@ fn most_parts(tiles: usize, inner: usize) -> usize {
     wanted.min(inner / SMALLEST_PART).max(1)
 }
 
-fn tiles_of([rows, columns, _]: [usize; 3]) -> usize {
-    rows.div_ceil(SIDE) * columns.div_ceil(SIDE)
+fn tiles_of(size: [usize; 3]) -> usize {
+    tiles_with(SIDE, size)
+}
+
+/// The same with so many rows in a tile.
+fn tiles_with(height: usize, [rows, columns, _]: [usize; 3]) -> usize {
+    rows.div_ceil(height) * columns.div_ceil(SIDE)
 }
 
 /// The most values of all parts of a product whose sums are cut, or are of fewer rows; none where there is only one part.
