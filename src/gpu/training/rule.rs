@@ -5,9 +5,8 @@ use bytemuck::{Pod, Zeroable};
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::cell::CellText;
 use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::training::texts::{DERIVATIVES, REDUCE, ROW_ACTIVATION, TYPES, UNIT_LANES, UNIT_STATES};
+use crate::gpu::training::texts::{REDUCE, RULE, UNIT};
 
-pub(super) const RULE: &str = include_str!("../../../shaders/backward/rule.wgsl");
 pub(super) const LSTM: &str = include_str!("../../../shaders/backward/cell/lstm.wgsl");
 pub(super) const GRU: &str = include_str!("../../../shaders/backward/cell/gru.wgsl");
 pub(super) const SIMPLE_RNN: &str = include_str!("../../../shaders/backward/cell/simple_rnn.wgsl");
@@ -16,7 +15,7 @@ pub(super) const SIMPLE_RNN: &str = include_str!("../../../shaders/backward/cell
 pub(crate) const SCAN: Shader = Shader {
     name: "scan",
     source: include_str!("../../../shaders/backward/scan.wgsl"),
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, LSTM],
+    shared: &[RULE, LSTM],
     runs_cell: false,
     params: ("Scan", size_of::<ScanParams>()),
     bindings: &[
@@ -33,7 +32,7 @@ pub(crate) const SCAN: Shader = Shader {
 pub(crate) const SCAN_ROWWISE: Shader = Shader {
     name: "scan_rowwise",
     source: include_str!("../../../shaders/backward/scan_rowwise.wgsl"),
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, LSTM],
+    shared: &[RULE, REDUCE, LSTM],
     ..SCAN
 };
 
@@ -41,16 +40,7 @@ pub(crate) const SCAN_ROWWISE: Shader = Shader {
 pub(crate) const ROWWISE_OF_LSTM: Shader = Shader {
     name: "step_back_rowwise_lstm",
     source: include_str!("../../../shaders/backward/step_back_rowwise.wgsl"),
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        REDUCE,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        LSTM,
-    ],
+    shared: &[RULE, REDUCE, UNIT, LSTM],
     runs_cell: false,
     params: ("PositionsBack", size_of::<PositionsParams>()),
     bindings: &[
@@ -67,32 +57,14 @@ pub(crate) const ROWWISE_OF_LSTM: Shader = Shader {
 
 pub(crate) const ROWWISE_OF_GRU: Shader = Shader {
     name: "step_back_rowwise_gru",
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        REDUCE,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        GRU,
-    ],
+    shared: &[RULE, REDUCE, UNIT, GRU],
     constants: OF_GRU,
     ..ROWWISE_OF_LSTM
 };
 
 pub(crate) const ROWWISE_OF_SIMPLE_RNN: Shader = Shader {
     name: "step_back_rowwise_simple_rnn",
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        REDUCE,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        SIMPLE_RNN,
-    ],
+    shared: &[RULE, REDUCE, UNIT, SIMPLE_RNN],
     constants: OF_SIMPLE_RNN,
     ..ROWWISE_OF_LSTM
 };
@@ -101,7 +73,7 @@ pub(crate) const ROWWISE_OF_SIMPLE_RNN: Shader = Shader {
 pub(crate) const RESET: Shader = Shader {
     name: "reset",
     source: include_str!("../../../shaders/backward/reset.wgsl"),
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, REDUCE, RULE, GRU],
+    shared: &[RULE, REDUCE, GRU],
     runs_cell: false,
     params: ("Reset", size_of::<ResetParams>()),
     bindings: &[

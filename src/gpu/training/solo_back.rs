@@ -12,9 +12,9 @@ use crate::gpu::strategy::solo_made::HEIGHTS;
 use crate::gpu::strategy::solo_shape::{self, Limits, Load, Shape};
 use crate::gpu::strategy::step_forms::Cost;
 use crate::gpu::strategy::step_layer::Layer;
-use crate::gpu::training::rule::{GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_with, joined};
+use crate::gpu::training::rule::{GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, SIMPLE_RNN, constants_with, joined};
 use crate::gpu::training::step_back::{SLAB, TILE};
-use crate::gpu::training::texts::{DERIVATIVES, ROW_ACTIVATION, TYPES, UNIT_LANES};
+use crate::gpu::training::texts::{RULE, UNIT_LANES};
 use crate::gpu::weights::class_of;
 use crate::schedule::Schedule;
 use crate::settings::{Settings, Strategy};
@@ -25,7 +25,7 @@ const VALUES: &str = include_str!("../../../shaders/backward/solo_values.wgsl");
 pub(crate) const SOLO_OF_LSTM: Shader = Shader {
     name: "solo_back_lstm",
     source: include_str!("../../../shaders/backward/solo_back.wgsl"),
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, LSTM],
+    shared: &[RULE, UNIT_LANES, VALUES, LSTM],
     runs_cell: false,
     params: ("SoloBack", size_of::<SoloParams>()),
     bindings: &[
@@ -43,14 +43,14 @@ pub(crate) const SOLO_OF_LSTM: Shader = Shader {
 
 pub(crate) const SOLO_OF_GRU: Shader = Shader {
     name: "solo_back_gru",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, GRU],
+    shared: &[RULE, UNIT_LANES, VALUES, GRU],
     constants: &joined::<{ SHAPE.len() + OF_GRU.len() }>(&SHAPE, OF_GRU),
     ..SOLO_OF_LSTM
 };
 
 pub(crate) const SOLO_OF_SIMPLE_RNN: Shader = Shader {
     name: "solo_back_simple_rnn",
-    shared: &[TYPES, DERIVATIVES, ROW_ACTIVATION, RULE, UNIT_LANES, VALUES, SIMPLE_RNN],
+    shared: &[RULE, UNIT_LANES, VALUES, SIMPLE_RNN],
     constants: &joined::<{ SHAPE.len() + OF_SIMPLE_RNN.len() }>(&SHAPE, OF_SIMPLE_RNN),
     ..SOLO_OF_LSTM
 };

@@ -5,9 +5,9 @@ use bytemuck::{Pod, Zeroable};
 use crate::cell::{Cell, Rule};
 use crate::gpu::shader::{Binding, Shader, reads, writes};
 use crate::gpu::training::rule::{
-    GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, RULE, SIMPLE_RNN, constants_for, constants_with, joined,
+    GRU, LSTM, OF_GRU, OF_LSTM, OF_SIMPLE_RNN, SIMPLE_RNN, constants_for, constants_with, joined,
 };
-use crate::gpu::training::texts::{DERIVATIVES, ROW_ACTIVATION, STEP_VALUES, TYPES, UNIT_LANES, UNIT_STATES};
+use crate::gpu::training::texts::{RULE, STEP_VALUES, UNIT};
 
 const STEP_BINDINGS: &[Binding] = &[
     reads("recurrent_kernel"),
@@ -25,16 +25,7 @@ const STEP: &str = include_str!("../../../shaders/backward/step_back.wgsl");
 pub(crate) const STEP_OF_LSTM: Shader = Shader {
     name: "step_back_lstm",
     source: STEP,
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        STEP_VALUES,
-        LSTM,
-    ],
+    shared: &[RULE, UNIT, STEP_VALUES, LSTM],
     runs_cell: false,
     params: ("StepBack", size_of::<StepParams>()),
     bindings: STEP_BINDINGS,
@@ -43,32 +34,14 @@ pub(crate) const STEP_OF_LSTM: Shader = Shader {
 
 pub(crate) const STEP_OF_GRU: Shader = Shader {
     name: "step_back_gru",
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        STEP_VALUES,
-        GRU,
-    ],
+    shared: &[RULE, UNIT, STEP_VALUES, GRU],
     constants: OF_GRU,
     ..STEP_OF_LSTM
 };
 
 pub(crate) const STEP_OF_SIMPLE_RNN: Shader = Shader {
     name: "step_back_simple_rnn",
-    shared: &[
-        TYPES,
-        DERIVATIVES,
-        ROW_ACTIVATION,
-        RULE,
-        UNIT_LANES,
-        UNIT_STATES,
-        STEP_VALUES,
-        SIMPLE_RNN,
-    ],
+    shared: &[RULE, UNIT, STEP_VALUES, SIMPLE_RNN],
     constants: OF_SIMPLE_RNN,
     ..STEP_OF_LSTM
 };

@@ -9,14 +9,23 @@ pub(super) const DERIVATIVES: &str = include_str!("../../../shaders/backward/der
 /// One number of all invocations of a workgroup.
 pub(super) const REDUCE: &str = include_str!("../../../shaders/shared/reduce.wgsl");
 
-/// What an activation over a row has to know of it.
-pub(super) const ROW_ACTIVATION: &str = include_str!("../../../shaders/shared/row_activation.wgsl");
+/// What every text has that runs the rule of a cell: the parameters, the slopes of the activations, what one over a row has to know of it, and what
+/// the rules have in common.
+pub(super) const RULE: &str = concat!(
+    include_str!("../../../shaders/backward/types.wgsl"),
+    include_str!("../../../shaders/backward/derivatives.wgsl"),
+    include_str!("../../../shaders/shared/row_activation.wgsl"),
+    include_str!("../../../shaders/backward/rule.wgsl")
+);
 
 /// The lanes of a unit.
 pub(super) const UNIT_LANES: &str = include_str!("../../../shaders/backward/unit_lanes.wgsl");
 
-/// The states of a unit around a step.
-pub(super) const UNIT_STATES: &str = include_str!("../../../shaders/backward/unit_states.wgsl");
+/// The same with the states of the unit around a step.
+pub(super) const UNIT: &str = concat!(
+    include_str!("../../../shaders/backward/unit_lanes.wgsl"),
+    include_str!("../../../shaders/backward/unit_states.wgsl")
+);
 
 /// What a step backwards reads and writes.
 pub(super) const STEP_VALUES: &str = include_str!("../../../shaders/backward/step_values.wgsl");

@@ -1,7 +1,8 @@
 //! The steps of an optimiser where the gradients are; the weights come home where somebody asks for them.
 //!
-//! Once the host has heard that all new weights are finite, the step counts ([`GpuTraining::accept`]), and they take the place of the old ones before
-//! anybody asks for them; else nothing has happened. Where the step depends on norms, the host reads the sizes of the gradients first ([`GpuTraining::sizes`]), and else with the step.
+//! Once the host has heard that all new weights are finite, the step counts ([`GpuTraining::accept`]), and they take the place of the old ones
+//! before anybody asks for them; else nothing has happened. Where the step depends on norms, the host reads the sizes of the gradients first
+//! ([`GpuTraining::sizes`]), and else with the step.
 
 use std::sync::Arc;
 
