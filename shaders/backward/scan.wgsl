@@ -1,4 +1,4 @@
-// scan: the cell state of every row, from the lanes of all rows: step by step, each unit of each position by itself. The state before the
+// scan: the cell state of every row, from the lanes of all rows: step by step, each unit of each position of each direction by itself. The state before the
 // first step stands before the rows.
 
 @group(0) @binding(0) var<uniform> params: Scan;
@@ -22,22 +22,30 @@ fn main(
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let number = (workgroup.y * workgroups.x + workgroup.x) * 64u + lane;
-    let position = number / params.units;
-    let unit = number % params.units;
-    if (position >= params.positions) {
+    let values = params.positions * params.units;
+    let of_direction = (values + 63u) / 64u;
+    let flat = workgroup.y * workgroups.x + workgroup.x;
+    let direction = flat / of_direction;
+    let number = flat % of_direction * 64u + lane;
+    if (direction >= params.directions || number >= values) {
         return;
     }
+    let position = number / params.units;
+    let unit = number % params.units;
+    // the rows of the direction among those of both
+    let lanes_row = direction * params.rows;
+    let cells_row = direction * (params.room + params.rows);
+    let weights = weights_of(direction * 3u * params.units + unit, params.units);
     var cell = 0.0;
     if (params.first_step == 0u) {
-        cell = carry[params.start_first + number];
-        cells[number] = cell;
+        cell = carry[direction * 3u * values + params.start_first + number];
+        cells[cells_row * params.units + number] = cell;
     } else {
         let before = starts[params.first_step - 1u] + position;
         if (before >= starts[params.first_step]) { // it has ended
             return;
         }
-        let row = params.room + before;
+        let row = cells_row + params.room + before;
         cell = cells[row * params.units + unit];
     }
     // the row of the step, and the one with which the next step begins; lanes are asked for a step ahead
@@ -45,18 +53,18 @@ fn main(
     var end = starts[params.first_step + 1u];
     var own = Lanes();
     if (row < end) {
-        own = lanes_of(row, unit);
+        own = lanes_of(lanes_row + row, unit);
     }
     for (var step = params.first_step; step < params.last_step && row < end; step++) {
         let next_row = end + position;
         let next_end = starts[min(step + 2u, params.last_step)];
         var ahead = Lanes();
         if (next_row < next_end) {
-            ahead = lanes_of(next_row, unit);
+            ahead = lanes_of(lanes_row + next_row, unit);
         }
-        let gates = gates_of(Unit(own, weights_of(unit, params.units), cell, 0.0, 0.0), Row(), Row());
+        let gates = gates_of(Unit(own, weights, cell, 0.0, 0.0), Row(), Row());
         cell = gates.second_x.y;
-        cells[(params.room + row) * params.units + unit] = cell;
+        cells[(cells_row + params.room + row) * params.units + unit] = cell;
         own = ahead;
         row = next_row;
         end = next_end;

@@ -12,15 +12,23 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let units = params.units;
-    let first = (workgroup.y * workgroups.x + workgroup.x) * ROWS;
+    // the positions that run any step of the launch
+    let most = starts[params.first_step + 1u] - starts[params.first_step];
+    let of_direction = (most + ROWS - 1u) / ROWS;
+    let flat = workgroup.y * workgroups.x + workgroup.x;
+    if (flat >= params.directions * of_direction) {
+        return;
+    }
+    direction = flat / of_direction;
+    let first = flat % of_direction * ROWS;
     let unit = invocation.x;
     let part = invocation.y;
     let finishes = unit < units && part < ACROSS;
-    // the positions that run any step of the launch, and those that run the step behind it
-    let most = starts[params.first_step + 1u] - starts[params.first_step];
+    let first_row = direction * params.rows;
+    // the positions that run the step behind the launch
     let last = starts[params.last_step];
     let behind = starts[min(params.last_step + 1u, params.steps)] - last;
-    let own = part * DEPTH * WIDTH + unit;
+    let own = (direction * WIDTH + part * DEPTH) * WIDTH + unit;
     //for k in REGISTERS
     let weights$k = turned_kernel[own + $ku * WIDTH];
     //end
@@ -29,7 +37,7 @@ fn main(
     //end
     var of_unit = vec4<f32>();
     if (finishes) {
-        of_unit = weights_of(unit, units);
+        of_unit = weights_of(direction * 3u * units + unit, units);
     }
     // past the last unit and where no step follows all is zero
     for (var number = lane; number < SUMS; number += INVOCATIONS) {
@@ -37,7 +45,7 @@ fn main(
         let source = number % WIDTH;
         var column = Column();
         if (position < behind && source < units) {
-            column = column_of(lanes_at((last + position) * params.lanes_stride + source));
+            column = column_of(lanes_at((first_row + last + position) * params.lanes_stride + source));
         }
         tile[number] = column;
     }
@@ -46,7 +54,7 @@ fn main(
     var end = last;
     //for o in OUTS
     let position$o = first + part + $ou * PARTS;
-    let carry_index$o = position$o * units + unit;
+    let carry_index$o = direction * 3u * params.cell_first + position$o * units + unit;
     var hidden$o = 0.0;
     var cell$o = 0.0;
     var asked$o = Asked();
@@ -114,7 +122,7 @@ fn main(
             }
             let gradient = asked$o.upstream + hidden$o + product$o;
             let back = rule_back(Unit(asked$o.own, of_unit, asked$o.before, gradient, cell$o));
-            put_lanes((begin + position$o) * params.lanes_stride + unit, back.lanes);
+            put_lanes((first_row + begin + position$o) * params.lanes_stride + unit, back.lanes);
             hidden$o = back.hidden;
             cell$o = back.cell;
             tile[(position$o - first) * WIDTH + unit] = column_of(back.lanes);

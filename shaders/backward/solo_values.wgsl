@@ -11,6 +11,9 @@ struct SoloBack {
     states_first: u32,
     states_stride: u32,
     cell_first: u32,   // where in `carry` the gradient of the cell state begins
+    rows: u32,         // of a direction; those of the second one stand behind those of the first
+    states_pitch: u32, // from the states of a direction to those of the next
+    directions: u32,
 }
 
 // the host sets all of these
@@ -28,18 +31,21 @@ const DEPTH: u32 = WIDTH / PARTS;
 const INVOCATIONS: u32 = WIDTH * PARTS;
 
 @group(0) @binding(0) var<uniform> params: SoloBack;
-@group(0) @binding(1) var<storage, read> turned_kernel: array<Column>; // [unit of the lanes][unit of the state]
-@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;
+@group(0) @binding(1) var<storage, read> turned_kernel: array<Column>; // [direction, unit of the lanes][unit of the state]
+@group(0) @binding(2) var<storage, read> unit_weights: array<f32>; // [direction]
 @group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
-@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [row][unit]
+@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [direction, row][unit]
 @group(0) @binding(5) var<storage, read> starts: array<u32>;   // for each step the row of position 0, and one more
-@group(0) @binding(6) var<storage, read_write> lanes: array<f32>;           // [row][gate, unit]
+@group(0) @binding(6) var<storage, read_write> lanes: array<f32>;           // [direction, row][gate, unit]
 @group(0) @binding(7) var<storage, read_write> recurrent_lanes: array<f32>; // where the recurrent product has lanes of its own
-@group(0) @binding(8) var<storage, read_write> carry: array<f32>;           // [position][unit] of h, then of c
+@group(0) @binding(8) var<storage, read_write> carry: array<f32>;           // [direction] [position][unit] of h, then of c
 
 var<workgroup> tile: array<Column, SUMS>;                         // [position][unit] the gradients of the lanes of the step behind
 var<workgroup> partial: array<f32, max((PARTS - 1u) * SUMS, 1u)>; // [part but the one that finishes][position][unit]
 var<workgroup> lent: array<Column, max(SHARED * INVOCATIONS, 1u)>; // [k][invocation]; each reads what it has written itself
+
+// The direction of the workgroup.
+var<private> direction: u32;
 
 // What the rule reads of a unit of a position at a step.
 struct Asked {
@@ -55,7 +61,8 @@ fn ask(step: u32, row: u32, position: u32, unit: u32) -> Asked {
         if (step > 0u) {
             state_row += params.room + starts[step - 1u];
         }
-        before = states[params.states_first + state_row * params.states_stride + unit];
+        before = states[params.states_first + direction * params.states_pitch + state_row * params.states_stride + unit];
     }
-    return Asked(lanes_at(row * params.lanes_stride + unit), before, upstream[row * params.units + unit]);
+    let own_row = direction * params.rows + row;
+    return Asked(lanes_at(own_row * params.lanes_stride + unit), before, upstream[own_row * params.units + unit]);
 }

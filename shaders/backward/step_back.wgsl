@@ -18,7 +18,13 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let across = (params.units + TILE - 1u) / TILE;
-    let number = workgroup.y * workgroups.x + workgroup.x;
+    let of_direction = (params.positions + TILE - 1u) / TILE * across;
+    let flat = workgroup.y * workgroups.x + workgroup.x;
+    if (flat >= params.directions * of_direction) {
+        return;
+    }
+    direction = flat / of_direction;
+    let number = flat % of_direction;
     let first_position = number / across * TILE;
     let first_unit = number % across * TILE;
     let x = lane % TILE;

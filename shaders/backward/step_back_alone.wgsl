@@ -22,19 +22,22 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let across = (params.units + 63u) / 64u;
-    let number = workgroup.y * workgroups.x + workgroup.x;
+    let of_direction = (params.positions + ROWS - 1u) / ROWS * across;
+    let flat = workgroup.y * workgroups.x + workgroup.x;
+    direction = flat / of_direction;
+    let number = flat % of_direction;
     let first = number / across * ROWS;
     let unit = number % across * 64u + lane;
-    if (first >= params.positions || unit >= params.units) {
+    if (direction >= params.directions || unit >= params.units) {
         return;
     }
     // where no position runs the next step there is nothing to multiply; one that does not is read as the last that does
     let inner = select(0u, GATES * params.units, first < params.next_positions);
-    let kernel = unit * GATES * params.units;
+    let kernel = (direction * params.units + unit) * GATES * params.units;
     //for r in ROWS
     let position$r = first + $ru;
     let next$r = min(position$r, max(params.next_positions, 1u) - 1u);
-    let lanes$r = (params.next_row + next$r) * params.lanes_stride;
+    let lanes$r = (direction * params.rows + params.next_row + next$r) * params.lanes_stride;
     var sums$r = vec4<f32>();
     //end
     var k = 0u;

@@ -21,7 +21,8 @@ fn unit_of(position: u32, unit: u32) -> Unit {
     let at = position * params.units + unit;
     let own = lanes_at(lanes_place(position, unit));
     let given = gradients[params.gradients_first + at];
-    return Unit(own, weights_of(unit, params.units), state_before(position, unit), given, cell_gradient(at));
+    let before = state_before(params.states_first, position, unit);
+    return Unit(own, weights_of(unit, params.units), before, given, cell_gradient(at));
 }
 
 // What is known of the rows of a position.

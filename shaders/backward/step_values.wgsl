@@ -3,19 +3,22 @@
 const TILE = 16u;
 
 @group(0) @binding(0) var<uniform> params: StepBack;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [unit][gate, unit]
-@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [direction, unit][gate, unit]
+@group(0) @binding(2) var<storage, read> unit_weights: array<f32>;     // [direction]
 @group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
-@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [row][unit]
-@group(0) @binding(5) var<storage, read_write> lanes: array<f32>;           // [row][gate, unit]
+@group(0) @binding(4) var<storage, read> upstream: array<f32>; // [direction, row][unit]
+@group(0) @binding(5) var<storage, read_write> lanes: array<f32>;           // [direction, row][gate, unit]
 @group(0) @binding(6) var<storage, read_write> recurrent_lanes: array<f32>; // where the recurrent product has lanes of its own
-@group(0) @binding(7) var<storage, read_write> carry: array<f32>;           // [position][unit] of h, then of c
+@group(0) @binding(7) var<storage, read_write> carry: array<f32>;           // [direction] [position][unit] of h, then of c
+
+// The direction of the workgroup.
+var<private> direction: u32;
 
 fn next_lane(position: u32, k: u32) -> f32 {
     if (position >= params.next_positions || k >= GATES * params.units) {
         return 0.0;
     }
-    let place = (params.next_row + position) * params.lanes_stride + k;
+    let place = (direction * params.rows + params.next_row + position) * params.lanes_stride + k;
     if (SEPARATES == 1u) {
         return recurrent_lanes[place];
     }
@@ -26,21 +29,22 @@ fn weight(unit: u32, k: u32) -> f32 {
     if (unit >= params.units || k >= GATES * params.units) {
         return 0.0;
     }
-    return recurrent_kernel[unit * GATES * params.units + k];
+    return recurrent_kernel[(direction * params.units + unit) * GATES * params.units + k];
 }
 
 fn finish(position: u32, unit: u32, product: f32) {
-    let at = position * params.units + unit;
+    let at = direction * 3u * params.cell_first + position * params.units + unit;
     if (params.runs_rule == 0u) {
         carry[at] += product;
         return;
     }
-    let row = params.row + position;
-    let before = state_before(position, unit);
+    let row = direction * params.rows + params.row + position;
+    let before = state_before(params.states_first + direction * params.states_pitch, position, unit);
+    let weights = weights_of(direction * 3u * params.units + unit, params.units);
     let cell = cell_gradient(at);
     let place = row * params.lanes_stride + unit;
     let hidden = upstream[row * params.units + unit] + carry[at] + product;
-    let back = rule_back(Unit(lanes_at(place), weights_of(unit, params.units), before, hidden, cell));
+    let back = rule_back(Unit(lanes_at(place), weights, before, hidden, cell));
     put_lanes(place, back.lanes);
     carry[at] = back.hidden;
     if (HAS_CELL_STATE == 1u) {

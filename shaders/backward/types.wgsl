@@ -58,6 +58,8 @@ struct Scan {
     lanes_stride: u32,
     room: u32,         // rows of `cells` before the one of the first step
     start_first: u32,  // where in `carry` the state before the first step begins
+    rows: u32,         // of a direction; those of the second one stand behind those of the first
+    directions: u32,
 }
 
 struct StepBack {
@@ -72,6 +74,9 @@ struct StepBack {
     states_stride: u32,
     cell_first: u32,      // where in `carry` the gradient of the cell state begins
     runs_rule: u32,       // 0: behind the first step, where nothing but the product is wanted
+    rows: u32,            // of a direction; those of the second one stand behind those of the first
+    states_pitch: u32,    // from the states of a direction to those of the next
+    directions: u32,
 }
 
 struct Repack {

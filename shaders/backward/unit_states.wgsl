@@ -1,9 +1,9 @@
 // unit_states: the states of a unit around a step, and their gradients.
 
-// The state of the step before that the rule reads.
-fn state_before(position: u32, unit: u32) -> f32 {
+// The state of the step before that the rule reads. `first`: where in `states` the row 0 begins.
+fn state_before(first: u32, position: u32, unit: u32) -> f32 {
     if (READS_STATES == 1u) {
-        return states[params.states_first + (params.before_row + position) * params.states_stride + unit];
+        return states[first + (params.before_row + position) * params.states_stride + unit];
     }
     return 0.0;
 }

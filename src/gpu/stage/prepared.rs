@@ -163,8 +163,13 @@ impl Prepared {
 
     /// How many cells run together with this one, itself included.
     pub(crate) fn directions(&self, cell: usize) -> usize {
+        self.running_with(cell).map_or(1, <[usize]>::len)
+    }
+
+    /// The cells that run together with this one, itself included.
+    pub(crate) fn running_with(&self, cell: usize) -> Option<&[usize]> {
         let cells = self.together.iter().find(|cells| cells.contains(&cell));
-        cells.map_or(1, Vec::len)
+        cells.map(Vec::as_slice)
     }
 
     /// The rows of the recurrent kernel of the recurrence with this first cell that are multiplied before each step.

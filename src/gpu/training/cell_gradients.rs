@@ -14,10 +14,9 @@ impl RecurrenceBack<'_> {
     pub(super) fn sum_up(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
         let (columns, units, output) = (self.columns(), self.cell.units, self.cell.output);
         let tensors = self.tensors;
-        let lanes = Matrix::tight(&of_rows.lanes, columns);
-        let of_state = Matrix::tight(of_rows.of_state(), columns);
+        let (lanes, of_state) = (of_rows.lanes.matrix(), of_rows.of_state());
         let gradient = tensors.kernel.gradient(recorder)?;
-        let input = (self.source, Some(self.input));
+        let input = (self.source, Some(&self.input));
         self.product(
             recorder,
             [self.cell.features, columns],
@@ -27,12 +26,12 @@ impl RecurrenceBack<'_> {
         )?;
         let gradient = tensors.recurrent_kernel.gradient(recorder)?;
         let to = Matrix::tight(&gradient, columns);
-        let before = (self.hidden, Some(self.before));
+        let before = (self.hidden, Some(&self.before));
         let of_hidden = self.columns_of_state();
         let left = self.left_of_state;
         self.product(recorder, [output, of_hidden], before, of_state, (to, left))?;
         if let Some(reset) = &of_rows.reset {
-            let reset = (Matrix::tight(reset, units), None);
+            let reset = (reset.matrix(), None);
             self.product(
                 recorder,
                 [units, units],
@@ -43,13 +42,13 @@ impl RecurrenceBack<'_> {
         }
         if let (Some(unprojected), Some(projection)) = (&of_rows.unprojected, tensors.projection) {
             let gradient = projection.gradient(recorder)?;
-            let unprojected = (Matrix::tight(unprojected, units), None);
+            let unprojected = (unprojected.matrix(), None);
             let to = Matrix::tight(&gradient, output);
             self.product(
                 recorder,
                 [units, output],
                 unprojected,
-                Matrix::tight(self.upstream, output),
+                self.upstream.matrix(),
                 (to, None),
             )?;
         }
@@ -80,10 +79,9 @@ impl RecurrenceBack<'_> {
         };
         let (rows, columns) = (self.schedule.rows(), self.columns());
         let gradient = bias.gradient(recorder)?;
-        let both = [&of_rows.lanes, of_rows.of_state()].into_iter();
+        let both = [of_rows.lanes.matrix(), of_rows.of_state()].into_iter();
         for (row, lanes) in both.take(self.cell.bias_rows()).enumerate() {
-            let rows = (Matrix::tight(lanes, columns), [rows, columns]);
-            column_sums(recorder, rows, None, (&gradient, row * columns))?;
+            column_sums(recorder, (lanes, [rows, columns]), None, (&gradient, row * columns))?;
         }
         Ok(())
     }
@@ -92,17 +90,17 @@ impl RecurrenceBack<'_> {
         let (Some(peepholes), Some(cells)) = (self.tensors.peepholes, &of_rows.cells) else {
             return Ok(());
         };
-        let (rows, columns, units) = (self.schedule.rows(), self.columns(), self.cell.units);
+        let (rows, units) = (self.schedule.rows(), self.cell.units);
         let gradient = peepholes.gradient(recorder)?;
-        let cells = Matrix::tight(cells, units);
+        let cells = cells.matrix();
         // i and f see the cell state before the step, o the one behind it
         let seen = [
-            (0, cells, Some(self.before)),
-            (1, cells, Some(self.before)),
+            (0, cells, Some(&self.before)),
+            (1, cells, Some(&self.before)),
             (3, cells.from(self.room * units), None),
         ];
         for (row, (gate, cells, index)) in seen.into_iter().enumerate() {
-            let lanes = Matrix::tight(&of_rows.lanes, columns).from(gate * units);
+            let lanes = of_rows.lanes.matrix().from(gate * units);
             let to = (&gradient, row * units);
             column_sums(recorder, (lanes, [rows, units]), Some((cells, index)), to)?;
         }

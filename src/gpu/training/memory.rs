@@ -28,6 +28,7 @@ impl GpuTraining {
         let wanted = Wanted {
             plan: &model.plan,
             solos: &self.solos,
+            places: &self.places,
             room: batch,
             wants_input,
         };

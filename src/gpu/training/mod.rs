@@ -4,9 +4,9 @@
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
 //! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
-//! < `by_gate`, `counted`, `repack` < `step_back` < `solo_back` < `recurrence` < `sizes`, `flow_size` < `way` < `stages`, `memory`, `read_back`;
-//! `gradient_sizes`, `update` < `updates`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and `cell_gradients` are parts
-//! of `recurrence`.
+//! < `by_gate`, `counted`, `repack` < `places`, `step_back` < `solo_back` < `recurrence` < `together`, `sizes`, `flow_size` < `way` < `stages`,
+//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
+//! `cell_gradients` are parts of `recurrence`, `recurrent_stage` is one of `stages`.
 
 mod buffers;
 mod by_gate;
@@ -16,11 +16,13 @@ mod flow_size;
 pub(crate) mod gradient_sizes;
 mod memory;
 mod newest;
+mod places;
 mod probe;
 pub(crate) mod product;
 mod read_back;
 mod recorder;
 mod recurrence;
+mod recurrent_stage;
 pub(crate) mod repack;
 pub(crate) mod row_gradients;
 mod rowwise;
@@ -36,6 +38,7 @@ mod tensors;
 #[cfg(test)]
 pub(crate) mod tests;
 mod texts;
+mod together;
 pub(crate) mod update;
 mod updates;
 mod updating;
@@ -60,6 +63,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use buffers::Buffers;
 use by_gate::leaves_out;
+use places::{Place, places};
 use read_back::{collected, upload_carry, wanted};
 use recorder::{Recorded, Recorder};
 use repack::Repack;
@@ -78,6 +82,8 @@ pub(crate) struct GpuTraining {
     weights: Weights,
     /// How the steps of each cell may go back many at once.
     solos: Vec<Option<SoloBack>>,
+    /// Which of them go back together.
+    places: Vec<Place>,
     /// How the forward pass gets other weights, if the host need not pack them. Made where there are the first others.
     repack: Option<Option<Repack>>,
     /// What steps of an optimiser have here, if they are made here. Asked for with the first one.
@@ -109,18 +115,21 @@ impl GpuTraining {
     pub(crate) async fn new(gpu: &Gpu, plan: Arc<Plan>, settings: &Settings, name: Arc<str>) -> Result<Self> {
         let upload = || Weights::upload(gpu, &plan);
         let weights = gpu.guarded("uploading the weights", upload).await?;
-        let cells = plan.cells.iter().enumerate();
-        let solos = cells.map(|(number, planned)| match leaves_out(&plan, number) {
+        let model = GpuModel::new(gpu.clone(), plan, settings).await?.keeping_rows();
+        let plan = &model.plan;
+        let places = places(plan, &model.weights);
+        let cells = plan.cells.iter().zip(&places).enumerate();
+        let solos = cells.map(|(number, (planned, place))| match leaves_out(plan, number) {
             true => Ok(None),
-            false => SoloBack::of(gpu, &planned.cell, settings),
+            false => SoloBack::of(gpu, (&planned.cell, place.directions), settings),
         });
         let solos = solos.collect::<Result<_>>()?;
-        let model = GpuModel::new(gpu.clone(), plan, settings).await?.keeping_rows();
         Ok(Self {
             model,
             name,
             weights,
             solos,
+            places,
             repack: None,
             updates: None,
             owed: None,
@@ -193,7 +202,6 @@ impl GpuTraining {
             return Err(Error::defect("a way back without its forward pass"));
         };
         let plan = &self.model.plan;
-        let wants_input = wants.input && !plan.takes_tokens;
         let updates = self.updates.as_ref().and_then(Option::as_ref).filter(|_| wants.keeps);
         let way = Way {
             flow,
@@ -201,20 +209,21 @@ impl GpuTraining {
             plan,
             weights: &self.weights,
             solos: &self.solos,
+            places: &self.places,
             workspace: &left.workspace.value,
             size: (left.workspace.batch, left.workspace.time_steps),
             tables: &self.model.weights.tables,
             transforms: &self.model.weights.transforms,
             upstream,
             noise: left.noise,
-            wants_input,
+            wants_input: wants.input && !plan.takes_tokens,
         };
         let (gpu, buffers) = (&self.model.gpu, &mut self.buffers);
         let known = gpu.known_pipelines();
         let work = || {
             let dispatches = way.reserve(gpu, buffers)?;
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
-            upload_carry(&mut recorder, (flow, plan), upstream, left.initial.as_deref())?;
+            upload_carry(&mut recorder, &way, left.initial.as_deref())?;
             way.record(&mut recorder)?;
             let sizes = updates.map(|updates| updates.record_sizes(&mut recorder));
             let (sizes, wanted) = (sizes.transpose()?, wanted(&mut recorder, &way, updates.is_some())?);
@@ -227,7 +236,7 @@ impl GpuTraining {
             self.buffers = Buffers::default();
         }
         let (submission, sizes, wanted) = made?;
-        let (noise, staged) = (left.noise, in_bytes(&wanted));
+        let (noise, wants_input, staged) = (left.noise, way.wants_input, in_bytes(&wanted));
         if let Some(left) = &mut self.left {
             left.sizes = sizes.map(|sizes| (submission.clone(), sizes));
         }

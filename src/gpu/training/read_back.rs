@@ -3,13 +3,13 @@
 use ndarray::{Array3, Dim};
 
 use super::recorder::Recorder;
-use super::tensors::{Counted, STAGED_WEIGHT, named_of, stage, trained};
+use super::tensors::{Counted, STAGED_WEIGHT, named_of, stage, stage_from, trained};
 use super::way::Way;
 use crate::error::Result;
 use crate::flow::statistics::moved;
 use crate::flow::{Flow, Input, Stage};
 use crate::gpu::stage::interface::{at, defect};
-use crate::gradients::{PlanGradients, Upstream};
+use crate::gradients::PlanGradients;
 use crate::memory::{OUTPUT, STATES};
 use crate::model::plan::{Plan, PlannedCell};
 use crate::random::Noise;
@@ -25,12 +25,8 @@ fn cells<'a>(flow: &'a Flow, plan: &'a Plan) -> impl Iterator<Item = (usize, &'a
 }
 
 /// Uploads for each cell, by position: the gradients of the final states, and the initial state that its rule reads.
-pub(super) fn upload_carry(
-    recorder: &mut Recorder<'_>,
-    (flow, plan): (&Flow, &Plan),
-    upstream: &Upstream,
-    initial: Option<&[State]>,
-) -> Result<()> {
+pub(super) fn upload_carry(recorder: &mut Recorder<'_>, way: &Way<'_>, initial: Option<&[State]>) -> Result<()> {
+    let (flow, plan, upstream) = (way.flow, way.plan, way.upstream);
     for (number, planned, schedule) in cells(flow, plan) {
         let (units, output, batch) = (planned.units(), planned.output(), schedule.batch());
         let mut carry = STATES.zeros::<f32>(3 * batch * units)?;
@@ -47,7 +43,9 @@ pub(super) fn upload_carry(
                 row.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
             }
         }
-        recorder.upload(("carry", number), &carry)?;
+        let place = at(way.places, number)?;
+        let part = (place.direction, place.directions);
+        recorder.upload_part(("carry", place.first_cell), part, &carry)?;
     }
     Ok(())
 }
@@ -58,7 +56,7 @@ pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, keeps: bool) ->
     let (flow, plan) = (way.flow, way.plan);
     let mut staged = match keeps {
         true => Vec::new(),
-        false => of_weights_and_states(recorder, (flow, plan))?,
+        false => of_weights_and_states(recorder, way)?,
     };
     if way.wants_input {
         let count = flow.input_steps.len() * plan.features.unwrap_or(0);
@@ -75,7 +73,8 @@ pub(super) fn wanted(recorder: &mut Recorder<'_>, way: &Way<'_>, keeps: bool) ->
 }
 
 /// The gradients of the weights that are trained, and of the initial states.
-fn of_weights_and_states(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Plan)) -> Result<Vec<Counted>> {
+fn of_weights_and_states(recorder: &mut Recorder<'_>, way: &Way<'_>) -> Result<Vec<Counted>> {
+    let (flow, plan) = (way.flow, way.plan);
     let mut staged = Vec::new();
     for (number, weight) in trained(plan) {
         let count = weight.shape.iter().product();
@@ -83,9 +82,12 @@ fn of_weights_and_states(recorder: &mut Recorder<'_>, (flow, plan): (&Flow, &Pla
         staged.push(stage(recorder, (STAGED_WEIGHT, number), (&gradient, count))?);
     }
     for (number, planned, schedule) in cells(flow, plan) {
-        let count = planned.cell.state_widths().len() * schedule.batch() * planned.units();
-        let carry = recorder.buffer(("carry", number), count)?;
-        staged.push(stage(recorder, ("staged state", number), (&carry, count))?);
+        let place = at(way.places, number)?;
+        let of_state = schedule.batch() * planned.units();
+        let carry = recorder.buffer(("carry", place.first_cell), 3 * place.directions * of_state)?;
+        let first = 3 * place.direction * of_state;
+        let count = planned.cell.state_widths().len() * of_state;
+        staged.push(stage_from(recorder, ("staged state", number), (&carry, first, count))?);
     }
     Ok(staged)
 }

@@ -59,6 +59,20 @@ impl<'a> Matrix<'a> {
     }
 }
 
+/// Values row by row without gaps, in a buffer that others may share.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) buffer: wgpu::Buffer,
+    pub(super) first: usize,
+    pub(super) width: usize,
+}
+
+impl Block {
+    pub(super) fn matrix(&self) -> Matrix<'_> {
+        Matrix::tight(&self.buffer, self.width).from(self.first)
+    }
+}
+
 /// One way back, as it is recorded.
 pub(super) struct Recorder<'a> {
     pub(super) gpu: &'a Gpu,
@@ -117,8 +131,31 @@ impl<'a> Recorder<'a> {
 
     /// A buffer with these entries or values.
     pub(super) fn upload<T: Pod>(&mut self, name: Name, values: &[T]) -> Result<wgpu::Buffer> {
-        let buffer = self.buffer(name, values.len())?;
-        self.gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(values));
+        self.upload_part(name, (0, 1), values)
+    }
+
+    /// The same for one of several parts of a buffer, which are as long as each other.
+    pub(super) fn upload_part<T: Pod>(
+        &mut self,
+        name: Name,
+        (part, parts): (usize, usize),
+        values: &[T],
+    ) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(name, parts * values.len())?;
+        let first = 4 * (part * values.len()) as u64;
+        self.gpu
+            .queue()
+            .write_buffer(&buffer, first, bytemuck::cast_slice(values));
+        Ok(buffer)
+    }
+
+    /// Copies buffers of so many values into one, behind each other, before anything runs.
+    pub(super) fn side_by_side(&mut self, name: Name, count: usize, parts: &[&wgpu::Buffer]) -> Result<wgpu::Buffer> {
+        let buffer = self.buffer(name, parts.len() * count)?;
+        let bytes = 4 * count as u64;
+        for (number, part) in parts.iter().enumerate() {
+            self.commands.first.copy(part, 0..bytes, &buffer, number as u64 * bytes);
+        }
         Ok(buffer)
     }
 

@@ -4,8 +4,9 @@
 use crate::cell::Cell;
 use crate::error::Result;
 use crate::gpu::training::by_gate::GateFactors;
+use crate::gpu::training::places::Place;
 use crate::gpu::training::product::Product;
-use crate::gpu::training::recorder::{Matrix, Recorder};
+use crate::gpu::training::recorder::{Block, Matrix, Recorder};
 use crate::gpu::training::rule::{SCAN, SCAN_ROWWISE, ScanParams, constants_for, has_rows, separates};
 use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::step_back::{StepParams, step_of};
@@ -19,26 +20,30 @@ const SCANNERS: usize = 64;
 const REDUCTIONS: usize = 16;
 
 /// What a recurrence reads and writes on its way back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct RecurrenceBack<'a> {
+    /// Which of those that go back together it is.
+    pub(super) place: Place,
     pub(super) cell: &'a Cell,
     pub(super) schedule: &'a Schedule,
     pub(super) tensors: CellTensors<'a>,
-    /// The rows of its input, and which of them it has read.
+    /// The rows of its input, which of them it has read, and whether their gradient is wanted.
     pub(super) source: Matrix<'a>,
-    pub(super) input: &'a wgpu::Buffer,
-    /// h: so many rows before the first step, and then a row for each of the schedule.
+    pub(super) input: wgpu::Buffer,
+    pub(super) wants_input: bool,
+    /// h: so many rows before the first step, and then a row for each of the schedule. From a direction to the next there are so many rows.
     pub(super) hidden: Matrix<'a>,
     pub(super) room: usize,
+    pub(super) pitch: usize,
     /// For each row the row of `hidden` with the state before it,
-    pub(super) before: &'a wgpu::Buffer,
+    pub(super) before: wgpu::Buffer,
     /// and for each step the row of position 0, and one more for the end.
-    pub(super) starts: &'a wgpu::Buffer,
+    pub(super) starts: wgpu::Buffer,
     /// The gradient of each row of h, (row, unit).
-    pub(super) upstream: &'a wgpu::Buffer,
+    pub(super) upstream: Block,
     /// By position: the gradient of the final states, which becomes that of the initial ones; h, then c. Then the initial state that the rule
-    /// reads.
-    pub(super) carry: &'a wgpu::Buffer,
+    /// reads. This of each direction.
+    pub(super) carry: wgpu::Buffer,
     /// What its gates have left out of the input and of h, each of its own, if they have.
     pub(super) left_of_input: Option<GateFactors<'a>>,
     pub(super) left_of_state: Option<GateFactors<'a>>,
@@ -46,25 +51,37 @@ pub(super) struct RecurrenceBack<'a> {
     pub(super) solo: Option<&'a SoloBack>,
 }
 
+/// The weights that the steps of all directions read.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) recurrent_kernel: wgpu::Buffer,
+    pub(super) unit_weights: wgpu::Buffer,
+}
+
 /// What a recurrence has for every row on its way back.
 #[derive(Debug)]
 pub(super) struct OfRows {
     /// (row, gate and unit): of the input, and of h too where that has no lanes of its own.
-    pub(super) lanes: wgpu::Buffer,
-    pub(super) own: Option<wgpu::Buffer>,
+    pub(super) lanes: Block,
+    pub(super) own: Option<Block>,
     /// r * h, (row, unit), where that is multiplied again.
-    pub(super) reset: Option<wgpu::Buffer>,
+    pub(super) reset: Option<Block>,
     /// The cell state, behind those before the first step.
-    pub(super) cells: Option<wgpu::Buffer>,
+    pub(super) cells: Option<Block>,
     /// What is projected, (row, unit).
-    pub(super) unprojected: Option<wgpu::Buffer>,
+    pub(super) unprojected: Option<Block>,
 }
 
 impl OfRows {
     /// The lanes whose gradients go through the recurrent product.
-    pub(super) fn of_state(&self) -> &wgpu::Buffer {
-        self.own.as_ref().unwrap_or(&self.lanes)
+    pub(super) fn of_state(&self) -> Matrix<'_> {
+        self.own.as_ref().unwrap_or(&self.lanes).matrix()
     }
+}
+
+/// Where the gradient of so many values that a recurrence has read is left, (row, feature), if it is wanted.
+pub(super) fn gathered(recorder: &mut Recorder<'_>, place: Place, values: usize) -> Result<wgpu::Buffer> {
+    recorder.buffer(("gathered gradient", place.direction), values)
 }
 
 impl RecurrenceBack<'_> {
@@ -77,53 +94,53 @@ impl RecurrenceBack<'_> {
         (part * self.schedule.batch() * self.cell.units) as u32
     }
 
-    /// Records everything, and leaves the gradient of the rows that were read in a buffer, (row, feature), if it is wanted.
-    pub(super) fn record(&self, recorder: &mut Recorder<'_>, wants_input: bool) -> Result<Option<wgpu::Buffer>> {
-        let rows = self.schedule.rows();
-        if rows == 0 {
-            return Ok(None);
-        }
+    pub(super) fn of_rows(&self, recorder: &mut Recorder<'_>) -> Result<OfRows> {
         let (columns, units) = (self.columns(), self.cell.units);
-        let mut buffer = |is_wanted: bool, name, width| match is_wanted {
-            true => recorder.buffer((name, 0), rows * width).map(Some),
+        let rows = self.schedule.rows();
+        let Place {
+            direction, directions, ..
+        } = self.place;
+        let mut block = |name, rows: usize, width: usize| -> Result<Block> {
+            Ok(Block {
+                buffer: recorder.buffer((name, 0), directions * rows * width)?,
+                first: direction * rows * width,
+                width,
+            })
+        };
+        let mut where_wanted = |is_wanted: bool, name, rows, width| match is_wanted {
+            true => block(name, rows, width).map(Some),
             false => Ok(None),
         };
-        let own = buffer(separates(self.cell), "recurrent lanes", columns)?;
-        let reset = buffer(self.cell.multiplies_reset(), "reset states", units)?;
-        let unprojected = buffer(self.cell.has_projection(), "unprojected", units)?;
-        let lanes = recorder.buffer(("lanes", 0), rows * columns)?;
-        let mut of_rows = OfRows {
-            lanes,
-            own,
-            reset,
-            cells: None,
-            unprojected,
-        };
-        self.lanes_again(recorder, &of_rows);
-        of_rows.cells = self.scan(recorder, &of_rows.lanes)?;
-        match self.cell.obstacle().is_none() && self.left_of_state.is_none() {
-            true => self.steps(recorder, &of_rows)?,
-            false => self.steps_rowwise(recorder, &of_rows)?,
+        Ok(OfRows {
+            own: where_wanted(separates(self.cell), "recurrent lanes", rows, columns)?,
+            reset: where_wanted(self.cell.multiplies_reset(), "reset states", rows, units)?,
+            cells: where_wanted(self.cell.has_cell_state(), "cell states", self.room + rows, units)?,
+            unprojected: where_wanted(self.cell.has_projection(), "unprojected", rows, units)?,
+            lanes: block("lanes", rows, columns)?,
+        })
+    }
+
+    /// The gradient of the rows that were read.
+    pub(super) fn gather_back(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
+        if !self.wants_input {
+            return Ok(());
         }
-        self.sum_up(recorder, &of_rows)?;
-        if !wants_input {
-            return Ok(None);
-        }
-        let features = self.cell.features;
-        let gathered = recorder.buffer(("gathered gradient", 0), rows * features)?;
+        let (rows, columns, features) = (self.schedule.rows(), self.columns(), self.cell.features);
+        let gathered = gathered(recorder, self.place, rows * features)?;
         let product = Product::new(
             [rows, features, columns],
-            Matrix::tight(&of_rows.lanes, columns),
+            of_rows.lanes.matrix(),
             Matrix::tight(&self.tensors.kernel.values, columns),
             Matrix::tight(&gathered, features),
         );
-        let products = product.turned(false, true).over_gates(units, self.left_of_input);
+        let product = product.turned(false, true);
+        let products = product.over_gates(self.cell.units, self.left_of_input);
         products.iter().for_each(|product| product.record(recorder));
-        Ok(Some(gathered))
+        Ok(())
     }
 
     /// x · kernel + bias, and h · recurrent_kernel with it, or beside it where that product has lanes of its own.
-    fn lanes_again(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
+    pub(super) fn lanes_again(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) {
         let (rows, columns, units) = (self.schedule.rows(), self.columns(), self.cell.units);
         let OfRows { lanes, own, .. } = of_rows;
         let tensors = self.tensors;
@@ -132,10 +149,10 @@ impl RecurrenceBack<'_> {
             [rows, columns, self.cell.features],
             self.source,
             Matrix::tight(&tensors.kernel.values, columns),
-            Matrix::tight(lanes, columns),
+            lanes.matrix(),
         );
         let of_input = Product {
-            index: Some(self.input),
+            index: Some(&self.input),
             bias: bias(0),
             ..of_input
         };
@@ -143,10 +160,10 @@ impl RecurrenceBack<'_> {
             [rows, self.columns_of_state(), self.cell.output],
             self.hidden,
             Matrix::tight(&tensors.recurrent_kernel.values, columns),
-            Matrix::tight(of_rows.of_state(), columns),
+            of_rows.of_state(),
         );
         let of_state = Product {
-            index: Some(self.before),
+            index: Some(&self.before),
             adds: own.is_none(),
             bias: own.as_ref().and_then(|_| bias(1)),
             ..of_state
@@ -168,22 +185,26 @@ impl RecurrenceBack<'_> {
         }
     }
 
-    /// The cell state of every row, behind those before the first step; nothing where there is no cell state.
-    fn scan(&self, recorder: &mut Recorder<'_>, lanes: &wgpu::Buffer) -> Result<Option<wgpu::Buffer>> {
-        if !self.cell.has_cell_state() {
-            return Ok(None);
-        }
+    /// The cell state of every row, behind those before the first step, of all directions; nothing where there is no cell state.
+    pub(super) fn scan(&self, recorder: &mut Recorder<'_>, (of_rows, shared): (&OfRows, &Shared)) {
+        let Some(cells) = &of_rows.cells else {
+            return;
+        };
         let (units, positions, steps) = (self.cell.units, self.schedule.batch(), self.schedule.steps());
-        let cells = recorder.buffer(("cell states", 0), (self.room + self.schedule.rows()) * units)?;
         let (shader, workgroups, most) = match has_rows(self.cell) {
             true => (&SCAN_ROWWISE, positions, 3 * units.div_ceil(SCANNERS) + REDUCTIONS),
             false => (&SCAN, (positions * units).div_ceil(SCANNERS), 1),
         };
         let most = (recorder.gpu.most_passes() / most).max(1);
         let constants = constants_for(shader, self.cell);
-        let nothing = recorder.nothing();
-        let unit_weights = self.tensors.peepholes.map_or(&nothing, |tensor| &tensor.values);
-        let storage = [self.starts, lanes, unit_weights, self.carry, &cells];
+        let storage = [
+            &self.starts,
+            &of_rows.lanes.buffer,
+            &shared.unit_weights,
+            &self.carry,
+            &cells.buffer,
+        ];
+        let directions = self.place.directions;
         let dispatches = (0..steps).step_by(most).map(|first_step| {
             let params = ScanParams {
                 first_step: first_step as u32,
@@ -193,41 +214,46 @@ impl RecurrenceBack<'_> {
                 lanes_stride: self.columns() as u32,
                 room: self.room as u32,
                 start_first: self.part_of_carry(2),
+                rows: self.schedule.rows() as u32,
+                directions: directions as u32,
             };
-            (params, workgroups as u64)
+            (params, (directions * workgroups) as u64)
         });
         recorder.dispatches((shader, &constants), &storage, dispatches);
-        Ok(Some(cells))
     }
 
-    /// The steps from the last to the first, and what goes to the states before them.
-    fn steps(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
+    /// The steps of all directions from the last to the first, and what goes to the states before them.
+    pub(super) fn steps(&self, recorder: &mut Recorder<'_>, (of_rows, shared): (&OfRows, &Shared)) -> Result<()> {
         let solo = self.solo.and_then(|solo| Some((solo, solo.shape(self.schedule)?)));
         if let Some(solo) = solo {
-            self.steps_solo(recorder, of_rows, solo)?;
+            self.steps_solo(recorder, (of_rows, shared), solo)?;
         }
         let one_by_one = if solo.is_some() { 0 } else { self.schedule.steps() };
         let units = self.cell.units;
         let states = self.states(of_rows);
         let in_software = recorder.is_software().then(|| self.schedule.active(0));
         let (shader, constants, [positions, tile]) = step_of(self.cell, in_software);
-        let (nothing, [nothing_written, _]) = (recorder.nothing(), recorder.nothing_written());
+        let [nothing_written, _] = recorder.nothing_written();
         let storage = [
-            &self.tensors.recurrent_kernel.values,
-            self.tensors.peepholes.map_or(&nothing, |tensor| &tensor.values),
+            &shared.recurrent_kernel,
+            &shared.unit_weights,
             states.buffer,
-            self.upstream,
-            &of_rows.lanes,
-            of_rows.own.as_ref().unwrap_or(&nothing_written),
-            self.carry,
+            &self.upstream.buffer,
+            &of_rows.lanes.buffer,
+            of_rows.own.as_ref().map_or(&nothing_written, |own| &own.buffer),
+            &self.carry,
         ];
-        let workgroups = |running: usize| (running.div_ceil(positions) * units.div_ceil(tile)) as u64;
+        let directions = self.place.directions;
+        let workgroups = |running: usize| (directions * running.div_ceil(positions) * units.div_ceil(tile)) as u64;
         let common = StepParams {
             units: units as u32,
             lanes_stride: self.columns() as u32,
             states_first: states.first as u32,
             states_stride: states.stride as u32,
             cell_first: self.part_of_carry(1),
+            rows: self.schedule.rows() as u32,
+            states_pitch: self.states_pitch(of_rows),
+            directions: directions as u32,
             ..StepParams::default()
         };
         let backwards = (0..one_by_one).rev().map(|step| {
@@ -257,7 +283,16 @@ impl RecurrenceBack<'_> {
     /// The state that the rule reads, by row: the cell state, or the hidden one where there is no other.
     pub(super) fn states<'s>(&'s self, of_rows: &'s OfRows) -> Matrix<'s> {
         let cells = of_rows.cells.as_ref();
-        cells.map_or(self.hidden, |cells| Matrix::tight(cells, self.cell.units))
+        cells.map_or(self.hidden, Block::matrix)
+    }
+
+    /// The values from the states of a direction to those of the next.
+    pub(super) fn states_pitch(&self, of_rows: &OfRows) -> u32 {
+        let values = match &of_rows.cells {
+            Some(cells) => (self.room + self.schedule.rows()) * cells.width,
+            None => self.pitch * self.hidden.stride,
+        };
+        values as u32
     }
 
     /// The row of those states of position 0 before a step.

@@ -1,11 +1,12 @@
 //! The steps backwards of cells whose units need each other within a step, as `strategy/step` runs them forward by a shader of their own: an
 //! activation is one over all units, r * h is multiplied again, or the hidden state is a projection; and of all cells whose gates leave out
-//! values of their own. Products are dispatches of their own here, and between them the rule works position by position.
+//! values of their own. Products are dispatches of their own here, and between them the rule works position by position. A direction of a layer
+//! goes by itself: it shares no buffer.
 
 use crate::error::{Error, Result};
 use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::product::Product;
-use crate::gpu::training::recorder::{Matrix, Recorder};
+use crate::gpu::training::recorder::{Block, Matrix, Recorder};
 use crate::gpu::training::recurrence::{OfRows, RecurrenceBack};
 use crate::gpu::training::rule::{PositionsParams, RESET, ResetParams, constants_for, rowwise_of};
 use crate::gpu::training::sums::add_parts;
@@ -15,14 +16,14 @@ pub(super) const DISPATCHES: usize = 8;
 
 impl RecurrenceBack<'_> {
     /// r * h of every row, and its product added to the lanes of n.
-    pub(super) fn reset_again(&self, recorder: &mut Recorder<'_>, lanes: &wgpu::Buffer, reset: &wgpu::Buffer) {
+    pub(super) fn reset_again(&self, recorder: &mut Recorder<'_>, lanes: &Block, reset: &Block) {
         let (rows, columns, units) = (self.schedule.rows(), self.columns(), self.cell.units);
         let [nothing, _] = recorder.nothing_written();
-        self.reset(recorder, false, (0, rows), [lanes, reset, &nothing]);
+        self.reset(recorder, false, (0, rows), [&lanes.buffer, &reset.buffer, &nothing]);
         let of_reset = self.columns_of_state();
         let kernel = Matrix::tight(&self.tensors.recurrent_kernel.values, columns).from(of_reset);
-        let to = Matrix::tight(lanes, columns).from(of_reset);
-        let product = Product::new([rows, units, units], Matrix::tight(reset, units), kernel, to);
+        let to = lanes.matrix().from(of_reset);
+        let product = Product::new([rows, units, units], reset.matrix(), kernel, to);
         let left = self.left_of_reset();
         let products = product.added().by_gate(units, left);
         products.iter().for_each(|product| product.record(recorder));
@@ -53,7 +54,7 @@ impl RecurrenceBack<'_> {
             states_first: self.hidden.first as u32,
             states_stride: self.hidden.stride as u32,
         };
-        let storage = [self.before, self.hidden.buffer, lanes, products, carry];
+        let storage = [&self.before, self.hidden.buffer, lanes, products, carry];
         recorder.dispatch((&RESET, &constants), &storage, params, rows as u64);
     }
 
@@ -61,12 +62,12 @@ impl RecurrenceBack<'_> {
     pub(super) fn steps_rowwise(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows) -> Result<()> {
         let (units, output) = (self.cell.units, self.cell.output);
         let between = recorder.buffer(("between", 0), self.schedule.batch() * units)?;
-        let hidden_carry = Matrix::tight(self.carry, output);
+        let hidden_carry = Matrix::tight(&self.carry, output);
         for step in (0..self.schedule.steps()).rev() {
             let now = self.schedule.rows_of(step);
             self.through_state(recorder, of_rows, step + 1);
-            let to = Matrix::tight(self.upstream, output).from(now.start * output);
-            add_parts(recorder, (self.carry, 1, [now.len(), output]), to, true);
+            let to = self.upstream.matrix().from(now.start * output);
+            add_parts(recorder, (&self.carry, 1, [now.len(), output]), to, true);
             let mut gradients = to;
             if self.cell.has_projection() {
                 let projection = self.tensors.projection.ok_or_else(|| Error::defect("a projection"))?;
@@ -79,13 +80,13 @@ impl RecurrenceBack<'_> {
             if of_rows.reset.is_some() {
                 let first = self.columns_of_state();
                 let columns = self.columns();
-                let lanes = Matrix::tight(&of_rows.lanes, columns).from(now.start * columns + first);
+                let lanes = of_rows.lanes.matrix().from(now.start * columns + first);
                 let kernel = Matrix::tight(&self.tensors.recurrent_kernel.values, columns).from(first);
                 let to = Matrix::tight(&between, units);
                 let product = Product::new([now.len(), output, units], lanes, kernel, to);
                 let products = product.turned(false, true).over_gates(units, self.left_of_reset());
                 products.iter().for_each(|product| product.record(recorder));
-                let buffers = [&of_rows.lanes, &between, hidden_carry.buffer];
+                let buffers = [&of_rows.lanes.buffer, &between, hidden_carry.buffer];
                 self.reset(recorder, true, (now.start, now.len()), buffers);
             }
         }
@@ -97,9 +98,9 @@ impl RecurrenceBack<'_> {
     fn through_state(&self, recorder: &mut Recorder<'_>, of_rows: &OfRows, step: usize) {
         let (columns, inner, output) = (self.columns(), self.columns_of_state(), self.cell.output);
         let rows = self.schedule.rows_of(step);
-        let lanes = Matrix::tight(of_rows.of_state(), columns).from(rows.start * columns);
+        let lanes = of_rows.of_state().from(rows.start * columns);
         let kernel = Matrix::tight(&self.tensors.recurrent_kernel.values, columns);
-        let to = Matrix::tight(self.carry, output);
+        let to = Matrix::tight(&self.carry, output);
         let product = Product::new([rows.len(), output, inner], lanes, kernel, to);
         let product = Product {
             // of a projected state nothing goes past the lanes, and the rule leaves there what it has found
@@ -132,10 +133,10 @@ impl RecurrenceBack<'_> {
             self.tensors.peepholes.map_or(&nothing, |tensor| &tensor.values),
             states.buffer,
             gradients.buffer,
-            &of_rows.lanes,
-            of_rows.own.as_ref().unwrap_or(&one),
-            self.carry,
-            of_rows.unprojected.as_ref().unwrap_or(&other),
+            &of_rows.lanes.buffer,
+            of_rows.own.as_ref().map_or(&one, |own| &own.buffer),
+            &self.carry,
+            of_rows.unprojected.as_ref().map_or(&other, |of| &of.buffer),
         ];
         let constants = constants_for(shader, self.cell);
         recorder.dispatch((shader, &constants), &storage, params, now.len() as u64);

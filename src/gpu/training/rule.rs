@@ -176,6 +176,8 @@ pub(crate) struct ScanParams {
     pub(super) lanes_stride: u32,
     pub(super) room: u32,
     pub(super) start_first: u32,
+    pub(super) rows: u32,
+    pub(super) directions: u32,
 }
 
 /// The struct `PositionsBack` of types.wgsl.

@@ -10,6 +10,7 @@ use crate::flow::size::{FlowSize, StageKind, StageSize};
 use crate::gpu::device::buffer::Use;
 use crate::gpu::training::buffers::Name;
 use crate::gpu::training::by_gate::leaves_out;
+use crate::gpu::training::places::Place;
 use crate::gpu::training::product::most_sums_of;
 use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::rule::separates;
@@ -37,6 +38,8 @@ pub(super) struct Wanted<'a> {
     pub(super) plan: &'a Plan,
     /// How the steps of each cell may go back many at once.
     pub(super) solos: &'a [Option<SoloBack>],
+    /// Which of them go back together.
+    pub(super) places: &'a [Place],
     /// The sequences that the workspace of the forward pass has room for.
     pub(super) room: usize,
     pub(super) wants_input: bool,
@@ -57,7 +60,7 @@ impl WaySizes {
             counting.reading(output.source, output.entries);
         }
         for (number, stage) in size.stages.iter().enumerate().rev() {
-            counting.want(("rows gradient", number), &[stage.rows, stage.width]);
+            counting.rows_gradient(number, stage);
             counting.stage(number, stage);
         }
         counting.read_back();
@@ -157,6 +160,20 @@ impl Counting<'_> {
         }
     }
 
+    fn rows_gradient(&mut self, number: usize, stage: &StageSize) {
+        let place = match stage.kind {
+            StageKind::Recurrent { cell, .. } => self.place(cell),
+            _ => Place::alone(0),
+        };
+        let name = ("rows gradient", place.first_stage(number));
+        self.want(name, &[place.directions, stage.rows, stage.width]);
+    }
+
+    fn place(&self, cell: usize) -> Place {
+        let known = self.wanted.places.get(cell);
+        known.copied().unwrap_or_else(|| Place::alone(cell))
+    }
+
     fn stage(&mut self, number: usize, stage: &StageSize) {
         let (rows, width) = (stage.rows, stage.width);
         match stage.kind {
@@ -206,13 +223,21 @@ impl Counting<'_> {
         let cell = &planned.cell;
         let (units, output, features) = (cell.units, cell.output, cell.features);
         let columns = cell.gates() * units;
-        self.want(("carry", number), &[3, self.size.batch, units]);
+        let place = self.place(number);
+        let together = place.directions;
+        self.want(("carry", place.first_cell), &[together, 3, self.size.batch, units]);
         if rows == 0 {
             return;
         }
-        self.want(("lanes", 0), &[rows, columns]);
+        if together > 1 {
+            self.want(("recurrent kernels", place.first_cell), &[together, units, columns]);
+            if cell.has_unit_parameters() {
+                self.want(("peepholes", place.first_cell), &[together, 3, units]);
+            }
+        }
+        self.want(("lanes", 0), &[together, rows, columns]);
         if separates(cell) {
-            self.want(("recurrent lanes", 0), &[rows, columns]);
+            self.want(("recurrent lanes", 0), &[together, rows, columns]);
         }
         self.sums([features, columns, rows]);
         let mut of_hidden = columns;
@@ -228,7 +253,7 @@ impl Counting<'_> {
         }
         if cell.has_cell_state() {
             let states = self.wanted.room.saturating_add(rows);
-            self.want(("cell states", 0), &[states, units]);
+            self.want(("cell states", 0), &[together, states, units]);
         }
         let is_masked = leaves_out(self.wanted.plan, number);
         let by_gate = [features, output].into_iter().filter(|_| is_masked);
@@ -237,14 +262,17 @@ impl Counting<'_> {
             self.want(("between", 0), &[self.size.batch, units]);
         }
         if let Some(Some(solo)) = self.wanted.solos.get(number) {
-            self.want(("turned kernel", 0), &solo.kernel_values());
+            self.want(
+                ("turned kernel", 0),
+                &[solo.kernel_values().as_slice(), &[together]].concat(),
+            );
         }
         self.column_sums([rows, columns]);
         if cell.has_unit_parameters() {
             self.column_sums([rows, units]);
         }
         if self.source(input).2 {
-            self.want(("gathered gradient", 0), &[rows, features]);
+            self.want(("gathered gradient", place.direction), &[rows, features]);
         }
     }
 

@@ -82,6 +82,9 @@ pub(crate) struct SoloParams {
     pub(super) states_first: u32,
     pub(super) states_stride: u32,
     pub(super) cell_first: u32,
+    pub(super) rows: u32,
+    pub(super) states_pitch: u32,
+    pub(super) directions: u32,
 }
 
 /// The struct `TurnKernel` of `turn_kernel.wgsl`.
@@ -90,6 +93,7 @@ pub(crate) struct SoloParams {
 pub(crate) struct TurnParams {
     pub(super) units: u32,
     pub(super) width: u32,
+    pub(super) directions: u32,
 }
 
 /// How the steps of a cell go backwards where a workgroup finds room for its recurrent kernel.
@@ -106,9 +110,9 @@ pub(super) struct SoloBack {
 }
 
 impl SoloBack {
-    /// For a cell without an obstacle whose gates leave out no values of their own. `None` where a workgroup finds no room, and where steps go one by
+    /// For a cell without an obstacle whose gates leave out no values of their own, of which so many go back together. `None` where a workgroup finds no room, and where steps go one by
     /// one: on a software adapter, and for who has chosen another strategy.
-    pub(super) fn of(gpu: &Gpu, cell: &Cell, settings: &Settings) -> Result<Option<Self>> {
+    pub(super) fn of(gpu: &Gpu, (cell, directions): (&Cell, usize), settings: &Settings) -> Result<Option<Self>> {
         let (numbers, named) = (Numbers::of(gpu)?, settings.wanted_strategy());
         if named.is_some_and(|named| named != Strategy::Solo) || (named.is_none() && numbers.is_none()) {
             return Ok(None);
@@ -116,12 +120,19 @@ impl SoloBack {
         let bound = gpu.limits().max_storage_buffers_per_shader_stage as usize;
         let can = cell.obstacle().is_none() && bound >= SOLO_OF_LSTM.bindings.len();
         Ok(can
-            .then(|| Self::within(cell, (numbers, named.is_some()), Limits::of(gpu), gpu.most_passes()))
+            .then(|| {
+                Self::within(
+                    (cell, directions),
+                    (numbers, named.is_some()),
+                    Limits::of(gpu),
+                    gpu.most_passes(),
+                )
+            })
             .flatten())
     }
 
     pub(super) fn within(
-        cell: &Cell,
+        (cell, directions): (&Cell, usize),
         (numbers, is_named): (Option<Numbers>, bool),
         limits: Limits,
         most_passes: usize,
@@ -131,7 +142,7 @@ impl SoloBack {
         let made = Self {
             shapes: HEIGHTS.into_iter().filter_map(shape).collect(),
             layer: Layer {
-                directions: 1,
+                directions,
                 units: cell.units,
                 width,
                 lanes: gates,
@@ -158,7 +169,7 @@ impl SoloBack {
         }
     }
 
-    /// The values of the turned kernel.
+    /// The values of the turned kernel of a direction.
     pub(super) fn kernel_values(&self) -> [usize; 3] {
         let stride = self.shapes.first().map_or(0, |shape| shape.lanes);
         [self.layer.width, self.layer.width, stride]
@@ -179,7 +190,7 @@ impl SoloBack {
     fn best(&self, numbers: &Numbers, (positions, steps): (usize, usize), rows: usize) -> Option<(Shape, f64)> {
         let seconds = |shape: Shape| {
             let load = Load {
-                workgroups: positions.div_ceil(shape.rows),
+                workgroups: self.layer.directions * positions.div_ceil(shape.rows),
                 share: rows as f64 / (positions * steps).max(1) as f64,
             };
             let launches = steps.div_ceil(self.launch_steps(shape)) as f64;
@@ -256,7 +267,12 @@ mod tests {
         ];
         for ((batch, steps, units), wins) in cases {
             let model = Model::builder().add(Lstm::new(8, units)).build().unwrap();
-            let solo = SoloBack::within(&model.plan().cells[0].cell, (Some(H200), false), OF_H200, usize::MAX);
+            let solo = SoloBack::within(
+                (&model.plan().cells[0].cell, 1),
+                (Some(H200), false),
+                OF_H200,
+                usize::MAX,
+            );
             let seconds = solo.map(|solo| {
                 let (shape, least) = solo.best(&H200, (batch, steps), batch * steps).unwrap();
                 let one_by_one = solo.seconds_one_by_one(&H200, steps, batch * steps);

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::strategy::solo_shape::Shape;
 use crate::gpu::training::recorder::{Recorder, for_values};
-use crate::gpu::training::recurrence::{OfRows, RecurrenceBack};
+use crate::gpu::training::recurrence::{OfRows, RecurrenceBack, Shared};
 use crate::gpu::training::solo_back::{SoloBack, SoloParams, TURN, TurnParams, solo_constants, solo_of, stride};
 
 impl RecurrenceBack<'_> {
@@ -11,22 +11,23 @@ impl RecurrenceBack<'_> {
     pub(super) fn steps_solo(
         &self,
         recorder: &mut Recorder<'_>,
-        of_rows: &OfRows,
+        (of_rows, shared): (&OfRows, &Shared),
         (solo, shape): (&SoloBack, Shape),
     ) -> Result<()> {
-        let turned = self.turned_kernel(recorder, solo)?;
+        let turned = self.turned_kernel(recorder, (solo, &shared.recurrent_kernel))?;
         let (cell, states) = (self.cell, self.states(of_rows));
-        let (nothing, [nothing_written, _]) = (recorder.nothing(), recorder.nothing_written());
+        let [nothing_written, _] = recorder.nothing_written();
         let storage = [
             &turned,
-            self.tensors.peepholes.map_or(&nothing, |tensor| &tensor.values),
+            &shared.unit_weights,
             states.buffer,
-            self.upstream,
-            self.starts,
-            &of_rows.lanes,
-            of_rows.own.as_ref().unwrap_or(&nothing_written),
-            self.carry,
+            &self.upstream.buffer,
+            &self.starts,
+            &of_rows.lanes.buffer,
+            of_rows.own.as_ref().map_or(&nothing_written, |own| &own.buffer),
+            &self.carry,
         ];
+        let directions = self.place.directions;
         let (steps, most) = (self.schedule.steps(), solo.launch_steps(shape));
         let launches = (0..steps.div_ceil(most)).rev().map(|launch| {
             let first = launch * most;
@@ -40,24 +41,35 @@ impl RecurrenceBack<'_> {
                 states_first: states.first as u32,
                 states_stride: states.stride as u32,
                 cell_first: self.part_of_carry(1),
+                rows: self.schedule.rows() as u32,
+                states_pitch: self.states_pitch(of_rows),
+                directions: directions as u32,
             };
-            (params, self.schedule.active(first).div_ceil(shape.rows) as u64)
+            let of_direction = self.schedule.active(first).div_ceil(shape.rows);
+            (params, (directions * of_direction) as u64)
         });
         let shader = solo_of(cell);
         recorder.dispatches((shader, &solo_constants(shader, cell, shape)), &storage, launches);
         Ok(())
     }
 
-    fn turned_kernel(&self, recorder: &mut Recorder<'_>, solo: &SoloBack) -> Result<wgpu::Buffer> {
-        let values @ [width, _, _] = solo.kernel_values();
-        let turned = recorder.buffer(("turned kernel", 0), values.iter().product())?;
+    /// The recurrent kernels of all directions.
+    fn turned_kernel(
+        &self,
+        recorder: &mut Recorder<'_>,
+        (solo, kernels): (&SoloBack, &wgpu::Buffer),
+    ) -> Result<wgpu::Buffer> {
+        let (values @ [width, ..], directions) = (solo.kernel_values(), self.place.directions);
+        let values = directions * values.iter().product::<usize>();
+        let turned = recorder.buffer(("turned kernel", 0), values)?;
         let params = TurnParams {
             units: self.cell.units as u32,
             width: width as u32,
+            directions: directions as u32,
         };
         let constants = [self.cell.gates() as u32, stride(self.cell) as u32];
-        let storage = [&self.tensors.recurrent_kernel.values, &turned];
-        recorder.dispatch((&TURN, &constants), &storage, params, for_values(width * width));
+        let workgroups = for_values(directions * width * width);
+        recorder.dispatch((&TURN, &constants), &[kernels, &turned], params, workgroups);
         Ok(turned)
     }
 }

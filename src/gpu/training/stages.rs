@@ -2,26 +2,23 @@
 
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::flow::{Gather, NONE, Source, Stage};
+use crate::flow::{Gather, Source, Stage};
 use crate::gpu::stage::dropout;
 use crate::gpu::stage::interface::{at, defect};
 use crate::gpu::stage::moments::Moments;
-use crate::gpu::training::by_gate::GateFactors;
 use crate::gpu::training::counted::counted_rows;
 use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Matrix, Recorder};
-use crate::gpu::training::recurrence::RecurrenceBack;
 use crate::gpu::training::row_gradients::{
     BatchBack, Listed, Size, activation_back, multiply_back, normalize_back, softmax_back,
 };
 use crate::gpu::training::sums::column_sums;
 use crate::gpu::training::way::{OfList, Way};
 use crate::layer::bidirectional::MergeMode;
-use crate::memory::{STEPS, WEIGHTS};
+use crate::memory::WEIGHTS;
 use crate::model::planned_weight::Owner;
 use crate::model::transform::{BatchWeights, Transform};
 use crate::parameters::Role;
-use crate::schedule::Schedule;
 
 impl Way<'_> {
     /// The gradient of what the first list of a stage has read.
@@ -32,9 +29,7 @@ impl Way<'_> {
         wants_input: bool,
     ) -> Result<Option<OfList>> {
         match self.flow.stage(number)? {
-            Stage::Recurrent { cell, schedule, input } => {
-                self.recurrent(recorder, number, (*cell, schedule, input), wants_input)
-            }
+            Stage::Recurrent { .. } => self.recurrent(recorder, number),
             Stage::Dense { dense, input } => self.dense(recorder, number, (*dense, input), wants_input),
             Stage::Transform { transform, input } => self.transform(recorder, number, *transform, input).map(Some),
             // values lie one behind the other, whatever the width of a row is
@@ -56,58 +51,6 @@ impl Way<'_> {
                 Ok(Some(OfList::tight(gradient, width)))
             }
         }
-    }
-
-    fn recurrent(
-        &self,
-        recorder: &mut Recorder<'_>,
-        number: usize,
-        (cell, schedule, input): (usize, &Schedule, &Gather),
-        wants_input: bool,
-    ) -> Result<Option<OfList>> {
-        let planned = at(&self.plan.cells, cell)?;
-        let (_, rows) = self.rows(Source::Stage(number))?;
-        let (source, _) = self.rows(input.source)?;
-        let room = rows.size.recurrent.map_or(0, |recurrent| recurrent.batch);
-        let in_time = at(&self.backward.in_time, number)?.as_ref().ok_or_else(defect)?;
-        // the initial states stand before the rows, and the first rows are the first steps
-        let before = in_time.before.iter().enumerate();
-        let before = before.map(|(row, &before)| {
-            if before == NONE {
-                row as u32
-            } else {
-                before + room as u32
-            }
-        });
-        let before: Vec<u32> = STEPS.listed(before)?;
-        let units = planned.units();
-        let gates = planned.cell.gates();
-        let left = self.left_out(number);
-        let factors = |of, width| left.map(|left| GateFactors::new(left.positions, of, (gates, width)));
-        let back = RecurrenceBack {
-            left_of_input: left
-                .and_then(|left| left.of_input)
-                .and_then(|buffer| factors((buffer, 0), planned.features())),
-            left_of_state: left.and_then(|left| factors(left.of_hidden, planned.output())),
-            cell: &planned.cell,
-            schedule,
-            tensors: self.weights.cell(cell)?,
-            source,
-            input: &self.index(recorder, number, input)?,
-            hidden: Matrix {
-                buffer: at(&rows.buffers, 0)?,
-                first: rows.size.states_row() * rows.size.stride,
-                stride: rows.size.stride,
-            },
-            room,
-            before: &recorder.upload(("rows before", number), &before)?,
-            starts: &recorder.upload(("starts", number), schedule.offsets())?,
-            upstream: &self.gradient_of(recorder, number)?,
-            solo: at(self.solos, cell)?.as_ref(),
-            carry: &recorder.buffer(("carry", cell), 3 * schedule.batch() * units)?,
-        };
-        let gathered = back.record(recorder, wants_input)?;
-        Ok(gathered.map(|gathered| OfList::tight(gathered, planned.features())))
     }
 
     fn dense(

@@ -93,6 +93,9 @@ pub(crate) struct StepParams {
     pub(super) states_stride: u32,
     pub(super) cell_first: u32,
     pub(super) runs_rule: u32,
+    pub(super) rows: u32,
+    pub(super) states_pitch: u32,
+    pub(super) directions: u32,
 }
 
 /// How a step of a cell goes backwards: the shader, its constants, and the positions and units of a workgroup.

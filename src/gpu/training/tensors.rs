@@ -46,8 +46,19 @@ pub(super) fn stage(
     name: Name,
     (buffer, count): (&wgpu::Buffer, usize),
 ) -> Result<Counted> {
+    stage_from(recorder, name, (buffer, 0, count))
+}
+
+/// The same from a value on.
+pub(super) fn stage_from(
+    recorder: &mut Recorder<'_>,
+    name: Name,
+    (buffer, first, count): (&wgpu::Buffer, usize, usize),
+) -> Result<Counted> {
     let staging = recorder.buffers.get(recorder.gpu, name, count, Use::Readback)?;
-    recorder.commands.last.copy(buffer, 0..4 * count as u64, &staging, 0);
+    let bytes = |values: usize| 4 * values as u64;
+    let wanted = bytes(first)..bytes(first + count);
+    recorder.commands.last.copy(buffer, wanted, &staging, 0);
     Ok((staging, count))
 }
 

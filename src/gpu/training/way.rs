@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::flow::backward::{Backward, Reader, Reading};
 use crate::flow::size::FlowSize;
-use crate::flow::{BatchStatistics, Flow, Gather, Source};
+use crate::flow::{BatchStatistics, Flow, Gather, Source, Stage};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::rows::Rows;
@@ -16,7 +16,8 @@ use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::buffers::Buffers;
 use crate::gpu::training::flow_size::size_of;
-use crate::gpu::training::recorder::{Matrix, PARAMETERS, Recorder, parameters};
+use crate::gpu::training::places::Place;
+use crate::gpu::training::recorder::{Block, Matrix, PARAMETERS, Recorder, parameters};
 use crate::gpu::training::scatter::Uploaded;
 use crate::gpu::training::sizes::{Wanted, WaySizes};
 use crate::gpu::training::solo_back::SoloBack;
@@ -35,6 +36,7 @@ pub(super) struct Way<'a> {
     pub(super) plan: &'a Plan,
     pub(super) weights: &'a Weights,
     pub(super) solos: &'a [Option<SoloBack>],
+    pub(super) places: &'a [Place],
     pub(super) workspace: &'a Workspace,
     /// The sequences and time steps that it was made for.
     pub(super) size: (usize, usize),
@@ -72,6 +74,7 @@ impl Way<'_> {
         let wanted = Wanted {
             plan,
             solos: self.solos,
+            places: self.places,
             room,
             wants_input: self.wants_input,
         };
@@ -90,8 +93,11 @@ impl Way<'_> {
         for (number, weight) in self.plan.weights.iter().enumerate() {
             recorder.zeros(("gradient", number), weight.shape.iter().product())?;
         }
-        for (number, (stage, width)) in self.flow.stages.iter().zip(&self.flow.widths).enumerate() {
-            recorder.zeros(("rows gradient", number), stage.rows() * width)?;
+        for stage in 0..self.flow.stages.len() {
+            let place = self.place_of(stage)?;
+            if place.direction == 0 {
+                recorder.zeros(("rows gradient", stage), place.directions * self.values_of(stage)?)?;
+            }
         }
         if self.wants_input {
             let features = self.plan.features.unwrap_or(0);
@@ -121,7 +127,7 @@ impl Way<'_> {
             stride: of_list.stride,
         };
         let readers = Uploaded::upload(recorder, number, &reading.readers)?;
-        readers.add(recorder, (source, width), Matrix::tight(&target, width), of_list.scale);
+        readers.add(recorder, (source, width), target.matrix(), of_list.scale);
         Ok(())
     }
 
@@ -134,27 +140,53 @@ impl Way<'_> {
     }
 
     /// Where the gradient of the rows of a source is added up, if anybody wants it.
-    fn target(&self, recorder: &mut Recorder<'_>, source: Source) -> Result<Option<wgpu::Buffer>> {
+    pub(super) fn target(&self, recorder: &mut Recorder<'_>, source: Source) -> Result<Option<Block>> {
         let width = self.width_of(source);
-        match source {
-            Source::Input if !self.wants_input => Ok(None),
+        let whole = |buffer| Block {
+            buffer,
+            first: 0,
+            width,
+        };
+        Ok(match source {
+            Source::Input if !self.wants_input => None,
             Source::Input => {
                 let rows = self.flow.input_steps.len();
-                recorder.buffer(("input gradient", 0), rows * width).map(Some)
+                Some(whole(recorder.buffer(("input gradient", 0), rows * width)?))
             }
             Source::Table(table) => {
                 let tensor = self.weights.get(Owner::Table(table), Role::Embeddings)?;
-                tensor.gradient(recorder).map(Some)
+                Some(whole(tensor.gradient(recorder)?))
             }
-            Source::Stage(stage) => self.gradient_of(recorder, stage).map(Some),
-        }
+            Source::Stage(stage) => Some(self.block_of(recorder, stage)?),
+        })
     }
 
     /// The gradient of the rows that a stage has made.
+    pub(super) fn block_of(&self, recorder: &mut Recorder<'_>, stage: usize) -> Result<Block> {
+        let (place, values) = (self.place_of(stage)?, self.values_of(stage)?);
+        let name = ("rows gradient", place.first_stage(stage));
+        Ok(Block {
+            buffer: recorder.buffer(name, place.directions * values)?,
+            first: place.direction * values,
+            width: self.width_of(Source::Stage(stage)),
+        })
+    }
+
+    /// The same of a stage that shares no buffer with another.
     pub(super) fn gradient_of(&self, recorder: &mut Recorder<'_>, stage: usize) -> Result<wgpu::Buffer> {
-        let width = self.width_of(Source::Stage(stage));
-        let rows = self.flow.stage(stage)?.rows();
-        recorder.buffer(("rows gradient", stage), rows * width)
+        self.block_of(recorder, stage).map(|block| block.buffer)
+    }
+
+    /// The place of a recurrence among the directions that go back together; of another stage that of one by itself.
+    fn place_of(&self, stage: usize) -> Result<Place> {
+        match self.flow.stage(stage)? {
+            Stage::Recurrent { cell, .. } => at(self.places, *cell).copied(),
+            _ => Ok(Place::alone(0)),
+        }
+    }
+
+    fn values_of(&self, stage: usize) -> Result<usize> {
+        Ok(self.flow.stage(stage)?.rows() * self.width_of(Source::Stage(stage)))
     }
 
     /// The rows of a source as the forward pass has left them.

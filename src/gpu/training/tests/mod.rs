@@ -7,6 +7,7 @@
 )]
 
 mod cells;
+mod directions;
 mod layers;
 mod reference;
 mod sizes;

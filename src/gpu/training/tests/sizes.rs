@@ -71,6 +71,7 @@ fn told(gpu: &Gpu, plan: &Arc<Plan>, strategy: Strategy, wants_input: bool) -> B
     let wanted = Wanted {
         plan,
         solos: &training.solos,
+        places: &training.places,
         room,
         wants_input,
     };

@@ -16,7 +16,7 @@ use crate::layer::simple_rnn::SimpleRnn;
 const SIZE: (usize, usize) = (11, 13);
 
 /// The gradients of a batch of sequences of several lengths, one of which has no step, from states that are not zero.
-fn gradients(training: &mut GpuTraining, random: &mut Random) -> PlanGradients {
+pub(super) fn gradients(training: &mut GpuTraining, random: &mut Random) -> PlanGradients {
     let plan = Arc::clone(&training.model.plan);
     let (batch, steps) = SIZE;
     let values = random.array(&[batch, steps, plan.features.unwrap()], 1.0);
@@ -59,8 +59,11 @@ fn check(mut model: Model, rows: usize) {
         let wanted = gradients(&mut make(), &mut Random(3));
         let mut training = make();
         let solo = Settings::new().strategy(Strategy::Solo);
-        training.solos = (model.plan().cells.iter())
-            .map(|planned| Some(SoloBack::of(gpu, &planned.cell, &solo).unwrap().unwrap().by(rows)))
+        training.solos = (model.plan().cells.iter().zip(&training.places))
+            .map(|(planned, place)| {
+                let cell = (&planned.cell, place.directions);
+                Some(SoloBack::of(gpu, cell, &solo).unwrap().unwrap().by(rows))
+            })
             .collect();
         let given = gradients(&mut training, &mut Random(3));
         let name = format!("{}, {units} units, {rows} positions", gpu.name());
@@ -95,7 +98,7 @@ fn the_numbers_of_a_gpu_choose_it() {
         let mut training = pollster::block_on(made).unwrap();
         let wanted = gradients(&mut training, &mut Random(3));
         let cell = &model.plan().cells[0].cell;
-        let solo = SoloBack::within(cell, (Some(H200), false), Limits::of(gpu), gpu.most_passes());
+        let solo = SoloBack::within((cell, 1), (Some(H200), false), Limits::of(gpu), gpu.most_passes());
         training.solos = vec![solo];
         let given = gradients(&mut training, &mut Random(3));
         let known = gpu.known_pipelines();
