@@ -30,6 +30,8 @@ pub(crate) struct Wants {
     pub(crate) input: bool,
     /// Whether the gradients of the weights stay on the device, where a step of an optimiser reads them.
     pub(crate) keeps: bool,
+    /// Whether their sizes are found there: what clipping by a norm needs.
+    pub(crate) sizes: bool,
 }
 
 impl Wants {
@@ -37,6 +39,7 @@ impl Wants {
     pub(crate) const ALL: Self = Self {
         input: true,
         keeps: false,
+        sizes: false,
     };
 }
 

@@ -141,4 +141,5 @@ struct Update {
     rest_2: u32,
     epsilon_inside: u32,
     epsilon_outside: u32,
+    largest: u32,      // that a scaled and cut gradient has to stay below
 }

@@ -9,6 +9,7 @@ const NESTEROV: u32 = 0u;
 const CENTERED: u32 = 0u;
 const HAS_MOMENTUM: u32 = 0u;
 const AMSGRAD: u32 = 0u;
+const HAS_GAPS: u32 = 0u; // 1: between rows of weights
 
 const DESCENT: u32 = 0u; // what RULE may be
 const MOMENTUM: u32 = 1u;
@@ -23,7 +24,14 @@ const LION: u32 = 5u;
 @group(0) @binding(3) var<storage, read> slots: array<f32>; // [slot][weight]
 @group(0) @binding(4) var<storage, read_write> new_weights: array<f32>;
 @group(0) @binding(5) var<storage, read_write> new_slots: array<f32>;
-@group(0) @binding(6) var<storage, read_write> not_finite: array<atomic<u32>>; // 1: some new weight is NaN or infinite
+@group(0) @binding(6) var<storage, read_write> not_finite: array<atomic<u32>>; // 1: some gradient or new weight is NaN, infinite or too large
+
+const INFINITY = 0x7f800000u; // its bits
+
+// The bits of an absolute value.
+fn magnitude(x: f32) -> u32 {
+    return bitcast<u32>(x) & 0x7fffffffu;
+}
 
 fn number(bits: u32) -> f32 {
     return bitcast<f32>(bits);
@@ -117,15 +125,23 @@ fn main(
     if (place >= params.count) {
         return;
     }
-    let old = weights[place / params.width * params.stride + place % params.width];
-    var g = gradients[place] * number(params.scale);
+    // (a division costs a CPU more than all else here)
+    var weight = place;
+    if (HAS_GAPS == 1u) {
+        weight = place / params.width * params.stride + place % params.width;
+    }
+    let old = weights[weight];
+    let raw = gradients[place];
+    var g = raw * number(params.scale);
     if (CLIPS == 1u) {
         g = clamp(g, -number(params.limit), number(params.limit));
     }
+    // compared by their bits, in which NaN is above infinity, and infinity above every number; a limit may have hidden either
+    let is_bad = magnitude(raw) >= INFINITY || magnitude(g) >= params.largest;
     g += number(params.coupled_decay) * old;
     let w = follow(old - old * number(params.weight_decay) * number(params.learning_rate), g, place);
     new_weights[place] = w;
-    if ((bitcast<u32>(w) & 0x7fffffffu) >= 0x7f800000u) {
+    if (is_bad || magnitude(w) >= INFINITY) {
         atomicOr(&not_finite[0], 1u);
     }
 }

@@ -24,7 +24,7 @@ pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 #[cfg(any(test, feature = "safetensors"))]
 pub(crate) use state::Progress;
-pub(crate) use state::{GradientSize, OptimizerState, Step};
+pub(crate) use state::{GradientSize, LARGEST, OptimizerState, Step};
 
 pub(crate) use update::{Rule, Update};
 

@@ -4,6 +4,7 @@ mod elsewhere;
 mod step;
 
 pub(crate) use elsewhere::{GradientSize, Step};
+pub(crate) use step::LARGEST;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -62,7 +62,11 @@ impl Trainer {
             states: None,
         };
         let keeps = self.device_makes_steps().await?;
-        let wants = Wants { input: false, keeps };
+        let wants = Wants {
+            input: false,
+            keeps,
+            sizes: keeps && self.optimizer.blind_step()?.is_none(),
+        };
         let gradients = self.engine.backward(&pass, upstream, wants).await?;
         let loss = value.value() + self.penalty()?;
         let gradients = self.judged((gradients, keeps), (loss, place)).await?;

@@ -88,8 +88,8 @@ impl Trainer {
         })
     }
 
-    /// Makes a step on the device, and gives its learning rate, and the new weights if they are to come home. Where gradients or new weights are NaN
-    /// or infinite the host makes the step anew and says which.
+    /// Makes a step on the device, and gives its learning rate, and the new weights if they are to come home. Where gradients or new weights are NaN,
+    /// infinite or too large the host makes the step anew and says which.
     pub(super) async fn update_there(
         &mut self,
         step: &Step,
@@ -97,12 +97,8 @@ impl Trainer {
         (loss, place): (f64, Place),
     ) -> Result<(f64, Vec<(String, ArrayD<f32>)>)> {
         let learning_rate = self.optimizer.learning_rate();
-        let Updated {
-            is_finite,
-            sizes,
-            weights,
-        } = self.engine.update(step, comes_home).await?;
-        if !is_finite || self.optimizer.next_step(&sizes)?.is_none() {
+        let Updated { is_finite, weights } = self.engine.update(step, comes_home).await?;
+        if !is_finite {
             let gradients = self.read_gradients().await?;
             self.check_finite(loss, &gradients, place)?;
             return Ok((self.update(gradients, (loss, place))?, Vec::new()));

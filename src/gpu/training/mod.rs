@@ -225,7 +225,7 @@ impl GpuTraining {
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             upload_carry(&mut recorder, &way, left.initial.as_deref())?;
             way.record(&mut recorder)?;
-            let sizes = updates.map(|updates| updates.record_sizes(&mut recorder));
+            let sizes = updates.filter(|_| wants.sizes).map(|of| of.record_sizes(&mut recorder));
             let (sizes, wanted) = (sizes.transpose()?, wanted(&mut recorder, &way, updates.is_some())?);
             Ok((recorder.submit()?, sizes, wanted))
         };

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::recorder::{Matrix, Recorder, for_values};
 use crate::gpu::training::texts::TYPES;
-use crate::optimizer::{Rule, Update};
+use crate::optimizer::{LARGEST, Rule, Update};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "update",
@@ -21,7 +21,15 @@ pub(crate) const SHADER: Shader = Shader {
         writes("new_slots"),
         writes("not_finite"),
     ],
-    constants: &["RULE", "CLIPS", "NESTEROV", "CENTERED", "HAS_MOMENTUM", "AMSGRAD"],
+    constants: &[
+        "RULE",
+        "CLIPS",
+        "NESTEROV",
+        "CENTERED",
+        "HAS_MOMENTUM",
+        "AMSGRAD",
+        "HAS_GAPS",
+    ],
 };
 
 /// The struct `Update` of types.wgsl.
@@ -45,6 +53,7 @@ pub(crate) struct Params {
     rest_2: u32,
     epsilon_inside: u32,
     epsilon_outside: u32,
+    largest: u32,
 }
 
 /// What a step reads and writes of a tensor: its gradient, its weights row by row, and what the optimiser remembers of it, before and after.
@@ -62,7 +71,7 @@ pub(super) struct Tensors<'a> {
 
 /// Records the step.
 pub(super) fn record(recorder: &mut Recorder<'_>, update: &Update, tensors: &Tensors<'_>) {
-    let (mut params, constants) = of(update);
+    let (mut params, constants) = of(update, tensors.weights.stride != tensors.width);
     params.count = tensors.count as u32;
     params.width = tensors.width as u32;
     params.stride = tensors.weights.stride as u32;
@@ -77,8 +86,8 @@ pub(super) fn record(recorder: &mut Recorder<'_>, update: &Update, tensors: &Ten
     recorder.dispatch((&SHADER, &constants), &storage, params, for_values(tensors.count));
 }
 
-/// The numbers and the constants of an update.
-fn of(update: &Update) -> (Params, [u32; 6]) {
+/// The numbers and the constants of an update of weights, between whose rows there may be gaps.
+fn of(update: &Update, has_gaps: bool) -> (Params, [u32; 7]) {
     let (kind, options) = kind_of(&update.rule);
     let clips = update.limit < f32::INFINITY;
     let params = Params {
@@ -87,12 +96,15 @@ fn of(update: &Update) -> (Params, [u32; 6]) {
         coupled_decay: update.coupled_decay.to_bits(),
         weight_decay: update.weight_decay.to_bits(),
         learning_rate: update.learning_rate.to_bits(),
+        largest: LARGEST.to_bits(),
         ..numbers_of(&update.rule)
     };
-    let [nesterov, centered, has_momentum, amsgrad] = options.map(u32::from);
+    let [nesterov, centered, has_momentum, amsgrad] = options;
+    let options = [clips, nesterov, centered, has_momentum, amsgrad, has_gaps];
+    let [clips, nesterov, centered, has_momentum, amsgrad, has_gaps] = options.map(u32::from);
     (
         params,
-        [kind as u32, u32::from(clips), nesterov, centered, has_momentum, amsgrad],
+        [kind as u32, clips, nesterov, centered, has_momentum, amsgrad, has_gaps],
     )
 }
 

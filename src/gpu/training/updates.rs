@@ -48,10 +48,8 @@ pub(super) struct Trained {
 /// What a step has led to.
 #[derive(Debug, Default)]
 pub(crate) struct Updated {
-    /// Whether all new weights are.
+    /// Whether all new weights are, and no gradient is too large.
     pub(crate) is_finite: bool,
-    /// Of the gradients, each with the number that its weight has for the optimiser.
-    pub(crate) sizes: Vec<(usize, GradientSize)>,
     /// The new weights, if they are wanted.
     pub(crate) weights: Named,
 }

@@ -2,7 +2,7 @@
 //!
 //! Once the host has heard that all new weights are finite, the step counts ([`GpuTraining::accept`]), and they take the place of the old ones
 //! before anybody asks for them; else nothing has happened. Where the step depends on norms, the host reads the sizes of the gradients first
-//! ([`GpuTraining::sizes`]), and else with the step.
+//! ([`GpuTraining::sizes`]).
 
 use std::sync::Arc;
 
@@ -122,8 +122,6 @@ impl GpuTraining {
         let (Some(Some(updates)), Some(Some(repack))) = (&mut self.updates, &self.repack) else {
             return Err(defect());
         };
-        let sizes = self.left.as_ref().and_then(|left| left.sizes.clone());
-        let (_, sizes) = sizes.ok_or_else(defect)?;
         let (gpu, plan) = (&self.model.gpu, &self.model.plan);
         let (weights, buffers) = ((&self.weights, &*self.model.weights.tables), &mut self.buffers);
         let known = gpu.known_pipelines();
@@ -138,8 +136,7 @@ impl GpuTraining {
             }
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             updates.record_step(&mut recorder, step, plan, weights)?;
-            let mut staged = vec![sizes];
-            staged.push(stage(&mut recorder, ("staged flag", 0), (&updates.not_finite, 1))?);
+            let mut staged = vec![stage(&mut recorder, ("staged flag", 0), (&updates.not_finite, 1))?];
             for of in updates.trained.iter().filter(|_| wants_weights) {
                 let name = (STAGED_WEIGHT, of.number);
                 staged.push(stage(&mut recorder, name, (&of.new_weights, of.count))?);
@@ -154,13 +151,12 @@ impl GpuTraining {
         let (submission, staged) = self.or_without_buffers(made)?;
         let read = mapped::read::<f32>(&self.model.gpu, &in_bytes(&staged), Some(submission)).await;
         let mut read = self.or_without_buffers(read)?.into_iter();
-        let (sizes, flags) = (read.next().ok_or_else(defect)?, read.next().ok_or_else(defect)?);
+        let flags = read.next().ok_or_else(defect)?;
         let updates = self.updates.iter().flatten().next().ok_or_else(defect)?;
         let weights = updates.trained.iter().zip(read);
         let weights = weights.map(|(of, values)| named_of(&self.model.plan, of.number, values));
         Ok(Updated {
             is_finite: flags.iter().all(|flag| flag.to_bits() == 0),
-            sizes: updates.sizes_of(&sizes),
             weights: weights.collect::<Result<_>>()?,
         })
     }

@@ -1,10 +1,16 @@
 //! The step, where a device makes it: the host says what it does to each parameter, by the sizes of the gradients.
 
-use super::step::LARGEST;
-use super::{OptimizerState, SLOTS};
+use super::{LARGEST, OptimizerState, SLOTS};
 use crate::error::{Error, Result};
 use crate::optimizer::common::{At, Clip};
 use crate::optimizer::update::Update;
+
+/// Whether gradients are scaled and cut by numbers that are numbers to a GPU too: it may take a subnormal one for 0.
+fn is_normal(update: &Update) -> bool {
+    [update.scale, update.limit]
+        .iter()
+        .all(|&number| number >= f32::MIN_POSITIVE)
+}
 
 /// How large the numbers of a gradient are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,11 +44,9 @@ impl OptimizerState {
         let sizes = self.in_order(sizes.iter().copied())?;
         let squares: Vec<f64> = sizes.iter().map(|size| size.squares).collect();
         let updates = self.updates(&at, &squares);
-        // a GPU may take a subnormal number for 0
-        let is_normal = |number: f32| number >= f32::MIN_POSITIVE;
         let fits = |(size, update): (&GradientSize, &Update)| {
             let largest = (size.largest * update.scale).min(update.limit);
-            size.largest.is_finite() && is_normal(update.scale) && is_normal(update.limit) && largest < LARGEST
+            size.largest.is_finite() && is_normal(update) && largest < LARGEST
         };
         let fit = sizes.iter().zip(&updates).all(fits);
         Ok(fit.then_some(Step { at, updates }))
@@ -58,13 +62,15 @@ impl OptimizerState {
         found.into_iter().collect::<Option<_>>().ok_or_else(missing)
     }
 
-    /// The next step, if it does not depend on the sizes of the gradients: where no norm is clipped.
+    /// The next step, if it does not depend on the sizes of the gradients: where no norm is clipped. The device says where a gradient is NaN, infinite
+    /// or too large for the slots.
     pub(crate) fn blind_step(&self) -> Result<Option<Step>> {
         match self.optimizer.method().common().clip() {
             None | Some(Clip::Value(_)) => {
                 let at = self.next()?;
                 let updates = self.updates(&at, &vec![0.0; self.trained.len()]);
-                Ok(Some(Step { at, updates }))
+                let fits = updates.iter().all(is_normal);
+                Ok(fits.then_some(Step { at, updates }))
             }
             Some(Clip::Norm(_) | Clip::GlobalNorm(_) | Clip::GradNorm(_)) => Ok(None),
         }

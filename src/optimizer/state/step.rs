@@ -13,7 +13,7 @@ use crate::parameters::Parameters;
 use crate::sums::sum;
 
 /// The square of a larger gradient is infinite, and with it the slots.
-pub(super) const LARGEST: f32 = 1e18;
+pub(crate) const LARGEST: f32 = 1e18;
 
 impl OptimizerState {
     /// Makes a step: gives what the trained parameters become by `gradients`, which are matched by path. Gradients of others are left

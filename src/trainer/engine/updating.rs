@@ -64,7 +64,6 @@ impl Engine {
         for training in self.on_gpu() {
             let section = training.update(step, wants_weights).await?;
             updated.is_finite &= section.is_finite;
-            updated.sizes.extend(section.sizes);
             updated.weights.extend(section.weights);
         }
         Ok(updated)

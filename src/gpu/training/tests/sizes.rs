@@ -129,7 +129,7 @@ fn held(gpu: &Gpu, (model, strategy): (&Model, Strategy), longest: &[usize], wan
     };
     let wants = Wants {
         input: wants_input,
-        keeps: false,
+        ..Wants::default()
     };
     for (&longest, &noise) in longest
         .iter()

@@ -66,8 +66,9 @@ fn with_infinite_gradients(targets: &[f32]) -> (Model, Examples<'static, 'static
 /// Where the loss is finite, whatever is clipped: what is found where the gradients are is what the host finds.
 #[test]
 fn gradients_are_judged_whatever_is_clipped() {
-    let optimizers: [Optimizer; 5] = [
+    let optimizers: [Optimizer; 6] = [
         Sgd::new(0.1).into(),
+        Lion::new(0.1).into(), // whose step is finite for all that
         Sgd::new(0.1).clipvalue(1.0).into(),
         Adam::new(0.1).clipnorm(1.0).into(),
         Sgd::new(0.1).momentum(0.9).global_clipnorm(1.0).into(),
