@@ -2,6 +2,7 @@
 
 use super::GpuTraining;
 use super::buffers::bytes_of;
+use super::places::places_within;
 use super::recorder::{PARAMETERS, parameters};
 use super::repack::Repack;
 use super::sizes::{Wanted, WaySizes};
@@ -25,10 +26,11 @@ impl GpuTraining {
             .iter()
             .chain([&sizes.input])
             .try_for_each(|rows| rows.check_whole())?;
+        let places = places_within(gpu.largest_binding(), &self.places, &model.plan, (batch, time_steps));
         let wanted = Wanted {
             plan: &model.plan,
             solos: &self.solos,
-            places: &self.places,
+            places: &places,
             room: batch,
             wants_input,
         };

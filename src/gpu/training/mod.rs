@@ -63,7 +63,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use buffers::Buffers;
 use by_gate::leaves_out;
-use places::{Place, places};
+use places::{Place, places, places_within};
 use read_back::{collected, upload_carry, wanted};
 use recorder::{Recorded, Recorder};
 use repack::Repack;
@@ -82,7 +82,7 @@ pub(crate) struct GpuTraining {
     weights: Weights,
     /// How the steps of each cell may go back many at once.
     solos: Vec<Option<SoloBack>>,
-    /// Which of them go back together.
+    /// Which of them go back together, in batches that fit.
     places: Vec<Place>,
     /// How the forward pass gets other weights, if the host need not pack them. Made where there are the first others.
     repack: Option<Option<Repack>>,
@@ -201,7 +201,8 @@ impl GpuTraining {
         let (Some(left), Some((_, backward))) = (&self.left, lists) else {
             return Err(Error::defect("a way back without its forward pass"));
         };
-        let plan = &self.model.plan;
+        let (gpu, plan) = (&self.model.gpu, &self.model.plan);
+        let size = (left.workspace.batch, left.workspace.time_steps);
         let updates = self.updates.as_ref().and_then(Option::as_ref).filter(|_| wants.keeps);
         let way = Way {
             flow,
@@ -209,17 +210,16 @@ impl GpuTraining {
             plan,
             weights: &self.weights,
             solos: &self.solos,
-            places: &self.places,
+            places: places_within(gpu.largest_binding(), &self.places, plan, size),
             workspace: &left.workspace.value,
-            size: (left.workspace.batch, left.workspace.time_steps),
+            size,
             tables: &self.model.weights.tables,
             transforms: &self.model.weights.transforms,
             upstream,
             noise: left.noise,
             wants_input: wants.input && !plan.takes_tokens,
         };
-        let (gpu, buffers) = (&self.model.gpu, &mut self.buffers);
-        let known = gpu.known_pipelines();
+        let (buffers, known) = (&mut self.buffers, gpu.known_pipelines());
         let work = || {
             let dispatches = way.reserve(gpu, buffers)?;
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;

@@ -1,6 +1,8 @@
 //! Where what a recurrence has on its way back lies: the directions of a layer that go back in the same dispatches share their buffers, and the
 //! second one stands behind the first.
 
+use crate::flow::size::{FlowSize, StageKind};
+use crate::gpu::rows::VALUE;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::training::by_gate::leaves_out;
 use crate::model::plan::Plan;
@@ -35,7 +37,7 @@ impl Place {
     }
 }
 
-/// The place of each cell. Directions go back together where they run together forward, unless gates leave out values of their own: such cells go
+/// The place of each cell in batches that fit. Directions go back together where they run together forward, unless gates leave out values of their own: such cells go
 /// position by position.
 pub(super) fn places(plan: &Plan, prepared: &Prepared) -> Vec<Place> {
     let cells = 0..plan.cells.len();
@@ -49,4 +51,32 @@ pub(super) fn places(plan: &Plan, prepared: &Prepared) -> Vec<Place> {
             _ => Place::alone(cell),
         })
         .collect()
+}
+
+/// The same in batches of (batch, time_steps): directions whose buffers would be larger than a binding go back one after the other.
+pub(super) fn places_within(
+    limit: u64,
+    places: &[Place],
+    plan: &Plan,
+    (batch, time_steps): (usize, usize),
+) -> Vec<Place> {
+    let mut places = places.to_vec();
+    if places.iter().all(|place| place.directions == 1) {
+        return places;
+    }
+    for stage in FlowSize::in_training(plan, batch, time_steps).stages {
+        let StageKind::Recurrent { cell: number, .. } = stage.kind else {
+            continue;
+        };
+        let (Some(planned), Some(place)) = (plan.cells.get(number), places.get_mut(number)) else {
+            continue;
+        };
+        let cell = &planned.cell;
+        let rows = (place.directions * stage.rows.saturating_add(batch)) as u64;
+        let bytes = rows.saturating_mul((cell.gates() * cell.units) as u64 * VALUE);
+        if bytes > limit {
+            *place = Place::alone(number);
+        }
+    }
+    places
 }
