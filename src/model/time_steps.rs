@@ -43,6 +43,14 @@ impl Plan {
         })
     }
 
+    /// The sequences that the section runs over, and their time steps, where the model's input has so many sequences, time steps and inner ones.
+    pub(crate) fn size_within(&self, (batch, time_steps, within): (usize, usize, usize)) -> Result<(usize, usize)> {
+        Ok(match self.is_inner {
+            true => (batch.saturating_mul(time_steps), self.input_steps(within)?),
+            false => (batch, self.input_steps(time_steps)?),
+        })
+    }
+
     /// The most time steps that a layer sees where the input has so many.
     pub(crate) fn most_steps(&self, time_steps: usize) -> usize {
         let repeated = self.operations.iter().map(|operation| match operation {

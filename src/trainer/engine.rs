@@ -165,16 +165,15 @@ impl Engine {
         sections.any(|section| matches!(section.path, Path::Gpu(_)))
     }
 
-    /// The bytes that training on batches of (batch, time_steps) takes on the device. How many steps inner sequences have only a batch says.
+    /// The bytes that training on batches of (batch, time_steps), whose inner sequences have so many steps, takes on the device.
     pub(super) fn memory(
         &self,
-        (batch, time_steps): (usize, usize),
+        (batch, time_steps, within): (usize, usize, usize),
         optimizer: Option<&OptimizerState>,
     ) -> Result<u64> {
-        let sections = self.sections.iter().enumerate();
-        let mut outer = sections.filter(|(_, section)| !section.plan.is_inner);
-        outer.try_fold(0, |bytes: u64, (number, section)| {
-            let size = (batch, section.plan.input_steps(time_steps)?);
+        let mut sections = self.sections.iter().enumerate();
+        sections.try_fold(0, |bytes: u64, (number, section)| {
+            let size = section.plan.size_within((batch, time_steps, within))?;
             let more = match &section.path {
                 Path::Cpu(training) => training.memory(size, number > 0)?,
                 Path::Gpu(training) => training.memory(size, number > 0, optimizer)?,

@@ -4,15 +4,18 @@ use std::sync::atomic::Ordering;
 
 use cellstate::{
     Adam, BatchNormalization, Bidirectional, Ctc, Dense, Device, Dropout, Embedding, Examples, Gru, Loss, Lstm, Model,
-    ModelBuilder, Optimizer, Sequences, Sgd, Trainer,
+    ModelBuilder, Optimizer, Sequences, Sgd, TimeDistributed, Trainer,
 };
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Array4};
 use rayon::ThreadPoolBuilder;
 
 use super::{LIVE, PEAK};
 
 const FEATURES: usize = 16;
 const WORDS: usize = 50;
+const NESTED: &str = "TimeDistributed";
+/// Of the sequences within a time step.
+const INNER_STEPS: usize = 8;
 
 /// A model, the sequences and steps of its batches, and what is trained on them.
 struct Case {
@@ -101,6 +104,15 @@ fn cases() -> Vec<Case> {
             many,
             false,
         ),
+        case(
+            NESTED,
+            new()
+                .add(TimeDistributed::new(Lstm::new(FEATURES, 48)))
+                .add(lstm(48, 32))
+                .add(Dense::new(32, 3)),
+            (16, 25),
+            false,
+        ),
         Case {
             optimizer: Sgd::new(0.1).into(),
             ..case("without slots", new().add(lstm(FEATURES, 64)), many, false)
@@ -130,6 +142,11 @@ fn batch(case: &Case, model: &Model, shorter: usize) -> Examples<'static, 'stati
     let (batch, steps) = case.size;
     let sequences = match case.name {
         "Embedding" => Sequences::from(Array2::from_shape_fn((batch, steps), |(b, t)| ((b + t) % WORDS) as i32)),
+        NESTED => {
+            let shape = (batch, steps, INNER_STEPS, FEATURES);
+            let number = |(b, t, s, f)| ((b * 5 + t * 3 + s * 7 + f) % 13) as f32 / 13.0;
+            Sequences::nested(Array4::from_shape_fn(shape, number)).unwrap()
+        }
         _ => {
             let features = if case.name == "large weights" { 200 } else { FEATURES };
             Sequences::from(Array3::from_shape_fn((batch, steps, features), |(b, t, f)| {
@@ -175,7 +192,11 @@ fn check(case: &Case, threads: usize) {
     let (batch, steps) = case.size;
     let made = Trainer::new(model, &Device::cpu(), case.loss, case.optimizer.clone());
     let mut trainer = made.unwrap();
-    let told = trainer.memory(batch, steps).unwrap() as usize;
+    let told = match case.name {
+        NESTED => trainer.memory_within(batch, steps, INNER_STEPS),
+        _ => trainer.memory(batch, steps),
+    };
+    let told = told.unwrap() as usize;
     for batch in &batches {
         trainer.train_on_batch(batch).unwrap();
     }

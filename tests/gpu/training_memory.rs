@@ -2,9 +2,9 @@
 
 use cellstate::{
     Adam, BatchNormalization, Bidirectional, Dense, Dropout, Embedding, Examples, Gru, Loss, Lstm, Masking, Model,
-    ModelBuilder, Regularizer, Role, Sequences, Trainer,
+    ModelBuilder, Regularizer, Role, Sequences, TimeDistributed, Trainer,
 };
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, Array4};
 
 use super::adapters::{adapters, floor, open};
 
@@ -12,6 +12,9 @@ const BATCH: usize = 24;
 const STEPS: usize = 60;
 const FEATURES: usize = 6;
 const WORDS: usize = 40;
+/// Of the sequences within a time step.
+const INNER_STEPS: usize = 5;
+const NESTED: &str = "TimeDistributed";
 
 fn lstm(features: usize, units: usize) -> Lstm {
     Lstm::new(features, units).return_sequences(true)
@@ -62,18 +65,37 @@ fn models() -> Vec<(&'static str, ModelBuilder)> {
                 .add(lstm(12, 8))
                 .add(dense(8)),
         ),
+        (
+            NESTED,
+            new()
+                .add(TimeDistributed::new(Lstm::new(FEATURES, 12)))
+                .add(lstm(12, 8))
+                .add(dense(8)),
+        ),
     ]
 }
 
+/// What training is said to take.
+fn told(trainer: &Trainer, name: &str) -> u64 {
+    let told = match name {
+        NESTED => trainer.memory_within(BATCH, STEPS, INNER_STEPS),
+        _ => trainer.memory(BATCH, STEPS),
+    };
+    told.unwrap()
+}
+
 fn examples(model: &Model, is_last: bool, is_ragged: bool) -> Examples<'static, 'static> {
-    let is_of_tokens = model
-        .layers()
-        .iter()
-        .any(|layer| matches!(layer, cellstate::Layer::Embedding(_)));
-    let sequences = match is_of_tokens {
-        true => Sequences::from(Array2::from_shape_fn((BATCH, STEPS), |(b, t)| ((b + t) % WORDS) as i32)),
-        false => Sequences::from(Array3::from_shape_fn((BATCH, STEPS, FEATURES), |(b, t, f)| {
-            ((b * 7 + t * 3 + f) % 11) as f32 / 11.0 + 0.1
+    let number = |b: usize, t: usize, f: usize| ((b * 7 + t * 3 + f) % 11) as f32 / 11.0 + 0.1;
+    let sequences = match model.layers() {
+        [cellstate::Layer::Embedding(_), ..] => {
+            Sequences::from(Array2::from_shape_fn((BATCH, STEPS), |(b, t)| ((b + t) % WORDS) as i32))
+        }
+        [cellstate::Layer::TimeDistributed(_), ..] => {
+            let shape = (BATCH, STEPS, INNER_STEPS, FEATURES);
+            Sequences::nested(Array4::from_shape_fn(shape, |(b, t, s, f)| number(b + s, t, f))).unwrap()
+        }
+        _ => Sequences::from(Array3::from_shape_fn((BATCH, STEPS, FEATURES), |(b, t, f)| {
+            number(b, t, f)
         })),
     };
     let lengths: Vec<usize> = (0..BATCH)
@@ -101,17 +123,17 @@ fn it_is_what_training_makes() {
             let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
             // with a penalty, which is none, the host makes the steps of the optimiser
             trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
-            let told = trainer.memory(BATCH, STEPS).unwrap();
+            let at_first = told(&trainer, name);
             trainer.train_on_batch(&full).unwrap();
             // weights in another order are made with the second batch
             let made = bytes() - before;
             assert!(
-                told >= made && told as f64 <= 1.1 * made as f64,
-                "{name}: {told} for {made}"
+                at_first >= made && at_first as f64 <= 1.1 * made as f64,
+                "{name}: {at_first} for {made}"
             );
             trainer.train_on_batch(&full).unwrap();
-            let now = trainer.memory(BATCH, STEPS).unwrap();
-            assert!(now <= told && now >= made, "{name}: {now}, at first {told}");
+            let now = told(&trainer, name);
+            assert!(now <= at_first && now >= made, "{name}: {now}, at first {at_first}");
             let before = bytes();
             trainer.train_on_batch(&ragged).unwrap();
             trainer.train_on_batch(&full).unwrap();
@@ -152,11 +174,11 @@ fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), o
     let tensors = model.parameters().iter().count() as u64;
     let penalty = || Regularizer::l2(0.0).on(Role::Kernel);
     let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, optimizer).unwrap();
-    let told = trainer.memory(BATCH, STEPS).unwrap();
+    let at_first = told(&trainer, name);
     trainer.regularizers([penalty()]).unwrap();
-    let on_host = trainer.memory(BATCH, STEPS).unwrap();
+    let on_host = told(&trainer, name);
     // new weights, both moments before and behind the step, and those of one weight as they come home
-    let more = told - on_host;
+    let more = at_first - on_host;
     assert!(
         more >= 5 * values && more <= 7 * values + 256 * (tensors + 8),
         "{name}: {more} more for {values}"
@@ -168,15 +190,15 @@ fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), o
     let before = bytes();
     trainer.train_on_batch(&full).unwrap();
     trainer.train_on_batch(&full).unwrap();
-    let now = trainer.memory(BATCH, STEPS).unwrap();
-    assert!(now <= told, "{name}: {now}, at first {told}");
+    let now = told(&trainer, name);
+    assert!(now <= at_first, "{name}: {now}, at first {at_first}");
     let behind = (bytes(), buffers());
     trainer.train_on_batch(&ragged).unwrap();
     trainer.train_on_batch(&full).unwrap();
     let now = (bytes(), buffers());
     assert_eq!(now, behind, "{name}: no batch of this size makes anything");
     // what the optimiser remembers comes home, for each section through one buffer, and then the host needs nothing more
-    let sections = if name == "sections" { 2 } else { 1 };
+    let sections = if ["sections", NESTED].contains(&name) { 2 } else { 1 };
     trainer.regularizers([penalty()]).unwrap();
     trainer.train_on_batch(&full).unwrap();
     assert_eq!(buffers(), behind.1 + sections, "{name}: the host makes the steps");

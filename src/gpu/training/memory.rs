@@ -39,20 +39,20 @@ impl GpuTraining {
         for (&name, &(count, _)) in &way.buffers {
             bytes = bytes.saturating_add(bytes_of(gpu, name, count)?);
         }
+        let updates = optimizer.map_or(0, |optimizer| self.bytes_of_updates(optimizer));
+        bytes = bytes.saturating_add(updates);
         let forms: u64 = model.weights.buffers().iter().map(|buffer| buffer.size()).sum();
         let of_repack = match &self.repack {
             Some(Some(made)) => made.bytes(),
             // the host packs all forms anew while the old ones are still there
             Some(None) => forms,
-            None => Repack::most_bytes(model),
+            None => {
+                // nothing of the way back is there while it is found out where each weight goes
+                bytes = bytes.max(Repack::bytes_to_find(model));
+                Repack::most_bytes(model).max(forms)
+            }
         };
-        let parts = [
-            forms,
-            self.weights.bytes(),
-            of_repack,
-            optimizer.map_or(0, |optimizer| self.bytes_of_updates(optimizer)),
-            model.memory(batch, time_steps)?,
-        ];
+        let parts = [forms, self.weights.bytes(), of_repack, model.memory(batch, time_steps)?];
         Ok(parts.into_iter().fold(bytes, u64::saturating_add))
     }
 }

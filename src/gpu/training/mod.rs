@@ -287,6 +287,8 @@ impl GpuTraining {
     /// Finds out how the forward pass gets other weights, where nobody knows.
     async fn make_repack(&mut self) -> Result<()> {
         if self.repack.is_none() {
+            // for a moment that takes as much as the weights twice: the memory of a way back that ran before will do
+            self.buffers = Buffers::default();
             self.repack = Some(match Repack::of(&self.model).await {
                 // without the memory for its lists the host packs
                 Err(Error::Gpu { .. } | Error::Memory { .. }) => None,

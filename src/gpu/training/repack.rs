@@ -101,15 +101,25 @@ impl Repack {
 
     /// The most bytes of the lists of a model, before there are any: two numbers for each value that is no embedding.
     pub(super) fn most_bytes(model: &GpuModel) -> u64 {
-        let embeddings = model.weights.tables.iter().flat_map(|table| table.size.bytes());
-        let weights: u64 = model.weights.buffers().iter().map(|buffer| buffer.size()).sum();
-        2 * weights.saturating_sub(embeddings.sum())
+        2 * without_embeddings(model)
+    }
+
+    /// The bytes that are taken for a moment while the lists are found: the forms of a plan of digits, and what the host reads of them.
+    pub(super) fn bytes_to_find(model: &GpuModel) -> u64 {
+        2 * without_embeddings(model)
     }
 
     /// The dispatches that it records.
     pub(super) fn dispatches(&self) -> usize {
         self.lists.len()
     }
+}
+
+/// The bytes of the forms in which a model has its weights, but for its embeddings.
+fn without_embeddings(model: &GpuModel) -> u64 {
+    let embeddings = model.weights.tables.iter().flat_map(|table| table.size.bytes());
+    let weights: u64 = model.weights.buffers().iter().map(|buffer| buffer.size()).sum();
+    weights.saturating_sub(embeddings.sum())
 }
 
 /// The lists of one buffer, from the digits that it has. A value is added where there is one already: the two rows of a bias.

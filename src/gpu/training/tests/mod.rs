@@ -9,6 +9,7 @@
 mod cells;
 mod directions;
 mod layers;
+mod memory;
 mod reference;
 mod sizes;
 mod solo;
