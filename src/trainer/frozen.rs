@@ -122,6 +122,7 @@ impl Trainer {
         optimizer.restore(self.optimizer.progress().clone(), slots)?;
         (self.optimizer, self.regularizers, self.frozen) = (optimizer, regularizers, frozen);
         self.engine.forget_updates();
+        self.engine.ask_again();
         Ok(())
     }
 

@@ -90,6 +90,7 @@ impl Trainer {
             fit,
         };
         let mut standing = self.begin(&run)?;
+        self.engine.ask_again();
         let stopping = run.fit.early_stopping;
         let ends =
             |standing: &Standing| stopping.is_some_and(|stopping| standing.watch.ends(standing.epoch, &stopping));

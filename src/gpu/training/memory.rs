@@ -45,8 +45,8 @@ impl GpuTraining {
         let of_repack = match &self.repack {
             Some(Some(made)) => made.bytes(),
             // the host packs all forms anew while the old ones are still there
-            Some(None) => forms,
-            None => {
+            Some(None) if !self.lacks_memory => forms,
+            None | Some(None) => {
                 // nothing of the way back is there while it is found out where each weight goes
                 bytes = bytes.max(Repack::bytes_to_find(model));
                 Repack::most_bytes(model).max(forms)

@@ -88,6 +88,8 @@ pub(crate) struct GpuTraining {
     repack: Option<Option<Repack>>,
     /// What steps of an optimiser have here, if they are made here. Asked for with the first one.
     updates: Option<Option<Updates>>,
+    /// Whether one of these two is not here because there was no memory for it: [`ask_again`](Self::ask_again).
+    lacks_memory: bool,
     /// How the weights of a step that counts take their place, as long as they have not.
     owed: Option<Arc<Recorded>>,
     /// Whether the weights here are newer than the plan, by such steps.
@@ -132,6 +134,7 @@ impl GpuTraining {
             places,
             repack: None,
             updates: None,
+            lacks_memory: false,
             owed: None,
             is_ahead: false,
             buffers: Buffers::default(),
@@ -178,6 +181,7 @@ impl GpuTraining {
         (self.lists, self.left) = (None, None);
         self.buffers = Buffers::default();
         self.model.drop_workspaces();
+        self.ask_again();
     }
 
     /// Gives the workspace of the last pass back to those that are kept.
@@ -291,7 +295,10 @@ impl GpuTraining {
             self.buffers = Buffers::default();
             self.repack = Some(match Repack::of(&self.model).await {
                 // without the memory for its lists the host packs
-                Err(Error::Gpu { .. } | Error::Memory { .. }) => None,
+                Err(Error::Gpu { .. } | Error::Memory { .. }) => {
+                    self.lacks_memory = true;
+                    None
+                }
                 made => made?,
             });
         }

@@ -42,7 +42,10 @@ impl GpuTraining {
             self.updates = Some(
                 match gpu.guarded("uploading what the optimizer remembers", make).await {
                     // the host has memory of its own
-                    Err(Error::Gpu { .. } | Error::Memory { .. }) => None,
+                    Err(Error::Gpu { .. } | Error::Memory { .. }) => {
+                        self.lacks_memory = true;
+                        None
+                    }
                     made => Some(made?),
                 },
             );
@@ -50,9 +53,19 @@ impl GpuTraining {
         Ok(matches!(self.updates, Some(Some(_))))
     }
 
+    /// What there was no memory for is asked for once more. Not with every batch, for a GPU that is full says so slowly, and steps of the host between
+    /// those of the GPU send all weights and slots to and fro; but where there may be more memory by now: behind large batches that were given up, for
+    /// an optimiser that remembers less, and at the beginning of a training, before which other programs may have ended.
+    pub(crate) fn ask_again(&mut self) {
+        if std::mem::take(&mut self.lacks_memory) {
+            self.repack.take_if(|repack| repack.is_none());
+            self.updates.take_if(|updates| updates.is_none());
+        }
+    }
+
     /// The bytes that steps here take, with what the host reads of them.
     pub(super) fn bytes_of_updates(&self, optimizer: &OptimizerState) -> u64 {
-        let cannot = matches!(self.updates, Some(None)) || matches!(self.repack, Some(None));
+        let cannot = matches!(self.repack, Some(None)) && !self.lacks_memory;
         if cannot || !self.fits_updates(optimizer) {
             return 0;
         }

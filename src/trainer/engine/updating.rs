@@ -101,6 +101,11 @@ impl Engine {
         Ok(slots)
     }
 
+    /// What the device had no memory for is asked for again.
+    pub(in crate::trainer) fn ask_again(&mut self) {
+        self.on_gpu().for_each(GpuTraining::ask_again);
+    }
+
     /// The device forgets what the optimiser remembers: the host has it, or another one.
     pub(in crate::trainer) fn forget_updates(&mut self) {
         self.on_gpu().for_each(GpuTraining::forget_updates);

@@ -4,6 +4,7 @@ use super::*;
 use crate::error::Error;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
+use crate::recent::SMALL_RUNS;
 
 /// Asks for more than there is, as another user of the device might: the next call of ours reports it.
 fn disturb(gpu: &Gpu) {
@@ -76,6 +77,54 @@ fn where_an_upload_has_failed_the_host_goes_on() {
             }
             assert!(!there.away.slots);
             assert_alike(&there, &here, "the host goes on");
+        }
+    }
+}
+
+/// The host makes the steps that the GPU had no memory for, batch by batch; then there may be more of it.
+#[test]
+fn what_there_was_no_memory_for_is_asked_for_again() {
+    type Again = fn(&mut Trainer);
+    let cases: [(&str, Again); 3] = [
+        ("a training begins", |trainer| {
+            trainer.fit(&examples(1.0), Fit::epochs(1)).unwrap();
+        }),
+        ("less is remembered", |trainer| {
+            trainer.freeze("dense").unwrap();
+            trainer.train_on_batch(&examples(1.0)).unwrap();
+        }),
+        ("large batches are given up", |trainer| {
+            let small = examples(1.0).select(&[0], 1, false).unwrap();
+            (0..=SMALL_RUNS).for_each(|_| learn_away(trainer, &small));
+        }),
+    ];
+    for gpu in own_gpus() {
+        let device = Device::Gpu(gpu.clone());
+        // the lists that say where weights go, or what the optimiser remembers
+        for (has_lists, (name, again)) in [false, true].into_iter().flat_map(|has| cases.map(|case| (has, case))) {
+            let mut trainer = trainer(&device, Adam::new(0.01));
+            let at_first = trainer.memory(BATCH, STEPS).unwrap();
+            if has_lists {
+                trainer.train_on_batch(&examples(1.0)).unwrap();
+                assert!(trainer.away.slots);
+                trainer.wait_for_home().unwrap();
+                trainer.engine.forget_updates();
+            }
+            disturb(&gpu);
+            assert!(!pollster::block_on(trainer.device_makes_steps()).unwrap());
+            for _ in 0..2 {
+                trainer.train_on_batch(&examples(1.0)).unwrap();
+                assert!(!trainer.away.slots, "{name}: not with every batch");
+            }
+            let told = trainer.memory(BATCH, STEPS).unwrap();
+            again(&mut trainer);
+            assert!(trainer.away.slots, "{name}");
+            // what may come was counted
+            let now = trainer.memory(BATCH, STEPS).unwrap();
+            assert!(
+                now <= told && told <= at_first,
+                "{name}: {now}, {told} before and {at_first} at first"
+            );
         }
     }
 }
