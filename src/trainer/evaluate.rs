@@ -172,7 +172,7 @@ impl Trainer {
             loss.add(value.value() * rows.len() as f64, rows.len() as f64);
             self.watch(&mut metrics, &pass, &batch, batch.weights())?;
         }
-        Ok(Scores::new(loss.result() + self.penalty()?, results(&metrics)))
+        Ok(Scores::new(loss.result() + self.penalty().await?, results(&metrics)))
     }
 }
 

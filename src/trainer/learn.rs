@@ -68,7 +68,7 @@ impl Trainer {
             sizes: keeps && self.optimizer.blind_step()?.is_none(),
         };
         let gradients = self.engine.backward(&pass, upstream, wants).await?;
-        let loss = value.value() + self.penalty()?;
+        let loss = value.value() + self.penalty().await?;
         let gradients = self.judged((gradients, keeps), (loss, place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);

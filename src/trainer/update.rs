@@ -112,8 +112,11 @@ impl Trainer {
         Ok((learning_rate, weights))
     }
 
-    /// The penalty of the regularisers.
-    pub(super) fn penalty(&self) -> Result<f64> {
+    /// The penalty of the regularisers, of the newest weights: those that a call has left on the device come home for it.
+    pub(super) async fn penalty(&mut self) -> Result<f64> {
+        if !self.given_regularizers.is_empty() {
+            self.come_home(false).await?;
+        }
         self.regularizers.loss(self.model.parameters())
     }
 

@@ -1,5 +1,6 @@
 //! What the GPU has newer, and how it comes home.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::*;
@@ -120,6 +121,37 @@ fn weights_come_home_in_the_midst_of_an_epoch() {
         for trainer in &mut trainers {
             trainer.fit(&data, again()).unwrap();
             assert_eq!(bits(trainer), bits(&one_by_one));
+        }
+    }
+}
+
+/// Whoever leaves a training in the midst of an epoch, by a future that is dropped or by a panic, leaves the newest weights on the GPU: a penalty is
+/// theirs, that of a batch and that of a judgement.
+#[test]
+fn a_penalty_is_that_of_the_newest_weights() {
+    let data = examples(1.0);
+    let fit = || Fit::epochs(1).batch_size(2).shuffle(false);
+    let ends = |callback: fn() -> Next| {
+        fit().on_batch(move |batch| Ok(if batch.batch == 2 { callback() } else { Next::GoOn }))
+    };
+    for device in devices() {
+        for judges_first in [true, false] {
+            let [mut left, mut stopped] = [0.05, 0.05].map(|rate| trainer(&device, Adam::new(rate)));
+            let leaves = || left.fit(&data, ends(|| panic!("on purpose")));
+            catch_unwind(AssertUnwindSafe(leaves)).unwrap_err();
+            assert!(left.away.weights);
+            stopped.fit(&data, ends(|| Next::Stop)).unwrap();
+            for trainer in [&mut left, &mut stopped] {
+                trainer.regularizers([Regularizer::l2(0.5).on(Role::Kernel)]).unwrap();
+            }
+            if judges_first {
+                let [found, expected] =
+                    [&mut left, &mut stopped].map(|trainer| trainer.evaluate(&data).unwrap().loss());
+                assert_eq!(found, expected);
+            }
+            let [found, expected] = [&mut left, &mut stopped].map(|trainer| trainer.train_on_batch(&data).unwrap());
+            assert_eq!(found, expected);
+            assert_eq!(bits(&left), bits(&stopped));
         }
     }
 }
