@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 
 use cellstate::{
-    Adam, Dense, Device, Examples, ExponentialDecay, Fit, Loss, Lstm, Metric, Model, ReduceOnPlateau, Sequences, Sgd,
-    SparseCategoricalCrossentropy, Trainer,
+    Adam, Dense, Device, Dropout, Examples, ExponentialDecay, Fit, Loss, Lstm, Masking, Metric, Model, ModelBuilder,
+    ReduceOnPlateau, Sequences, Sgd, SparseCategoricalCrossentropy, Trainer,
 };
 use ndarray::{Array1, Array2, Array3, Axis, Slice};
 
 use crate::data::{every_step, examples, noise};
+use crate::devices::devices;
 use crate::{bits, model, trainer, trainer_of};
 
 #[test]
@@ -305,4 +306,41 @@ fn validation_data_are_looked_at_before_the_first_batch() {
     );
     let sparse = [Metric::sparse_categorical_accuracy()];
     assert!(refused(Array2::zeros((4, 3)), &mut trainer().metrics(sparse)).contains("targets"));
+}
+
+/// Which steps there are would follow from what is drawn; behind a layer that computes the host sees what is left.
+#[test]
+fn a_mask_of_what_a_dropout_leaves_is_refused_where_nothing_is_computed_before() {
+    let ones = Sequences::from(Array3::<f32>::ones((4, 6, 3)));
+    let examples = Examples::new(ones, Array2::<f32>::ones((4, 1))).unwrap();
+    let lstm = |features| Lstm::new(features, 4);
+    let tail =
+        |builder: ModelBuilder, features| builder.add(Masking::new(0.0)).add(lstm(features)).add(Dense::new(4, 1));
+    let refused = [
+        Model::builder().add(Dropout::new(0.5)),
+        Model::builder().add(Dropout::new(0.5)).add(Dropout::new(0.0)),
+    ];
+    let done = [
+        Model::builder().add(Dropout::new(0.0)),
+        Model::builder()
+            .add(lstm(3).return_sequences(true))
+            .add(Dropout::new(0.5)),
+    ];
+    for device in devices() {
+        for (number, builder) in refused.clone().into_iter().enumerate() {
+            let model = tail(builder, 3).build().unwrap();
+            let mut trainer = Trainer::new(model, &device, Loss::MeanSquaredError, Sgd::new(0.1)).unwrap();
+            let error = trainer.train_on_batch(&examples).unwrap_err().to_string();
+            assert!(error.contains("a Masking layer behind a Dropout"), "{number}: {error}");
+            assert!(
+                error.contains("put the Masking layer before the Dropout"),
+                "{number}: {error}"
+            );
+        }
+        for (builder, features) in done.clone().into_iter().zip([3, 4]) {
+            let model = tail(builder, features).build().unwrap();
+            let mut trainer = Trainer::new(model, &device, Loss::MeanSquaredError, Sgd::new(0.1)).unwrap();
+            trainer.train_on_batch(&examples).unwrap();
+        }
+    }
 }
