@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::{Use, buffer_bytes};
+use crate::gpu::training::bound::Groups;
 
 /// What a buffer holds, and of which stage, weight or output, by number.
 pub(super) type Name = (&'static str, usize);
@@ -13,6 +14,8 @@ pub(super) type Name = (&'static str, usize);
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
     made: HashMap<Name, wgpu::Buffer>,
+    /// What the last way back has bound.
+    pub(super) groups: Groups,
 }
 
 impl Buffers {
@@ -34,9 +37,13 @@ impl Buffers {
         }
         // a quarter more, but no more than the largest of these batches needs
         let limit = gpu.largest_binding().min(buffer_bytes(most.saturating_mul(4)));
-        let grown = match self.made.contains_key(&name) {
-            true => (bytes + bytes / 4).min(limit).max(bytes),
-            false => bytes,
+        let grown = match self.made.remove(&name) {
+            Some(_) => {
+                // a group would keep the one that was too small
+                self.groups.forget();
+                (bytes + bytes / 4).min(limit).max(bytes)
+            }
+            None => bytes,
         };
         let buffer = gpu.make_buffer(&format!("back.{}", name.0), grown, purpose);
         self.made.insert(name, buffer.clone());

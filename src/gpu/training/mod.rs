@@ -3,11 +3,12 @@
 //! The way back reads the rows of every stage, which the workspace of the forward pass keeps. It computes the rest again: the lanes of a
 //! recurrence by two products over all rows (or by two for each gate), the cell state by a scan. So no strategy has to know of training.
 //!
-//! Arrows point only this way: `texts`, `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
+//! Arrows point only this way: `texts`, `bound` < `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
 //! < `by_gate`, `counted`, `repack` < `places`, `step_back` < `solo_back` < `recurrence` < `together`, `sizes`, `flow_size` < `way` < `stages`,
 //! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
 //! `cell_gradients` are parts of `recurrence`, `recurrent_stage` is one of `stages`.
 
+mod bound;
 mod buffers;
 mod by_gate;
 mod cell_gradients;
@@ -165,6 +166,7 @@ impl GpuTraining {
         let initial = states.as_deref().map(State::all_copied).transpose()?;
         let mut workspace = self.model.workspace(size).await?;
         workspace.value.noise = noise;
+        self.buffers.groups.stay_with(&workspace.value.params);
         let to = (&self.name, output);
         let workspace = self.model.run_from_host(workspace, (flow, input), states, to).await?;
         self.left = Some(Left {
@@ -226,7 +228,7 @@ impl GpuTraining {
         let (buffers, known) = (&mut self.buffers, gpu.known_pipelines());
         let work = || {
             let dispatches = way.reserve(gpu, buffers)?;
-            let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
+            let mut recorder = Recorder::going_on(gpu, buffers, dispatches)?;
             upload_carry(&mut recorder, &way, left.initial.as_deref())?;
             way.record(&mut recorder)?;
             let sizes = updates.filter(|_| wants.sizes).map(|of| of.record_sizes(&mut recorder));
@@ -282,6 +284,8 @@ impl GpuTraining {
             self.repack = Some(None);
         }
         if !made? {
+            // weights in other buffers end the workspaces too
+            drop(std::mem::take(&mut self.buffers.groups));
             self.model.set_plan(plan).await?;
         }
         self.is_ahead = false;

@@ -1,15 +1,13 @@
 //! The commands of one way back, as they are recorded.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use bytemuck::Pod;
 
 use crate::error::Result;
 use crate::gpu::commands::{Begin, Commands, Workgroups, record_bytes};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
-use crate::gpu::shader::{Pipeline, Shader};
+use crate::gpu::shader::Shader;
+use crate::gpu::training::bound::Groups;
 use crate::gpu::training::buffers::{Buffers, Name};
 
 #[cfg(test)]
@@ -81,12 +79,11 @@ pub(super) struct Recorder<'a> {
     params: wgpu::Buffer,
     /// Bound where a shader reads nothing, and where one writes nothing; no dispatch binds one twice that it writes.
     nothing: [wgpu::Buffer; 3],
-    /// What dispatches have bound by now: those of one step after the other bind the same.
-    bound: HashMap<Bound, (Arc<Pipeline>, wgpu::BindGroup)>,
+    /// What dispatches have bound by now: those of one step after the other bind the same,
+    bound: Groups,
+    /// and those of one batch after the other.
+    keeps_bound: bool,
 }
-
-/// A shader, its constants and its buffers.
-type Bound = (&'static str, Vec<u32>, Vec<wgpu::Buffer>);
 
 impl<'a> Recorder<'a> {
     /// For so many dispatches at most.
@@ -104,8 +101,17 @@ impl<'a> Recorder<'a> {
             buffers,
             params,
             nothing,
-            bound: HashMap::new(),
+            bound: Groups::default(),
+            keeps_bound: false,
         })
+    }
+
+    /// The same, with what the last one like this has bound.
+    pub(super) fn going_on(gpu: &'a Gpu, buffers: &'a mut Buffers, dispatches: usize) -> Result<Self> {
+        let mut made = Self::new(gpu, buffers, dispatches)?;
+        made.bound = std::mem::take(&mut made.buffers.groups).begun();
+        made.keeps_bound = true;
+        Ok(made)
     }
 
     /// Whether a CPU does what it records.
@@ -183,14 +189,12 @@ impl<'a> Recorder<'a> {
         each: impl Iterator<Item = (P, u64)>,
     ) {
         let buffers = storage.iter().map(|&buffer| buffer.clone()).collect();
-        let (pipeline, group) = self
-            .bound
-            .entry((shader.name, constants.to_vec(), buffers))
-            .or_insert_with(|| {
-                let pipeline = self.gpu.pipeline(shader, constants);
-                let group = self.gpu.make_bind_group(shader.name, &pipeline, &self.params, storage);
-                (pipeline, group)
-            });
+        let bound = (shader.name, constants.to_vec(), buffers);
+        let (pipeline, group) = self.bound.get_or_make(bound, || {
+            let pipeline = self.gpu.pipeline(shader, constants);
+            let group = self.gpu.make_bind_group(shader.name, &pipeline, &self.params, storage);
+            (pipeline, group)
+        });
         for (params, workgroups) in each.filter(|(_, workgroups)| *workgroups > 0) {
             self.commands
                 .dispatch(pipeline, group, params, Workgroups::Flat(workgroups));
@@ -205,6 +209,9 @@ impl<'a> Recorder<'a> {
 
     /// All of it, to be submitted later.
     pub(super) fn recorded(self) -> Recorded {
+        if self.keeps_bound {
+            self.buffers.groups = self.bound.ended();
+        }
         Recorded {
             commands: self.commands,
             params: self.params,

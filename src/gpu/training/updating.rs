@@ -104,6 +104,7 @@ impl GpuTraining {
     /// Forgets what the optimiser remembers: the host has it, or another one.
     pub(crate) fn forget_updates(&mut self) {
         if let Some(Some(_)) = self.updates {
+            self.buffers.groups.forget();
             self.updates = None;
         }
     }

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod bound;
 mod cells;
 mod directions;
 mod layers;
