@@ -154,21 +154,32 @@ fn what_does_not_fit_into_memory_is_an_error() {
     for case in CASES {
         let (ended_well, printed) = started(case, 100, besides + 8);
         assert!(ended_well && printed.contains(DONE), "{case} of 400 steps: {printed}");
-        // wherever the memory ends: at the first list, at the last one, at the rows or at the output
-        let outcomes = [8, 22, 38, 58, 80, 112, 160, 256, 600].map(|mebibytes| {
+        // wherever the memory ends: at the first list, at the last one, at the rows or at the output; up to the least in which all
+        // of it runs, since more memory is asked for the same
+        let mut outcomes = Vec::new();
+        for mebibytes in [8, 22, 38, 58, 80, 112, 160, 256, 600] {
             let (ended_well, printed) = started(case, TIME_STEPS, besides + mebibytes);
             if !ended_well && wanted_little(&printed) {
-                return true;
+                outcomes.push("wanted little");
+                continue;
             }
             assert!(ended_well, "{case} with {mebibytes} MiB: {printed}");
-            let refused = printed.contains(REFUSED);
-            assert!(refused || printed.contains(DONE), "{case} did not run: {printed}");
-            refused
-        });
-        println!("{case}: refused {outcomes:?}");
+            if printed.contains(DONE) {
+                outcomes.push("done");
+                break;
+            }
+            assert!(printed.contains(REFUSED), "{case} did not run: {printed}");
+            outcomes.push("refused");
+        }
+        println!("{case}: {outcomes:?}");
         assert!(
-            outcomes[0],
+            outcomes[0] != "done",
             "{case} fits into little memory, so that nothing was tested"
+        );
+        assert_eq!(
+            outcomes.last(),
+            Some(&"done"),
+            "{case}: the memory in which it runs was not reached"
         );
     }
 }
