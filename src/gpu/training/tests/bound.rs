@@ -29,6 +29,7 @@ fn run(training: &mut GpuTraining, (batch, steps): (usize, usize), (learns, keep
     };
     let wants = Wants {
         keeps,
+        sizes: keeps,
         ..Wants::default()
     };
     pollster::block_on(training.backward(&flow, input, &upstream, wants)).unwrap()
