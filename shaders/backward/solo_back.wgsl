@@ -16,11 +16,9 @@ fn main(
     let most = starts[params.first_step + 1u] - starts[params.first_step];
     let of_direction = (most + ROWS - 1u) / ROWS;
     let flat = workgroup.y * workgroups.x + workgroup.x;
-    if (flat >= params.directions * of_direction) {
-        return;
-    }
-    direction = flat / of_direction;
-    let first = flat % of_direction * ROWS;
+    // (workgroups behind the last one find no position)
+    direction = min(flat / of_direction, params.directions - 1u);
+    let first = (flat - direction * of_direction) * ROWS;
     let unit = invocation.x;
     let part = invocation.y;
     let finishes = unit < units && part < ACROSS;

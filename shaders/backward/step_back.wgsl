@@ -20,11 +20,9 @@ fn main(
     let across = (params.units + TILE - 1u) / TILE;
     let of_direction = (params.positions + TILE - 1u) / TILE * across;
     let flat = workgroup.y * workgroups.x + workgroup.x;
-    if (flat >= params.directions * of_direction) {
-        return;
-    }
-    direction = flat / of_direction;
-    let number = flat % of_direction;
+    // (workgroups behind the last one find no position)
+    direction = min(flat / of_direction, params.directions - 1u);
+    let number = flat - direction * of_direction;
     let first_position = number / across * TILE;
     let first_unit = number % across * TILE;
     let x = lane % TILE;
