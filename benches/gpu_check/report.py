@@ -112,8 +112,10 @@ def training(found):
         if row.get("training_ms"):
             step, forward = row["training_ms"], row["forward_ms"]
             ratio = f"{step['median'] / forward['median']:.2f}"
-            others = [row[clock]["median"] for clock in ("training_by_step_ms", "training_alone_ms", "forward_ms")]
-            cells += [digits(step["median"]), digits(step["min"]), *map(digits, others), ratio, f"{row['memory'] / 2**20:.0f}"]
+            by_step = row.get("training_by_step_ms")
+            by_step = digits(by_step["median"]) if by_step else row.get("by_step_failed", "")
+            others = [digits(row[clock]["median"]) for clock in ("training_alone_ms", "forward_ms")]
+            cells += [digits(step["median"]), digits(step["min"]), by_step, *others, ratio, f"{row['memory'] / 2**20:.0f}"]
         else:
             cells += [words_of(row), "", "", "", "", "", ""]
         their = theirs.get((row["shape"], "full" if mode == "full" else "packed"))

@@ -158,15 +158,19 @@ impl GpuModel {
         }
     }
 
-    /// A workspace for the batch: the smallest of those kept that holds it, else a new one.
-    pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<ForSize<Workspace>> {
+    /// The smallest of those workspaces kept that hold the batch.
+    pub(crate) fn kept_workspace(&self, size: (usize, usize)) -> Option<ForSize<Workspace>> {
         // the forms for a GPU follow the batch of the workspace, and each has an order of sums of its own: a run gives the same bits whatever
         // was run before
-        let kept = match self.weights.numbers {
+        match self.weights.numbers {
             Some(_) => self.workspaces.take_alike(size),
             None => self.workspaces.take(size),
-        };
-        if let Some(workspace) = kept {
+        }
+    }
+
+    /// A workspace for the batch: one of those kept, else a new one.
+    pub(crate) async fn workspace(&self, size: (usize, usize)) -> Result<ForSize<Workspace>> {
+        if let Some(workspace) = self.kept_workspace(size) {
             return Ok(workspace);
         }
         let made = self.new_workspace((&self.plan, Ends::Host), size).await;

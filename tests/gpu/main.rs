@@ -15,6 +15,7 @@ mod counters;
 mod cut;
 #[path = "../support/devices.rs"]
 mod devices;
+mod directions;
 mod encode;
 mod encode_buffers;
 mod encode_masks;

@@ -157,7 +157,7 @@ fn what_does_not_fit_into_memory_is_an_error() {
         // wherever the memory ends: at the first list, at the last one, at the rows or at the output; up to the least in which all
         // of it runs, since more memory is asked for the same
         let mut outcomes = Vec::new();
-        for mebibytes in [8, 22, 38, 58, 80, 112, 160, 256, 600] {
+        for mebibytes in [8, 22, 38, 58, 80, 112, 160, 256, 600, 1200] {
             let (ended_well, printed) = started(case, TIME_STEPS, besides + mebibytes);
             if !ended_well && wanted_little(&printed) {
                 outcomes.push("wanted little");

@@ -67,7 +67,7 @@ impl Groups {
 
     /// Forgets all of them.
     pub(super) fn forget(&mut self) {
-        self.made.clear();
+        *self = Self::default();
     }
 
     /// How many there are.

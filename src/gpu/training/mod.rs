@@ -83,8 +83,9 @@ pub(crate) struct GpuTraining {
     weights: Weights,
     /// How the steps of each cell may go back many at once.
     solos: Vec<Option<SoloBack>>,
-    /// Which of them go back together, in batches that fit.
+    /// Which of them go back together in batches that fit, and in the last one.
     places: Vec<Place>,
+    placed: Vec<Place>,
     /// How the forward pass gets other weights, if the host need not pack them. Made where there are the first others.
     repack: Option<Option<Repack>>,
     /// What steps of an optimiser have here, if they are made here. Asked for with the first one.
@@ -133,6 +134,7 @@ impl GpuTraining {
             weights,
             solos,
             places,
+            placed: Vec::new(),
             repack: None,
             updates: None,
             lacks_memory: false,
@@ -164,8 +166,16 @@ impl GpuTraining {
             self.lists = Some((Arc::clone(flow), Backward::new(flow, &self.model.plan)?));
         }
         let initial = states.as_deref().map(State::all_copied).transpose()?;
-        let mut workspace = self.model.workspace(size).await?;
+        let mut workspace = match self.model.kept_workspace(size) {
+            Some(kept) => kept,
+            None => {
+                // where there is no memory for another one those that are kept are given up, which no group may hold then
+                self.buffers.groups.forget();
+                self.model.workspace(size).await?
+            }
+        };
         workspace.value.noise = noise;
+        self.place((workspace.batch, workspace.time_steps));
         self.buffers.groups.stay_with(&workspace.value.params);
         let to = (&self.name, output);
         let workspace = self.model.run_from_host(workspace, (flow, input), states, to).await?;
@@ -176,6 +186,17 @@ impl GpuTraining {
             sizes: None,
         });
         Ok(())
+    }
+
+    /// Finds out which directions go back together in batches of this size.
+    fn place(&mut self, size: (usize, usize)) {
+        let limit = self.model.gpu.largest_binding();
+        let placed = places_within(limit, &self.places, &self.model.plan, size);
+        if placed != self.placed {
+            // directions that go together have other buffers than each alone, and who has had both would have more than was told
+            self.buffers = Buffers::default();
+            self.placed = placed;
+        }
     }
 
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
@@ -208,7 +229,6 @@ impl GpuTraining {
             return Err(Error::defect("a way back without its forward pass"));
         };
         let (gpu, plan) = (&self.model.gpu, &self.model.plan);
-        let size = (left.workspace.batch, left.workspace.time_steps);
         let updates = self.updates.as_ref().and_then(Option::as_ref).filter(|_| wants.keeps);
         let way = Way {
             flow,
@@ -216,9 +236,9 @@ impl GpuTraining {
             plan,
             weights: &self.weights,
             solos: &self.solos,
-            places: places_within(gpu.largest_binding(), &self.places, plan, size),
+            places: &self.placed,
             workspace: &left.workspace.value,
-            size,
+            size: (left.workspace.batch, left.workspace.time_steps),
             tables: &self.model.weights.tables,
             transforms: &self.model.weights.transforms,
             upstream,
@@ -281,7 +301,7 @@ impl GpuTraining {
             gpu.forget_pipelines_but(&known);
             self.buffers = Buffers::default();
             // what arrived nobody knows: from now on the host packs, and every weight is written whole
-            self.repack = Some(None);
+            (self.repack, self.lacks_memory) = (Some(None), false);
         }
         if !made? {
             // weights in other buffers end the workspaces too

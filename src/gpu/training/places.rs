@@ -72,8 +72,10 @@ pub(super) fn places_within(
             continue;
         };
         let cell = &planned.cell;
-        let rows = (place.directions * stage.rows.saturating_add(batch)) as u64;
-        let bytes = rows.saturating_mul((cell.gates() * cell.units) as u64 * VALUE);
+        // the lanes of all rows and the cell states with those before them, or else what is carried
+        let rows = cell.gates().saturating_mul(stage.rows.saturating_add(batch));
+        let rows = rows.max(batch.saturating_mul(3)) as u64;
+        let bytes = rows.saturating_mul((place.directions * cell.units) as u64 * VALUE);
         if bytes > limit {
             *place = Place::alone(number);
         }

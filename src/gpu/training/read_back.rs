@@ -43,7 +43,7 @@ pub(super) fn upload_carry(recorder: &mut Recorder<'_>, way: &Way<'_>, initial: 
                 row.iter_mut().zip(values).for_each(|(to, &value)| *to = value);
             }
         }
-        let place = at(&way.places, number)?;
+        let place = at(way.places, number)?;
         let part = (place.direction, place.directions);
         recorder.upload_part(("carry", place.first_cell), part, &carry)?;
     }
@@ -82,7 +82,7 @@ fn of_weights_and_states(recorder: &mut Recorder<'_>, way: &Way<'_>) -> Result<V
         staged.push(stage(recorder, (STAGED_WEIGHT, number), (&gradient, count))?);
     }
     for (number, planned, schedule) in cells(flow, plan) {
-        let place = at(&way.places, number)?;
+        let place = at(way.places, number)?;
         let of_state = schedule.batch() * planned.units();
         let carry = recorder.buffer(("carry", place.first_cell), 3 * place.directions * of_state)?;
         let first = 3 * place.direction * of_state;

@@ -16,7 +16,7 @@ impl Way<'_> {
     /// there is to do for all.
     pub(super) fn recurrent(&self, recorder: &mut Recorder<'_>, number: usize) -> Result<Option<OfList>> {
         let (cell, schedule, input) = self.recurrence(number)?;
-        let (place, features) = (*at(&self.places, cell)?, at(&self.plan.cells, cell)?.features());
+        let (place, features) = (*at(self.places, cell)?, at(&self.plan.cells, cell)?.features());
         if place.is_last() {
             let first = place.first_stage(number);
             let together = (first..=number).map(|stage| self.direction(recorder, stage));
@@ -40,7 +40,7 @@ impl Way<'_> {
     /// What one of them reads and writes.
     fn direction(&self, recorder: &mut Recorder<'_>, number: usize) -> Result<RecurrenceBack<'_>> {
         let (cell, schedule, input) = self.recurrence(number)?;
-        let (planned, place) = (at(&self.plan.cells, cell)?, *at(&self.places, cell)?);
+        let (planned, place) = (at(&self.plan.cells, cell)?, *at(self.places, cell)?);
         let (_, rows) = self.rows(Source::Stage(number))?;
         let (source, _) = self.rows(input.source)?;
         let room = rows.size.recurrent.map_or(0, |recurrent| recurrent.batch);

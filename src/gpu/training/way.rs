@@ -36,7 +36,7 @@ pub(super) struct Way<'a> {
     pub(super) plan: &'a Plan,
     pub(super) weights: &'a Weights,
     pub(super) solos: &'a [Option<SoloBack>],
-    pub(super) places: Vec<Place>,
+    pub(super) places: &'a [Place],
     pub(super) workspace: &'a Workspace,
     /// The sequences and time steps that it was made for.
     pub(super) size: (usize, usize),
@@ -74,7 +74,7 @@ impl Way<'_> {
         let wanted = Wanted {
             plan,
             solos: self.solos,
-            places: &self.places,
+            places: self.places,
             room,
             wants_input: self.wants_input,
         };
@@ -180,7 +180,7 @@ impl Way<'_> {
     /// The place of a recurrence among the directions that go back together; of another stage that of one by itself.
     fn place_of(&self, stage: usize) -> Result<Place> {
         match self.flow.stage(stage)? {
-            Stage::Recurrent { cell, .. } => at(&self.places, *cell).copied(),
+            Stage::Recurrent { cell, .. } => at(self.places, *cell).copied(),
             _ => Ok(Place::alone(0)),
         }
     }

@@ -81,6 +81,25 @@ fn where_an_upload_has_failed_the_host_goes_on() {
     }
 }
 
+/// Not even where memory was lacking before.
+#[test]
+fn where_an_upload_has_failed_nothing_is_asked_for_again() {
+    for gpu in own_gpus() {
+        let mut trainer = trainer(&Device::Gpu(gpu.clone()), Adam::new(0.01));
+        trainer.train_on_batch(&examples(1.0)).unwrap();
+        trainer.wait_for_home().unwrap();
+        trainer.engine.forget_updates();
+        disturb(&gpu);
+        assert!(!pollster::block_on(trainer.device_makes_steps()).unwrap());
+        trainer.set_model(trainer.model().clone());
+        disturb(&gpu);
+        let failed = trainer.train_on_batch(&examples(2.0));
+        assert!(matches!(failed, Err(Error::Gpu { .. })), "{failed:?}");
+        trainer.fit(&examples(1.0), Fit::epochs(1)).unwrap();
+        assert!(!trainer.away.slots);
+    }
+}
+
 /// The host makes the steps that the GPU had no memory for, batch by batch; then there may be more of it.
 #[test]
 fn what_there_was_no_memory_for_is_asked_for_again() {
