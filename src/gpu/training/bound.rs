@@ -67,7 +67,7 @@ impl Groups {
 
     /// Forgets all of them.
     pub(super) fn forget(&mut self) {
-        *self = Self::default();
+        self.made.clear();
     }
 
     /// How many there are.

@@ -170,7 +170,7 @@ impl GpuTraining {
             Some(kept) => kept,
             None => {
                 // where there is no memory for another one those that are kept are given up, which no group may hold then
-                self.buffers.groups.forget();
+                drop(std::mem::take(&mut self.buffers.groups));
                 self.model.workspace(size).await?
             }
         };
