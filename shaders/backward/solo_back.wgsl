@@ -17,8 +17,9 @@ fn main(
     let of_direction = (most + ROWS - 1u) / ROWS;
     let flat = workgroup.y * workgroups.x + workgroup.x;
     // (workgroups behind the last one find no position)
-    direction = min(flat / of_direction, params.directions - 1u);
-    let first = (flat - direction * of_direction) * ROWS;
+    let of_all = min(flat / of_direction, params.directions - 1u);
+    direction = of_all; // which browsers take for another one in each invocation
+    let first = (flat - of_all * of_direction) * ROWS;
     let unit = invocation.x;
     let part = invocation.y;
     let finishes = unit < units && part < ACROSS;

@@ -21,8 +21,9 @@ fn main(
     let of_direction = (params.positions + TILE - 1u) / TILE * across;
     let flat = workgroup.y * workgroups.x + workgroup.x;
     // (workgroups behind the last one find no position)
-    direction = min(flat / of_direction, params.directions - 1u);
-    let number = flat - direction * of_direction;
+    let of_all = min(flat / of_direction, params.directions - 1u);
+    direction = of_all; // which browsers take for another one in each invocation
+    let number = flat - of_all * of_direction;
     let first_position = number / across * TILE;
     let first_unit = number % across * TILE;
     let x = lane % TILE;
