@@ -1,5 +1,5 @@
-// scan: the cell state of every row, from the lanes of all rows: step by step, each unit of each position of each direction by itself. The state before the
-// first step stands before the rows.
+// scan: the cell state of every row, from the lanes of all rows: step by step, each unit of each position of each direction by itself. The
+// state before the first step stands before the rows.
 
 @group(0) @binding(0) var<uniform> params: Scan;
 @group(0) @binding(1) var<storage, read> starts: array<u32>; // for each step the row of position 0, and one more

@@ -125,7 +125,7 @@ fn main(
     if (place >= params.count) {
         return;
     }
-    // (a division costs a CPU more than all else here)
+    // (divided only where that is needed)
     var weight = place;
     if (HAS_GAPS == 1u) {
         weight = place / params.width * params.stride + place % params.width;

@@ -16,7 +16,8 @@ impl Trainer {
     /// the model as it was given, the examples, and what drivers and threads take for themselves.
     ///
     /// Batches of another size take no more, where both numbers are smaller; but on a GPU what a pass forward leaves is kept of the four sizes that ran
-    /// last, and both directions of a layer go back at once, which takes more, where their buffers fit a binding together. Where layers are within a [`TimeDistributed`](crate::TimeDistributed), ask [`memory_within`](Self::memory_within).
+    /// last, and both directions of a layer go back at once, which takes more, where their buffers fit a binding together. Where layers are within a
+    /// [`TimeDistributed`](crate::TimeDistributed), ask [`memory_within`](Self::memory_within).
     /// [`Ctc`](crate::Ctc) computes on the CPU, with 8 bytes for each time step and each of 2·labels + 1 places, on each thread. On the CPU these are counted, with as
     /// many labels as time steps, which are the most that can be said; rows of targets that are padded to more take 16 bytes more for each number.
     ///

@@ -37,8 +37,8 @@ impl Place {
     }
 }
 
-/// The place of each cell in batches that fit. Directions go back together where they run together forward, unless gates leave out values of their own: such cells go
-/// position by position.
+/// The place of each cell in batches that fit. Directions go back together where they run together forward, unless gates leave out values of
+/// their own: such cells go position by position.
 pub(super) fn places(plan: &Plan, prepared: &Prepared) -> Vec<Place> {
     let cells = 0..plan.cells.len();
     cells

@@ -110,8 +110,8 @@ pub(super) struct SoloBack {
 }
 
 impl SoloBack {
-    /// For a cell without an obstacle whose gates leave out no values of their own, of which so many go back together. `None` where a workgroup finds no room, and where steps go one by
-    /// one: on a software adapter, and for who has chosen another strategy.
+    /// For a cell without an obstacle whose gates leave out no values of their own, of which so many go back together in batches that fit. `None`
+    /// where a workgroup finds no room, and where steps go one by one: on a software adapter, and for who has chosen another strategy.
     pub(super) fn of(gpu: &Gpu, (cell, directions): (&Cell, usize), settings: &Settings) -> Result<Option<Self>> {
         let (numbers, named) = (Numbers::of(gpu)?, settings.wanted_strategy());
         if named.is_some_and(|named| named != Strategy::Solo) || (named.is_none() && numbers.is_none()) {
