@@ -62,14 +62,15 @@ impl Trainer {
             states: None,
         };
         let keeps = self.device_makes_steps().await?;
+        let kept = keeps.then(|| self.optimizer.blind_step()).transpose()?;
         let wants = Wants {
             input: false,
             keeps,
-            sizes: keeps && self.optimizer.blind_step()?.is_none(),
+            sizes: matches!(kept, Some(None)),
         };
         let gradients = self.engine.backward(&pass, upstream, wants).await?;
         let loss = value.value() + self.penalty().await?;
-        let gradients = self.judged((gradients, keeps), (loss, place)).await?;
+        let gradients = self.judged((gradients, kept), (loss, place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         drop(pass);
         let (learning_rate, weights) = match gradients {

@@ -47,16 +47,16 @@ impl Trainer {
     }
 
     /// Whether loss and gradients are such that a step can be made. Where the device has kept gradients that are not, the host reads them and says
-    /// which.
+    /// which. Where it has kept them, `kept` is the step, if that does not depend on their norms.
     pub(super) async fn judged(
         &mut self,
-        (gradients, is_kept): (PlanGradients, bool),
+        (gradients, kept): (PlanGradients, Option<Option<Step>>),
         (loss, place): (f64, Place),
     ) -> Result<Judged> {
         let mut gradients = gradients;
-        if is_kept {
+        if let Some(blind) = kept {
             let step = match loss.is_finite() {
-                true => self.step_of_kept().await?,
+                true => self.step_of_kept(blind).await?,
                 false => None,
             };
             if let Some(step) = step {
@@ -72,8 +72,8 @@ impl Trainer {
 
     /// The step by the gradients that the device has kept. Where it depends on their norms the host waits for them; `None` where they are not
     /// finite.
-    async fn step_of_kept(&mut self) -> Result<Option<Step>> {
-        match self.optimizer.blind_step()? {
+    async fn step_of_kept(&mut self, blind: Option<Step>) -> Result<Option<Step>> {
+        match blind {
             Some(step) => Ok(Some(step)),
             None => self.optimizer.next_step(&self.engine.sizes().await?),
         }

@@ -11,6 +11,13 @@ use crate::gpu::training::way::{OfList, Way};
 use crate::memory::STEPS;
 use crate::schedule::Schedule;
 
+/// How the rows of a recurrence follow each other: as [`RecurrenceBack`] has them.
+struct Lists {
+    room: usize,
+    before: wgpu::Buffer,
+    starts: wgpu::Buffer,
+}
+
 impl Way<'_> {
     /// The gradient of what a recurrence has read, if it is wanted. Of directions that go back together the last stage, which is met first, does what
     /// there is to do for all.
@@ -19,7 +26,8 @@ impl Way<'_> {
         let (place, features) = (*at(self.places, cell)?, at(&self.plan.cells, cell)?.features());
         if place.is_last() {
             let first = place.first_stage(number);
-            let together = (first..=number).map(|stage| self.direction(recorder, stage));
+            let in_time = self.in_time(recorder, first)?;
+            let together = (first..=number).map(|stage| self.direction(recorder, stage, &in_time));
             let together: Vec<RecurrenceBack<'_>> = together.collect::<Result<_>>()?;
             together::record(recorder, &together)?;
         }
@@ -37,12 +45,10 @@ impl Way<'_> {
         }
     }
 
-    /// What one of them reads and writes.
-    fn direction(&self, recorder: &mut Recorder<'_>, number: usize) -> Result<RecurrenceBack<'_>> {
-        let (cell, schedule, input) = self.recurrence(number)?;
-        let (planned, place) = (at(&self.plan.cells, cell)?, *at(self.places, cell)?);
+    /// How its rows follow each other, which is the same for all that go back together: they differ in what they read, not in their schedule.
+    fn in_time(&self, recorder: &mut Recorder<'_>, number: usize) -> Result<Lists> {
+        let (_, schedule, _) = self.recurrence(number)?;
         let (_, rows) = self.rows(Source::Stage(number))?;
-        let (source, _) = self.rows(input.source)?;
         let room = rows.size.recurrent.map_or(0, |recurrent| recurrent.batch);
         let in_time = at(&self.backward.in_time, number)?.as_ref().ok_or_else(defect)?;
         // the initial states stand before the rows, and the first rows are the first steps
@@ -55,6 +61,19 @@ impl Way<'_> {
             }
         });
         let before: Vec<u32> = STEPS.listed(before)?;
+        Ok(Lists {
+            room,
+            before: recorder.upload(("rows before", number), &before)?,
+            starts: recorder.upload(("starts", number), schedule.offsets())?,
+        })
+    }
+
+    /// What one of them reads and writes.
+    fn direction(&self, recorder: &mut Recorder<'_>, number: usize, in_time: &Lists) -> Result<RecurrenceBack<'_>> {
+        let (cell, schedule, input) = self.recurrence(number)?;
+        let (planned, place) = (at(&self.plan.cells, cell)?, *at(self.places, cell)?);
+        let (_, rows) = self.rows(Source::Stage(number))?;
+        let (source, _) = self.rows(input.source)?;
         let gates = planned.cell.gates();
         let left = self.left_out(number);
         let factors = |of, width| left.map(|left| GateFactors::new(left.positions, of, (gates, width)));
@@ -76,10 +95,10 @@ impl Way<'_> {
                 first: rows.size.states_row() * rows.size.stride,
                 stride: rows.size.stride,
             },
-            room,
+            room: in_time.room,
             pitch: rows.size.pitch(),
-            before: recorder.upload(("rows before", number), &before)?,
-            starts: recorder.upload(("starts", number), schedule.offsets())?,
+            before: in_time.before.clone(),
+            starts: in_time.starts.clone(),
             upstream: self.block_of(recorder, number)?,
             solo: at(self.solos, cell)?.as_ref(),
             carry: recorder.buffer(("carry", place.first_cell), of_carry)?,

@@ -180,8 +180,9 @@ impl Counting<'_> {
             StageKind::Recurrent { cell, input, schedule } => {
                 self.reading(input, rows);
                 let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
-                self.want(("starts", number), &[steps.saturating_add(1)]);
-                self.want(("rows before", number), &[rows]);
+                let first = self.place(cell).first_stage(number);
+                self.want(("starts", first), &[steps.saturating_add(1)]);
+                self.want(("rows before", first), &[rows]);
                 self.want(("list", number), &[rows]);
                 let planned = self.wanted.plan.cells.get(cell);
                 if let Some(planned) = planned {
