@@ -85,6 +85,7 @@ fn every_case_on_every_device() {
             report.failures.push(failure);
         }
     }
+    models::assert_not_replayed();
     let failures = report.failures;
     assert!(
         failures.is_empty(),

@@ -199,6 +199,7 @@ fn check(layers: &dyn Fn(&mut Random, usize, usize) -> Vec<LayerSpec>, patterns:
     for (device, closeness) in devices.iter().zip(closeness) {
         println!("{:<40} {closeness}", device.name());
     }
+    models::assert_not_replayed();
     assert!(
         wrong.is_empty(),
         "{} runs are wrong:\n{}",
