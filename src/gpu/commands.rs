@@ -11,6 +11,7 @@ use crate::gpu::device::writes::Writes;
 use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::groups::{Grouped, Groups, Walk};
 use crate::gpu::shader::Pipeline;
+use crate::gpu::workgroups;
 pub(crate) use crate::gpu::workgroups::Workgroups;
 
 #[derive(Debug, PartialEq)]
@@ -151,7 +152,7 @@ impl Commands {
             bind_groups: Vec::new(),
             params: Vec::new(),
             record: record_bytes(gpu) as usize,
-            most_workgroups: gpu.limits().max_compute_workgroups_per_dimension,
+            most_workgroups: workgroups::most(gpu),
             immediates: gpu.has_immediates(),
             waits: false,
             begin: None,

@@ -1,5 +1,21 @@
 //! How many workgroups a dispatch has, folded over its axes.
 
+use crate::gpu::device::Gpu;
+
+#[cfg(test)]
+thread_local! {
+    /// The most workgroups along an axis in what this thread records, so that few of them are folded as many are.
+    pub(crate) static FOLDED: std::cell::Cell<u32> = const { std::cell::Cell::new(u32::MAX) };
+}
+
+/// The most workgroups along an axis of a dispatch.
+pub(crate) fn most(gpu: &Gpu) -> u32 {
+    let most = gpu.limits().max_compute_workgroups_per_dimension;
+    #[cfg(test)]
+    let most = most.min(FOLDED.get());
+    most
+}
+
 /// How many workgroups a dispatch has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Workgroups {

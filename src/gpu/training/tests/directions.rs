@@ -3,6 +3,7 @@
 use super::solo::gradients;
 use super::*;
 use crate::gpu::training::recorder::AS_ON_A_GPU;
+use crate::gpu::workgroups::FOLDED;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::gru::Gru;
@@ -49,6 +50,47 @@ fn together_they_have_the_bits_of_each_alone() {
             assert_eq!(together.input, alone.input, "{name}");
             for (together, alone) in together.states.iter().zip(&alone.states) {
                 assert!(together.arrays().eq(alone.arrays()), "{name}");
+            }
+        }
+    }
+}
+
+/// More workgroups than a device has along an axis are folded over two, and are some more then.
+#[test]
+fn workgroups_too_many_do_nothing() {
+    let lstm = Lstm::new(3, 27).peepholes(true).return_sequences(true);
+    let builder = || Model::builder().add(Bidirectional::new(lstm.clone()));
+    let gru = Gru::new(54, 130).return_sequences(true);
+    let [one, two] = [builder(), builder().add(Bidirectional::new(gru))].map(|builder| {
+        let mut model = builder.build().unwrap();
+        with_weights_within(&mut model, &mut Random(7), 0.2);
+        model
+    });
+    for gpu in gpus() {
+        for (model, strategy, as_on_a_gpu) in [
+            (&two, Strategy::Step, false),
+            (&two, Strategy::Step, true),
+            (&one, Strategy::Solo, false),
+        ] {
+            AS_ON_A_GPU.set(as_on_a_gpu);
+            let mut training = made(gpu, model, strategy);
+            // a workgroup for each position
+            training.solos = training
+                .solos
+                .into_iter()
+                .map(|solo| solo.map(|solo| solo.by(1)))
+                .collect();
+            let wanted = gradients(&mut training, &mut Random(3));
+            // of the 10, 18 or 22 workgroups of a dispatch there are 12, 20 or 24
+            FOLDED.set(4);
+            let found = gradients(&mut training, &mut Random(3));
+            FOLDED.set(u32::MAX);
+            AS_ON_A_GPU.set(false);
+            let name = format!("{}, {strategy:?}, {as_on_a_gpu}", gpu.name());
+            assert_eq!(found.parameters, wanted.parameters, "{name}");
+            assert_eq!(found.input, wanted.input, "{name}");
+            for (found, wanted) in found.states.iter().zip(&wanted.states) {
+                assert!(found.arrays().eq(wanted.arrays()), "{name}");
             }
         }
     }
