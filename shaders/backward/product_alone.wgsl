@@ -1,6 +1,6 @@
 // product_alone: product for adapters that run it on a CPU, where invocations that meet at a barrier cost more than what they would share. Each
-// makes two columns of eight rows by itself; a workgroup has the same rows, so that what its invocations read of A is read once for all of them.
-// The sums have the order and so the bits of the other text.
+// makes two columns of eight rows by itself. A read costs as much as a branch for each invocation, whether or not all of them read the same: of
+// A, which all invocations multiply, each reads other values of k and tells its subgroup. The sums have the order and so the bits of the other text.
 
 const ROWS = 8u;
 
@@ -9,22 +9,27 @@ fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
+    @builtin(subgroup_invocation_id) in_subgroup: u32,
 ) {
     let across = (params.columns + SIDE - 1u) / SIDE;
     let down = (params.rows + ROWS - 1u) / ROWS;
     let number = workgroup.y * workgroups.x + workgroup.x;
     let part = number / (across * down);
     let row = number / across % down * ROWS;
-    let column = number % across * SIDE + lane * 2u;
     let begin = part * params.part;
-    if ((begin >= params.inner && part > 0u) || column >= params.columns) {
+    if (begin >= params.inner && part > 0u) {
         return;
     }
     let end = min(begin + params.part, params.inner);
-    // where each column of B and each row of A begins; one behind the last is read as the last, and not stored
+    // columns behind the last one are read as that, and not stored: a subgroup is whole
+    let wanted = number % across * SIDE + lane * 2u;
+    let column0 = min(wanted, params.columns - 1u);
+    let column1 = min(wanted + 1u, params.columns - 1u);
     let b_across = select(1u, params.b_stride, TURNS_B == 1u);
-    let b0 = params.b_first + column * b_across;
-    let b1 = params.b_first + min(column + 1u, params.columns - 1u) * b_across;
+    let b0 = params.b_first + column0 * b_across;
+    let b1 = params.b_first + column1 * b_across;
+    let b_step = select(params.b_stride, 1u, TURNS_B == 1u);
+    // where each row of A begins; one behind the last is read as the last, and not stored
     let a_down = select(params.a_stride, 1u, TURNS_A == 1u);
     //for i in 8
     let row$i = min(row + $iu, params.rows - 1u);
@@ -33,25 +38,27 @@ fn main(
     var sum$i = vec2<f32>();
     //end
     let a_step = select(1u, params.a_stride, TURNS_A == 1u);
-    let b_step = select(params.b_stride, 1u, TURNS_B == 1u);
-    for (var k = begin; k < end; k += 1u) {
-        let lies_in = row_or_listed(k, TURNS_A == 1u);
-        let a_row = select(0u, lies_in, lies_in != NONE) * a_step;
-        let from_b = vec2<f32>(b[b0 + k * b_step], b[b1 + k * b_step]);
+    for (var k = begin; k < end; k += BLOCK) {
+        let own = k + in_subgroup % BLOCK;
+        var lies_in = NONE;
+        if (own < end) {
+            lies_in = row_or_listed(own, TURNS_A == 1u);
+        }
         //for i in 8
-        sum$i = fma(vec2<f32>(select(0.0, a[a$i + a_row], max(lies_in, lies_in$i) != NONE)), from_b, sum$i);
+        let own$i = own_of_a(a$i, lies_in * a_step, max(lies_in, lies_in$i) != NONE);
+        //end
+        //for k in BLOCK
+        // (behind the end A is zero)
+        let k$k = min(k + $ku, end - 1u) * b_step;
+        let from_b$k = vec2<f32>(b[b0 + k$k], b[b1 + k$k]);
+        //for i in 8
+        sum$i = fma(vec2<f32>(subgroupBroadcast(own$i, $ku)), from_b$k, sum$i);
+        //end
         //end
     }
     let c_first = params.c_first + part * params.part_stride;
     //for r in 8
-    store(c_first, row + $ru, column, sum$r.x);
-    store(c_first, row + $ru, column + 1u, sum$r.y);
+    store(c_first, row + $ru, wanted, sum$r.x);
+    store(c_first, row + $ru, wanted + 1u, sum$r.y);
     //end
-}
-
-fn row_or_listed(number: u32, is_row: bool) -> u32 {
-    if (is_row) {
-        return listed(number);
-    }
-    return number;
 }

@@ -7,6 +7,8 @@
 //
 // A workgroup does 16 positions by 16 units, an invocation one of each; the product goes by in slabs of 64 through workgroup memory.
 
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [direction, unit][gate, unit]
+
 // rows of 17, so that 16 neighbours in a column do not meet in a bank
 var<workgroup> lane_slab: array<vec4<f32>, 272>;   // [position][four of k]
 var<workgroup> kernel_slab: array<vec4<f32>, 272>; // [unit][four of k]
@@ -51,4 +53,22 @@ fn main(
     if (position < params.positions && unit < params.units) {
         finish(position, unit, (sums.x + sums.y) + (sums.z + sums.w));
     }
+}
+
+fn next_lane(position: u32, k: u32) -> f32 {
+    if (position >= params.next_positions || k >= GATES * params.units) {
+        return 0.0;
+    }
+    let place = (direction * params.rows + params.next_row + position) * params.lanes_stride + k;
+    if (SEPARATES == 1u) {
+        return recurrent_lanes[place];
+    }
+    return lanes[place];
+}
+
+fn weight(unit: u32, k: u32) -> f32 {
+    if (unit >= params.units || k >= GATES * params.units) {
+        return 0.0;
+    }
+    return recurrent_kernel[(direction * params.units + unit) * GATES * params.units + k];
 }

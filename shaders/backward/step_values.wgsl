@@ -3,7 +3,6 @@
 const TILE = 16u;
 
 @group(0) @binding(0) var<uniform> params: StepBack;
-@group(0) @binding(1) var<storage, read> recurrent_kernel: array<f32>; // [direction, unit][gate, unit]
 @group(0) @binding(2) var<storage, read> unit_weights: array<f32>;     // [direction]
 @group(0) @binding(3) var<storage, read> states: array<f32>;   // the cell state by row, or the hidden one where there is no other
 @group(0) @binding(4) var<storage, read> upstream: array<f32>; // [direction, row][unit]
@@ -13,24 +12,6 @@ const TILE = 16u;
 
 // The direction of the workgroup.
 var<private> direction: u32;
-
-fn next_lane(position: u32, k: u32) -> f32 {
-    if (position >= params.next_positions || k >= GATES * params.units) {
-        return 0.0;
-    }
-    let place = (direction * params.rows + params.next_row + position) * params.lanes_stride + k;
-    if (SEPARATES == 1u) {
-        return recurrent_lanes[place];
-    }
-    return lanes[place];
-}
-
-fn weight(unit: u32, k: u32) -> f32 {
-    if (unit >= params.units || k >= GATES * params.units) {
-        return 0.0;
-    }
-    return recurrent_kernel[(direction * params.units + unit) * GATES * params.units + k];
-}
 
 fn finish(position: u32, unit: u32, product: f32) {
     let at = direction * 3u * params.cell_first + position * params.units + unit;

@@ -80,7 +80,8 @@ struct StepBack {
 }
 
 struct Repack {
-    count: u32,        // pairs
+    count: u32,        // pairs, or fours
+    first: u32,        // of these fours
 }
 
 // Of a step, by workgroups that own a position each.
@@ -124,7 +125,7 @@ struct GradientSizes {
 
 // A step of an optimiser. From `scale` on the bits of numbers; a rule reads those that it has.
 struct Update {
-    count: u32,        // weights
+    count: u32,        // weights, or fours of them as what follows
     width: u32,        // of a row of them,
     stride: u32,       // and from one row to the next
     scale: u32,        // of the gradient,

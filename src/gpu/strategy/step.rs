@@ -35,7 +35,7 @@ pub(crate) const SHADER: Shader = Shader {
         writes("hidden"),
         writes("cell_state"),
     ],
-    constants: &["ROWS"],
+    constants: &["ROWS", "BLOCK", "SHARES"],
 };
 
 /// The same on a GPU, for few positions,
@@ -121,6 +121,9 @@ const ROWWISE_UNITS: usize = 64;
 
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
 pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
+
+/// The most values that a subgroup reads at once for all of its invocations: the text has a line for each.
+pub(crate) const MOST_SHARED: u32 = 8;
 
 /// The most passes of its loops that an invocation makes for a cell.
 pub(crate) fn passes(cell: &Cell) -> usize {
@@ -260,7 +263,12 @@ impl RecurrentStep {
 
     /// By the texts that run everywhere.
     fn kept(gpu: &Gpu, cells: &Cells<'_>) -> Self {
-        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, cells.variant(&[rows as u32]));
+        // on a CPU, whose subgroups may tell each other what they read
+        let lanes = gpu
+            .lanes_of_subgroup()
+            .filter(|_| gpu.info().device_type == wgpu::DeviceType::Cpu);
+        let [block, shares] = lanes.map_or([1, 0], |lanes| [lanes.min(MOST_SHARED), 1]);
+        let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, cells.variant(&[rows as u32, block, shares]));
         let shared = match cells.cell.obstacle() {
             Some(_) => Shared::Rowwise(gpu.pipeline_for(&ROWWISE, cells.variant(&[]))),
             None => Shared::Elementwise(HEIGHTS.map(elementwise)),

@@ -3,7 +3,7 @@
 use super::GpuTraining;
 use super::buffers::bytes_of;
 use super::places::places_within;
-use super::recorder::{PARAMETERS, parameters};
+use super::recorder::{PARAMETERS, Software, parameters};
 use super::repack::Repack;
 use super::sizes::{Wanted, WaySizes};
 use crate::error::Result;
@@ -33,6 +33,7 @@ impl GpuTraining {
             places: &places,
             room: batch,
             wants_input,
+            software: Software::of(gpu),
         };
         let way = WaySizes::new(&FlowSize::in_training(&model.plan, batch, time_steps), wanted);
         let mut bytes = bytes_of(gpu, PARAMETERS, parameters(gpu, way.dispatches))?;

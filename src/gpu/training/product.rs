@@ -9,11 +9,14 @@ use crate::gpu::training::sums::add_parts;
 use crate::gpu::training::texts::TYPES;
 
 const VALUES: &str = include_str!("../../../shaders/backward/product_values.wgsl");
+const ONES: &str = include_str!("../../../shaders/backward/product_ones.wgsl");
+const OWN: &str = include_str!("../../../shaders/backward/product_own.wgsl");
+const WHOLE: &str = include_str!("../../../shaders/backward/kept_whole.wgsl");
 
 pub(crate) const SHADER: Shader = Shader {
     name: "product",
     source: include_str!("../../../shaders/backward/product.wgsl"),
-    shared: &[TYPES, VALUES, include_str!("../../../shaders/backward/kept_whole.wgsl")],
+    shared: &[TYPES, VALUES, ONES, WHOLE],
     runs_cell: false,
     params: ("Product", size_of::<Params>()),
     bindings: &[reads("index"), reads("a"), reads("b"), reads("bias"), writes("c")],
@@ -26,6 +29,7 @@ pub(crate) const MASKED: Shader = Shader {
     shared: &[
         TYPES,
         VALUES,
+        ONES,
         include_str!("../../../shaders/backward/kept_masked.wgsl"),
     ],
     bindings: &[
@@ -45,7 +49,17 @@ pub(crate) const MASKED: Shader = Shader {
 pub(crate) const ALONE: Shader = Shader {
     name: "product_alone",
     source: include_str!("../../../shaders/backward/product_alone.wgsl"),
+    shared: &[TYPES, VALUES, ONES, WHOLE, OWN],
+    constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS", "BLOCK"],
     ..SHADER
+};
+
+/// The same where the columns of B and C are whole numbers of fours.
+pub(crate) const ALONE_IN_FOURS: Shader = Shader {
+    name: "product_alone_fours",
+    source: include_str!("../../../shaders/backward/product_alone_fours.wgsl"),
+    shared: &[TYPES, VALUES, OWN],
+    ..ALONE
 };
 
 /// The rows and columns of a tile.
@@ -173,6 +187,13 @@ impl<'a> Product<'a> {
         }
     }
 
+    /// Whether each row of B and C that it takes is a whole number of vec4.
+    fn is_in_fours(&self, params: &Params) -> bool {
+        let of_b = [params.b_first, params.b_stride];
+        let of_c = [params.columns, params.c_first, params.c_stride, params.part_stride];
+        !self.turns.1 && of_b.into_iter().chain(of_c).all(|values| values % 4 == 0)
+    }
+
     fn tiles(&self) -> usize {
         tiles_of(self.size)
     }
@@ -187,11 +208,14 @@ impl<'a> Product<'a> {
         let index = self.index.unwrap_or(&nothing);
         let mut storage = vec![index, self.a.buffer, self.b.buffer, bias, c];
         let passes = params.part as usize;
-        let alone = recorder.is_software() && passes <= recorder.gpu.most_passes();
-        let (mut shader, mut tiles) = match alone {
-            true => (&ALONE, tiles_with(ROWS_ALONE, self.size)),
-            false => (&SHADER, self.tiles()),
-        };
+        let alone = recorder.software().filter(|_| passes <= recorder.gpu.most_passes());
+        let (mut shader, mut tiles) = (&SHADER, self.tiles());
+        if let (Some(software), None) = (alone, self.factors) {
+            let in_fours = self.is_in_fours(&params);
+            shader = if in_fours { &ALONE_IN_FOURS } else { &ALONE };
+            tiles = tiles_with(ROWS_ALONE, self.size);
+            constants.push(software.block as u32);
+        }
         if let Some(Factors {
             positions,
             factors,

@@ -7,6 +7,7 @@ use crate::gpu::commands::{Begin, Commands, Workgroups, record_bytes};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::shader::Shader;
+use crate::gpu::strategy::step::MOST_SHARED;
 use crate::gpu::training::bound::Groups;
 use crate::gpu::training::buffers::{Buffers, Name};
 
@@ -114,13 +115,9 @@ impl<'a> Recorder<'a> {
         Ok(made)
     }
 
-    /// Whether a CPU does what it records.
-    pub(super) fn is_software(&self) -> bool {
-        #[cfg(test)]
-        if AS_ON_A_GPU.get() {
-            return false;
-        }
-        self.gpu.info().device_type == wgpu::DeviceType::Cpu
+    /// Where a CPU does what it records, what that has.
+    pub(super) fn software(&self) -> Option<Software> {
+        Software::of(self.gpu)
     }
 
     /// A buffer for so many values or entries.
@@ -232,6 +229,29 @@ impl Recorded {
         let mut encoder = gpu.encoder("back");
         self.commands.encode(None, &mut encoder);
         Ok(gpu.queue().submit([encoder.finish()]))
+    }
+}
+
+/// What texts reckon with that are made for a CPU.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Software {
+    pub(super) largest_binding: u64,
+    /// The values that a subgroup reads at once for all of its invocations: 4 or 8.
+    pub(super) block: usize,
+}
+
+impl Software {
+    /// Of an adapter that is one and has subgroups. (What has none runs the texts of GPUs.)
+    pub(super) fn of(gpu: &Gpu) -> Option<Self> {
+        #[cfg(test)]
+        if AS_ON_A_GPU.get() {
+            return None;
+        }
+        let lanes = gpu.lanes_of_subgroup()?;
+        (gpu.info().device_type == wgpu::DeviceType::Cpu).then(|| Self {
+            largest_binding: gpu.largest_binding(),
+            block: lanes.min(MOST_SHARED) as usize,
+        })
     }
 }
 

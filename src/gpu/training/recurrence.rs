@@ -9,7 +9,7 @@ use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Block, Matrix, Recorder};
 use crate::gpu::training::rule::{SCAN, SCAN_ROWWISE, ScanParams, constants_for, has_rows, separates};
 use crate::gpu::training::solo_back::SoloBack;
-use crate::gpu::training::step_back::{StepParams, step_of};
+use crate::gpu::training::step_back::{StepParams, can_be_turned, step_of, turned};
 use crate::gpu::training::weights::CellTensors;
 use crate::schedule::Schedule;
 
@@ -231,11 +231,19 @@ impl RecurrenceBack<'_> {
         let one_by_one = if solo.is_some() { 0 } else { self.schedule.steps() };
         let units = self.cell.units;
         let states = self.states(of_rows);
-        let in_software = recorder.is_software().then(|| self.schedule.active(0));
+        let directions = self.place.directions;
+        let software = recorder
+            .software()
+            .filter(|software| can_be_turned(self.cell, directions, software.largest_binding));
+        let in_software = software.map(|software| (self.schedule.active(0), software.block));
         let (shader, constants, [positions, tile]) = step_of(self.cell, in_software);
+        let kernel = match in_software {
+            Some(_) => turned(recorder, self.cell, (&shared.recurrent_kernel, directions))?,
+            None => shared.recurrent_kernel.clone(),
+        };
         let [nothing_written, _] = recorder.nothing_written();
         let storage = [
-            &shared.recurrent_kernel,
+            &kernel,
             &shared.unit_weights,
             states.buffer,
             &self.upstream.buffer,
@@ -243,7 +251,6 @@ impl RecurrenceBack<'_> {
             of_rows.own.as_ref().map_or(&nothing_written, |own| &own.buffer),
             &self.carry,
         ];
-        let directions = self.place.directions;
         let workgroups = |running: usize| (directions * running.div_ceil(positions) * units.div_ceil(tile)) as u64;
         let common = StepParams {
             units: units as u32,

@@ -4,6 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
+use crate::flow::NONE;
 use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
@@ -26,11 +27,21 @@ pub(crate) const SHADER: Shader = Shader {
     constants: &["ADDS"],
 };
 
+/// The same where the values of a weight fill fours of the form.
+pub(crate) const IN_FOURS: Shader = Shader {
+    name: "repack_fours",
+    source: include_str!("../../../shaders/backward/repack_fours.wgsl"),
+    bindings: &[reads("sources"), reads("weights"), writes("packed")],
+    constants: &[],
+    ..SHADER
+};
+
 /// The struct `Repack` of types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Params {
     count: u32,
+    first: u32,
 }
 
 /// Where each weight goes.
@@ -44,11 +55,22 @@ pub(super) struct Repack {
 struct List {
     /// Its number in the plan.
     weight: usize,
-    /// Whether they are added to what is there.
-    adds: bool,
-    pairs: wgpu::Buffer,
+    way: Way,
+    /// Pairs, or the sources of fours.
+    entries: wgpu::Buffer,
     count: usize,
     packed: wgpu::Buffer,
+}
+
+/// How they get there.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// By pairs of a place and a value, which replaces what is there,
+    Set,
+    /// or is added to it.
+    Add,
+    /// As all values of fours, from this one on.
+    Fours(u32),
 }
 
 impl Repack {
@@ -84,19 +106,24 @@ impl Repack {
     /// Records the way of all weights.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, weights: &Weights) -> Result<()> {
         for list in &self.lists {
+            let (shader, constants, first): (_, &[u32], _) = match list.way {
+                Way::Set => (&SHADER, &[0], 0),
+                Way::Add => (&SHADER, &[1], 0),
+                Way::Fours(first) => (&IN_FOURS, &[], first),
+            };
             let params = Params {
                 count: list.count as u32,
+                first,
             };
-            let storage = [&list.pairs, weights.values(list.weight)?, &list.packed];
-            let constants = [list.adds.into()];
-            recorder.dispatch((&SHADER, &constants), &storage, params, for_values(list.count));
+            let storage = [&list.entries, weights.values(list.weight)?, &list.packed];
+            recorder.dispatch((shader, constants), &storage, params, for_values(list.count));
         }
         Ok(())
     }
 
     /// The bytes of its lists.
     pub(super) fn bytes(&self) -> u64 {
-        self.lists.iter().map(|list| list.pairs.size()).sum()
+        self.lists.iter().map(|list| list.entries.size()).sum()
     }
 
     /// The most bytes of the lists of a model, before there are any: two numbers for each value that is no embedding.
@@ -138,7 +165,7 @@ async fn of_buffer(
     filled.resize(low.len(), false);
     // for each weight those that are set, and those that are added
     let mut pairs: Vec<[Vec<[u32; 2]>; 2]> = plan.weights.iter().map(|_| Default::default()).collect();
-    let digits = low.into_iter().zip(high).zip(filled);
+    let digits = low.into_iter().zip(high).zip(filled.iter_mut());
     for (place, ((low, high), is_filled)) in digits.enumerate() {
         let Some(number) = number(low, high) else { continue };
         let weight = ends.partition_point(|&end| end <= number);
@@ -151,9 +178,16 @@ async fn of_buffer(
     }
     let mut lists = Vec::new();
     let pairs = pairs.into_iter().enumerate();
-    let pairs = pairs.flat_map(|(weight, [set, added])| [(weight, false, set), (weight, true, added)]);
-    for (weight, adds, pairs) in pairs.filter(|(.., pairs)| !pairs.is_empty()) {
-        let bytes: &[u8] = bytemuck::cast_slice(&pairs);
+    let pairs = pairs.flat_map(|(weight, [set, added])| [(weight, Way::Set, set), (weight, Way::Add, added)]);
+    for (weight, way, pairs) in pairs.filter(|(.., pairs)| !pairs.is_empty()) {
+        let fours = match way {
+            Way::Set => fours_of(&pairs, filled),
+            _ => None,
+        };
+        let (way, count, bytes): (_, _, &[u8]) = match &fours {
+            Some((first, fours)) => (Way::Fours(*first), fours.len(), bytemuck::cast_slice(fours)),
+            None => (way, pairs.len(), bytemuck::cast_slice(&pairs)),
+        };
         if bytes.len() as u64 > gpu.largest_binding() {
             return Ok(None);
         }
@@ -164,13 +198,31 @@ async fn of_buffer(
         };
         lists.push(List {
             weight,
-            adds,
-            count: pairs.len(),
-            pairs: gpu.guarded("uploading the weights", upload).await?,
+            way,
+            count,
+            entries: gpu.guarded("uploading the weights", upload).await?,
             packed: packed.clone(),
         });
     }
     Ok(Some(lists))
+}
+
+/// The first four, and the sources of all to the last one, of pairs in the order of their places; `None` where something else stands between
+/// them, or much padding.
+fn fours_of(pairs: &[[u32; 2]], filled: &[bool]) -> Option<(u32, Vec<[u32; 4]>)> {
+    let ([first, _], [last, _]) = (pairs.first()?, pairs.last()?);
+    let (first, count) = (first / 4, last / 4 - first / 4 + 1);
+    if pairs.len() < 2 * count as usize {
+        return None;
+    }
+    let mut fours = vec![[NONE; 4]; count as usize];
+    let sources = fours.as_flattened_mut();
+    for [place, source] in pairs {
+        *sources.get_mut((place - 4 * first) as usize)? = *source;
+    }
+    let filled = filled.get(4 * first as usize..4 * (first + count) as usize)?;
+    let is_own = |(source, is_filled): (&u32, &bool)| *source != NONE || !is_filled;
+    sources.iter().zip(filled).all(is_own).then_some((first, fours))
 }
 
 /// What the buffers of the forward pass have for a plan.

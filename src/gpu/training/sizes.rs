@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::activation::Activation;
+use crate::cell::Cell;
 use crate::flow::Source;
 use crate::flow::size::{FlowSize, StageKind, StageSize};
 use crate::gpu::device::buffer::Use;
@@ -12,9 +13,11 @@ use crate::gpu::training::buffers::Name;
 use crate::gpu::training::by_gate::leaves_out;
 use crate::gpu::training::places::Place;
 use crate::gpu::training::product::most_sums_of;
+use crate::gpu::training::recorder::Software;
 use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::rule::separates;
 use crate::gpu::training::solo_back::SoloBack;
+use crate::gpu::training::step_back::{can_be_turned, turned_values};
 use crate::gpu::training::sums::most_sums;
 use crate::gpu::training::tensors::{STAGED_WEIGHT, trained};
 use crate::layer::bidirectional::MergeMode;
@@ -43,6 +46,7 @@ pub(super) struct Wanted<'a> {
     /// The sequences that the workspace of the forward pass has room for.
     pub(super) room: usize,
     pub(super) wants_input: bool,
+    pub(super) software: Option<Software>,
 }
 
 impl WaySizes {
@@ -262,18 +266,26 @@ impl Counting<'_> {
         if is_masked || cell.obstacle().is_some() {
             self.want(("between", 0), &[self.size.batch, units]);
         }
-        if let Some(Some(solo)) = self.wanted.solos.get(number) {
-            self.want(
-                ("turned kernel", 0),
-                &[solo.kernel_values().as_slice(), &[together]].concat(),
-            );
-        }
+        self.turned_kernel(number, cell);
         self.column_sums([rows, columns]);
         if cell.has_unit_parameters() {
             self.column_sums([rows, units]);
         }
         if self.source(input).2 {
             self.want(("gathered gradient", place.direction), &[rows, features]);
+        }
+    }
+
+    fn turned_kernel(&mut self, number: usize, cell: &Cell) {
+        let together = self.place(number).directions;
+        if let Some(Some(solo)) = self.wanted.solos.get(number) {
+            let values = [solo.kernel_values().as_slice(), &[together]].concat();
+            self.want(("turned kernel", 0), &values);
+        }
+        let largest = self.wanted.software.map_or(0, |software| software.largest_binding);
+        // (also of a cell whose gates leave values out: in some trainings they leave out none)
+        if cell.obstacle().is_none() && can_be_turned(cell, together, largest) {
+            self.want(("turned kernel", 0), &turned_values(cell, together));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::optimizer::{LARGEST, Rule, Update};
 pub(crate) const SHADER: Shader = Shader {
     name: "update",
     source: include_str!("../../../shaders/backward/update.wgsl"),
-    shared: &[TYPES],
+    shared: &[TYPES, include_str!("../../../shaders/backward/values_ones.wgsl")],
     runs_cell: false,
     params: ("Update", size_of::<Params>()),
     bindings: &[
@@ -30,6 +30,13 @@ pub(crate) const SHADER: Shader = Shader {
         "AMSGRAD",
         "HAS_GAPS",
     ],
+};
+
+/// The same four values at a time, where there are whole numbers of fours.
+pub(crate) const IN_FOURS: Shader = Shader {
+    name: "update_fours",
+    shared: &[TYPES, include_str!("../../../shaders/backward/values_fours.wgsl")],
+    ..SHADER
 };
 
 /// The struct `Update` of types.wgsl.
@@ -71,10 +78,13 @@ pub(super) struct Tensors<'a> {
 
 /// Records the step.
 pub(super) fn record(recorder: &mut Recorder<'_>, update: &Update, tensors: &Tensors<'_>) {
+    let sizes = [tensors.count, tensors.width, tensors.weights.stride];
+    let (shader, values) = match sizes.iter().all(|size| size % 4 == 0) {
+        true => (&IN_FOURS, 4),
+        false => (&SHADER, 1),
+    };
     let (mut params, constants) = of(update, tensors.weights.stride != tensors.width);
-    params.count = tensors.count as u32;
-    params.width = tensors.width as u32;
-    params.stride = tensors.weights.stride as u32;
+    [params.count, params.width, params.stride] = sizes.map(|size| (size / values) as u32);
     let storage = [
         tensors.gradient,
         tensors.weights.buffer,
@@ -83,7 +93,8 @@ pub(super) fn record(recorder: &mut Recorder<'_>, update: &Update, tensors: &Ten
         tensors.new_slots,
         tensors.not_finite,
     ];
-    recorder.dispatch((&SHADER, &constants), &storage, params, for_values(tensors.count));
+    let workgroups = for_values(tensors.count / values);
+    recorder.dispatch((shader, &constants), &storage, params, workgroups);
 }
 
 /// The numbers and the constants of an update of weights, between whose rows there may be gaps.

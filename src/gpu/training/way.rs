@@ -17,7 +17,7 @@ use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::buffers::Buffers;
 use crate::gpu::training::flow_size::size_of;
 use crate::gpu::training::places::Place;
-use crate::gpu::training::recorder::{Block, Matrix, PARAMETERS, Recorder, parameters};
+use crate::gpu::training::recorder::{Block, Matrix, PARAMETERS, Recorder, Software, parameters};
 use crate::gpu::training::scatter::Uploaded;
 use crate::gpu::training::sizes::{Wanted, WaySizes};
 use crate::gpu::training::solo_back::SoloBack;
@@ -77,6 +77,7 @@ impl Way<'_> {
             places: self.places,
             room,
             wants_input: self.wants_input,
+            software: Software::of(gpu),
         };
         let now = WaySizes::new(&size_of(self.flow, plan), wanted);
         let most = WaySizes::new(&FlowSize::in_training(plan, room, time_steps), wanted);

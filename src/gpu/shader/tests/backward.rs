@@ -6,7 +6,7 @@ use crate::gpu::strategy::solo_shape::Shape;
 use crate::gpu::training::rule::{RESET, ROWWISE_OF_GRU, ROWWISE_OF_LSTM, ROWWISE_OF_SIMPLE_RNN, SCAN, SCAN_ROWWISE};
 use crate::gpu::training::step_back::{
     STEP_ALONE_OF_GRU, STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN,
-    alone_constants,
+    TURN_FOURS, alone_constants,
 };
 use crate::gpu::training::{counted, gradient_sizes, product, repack, row_gradients, scatter, solo_back, sums, update};
 use crate::gpu::weights::class_of;
@@ -24,8 +24,9 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         ),
         (
             &product::ALONE,
-            vec![vec![0, 0, 1, 1], vec![1, 0, 1, 0], vec![0, 1, 0, 0]],
+            vec![vec![0, 0, 1, 1, 8], vec![1, 0, 1, 0, 4], vec![0, 1, 0, 0, 8]],
         ),
+        (&product::ALONE_IN_FOURS, vec![vec![0, 0, 1, 1, 4], vec![1, 0, 1, 0, 8]]),
         (&sums::PARTS, vec![Vec::new()]),
         (&sums::COLUMNS, vec![vec![0, 0], vec![1, 0], vec![1, 1]]),
         (&scatter::SHADER, vec![Vec::new()]),
@@ -38,6 +39,7 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (&row_gradients::BATCH, vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]]),
         (&row_gradients::BATCH_ROWS, vec![vec![0], vec![1]]),
         (&repack::SHADER, vec![vec![0], vec![1]]),
+        (&repack::IN_FOURS, vec![Vec::new()]),
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
         (&gradient_sizes::SHADER, vec![Vec::new()]),
         (
@@ -54,7 +56,17 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
                 vec![5, 0, 0, 0, 0, 0, 1],
             ],
         ),
+        (
+            &update::IN_FOURS,
+            vec![
+                vec![0, 1, 0, 0, 0, 0, 0],
+                vec![2, 0, 0, 1, 1, 0, 0],
+                vec![3, 0, 0, 0, 0, 1, 1],
+                vec![5, 0, 0, 0, 0, 0, 0],
+            ],
+        ),
         (&counted::SHADER, vec![Vec::new()]),
+        (&TURN_FOURS, vec![Vec::new()]),
         (&solo_back::TURN, vec![vec![4, 4], vec![3, 4], vec![1, 1]]),
     ]
 }
@@ -96,7 +108,7 @@ pub(super) fn texts() -> Vec<Text> {
         let shaders = if cell.obstacle().is_some() { rowwise } else { plain };
         for shader in *shaders {
             let name = format!("{}.{name}", shader.name);
-            texts.push(text(name, shader, alone_constants(shader, &cell, 4)));
+            texts.push(text(name, shader, alone_constants(shader, &cell, [4, 2])));
         }
         if cell.obstacle().is_none() {
             let shader = solo_back::solo_of(&cell);
@@ -122,6 +134,10 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
             "kept_whole.wgsl",
             "kept_masked.wgsl",
             "product_values.wgsl",
+            "product_ones.wgsl",
+            "product_own.wgsl",
+            "values_ones.wgsl",
+            "values_fours.wgsl",
             "step_values.wgsl",
             "types.wgsl",
             "rule.wgsl",

@@ -35,6 +35,7 @@ pub(super) fn host_fields(name: &str) -> Vec<String> {
         "Reset" => format!("{:?}", rule::ResetParams::default()),
         "SoloBack" => format!("{:?}", solo_back::SoloParams::default()),
         "TurnKernel" => format!("{:?}", solo_back::TurnParams::default()),
+        "TurnFours" => format!("{:?}", step_back::TurnFoursParams::default()),
         "StepBack" => format!("{:?}", step_back::StepParams::default()),
         other => panic!("the struct {other} of the host is to be named here"),
     };

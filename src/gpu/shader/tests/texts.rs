@@ -101,7 +101,10 @@ impl Text {
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
         let of_subgroups = [team_wide::SHADER.name, step::WIDE.name];
-        BY_MATRICES.contains(&self.shader.name) || of_subgroups.contains(&self.shader.name)
+        let name = self.shader.name;
+        // made for CPUs
+        let shares = name.contains("_alone") || (name == step::SHADER.name && self.variant.constants.ends_with(&[1]));
+        BY_MATRICES.contains(&name) || of_subgroups.contains(&name) || shares
     }
 
     pub(super) fn module(&self) -> naga::Module {
@@ -264,7 +267,7 @@ fn sizes(shader: &Shader, lanes: usize, form: Form) -> Vec<Vec<u32>> {
         "transform" => vec![vec![1, 0, 0, 0], vec![0, 32, 0x3f00_0000, 0]],
         "normalize" => vec![vec![0, 0, 0], vec![32, 0x3f00_0000, 0]],
         "measure" => (0..3).map(|kind| vec![kind]).collect(),
-        "recurrent_step" => vec![vec![1], vec![8]],
+        "recurrent_step" => vec![vec![1, 1, 0], vec![8, 1, 0], vec![4, 8, 1], vec![8, 4, 1]],
         "recurrent_step_split" | "recurrent_step_tile" => steps::sizes(shader, lanes),
         "recurrent_step_matrix" => steps::matrices(),
         "recurrent_step_wide" => steps::wide(lanes),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ndarray::Array3;
 
 use super::super::buffers::{Name, bytes_of};
-use super::super::recorder::PARAMETERS;
+use super::super::recorder::{PARAMETERS, Software};
 use super::super::sizes::{Wanted, WaySizes};
 use super::*;
 use crate::activation::Activation;
@@ -74,6 +74,7 @@ fn told(gpu: &Gpu, plan: &Arc<Plan>, strategy: Strategy, wants_input: bool) -> B
         places: &training.places,
         room,
         wants_input,
+        software: Software::of(gpu),
     };
     let sizes = WaySizes::new(&FlowSize::in_training(plan, room, steps), wanted);
     let bytes = |(&name, &(count, _)): (&Name, &(u64, Use))| (name, bytes_of(gpu, name, count).unwrap());
