@@ -7,7 +7,7 @@
 // were added to `projected` by input_projection.
 
 // On a CPU a read costs as much as a branch for each invocation, also where all of them read the same. Where SHARES is 1 each reads another value of
-// h and tells its subgroup, for BLOCK values of k at once. Neither changes the order of a sum.
+// h and tells its subgroup, for BLOCK values of k at once. SHARES and BLOCK do not change the order of a sum.
 
 const ROWS: u32 = 4u; // positions of an invocation, 1 to 8. The host sets all of these.
 const BLOCK: u32 = 1u; // at most the invocations of a subgroup

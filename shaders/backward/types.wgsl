@@ -81,7 +81,7 @@ struct StepBack {
 
 struct Repack {
     count: u32,        // pairs, or fours
-    first: u32,        // of these fours
+    first: u32,        // the first of these fours in `packed`, counted in fours
 }
 
 // Of a step, by workgroups that own a position each.
@@ -125,7 +125,7 @@ struct GradientSizes {
 
 // A step of an optimiser. From `scale` on the bits of numbers; a rule reads those that it has.
 struct Update {
-    count: u32,        // weights, or fours of them as what follows
+    count: u32,        // weights, or fours of them, which width and stride then count too
     width: u32,        // of a row of them,
     stride: u32,       // and from one row to the next
     scale: u32,        // of the gradient,

@@ -324,7 +324,9 @@ impl Gpu {
     pub(crate) fn lanes_of_subgroup(&self) -> Option<u32> {
         let (info, lanes) = (&self.inner.info, self.inner.info.subgroup_max_size);
         let is_fixed = info.subgroup_min_size == lanes && lanes.is_power_of_two() && (4..=32).contains(&lanes);
-        (self.inner.features.contains(wgpu::Features::SUBGROUP) && is_fixed).then_some(lanes)
+        // a browser would want a line in the text that asks for them
+        let is_native = info.backend != wgpu::Backend::BrowserWebGpu;
+        (self.inner.features.contains(wgpu::Features::SUBGROUP) && is_fixed && is_native).then_some(lanes)
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {

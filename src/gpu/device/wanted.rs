@@ -21,7 +21,7 @@ impl Gpu {
     }
 
     /// The optional features that are used where a device has them, as far as an adapter offers them: `IMMEDIATES` (cheaper dispatches, with
-    /// [`Gpu::wanted_limits`]), `SUBGROUP` (teams, and steps of many units on GPUs of NVIDIA), `TIMESTAMP_QUERY`
+    /// [`Gpu::wanted_limits`]), `SUBGROUP` (teams, and steps of many units on GPUs of NVIDIA; steps and training in software), `TIMESTAMP_QUERY`
     /// ([`Settings::timed`](crate::Settings::timed), [`Runner::tune`](crate::Runner::tune)), `PIPELINE_CACHE`
     /// ([`Gpu::set_pipeline_cache`]). Those of [`Settings::matrices`](crate::Settings::matrices) are not among them, for one of them is experimental:
     /// `SHADER_F16` and `EXPERIMENTAL_COOPERATIVE_MATRIX`.

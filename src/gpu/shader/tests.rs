@@ -52,9 +52,10 @@ fn every_shader_is_valid_without_any_optional_feature() {
         Form::Half => Capabilities::SHADER_FLOAT16_IN_FLOAT32,
     };
     for text in all() {
-        let optional = match text.is_optional() {
-            true => Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP,
-            false => Capabilities::empty(),
+        let optional = match (text.is_optional(), text.shares()) {
+            (true, _) => Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SUBGROUP,
+            (false, true) => Capabilities::SUBGROUP,
+            (false, false) => Capabilities::empty(),
         };
         let mut validator = Validator::new(ValidationFlags::all(), needed(text.variant.form) | optional);
         if let Err(error) = validator.validate(&text.module()) {
@@ -71,7 +72,7 @@ fn the_texts_are_written_for_the_browser() {
     for file in fs::read_dir(&folder).unwrap() {
         fs::remove_file(file.unwrap().path()).unwrap();
     }
-    let texts = || all().into_iter().filter(|text| !text.is_optional());
+    let texts = || all().into_iter().filter(|text| !text.is_optional() && !text.shares());
     for text in texts() {
         fs::write(folder.join(format!("{}.wgsl", text.name)), text.text()).unwrap();
     }

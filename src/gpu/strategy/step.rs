@@ -129,7 +129,7 @@ pub(crate) const MOST_SHARED: u32 = 8;
 pub(crate) fn passes(cell: &Cell) -> usize {
     match cell.obstacle() {
         Some(_) => rowwise_passes(cell),
-        None => cell.units * (1 + HEIGHTS[0]),
+        None => cell.units,
     }
 }
 
@@ -263,7 +263,7 @@ impl RecurrentStep {
 
     /// By the texts that run everywhere.
     fn kept(gpu: &Gpu, cells: &Cells<'_>) -> Self {
-        // on a CPU, whose subgroups may tell each other what they read
+        // on a CPU, where an invocation may tell its subgroup what it reads
         let lanes = gpu
             .lanes_of_subgroup()
             .filter(|_| gpu.info().device_type == wgpu::DeviceType::Cpu);

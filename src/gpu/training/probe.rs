@@ -1,7 +1,7 @@
 //! Where each weight of a plan stands in the buffers of the forward pass: found by weights that are their own numbers.
 //!
 //! The packers of the forward pass only move values, pad with zeros, and add up the two rows of a bias. So they say themselves where a value
-//! goes, and nothing here knows a layout.
+//! goes, and nothing here knows a layout. What stands there for good is neither a number nor zero.
 
 use ndarray::{ArcArray2, Array1, Array2};
 
@@ -12,6 +12,9 @@ use crate::model::plan::Plan;
 use crate::model::planned_weight::Owner;
 use crate::model::transform::Transform;
 use crate::parameters::Role;
+
+/// A value that belongs to no weight and yet is no padding.
+const CONSTANT: f32 = 0.5;
 
 /// A number in digits of this base is exact in f32.
 const BASE: usize = 4096;
@@ -43,7 +46,7 @@ impl Digit {
     }
 }
 
-/// The number whose digits stand in a place; `None` where no weight stands.
+/// The number whose digits stand in a place; `None` where no weight stands, but padding or what is constant.
 pub(super) fn number(low: f32, high: f32) -> Option<usize> {
     let digit = |value: f32| (value >= 1.0).then(|| value as usize - 1);
     Some(digit(low)? + BASE * digit(high)?)
@@ -64,13 +67,13 @@ pub(super) fn numbered(plan: &Plan, rows: Rows, digit: Digit) -> Result<Plan> {
         if let Transform::Scale { by: Some(by), .. } = transform {
             by.scale.fill(0.0);
             by.shift.fill(0.0);
-            let zeros = Array1::zeros(by.scale.len());
-            by.of.gamma = Some(zeros.clone()); // what is absent is ones and zeros
-            by.of.beta = Some(zeros);
+            let constant = Array1::from_elem(by.scale.len(), CONSTANT);
+            by.of.gamma = Some(constant.clone()); // what is absent is ones and zeros
+            by.of.beta = Some(constant);
         }
         if let Transform::Normalize { gamma, beta, .. } = transform {
-            gamma.fill(0.0);
-            beta.fill(0.0);
+            gamma.fill(CONSTANT);
+            beta.fill(CONSTANT);
         }
     }
     let mut first = 0;

@@ -167,7 +167,10 @@ async fn of_buffer(
     let mut pairs: Vec<[Vec<[u32; 2]>; 2]> = plan.weights.iter().map(|_| Default::default()).collect();
     let digits = low.into_iter().zip(high).zip(filled.iter_mut());
     for (place, ((low, high), is_filled)) in digits.enumerate() {
-        let Some(number) = number(low, high) else { continue };
+        let Some(number) = number(low, high) else {
+            *is_filled |= low != 0.0;
+            continue;
+        };
         let weight = ends.partition_point(|&end| end <= number);
         let first = weight.checked_sub(1).and_then(|before| ends.get(before)).unwrap_or(&0);
         if let Some([set, added]) = pairs.get_mut(weight) {

@@ -101,10 +101,13 @@ impl Text {
     /// Whether it needs what WebGPU does not have. Such texts run only where they are asked for, and each has one without beside it.
     pub(super) fn is_optional(&self) -> bool {
         let of_subgroups = [team_wide::SHADER.name, step::WIDE.name];
+        BY_MATRICES.contains(&self.shader.name) || of_subgroups.contains(&self.shader.name)
+    }
+
+    /// Whether it is made for CPUs, whose subgroups share what they read. No browser runs it.
+    pub(super) fn shares(&self) -> bool {
         let name = self.shader.name;
-        // made for CPUs
-        let shares = name.contains("_alone") || (name == step::SHADER.name && self.variant.constants.ends_with(&[1]));
-        BY_MATRICES.contains(&name) || of_subgroups.contains(&name) || shares
+        name.contains("_alone") || (name == step::SHADER.name && self.variant.constants.ends_with(&[1]))
     }
 
     pub(super) fn module(&self) -> naga::Module {

@@ -154,6 +154,14 @@ fn other_weights_reach_every_form() {
             .add(Dense::new(7, 2));
         builder.build().unwrap()
     });
+    // gamma is constant, and stands in one four with beta
+    for units in [2, 6] {
+        goes_on(|| {
+            let builder = Model::builder().add(Gru::new(3, units).return_sequences(true));
+            let builder = builder.add(BatchNormalization::new(units).scale(false));
+            builder.add(Dense::new(units, 2)).build().unwrap()
+        });
+    }
     goes_on(|| {
         let builder = Model::builder()
             .add(Lstm::new(3, 6).projection(2).return_sequences(true))
