@@ -9,7 +9,7 @@ use crate::gpu::training::product::Product;
 use crate::gpu::training::recorder::{Block, Matrix, Recorder};
 use crate::gpu::training::rule::{SCAN, SCAN_ROWWISE, ScanParams, constants_for, has_rows, separates};
 use crate::gpu::training::solo_back::SoloBack;
-use crate::gpu::training::step_back::{StepParams, can_be_turned, step_of, turned};
+use crate::gpu::training::step_back::{StepParams, step_and_kernel};
 use crate::gpu::training::weights::CellTensors;
 use crate::schedule::Schedule;
 
@@ -232,15 +232,9 @@ impl RecurrenceBack<'_> {
         let units = self.cell.units;
         let states = self.states(of_rows);
         let directions = self.place.directions;
-        let software = recorder
-            .software()
-            .filter(|software| can_be_turned(self.cell, directions, software.largest_binding));
-        let in_software = software.map(|software| (self.schedule.active(0), software.block));
-        let (shader, constants, [positions, tile]) = step_of(self.cell, in_software);
-        let kernel = match in_software {
-            Some(_) => turned(recorder, self.cell, (&shared.recurrent_kernel, directions))?,
-            None => shared.recurrent_kernel.clone(),
-        };
+        let most = self.schedule.active(0);
+        let (step, kernel) = step_and_kernel(recorder, self.cell, (&shared.recurrent_kernel, directions), most)?;
+        let (shader, constants, [positions, tile]) = step;
         let [nothing_written, _] = recorder.nothing_written();
         let storage = [
             &kernel,

@@ -140,8 +140,24 @@ pub(crate) struct StepParams {
 /// How a step of a cell goes backwards: the shader, its constants, and the positions and units of a workgroup.
 pub(super) type StepBack = (&'static Shader, Vec<u32>, [usize; 2]);
 
+/// How a step of so many positions at most goes backwards, and the kernels of so many directions as it reads them.
+pub(super) fn step_and_kernel(
+    recorder: &mut Recorder<'_>,
+    cell: &Cell,
+    (kernels, directions): (&wgpu::Buffer, usize),
+    most: usize,
+) -> Result<(StepBack, wgpu::Buffer)> {
+    let software = recorder.software();
+    let software = software.filter(|software| can_be_turned(cell, directions, software.largest_binding));
+    let kernel = match software {
+        Some(_) => turned(recorder, cell, (kernels, directions))?,
+        None => kernels.clone(),
+    };
+    Ok((step_of(cell, software.map(|software| (most, software.block))), kernel))
+}
+
 /// On a GPU, or in software with so many positions at most, where a subgroup reads so many lanes at once.
-pub(super) fn step_of(cell: &Cell, in_software: Option<(usize, usize)>) -> StepBack {
+fn step_of(cell: &Cell, in_software: Option<(usize, usize)>) -> StepBack {
     let Some((most, block)) = in_software else {
         let shader = match &cell.rule {
             Rule::Lstm(_) => &STEP_OF_LSTM,
@@ -180,7 +196,7 @@ pub(super) fn can_be_turned(cell: &Cell, directions: usize, largest: u64) -> boo
 }
 
 /// The kernels of so many directions as steps read them in software.
-pub(super) fn turned(
+fn turned(
     recorder: &mut Recorder<'_>,
     cell: &Cell,
     (kernels, directions): (&wgpu::Buffer, usize),
