@@ -3,7 +3,7 @@
 //   projected[r][c] = activation(bias[c] + rows[r][0] * kernel[0][c] + rows[r][1] * kernel[1][c] + …)
 //
 // An invocation makes one vec4 of columns of ROWS rows, so that each vec4 of the kernel is used ROWS times. Where a
-// workgroup is all columns (COLUMNS = 64) its invocations read the same rows, which then are uniform loads.
+// workgroup is all columns (COLUMNS = 64) its invocations read the same rows.
 //
 // A row is summed by the same expression in the same order whatever ROWS is, and no sum takes anything from another row:
 // its bits depend neither on the number of rows nor on what stands in them. A kernel that is larger than a binding comes in

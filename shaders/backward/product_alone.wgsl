@@ -1,10 +1,10 @@
 // product_alone: product for adapters that run it on a CPU, where invocations that meet at a barrier cost more than what they would share. Each
-// makes two columns of eight rows by itself. A read costs as much as a branch for each invocation, whether or not all of them read the same: of
+// makes WIDE columns of eight rows by itself. A read costs as much as a branch for each invocation, whether or not all of them read the same: of
 // A, which all invocations multiply, each reads other values of k and tells its subgroup. The sums have the order and so the bits of the other text.
 
 const ROWS = 8u;
 
-@compute @workgroup_size(32)
+@compute @workgroup_size(SIDE / WIDE)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -21,21 +21,16 @@ fn main(
         return;
     }
     let end = min(begin + params.part, params.inner);
-    // columns behind the last one are read as that, and not stored: a subgroup is whole
-    let wanted = number % across * SIDE + lane * 2u;
-    let column0 = min(wanted, params.columns - 1u);
-    let column1 = min(wanted + 1u, params.columns - 1u);
-    let b_across = select(1u, params.b_stride, TURNS_B == 1u);
-    let b0 = params.b_first + column0 * b_across;
-    let b1 = params.b_first + column1 * b_across;
-    let b_step = select(params.b_stride, 1u, TURNS_B == 1u);
+    // columns behind the last ones are read as these, and not stored: a subgroup is whole
+    let wanted = number % across * SIDE + lane * WIDE;
+    let of_b = places_of_b(min(wanted, params.columns - 1u));
     // where each row of A begins; one behind the last is read as the last, and not stored
     let a_down = select(params.a_stride, 1u, TURNS_A == 1u);
     //for i in 8
     let row$i = min(row + $iu, params.rows - 1u);
     let lies_in$i = row_or_listed(row$i, TURNS_A == 0u);
     let a$i = params.a_first + select(0u, lies_in$i, lies_in$i != NONE) * a_down;
-    var sum$i = vec2<f32>();
+    var sum$i = Sum();
     //end
     let a_step = select(1u, params.a_stride, TURNS_A == 1u);
     for (var k = begin; k < end; k += BLOCK) {
@@ -49,16 +44,14 @@ fn main(
         //end
         //for k in BLOCK
         // (behind the end A is zero)
-        let k$k = min(k + $ku, end - 1u) * b_step;
-        let from_b$k = vec2<f32>(b[b0 + k$k], b[b1 + k$k]);
+        let from_b$k = values_of_b(of_b, min(k + $ku, end - 1u));
         //for i in 8
-        sum$i = fma(vec2<f32>(subgroupBroadcast(own$i, $ku)), from_b$k, sum$i);
+        sum$i = fma(Sum(subgroupBroadcast(own$i, $ku)), from_b$k, sum$i);
         //end
         //end
     }
     let c_first = params.c_first + part * params.part_stride;
     //for r in 8
-    store(c_first, row + $ru, wanted, sum$r.x);
-    store(c_first, row + $ru, wanted + 1u, sum$r.y);
+    store_wide(c_first, row + $ru, wanted, sum$r);
     //end
 }

@@ -9,7 +9,7 @@ const FOURS: u32 = 2u; // of the lanes that a subgroup reads at once, at most a 
 
 const BLOCK = 4u * FOURS;
 
-@group(0) @binding(1) var<storage, read> turned_kernel: array<vec4<f32>>; // [direction][four of (gate, unit of the lanes)][unit]
+@group(0) @binding(1) var<storage, read> recurrent_kernel: array<vec4<f32>>; // turned: [direction][four of (gate, unit of the lanes)][unit]
 
 fn own_lane(place: u32, counts: bool) -> f32 {
     if (!counts) {
@@ -57,7 +57,7 @@ fn main(
         //end
         //for f in FOURS
         // (behind the last four the lanes are zero)
-        let from_kernel$f = turned_kernel[kernel + min(k + $fu * 4u, inner - 1u) / 4u * params.units];
+        let from_kernel$f = recurrent_kernel[kernel + min(k + $fu * 4u, inner - 1u) / 4u * params.units];
         //for r in ROWS
         let next$r$f = vec4<f32>(
             subgroupBroadcast(own$r, $fu * 4u),

@@ -329,6 +329,13 @@ impl Gpu {
         (self.inner.features.contains(wgpu::Features::SUBGROUP) && is_fixed && is_native).then_some(lanes)
     }
 
+    /// Where a CPU runs the shaders and an invocation may tell its subgroup what it reads: for how many values at once, 4 or 8. (The texts have a
+    /// line for each.)
+    pub(crate) fn shared_in_software(&self) -> Option<u32> {
+        let lanes = self.lanes_of_subgroup()?;
+        (self.info().device_type == wgpu::DeviceType::Cpu).then(|| lanes.min(8))
+    }
+
     pub(crate) fn limits(&self) -> &wgpu::Limits {
         &self.inner.limits
     }

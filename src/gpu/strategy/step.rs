@@ -122,9 +122,6 @@ const ROWWISE_UNITS: usize = 64;
 /// The positions of an invocation, the most first: as many as run, for then a weight is used for each of them.
 pub(crate) const HEIGHTS: [usize; 3] = [8, 4, 1];
 
-/// The most values that a subgroup reads at once for all of its invocations: the text has a line for each.
-pub(crate) const MOST_SHARED: u32 = 8;
-
 /// The most passes of its loops that an invocation makes for a cell.
 pub(crate) fn passes(cell: &Cell) -> usize {
     match cell.obstacle() {
@@ -263,11 +260,7 @@ impl RecurrentStep {
 
     /// By the texts that run everywhere.
     fn kept(gpu: &Gpu, cells: &Cells<'_>) -> Self {
-        // on a CPU, where an invocation may tell its subgroup what it reads
-        let lanes = gpu
-            .lanes_of_subgroup()
-            .filter(|_| gpu.info().device_type == wgpu::DeviceType::Cpu);
-        let [block, shares] = lanes.map_or([1, 0], |lanes| [lanes.min(MOST_SHARED), 1]);
+        let [block, shares] = gpu.shared_in_software().map_or([1, 0], |block| [block, 1]);
         let elementwise = |rows: usize| gpu.pipeline_for(&SHADER, cells.variant(&[rows as u32, block, shares]));
         let shared = match cells.cell.obstacle() {
             Some(_) => Shared::Rowwise(gpu.pipeline_for(&ROWWISE, cells.variant(&[]))),

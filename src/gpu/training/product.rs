@@ -49,7 +49,14 @@ pub(crate) const MASKED: Shader = Shader {
 pub(crate) const ALONE: Shader = Shader {
     name: "product_alone",
     source: include_str!("../../../shaders/backward/product_alone.wgsl"),
-    shared: &[TYPES, VALUES, ONES, WHOLE, OWN],
+    shared: &[
+        TYPES,
+        VALUES,
+        ONES,
+        WHOLE,
+        OWN,
+        include_str!("../../../shaders/backward/product_twos.wgsl"),
+    ],
     constants: &["TURNS_A", "TURNS_B", "HAS_INDEX", "HAS_BIAS", "BLOCK"],
     ..SHADER
 };
@@ -57,8 +64,12 @@ pub(crate) const ALONE: Shader = Shader {
 /// The same where the columns of B and C are whole numbers of fours.
 pub(crate) const ALONE_IN_FOURS: Shader = Shader {
     name: "product_alone_fours",
-    source: include_str!("../../../shaders/backward/product_alone_fours.wgsl"),
-    shared: &[TYPES, VALUES, OWN],
+    shared: &[
+        TYPES,
+        VALUES,
+        OWN,
+        include_str!("../../../shaders/backward/product_fours.wgsl"),
+    ],
     ..ALONE
 };
 

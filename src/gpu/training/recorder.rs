@@ -7,7 +7,6 @@ use crate::gpu::commands::{Begin, Commands, Workgroups, record_bytes};
 use crate::gpu::device::Gpu;
 use crate::gpu::device::buffer::Use;
 use crate::gpu::shader::Shader;
-use crate::gpu::strategy::step::MOST_SHARED;
 use crate::gpu::training::bound::Groups;
 use crate::gpu::training::buffers::{Buffers, Name};
 
@@ -247,10 +246,10 @@ impl Software {
         if AS_ON_A_GPU.get() {
             return None;
         }
-        let lanes = gpu.lanes_of_subgroup()?;
-        (gpu.info().device_type == wgpu::DeviceType::Cpu).then(|| Self {
+        let block = gpu.shared_in_software()? as usize;
+        Some(Self {
             largest_binding: gpu.largest_binding(),
-            block: lanes.min(MOST_SHARED) as usize,
+            block,
         })
     }
 }

@@ -22,16 +22,6 @@ const STEP_BINDINGS: &[Binding] = &[
     writes("carry"),
 ];
 
-const ALONE_BINDINGS: &[Binding] = &[
-    reads("turned_kernel"),
-    reads("unit_weights"),
-    reads("states"),
-    reads("upstream"),
-    writes("lanes"),
-    writes("recurrent_lanes"),
-    writes("carry"),
-];
-
 const STEP: &str = include_str!("../../../shaders/backward/step_back.wgsl");
 
 /// A step backwards, of each cell.
@@ -65,7 +55,6 @@ const ALONE: &str = include_str!("../../../shaders/backward/step_back_alone.wgsl
 pub(crate) const STEP_ALONE_OF_LSTM: Shader = Shader {
     name: "step_back_alone_lstm",
     source: ALONE,
-    bindings: ALONE_BINDINGS,
     constants: &joined::<{ 2 + OF_LSTM.len() }>(&["ROWS", "FOURS"], OF_LSTM),
     ..STEP_OF_LSTM
 };
@@ -73,7 +62,6 @@ pub(crate) const STEP_ALONE_OF_LSTM: Shader = Shader {
 pub(crate) const STEP_ALONE_OF_GRU: Shader = Shader {
     name: "step_back_alone_gru",
     source: ALONE,
-    bindings: ALONE_BINDINGS,
     constants: &joined::<{ 2 + OF_GRU.len() }>(&["ROWS", "FOURS"], OF_GRU),
     ..STEP_OF_GRU
 };
@@ -81,7 +69,6 @@ pub(crate) const STEP_ALONE_OF_GRU: Shader = Shader {
 pub(crate) const STEP_ALONE_OF_SIMPLE_RNN: Shader = Shader {
     name: "step_back_alone_simple_rnn",
     source: ALONE,
-    bindings: ALONE_BINDINGS,
     constants: &joined::<{ 2 + OF_SIMPLE_RNN.len() }>(&["ROWS", "FOURS"], OF_SIMPLE_RNN),
     ..STEP_OF_SIMPLE_RNN
 };

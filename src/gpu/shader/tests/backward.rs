@@ -136,6 +136,8 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
             "product_values.wgsl",
             "product_ones.wgsl",
             "product_own.wgsl",
+            "product_twos.wgsl",
+            "product_fours.wgsl",
             "values_ones.wgsl",
             "values_fours.wgsl",
             "step_values.wgsl",
