@@ -9,6 +9,9 @@ mod cell;
 mod copy;
 mod cpu;
 mod device;
+#[cfg(test)]
+#[path = "../tests/support/drawn.rs"]
+mod drawn;
 mod error;
 mod file;
 mod flow;

@@ -17,7 +17,16 @@ use tokens::{is_identifier, tokens};
 /// The modules of the crate, from the cellar to the roof. A module may use those of the floors below its own, not its
 /// neighbours. Every module needs a place here.
 const FLOORS: &[&[&str]] = &[
-    &["error", "half_precision", "file", "trace", "sums", "random", "golden"],
+    &[
+        "error",
+        "half_precision",
+        "file",
+        "trace",
+        "sums",
+        "random",
+        "golden",
+        "drawn",
+    ],
     &["memory", "parameters", "activation", "recent", "hyperparameter"],
     &[
         "sequences",

@@ -9,6 +9,7 @@ use super::super::recorder::{PARAMETERS, Software};
 use super::super::sizes::{Wanted, WaySizes};
 use super::*;
 use crate::activation::Activation;
+use crate::drawn::is_drawn;
 use crate::flow::size::FlowSize;
 use crate::gpu::device::buffer::Use;
 use crate::layer::batch_normalization::BatchNormalization;
@@ -86,6 +87,9 @@ fn told(gpu: &Gpu, plan: &Arc<Plan>, strategy: Strategy, wants_input: bool) -> B
 fn they_are_the_buffers_of_a_way_back() {
     for gpu in gpus() {
         for (number, model) in models().into_iter().enumerate() {
+            if !is_drawn(number, 2) {
+                continue;
+            }
             let mut cases = vec![(false, Strategy::Step), (true, Strategy::Step)];
             // once, for each text of it takes long to compile
             cases.extend((number == 0).then_some((true, Strategy::Solo)));
