@@ -149,7 +149,7 @@ class Page {
   }
 
   // Waits until an expression is true, or the page has an error.
-  async until(expression, seconds = 60) {
+  async until(expression, seconds = 120) {
     const end = Date.now() + 1000 * seconds;
     while (!await this.evaluate(expression)) {
       if (this.errors.length > 0) throw new Error(`the page has an error: ${this.errors.join('; ')}`);

@@ -206,6 +206,8 @@ class Plan:
 def environment(root, scratch):
     """What the programs find: the golden cases, a folder to write to, the packed loader where there is no other."""
     found = dict(os.environ, CELLSTATE_REQUIRE_GPU="1", CARGO_MANIFEST_DIR=str(root), CARGO_TARGET_TMPDIR=str(scratch))
+    # a GPU compiles fast: nothing is drawn
+    found["CELLSTATE_THOROUGH"] = "1"
     for name in ("CELLSTATE_STRATEGY", "CELLSTATE_CPU", "CELLSTATE_GOLDEN", "CELLSTATE_CHECKS", "RUST_TEST_THREADS"):
         found.pop(name, None)
     if "XDG_RUNTIME_DIR" not in found:

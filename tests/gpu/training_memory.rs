@@ -149,10 +149,12 @@ fn it_is_what_training_makes() {
 #[test]
 fn steps_of_the_optimizer_are_counted() {
     for adapter in adapters() {
-        let models = models().into_iter().filter(|(name, _)| *name != "BatchNormalization");
         // others than above
-        for (_, (name, builder)) in models.enumerate().filter(|(number, _)| is_drawn(number + 1, 2)) {
-            check_steps(&adapter, (name, builder), Adam::new(1e-3));
+        let drawn = models().into_iter().enumerate();
+        for (_, (name, builder)) in drawn.filter(|(number, _)| is_drawn(number + 1, 2)) {
+            if name != "BatchNormalization" {
+                check_steps(&adapter, (name, builder), Adam::new(1e-3));
+            }
         }
     }
 }

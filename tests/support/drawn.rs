@@ -1,6 +1,6 @@
 //! Which of many cases a test tries, where compiling all of their shaders would take minutes.
 //!
-//! The seed is that of the property tests, another one in each run of `scripts/test`, which prints it: in the course of a few runs every
+//! The seed is that of the property tests, another one in each run of `scripts/test`, which prints it: in the course of many runs every
 //! case has been tried. Without a seed the same cases are tried each time. CELLSTATE_THOROUGH=1 tries all of them.
 
 /// Whether the case of this number is among those that are tried, of which one in so many is.
@@ -10,6 +10,6 @@ pub(crate) fn is_drawn(number: usize, one_in: usize) -> bool {
 }
 
 fn seed() -> usize {
-    let seed = std::env::var("PROPTEST_RNG_SEED").ok();
-    seed.and_then(|seed| seed.parse().ok()).unwrap_or(0)
+    let parsed = |seed: String| seed.parse().expect("PROPTEST_RNG_SEED is a number");
+    std::env::var("PROPTEST_RNG_SEED").map_or(0, parsed)
 }
