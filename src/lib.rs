@@ -10,7 +10,6 @@ mod copy;
 mod cpu;
 mod device;
 #[cfg(test)]
-#[allow(clippy::expect_used, reason = "a test with a seed that is none has failed")]
 #[path = "../tests/support/drawn.rs"]
 mod drawn;
 mod error;

@@ -11,6 +11,8 @@ use safetensors::SafeTensors;
 
 #[path = "support/devices.rs"]
 mod devices;
+#[path = "support/drawn.rs"]
+mod drawn;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -194,7 +196,10 @@ fn special_values_are_the_same_on_every_device() -> Result<(), Failure> {
     for device in devices::devices() {
         // what WGSL's exp may be off by
         let rounding = if device.gpu().is_some() { 1e-5 } else { ROUNDING };
-        for (name, function) in &table.functions {
+        for (number, (name, function)) in table.functions.iter().enumerate() {
+            if device.gpu().is_some() && !drawn::is_drawn(number, 3) {
+                continue;
+            }
             if function.width == 1 {
                 let dense = Dense::new(1, 1).activation(function.activation);
                 let dense = dense.with_weights(array![[1.0]], None)?;

@@ -8,16 +8,18 @@
 
 #[path = "support/devices.rs"]
 mod devices;
+#[path = "support/drawn.rs"]
+mod drawn;
 #[path = "support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod models;
 mod support;
 
+use drawn::is_drawn;
 use models::{OnDevice, Ran};
 use ndarray::{Array2, Array3};
 use support::{
     cell_kinds::CellKind,
-    drawn::is_drawn,
     golden::Input,
     judge::{Closeness, compare},
     layers::{CellSpec, LayerSpec, Merge, RecurrentOptions, StatePair},

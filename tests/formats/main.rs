@@ -10,6 +10,8 @@ mod bad;
 #[path = "../support/devices.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
 mod devices;
+#[path = "../support/drawn.rs"]
+mod drawn;
 mod files;
 mod keras;
 mod keras_edited;

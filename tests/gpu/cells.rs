@@ -7,11 +7,11 @@ use ndarray::Array2;
 
 use super::adapters::{adapters, floor, open};
 use super::devices;
+use super::drawn::is_drawn;
 use super::every_cell::cells;
 use super::models::{OnDevice, Ran, assert_ran_same_bits};
 use super::support::{
     cells::CellSpec,
-    drawn::is_drawn,
     golden::Input,
     judge::{Closeness, compare},
     layers::{LayerSpec, Merge, RecurrentOptions, StatePair},

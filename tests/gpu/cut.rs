@@ -7,6 +7,7 @@ use cellstate::{
 use ndarray::{Array3, Axis, concatenate};
 
 use super::adapters::{Opened, adapters, floor, open};
+use super::drawn::is_drawn;
 use super::support::{judge::assert_close, random::Random};
 use super::zoo::{check, kinds};
 
@@ -183,7 +184,9 @@ fn cut_weights_give_the_same_results() {
     for adapter in adapters() {
         let whole = open(&adapter, floor());
         for precision in [Precision::Full, Precision::Relaxed] {
-            for (first, second) in cells.iter().zip(&after) {
+            let layers = cells.iter().zip(&after).enumerate();
+            let turn = usize::from(precision == Precision::Relaxed);
+            for (_, (first, second)) in layers.filter(|(number, _)| is_drawn(number + turn, 2)) {
                 let model = Model::builder().add(first.clone()).add(second.clone());
                 let model = model.add(Dense::new(5, 300)).add(Dense::new(300, 9)).build().unwrap();
                 let settings = Settings::new().strategy(Strategy::Step).precision(precision);

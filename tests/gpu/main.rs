@@ -16,6 +16,8 @@ mod cut;
 #[path = "../support/devices.rs"]
 mod devices;
 mod directions;
+#[path = "../support/drawn.rs"]
+mod drawn;
 mod encode;
 mod encode_buffers;
 mod encode_masks;

@@ -3,6 +3,7 @@
 use cellstate::{Error, Gpu, GpuStates};
 
 use super::adapters::{adapters, floor, open};
+use super::drawn::is_drawn;
 use super::encode::{ANY, buffer, encoder, read, write};
 use super::models::{OnDevice, pair, sequences};
 use super::support::golden::{self, Call, Case, Input};
@@ -118,8 +119,9 @@ fn golden_cases_run_from_states_on_the_gpu() {
     for adapter in adapters() {
         let opened = open(&adapter, floor());
         let (mut wrong, mut counts, mut stateful) = (Vec::new(), [0; 3], [0; 3]);
-        for case in golden::cases() {
-            if !["forward", "stateful"].contains(&case.kind.as_str()) {
+        for (place, case) in golden::cases().into_iter().enumerate() {
+            let is_tried = case.kind == "stateful" || case.kind == "forward" && is_drawn(place, 2);
+            if !is_tried {
                 continue;
             }
             let Ok((case, chain)) = playable(&case) else { continue };
@@ -143,7 +145,7 @@ fn golden_cases_run_from_states_on_the_gpu() {
         );
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         // sections, and for commands what makes masks of values, are refused; all else is played
-        assert!(counts[0] > 90 && counts[1] > 80 && counts[2] > 80, "{counts:?}");
+        assert!(counts[0] > 40 && counts[1] > 35 && counts[2] > 35, "{counts:?}");
         assert!(stateful.iter().all(|&count| count >= 2), "{stateful:?}");
         opened.assert_quiet();
     }

@@ -6,8 +6,8 @@ use cellstate::{Device, Error, Lstm, Model, Settings, Strategy};
 
 use super::adapters::{adapters, floor, open};
 use super::devices::devices;
+use super::drawn::is_drawn;
 use super::models::OnDevice;
-use super::support::drawn::is_drawn;
 use super::zoo::{Kind, check, kinds};
 
 /// A kind of model by this strategy, if that can be done; else the refusal has to say so.
@@ -68,7 +68,8 @@ fn every_strategy_gives_what_the_cpu_gives() {
 fn every_strategy_runs_on_the_floor() {
     for adapter in adapters() {
         let opened = open(&adapter, floor());
-        for kind in kinds(3, 64) {
+        let kinds = kinds(3, 64).into_iter().enumerate();
+        for (_, kind) in kinds.filter(|(number, _)| is_drawn(*number, 2)) {
             let cpu = kind.on(&Device::cpu());
             for gpu in Strategy::ALL
                 .iter()

@@ -7,7 +7,7 @@ use cellstate::{
 use ndarray::{Array2, Array3, Array4};
 
 use super::adapters::{adapters, floor, open};
-use super::support::drawn::is_drawn;
+use super::drawn::is_drawn;
 
 const BATCH: usize = 24;
 const STEPS: usize = 60;

@@ -28,7 +28,7 @@ use support::{
 
 /// How many cases of cells of a kind, and of how many of them one goes to the GPUs too: there each new kind of cell is a shader to
 /// compile, which takes a software adapter a second.
-const CASES: [(Cells, u32, u64); 2] = [(Cells::Lstm, 24, 1), (Cells::Every, 96, 16)];
+const CASES: [(Cells, u32, u64); 2] = [(Cells::Lstm, 16, 1), (Cells::Every, 64, 16)];
 
 /// Tries a property on many cases: LSTMs as Keras has them, then cells of every kind.
 fn every_case(layers: Layers, property: impl Fn(&Made, &OnDevice, &Device)) {

@@ -10,6 +10,10 @@ pub(crate) fn is_drawn(number: usize, one_in: usize) -> bool {
 }
 
 fn seed() -> usize {
-    let parsed = |seed: String| seed.parse().expect("PROPTEST_RNG_SEED is a number");
-    std::env::var("PROPTEST_RNG_SEED").map_or(0, parsed)
+    let Ok(seed) = std::env::var("PROPTEST_RNG_SEED") else {
+        return 0;
+    };
+    let parsed = seed.parse();
+    assert!(parsed.is_ok(), "PROPTEST_RNG_SEED is a number, not {seed}");
+    parsed.unwrap_or(0)
 }

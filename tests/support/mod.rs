@@ -6,7 +6,6 @@
 
 pub(crate) mod cell_kinds;
 pub(crate) mod cells;
-pub(crate) mod drawn;
 pub(crate) mod golden;
 pub(crate) mod gradient_case;
 pub(crate) mod initial_weights;

@@ -10,6 +10,7 @@
 use ndarray::{Array2, Array3};
 
 use super::*;
+use crate::drawn::is_drawn;
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
@@ -239,7 +240,8 @@ fn compare(kind: &str, units: usize, precision: Precision, sizes: &[(usize, usiz
 
 #[test]
 fn every_class_of_units() {
-    for units in [1, 3, 4, 15, 16, 17, 33, 64, 65, 100, 128] {
+    let units = [1, 3, 4, 15, 16, 17, 33, 64, 65, 100, 128].into_iter().enumerate();
+    for (_, units) in units.filter(|(number, _)| is_drawn(*number, 2)) {
         compare("lstm", units, Precision::Full, &[(1, 9), (3, 5)]);
     }
 }
@@ -255,7 +257,8 @@ fn every_cell() {
 
 #[test]
 fn every_precision() {
-    for units in [5, 128, 129, 192] {
+    let units = [5, 128, 129, 192].into_iter().enumerate();
+    for (_, units) in units.filter(|(number, _)| is_drawn(*number, 2)) {
         compare("lstm", units, Precision::Relaxed, &[(5, 4)]);
     }
     compare("gru", 160, Precision::Relaxed, &[(1, 4)]);
