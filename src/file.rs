@@ -36,7 +36,8 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Puts a file in the place of what is there: the bytes are written beside it and then renamed, so that nobody ever reads half a file.
+/// Puts a file in the place of what is there: the bytes are written beside it, brought to the disk and then renamed, so that nobody ever reads
+/// half a file, not even where the power has failed.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // a link stays one
     let target = match fs::canonicalize(path) {
@@ -56,7 +57,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let beside = beside(&target)?;
     let written = File::create_new(&beside)
-        .and_then(|mut file| file.write_all(bytes))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&beside, &target));
     if written.is_err() {
         let _ = fs::remove_file(&beside); // the first error is the one to report

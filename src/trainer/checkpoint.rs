@@ -22,6 +22,7 @@ use crate::format::save::write;
 use crate::model::Model;
 use names::{BEST, KEY, SLOTS, STATES, WEIGHTS};
 use read::{Checkpoint, of_file};
+pub(super) use text::Batching;
 use text::Position;
 
 impl Trainer {
@@ -75,14 +76,14 @@ impl Trainer {
         self.take(checkpoint, &file)
     }
 
-    /// Where the training of a checkpoint stands; `sizes` are the batch size and the number of sequences of this one.
-    pub(super) fn resumed(&mut self, path: &Path, fresh: Standing, sizes: [usize; 2]) -> Result<Standing> {
+    /// Where the training of a checkpoint stands, which this one with these batches goes on with.
+    pub(super) fn resumed(&mut self, path: &Path, fresh: Standing, batching: Batching) -> Result<Standing> {
         let bytes = read_tensors(path)?;
         let file = File::new(&bytes, path, None);
         let checkpoint = Checkpoint::read(&file, &self.model)?;
-        let standing = checkpoint.standing(fresh, sizes, &file)?;
+        let standing = checkpoint.standing(fresh, batching, &file)?;
         if let Some(states) = &standing.states {
-            self.engine.check_states(states, sizes[0])?;
+            self.engine.check_states(states, batching.batch_size)?;
         }
         self.take(checkpoint, &file)?;
         Ok(standing)

@@ -133,7 +133,7 @@ impl Trainer {
             .as_ref()
             .filter(|path| run.fit.resumes && path.exists())
         {
-            return self.resumed(path, standing, [run.fit.batch_size, run.training]);
+            return self.resumed(path, standing, super::checkpoint::Batching::new(&run.fit, run.training));
         }
         Ok(standing)
     }
@@ -307,7 +307,10 @@ impl Trainer {
     fn save(&self, run: &Run<'_, '_, '_, '_>, standing: &Standing) -> Result<()> {
         #[cfg(feature = "safetensors")]
         if let Some(path) = &run.fit.checkpoint {
-            return self.write_checkpoint(path, Some((standing, [run.fit.batch_size, run.training])));
+            return self.write_checkpoint(
+                path,
+                Some((standing, super::checkpoint::Batching::new(&run.fit, run.training))),
+            );
         }
         Ok(())
     }

@@ -114,6 +114,42 @@ fn carried_states_go_on_too() {
     assert_eq!(bits(&resumed), bits(&expected));
 }
 
+/// Within an epoch the batches that have run are left out by their number, so the others have to come in the same order.
+#[test]
+fn an_epoch_goes_on_in_the_order_in_which_it_began() {
+    let data = examples(20);
+    let fit = || Fit::epochs(2).batch_size(4);
+    type Other = fn(Fit<'static>) -> Fit<'static>;
+    let orders: [Other; 4] = [
+        |fit| fit.bucketing(true),
+        |fit| fit.shuffle(false),
+        |fit| fit.shuffle(false).bucketing(true),
+        |fit| fit.stateful(true),
+    ];
+    for (number, order) in orders.into_iter().enumerate() {
+        for (batch, is_within) in [(3, true), (5, false)] {
+            let file = Temporary::new(&format!("order-{number}-{batch}"));
+            let stop = Arc::new(AtomicBool::new(false));
+            let flag = Arc::clone(&stop);
+            let interrupted = fit().checkpoint(&file.0).stop_flag(stop).on_batch(move |report| {
+                flag.store((report.epoch, report.batch) == (1, batch), Ordering::Relaxed);
+            });
+            trainer().fit(&data, interrupted).unwrap();
+            let mut resumed = trainer();
+            let before = bits(&resumed);
+            let result = resumed.fit(&data, order(fit()).checkpoint(&file.0).resume(true));
+            assert_eq!(result.is_err(), is_within, "order {number} behind batch {batch}");
+            if let Err(error) = result {
+                assert!(
+                    error.to_string().contains("batches shuffled, within an epoch"),
+                    "{error}"
+                );
+                assert_eq!(bits(&resumed), before);
+            }
+        }
+    }
+}
+
 #[test]
 fn weights_and_optimiser_are_taken_alone() {
     let data = examples(8);

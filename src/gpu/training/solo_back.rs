@@ -7,6 +7,7 @@ use crate::cell::{Cell, Rule};
 use crate::error::Result;
 use crate::gpu::device::Gpu;
 use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::numbers::Numbers;
 use crate::gpu::strategy::solo_made::HEIGHTS;
 use crate::gpu::strategy::solo_shape::{self, Limits, Load, Shape};
@@ -113,7 +114,7 @@ impl SoloBack {
     /// For a cell without an obstacle whose gates leave out no values of their own, of which so many go back together in batches that fit. `None`
     /// where a workgroup finds no room, and where steps go one by one: on a software adapter, and for who has chosen another strategy.
     pub(super) fn of(gpu: &Gpu, (cell, directions): (&Cell, usize), settings: &Settings) -> Result<Option<Self>> {
-        let (numbers, named) = (Numbers::of(gpu)?, settings.wanted_strategy());
+        let (numbers, named) = (Numbers::of(gpu)?, Asked::new(settings)?.named());
         if named.is_some_and(|named| named != Strategy::Solo) || (named.is_none() && numbers.is_none()) {
             return Ok(None);
         }

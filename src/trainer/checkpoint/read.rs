@@ -4,7 +4,7 @@ use ndarray::{ArrayD, Ix2};
 use serde_json::Value;
 
 use super::names::{BEST, KEY, SLOTS, STATES, VERSION, WEIGHTS};
-use super::text::Fields;
+use super::text::{Batching, Fields};
 use crate::error::{Error, Result};
 use crate::format::chain;
 use crate::format::file::File;
@@ -83,11 +83,12 @@ impl Checkpoint {
     }
 
     /// Where the training stands; at its beginning, if the file does not say.
-    pub(super) fn standing(&self, fresh: Standing, sizes: [usize; 2], file: &File<'_>) -> Result<Standing> {
+    pub(super) fn standing(&self, fresh: Standing, batching: Batching, file: &File<'_>) -> Result<Standing> {
         let Some(fields) = Fields::new(&self.text, file)?.optional("standing")? else {
             return Ok(fresh);
         };
         let written = [fields.size("batch_size")?, fields.size("sequences")?];
+        let sizes = [batching.batch_size, batching.sequences];
         if written != sizes {
             let say = |[batch_size, sequences]: [usize; 2]| format!("{sequences} sequences in batches of {batch_size}");
             let repair = "go on with the same data and batch size, or take the weights alone with `load_checkpoint`";
@@ -96,6 +97,13 @@ impl Checkpoint {
         let mut standing = fresh;
         standing.epoch = fields.size("epoch")?;
         standing.batch = fields.size("batch")?;
+        // behind an epoch another order does no harm; earlier versions did not write it
+        let order = fields.optional_text("order")?.unwrap_or(batching.order);
+        if standing.batch > 0 && order != batching.order {
+            let repair = "go on with the same `shuffle`, `bucketing` and `stateful` until the epoch has ended, or take the weights alone with `load_checkpoint`";
+            let say = |order: &str| format!("batches {order}, within an epoch");
+            return Err(file.content("the checkpoint", say(batching.order), say(order), repair));
+        }
         standing.loss = fields.mean("loss")?;
         standing.learning_rate = fields.number("learning_rate")?;
         standing.seconds = fields.number("seconds")?;

@@ -9,14 +9,41 @@ use crate::learning_rate::Plateau;
 use crate::loss::Mean;
 use crate::optimizer::Progress;
 use crate::trainer::Trainer;
+use crate::trainer::fit::Fit;
 use crate::trainer::history::Epoch;
 use crate::trainer::monitor::names;
 use crate::trainer::scores::Scores;
 use crate::trainer::standing::Standing;
 use crate::trainer::stopping::Watch;
 
-/// Where a training stands, with its batch size and number of sequences.
-pub(super) type Position<'s> = (&'s Standing, [usize; 2]);
+/// How an epoch makes its batches. A training that goes on within an epoch has to make the same.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::trainer) struct Batching {
+    pub(in crate::trainer) batch_size: usize,
+    pub(in crate::trainer) sequences: usize,
+    /// In which order they come, as a checkpoint says it.
+    pub(in crate::trainer) order: &'static str,
+}
+
+impl Batching {
+    pub(in crate::trainer) fn new(fit: &Fit<'_>, sequences: usize) -> Self {
+        let order = match (fit.stateful, fit.shuffles(), fit.bucketing) {
+            (true, ..) => "stateful, in the order of the data",
+            (false, true, true) => "shuffled, with bucketing",
+            (false, true, false) => "shuffled",
+            (false, false, true) => "in the order of the data, with bucketing",
+            (false, false, false) => "in the order of the data",
+        };
+        Self {
+            batch_size: fit.batch_size,
+            sequences,
+            order,
+        }
+    }
+}
+
+/// Where a training stands, and how it makes its batches.
+pub(super) type Position<'s> = (&'s Standing, Batching);
 
 /// The text of a training.
 pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String {
@@ -33,12 +60,13 @@ pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String
             "made_with": progress.made_with.map(bits),
         },
     });
-    if let (Some((standing, [batch_size, sequences])), Some(text)) = (position, text.as_object_mut()) {
+    if let (Some((standing, batching)), Some(text)) = (position, text.as_object_mut()) {
         let named = names(&standing.metrics).into_iter().zip(&standing.metrics);
         let metrics = named.map(|(name, metric)| json!([name, mean(metric.mean())]));
         let standing = json!({
-            "batch_size": batch_size,
-            "sequences": sequences,
+            "batch_size": batching.batch_size,
+            "sequences": batching.sequences,
+            "order": batching.order,
             "epoch": standing.epoch,
             "batch": standing.batch,
             "loss": mean(standing.loss),
@@ -129,6 +157,14 @@ impl<'f> Fields<'f> {
     pub(super) fn text(&self, name: &str) -> Result<&'f str> {
         let value = self.get(name);
         value.as_str().ok_or_else(|| wrong(self.file, name, "a text", value))
+    }
+
+    /// A text that need not be there.
+    pub(super) fn optional_text(&self, name: &str) -> Result<Option<&'f str>> {
+        match self.get(name) {
+            Value::Null => Ok(None),
+            _ => self.text(name).map(Some),
+        }
     }
 
     pub(super) fn number(&self, name: &str) -> Result<f64> {

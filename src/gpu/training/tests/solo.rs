@@ -176,3 +176,26 @@ fn the_other_cells() {
         .return_sequences(true);
     check(Model::builder().add(Bidirectional::new(rnn)).build().unwrap(), 4);
 }
+
+/// The environment is read when a training is made, so this test calls itself with another one.
+#[test]
+fn the_environment_names_it_as_the_settings_do() {
+    const ASKED: &str = "CELLSTATE_STRATEGY";
+    let Ok(asked) = std::env::var(ASKED) else {
+        for asked in ["solo", "step"] {
+            let test = "gpu::training::tests::solo::the_environment_names_it_as_the_settings_do";
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+            let ran = child.args(["--exact", test]).env(ASKED, asked).output().unwrap();
+            let said = String::from_utf8_lossy(&ran.stdout);
+            assert!(ran.status.success() && said.contains("1 passed"), "{asked}: {said}");
+        }
+        return;
+    };
+    let model = Model::builder().add(Lstm::new(3, 5)).build().unwrap();
+    let settings = Settings::new();
+    for gpu in gpus() {
+        let made = GpuTraining::new(gpu, Arc::clone(model.plan()), &settings, Arc::from("GPU"));
+        let solos = pollster::block_on(made).unwrap().solos;
+        assert_eq!(solos[0].is_some(), asked == "solo", "{}", gpu.name());
+    }
+}
