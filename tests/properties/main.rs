@@ -8,6 +8,7 @@
 
 #[path = "../support/devices.rs"]
 mod devices;
+mod gradients;
 mod made;
 #[path = "../support/models.rs"]
 #[allow(dead_code, reason = "each test binary uses a part of this")]
@@ -32,8 +33,15 @@ const CASES: [(Cells, u32, u64); 2] = [(Cells::Lstm, 16, 1), (Cells::Every, 64, 
 
 /// Tries a property on many cases: LSTMs as Keras has them, then cells of every kind.
 fn every_case(layers: Layers, property: impl Fn(&Made, &OnDevice, &Device)) {
+    every_case_of(&CASES, layers, |made, device| {
+        property(made, &OnDevice::new(&made.layers, device).unwrap(), device);
+    });
+}
+
+/// Tries a property on so many cases of cells of each kind, and of how many of them one on the GPUs too.
+fn every_case_of(kinds: &[(Cells, u32, u64)], layers: Layers, property: impl Fn(&Made, &Device)) {
     let devices = devices::devices();
-    for (cells, cases, one_in) in CASES {
+    for &(cells, cases, one_in) in kinds {
         let config = Config {
             cases,
             failure_persistence: None,
@@ -44,7 +52,7 @@ fn every_case(layers: Layers, property: impl Fn(&Made, &OnDevice, &Device)) {
             // the CPU is the first
             let asked = if sizes.is_one_in(one_in) { devices.len() } else { 1 };
             for device in devices.iter().take(asked) {
-                property(&made, &OnDevice::new(&made.layers, device).unwrap(), device);
+                property(&made, device);
             }
             Ok(())
         });
