@@ -20,6 +20,7 @@ mod logits;
 mod nested;
 mod options;
 mod padding;
+mod stateful;
 
 use cellstate::{Adam, Dense, Device, Dropout, Loss, Lstm, Model, Optimizer, Trainer};
 
