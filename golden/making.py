@@ -243,10 +243,12 @@ class Maker:
         case.fields["loss_terms"] = terms
         case.write()
 
-    def training(self, name, about, specs, x, target, loss, optimizer, epochs, batch_size, sample_weight=None, change=None):
-        """A training from drawn weights; `loss` and `optimizer` are a class of Keras with its options."""
+    def training(self, name, about, specs, x, target, loss, optimizer, epochs, batch_size, sample_weight=None, change=None, frozen=()):
+        """A training from drawn weights; `loss` and `optimizer` are a class of Keras with its options, `frozen` are numbers of layers."""
         case = Case(name, about, "training", specs, x, None)
         case.run(self, False, change)
+        for number in frozen:
+            case.layers[number].trainable = False
         case.put("target", "target", target)
         if sample_weight is not None:
             case.put("sample_weight", "sample_weight", sample_weight)
@@ -273,6 +275,8 @@ class Maker:
             final |= {f"final.{each}": weight for each, weight in zip(names, layer.get_weights(), strict=True)}
         case.expect(final)
         case.fields["training"] = {"loss": loss, "optimizer": optimizer, "epochs": epochs, "batch_size": batch_size, "shuffle": False}
+        if frozen:
+            case.fields["training"]["frozen"] = [specs[number]["prefix"] for number in frozen]
         case.write()
 
     def states(self, spec, prefix, batch, case, tape=None):

@@ -133,3 +133,6 @@ training("batch_normalization", "BatchNormalization learns from the statistics o
 training("rmsprop_stacked_cells", "RNN over cells of two classes, centered RMSprop with momentum",
          [masking(0.0), cells([("LSTMCell", 4), ("GRUCell", 5)]), dense(2, "linear")], draw(5, 2), "MeanSquaredError",
          {"class": "RMSprop", "learning_rate": 0.005, "momentum": 0.5, "centered": True})
+training("frozen_batch_normalization", "a frozen BatchNormalization keeps its moving statistics and normalises by them, one behind it does not",
+         [masking(0.0), sequences(5), normalization("Batch", momentum=0.8), lstm(4), normalization("Batch", momentum=0.7), dense(2, "linear")],
+         draw(5, 2), "MeanSquaredError", {"class": "SGD", "learning_rate": 0.05, "momentum": 0.9}, batch_size=3, frozen=[2])

@@ -249,6 +249,32 @@ impl Trainer {
         self
     }
 
+    /// Trains in less memory, for more time (default false). What comes out has the same bits.
+    ///
+    /// A training on the CPU keeps the gates of every time step of all recurrent layers until the way back needs them: of an LSTM these are five
+    /// numbers beside each one of its output. With little memory a layer runs again instead, when its turn comes on the way back, and only the gates of one
+    /// layer are there at once: so the more recurrent layers there are, the more this saves. A layer with `recurrent_dropout` keeps its
+    /// gates all the same. A GPU never keeps gates: it computes them again by products over all rows, so that this changes nothing there.
+    ///
+    /// [`memory`](Self::memory) says what both take.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Device, Loss, Lstm, Model, Trainer};
+    ///
+    /// let layer = |features| Lstm::new(features, 64).return_sequences(true);
+    /// let model = Model::builder().add(layer(16)).add(layer(64)).add(layer(64)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let before = trainer.memory(32, 1000)?;
+    /// let trainer = trainer.low_memory(true);
+    /// assert!(trainer.memory(32, 1000)? < before * 2 / 3);
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn low_memory(mut self, is_low: bool) -> Self {
+        self.engine.low_memory(is_low);
+        self
+    }
+
     /// The model with the weights as they are now.
     ///
     /// Behind a call of [`fit_async`](Self::fit_async) or another that trains whose future was dropped, and behind one that failed because a GPU did not

@@ -21,7 +21,7 @@ mod report;
 mod series;
 mod stretches;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -81,7 +81,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let seen = seen(&series);
 
     let compared = compare(&keras, &seen, scaling, &device)?;
-    let (model, losses) = train(&arguments, &seen, scaling, &device)?;
+    let (model, first_batch, losses) = train(&arguments, &seen, scaling, &device)?;
 
     let save = arguments.save.display();
     model.save(&arguments.save)?;
@@ -100,6 +100,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         forecasts: [&forecasts, &of_keras],
         compared: [&compared, &keras.losses.iter().copied().collect::<Vec<f64>>()],
         losses: [&losses, &keras.forecast_losses.to_vec()],
+        first_batch,
     };
     let svg = arguments.svg.display();
     std::fs::write(&arguments.svg, drawing.draw()?).map_err(|error| format!("{svg}: cannot be written: {error}"))?;
@@ -169,13 +170,13 @@ fn compare(keras: &Keras, seen: &[f64], scaling: Scaling, device: &Device) -> Re
     }
 }
 
-/// Trains from nothing. Gives the network for forecasts, and the loss of each batch.
+/// Trains from nothing, or goes on. Gives the network for forecasts, the number of the first batch from 1, and the losses of all from there on.
 fn train(
     arguments: &Arguments,
     seen: &[f64],
     scaling: Scaling,
     device: &Device,
-) -> Result<(Model, Vec<f64>), Box<dyn Error>> {
+) -> Result<(Model, usize, Vec<f64>), Box<dyn Error>> {
     let data = Batch::draw(seen, STRETCHES, scaling, arguments.seed);
     let model = Model::builder()
         .add(Lstm::new(FEATURES, UNITS).return_sequences(true).seed(arguments.seed))
@@ -190,10 +191,13 @@ fn train(
     println!("{}\n", trainer.model());
 
     let (progress, losses) = (Progress::new()?, RefCell::new(Vec::new()));
+    let first = Cell::new(None);
     let mut fit = Fit::epochs(EPOCHS)
         .batch_size(BATCH)
         .stop_flag(progress::ctrl_c()?)
         .on_batch(|report| {
+            let number = (report.epoch - 1) * report.batches + report.batch;
+            first.set(first.get().or(Some(number)));
             losses.borrow_mut().push(report.loss);
             progress.shows(report);
         })
@@ -216,5 +220,5 @@ fn train(
         start.elapsed(),
         history.ended_by()
     );
-    Ok((trainer.into_model(), losses.into_inner()))
+    Ok((trainer.into_model(), first.get().unwrap_or(1), losses.into_inner()))
 }

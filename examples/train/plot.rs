@@ -35,6 +35,8 @@ pub(crate) struct Drawing<'a> {
     pub(crate) forecasts: [&'a Array2<f32>; 2],
     pub(crate) compared: [&'a [f64]; 2],
     pub(crate) losses: [&'a [f64]; 2],
+    /// Of the first of our `losses`, from 1: a training that goes on begins later.
+    pub(crate) first_batch: usize,
 }
 
 impl Drawing<'_> {
@@ -46,23 +48,25 @@ impl Drawing<'_> {
             area.fill(&WHITE)?;
             let (losses, forecasts) = area.split_vertically(TOP);
             let (compared, trained) = losses.split_horizontally(SIZE.0 / 2);
-            let points = |losses: &[f64]| {
-                (1_u16..)
+            let points = |losses: &[f64], first: usize| {
+                (first..)
                     .zip(losses)
-                    .map(|(batch, loss)| (f32::from(batch), *loss as f32))
+                    .map(|(batch, loss)| (batch as f32, *loss as f32))
                     .collect()
             };
             self.draw_losses(
                 &compared,
                 "Same weights, same batches: the losses of Keras",
-                self.compared.map(points),
+                self.compared.map(|losses| points(losses, 1)),
                 true,
             )?;
-            let smooth = |losses: &[f64]| points(&smoothed(losses));
             self.draw_losses(
                 &trained,
                 "From nothing: losses of random stretches, smoothed",
-                self.losses.map(smooth),
+                [
+                    points(&smoothed(self.losses[0]), self.first_batch),
+                    points(&smoothed(self.losses[1]), 1),
+                ],
                 false,
             )?;
             self.draw_forecasts(&forecasts)?;

@@ -46,6 +46,8 @@ pub(crate) struct CpuModel {
     recurrences: Vec<Recurrence>,
     /// Of a training: for each cell how it runs where its gates leave something out.
     masked: Vec<Option<Masked>>,
+    /// Of a training: whether recurrences keep their gates for the way back.
+    keeps_gates: bool,
     denses: Vec<Dense>,
     workspaces: Recent<Workspace>,
     name: Arc<str>,
@@ -62,6 +64,7 @@ impl CpuModel {
                 .map(|cell| Recurrence::new(cell, path, settings.wanted_precision()))
                 .collect::<Result<_>>()?,
             masked: Vec::new(),
+            keeps_gates: true,
             denses: (plan.denses.iter().map(|part| Dense::new(part, path))).collect::<Result<_>>()?,
             plan,
             path,
@@ -221,7 +224,7 @@ impl CpuModel {
                 if let Some((masked, noise)) = masked.zip(noise) {
                     return masked.run(noise, work, states, rows);
                 }
-                let kept = kept.filter(|_| noise.is_some());
+                let kept = kept.filter(|_| noise.is_some() && self.keeps_gates);
                 return recurrence.run_keeping(work, states, (scratch, kept), rows);
             }
             Stage::Dense { dense, input } => {

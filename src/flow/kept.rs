@@ -24,6 +24,8 @@ const LARGEST: usize = 16 << 20;
 pub(crate) struct Flows {
     looks_at_values: bool,
     trains: bool,
+    /// The transforms that take no statistics of a batch.
+    held: Vec<usize>,
     recent: Recent<Arc<Kept>>,
 }
 
@@ -58,6 +60,7 @@ impl Flows {
         Self {
             looks_at_values: plan.operations.iter().any(masking),
             trains: false,
+            held: Vec::new(),
             recent: Recent::default(),
         }
     }
@@ -70,12 +73,19 @@ impl Flows {
         }
     }
 
+    /// From now on these transforms take no statistics of a batch, and all others do.
+    pub(crate) fn hold(&mut self, transforms: Vec<usize>) {
+        self.held = transforms;
+        self.clear();
+    }
+
     fn made(&self, plan: &Plan, input: Input<'_>, mask: Option<ArrayView2<'_, bool>>) -> Result<Arc<Flow>> {
-        let flow = match self.trains {
+        let mut flow = match self.trains {
             true => Flow::in_training(plan, input, mask),
             false => Flow::new(plan, input, mask),
-        };
-        Ok(Arc::new(flow?))
+        }?;
+        flow.hold(&self.held);
+        Ok(Arc::new(flow))
     }
 
     /// The flow of a batch: one that is kept, else a new one. Nothing is compared or made while others are locked out.

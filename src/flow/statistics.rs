@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use super::BatchStatistics;
+use super::{BatchStatistics, Flow, Stage};
 use crate::error::{Error, Result};
 use crate::memory::RUN;
 use crate::model::plan::Plan;
@@ -11,6 +11,18 @@ use crate::parameters::Role;
 
 /// What Keras adds to the number of the steps that a mask leaves (`keras.config.epsilon()`): it is not the epsilon of the layer.
 const KERAS_EPSILON: f64 = 1e-7;
+
+impl Flow {
+    /// These transforms normalise by their moving mean and variance, as in inference: in training, that of a frozen BatchNormalization.
+    pub(super) fn hold(&mut self, held: &[usize]) {
+        let stages = &self.stages;
+        let is_held = |of: &BatchStatistics| match stages.get(of.stage) {
+            Some(Stage::Transform { transform, .. }) => held.contains(transform),
+            _ => false,
+        };
+        self.batch_statistics.retain(|of| !is_held(of));
+    }
+}
 
 impl BatchStatistics {
     /// What sums over the steps that count are divided by, as in Keras.

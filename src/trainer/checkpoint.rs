@@ -23,7 +23,7 @@ use crate::model::Model;
 use names::{BEST, KEY, SLOTS, STATES, WEIGHTS};
 use read::{Checkpoint, of_file};
 pub(super) use text::Batching;
-use text::Position;
+use text::{Position, objective};
 
 impl Trainer {
     /// Writes weights and optimiser to a file, from which [`load_checkpoint`](Self::load_checkpoint) goes on: beside an old one, and then renamed.
@@ -81,6 +81,7 @@ impl Trainer {
         let bytes = read_tensors(path)?;
         let file = File::new(&bytes, path, None);
         let checkpoint = Checkpoint::read(&file, &self.model)?;
+        checkpoint.check_objective(&objective(self), &file)?;
         let standing = checkpoint.standing(fresh, batching, &file)?;
         if let Some(states) = &standing.states {
             self.engine.check_states(states, batching.batch_size)?;

@@ -1,5 +1,6 @@
 //! A model on a device, ready to train: its sections, each forward and backward.
 
+mod options;
 mod updating;
 
 use std::sync::Arc;

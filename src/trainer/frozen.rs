@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Trainer;
-use crate::error::{Error, Result};
-use crate::layer::{Layer, TimeDistributed};
-use crate::model::paths::{paths, paths_within};
+use crate::error::Result;
 use crate::optimizer::OptimizerState;
 use crate::parameters::Role;
 use crate::regularizer::{Regularizer, Regularizers};
@@ -15,10 +13,12 @@ impl Trainer {
     /// Keeps some weights as they are: those of a layer (`lstm`), one of them (`lstm/bias`), or all of a role. Keras's
     /// `layer.trainable = False`.
     ///
+    /// A [`BatchNormalization`](crate::BatchNormalization) that is frozen as a layer normalises by its moving mean and variance in training too, and these stay, as in Keras. One
+    /// of which only gamma and beta are frozen follows each batch as before.
+    ///
     /// # Errors
     ///
-    /// [`Error::Value`] for a path that the model does not have; [`Error::Unsupported`] for a whole `BatchNormalization`: in Keras it would
-    /// take the moving mean and variance in training then. [`Error::Gpu`] if a GPU has what the optimiser remembers and does not give it, and in a
+    /// [`Error::Value`] for a path that the model does not have. [`Error::Gpu`] if a GPU has what the optimiser remembers and does not give it, and in a
     /// browser, which cannot wait for it, [`Error::Unsupported`]: behind a call of [`fit_async`](Self::fit_async) that was dropped. The trainer is
     /// then as it was.
     ///
@@ -34,7 +34,7 @@ impl Trainer {
     /// ```
     pub fn freeze(&mut self, weights: impl Into<ParameterSelection>) -> Result<()> {
         let weights = weights.into();
-        self.check_frozen(&weights)?;
+        weights.check(self.model.parameters())?;
         let mut frozen = self.frozen.clone();
         frozen.push(weights);
         self.set_frozen(frozen)
@@ -120,34 +120,18 @@ impl Trainer {
         });
         let slots = slots.collect();
         optimizer.restore(self.optimizer.progress().clone(), slots)?;
+        self.engine.hold(|layer| is_frozen_layer(&frozen, layer));
         (self.optimizer, self.regularizers, self.frozen) = (optimizer, regularizers, frozen);
         self.engine.forget_updates();
         self.engine.ask_again();
         Ok(())
     }
+}
 
-    fn check_frozen(&self, weights: &ParameterSelection) -> Result<()> {
-        weights.check(self.model.parameters())?;
-        let layers = self.model.layers();
-        // the layer by itself, or what stands around it; not those of a role
-        let is_frozen = |path: &str| match weights {
-            ParameterSelection::Path(_) => weights.selects(path, Role::Gamma),
-            ParameterSelection::Role(_) => false,
-        };
-        let normalizes =
-            |(layer, path): (&Layer, String)| matches!(layer, Layer::BatchNormalization(_)) && is_frozen(&path);
-        let within = self.model.nested().map_or(&[][..], TimeDistributed::layers);
-        let within = within.iter().zip(paths_within("time_distributed", within));
-        match layers.iter().zip(paths(layers)).chain(within).any(normalizes) {
-            false => Ok(()),
-            true => Err(Error::Unsupported {
-                layer: "BatchNormalization".to_owned(),
-                option: "a frozen layer, which in Keras normalises by the moving mean and variance in training too"
-                    .to_owned(),
-                instead:
-                    "freeze its gamma and beta (`freeze(Role::Gamma)`), with which it still follows mean and variance"
-                        .to_owned(),
-            }),
-        }
-    }
+/// Whether a whole layer is frozen: by itself, or with what stands around it. All weights of a role are no layer.
+pub(super) fn is_frozen_layer(frozen: &[ParameterSelection], layer: &str) -> bool {
+    frozen.iter().any(|weights| match weights {
+        ParameterSelection::Path(_) => weights.selects(layer, Role::MovingMean),
+        ParameterSelection::Role(_) => false,
+    })
 }

@@ -2,6 +2,7 @@
 
 #[path = "training.rs"]
 mod training;
+mod training_options;
 
 use cellstate::{Activation, Dense, Device, Error, Lstm, LstmWeights, Sequences, Settings};
 use ndarray::Array2;

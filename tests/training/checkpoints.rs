@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cellstate::{
-    Adam, BatchNormalization, Dense, Ended, Error, Fit, History, Lstm, Metric, Model, ReduceOnPlateau, Sgd, Trainer,
+    Adam, BatchNormalization, Dense, Ended, Error, Fit, History, Huber, Lstm, Metric, Model, ReduceOnPlateau,
+    Regularizer, Role, Sgd, Trainer,
 };
 
 use crate::data::examples;
@@ -248,6 +249,11 @@ fn a_file_of_another_training_is_refused() {
     );
     let mut metrics = trainer().metrics([Metric::mean_absolute_error()]);
     refused(&mut metrics, &data, fit(), &["the same metrics"]);
+    let mut huber = Trainer::new(crate::model(), &cellstate::Device::cpu(), Huber::new(), Adam::new(1e-2)).unwrap();
+    refused(&mut huber, &data, fit(), &["loss: Huber", "loss: MeanSquaredError"]);
+    let mut penalised = trainer();
+    penalised.regularizers([Regularizer::l2(0.1).on(Role::Kernel)]).unwrap();
+    refused(&mut penalised, &data, fit(), &["regularizers: ["]);
     // a model is no checkpoint
     trainer().model().save(&file.0).unwrap();
     refused(&mut trainer(), &data, fit(), &["Fit::checkpoint"]);

@@ -1,11 +1,14 @@
 //! Weights that stay as they are, and penalties on those that do not.
 
 use cellstate::{
-    Adam, BatchNormalization, Dense, Error, Fit, Lstm, Model, Regularizer, Role, Sgd, TimeDistributed, Trainer,
+    Adam, BatchNormalization, Dense, Device, Embedding, Error, Fit, Loss, Lstm, Model, Regularizer, Role, Sgd,
+    SparseCategoricalCrossentropy, TimeDistributed, Trainer,
 };
 use ndarray::ArrayD;
 
 use crate::data::examples;
+use crate::devices::devices;
+use crate::nested;
 use crate::{bits, model, trainer, trainer_of};
 
 fn weight(trainer: &Trainer, path: &str) -> ArrayD<f32> {
@@ -62,30 +65,68 @@ fn what_the_optimiser_remembers_outlasts_a_freeze() {
     );
 }
 
+/// As a layer it normalises by its moving mean and variance, and these stay; of which gamma and beta are frozen follows each batch.
 #[test]
-fn a_frozen_batch_normalization_is_refused() {
-    let model = Model::builder()
-        .add(BatchNormalization::new(3))
-        .add(Lstm::new(3, 4))
-        .add(Dense::new(4, 1))
-        .build();
-    let mut trainer = trainer_of(model.unwrap(), Sgd::new(0.1));
-    assert!(matches!(
-        trainer.freeze("batch_normalization"),
-        Err(Error::Unsupported { .. })
-    ));
-    let within = TimeDistributed::new(Lstm::new(2, 3)).add(BatchNormalization::new(3));
-    let model = Model::builder().add(within).add(Dense::new(3, 1)).build();
-    let mut around = trainer_of(model.unwrap(), Sgd::new(0.1));
-    for path in ["time_distributed", "time_distributed/batch_normalization"] {
-        assert!(matches!(around.freeze(path), Err(Error::Unsupported { .. })), "{path}");
+fn a_frozen_batch_normalization_normalises_as_in_inference() {
+    let model = || {
+        let model = Model::builder()
+            .add(BatchNormalization::new(3))
+            .add(Lstm::new(3, 4))
+            .add(Dense::new(4, 1));
+        model.build().unwrap()
+    };
+    let data = examples(8);
+    for device in devices() {
+        let trainer = || Trainer::new(model(), &device, Loss::MeanSquaredError, Sgd::new(0.1)).unwrap();
+        let all = |trainer: &Trainer| {
+            let names = ["gamma", "beta", "moving_mean", "moving_variance"];
+            names.map(|name| weight(trainer, &format!("batch_normalization/{name}")))
+        };
+        let mut followed = trainer();
+        let before = all(&followed);
+        followed.freeze(Role::Gamma).unwrap();
+        followed.freeze(Role::Beta).unwrap();
+        followed.train_on_batch(&data).unwrap();
+        assert_ne!(all(&followed)[2..], before[2..]);
+        assert_eq!(all(&followed)[..2], before[..2]);
+
+        let mut held = trainer();
+        held.freeze("batch_normalization").unwrap();
+        let of_inference = held.evaluate(&data).unwrap().loss();
+        assert_eq!(held.train_on_batch(&data).unwrap(), of_inference);
+        assert_eq!(all(&held), before);
+        // what is trained behind it learns from that
+        assert_ne!(weight(&held, "lstm/kernel"), weight(&followed, "lstm/kernel"));
+        held.unfreeze().unwrap();
+        held.train_on_batch(&data).unwrap();
+        let after = all(&held);
+        assert!(after.iter().zip(&before).all(|(after, before)| after != before));
     }
-    around.freeze("time_distributed/batch_normalization/gamma").unwrap();
-    trainer.freeze(Role::Gamma).unwrap();
-    let mean = weight(&trainer, "batch_normalization/moving_mean");
-    trainer.train_on_batch(&examples(8)).unwrap();
-    assert_ne!(weight(&trainer, "batch_normalization/moving_mean"), mean); // followed, not trained
-    assert!(matches!(trainer.freeze("gru"), Err(Error::Value { .. })));
+}
+
+#[test]
+fn a_batch_normalization_is_frozen_with_what_stands_around_it() {
+    let within = TimeDistributed::new(Embedding::new(5, 4).mask_zero(true))
+        .add(Lstm::new(4, 3))
+        .add(BatchNormalization::new(3));
+    let model = Model::builder().add(within).add(Dense::new(3, 2)).build().unwrap();
+    let trainer = || {
+        let loss = SparseCategoricalCrossentropy::new().from_logits(true);
+        Trainer::new(model.clone(), &Device::cpu(), loss, Sgd::new(0.1)).unwrap()
+    };
+    for (path, stays) in [
+        ("time_distributed", true),
+        ("time_distributed/batch_normalization", true),
+        ("time_distributed/batch_normalization/gamma", false),
+    ] {
+        let mut trainer = trainer();
+        trainer.freeze(path).unwrap();
+        let mean = |trainer: &Trainer| weight(trainer, "time_distributed/batch_normalization/moving_mean");
+        let before = mean(&trainer);
+        trainer.train_on_batch(&nested::examples(3)).unwrap();
+        assert_eq!(mean(&trainer) == before, stays, "{path}");
+    }
+    assert!(matches!(trainer().freeze("gru"), Err(Error::Value { .. })));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ndarray::{Array2, Array3};
 use crate::devices::devices;
 
 /// Texts of words of characters; a word is of the class 1 if it has a 1 in it.
-fn examples(batch: usize) -> Examples<'static, 'static> {
+pub(crate) fn examples(batch: usize) -> Examples<'static, 'static> {
     let token = |(text, word, place): (usize, usize, usize)| match place < 1 + (text + word) % 4 {
         true => 1 + (text * 5 + word * 3 + place * 7) as i32 % 4,
         false => 0,

@@ -282,7 +282,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         };
         let input = sources.gathered(input)?;
         let by_rows = forward.by_rows();
-        let (kept, again, turned) = room.stage(number)?;
+        let (kept, again, turned) = room.stage(number, model.keeps_gates)?;
         if kept.hands == 0 && by_rows.is_none() {
             let work = ForwardWork {
                 schedule,
@@ -346,7 +346,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             schedule,
             input: sources.gathered(input)?,
         };
-        let (_, _, turned) = room.stage(number)?;
+        let (_, _, turned) = room.stage(number, true)?;
         way.run(hidden, (self.finals(*cell)?, turned), self.wants(input))
             .map(Some)
     }

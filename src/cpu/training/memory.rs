@@ -138,29 +138,65 @@ impl Counting<'_> {
     /// What each stage leaves: its rows, and of a recurrence what its way back needs.
     fn rows(&self) -> u64 {
         let batch = self.size.batch;
-        let of_stage = |stage: &StageSize| {
+        let of_rows = |stage: &StageSize| {
             let rows = product(&[stage.rows, stage.width]);
-            let StageKind::Recurrent { cell: number, .. } = stage.kind else {
-                return rows;
-            };
-            let Some(cell) = self.cell(number) else { return rows };
-            let with_first = stage.rows.saturating_add(batch);
-            let states = product(&[with_first, if cell.has_cell_state() { cell.units } else { 0 }]);
-            let lanes = product(&[stage.rows, cell.lanes().len(), cell.units]);
-            let more = match self.training.masked.get(number) {
-                // factors, h of each row once more, r * h, and what the way back has of a row
-                Some(Some(_)) => {
-                    let factors = product(&[batch, cell.gates(), cell.features + cell.output]);
-                    factors + 3 * product(&[with_first, cell.output])
-                }
-                _ => 0,
-            };
-            rows + product(&[batch, stage.width]) + stage.rows as u64 + lanes + states + more
+            match is_recurrent(stage) {
+                true => rows + product(&[batch, stage.width]) + stage.rows as u64,
+                false => rows,
+            }
         };
+        let stages = || self.size.stages.iter();
         let states = self.plan.cells.iter().flat_map(|planned| planned.cell.state_widths());
         // before the first step, behind the last one, and three copies for a caller
         let states: u64 = states.map(|width| product(&[batch, width])).sum();
-        self.size.stages.iter().map(of_stage).sum::<u64>() + 5 * states
+        let kept = match self.training.model.keeps_gates {
+            true => stages().map(|stage| self.of_gates(stage)).sum::<u64>(),
+            // one stage after the other, which runs again
+            false => {
+                let again = |stage: &StageSize| if is_recurrent(stage) { of_rows(stage) } else { 0 };
+                let most = |of: &dyn Fn(&StageSize) -> u64| stages().map(of).max().unwrap_or(0);
+                most(&|stage| self.of_gates(stage)) + most(&again) + states
+            }
+        };
+        stages().map(of_rows).sum::<u64>()
+            + kept
+            + stages().map(|stage| self.of_masked(stage)).sum::<u64>()
+            + 5 * states
+    }
+
+    /// The gates and cell states of a recurrence; nothing of one whose gates leave something out.
+    fn of_gates(&self, stage: &StageSize) -> u64 {
+        match self.recurrence_of(stage) {
+            Some((cell, false)) => self.of_lanes(stage.rows, cell),
+            _ => 0,
+        }
+    }
+
+    fn of_lanes(&self, rows: usize, cell: &Cell) -> u64 {
+        let states = if cell.has_cell_state() { cell.units } else { 0 };
+        let with_first = rows.saturating_add(self.size.batch);
+        product(&[rows, cell.lanes().len(), cell.units]) + product(&[with_first, states])
+    }
+
+    /// What a recurrence has whose gates leave something out: besides these factors, h of each row once more, r * h, and what the way back
+    /// has of a row.
+    fn of_masked(&self, stage: &StageSize) -> u64 {
+        let Some((cell, true)) = self.recurrence_of(stage) else {
+            return 0;
+        };
+        let batch = self.size.batch;
+        let factors = product(&[batch, cell.gates(), cell.features + cell.output]);
+        let hidden = product(&[stage.rows.saturating_add(batch), cell.output]);
+        self.of_lanes(stage.rows, cell) + factors + 3 * hidden
+    }
+
+    /// The cell of a recurrent stage, and whether its gates leave something out.
+    fn recurrence_of(&self, stage: &StageSize) -> Option<(&Cell, bool)> {
+        let StageKind::Recurrent { cell: number, .. } = stage.kind else {
+            return None;
+        };
+        let is_masked = matches!(self.training.masked.get(number), Some(Some(_)));
+        Some((self.cell(number)?, is_masked))
     }
 
     /// What the threads compute in: of the stage that takes the most, as the next one takes it again.

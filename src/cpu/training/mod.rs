@@ -1,7 +1,7 @@
 //! Training on the CPU: a plan forward, and backward over the rows that its stages have left.
 //!
 //! Kept for the way back are the rows of each stage, which it makes anyway, and the gates of a recurrence by panels; the lanes of another one
-//! are computed again, for all rows at once. Then time runs backwards step by step, the sequences or the units split over threads as forward;
+//! are computed again, for all rows at once. With little memory the gates are not kept: the recurrence runs again, in memory that all share. Then time runs backwards step by step, the sequences or the units split over threads as forward;
 //! then large products over all rows give the gradients of the weights and of the input.
 
 mod backward;
@@ -108,6 +108,12 @@ impl CpuTraining {
         self.model.set_plan(plan, &self.settings)
     }
 
+    /// Whether gates are computed again on the way back instead of being kept. Those of one cell alone would be there all the same.
+    pub(crate) fn low_memory(&mut self, is_low: bool) {
+        self.model.keeps_gates = !is_low || self.model.plan.cells.len() < 2;
+        self.release_memory();
+    }
+
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
     pub(crate) fn release_memory(&mut self) {
         (self.workspace, self.room) = (Workspace::default(), Room::default());
@@ -150,7 +156,7 @@ impl CpuTraining {
         let (_, lists) = ran.ok_or_else(|| Error::defect("a flow that has not run"))?;
         // what the recurrences have kept is used up
         let mut room = std::mem::take(&mut self.room);
-        std::mem::swap(&mut room.kept, &mut self.workspace.kept);
+        room.swap(&mut self.workspace);
         let way = Way {
             prepared: Prepared {
                 model: &self.model,
@@ -168,7 +174,7 @@ impl CpuTraining {
             wants_input,
         };
         let gradients = way.back(&mut room);
-        std::mem::swap(&mut room.kept, &mut self.workspace.kept);
+        room.swap(&mut self.workspace);
         self.room = room;
         gradients
     }

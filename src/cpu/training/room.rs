@@ -1,7 +1,7 @@
 //! The memory of the way back, which the next one takes again.
 
 use crate::cpu::memory::buffer::{Lines, reserve};
-use crate::cpu::memory::workspace::{Kept, Scratch, StageRows};
+use crate::cpu::memory::workspace::{Kept, Scratch, StageRows, Workspace};
 use crate::cpu::stage::recurrence::{Recurrence, States};
 use crate::cpu::stage::work::Work;
 use crate::error::{Error, Result};
@@ -25,18 +25,25 @@ pub(super) struct Again {
 }
 
 impl Room {
-    /// What a stage has kept, room for it to run again, and room for what becomes of it.
-    pub(super) fn stage(&mut self, stage: usize) -> Result<(&mut Kept, &mut Again, &mut Lines)> {
+    /// Takes what a forward pass has left and needs no more: what the recurrences have kept, and what threads compute in. Or gives both back.
+    pub(super) fn swap(&mut self, workspace: &mut Workspace) {
+        std::mem::swap(&mut self.kept, &mut workspace.kept);
+        std::mem::swap(&mut self.again.scratch, &mut workspace.scratch);
+    }
+
+    /// What a stage has kept, room for it to run again, and room for what becomes of it. Where no stage `keeps` anything all have the same room.
+    pub(super) fn stage(&mut self, stage: usize, keeps: bool) -> Result<(&mut Kept, &mut Again, &mut Lines)> {
+        let stage = if keeps { stage } else { 0 };
         if self.kept.len() <= stage {
             reserve(&mut self.kept, stage + 1)?;
             self.kept.resize_with(stage + 1, Kept::default);
         }
         let kept = self.kept.get_mut(stage);
-        Ok((
-            kept.ok_or_else(|| Error::defect("a stage of the flow"))?,
-            &mut self.again,
-            &mut self.turned,
-        ))
+        let kept = kept.ok_or_else(|| Error::defect("a stage of the flow"))?;
+        if !keeps {
+            kept.hands = 0; // another one's
+        }
+        Ok((kept, &mut self.again, &mut self.turned))
     }
 }
 

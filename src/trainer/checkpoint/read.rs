@@ -82,6 +82,22 @@ impl Checkpoint {
         })
     }
 
+    /// Whether the training made the same small. Earlier versions did not write it.
+    pub(super) fn check_objective(&self, own: &[(&'static str, String)], file: &File<'_>) -> Result<()> {
+        let Some(written) = Fields::new(&self.text, file)?.optional("objective")? else {
+            return Ok(());
+        };
+        for (name, own) in own {
+            let found = written.text(name)?;
+            if found != own {
+                let say = |value: &str| format!("{name}: {}", if value.is_empty() { "none" } else { value });
+                let repair = "go on with the same loss, regularizers and frozen layers, or take weights and optimiser alone with `load_checkpoint`";
+                return Err(file.content("the checkpoint", say(own), say(found), repair));
+            }
+        }
+        Ok(())
+    }
+
     /// Where the training stands; at its beginning, if the file does not say.
     pub(super) fn standing(&self, fresh: Standing, batching: Batching, file: &File<'_>) -> Result<Standing> {
         let Some(fields) = Fields::new(&self.text, file)?.optional("standing")? else {

@@ -1,5 +1,7 @@
 //! What a checkpoint says as JSON. Numbers that are to come back with the same bits stand as these bits, in hexadecimal.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::names::VERSION;
@@ -8,8 +10,10 @@ use crate::format::file::File;
 use crate::learning_rate::Plateau;
 use crate::loss::Mean;
 use crate::optimizer::Progress;
+use crate::parameters::Role;
 use crate::trainer::Trainer;
 use crate::trainer::fit::Fit;
+use crate::trainer::frozen::is_frozen_layer;
 use crate::trainer::history::Epoch;
 use crate::trainer::monitor::names;
 use crate::trainer::scores::Scores;
@@ -45,6 +49,19 @@ impl Batching {
 /// Where a training stands, and how it makes its batches.
 pub(super) type Position<'s> = (&'s Standing, Batching);
 
+/// What a training makes small: whoever goes on has to make the same small. As the file says it, with the name of each.
+pub(super) fn objective(trainer: &Trainer) -> [(&'static str, String); 3] {
+    let parameters = trainer.model.parameters().iter();
+    let means = parameters.filter(|parameter| parameter.role() == Role::MovingMean);
+    let layers = means.filter_map(|mean| Some(mean.path().rsplit_once('/')?.0));
+    let held = layers.filter(|layer| is_frozen_layer(&trainer.frozen, layer));
+    [
+        ("loss", format!("{:?}", trainer.head.loss)),
+        ("regularizers", format!("{:?}", trainer.given_regularizers)),
+        ("frozen BatchNormalization", held.collect::<Vec<_>>().join(", ")),
+    ]
+}
+
 /// The text of a training.
 pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String {
     let progress = trainer.optimizer.progress();
@@ -52,6 +69,7 @@ pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String
         "version": VERSION,
         "seed": trainer.seed,
         "batches": trainer.batches,
+        "objective": BTreeMap::from(objective(trainer)),
         "optimizer": {
             "name": progress.optimizer,
             "iterations": progress.iterations,

@@ -162,8 +162,14 @@ impl Trial {
     }
 
     fn gradients_with(&self, noise: Option<Noise>) -> PlanGradients {
+        self.gradients_in(noise, false)
+    }
+
+    /// With little memory or not.
+    fn gradients_in(&self, noise: Option<Noise>, is_low: bool) -> PlanGradients {
         let model = self.model();
         let mut training = CpuTraining::new(Arc::clone(model.plan()), &Settings::new(), "CPU".into()).unwrap();
+        training.low_memory(is_low);
         let flow = self.flow(&model);
         let (mut output, mut before) = (Output::default(), states(&self.initial));
         training

@@ -1,4 +1,4 @@
-//! The same bits for any number of threads and any company.
+//! The same bits for any number of threads, in any company, with little memory.
 
 use rayon::ThreadPoolBuilder;
 
@@ -45,15 +45,18 @@ fn the_same_bits_for_every_number_of_threads() {
         let input = golden::Input::Values(random.array3((11, 40, 5), 1.0));
         let trial = Trial::new(layers, (input, mask), random);
         let noise = Some(Noise { seed: 5, batch: 2 });
-        let bits = |threads: usize| -> Vec<(String, Vec<u32>)> {
+        let bits = |threads: usize, is_low: bool| -> Vec<(String, Vec<u32>)> {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let lists = pool.install(|| lists(&trial.gradients_with(noise)));
+            let lists = pool.install(|| lists(&trial.gradients_in(noise, is_low)));
             let bits = |list: Vec<f32>| list.into_iter().map(f32::to_bits).collect();
             lists.into_iter().map(|(name, list)| (name, bits(list))).collect()
         };
-        let one = bits(1);
+        let one = bits(1, false);
         for threads in [1, 2, 3, 5] {
-            assert_eq!(one, bits(threads), "{kind:?}, {threads} threads");
+            for is_low in [false, true] {
+                let found = bits(threads, is_low);
+                assert_eq!(one, found, "{kind:?}, {threads} threads, little memory: {is_low}");
+            }
         }
     }
 }
