@@ -253,7 +253,8 @@ impl Trainer {
     ///
     /// A training on the CPU keeps the gates of every time step of all recurrent layers until the way back needs them: of an LSTM these are five
     /// numbers beside each one of its output. With little memory a layer runs again instead, when its turn comes on the way back, and only the gates of one
-    /// layer are there at once: so the more recurrent layers there are, the more this saves. A layer with `recurrent_dropout` keeps its
+    /// layer are there at once: so the more recurrent layers there are, the more this saves. (Layers within a
+    /// [`TimeDistributed`](crate::TimeDistributed), and those behind a [`Masking`](crate::Masking) in the middle, count by themselves.) A layer with `recurrent_dropout` keeps its
     /// gates all the same. A GPU never keeps gates: it computes them again by products over all rows, so that this changes nothing there.
     ///
     /// [`memory`](Self::memory) says what both take.

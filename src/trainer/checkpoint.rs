@@ -58,7 +58,7 @@ impl Trainer {
     /// # Errors
     ///
     /// [`Error::File`](crate::Error::File) if the file cannot be read; [`Error::Content`](crate::Error::Content) if it is cut off, damaged, or of another model, [`Error::Value`](crate::Error::Value) or
-    /// [`Error::Size`](crate::Error::Size) if it is of another optimiser or has other frozen weights. Nothing is changed then.
+    /// [`Error::Size`](crate::Error::Size) if it is of another optimiser, or this remembers something of other weights. Nothing is changed then.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Error, Loss, Model, Trainer};

@@ -13,8 +13,8 @@ impl Trainer {
     /// Keeps some weights as they are: those of a layer (`lstm`), one of them (`lstm/bias`), or all of a role. Keras's
     /// `layer.trainable = False`.
     ///
-    /// A [`BatchNormalization`](crate::BatchNormalization) that is frozen as a layer normalises by its moving mean and variance in training too, and these stay, as in Keras. One
-    /// of which only gamma and beta are frozen follows each batch as before.
+    /// A [`BatchNormalization`](crate::BatchNormalization) that is frozen as a layer normalises by its moving mean and variance in training too,
+    /// and these stay, as in Keras. One of which only gamma and beta are frozen follows each batch as before.
     ///
     /// # Errors
     ///

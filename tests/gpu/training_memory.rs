@@ -114,35 +114,53 @@ fn it_is_what_training_makes() {
     for adapter in adapters() {
         let drawn = models().into_iter().enumerate();
         for (_, (name, builder)) in drawn.filter(|(number, _)| is_drawn(*number, 2)) {
-            let opened = open(&adapter, floor());
-            let bytes = || opened.gpu.counters().bytes();
-            let model = builder.build().unwrap();
-            let (full, ragged) = (
-                examples(&model, name == "last output", false),
-                examples(&model, name == "last output", true),
-            );
-            let before = bytes();
-            let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
-            // with a penalty, which is none, the host makes the steps of the optimiser
-            trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
-            let at_first = told(&trainer, name);
-            trainer.train_on_batch(&full).unwrap();
-            // weights in another order are made with the second batch
-            let made = bytes() - before;
-            assert!(
-                at_first >= made && at_first as f64 <= 1.1 * made as f64,
-                "{name}: {at_first} for {made}"
-            );
-            trainer.train_on_batch(&full).unwrap();
-            let now = told(&trainer, name);
-            assert!(now <= at_first && now >= made, "{name}: {now}, at first {at_first}");
-            let before = bytes();
-            trainer.train_on_batch(&ragged).unwrap();
-            trainer.train_on_batch(&full).unwrap();
-            assert_eq!(bytes(), before, "{name}: no batch of this size takes more");
-            opened.assert_quiet();
+            check(&adapter, (name, builder), None);
         }
     }
+}
+
+/// What a frozen BatchNormalization normalises by is counted too.
+#[test]
+fn so_it_is_where_a_normalization_is_frozen() {
+    for adapter in adapters() {
+        let normalised = models().into_iter().filter(|(name, _)| *name == "BatchNormalization");
+        for model in normalised {
+            check(&adapter, model, Some("batch_normalization"));
+        }
+    }
+}
+
+fn check(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), frozen: Option<&str>) {
+    let opened = open(adapter, floor());
+    let bytes = || opened.gpu.counters().bytes();
+    let model = builder.build().unwrap();
+    let (full, ragged) = (
+        examples(&model, name == "last output", false),
+        examples(&model, name == "last output", true),
+    );
+    let before = bytes();
+    let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
+    // with a penalty, which is none, the host makes the steps of the optimiser
+    trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+    if let Some(layer) = frozen {
+        trainer.freeze(layer).unwrap();
+    }
+    let at_first = told(&trainer, name);
+    trainer.train_on_batch(&full).unwrap();
+    // weights in another order are made with the second batch
+    let made = bytes() - before;
+    assert!(
+        at_first >= made && at_first as f64 <= 1.1 * made as f64,
+        "{name}: {at_first} for {made}"
+    );
+    trainer.train_on_batch(&full).unwrap();
+    let now = told(&trainer, name);
+    assert!(now <= at_first && now >= made, "{name}: {now}, at first {at_first}");
+    let before = bytes();
+    trainer.train_on_batch(&ragged).unwrap();
+    trainer.train_on_batch(&full).unwrap();
+    assert_eq!(bytes(), before, "{name}: no batch of this size takes more");
+    opened.assert_quiet();
 }
 
 /// Where the GPU makes the steps, new weights and what Adam remembers, twice, come on top; and no batch makes anything behind the first ones.

@@ -254,6 +254,45 @@ fn a_file_of_another_training_is_refused() {
     let mut penalised = trainer();
     penalised.regularizers([Regularizer::l2(0.1).on(Role::Kernel)]).unwrap();
     refused(&mut penalised, &data, fit(), &["regularizers: ["]);
+    // without slots nothing else says what was frozen
+    let normalised = || {
+        let model = Model::builder()
+            .add(BatchNormalization::new(3))
+            .add(Lstm::new(3, 4))
+            .add(Dense::new(4, 1));
+        trainer_of(model.build().unwrap(), Sgd::new(0.1))
+    };
+    let mut held = normalised();
+    held.freeze("batch_normalization").unwrap();
+    std::fs::remove_file(&file.0).unwrap();
+    held.fit(&data, fit()).unwrap();
+    refused(
+        &mut normalised(),
+        &data,
+        fit(),
+        &["frozen weights: batch_normalization/gamma", "call `freeze`"],
+    );
+    let mut by_role = normalised();
+    for role in [Role::Gamma, Role::Beta, Role::MovingMean, Role::MovingVariance] {
+        by_role.freeze(role).unwrap();
+    }
+    refused(
+        &mut by_role,
+        &data,
+        fit(),
+        &[
+            "frozen BatchNormalization: none",
+            "frozen BatchNormalization: batch_norm",
+        ],
+    );
+    // a file that does not say what was made small, as earlier versions wrote it
+    let bytes = std::fs::read(&file.0).unwrap();
+    let name = b"objective";
+    let place = bytes.windows(name.len()).position(|found| found == name).unwrap();
+    let mut earlier = bytes.clone();
+    earlier[place] = b'O';
+    std::fs::write(&file.0, earlier).unwrap();
+    normalised().fit(&data, fit().shuffle(true)).unwrap();
     // a model is no checkpoint
     trainer().model().save(&file.0).unwrap();
     refused(&mut trainer(), &data, fit(), &["Fit::checkpoint"]);

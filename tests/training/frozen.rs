@@ -95,6 +95,14 @@ fn a_frozen_batch_normalization_normalises_as_in_inference() {
         let of_inference = held.evaluate(&data).unwrap().loss();
         assert_eq!(held.train_on_batch(&data).unwrap(), of_inference);
         assert_eq!(all(&held), before);
+        // also behind batches by whose mean it has normalised
+        let mut later = trainer();
+        later.train_on_batch(&data).unwrap();
+        later.freeze("batch_normalization").unwrap();
+        let (before, of_inference) = (all(&later), later.evaluate(&data).unwrap().loss());
+        assert_eq!(later.train_on_batch(&data).unwrap(), of_inference);
+        assert_eq!(all(&later), before);
+        let before = all(&held);
         // what is trained behind it learns from that
         assert_ne!(weight(&held, "lstm/kernel"), weight(&followed, "lstm/kernel"));
         held.unfreeze().unwrap();

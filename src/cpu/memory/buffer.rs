@@ -36,7 +36,7 @@ impl Lines {
     pub(crate) fn resize(&mut self, length: usize) -> Result<&mut [f32]> {
         let lines = length.div_ceil(16);
         if self.lines.len() < lines {
-            self.lines.clear(); // so that nothing is copied
+            self.lines = Vec::new(); // so that nothing is copied, nor there twice
             self.length = 0;
             reserve(&mut self.lines, lines)?;
             self.lines.resize(lines, Line::zeroed());

@@ -346,8 +346,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             schedule,
             input: sources.gathered(input)?,
         };
-        let (_, _, turned) = room.stage(number, true)?;
-        way.run(hidden, (self.finals(*cell)?, turned), self.wants(input))
+        way.run(hidden, (self.finals(*cell)?, room.turned()), self.wants(input))
             .map(Some)
     }
 

@@ -31,7 +31,13 @@ impl Room {
         std::mem::swap(&mut self.again.scratch, &mut workspace.scratch);
     }
 
-    /// What a stage has kept, room for it to run again, and room for what becomes of it. Where no stage `keeps` anything all have the same room.
+    /// Room for what becomes of something that was not kept here.
+    pub(super) fn turned(&mut self) -> &mut Lines {
+        &mut self.turned
+    }
+
+    /// What a stage has kept, room for it to run again, and room for what becomes of it. Where no stage `keeps` anything all have the same
+    /// room.
     pub(super) fn stage(&mut self, stage: usize, keeps: bool) -> Result<(&mut Kept, &mut Again, &mut Lines)> {
         let stage = if keeps { stage } else { 0 };
         if self.kept.len() <= stage {

@@ -331,6 +331,10 @@ impl Counting<'_> {
             self.want(("beta by row", 0), &[rows, width]);
             return;
         }
+        // of one that is frozen
+        self.want(("moving moments", number), &[2, width]);
+        self.want(("scale", number), &[width]);
+        self.want(("shift", number), &[width]);
         let is_there = |role| {
             let mut weights = plan.weights.iter();
             weights.any(|weight| (weight.owner, weight.role) == (Owner::Transform(number), role))

@@ -22,7 +22,7 @@ use crate::optimizer::{GradientSize, OptimizerState, Step};
 const DOING: &str = "making a step of the optimizer";
 
 impl GpuTraining {
-    /// Whether steps of this optimiser could be made here. Where they cannot, the host makes them: where BatchNormalization follows means, where the
+    /// Whether steps of this optimiser could be made here. Where they cannot, the host makes them: where there is a BatchNormalization, which may follow means, where the
     /// host packs the weights, where embeddings lie in several buffers, where a weight that is trained, or its slots, are larger than a binding, and
     /// without the memory.
     pub(crate) async fn could_update(&mut self, optimizer: &OptimizerState) -> Result<bool> {

@@ -4,7 +4,7 @@ use ndarray::{ArrayD, Ix2};
 use serde_json::Value;
 
 use super::names::{BEST, KEY, SLOTS, STATES, VERSION, WEIGHTS};
-use super::text::{Batching, Fields};
+use super::text::{Batching, Fields, WRITTEN_BY};
 use crate::error::{Error, Result};
 use crate::format::chain;
 use crate::format::file::File;
@@ -82,16 +82,25 @@ impl Checkpoint {
         })
     }
 
-    /// Whether the training made the same small. Earlier versions did not write it.
+    /// Whether the training made the same small, as far as one knows: earlier versions did not write it, and others may write it otherwise.
     pub(super) fn check_objective(&self, own: &[(&'static str, String)], file: &File<'_>) -> Result<()> {
         let Some(written) = Fields::new(&self.text, file)?.optional("objective")? else {
             return Ok(());
         };
+        let (version, own_version) = WRITTEN_BY;
+        if written.text(version)? != own_version {
+            return Ok(());
+        }
         for (name, own) in own {
             let found = written.text(name)?;
             if found != own {
                 let say = |value: &str| format!("{name}: {}", if value.is_empty() { "none" } else { value });
-                let repair = "go on with the same loss, regularizers and frozen layers, or take weights and optimiser alone with `load_checkpoint`";
+                let repair = match name.strip_prefix("frozen") {
+                    Some(_) => "call `freeze` for the same layers before `fit`".to_owned(),
+                    None => format!(
+                        "go on with the same {name}, or take weights and optimiser alone with `load_checkpoint`"
+                    ),
+                };
                 return Err(file.content("the checkpoint", say(own), say(found), repair));
             }
         }

@@ -10,7 +10,6 @@ use crate::format::file::File;
 use crate::learning_rate::Plateau;
 use crate::loss::Mean;
 use crate::optimizer::Progress;
-use crate::parameters::Role;
 use crate::trainer::Trainer;
 use crate::trainer::fit::Fit;
 use crate::trainer::frozen::is_frozen_layer;
@@ -49,15 +48,19 @@ impl Batching {
 /// Where a training stands, and how it makes its batches.
 pub(super) type Position<'s> = (&'s Standing, Batching);
 
-/// What a training makes small: whoever goes on has to make the same small. As the file says it, with the name of each.
-pub(super) fn objective(trainer: &Trainer) -> [(&'static str, String); 3] {
-    let parameters = trainer.model.parameters().iter();
-    let means = parameters.filter(|parameter| parameter.role() == Role::MovingMean);
-    let layers = means.filter_map(|mean| Some(mean.path().rsplit_once('/')?.0));
+/// What says how options are written: each version as its types are.
+pub(super) const WRITTEN_BY: (&str, &str) = ("written by", env!("CARGO_PKG_VERSION"));
+
+/// What a training makes small, and by what: whoever goes on has to do the same. As the file says it, with the name of each.
+pub(super) fn objective(trainer: &Trainer) -> [(&'static str, String); 4] {
+    let paths = || trainer.model.parameters().iter().map(|parameter| parameter.path());
+    let frozen = paths().filter(|path| trainer.is_frozen(path));
+    let layers = paths().filter_map(|path| path.strip_suffix("/moving_mean"));
     let held = layers.filter(|layer| is_frozen_layer(&trainer.frozen, layer));
     [
         ("loss", format!("{:?}", trainer.head.loss)),
         ("regularizers", format!("{:?}", trainer.given_regularizers)),
+        ("frozen weights", frozen.collect::<Vec<_>>().join(", ")),
         ("frozen BatchNormalization", held.collect::<Vec<_>>().join(", ")),
     ]
 }
@@ -69,7 +72,7 @@ pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String
         "version": VERSION,
         "seed": trainer.seed,
         "batches": trainer.batches,
-        "objective": BTreeMap::from(objective(trainer)),
+        "objective": objective_of(trainer),
         "optimizer": {
             "name": progress.optimizer,
             "iterations": progress.iterations,
@@ -104,6 +107,13 @@ pub(super) fn write(trainer: &Trainer, position: Option<Position<'_>>) -> String
         text.insert("standing".to_owned(), standing);
     }
     text.to_string()
+}
+
+fn objective_of(trainer: &Trainer) -> BTreeMap<&'static str, String> {
+    let (version, written_by) = WRITTEN_BY;
+    let mut texts = BTreeMap::from(objective(trainer));
+    texts.insert(version, written_by.to_owned());
+    texts
 }
 
 fn of_epoch(epoch: &Epoch) -> Value {
