@@ -31,6 +31,15 @@ pub(super) struct Engine {
     sections: Vec<Section>,
     /// The largest of the last batches: their memory stays from one to the next.
     largest: ForSize<()>,
+    spare: Spare,
+}
+
+/// Arrays of the last batch, whose memory is that of the next one.
+#[derive(Debug, Default)]
+struct Spare {
+    output: ArrayD<f32>,
+    /// With respect to the output.
+    gradient: ArrayD<f32>,
 }
 
 #[derive(Debug)]
@@ -118,6 +127,7 @@ impl Engine {
         Ok(Self {
             sections,
             largest: ForSize::new((0, 0), ()),
+            spare: Spare::default(),
         })
     }
 
@@ -187,6 +197,9 @@ impl Engine {
     /// Gives back what batches of another size have taken, and the device the weights.
     async fn catch_up(&mut self, size: (usize, usize)) -> Result<()> {
         let stays = self.largest.stays_for(size);
+        if !stays {
+            self.spare = Spare::default();
+        }
         for section in &mut self.sections {
             if !stays {
                 section.release_memory();
@@ -215,6 +228,7 @@ impl Engine {
         let within = sequences.mask_within()?;
         let mut left = states;
         let mut was_inner = false;
+        let last = self.sections.len().saturating_sub(1);
         for (number, section) in self.sections.iter_mut().enumerate() {
             let is_inner = section.plan.is_inner;
             let (own, rest) = match left {
@@ -244,6 +258,9 @@ impl Engine {
             };
             was_inner = is_inner;
             let mut output = Output::default();
+            if number == last {
+                output.values = std::mem::take(&mut self.spare.output);
+            }
             let input = pass.input_of(number)?;
             let flow = section.flows.flow(&section.plan, input, mask)?;
             section.forward(&flow, input, own, noise, &mut output).await?;
@@ -268,6 +285,7 @@ impl Engine {
         let Upstream { mut outputs, states } = upstream;
         let mut states = states;
         let mut leaves = false;
+        let last = self.sections.len().saturating_sub(1);
         for (number, section) in self.sections.iter_mut().enumerate().rev() {
             let own = match &mut states {
                 Some(states) => {
@@ -292,6 +310,9 @@ impl Engine {
             let input = wants.input || number > 0;
             let wants = Wants { input, ..wants };
             let made = section.backward(flow, pass.input_of(number)?, &upstream, wants).await?;
+            if let Some(gradient) = upstream.outputs.into_iter().next().filter(|_| number == last) {
+                self.spare.gradient = gradient;
+            }
             let PlanGradients {
                 parameters,
                 input,

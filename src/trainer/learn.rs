@@ -49,7 +49,7 @@ impl Trainer {
             .engine
             .forward(batch.sequences(), finals.as_deref_mut(), Some(noise))
             .await?;
-        let mut gradient = ArrayD::default(IxDyn(&[0]));
+        let mut gradient = self.engine.spare_gradient();
         let weights = weights_of(batch, class_weights, pass.output.values.shape())?;
         let value = self.judge(
             &pass,
@@ -72,7 +72,7 @@ impl Trainer {
         let loss = value.value() + self.penalty().await?;
         let gradients = self.judged((gradients, kept), (loss, place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
-        drop(pass);
+        self.engine.take_back_pass(pass);
         let (learning_rate, weights) = match gradients {
             Judged::Kept(step) => self.update_there(&step, comes_home, (loss, place)).await?,
             Judged::Read(gradients) => (self.update(gradients, (loss, place))?, Vec::new()),

@@ -170,6 +170,7 @@ impl Trainer {
         }
         self.engine.set_plans(&self.head.plans(&self.model));
         self.engine.forget_updates();
+        self.engine.take_back(parameters);
         Ok(learning_rate)
     }
 }

@@ -182,7 +182,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
                 let made = self.made(sources, number)?;
                 let ready = prepared.denses.get(*dense).zip(prepared.model.denses.get(*dense));
                 let (back, forward) = ready.ok_or_else(defect)?;
-                let mut of = back.backward(input, (forward, made), gradients, self.wants(list))?;
+                let mut of = back.backward(input, (forward, made), (gradients, self.wants(list)), &mut room.spare)?;
                 let input = std::mem::take(&mut of.input);
                 collected.dense(*dense, of);
                 input
@@ -282,7 +282,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         };
         let input = sources.gathered(input)?;
         let by_rows = forward.by_rows();
-        let (kept, again, turned) = room.stage(number, model.keeps_gates)?;
+        let (kept, again, memory) = room.stage(number, model.keeps_gates)?;
         if kept.hands == 0 && by_rows.is_none() {
             let work = ForwardWork {
                 schedule,
@@ -313,7 +313,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
             planned,
             by_rows,
         };
-        recurrence.backward(&work, (kept, turned))
+        recurrence.backward(&work, kept, memory)
     }
 
     /// The gradients of a recurrence whose gates have left something out; nothing of any other.

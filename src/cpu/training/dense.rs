@@ -1,5 +1,6 @@
 //! A Dense layer backwards.
 
+use super::spare::Spare;
 use super::sums::{Factor, Summed, Sums};
 use crate::activation::{Activation, are_zero};
 use crate::cpu::cell::by_lane::Columns;
@@ -60,8 +61,8 @@ impl DenseBackward {
         &self,
         input: Gathered<'_>,
         (forward, made): (&Dense, Source<'_>),
-        mut gradients: Vec<f32>,
-        wants_input: bool,
+        (mut gradients, wants_input): (Vec<f32>, bool),
+        spare: &mut Spare,
     ) -> Result<DenseGradients> {
         let (features, units, count) = (self.features, self.units, input.index.len());
         self.through_activation(input, (forward, made), &mut gradients)?;
@@ -82,7 +83,7 @@ impl DenseBackward {
                 parts: &[Some(0)],
             }],
         }
-        .run()?;
+        .run_in(spare)?;
         let mut of_input = RUN.zeros(if wants_input { count * features } else { 0 })?;
         over_rows((&mut of_input, features), |of_input, first| {
             let row = |place| row_of(&gradients, units, first + place);

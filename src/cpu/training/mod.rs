@@ -17,12 +17,15 @@ mod prepared;
 mod recurrence;
 mod room;
 mod rowwise;
+mod spare;
 mod step_rows;
 mod steps;
 mod sums;
 mod weights;
 
 use std::sync::Arc;
+
+use ndarray::ArrayD;
 
 use super::CpuModel;
 use super::memory::buffer::Lines;
@@ -112,6 +115,12 @@ impl CpuTraining {
     pub(crate) fn low_memory(&mut self, is_low: bool) {
         self.model.keeps_gates = !is_low || self.model.plan.cells.len() < 2;
         self.release_memory();
+    }
+
+    /// Takes gradients back that a step has used up, in the order of the plan: their memory is that of the next ones.
+    pub(crate) fn take_back(&mut self, gradients: impl Iterator<Item = ArrayD<f32>>) {
+        let lists = gradients.map(|gradient| gradient.into_raw_vec_and_offset().0);
+        self.room.spare.take_back(lists.collect());
     }
 
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::crews::CrewMemory;
 use super::peepholes::{PeepholeRow, peepholes};
 use super::prepared::{Recurrence, Work};
+use super::spare::Spare;
 use super::steps::{HandSteps, Memory};
 use super::sums::{Factor, Rows, Summed, Sums};
 use crate::cell::Lane;
@@ -34,7 +35,12 @@ pub(super) struct CellGradients {
 
 impl Recurrence {
     /// From what the recurrence has kept, of which nothing is left then; a cell by rows has kept nothing, and its lanes are made again.
-    pub(super) fn backward(&self, work: &Work<'_>, (kept, turned): (&mut Kept, &mut Lines)) -> Result<CellGradients> {
+    pub(super) fn backward(
+        &self,
+        work: &Work<'_>,
+        kept: &mut Kept,
+        (turned, spare): (&mut Lines, &mut Spare),
+    ) -> Result<CellGradients> {
         let rows = work.schedule.rows();
         let reset = match work.by_rows {
             Some(matrices) => {
@@ -80,7 +86,7 @@ impl Recurrence {
             unprojected: &unprojected,
             gradients: &gradients,
         };
-        let [kernel, recurrent_kernel, bias] = sums.kernels()?;
+        let [kernel, recurrent_kernel, bias] = sums.kernels(spare)?;
         Ok(CellGradients {
             kernel,
             recurrent_kernel,
@@ -192,7 +198,7 @@ impl AllRows<'_> {
     }
 
     /// The gradients of kernel, recurrent kernel and bias.
-    fn kernels(&self) -> Result<[Vec<f32>; 3]> {
+    fn kernels(&self, spare: &mut Spare) -> Result<[Vec<f32>; 3]> {
         let (cell, work) = (&self.recurrence.cell, self.work);
         let (lanes, units) = (cell.lanes(), cell.units);
         let lane_of = |gate: usize, is_it: fn(&Lane, usize) -> bool| lanes.iter().position(|lane| is_it(lane, gate));
@@ -218,7 +224,7 @@ impl AllRows<'_> {
         if reset.is_some() {
             factors.push(factor(&product, cell.output, &of_reset));
         }
-        let Summed { products, d } = self.sums(&factors)?;
+        let Summed { products, d } = self.sums(&factors, spare)?;
         let mut products = products.into_iter();
         let kernel = products.next().unwrap_or_default();
         let mut recurrent = products.next().unwrap_or_default();
@@ -233,7 +239,7 @@ impl AllRows<'_> {
         Ok([kernel, recurrent, RUN.collected(bias)?])
     }
 
-    fn sums(&self, factors: &[Factor<'_, '_>]) -> Result<Summed> {
+    fn sums(&self, factors: &[Factor<'_, '_>], spare: &mut Spare) -> Result<Summed> {
         Sums {
             path: self.recurrence.path,
             count: self.work.schedule.rows(),
@@ -242,7 +248,7 @@ impl AllRows<'_> {
             width: self.recurrence.cell.units,
             factors,
         }
-        .run()
+        .run_in(spare)
     }
 
     fn peepholes(&self) -> Result<Vec<f32>> {

@@ -1,5 +1,6 @@
 //! The memory of the way back, which the next one takes again.
 
+use super::spare::Spare;
 use crate::cpu::memory::buffer::{Lines, reserve};
 use crate::cpu::memory::workspace::{Kept, Scratch, StageRows, Workspace};
 use crate::cpu::stage::recurrence::{Recurrence, States};
@@ -14,6 +15,7 @@ pub(super) struct Room {
     again: Again,
     /// What becomes of what was kept, where it cannot lie in the same place.
     turned: Lines,
+    pub(super) spare: Spare,
 }
 
 /// A recurrence that runs a second time, for what it keeps: after a run that was none of a training, or a second time backwards.
@@ -23,6 +25,9 @@ pub(super) struct Again {
     scratch: Vec<Scratch>,
     rows: StageRows,
 }
+
+/// What the way back of a recurrence computes in.
+type StageRoom<'r> = (&'r mut Kept, &'r mut Again, (&'r mut Lines, &'r mut Spare));
 
 impl Room {
     /// Takes what a forward pass has left and needs no more: what the recurrences have kept, and what threads compute in. Or gives both back.
@@ -36,9 +41,9 @@ impl Room {
         &mut self.turned
     }
 
-    /// What a stage has kept, room for it to run again, and room for what becomes of it. Where no stage `keeps` anything all have the same
+    /// What a stage has kept, room for it to run again, and for what becomes of it and its gradients. Where no stage `keeps` anything all have the same
     /// room.
-    pub(super) fn stage(&mut self, stage: usize, keeps: bool) -> Result<(&mut Kept, &mut Again, &mut Lines)> {
+    pub(super) fn stage(&mut self, stage: usize, keeps: bool) -> Result<StageRoom<'_>> {
         let stage = if keeps { stage } else { 0 };
         if self.kept.len() <= stage {
             reserve(&mut self.kept, stage + 1)?;
@@ -49,7 +54,7 @@ impl Room {
         if !keeps {
             kept.hands = 0; // another one's
         }
-        Ok((kept, &mut self.again, &mut self.turned))
+        Ok((kept, &mut self.again, (&mut self.turned, &mut self.spare)))
     }
 }
 

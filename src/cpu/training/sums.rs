@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::spare::Spare;
 use crate::cpu::memory::buffer::Lines;
 use crate::cpu::product::outer::{ColumnSums, Outer, PackedRows, panel_vectors};
 use crate::cpu::product::path::Path;
@@ -77,16 +78,21 @@ struct Task<'t> {
 
 impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
     pub(super) fn run(&self) -> Result<Summed> {
+        self.run_in(&mut Spare::default())
+    }
+
+    /// The same in memory that was used before.
+    pub(super) fn run_in(&self, spare: &mut Spare) -> Result<Summed> {
         let panels = self.panels()?;
         let rows = self.factors.iter().map(|factor| factor.features).sum::<usize>() + 1;
         let length: usize = panels.iter().map(|panel| panel.width).sum();
-        let mut sums = Lines::default();
-        let sums = sums.resize(rows * length)?; // new memory, which is 0
+        let mut added = std::mem::take(&mut spare.added);
+        let sums = added.resize(rows * length)?;
         let threads = match self.count.saturating_mul(rows).saturating_mul(length) < WORTH_SHARING {
             true => 1,
             false => pool::count(),
         };
-        let mut rest: &mut [f32] = sums;
+        let mut rest: &mut [f32] = &mut *sums;
         let mut tasks = Vec::new();
         // a panel with less than its share of the threads is split by its rows
         let each = panels.len().div_ceil(2 * threads).clamp(1, PANELS);
@@ -113,7 +119,9 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
                 .try_for_each(|task| self.task(task)),
         };
         done?;
-        self.arranged(&panels, rows, sums)
+        let summed = self.arranged(&panels, (rows, sums), spare);
+        spare.added = added;
+        summed
     }
 
     fn panels(&self) -> Result<Vec<Panel>> {
@@ -137,6 +145,7 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
 
     fn task(&self, task: Task<'_>) -> Result<()> {
         let Task { panels, rows, sums } = task;
+        sums.fill(0.0);
         let (mut packed, mut packed_x) = (Lines::default(), Lines::default());
         let mut x = RUN.list(BLOCK)?;
         let width: usize = panels.iter().map(|panel| panel.width).sum();
@@ -227,7 +236,7 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
     }
 
     /// The sums of the panels, `[panel][row][column]`, as matrices.
-    fn arranged(&self, panels: &[Panel], rows: usize, sums: &[f32]) -> Result<Summed> {
+    fn arranged(&self, panels: &[Panel], (rows, sums): (usize, &[f32]), spare: &mut Spare) -> Result<Summed> {
         let whole = panels.first().map_or(1, |panel| panel.width);
         // columns of d from `first` on, of a row of sums
         let copy = |row: usize, mut first: usize, mut to: &mut [f32]| {
@@ -246,12 +255,13 @@ impl<'a, 'd, D: Rows<'d>> Sums<'_, 'a, D> {
         let mut first = 0;
         for factor in self.factors {
             let columns = factor.parts.len() * self.width;
-            let mut product = RUN.zeros(factor.features * columns)?;
+            let mut product = spare.list(factor.features * columns)?;
             over_rows((&mut product, columns), |product, begin| {
                 for (row, to) in (first + begin..).zip(product.chunks_exact_mut(columns.max(1))) {
                     for (lane, to) in factor.parts.iter().zip(to.chunks_exact_mut(self.width.max(1))) {
-                        if let Some(lane) = lane {
-                            copy(row, lane * self.width, to);
+                        match lane {
+                            Some(lane) => copy(row, lane * self.width, to),
+                            None => to.fill(0.0),
                         }
                     }
                 }

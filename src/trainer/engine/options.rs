@@ -1,6 +1,8 @@
-//! How the sections train: frozen BatchNormalizations, which normalise as in inference, and little memory.
+//! How the sections train: frozen BatchNormalizations, which normalise as in inference, and in which memory.
 
-use super::{Engine, Path, Section};
+use ndarray::ArrayD;
+
+use super::{Engine, Pass, Path, Section};
 use crate::model::planned_weight::Owner;
 use crate::parameters::Role;
 
@@ -9,6 +11,29 @@ impl Engine {
     pub(in crate::trainer) fn hold(&mut self, is_held: impl Fn(&str) -> bool) {
         for section in &mut self.sections {
             section.hold(&is_held);
+        }
+    }
+
+    /// An array for the gradient of a loss, which may hold anything.
+    pub(in crate::trainer) fn spare_gradient(&mut self) -> ArrayD<f32> {
+        std::mem::take(&mut self.spare.gradient)
+    }
+
+    /// Takes a pass back that has gone both ways.
+    pub(in crate::trainer) fn take_back_pass(&mut self, pass: Pass<'_>) {
+        self.spare.output = pass.output.values;
+    }
+
+    /// Takes the gradients of a step back, whose memory is that of the next ones.
+    pub(in crate::trainer) fn take_back(&mut self, gradients: Vec<(String, ArrayD<f32>)>) {
+        let mut gradients = gradients.into_iter().map(|(_, gradient)| gradient);
+        for section in &mut self.sections {
+            let trained = section.plan.weights.iter().filter(|weight| weight.role.is_trained());
+            let own = gradients.by_ref().take(trained.count());
+            match &mut section.path {
+                Path::Cpu(training) => training.take_back(own),
+                Path::Gpu(_) | Path::Nothing => own.for_each(drop),
+            }
         }
     }
 
