@@ -1,11 +1,12 @@
 //! A model on a device, ready to train: its sections, each forward and backward.
 
 mod options;
+mod pass;
 mod updating;
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayD, ArrayView2, Axis, IxDyn};
+use ndarray::{ArrayD, Axis, IxDyn};
 
 use super::moved::{moved, moved_back};
 use crate::cpu::training::CpuTraining;
@@ -24,6 +25,8 @@ use crate::runner::section::{steps_of_last, with_time, without_time};
 use crate::sequences::Sequences;
 use crate::settings::Settings;
 use crate::state::State;
+pub(super) use pass::Pass;
+use pass::Spare;
 
 /// The sections of a model, the one nearest to the input first.
 #[derive(Debug)]
@@ -32,14 +35,6 @@ pub(super) struct Engine {
     /// The largest of the last batches: their memory stays from one to the next.
     largest: ForSize<()>,
     spare: Spare,
-}
-
-/// Arrays of the last batch, whose memory is that of the next one.
-#[derive(Debug, Default)]
-struct Spare {
-    output: ArrayD<f32>,
-    /// With respect to the output.
-    gradient: ArrayD<f32>,
 }
 
 #[derive(Debug)]
@@ -58,43 +53,6 @@ enum Path {
     Gpu(Box<GpuTraining>),
     /// Steps are set to zero or repeated, and nothing is computed.
     Nothing,
-}
-
-/// A pass forward: what it gave, and what the way back needs.
-#[derive(Debug)]
-pub(super) struct Pass<'a> {
-    input: Input<'a>,
-    /// What each section but the first has read.
-    between: Vec<Array3<f32>>,
-    flows: Vec<Arc<Flow>>,
-    pub(super) output: Output,
-}
-
-impl Pass<'_> {
-    /// Which time steps of the output count, if there is a mask.
-    pub(super) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
-        self.flows.last()?.mask.as_ref().map(|mask| mask.view())
-    }
-
-    /// What a section has read.
-    fn input_of(&self, section: usize) -> Result<Input<'_>> {
-        match section.checked_sub(1) {
-            None => Ok(match &self.input {
-                Input::Values(values) => Input::Values(values.view()),
-                Input::Tokens(tokens) => Input::Tokens(tokens.view()),
-            }),
-            Some(before) => {
-                let read = self.between.get(before).map(|values| Input::Values(values.view()));
-                read.ok_or_else(|| Error::defect("the input of a section"))
-            }
-        }
-    }
-
-    fn flow_of(&self, section: usize) -> Result<&Arc<Flow>> {
-        self.flows
-            .get(section)
-            .ok_or_else(|| Error::defect("the flow of a section"))
-    }
 }
 
 impl Engine {
@@ -257,10 +215,7 @@ impl Engine {
                     .filter(|_| number == 0 || leaves),
             };
             was_inner = is_inner;
-            let mut output = Output::default();
-            if number == last {
-                output.values = std::mem::take(&mut self.spare.output);
-            }
+            let mut output = self.spare.output(number == last);
             let input = pass.input_of(number)?;
             let flow = section.flows.flow(&section.plan, input, mask)?;
             section.forward(&flow, input, own, noise, &mut output).await?;
@@ -300,12 +255,7 @@ impl Engine {
             if leaves && section.plan.is_inner {
                 outputs = outputs.into_iter().map(last_of_steps).collect::<Result<_>>()?;
             }
-            // a section whose one time step is no axis of the output has it again on the way back
-            for (gradient, placed) in outputs.iter_mut().zip(&flow.outputs) {
-                if gradient.ndim() + 1 == placed.shape.len() {
-                    *gradient = std::mem::take(gradient).insert_axis(Axis(1));
-                }
-            }
+            with_time_steps(&mut outputs, flow);
             let upstream = Upstream { outputs, states: own };
             let input = wants.input || number > 0;
             let wants = Wants { input, ..wants };
@@ -338,6 +288,15 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+}
+
+/// A section whose one time step is no axis of the output has it again on the way back.
+fn with_time_steps(outputs: &mut [ArrayD<f32>], flow: &Flow) {
+    for (gradient, placed) in outputs.iter_mut().zip(&flow.outputs) {
+        if gradient.ndim() + 1 == placed.shape.len() {
+            *gradient = std::mem::take(gradient).insert_axis(Axis(1));
+        }
     }
 }
 
