@@ -284,7 +284,8 @@ mod tests {
         ((a * 31 + b * 17) % 101) as f32 / 50.0 - 1.0
     }
 
-    /// Around the edges of blocks, groups, panels and threads, against a loop in f64; and the same bits for any number of threads.
+    /// Around the edges of blocks, groups, panels and threads, against a loop in f64; and the same bits for any number of threads, whatever lay in the
+    /// memory before.
     #[test]
     fn they_are_the_sums_and_the_same_bits_for_any_threads() {
         for (count, features, width, places) in [
@@ -319,7 +320,11 @@ mod tests {
                         width,
                         factors: &[factor],
                     };
-                    let summed = pool.install(|| sums.run()).unwrap();
+                    let mut spare = Spare::default();
+                    pool.install(|| sums.run_in(&mut spare)).unwrap();
+                    spare.added.fill(f32::NAN);
+                    spare.take_back(vec![vec![f32::NAN; features * places.len() * width]]);
+                    let summed = pool.install(|| sums.run_in(&mut spare)).unwrap();
                     let mut sums = summed.products[0].clone();
                     let alone = places.iter().map(|place| &summed.d[place * width..][..width]);
                     alone.for_each(|d| sums.extend(d));
