@@ -43,16 +43,7 @@ impl Recurrence {
     ) -> Result<CellGradients> {
         let rows = work.schedule.rows();
         let reset = match work.by_rows {
-            Some(matrices) => {
-                let states = if self.cell.has_cell_state() {
-                    work.schedule.active(0) + rows
-                } else {
-                    0
-                };
-                kept.cell_states.resize(states * self.cell.units)?;
-                let lanes = kept.lanes.resize(rows * self.stride())?;
-                self.lanes(work, matrices, lanes)?
-            }
+            Some(matrices) => self.lanes_again(work, matrices, kept)?,
             None => Vec::new(),
         };
         let hands = std::mem::take(&mut kept.hands);
@@ -96,6 +87,18 @@ impl Recurrence {
             input: sums.input()?,
             state,
         })
+    }
+
+    /// Makes the lanes of a cell by rows, and room for its cell states.
+    fn lanes_again(&self, work: &Work<'_>, matrices: &LaneMatrices, kept: &mut Kept) -> Result<Vec<f32>> {
+        let rows = work.schedule.rows();
+        let states = match self.cell.has_cell_state() {
+            true => work.schedule.active(0) + rows,
+            false => 0,
+        };
+        kept.cell_states.resize(states * self.cell.units)?;
+        let lanes = kept.lanes.resize(rows * self.stride())?;
+        self.lanes(work, matrices, lanes)
     }
 
     /// `lanes = bias + x·kernel + h_before·recurrent_kernel` of every row, in blocks. Gives r * h of every row where a lane multiplies that.

@@ -284,6 +284,14 @@ mod tests {
         ((a * 31 + b * 17) % 101) as f32 / 50.0 - 1.0
     }
 
+    fn in_used_memory<'d>(sums: &Sums<'_, '_, impl Rows<'d>>, length: usize) -> Summed {
+        let mut spare = Spare::default();
+        sums.run_in(&mut spare).unwrap();
+        spare.added.fill(f32::NAN);
+        spare.take_back(vec![vec![f32::NAN; length]]);
+        sums.run_in(&mut spare).unwrap()
+    }
+
     /// Around the edges of blocks, groups, panels and threads, against a loop in f64; and the same bits for any number of threads, whatever lay in the
     /// memory before.
     #[test]
@@ -320,11 +328,7 @@ mod tests {
                         width,
                         factors: &[factor],
                     };
-                    let mut spare = Spare::default();
-                    pool.install(|| sums.run_in(&mut spare)).unwrap();
-                    spare.added.fill(f32::NAN);
-                    spare.take_back(vec![vec![f32::NAN; features * places.len() * width]]);
-                    let summed = pool.install(|| sums.run_in(&mut spare)).unwrap();
+                    let summed = pool.install(|| in_used_memory(&sums, features * places.len() * width));
                     let mut sums = summed.products[0].clone();
                     let alone = places.iter().map(|place| &summed.d[place * width..][..width]);
                     alone.for_each(|d| sums.extend(d));

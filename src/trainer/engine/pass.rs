@@ -10,17 +10,17 @@ use crate::output::Output;
 
 /// A pass forward: what it gave, and what the way back needs.
 #[derive(Debug)]
-pub(in crate::trainer) struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     pub(super) input: Input<'a>,
     /// What each section but the first has read.
     pub(super) between: Vec<Array3<f32>>,
     pub(super) flows: Vec<Arc<Flow>>,
-    pub(in crate::trainer) output: Output,
+    pub(crate) output: Output,
 }
 
 impl Pass<'_> {
     /// Which time steps of the output count, if there is a mask.
-    pub(in crate::trainer) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
+    pub(crate) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
         self.flows.last()?.mask.as_ref().map(|mask| mask.view())
     }
 
