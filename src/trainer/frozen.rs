@@ -18,8 +18,9 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] for a path that the model does not have. [`Error::Gpu`] if a GPU has what the optimiser remembers and does not give it, and in a
-    /// browser, which cannot wait for it, [`Error::Unsupported`]: behind a call of [`fit_async`](Self::fit_async) that was dropped. The trainer is
+    /// [`Error::Value`](crate::Error::Value) for a path that the model does not have. [`Error::Gpu`](crate::Error::Gpu) if a GPU has what the
+    /// optimiser remembers and does not give it, and in a browser, which cannot wait for it,
+    /// [`Error::Unsupported`](crate::Error::Unsupported): behind a call of [`fit_async`](Self::fit_async) that was dropped. The trainer is
     /// then as it was.
     ///
     /// ```
@@ -44,7 +45,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Memory`] if what the optimiser remembers does not fit into memory; [`Error::Gpu`] and [`Error::Unsupported`] as
+    /// [`Error::Memory`](crate::Error::Memory) if what the optimiser remembers does not fit into memory; [`Error::Gpu`](crate::Error::Gpu) and
+    /// [`Error::Unsupported`](crate::Error::Unsupported) as
     /// [`freeze`](Self::freeze) says.
     ///
     /// ```
@@ -83,7 +85,7 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`] for a factor that is negative or not finite, and a path that the model does not have; the trainer is then as it was.
+    /// [`Error::Value`](crate::Error::Value) for a factor that is negative or not finite, and a path that the model does not have; the trainer is then as it was.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Regularizer, Role, Trainer};
