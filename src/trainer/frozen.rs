@@ -46,8 +46,7 @@ impl Trainer {
     /// # Errors
     ///
     /// [`Error::Memory`](crate::Error::Memory) if what the optimiser remembers does not fit into memory; [`Error::Gpu`](crate::Error::Gpu) and
-    /// [`Error::Unsupported`](crate::Error::Unsupported) as
-    /// [`freeze`](Self::freeze) says.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) as [`freeze`](Self::freeze) says.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Trainer};
@@ -85,7 +84,8 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`Error::Value`](crate::Error::Value) for a factor that is negative or not finite, and a path that the model does not have; the trainer is then as it was.
+    /// [`Error::Value`](crate::Error::Value) for a factor that is negative or not finite, and a path that the model does not have; the trainer is
+    /// then as it was.
     ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Lstm, Model, Regularizer, Role, Trainer};

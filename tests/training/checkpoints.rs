@@ -292,7 +292,7 @@ fn a_file_of_another_training_is_refused() {
     let mut earlier = bytes.clone();
     earlier[place] = b'O';
     std::fs::write(&file.0, earlier).unwrap();
-    normalised().fit(&data, fit().shuffle(true)).unwrap();
+    normalised().fit(&data, fit()).unwrap();
     // a model is no checkpoint
     trainer().model().save(&file.0).unwrap();
     refused(&mut trainer(), &data, fit(), &["Fit::checkpoint"]);

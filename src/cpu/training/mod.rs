@@ -2,7 +2,8 @@
 //!
 //! Kept for the way back are the rows of each stage, which it makes anyway, and the gates of a recurrence by panels; the lanes of another one
 //! are computed again, for all rows at once. With little memory no gates are kept: the recurrence runs again, in memory that all share. Then
-//! time runs backwards step by step, the sequences or the units split over threads as forward; then large products over all rows give the gradients of the weights and of the input.
+//! time runs backwards step by step, the sequences or the units split over threads as forward; then large products over all rows give the
+//! gradients of the weights and of the input.
 
 mod backward;
 mod blocks;
@@ -120,7 +121,7 @@ impl CpuTraining {
     /// Takes gradients back that a step has used up, in the order of the plan: their memory is that of the next ones.
     pub(crate) fn take_back(&mut self, gradients: impl Iterator<Item = ArrayD<f32>>) {
         let lists = gradients.map(|gradient| gradient.into_raw_vec_and_offset().0);
-        self.room.spare.take_back(lists.collect());
+        self.room.spare.take_back(lists);
     }
 
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.

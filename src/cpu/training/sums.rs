@@ -288,7 +288,7 @@ mod tests {
         let mut spare = Spare::default();
         sums.run_in(&mut spare).unwrap();
         spare.added.fill(f32::NAN);
-        spare.take_back(vec![vec![f32::NAN; length]]);
+        spare.take_back([vec![f32::NAN; length]].into_iter());
         sums.run_in(&mut spare).unwrap()
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array3, ArrayD, ArrayView2, IxDyn};
+use ndarray::{Array3, ArrayD, ArrayView2};
 
 use crate::error::{Error, Result};
 use crate::flow::{Flow, Input};
@@ -56,13 +56,10 @@ pub(super) struct Spare {
 impl Spare {
     /// What the last section gives may lie where it lay before.
     pub(super) fn output(&mut self, is_last: bool) -> Output {
-        let values = match is_last {
-            true => std::mem::take(&mut self.output),
-            false => ArrayD::default(IxDyn(&[0])),
-        };
-        Output {
-            values,
-            ..Output::default()
+        let mut output = Output::default();
+        if is_last {
+            output.values = std::mem::take(&mut self.output);
         }
+        output
     }
 }
