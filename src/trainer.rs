@@ -89,6 +89,8 @@ pub struct Trainer {
     /// What stays as it is.
     frozen: Vec<ParameterSelection>,
     away: Away,
+    /// Whether the host makes the steps of the optimiser, whatever the device could do.
+    offloads_optimizer: bool,
     seed: u64,
     /// The batches that were learned from.
     batches: u64,
@@ -187,6 +189,7 @@ impl Trainer {
             metrics: Vec::new(),
             frozen: Vec::new(),
             away: Away::default(),
+            offloads_optimizer: false,
             model,
             seed: 0,
             batches: 0,
@@ -273,6 +276,30 @@ impl Trainer {
     #[must_use]
     pub fn low_memory(mut self, is_low: bool) -> Self {
         self.engine.low_memory(is_low);
+        self
+    }
+
+    /// Has the host make the steps of the optimiser where a GPU trains (default false): the GPU has memory for larger batches then, and each batch takes
+    /// longer.
+    ///
+    /// A GPU that makes the steps itself keeps new weights beside the old ones, and what the optimiser remembers before and behind a step: of Adam five
+    /// numbers for each weight. Offloaded, these are the host's; it reads the gradients of each batch and uploads new weights. ZeRO-Offload (Ren and
+    /// others, 2021) calls this so. On the CPU it changes nothing. Both ways round numbers a little differently.
+    ///
+    /// [`memory`](Self::memory) says what both take.
+    ///
+    /// ```
+    /// use cellstate::{Adam, Device, Loss, Lstm, Model, Trainer};
+    ///
+    /// let model = Model::builder().add(Lstm::new(16, 64)).build()?;
+    /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
+    /// let trainer = trainer.offload_optimizer(true);
+    /// # let _ = trainer;
+    /// # Ok::<(), cellstate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn offload_optimizer(mut self, offloads: bool) -> Self {
+        self.offloads_optimizer = offloads;
         self
     }
 

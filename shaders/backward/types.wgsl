@@ -123,6 +123,15 @@ struct GradientSizes {
     first: u32,        // where in `sizes` the first chunk stands
 }
 
+struct Penalty {
+    count: u32,        // weights,
+    width: u32,        // of a row of them,
+    stride: u32,       // and from one row to the next
+    first: u32,        // where in `sums` the first chunk stands
+    l1: u32,           // the bits of the number
+    twice_l2: u32,     // the same
+}
+
 // A step of an optimiser. From `scale` on the bits of numbers; a rule reads those that it has.
 struct Update {
     count: u32,        // weights, or fours of them, which width and stride then count too

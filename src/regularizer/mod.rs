@@ -116,11 +116,29 @@ impl Regularizer {
     }
 }
 
-/// The regularisers of a training, by parameter.
+/// The regularisers of a training, by the paths of parameters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Regularizers {
-    /// Path, l1, l2.
-    factors: Vec<(String, f64, f64)>,
+    factors: Vec<(String, Factors)>,
+}
+
+/// What those of one parameter come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Factors {
+    l1: f64,
+    l2: f64,
+}
+
+impl Factors {
+    /// The loss, from `Σ |w|` and `Σ w²`.
+    pub(crate) fn loss(self, [absolute, squares]: [f64; 2]) -> f64 {
+        self.l1 * absolute + self.l2 * squares
+    }
+
+    /// What the gradient multiplies `sign(w)` and `w` by.
+    pub(crate) fn of_gradient(self) -> [f32; 2] {
+        [self.l1 as f32, (2.0 * self.l2) as f32]
+    }
 }
 
 impl Regularizers {
@@ -145,17 +163,27 @@ impl Regularizers {
                 [l1 + regularizer.l1, l2 + regularizer.l2]
             });
             if l1 > 0.0 || l2 > 0.0 {
-                factors.push((path.to_owned(), l1, l2));
+                factors.push((path.to_owned(), Factors { l1, l2 }));
             }
         }
         Ok(Self { factors })
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.factors.is_empty()
+    }
+
+    /// Those of a parameter, if it has any.
+    pub(crate) fn factors_of(&self, path: &str) -> Option<Factors> {
+        let mut factors = self.factors.iter();
+        factors.find_map(|(here, factors)| (here == path).then_some(*factors))
+    }
+
     /// What they add to the loss of a batch.
     pub(crate) fn loss(&self, parameters: &Parameters) -> Result<f64> {
         let mut loss = 0.0;
-        for (path, l1, l2) in &self.factors {
-            let term = |weight: f64| l1 * weight.abs() + l2 * weight * weight;
+        for (path, factors) in &self.factors {
+            let term = |weight: f64| factors.loss([weight.abs(), weight * weight]);
             let weights = parameters.get(path)?.shared().as_standard_layout();
             loss += sum(weights.as_slice().unwrap_or_default(), term);
         }
@@ -164,14 +192,14 @@ impl Regularizers {
 
     /// Adds their gradients: `l1 · sign(w) + 2 · l2 · w`, where the sign of 0 is 0.
     pub(crate) fn add_gradients(&self, parameters: &Parameters, gradients: &mut [(String, ArrayD<f32>)]) -> Result<()> {
-        for (path, l1, l2) in &self.factors {
+        for (path, factors) in &self.factors {
             let weights = parameters.get(path)?.values();
             let found = gradients.iter_mut().find(|(here, _)| here == path);
             let (_, gradient) = found.ok_or_else(|| Error::defect("the gradient of a parameter"))?;
             if gradient.shape() != weights.shape() {
                 return Err(Error::defect("the shape of a gradient"));
             }
-            let (l1, twice_l2) = (*l1 as f32, (2.0 * l2) as f32);
+            let [l1, twice_l2] = factors.of_gradient();
             Zip::from(gradient).and(weights).for_each(|gradient, &weight| {
                 let sign = f32::from(weight > 0.0) - f32::from(weight < 0.0);
                 *gradient += l1 * sign + twice_l2 * weight;

@@ -99,6 +99,7 @@ impl Trainer {
         let given: Vec<Regularizer> = regularizers.into_iter().collect();
         self.regularizers = Regularizers::new(&given, self.model.parameters(), self.optimizer.trained())?;
         self.given_regularizers = given;
+        self.engine.penalize(&self.regularizers);
         Ok(())
     }
 
@@ -124,6 +125,7 @@ impl Trainer {
         optimizer.restore(self.optimizer.progress().clone(), slots)?;
         self.engine.hold(|layer| is_frozen_layer(&frozen, layer));
         (self.optimizer, self.regularizers, self.frozen) = (optimizer, regularizers, frozen);
+        self.engine.penalize(&self.regularizers);
         self.engine.forget_updates();
         self.engine.ask_again();
         Ok(())

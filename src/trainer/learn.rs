@@ -9,7 +9,7 @@ use super::Trainer;
 use super::engine::Pass;
 use super::examples::Examples;
 use super::place::Place;
-use super::update::Judged;
+use super::update::{Judged, Stepped};
 use crate::error::{Error, Result};
 use crate::gradients::{Upstream, Wants};
 use crate::loss::LossValue;
@@ -24,14 +24,14 @@ pub(super) struct Learning<'l> {
     /// What becomes of the states of all cells, if they are carried on.
     pub(super) states: Option<&'l mut [State]>,
     pub(super) metrics: &'l mut [Metric],
-    /// Whether [`Learned`] has the new weights, where the device makes the step.
+    /// Whether [`Stepped`] has the new weights, where the device makes the step.
     pub(super) comes_home: bool,
     pub(super) place: Place,
 }
 
 impl Trainer {
     /// Learns from one batch. On an error weights and states are as they were.
-    pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Learned> {
+    pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Stepped> {
         let Learning {
             class_weights,
             states,
@@ -69,23 +69,18 @@ impl Trainer {
             sizes: matches!(kept, Some(None)),
         };
         let gradients = self.engine.backward(&pass, upstream, wants).await?;
-        let loss = value.value() + self.penalty().await?;
-        let gradients = self.judged((gradients, kept), (loss, place)).await?;
+        let judged = self.judged((gradients, kept), (value.value(), place)).await?;
         self.watch(metrics, &pass, batch, weights.as_ref().map(|weights| weights.view()))?;
         self.engine.take_back_pass(pass);
-        let (learning_rate, weights) = match gradients {
-            Judged::Kept(step) => self.update_there(&step, comes_home, (loss, place)).await?,
-            Judged::Read(gradients) => (self.update(gradients, (loss, place))?, Vec::new()),
+        let stepped = match judged {
+            Judged::Kept(step) => self.update_there(&step, comes_home, (value.value(), place)).await?,
+            Judged::Read(gradients, loss) => self.update(gradients, (loss, place))?,
         };
         self.batches += 1;
         if let (Some(states), Some(finals)) = (states, finals) {
             states.clone_from_slice(&finals);
         }
-        Ok(Learned {
-            loss,
-            learning_rate,
-            weights,
-        })
+        Ok(stepped)
     }
 
     /// The loss of a pass, without the penalties of regularisers, and its gradient with respect to the outputs.
@@ -113,16 +108,6 @@ impl Trainer {
             gradient,
         )
     }
-}
-
-/// What a batch has given.
-#[derive(Debug)]
-pub(super) struct Learned {
-    /// The loss before the update, with the penalties of regularisers.
-    pub(super) loss: f64,
-    pub(super) learning_rate: f64,
-    /// The new weights, where the device has made the step and they are wanted.
-    pub(super) weights: Vec<(String, ArrayD<f32>)>,
 }
 
 /// The weights of the examples, multiplied by those of their classes; for outputs of this shape.

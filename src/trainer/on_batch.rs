@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::Trainer;
 use super::examples::Examples;
-use super::learn::{Learned, Learning};
+use super::learn::Learning;
 use super::place::Place;
+use super::update::Stepped;
 use crate::error::Result;
 
 impl Trainer {
@@ -40,7 +41,7 @@ impl Trainer {
     ///
     /// As [`Trainer::train_on_batch`].
     pub async fn train_on_batch_async(&mut self, batch: &Examples<'_, '_>) -> Result<f64> {
-        let Learned { loss, weights, .. } = self.learn(batch, learning(true)).await?;
+        let Stepped { loss, weights, .. } = self.learn(batch, learning(true)).await?;
         if !weights.is_empty() {
             self.take_weights(weights)?;
         }

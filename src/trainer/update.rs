@@ -19,21 +19,27 @@ use crate::sums::all;
 const REPAIR: &str = "the weights are as before this batch; lower the learning rate, clip gradients (`global_clipnorm(1.0)` of the \
                       optimiser), and look for NaN or huge numbers in the data of steps that count";
 
-/// Gradients by which a step can be made.
+/// Gradients by which a step can be made, those of the penalties among them.
 pub(super) enum Judged {
     /// The device has kept them, and this is the step.
     Kept(Step),
-    /// The host has read them.
-    Read(PlanGradients),
+    /// The host has read them, and knows the loss with its penalties.
+    Read(PlanGradients, f64),
+}
+
+/// What a step has led to.
+pub(super) struct Stepped {
+    /// The loss with its penalties, of the weights before the step.
+    pub(super) loss: f64,
+    pub(super) learning_rate: f64,
+    /// The new weights, where the device has made the step and they are wanted.
+    pub(super) weights: Vec<(String, ArrayD<f32>)>,
 }
 
 impl Trainer {
     /// Whether the device makes the steps of the optimiser. Where it does not, the host has all weights and what the optimiser remembers.
     pub(super) async fn device_makes_steps(&mut self) -> Result<bool> {
-        let makes = match self.given_regularizers.is_empty() {
-            true => self.engine.can_update(&self.optimizer).await?,
-            false => false, // a penalty is computed of the weights of the host
-        };
+        let makes = !self.offloads_optimizer && self.engine.can_update(&self.optimizer).await?;
         if !makes {
             self.come_home(true).await?;
             self.engine.forget_updates();
@@ -43,11 +49,11 @@ impl Trainer {
 
     /// The optimiser, if the device may make its steps.
     pub(super) fn optimizer_of_device(&self) -> Option<&OptimizerState> {
-        Some(&self.optimizer).filter(|_| self.given_regularizers.is_empty())
+        Some(&self.optimizer).filter(|_| !self.offloads_optimizer)
     }
 
-    /// Whether loss and gradients are such that a step can be made. Where the device has kept gradients that are not, the host reads them and says
-    /// which. Where it has kept them, `kept` is the step, if that does not depend on their norms.
+    /// Whether the loss, which is without its penalties, and the gradients are such that a step can be made. Where the device has kept gradients that
+    /// are not, the host reads them and says which. Where it has kept them, `kept` is the step, if that does not depend on their norms.
     pub(super) async fn judged(
         &mut self,
         (gradients, kept): (PlanGradients, Option<Option<Step>>),
@@ -63,11 +69,13 @@ impl Trainer {
                 return Ok(Judged::Kept(step));
             }
             gradients = self.read_gradients().await?;
+        } else {
+            self.regularizers
+                .add_gradients(self.model.parameters(), &mut gradients.parameters)?;
         }
-        self.regularizers
-            .add_gradients(self.model.parameters(), &mut gradients.parameters)?;
+        let loss = loss + self.penalty().await?;
         self.check_finite(loss, &gradients, place)?;
-        Ok(Judged::Read(gradients))
+        Ok(Judged::Read(gradients, loss))
     }
 
     /// The step by the gradients that the device has kept. Where it depends on their norms the host waits for them; `None` where they are not
@@ -79,7 +87,7 @@ impl Trainer {
         }
     }
 
-    /// What the device has kept, and with it all that the host needs to make the step.
+    /// What the device has kept, penalties included, and with it all that the host needs to make the step.
     async fn read_gradients(&mut self) -> Result<PlanGradients> {
         self.come_home(true).await?;
         Ok(PlanGradients {
@@ -88,20 +96,26 @@ impl Trainer {
         })
     }
 
-    /// Makes a step on the device, and gives its learning rate, and the new weights if they are to come home. Where gradients or new weights are NaN,
-    /// infinite or too large the host makes the step anew and says which.
+    /// Makes a step on the device, from a loss without its penalties; gives the new weights if they are to come home. Where gradients or new weights are
+    /// NaN, infinite or too large the host makes the step anew and says which.
     pub(super) async fn update_there(
         &mut self,
         step: &Step,
         comes_home: bool,
         (loss, place): (f64, Place),
-    ) -> Result<(f64, Vec<(String, ArrayD<f32>)>)> {
+    ) -> Result<Stepped> {
         let learning_rate = self.optimizer.learning_rate();
-        let Updated { is_finite, weights } = self.engine.update(step, comes_home).await?;
-        if !is_finite {
+        let Updated {
+            is_finite,
+            penalty,
+            weights,
+        } = self.engine.update(step, comes_home).await?;
+        // (squares may be beyond f32, in which the device adds them up)
+        if !is_finite || !penalty.is_finite() {
             let gradients = self.read_gradients().await?;
+            let loss = loss + self.penalty().await?;
             self.check_finite(loss, &gradients, place)?;
-            return Ok((self.update(gradients, (loss, place))?, Vec::new()));
+            return self.update(gradients, (loss, place));
         }
         self.engine.accept()?;
         self.optimizer.accept(step);
@@ -109,12 +123,16 @@ impl Trainer {
             weights: true,
             slots: true,
         };
-        Ok((learning_rate, weights))
+        Ok(Stepped {
+            loss: loss + penalty,
+            learning_rate,
+            weights,
+        })
     }
 
     /// The penalty of the regularisers, of the newest weights: those that a call has left on the device come home for it.
     pub(super) async fn penalty(&mut self) -> Result<f64> {
-        if !self.given_regularizers.is_empty() {
+        if !self.regularizers.is_empty() {
             self.come_home(false).await?;
         }
         self.regularizers.loss(self.model.parameters())
@@ -153,8 +171,8 @@ impl Trainer {
         }
     }
 
-    /// Makes the step of the optimiser, and gives its learning rate. On an error weights and optimiser are as they were.
-    pub(super) fn update(&mut self, gradients: PlanGradients, (loss, place): (f64, Place)) -> Result<f64> {
+    /// Makes the step of the optimiser. On an error weights and optimiser are as they were.
+    pub(super) fn update(&mut self, gradients: PlanGradients, (loss, place): (f64, Place)) -> Result<Stepped> {
         let PlanGradients {
             mut parameters, moved, ..
         } = gradients;
@@ -171,7 +189,11 @@ impl Trainer {
         self.engine.set_plans(&self.head.plans(&self.model));
         self.engine.forget_updates();
         self.engine.take_back(parameters);
-        Ok(learning_rate)
+        Ok(Stepped {
+            loss,
+            learning_rate,
+            weights: Vec::new(),
+        })
     }
 }
 

@@ -139,9 +139,8 @@ fn check(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), frozen:
         examples(&model, name == "last output", true),
     );
     let before = bytes();
-    let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
-    // with a penalty, which is none, the host makes the steps of the optimiser
-    trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+    let trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, Adam::new(1e-3)).unwrap();
+    let mut trainer = trainer.offload_optimizer(true);
     if let Some(layer) = frozen {
         trainer.freeze(layer).unwrap();
     }
@@ -196,10 +195,11 @@ fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), o
     let (full, ragged) = (examples(&model, is_last, false), examples(&model, is_last, true));
     let values = model.parameters().count() as u64 * 4;
     let tensors = model.parameters().iter().count() as u64;
-    let penalty = || Regularizer::l2(0.0).on(Role::Kernel);
+    let penalties = [Regularizer::l2(0.01).on(Role::Kernel).on(Role::Embeddings)];
     let mut trainer = Trainer::new(model, &opened.device, Loss::MeanSquaredError, optimizer).unwrap();
+    trainer.regularizers(penalties).unwrap();
     let at_first = told(&trainer, name);
-    trainer.regularizers([penalty()]).unwrap();
+    trainer = trainer.offload_optimizer(true);
     let on_host = told(&trainer, name);
     // new weights, both moments before and behind the step, and those of one weight as they come home
     let more = at_first - on_host;
@@ -210,7 +210,7 @@ fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), o
     // what the host needs for its steps, and with the second batch what finds out where each weight goes
     trainer.train_on_batch(&full).unwrap();
     trainer.train_on_batch(&full).unwrap();
-    trainer.regularizers([]).unwrap();
+    trainer = trainer.offload_optimizer(false);
     let before = bytes();
     trainer.train_on_batch(&full).unwrap();
     trainer.train_on_batch(&full).unwrap();
@@ -223,7 +223,7 @@ fn check_steps(adapter: &wgpu::Adapter, (name, builder): (&str, ModelBuilder), o
     assert_eq!(now, behind, "{name}: no batch of this size makes anything");
     // what the optimiser remembers comes home, for each section through one buffer, and then the host needs nothing more
     let sections = if ["sections", NESTED].contains(&name) { 2 } else { 1 };
-    trainer.regularizers([penalty()]).unwrap();
+    trainer = trainer.offload_optimizer(true);
     trainer.train_on_batch(&full).unwrap();
     assert_eq!(buffers(), behind.1 + sections, "{name}: the host makes the steps");
     let made = bytes() - before;

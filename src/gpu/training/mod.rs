@@ -5,7 +5,7 @@
 //!
 //! Arrows point only this way: `texts`, `bound` < `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
 //! < `by_gate`, `counted`, `repack` < `places`, `step_back` < `solo_back` < `recurrence` < `together`, `sizes`, `flow_size` < `way` < `stages`,
-//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
+//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `penalties` needs `tensors` and `weights`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
 //! `cell_gradients` are parts of `recurrence`, `recurrent_stage` is one of `stages`.
 
 mod bound;
@@ -17,6 +17,7 @@ mod flow_size;
 pub(crate) mod gradient_sizes;
 mod memory;
 mod newest;
+pub(crate) mod penalties;
 mod places;
 mod probe;
 pub(crate) mod product;
@@ -64,6 +65,7 @@ use crate::settings::Settings;
 use crate::state::State;
 use buffers::Buffers;
 use by_gate::leaves_out;
+use penalties::Penalties;
 use places::{Place, places, places_within};
 use read_back::{collected, upload_carry, wanted};
 use recorder::{Recorded, Recorder};
@@ -90,6 +92,8 @@ pub(crate) struct GpuTraining {
     repack: Option<Option<Repack>>,
     /// What steps of an optimiser have here, if they are made here. Asked for with the first one.
     updates: Option<Option<Updates>>,
+    /// What is added to the gradients that stay here.
+    penalties: Penalties,
     /// Whether one of these two is not here because there was no memory for it: [`ask_again`](Self::ask_again).
     lacks_memory: bool,
     /// How the weights of a step that counts take their place, as long as they have not.
@@ -137,6 +141,7 @@ impl GpuTraining {
             placed: Vec::new(),
             repack: None,
             updates: None,
+            penalties: Penalties::default(),
             lacks_memory: false,
             owed: None,
             is_ahead: false,
@@ -251,6 +256,10 @@ impl GpuTraining {
             let mut recorder = Recorder::going_on(gpu, buffers, dispatches)?;
             upload_carry(&mut recorder, &way, left.initial.as_deref())?;
             way.record(&mut recorder)?;
+            if updates.is_some() {
+                self.penalties
+                    .record(&mut recorder, plan, (&self.weights, way.tables))?;
+            }
             let sizes = updates.filter(|_| wants.sizes).map(|of| of.record_sizes(&mut recorder));
             let (sizes, wanted) = (sizes.transpose()?, wanted(&mut recorder, &way, updates.is_some())?);
             Ok((recorder.submit()?, sizes, wanted))

@@ -72,8 +72,8 @@ impl WaySizes {
             mut sizes, readings, ..
         } = counting;
         let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
-        // a gradient that stays has its size found
-        sizes.dispatches = of_stages.fold(readings + wanted.plan.weights.len(), usize::saturating_add);
+        // a gradient that stays has a penalty added and its size found
+        sizes.dispatches = of_stages.fold(readings + 2 * wanted.plan.weights.len(), usize::saturating_add);
         sizes
     }
 

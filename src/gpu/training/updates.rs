@@ -50,6 +50,8 @@ pub(super) struct Trained {
 pub(crate) struct Updated {
     /// Whether all new weights are, and no gradient is too large.
     pub(crate) is_finite: bool,
+    /// What the penalties of the weights before the step add to the loss; not finite where that is beyond what the device can say.
+    pub(crate) penalty: f64,
     /// The new weights, if they are wanted.
     pub(crate) weights: Named,
 }

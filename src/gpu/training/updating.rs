@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::buffers::Buffers;
+use super::penalties::Penalties;
 use super::recorder::Recorder;
 use super::tensors::{STAGED_WEIGHT, in_bytes, named_of, stage};
 use super::updates::{Trained, Updated, Updates};
@@ -18,6 +19,7 @@ use crate::gpu::stage::interface::{at, defect};
 use crate::model::planned_weight::PlannedWeight;
 use crate::model::transform::Transform;
 use crate::optimizer::{GradientSize, OptimizerState, Step};
+use crate::regularizer::Regularizers;
 
 const DOING: &str = "making a step of the optimizer";
 
@@ -53,6 +55,11 @@ impl GpuTraining {
         Ok(matches!(self.updates, Some(Some(_))))
     }
 
+    /// From now on the gradients that stay here are those of a loss with these penalties.
+    pub(crate) fn penalize(&mut self, regularizers: &Regularizers) {
+        self.penalties = Penalties::of(&self.model.plan, regularizers);
+    }
+
     /// What there was no memory for is asked for once more. Not with every batch, for a GPU that is full says so slowly, and steps of the host between
     /// those of the GPU send all weights and slots to and fro; but where there may be more memory by now: behind large batches that were given up, for
     /// an optimiser that remembers less, and at the beginning of a training, before which other programs may have ended.
@@ -81,7 +88,7 @@ impl GpuTraining {
             }
         }
         // what comes home does so one by one
-        all + 2 * bytes(numbers) + largest
+        all + 2 * (bytes(numbers) + bytes(self.penalties.sums())) + largest
     }
 
     fn fits_updates(&self, optimizer: &OptimizerState) -> bool {
@@ -138,6 +145,7 @@ impl GpuTraining {
         };
         let (gpu, plan) = (&self.model.gpu, &self.model.plan);
         let (weights, buffers) = ((&self.weights, &*self.model.weights.tables), &mut self.buffers);
+        let penalties = &self.penalties;
         let known = gpu.known_pipelines();
         let work = || {
             let dispatches = updates.trained.len();
@@ -151,6 +159,7 @@ impl GpuTraining {
             let mut recorder = Recorder::new(gpu, buffers, dispatches)?;
             updates.record_step(&mut recorder, step, plan, weights)?;
             let mut staged = vec![stage(&mut recorder, ("staged flag", 0), (&updates.not_finite, 1))?];
+            staged.extend(penalties.stage(&mut recorder)?);
             for of in updates.trained.iter().filter(|_| wants_weights) {
                 let name = (STAGED_WEIGHT, of.number);
                 staged.push(stage(&mut recorder, name, (&of.new_weights, of.count))?);
@@ -166,11 +175,16 @@ impl GpuTraining {
         let read = mapped::read::<f32>(&self.model.gpu, &in_bytes(&staged), Some(submission)).await;
         let mut read = self.or_without_buffers(read)?.into_iter();
         let flags = read.next().ok_or_else(defect)?;
+        let sums = match self.penalties.sums() {
+            0 => Vec::new(),
+            _ => read.next().ok_or_else(defect)?,
+        };
         let updates = self.updates.iter().flatten().next().ok_or_else(defect)?;
         let weights = updates.trained.iter().zip(read);
         let weights = weights.map(|(of, values)| named_of(&self.model.plan, of.number, values));
         Ok(Updated {
             is_finite: flags.iter().all(|flag| flag.to_bits() == 0),
+            penalty: self.penalties.loss(&sums),
             weights: weights.collect::<Result<_>>()?,
         })
     }

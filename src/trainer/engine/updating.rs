@@ -6,6 +6,7 @@ use super::{Engine, Path};
 use crate::error::Result;
 use crate::gpu::training::{GpuTraining, Updated};
 use crate::optimizer::{GradientSize, OptimizerState, Step};
+use crate::regularizer::Regularizers;
 
 /// Weights with their paths.
 type Named = Vec<(String, ArrayD<f32>)>;
@@ -46,6 +47,11 @@ impl Engine {
         Ok(can)
     }
 
+    /// From now on the gradients that are kept are those of a loss with these penalties.
+    pub(in crate::trainer) fn penalize(&mut self, regularizers: &Regularizers) {
+        self.on_gpu().for_each(|training| training.penalize(regularizers));
+    }
+
     /// The sizes of the gradients that were kept, with the numbers that their weights have for the optimiser.
     pub(in crate::trainer) async fn sizes(&mut self) -> Result<Vec<(usize, GradientSize)>> {
         let mut sizes = Vec::new();
@@ -64,6 +70,7 @@ impl Engine {
         for training in self.on_gpu() {
             let section = training.update(step, wants_weights).await?;
             updated.is_finite &= section.is_finite;
+            updated.penalty += section.penalty;
             updated.weights.extend(section.weights);
         }
         Ok(updated)

@@ -3,6 +3,7 @@
 mod errors;
 mod failures;
 mod home;
+mod penalties;
 mod sizes;
 
 use std::collections::BTreeMap;
@@ -67,11 +68,9 @@ fn trainer(device: &Device, optimizer: impl Into<Optimizer>) -> Trainer {
     Trainer::new(model(), device, Loss::MeanSquaredError, optimizer).unwrap()
 }
 
-/// The same, whose steps the host makes: a penalty is computed there, and this one is 0.
+/// The same, whose steps the host makes.
 fn on_host(device: &Device, optimizer: impl Into<Optimizer>) -> Trainer {
-    let mut trainer = trainer(device, optimizer);
-    trainer.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
-    trainer
+    trainer(device, optimizer).offload_optimizer(true)
 }
 
 fn weights_of(model: &Model) -> Vec<(String, ArrayD<f32>)> {
@@ -224,14 +223,14 @@ fn what_is_frozen_stays_and_a_change_of_mind_loses_nothing() {
         let mut here = run(on_host(&device, optimizer()));
         assert_alike(&there, &here, "frozen");
         // now the host goes on with what the GPU remembers
-        there.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+        there = there.offload_optimizer(true);
         for trainer in [&mut there, &mut here] {
             trainer.train_on_batch(&examples(1.0)).unwrap();
         }
         assert!(!there.away.slots);
         assert_alike(&there, &here, "the host goes on");
         // and the GPU with what the host does
-        there.regularizers([]).unwrap();
+        there = there.offload_optimizer(false);
         for trainer in [&mut there, &mut here] {
             trainer.train_on_batch(&examples(2.0)).unwrap();
         }

@@ -8,7 +8,9 @@ use crate::gpu::training::step_back::{
     STEP_ALONE_OF_GRU, STEP_ALONE_OF_LSTM, STEP_ALONE_OF_SIMPLE_RNN, STEP_OF_GRU, STEP_OF_LSTM, STEP_OF_SIMPLE_RNN,
     TURN_FOURS, alone_constants,
 };
-use crate::gpu::training::{counted, gradient_sizes, product, repack, row_gradients, scatter, solo_back, sums, update};
+use crate::gpu::training::{
+    counted, gradient_sizes, penalties, product, repack, row_gradients, scatter, solo_back, sums, update,
+};
 use crate::gpu::weights::class_of;
 
 /// Every shader of the way back that runs no rule, each with some sets of its constants,
@@ -42,6 +44,7 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (&repack::IN_FOURS, vec![Vec::new()]),
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
         (&gradient_sizes::SHADER, vec![Vec::new()]),
+        (&penalties::SHADER, vec![Vec::new()]),
         (
             &update::SHADER,
             vec![

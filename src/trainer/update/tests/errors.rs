@@ -3,7 +3,7 @@
 use super::*;
 
 /// A message with a mark in the place of each number.
-fn without_numbers(message: &str) -> String {
+pub(super) fn without_numbers(message: &str) -> String {
     let words = message
         .split(' ')
         .map(|word| match word.trim_matches([',', ';', ':']).parse::<f64>() {

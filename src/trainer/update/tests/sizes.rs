@@ -3,7 +3,14 @@
 use super::*;
 
 /// One value less, as many, and one more than a workgroup of the step does, and than a chunk of a gradient has; then several chunks.
-const VALUES: [usize; 7] = [255, 256, 257, 4095, 4096, 4097, 3 * 4096 + 5];
+pub(super) const VALUES: [usize; 7] = [255, 256, 257, 4095, 4096, 4097, 3 * 4096 + 5];
+
+/// For networks that read one feature of each step, and give one.
+pub(super) fn examples_of_one_number() -> Examples<'static, 'static> {
+    let number = |(row, step, _)| (1 + row + step) as f32;
+    let sequences = Sequences::from(Array3::from_shape_fn((3, 2, 1), number));
+    Examples::new(sequences, Array3::<f32>::ones((3, 2, 1))).unwrap()
+}
 
 #[test]
 fn tensors_of_every_size_are_changed_as_on_the_host() {
@@ -20,14 +27,10 @@ fn tensors_of_every_size_are_changed_as_on_the_host() {
             let weight = |(place, _)| 0.02 + (place as f32 / values as f32).powi(8);
             let kernel = Array2::from_shape_fn((values, 1), weight).into_dyn();
             model.replace_parameter("dense_1/kernel", kernel).unwrap();
-            let sequences = Sequences::from(Array3::from_shape_fn((3, 2, 1), |(row, step, _)| {
-                (1 + row + step) as f32
-            }));
-            let batch = Examples::new(sequences, Array3::<f32>::ones((3, 2, 1))).unwrap();
+            let batch = examples_of_one_number();
             for (name, optimizer) in optimizers.clone() {
                 let new = || Trainer::new(model.clone(), &device, Loss::MeanSquaredError, optimizer.clone()).unwrap();
-                let (mut there, mut here) = (new(), new());
-                here.regularizers([Regularizer::l2(0.0).on(Role::Kernel)]).unwrap();
+                let (mut there, mut here) = (new(), new().offload_optimizer(true));
                 there.train_on_batch(&batch).unwrap();
                 here.train_on_batch(&batch).unwrap();
                 assert!(there.away.slots && !here.away.slots);
