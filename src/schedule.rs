@@ -158,6 +158,25 @@ impl Schedule {
         &self.sources
     }
 
+    /// Some of the steps as a schedule of their own, of the sequences that still run at the first one. Its rows are those of these steps, from 0 on.
+    pub(crate) fn piece(&self, steps: Range<usize>) -> Result<Self> {
+        let Range { start, end } = steps;
+        let active = self.active(start);
+        let (first, behind) = (self.rows_of(start).start, self.rows_of(end).start);
+        let lengths = self.lengths.iter().take(active);
+        let lengths = lengths.map(|&length| (length as usize).min(end).saturating_sub(start) as u32);
+        let lengths = STEPS.listed(lengths)?;
+        let sources = self.sources.get(first..behind).unwrap_or_default();
+        Ok(Self {
+            batch: self.batch,
+            time_steps: self.time_steps,
+            order: STEPS.listed(self.order.iter().take(active).copied())?,
+            offsets: offsets(&lengths)?,
+            lengths,
+            sources: STEPS.listed(sources.iter().copied())?,
+        })
+    }
+
     /// The row after which the sequence at `position` is finished; `None` if it has no valid step.
     #[must_use]
     pub(crate) fn last_row(&self, position: usize) -> Option<usize> {
@@ -228,6 +247,26 @@ mod tests {
         );
         let backward = Schedule::new(Some(mask.view()), 3, 4, Direction::Backward).unwrap();
         assert_eq!(backward.sources(), [10, 3, 9, 1, 8]);
+    }
+
+    #[test]
+    fn pieces_have_the_steps_of_the_whole() {
+        let mask = array![
+            [true, true, false, false, true],
+            [true, true, true, true, true],
+            [false, false, true, false, false],
+            [false, false, false, false, false]
+        ];
+        let whole = Schedule::new(Some(mask.view()), 4, 5, Direction::Forward).unwrap();
+        let piece = whole.piece(1..4).unwrap();
+        assert_eq!(piece.order(), [1, 0]);
+        assert_eq!(piece.lengths(), [3, 2]);
+        assert_eq!(piece.offsets(), [0, 2, 4, 5]);
+        assert_eq!(piece.sources(), [6, 1, 7, 4, 8]);
+        assert_eq!(piece.batch(), 4);
+        assert_eq!(whole.piece(0..5).unwrap().sources(), whole.sources());
+        let nothing = whole.piece(0..0).unwrap();
+        assert_eq!((nothing.rows(), nothing.steps()), (0, 0));
     }
 
     #[test]

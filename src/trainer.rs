@@ -252,21 +252,21 @@ impl Trainer {
         self
     }
 
-    /// Trains in less memory, for more time (default false). What comes out has the same bits.
+    /// Trains in less memory, for more time (default false).
     ///
     /// A training on the CPU keeps the gates of every time step of all recurrent layers until the way back needs them: of an LSTM these are five
-    /// numbers beside each one of its output. With little memory a layer runs again instead, when its turn comes on the way back, and only the gates of one
-    /// layer are there at once: so the more recurrent layers there are, the more this saves. (Layers within a
-    /// [`TimeDistributed`](crate::TimeDistributed), and those behind a [`Masking`](crate::Masking) in the middle, count by themselves.) A layer with `recurrent_dropout` keeps its
-    /// gates all the same. A GPU never keeps gates: it computes them again by products over all rows, so that this changes nothing there.
+    /// numbers beside each one of its output. With little memory a layer keeps its states instead, some steps apart (about the root of all steps), and
+    /// on the way back runs again from there, piece by piece: only the gates of one piece are there at once. So longer sequences and more layers save
+    /// more; h of every step stays. The gradients are the same but for rounding, since sums are added up in another order. (Gradient
+    /// checkpointing: Chen and others, 2016; Gruslys and others, 2016.) A layer with `recurrent_dropout` keeps its gates all the same. A GPU never keeps
+    /// gates: it computes them again by products over all rows, so that this changes nothing there.
     ///
     /// [`memory`](Self::memory) says what both take.
     ///
     /// ```
     /// use cellstate::{Adam, Device, Loss, Lstm, Model, Trainer};
     ///
-    /// let layer = |features| Lstm::new(features, 64).return_sequences(true);
-    /// let model = Model::builder().add(layer(16)).add(layer(64)).add(layer(64)).build()?;
+    /// let model = Model::builder().add(Lstm::new(16, 64)).build()?;
     /// let trainer = Trainer::new(model, &Device::cpu(), Loss::MeanSquaredError, Adam::new(1e-3))?;
     /// let before = trainer.memory(32, 1000)?;
     /// let trainer = trainer.low_memory(true);

@@ -4,6 +4,7 @@ mod cell;
 mod explain;
 mod memory;
 mod product;
+mod sources;
 mod stage;
 mod threads;
 pub(crate) mod training;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use ndarray::Array2;
 
 use crate::error::{Error, Result};
-use crate::flow::{self, Flow, Gather, Input, Stage};
+use crate::flow::{Flow, Input, Stage};
 use crate::memory::OUTPUT;
 use crate::model::plan::Plan;
 use crate::model::transform::Transform;
@@ -23,12 +24,13 @@ use crate::recent::{ForSize, Recent};
 use crate::settings::Settings;
 use crate::state::State;
 use memory::buffer::{Lines, reserve};
-use memory::workspace::{Kept, Scratch, StageRows, Workspace};
+use memory::workspace::{Keeping, StageRows, Workspace};
 use product::path::Path;
+use sources::{Sources, features};
 use stage::batch_normalization::batch_normalization;
 use stage::dense::Dense;
 use stage::dropout::dropout;
-use stage::gather::{Gathered, Source};
+use stage::gather::Gathered;
 use stage::masked::Masked;
 use stage::merge::merge;
 use stage::place::Placing;
@@ -46,7 +48,7 @@ pub(crate) struct CpuModel {
     recurrences: Vec<Recurrence>,
     /// Of a training: for each cell how it runs where its gates leave something out.
     masked: Vec<Option<Masked>>,
-    /// Of a training: whether recurrences keep their gates for the way back.
+    /// Of a training: whether recurrences keep their gates for the way back. Else they run piece by piece and save states.
     keeps_gates: bool,
     denses: Vec<Dense>,
     workspaces: Recent<Workspace>,
@@ -124,8 +126,7 @@ impl CpuModel {
             zeros,
             states: finals,
             stages,
-            scratch,
-            kept,
+            recurrent,
         } = workspace;
         let mut sources = Sources {
             plan: &self.plan,
@@ -144,7 +145,7 @@ impl CpuModel {
                 stages: done,
                 ..sources
             };
-            rows_run += self.run_stage((number, noise), &sources, finals, (scratch, kept.get_mut(number)), rows)?;
+            rows_run += self.run_stage((number, noise), &sources, finals, recurrent.of_stage(number), rows)?;
         }
         sources.stages = stages;
         let placing = |number: usize, earlier| {
@@ -177,10 +178,8 @@ impl CpuModel {
         if workspace.stages.len() < stages {
             reserve(&mut workspace.stages, stages)?;
             workspace.stages.resize_with(stages, StageRows::default);
-            reserve(&mut workspace.kept, stages)?;
-            workspace.kept.resize_with(stages, Kept::default);
         }
-        workspace.kept.iter_mut().for_each(|kept| kept.hands = 0);
+        workspace.recurrent.begin(stages)?;
         let tables = self.plan.tables.iter().map(|table| table.ncols());
         let widths = flow.widths.iter().copied().chain(tables);
         let widest = widths.chain([features(input)]).max().unwrap_or(0);
@@ -202,7 +201,7 @@ impl CpuModel {
         (number, noise): (usize, Option<Noise>),
         sources: &Sources<'_>,
         finals: &mut [Lines],
-        (scratch, kept): (&mut Vec<Scratch>, Option<&mut Kept>),
+        keeping: Keeping<'_>,
         rows: &mut StageRows,
     ) -> Result<usize> {
         let flow = sources.flow;
@@ -224,8 +223,11 @@ impl CpuModel {
                 if let Some((masked, noise)) = masked.zip(noise) {
                     return masked.run(noise, work, states, rows);
                 }
-                let kept = kept.filter(|_| noise.is_some() && self.keeps_gates);
-                return recurrence.run_keeping(work, states, (scratch, kept), rows);
+                if let (false, Some(saved)) = (self.keeps_gates, keeping.saved) {
+                    return recurrence.run_in_pieces(&work, states, (keeping.scratch, saved, keeping.piece), rows);
+                }
+                let kept = keeping.kept.filter(|_| noise.is_some());
+                return recurrence.run_keeping(work, states, (keeping.scratch, kept), rows);
             }
             Stage::Dense { dense, input } => {
                 let dense = self.denses.get(*dense);
@@ -337,54 +339,6 @@ impl CpuModel {
             });
         }
         Ok(returned)
-    }
-}
-
-/// The features of an input of numbers.
-fn features(input: Input<'_>) -> usize {
-    match input {
-        Input::Values(values) => values.dim().2,
-        Input::Tokens(_) => 0,
-    }
-}
-
-/// The rows that stages may read.
-struct Sources<'a> {
-    plan: &'a Plan,
-    input: &'a [f32],
-    features: usize,
-    flow: &'a Flow,
-    /// The rows of the stages that have run.
-    stages: &'a [StageRows],
-    zeros: &'a [f32],
-}
-
-impl<'a> Sources<'a> {
-    fn source(&self, gather: &Gather) -> Result<Source<'a>> {
-        match gather.source {
-            flow::Source::Input => {
-                Some(Source::new(self.input, self.features, self.zeros).placed(&self.flow.input_steps))
-            }
-            flow::Source::Table(table) => {
-                let table = self.plan.tables.get(table);
-                table.and_then(|table| Some(Source::new(table.as_slice()?, table.ncols(), self.zeros)))
-            }
-            flow::Source::Stage(stage) => {
-                let rows = self.stages.get(stage).zip(self.flow.widths.get(stage));
-                rows.map(|(rows, &width)| Source::of_stage(rows, width, self.zeros))
-            }
-        }
-        .ok_or_else(|| Error::defect("a source of the flow"))
-    }
-
-    fn gathered<'b>(&self, gather: &'b Gather) -> Result<Gathered<'b>>
-    where
-        'a: 'b,
-    {
-        Ok(Gathered {
-            source: self.source(gather)?,
-            index: &gather.index,
-        })
     }
 }
 

@@ -140,7 +140,7 @@ impl Readers {
 }
 
 impl InTime {
-    fn new(schedule: &Schedule) -> Result<Self> {
+    pub(crate) fn new(schedule: &Schedule) -> Result<Self> {
         let mut before = STEPS.list(schedule.rows())?;
         before.resize(schedule.active(0), NONE);
         for step in 1..schedule.steps() {

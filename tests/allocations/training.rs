@@ -137,11 +137,13 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Those that run with little memory too.
-const KEEPING: [&str; 4] = [
+/// Whose gates are most of it.
+const SAVING: [&str; 6] = [
+    "LSTM, many sequences",
     "stack",
+    "last output",
     "Bidirectional",
-    "LSTMs whose units are split over threads",
+    "projection",
     "recurrent dropout between others",
 ];
 
@@ -202,10 +204,13 @@ pub(super) fn training_takes_what_is_told() {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         for case in cases() {
             let most = pool.install(|| check(&case, (threads, false)));
-            if KEEPING.contains(&case.name) {
-                let little = pool.install(|| check(&case, (threads, true)));
-                assert!(little < most * 19 / 20, "{}: {little} instead of {most}", case.name);
-            }
+            let little = pool.install(|| check(&case, (threads, true)));
+            let limit = match SAVING.contains(&case.name) {
+                true => most * 3 / 4,
+                // where there is one piece the weights have a copy more
+                false => most * 51 / 50,
+            };
+            assert!(little <= limit, "{}: {little} instead of {most}", case.name);
         }
     }
 }
@@ -238,8 +243,10 @@ fn check(case: &Case, (threads, is_low): (usize, bool)) -> usize {
     assert!(told + SMALL >= most, "{}: {told} told, {most} taken", case.name);
     // several threads have a sequence each, but not always all of them at once
     let is_sure = threads == 1 || case.name != MANY_LABELLED;
+    // and what is the same with little memory weighs more there
+    let limit = if is_low { most * 3 / 2 } else { most * 4 / 3 };
     assert!(
-        !is_sure || told <= most * 4 / 3 + SMALL,
+        !is_sure || told <= limit + SMALL,
         "{}: {told} told, {most} taken",
         case.name
     );

@@ -1,6 +1,7 @@
 //! The buffers of one (batch, time_steps), kept for the next run of that size.
 
-use super::buffer::Lines;
+use super::buffer::{Lines, reserve};
+use super::saved::SavedStates;
 use crate::error::Result;
 
 /// The memory of one run. Each part keeps its size, so that the second run of a batch allocates nothing here.
@@ -14,10 +15,44 @@ pub(crate) struct Workspace {
     pub(crate) states: Vec<Lines>,
     /// The rows of each stage.
     pub(crate) stages: Vec<StageRows>,
-    /// What the recurrences keep in a training, one for each stage.
+    pub(crate) recurrent: Recurrent,
+}
+
+/// What recurrences take besides their rows.
+#[derive(Debug, Default)]
+pub(crate) struct Recurrent {
+    /// What they keep in a training, one for each stage,
     pub(crate) kept: Vec<Kept>,
+    /// or with little memory,
+    pub(crate) saved: Vec<SavedStates>,
+    /// and the rows of a piece then.
+    pub(crate) piece: StageRows,
     /// What the threads need during one stage: the next stage takes it again.
     pub(crate) scratch: Vec<Scratch>,
+}
+
+impl Recurrent {
+    /// Makes room for so many stages, of which none has kept anything.
+    pub(crate) fn begin(&mut self, stages: usize) -> Result<()> {
+        if self.kept.len() < stages {
+            reserve(&mut self.kept, stages)?;
+            self.kept.resize_with(stages, Kept::default);
+            reserve(&mut self.saved, stages)?;
+            self.saved.resize_with(stages, SavedStates::default);
+        }
+        self.kept.iter_mut().for_each(|kept| kept.hands = 0);
+        Ok(())
+    }
+
+    /// What one stage may take.
+    pub(crate) fn of_stage(&mut self, stage: usize) -> Keeping<'_> {
+        Keeping {
+            scratch: &mut self.scratch,
+            kept: self.kept.get_mut(stage),
+            saved: self.saved.get_mut(stage),
+            piece: &mut self.piece,
+        }
+    }
 }
 
 /// The rows that a stage has made.
@@ -66,6 +101,15 @@ pub(crate) struct Kept {
     pub(crate) lanes: Lines,
     /// In each block the states before the first step, then those of its rows, (…, units); empty for a cell without one.
     pub(crate) cell_states: Lines,
+}
+
+/// What one recurrence may take besides its rows.
+#[derive(Debug)]
+pub(crate) struct Keeping<'w> {
+    pub(crate) scratch: &'w mut Vec<Scratch>,
+    pub(crate) kept: Option<&'w mut Kept>,
+    pub(crate) saved: Option<&'w mut SavedStates>,
+    pub(crate) piece: &'w mut StageRows,
 }
 
 /// What one thread needs during one stage.

@@ -43,6 +43,17 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The same from a row on.
+    pub(crate) fn from(self, first: usize) -> Self {
+        match self.places {
+            Some(places) => self.placed(places.get(first..).unwrap_or_default()),
+            None => Self {
+                values: self.values.get(first * self.width..).unwrap_or_default(),
+                ..self
+            },
+        }
+    }
+
     /// The rows that a stage has made.
     pub(crate) fn of_stage(rows: &'a StageRows, width: usize, zeros: &'a [f32]) -> Self {
         let source = Self::new(&rows.values, width, zeros);

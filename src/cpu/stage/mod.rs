@@ -8,6 +8,7 @@ mod input_projection;
 pub(crate) mod masked;
 pub(crate) mod merge;
 mod panelled;
+pub(crate) mod pieces;
 pub(crate) mod place;
 pub(crate) mod recurrence;
 mod recurrent_step;

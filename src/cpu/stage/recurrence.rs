@@ -81,6 +81,11 @@ impl Recurrence {
         }
     }
 
+    /// The width of h.
+    pub(super) fn output(&self) -> usize {
+        self.output
+    }
+
     /// The name of the layer class of the cell.
     pub(crate) fn class(&self) -> &'static str {
         self.class

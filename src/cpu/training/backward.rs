@@ -4,12 +4,10 @@ use std::borrow::Cow;
 
 use ndarray::Array3;
 
-use super::blocks::Blocks;
 use super::dense::DenseBackward;
 use super::lists::{flat, read_back};
-use super::masked::{MaskedBackward, MaskedWay};
-use super::prepared::{Before, Recurrence, Work};
-use super::recurrence::CellGradients;
+use super::masked::MaskedBackward;
+use super::prepared::Recurrence;
 use super::room::Room;
 use super::rowwise;
 use super::weights::Collected;
@@ -18,8 +16,6 @@ use crate::cpu::memory::workspace::Workspace;
 use crate::cpu::stage::batch_normalization::Moments;
 use crate::cpu::stage::dropout::leave_out;
 use crate::cpu::stage::gather::{Gathered, Source};
-use crate::cpu::stage::work::Work as ForwardWork;
-use crate::cpu::threads::pool;
 use crate::cpu::{CpuModel, Sources, features};
 use crate::error::{Error, Result};
 use crate::flow::backward::{Backward, Reader, Readers};
@@ -57,7 +53,7 @@ pub(super) struct Way<'a, 'i> {
 }
 
 /// The gradients of the entries of each list that is known by now.
-type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
+pub(super) type Given<'a> = Vec<Option<Cow<'a, [f32]>>>;
 
 impl<'a, 'i: 'a> Way<'a, 'i> {
     pub(super) fn back(&self, room: &mut Room) -> Result<PlanGradients> {
@@ -122,7 +118,11 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// The gradients that all who read a source have of it; nobody else needs them.
-    fn readings_of(&self, source: flow::Source, given: &mut Given<'a>) -> Vec<(&'a Readers, Cow<'a, [f32]>)> {
+    pub(super) fn readings_of(
+        &self,
+        source: flow::Source,
+        given: &mut Given<'a>,
+    ) -> Vec<(&'a Readers, Cow<'a, [f32]>)> {
         let readings = self.lists.readings.iter().zip(given);
         let of_source = readings.filter(|(reading, _)| reading.source == source);
         let known = of_source.filter_map(|(reading, given)| Some((&reading.readers, given.take()?)));
@@ -130,7 +130,13 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// The sum over all who read a source, whose gradients are not needed any more.
-    fn of_source(&self, source: flow::Source, width: usize, count: usize, given: &mut Given<'a>) -> Result<Vec<f32>> {
+    pub(super) fn of_source(
+        &self,
+        source: flow::Source,
+        width: usize,
+        count: usize,
+        given: &mut Given<'a>,
+    ) -> Result<Vec<f32>> {
         let mut readings = self.readings_of(source, given);
         if let [(readers, Cow::Owned(own))] = &mut readings[..]
             && readers.are_in_order
@@ -149,7 +155,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// Whether somebody asks for the gradients of what a list reads.
-    fn wants(&self, list: &Gather) -> bool {
+    pub(super) fn wants(&self, list: &Gather) -> bool {
         list.source != flow::Source::Input || self.wants_input
     }
 
@@ -167,7 +173,7 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         if let Stage::Recurrent { cell, .. } = stage {
             let gradients = match self.masked(sources, (number, stage), (given, room))? {
                 Some(gradients) => gradients,
-                None => self.recurrent(sources, number, stage, (given, room))?,
+                None => self.recurrent(sources, (number, stage), (given, room))?,
             };
             collected.cell(*cell, gradients);
             let input = collected.cell_at(*cell).map(|of| std::mem::take(&mut of.input));
@@ -253,118 +259,11 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
     }
 
     /// The rows that a stage has made.
-    fn made(&self, sources: &Sources<'a>, number: usize) -> Result<Source<'a>> {
+    pub(super) fn made(&self, sources: &Sources<'a>, number: usize) -> Result<Source<'a>> {
         sources.source(&Gather {
             source: flow::Source::Stage(number),
             index: Vec::new(),
         })
-    }
-
-    fn recurrent(
-        &self,
-        sources: &Sources<'a>,
-        number: usize,
-        stage: &'a Stage,
-        (given, room): (&mut Given<'a>, &mut Room),
-    ) -> Result<CellGradients> {
-        let Stage::Recurrent { cell, schedule, input } = stage else {
-            return Err(Error::defect("a recurrent stage of the flow"));
-        };
-        let model = self.prepared.model;
-        let in_time = self.lists.in_time.get(number).and_then(Option::as_deref);
-        let initial = self.prepared.initial.chunks_exact(2).nth(*cell);
-        let ready = self.prepared.recurrences.get(*cell).zip(model.recurrences.get(*cell));
-        let planned = model.plan.cells.get(*cell);
-        let (Some((recurrence, forward)), Some(planned), Some(in_time), Some([hidden, cell_state])) =
-            (ready, planned, in_time, initial)
-        else {
-            return Err(Error::defect("a cell of the flow"));
-        };
-        let input = sources.gathered(input)?;
-        let by_rows = forward.by_rows();
-        let (kept, again, memory) = room.stage(number, model.keeps_gates)?;
-        if kept.hands == 0 && by_rows.is_none() {
-            let work = ForwardWork {
-                schedule,
-                gathered: input,
-            };
-            again.run(forward, work, [hidden, cell_state], kept)?;
-        }
-        let hands = match by_rows {
-            Some(_) => pool::count().clamp(1, schedule.active(0).max(1)),
-            None => kept.hands.max(1),
-        };
-        let blocks = Blocks::new(schedule, hands)?;
-        let work = Work {
-            schedule,
-            before: Before {
-                in_time,
-                rows: self.made(sources, number)?,
-                initial: hidden,
-                order: schedule.order(),
-                width: recurrence.cell.output,
-            },
-            input,
-            initial_cell: cell_state,
-            blocks: &blocks,
-            given: self.readings_of(flow::Source::Stage(number), given),
-            finals: self.finals(*cell)?,
-            wants_input: self.wants(stage.input()),
-            planned,
-            by_rows,
-        };
-        recurrence.backward(&work, kept, memory)
-    }
-
-    /// The gradients of a recurrence whose gates have left something out; nothing of any other.
-    fn masked(
-        &self,
-        sources: &Sources<'a>,
-        (number, stage): (usize, &'a Stage),
-        (given, room): (&mut Given<'a>, &mut Room),
-    ) -> Result<Option<CellGradients>> {
-        let Stage::Recurrent { cell, schedule, input } = stage else {
-            return Ok(None);
-        };
-        let prepared = self.prepared;
-        let forward = prepared.model.masked.get(*cell).and_then(Option::as_ref);
-        let back = prepared.masked.get(*cell).and_then(Option::as_ref);
-        let left = prepared
-            .workspace
-            .stages
-            .get(number)
-            .and_then(|rows| rows.masked.as_deref());
-        let (Some(forward), Some(back), Some(left), Some(_)) = (forward, back, left, prepared.noise) else {
-            return Ok(None);
-        };
-        let own = flow::Source::Stage(number);
-        let hidden = self.of_source(own, forward.cell.output, schedule.rows(), given)?;
-        let way = MaskedWay {
-            back,
-            forward,
-            left,
-            schedule,
-            input: sources.gathered(input)?,
-        };
-        way.run(hidden, (self.finals(*cell)?, room.turned()), self.wants(input))
-            .map(Some)
-    }
-
-    /// What the loss says of the final state of a cell.
-    fn finals(&self, cell: usize) -> Result<Option<&'a State>> {
-        let Some(states) = &self.upstream.states else {
-            return Ok(None);
-        };
-        let planned = self.prepared.model.plan.cells.get(cell).map(|planned| &planned.cell);
-        let (state, planned) = states
-            .get(cell)
-            .zip(planned)
-            .ok_or_else(|| Error::defect("the gradients of a final state"))?;
-        let shapes = state.arrays().map(|array| array.dim());
-        match shapes.eq(planned.state_widths().map(|width| (self.flow.batch, width))) {
-            true => Ok(Some(state)),
-            false => Err(Error::defect("the shape of the gradients of a final state")),
-        }
     }
 
     /// The gradients of the input, step by step; what nobody reads has none.

@@ -2,6 +2,7 @@
 
 use super::CpuTraining;
 use crate::cell::Cell;
+use crate::cpu::stage::pieces::{most_rows_of_piece, steps_of_piece};
 use crate::cpu::stage::share::PROJECTED_ROWS;
 use crate::cpu::threads::pool;
 use crate::error::Result;
@@ -84,7 +85,11 @@ impl Counting<'_> {
             sums = sums.max(self.matrix(features + 1, units));
         }
         let gradients = self.plan.weights.iter().map(|weight| product(&weight.shape));
-        values + sums + gradients.sum::<u64>()
+        // of a piece they are beside those of the pieces behind it
+        let mut recurrent = self.size.stages.iter().filter(|stage| is_recurrent(stage));
+        let has_pieces = recurrent.any(|stage| self.at_once(stage).rows < stage.rows);
+        let of_piece = if has_pieces { sums } else { 0 };
+        values + sums + of_piece + gradients.sum::<u64>()
     }
 
     /// The lists of the flow, forward and backward, of the batch that runs and of those before.
@@ -106,10 +111,13 @@ impl Counting<'_> {
             forward += 2 * entries as u64; // a Dropout has numbers besides
             back += self.rows_of(source) as u64 + 1 + entries as u64;
         }
-        let recurrent = size.stages.iter().filter(|stage| is_recurrent(stage));
-        back += recurrent
-            .map(|stage| 2 * (stage.rows as u64 + size.batch as u64))
-            .sum::<u64>();
+        for stage in size.stages.iter().filter(|stage| is_recurrent(stage)) {
+            back += 2 * (stage.rows as u64 + size.batch as u64);
+            let of_piece = self.at_once(stage).rows;
+            if of_piece < stage.rows {
+                back += 8 * (of_piece as u64 + size.batch as u64);
+            }
+        }
         // the mask, and tokens
         let steps = product(&[size.batch, size.schedules.iter().copied().max().unwrap_or(0)]);
         (MOST as u64 + 1).saturating_mul(forward + 2 * steps) + back
@@ -151,17 +159,58 @@ impl Counting<'_> {
         let states: u64 = states.map(|width| product(&[batch, width])).sum();
         let kept = match self.training.model.keeps_gates {
             true => stages().map(|stage| self.of_gates(stage)).sum::<u64>(),
-            // one stage after the other, which runs again
+            // of one piece after the other, which runs again, and the states before each
             false => {
-                let again = |stage: &StageSize| if is_recurrent(stage) { of_rows(stage) } else { 0 };
-                let most = |of: &dyn Fn(&StageSize) -> u64| stages().map(of).max().unwrap_or(0);
-                most(&|stage| self.of_gates(stage)) + most(&again) + states
+                let recurrent = || stages().filter(|stage| is_recurrent(stage));
+                let most = |of: &dyn Fn(&StageSize) -> u64| {
+                    let pieces = recurrent().map(|stage| of(&self.at_once(stage)));
+                    pieces.max().unwrap_or(0)
+                };
+                let saved: u64 = recurrent().map(|stage| self.of_saved_states(stage)).sum();
+                most(&|stage| self.of_gates(stage)) + most(&of_rows) + states + saved
             }
         };
         stages().map(of_rows).sum::<u64>()
             + kept
             + stages().map(|stage| self.of_masked(stage)).sum::<u64>()
             + 5 * states
+    }
+
+    /// The steps of a schedule that go backwards at once: of a piece, with little memory.
+    fn steps_at_once(&self, schedule: usize) -> usize {
+        let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
+        match self.training.model.keeps_gates {
+            true => steps,
+            false => steps_of_piece(steps, self.size.batch),
+        }
+    }
+
+    /// The rows of a stage that go backwards at once.
+    fn at_once(&self, stage: &StageSize) -> StageSize {
+        let mut part = stage.clone();
+        if let StageKind::Recurrent { schedule, .. } = stage.kind
+            && !self.training.model.keeps_gates
+        {
+            let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
+            part.rows = part.rows.min(most_rows_of_piece(steps, self.size.batch));
+        }
+        part
+    }
+
+    /// The states before each piece.
+    fn of_saved_states(&self, stage: &StageSize) -> u64 {
+        let StageKind::Recurrent {
+            cell: number, schedule, ..
+        } = stage.kind
+        else {
+            return 0;
+        };
+        let (Some(cell), Some(&steps)) = (self.cell(number), self.size.schedules.get(schedule)) else {
+            return 0;
+        };
+        let pieces = steps.div_ceil(self.steps_at_once(schedule).max(1));
+        let widths = cell.state_widths();
+        widths.map(|width| product(&[pieces, self.size.batch, width])).sum()
     }
 
     /// The gates and cell states of a recurrence; nothing of one whose gates leave something out.
@@ -216,7 +265,7 @@ impl Counting<'_> {
             let threads = pool::count();
             let positions = self.size.batch.saturating_add(threads.saturating_mul(PROJECTED_ROWS));
             let common = product(&[positions, units, lanes + 2]) + product(&[3, self.size.batch, cell.output]);
-            let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
+            let steps = self.steps_at_once(schedule);
             let of_crews = forward.most_of_crews(self.size.batch, steps);
             // rows and what is kept of them by member, and the gradients of lanes beside what was kept
             let rows = of_crews.saturating_mul(steps.saturating_add(1));
@@ -239,7 +288,7 @@ impl Counting<'_> {
         for (number, stage) in stages.iter().enumerate().rev() {
             let rows = product(&[stage.rows, stage.width]);
             let mut here = match stage.kind {
-                StageKind::Recurrent { cell, .. } => self.of_recurrence(cell, stage.rows),
+                StageKind::Recurrent { cell, .. } => self.of_recurrence(cell, stage),
                 // the sum over those who read it, and the arguments of an activation
                 _ => 2 * rows,
             };
@@ -271,8 +320,9 @@ impl Counting<'_> {
     }
 
     /// What a recurrence computes in besides the gradients of its lanes, which lie where these were kept.
-    fn of_recurrence(&self, number: usize, rows: usize) -> u64 {
+    fn of_recurrence(&self, number: usize, stage: &StageSize) -> u64 {
         let Some(cell) = self.cell(number) else { return 0 };
+        let at_once = self.at_once(stage).rows;
         let projection = if cell.has_projection() {
             cell.units + cell.output
         } else {
@@ -284,7 +334,8 @@ impl Counting<'_> {
             Some(Some(_)) => cell.lanes().len() * cell.units,
             _ => 0,
         };
-        product(&[rows, projection + reset + masked])
+        let input = if at_once < stage.rows { cell.features } else { 0 };
+        product(&[at_once, projection + reset + input]) + product(&[stage.rows, masked])
     }
 }
 

@@ -1,7 +1,8 @@
 //! Training on the CPU: a plan forward, and backward over the rows that its stages have left.
 //!
 //! Kept for the way back are the rows of each stage, which it makes anyway, and the gates of a recurrence by panels; the lanes of another one
-//! are computed again, for all rows at once. With little memory no gates are kept: the recurrence runs again, in memory that all share. Then
+//! are computed again, for all rows at once. With little memory no gates are kept: the recurrence runs again, piece by piece of time, in memory that all
+//! pieces share. Then
 //! time runs backwards step by step, the sequences or the units split over threads as forward; then large products over all rows give the
 //! gradients of the weights and of the input.
 
@@ -16,6 +17,7 @@ mod memory;
 mod peepholes;
 mod prepared;
 mod recurrence;
+mod recurrent_stage;
 mod room;
 mod rowwise;
 mod spare;
@@ -112,9 +114,9 @@ impl CpuTraining {
         self.model.set_plan(plan, &self.settings)
     }
 
-    /// Whether gates are computed again on the way back instead of being kept. Those of one cell alone would be there all the same.
+    /// Whether gates are computed again on the way back, piece by piece of time, instead of being kept.
     pub(crate) fn low_memory(&mut self, is_low: bool) {
-        self.model.keeps_gates = !is_low || self.model.plan.cells.len() < 2;
+        self.model.keeps_gates = !is_low;
         self.release_memory();
     }
 

@@ -37,7 +37,9 @@ pub(super) struct Work<'a> {
     pub(super) initial_cell: &'a [f32],
     pub(super) blocks: &'a Blocks<'a>,
     /// Who has read h, with the gradients of what was read.
-    pub(super) given: Vec<(&'a Readers, Cow<'a, [f32]>)>,
+    pub(super) given: &'a [(&'a Readers, Cow<'a, [f32]>)],
+    /// The row of these readers with which it begins.
+    pub(super) first_row: usize,
     /// The gradients of the final state.
     pub(super) finals: Option<&'a State>,
     pub(super) wants_input: bool,
@@ -50,8 +52,8 @@ impl Work<'_> {
     /// The gradients of h of a row: the sum over its readers, list by list, entry by entry.
     pub(super) fn given(&self, row: usize, sums: &mut [f32]) {
         sums.fill(0.0);
-        for (readers, entries) in &self.given {
-            for &entry in readers.of(row) {
+        for (readers, entries) in self.given {
+            for &entry in readers.of(self.first_row + row) {
                 let from = row_of(entries, sums.len(), entry as usize);
                 sums.iter_mut().zip(from).for_each(|(to, from)| *to += from);
             }

@@ -33,6 +33,23 @@ pub(super) struct CellGradients {
     pub(super) state: State,
 }
 
+impl CellGradients {
+    /// Adds those of the weights, and gives the memory of the largest back.
+    pub(super) fn add(&mut self, others: Self, spare: &mut Spare) {
+        let pairs = [
+            (&mut self.bias, &others.bias),
+            (&mut self.peepholes, &others.peepholes),
+            (&mut self.projection, &others.projection),
+            (&mut self.kernel, &others.kernel),
+            (&mut self.recurrent_kernel, &others.recurrent_kernel),
+        ];
+        for (to, from) in pairs {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+        }
+        spare.put([others.kernel, others.recurrent_kernel]);
+    }
+}
+
 impl Recurrence {
     /// From what the recurrence has kept, of which nothing is left then; a cell by rows has kept nothing, and its lanes are made again.
     pub(super) fn backward(

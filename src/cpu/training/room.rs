@@ -27,13 +27,16 @@ pub(super) struct Again {
 }
 
 /// What the way back of a recurrence computes in.
-type StageRoom<'r> = (&'r mut Kept, &'r mut Again, (&'r mut Lines, &'r mut Spare));
+pub(super) type StageRoom<'r> = (&'r mut Kept, &'r mut Again, (&'r mut Lines, &'r mut Spare));
 
 impl Room {
-    /// Takes what a forward pass has left and needs no more: what the recurrences have kept, and what threads compute in. Or gives both back.
+    /// Takes what a forward pass has left and needs no more: what the recurrences have kept, what threads compute in, and the rows of a piece. Or gives all
+    /// back.
     pub(super) fn swap(&mut self, workspace: &mut Workspace) {
-        std::mem::swap(&mut self.kept, &mut workspace.kept);
-        std::mem::swap(&mut self.again.scratch, &mut workspace.scratch);
+        let of_forward = &mut workspace.recurrent;
+        std::mem::swap(&mut self.kept, &mut of_forward.kept);
+        std::mem::swap(&mut self.again.scratch, &mut of_forward.scratch);
+        std::mem::swap(&mut self.again.rows, &mut of_forward.piece);
     }
 
     /// Room for what becomes of something that was not kept here.

@@ -27,6 +27,11 @@ impl Spare {
         }
     }
 
+    /// Takes lists back for others of the same batch.
+    pub(super) fn put<const N: usize>(&mut self, lists: [Vec<f32>; N]) {
+        self.lists.extend(lists);
+    }
+
     /// Takes gradients back that the next batch will ask for; all others go, as those of a large embedding.
     pub(super) fn take_back(&mut self, lists: impl Iterator<Item = Vec<f32>>) {
         let asked = std::mem::take(&mut self.asked);

@@ -4,20 +4,20 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::recorder::Recorder;
-use crate::gpu::training::texts::TYPES;
+use crate::gpu::training::texts::UPDATE_TYPES;
 use crate::optimizer::GradientSize;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "gradient_sizes",
     source: include_str!("../../../shaders/backward/gradient_sizes.wgsl"),
-    shared: &[TYPES],
+    shared: &[UPDATE_TYPES],
     runs_cell: false,
     params: ("GradientSizes", size_of::<Params>()),
     bindings: &[reads("gradient"), writes("sizes")],
     constants: &[],
 };
 
-/// The struct `GradientSizes` of types.wgsl.
+/// The struct `GradientSizes` of update_types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Params {

@@ -5,7 +5,7 @@
 //!
 //! Arrows point only this way: `texts`, `bound` < `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
 //! < `by_gate`, `counted`, `repack` < `places`, `step_back` < `solo_back` < `recurrence` < `together`, `sizes`, `flow_size` < `way` < `stages`,
-//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `penalties` needs `tensors` and `weights`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
+//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `weights` < `penalties` < `way`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
 //! `cell_gradients` are parts of `recurrence`, `recurrent_stage` is one of `stages`.
 
 mod bound;
@@ -249,6 +249,7 @@ impl GpuTraining {
             upstream,
             noise: left.noise,
             wants_input: wants.input && !plan.takes_tokens,
+            penalties: updates.map(|_| &self.penalties),
         };
         let (buffers, known) = (&mut self.buffers, gpu.known_pipelines());
         let work = || {
@@ -256,10 +257,6 @@ impl GpuTraining {
             let mut recorder = Recorder::going_on(gpu, buffers, dispatches)?;
             upload_carry(&mut recorder, &way, left.initial.as_deref())?;
             way.record(&mut recorder)?;
-            if updates.is_some() {
-                self.penalties
-                    .record(&mut recorder, plan, (&self.weights, way.tables))?;
-            }
             let sizes = updates.filter(|_| wants.sizes).map(|of| of.record_sizes(&mut recorder));
             let (sizes, wanted) = (sizes.transpose()?, wanted(&mut recorder, &way, updates.is_some())?);
             Ok((recorder.submit()?, sizes, wanted))

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::recorder::{Matrix, Recorder};
 use super::tensors::{Counted, current, stage};
-use super::texts::TYPES;
+use super::texts::UPDATE_TYPES;
 use super::weights::Weights;
 use crate::error::Result;
 use crate::gpu::rows::Rows;
@@ -16,14 +16,14 @@ use crate::regularizer::{Factors, Regularizers};
 pub(crate) const SHADER: Shader = Shader {
     name: "penalty",
     source: include_str!("../../../shaders/backward/penalty.wgsl"),
-    shared: &[TYPES],
+    shared: &[UPDATE_TYPES],
     runs_cell: false,
     params: ("Penalty", size_of::<Params>()),
     bindings: &[reads("weights"), writes("gradient"), writes("sums")],
     constants: &[],
 };
 
-/// The struct `Penalty` of types.wgsl.
+/// The struct `Penalty` of update_types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Params {

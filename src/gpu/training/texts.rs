@@ -3,6 +3,9 @@
 /// What the host tells each dispatch.
 pub(super) const TYPES: &str = include_str!("../../../shaders/backward/types.wgsl");
 
+/// The same of a step of an optimiser.
+pub(super) const UPDATE_TYPES: &str = include_str!("../../../shaders/backward/update_types.wgsl");
+
 /// The slopes of the activations.
 pub(super) const DERIVATIVES: &str = include_str!("../../../shaders/backward/derivatives.wgsl");
 

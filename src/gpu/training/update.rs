@@ -4,13 +4,13 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::recorder::{Matrix, Recorder, for_values};
-use crate::gpu::training::texts::TYPES;
+use crate::gpu::training::texts::UPDATE_TYPES;
 use crate::optimizer::{LARGEST, Rule, Update};
 
 pub(crate) const SHADER: Shader = Shader {
     name: "update",
     source: include_str!("../../../shaders/backward/update.wgsl"),
-    shared: &[TYPES, include_str!("../../../shaders/backward/values_ones.wgsl")],
+    shared: &[UPDATE_TYPES, include_str!("../../../shaders/backward/values_ones.wgsl")],
     runs_cell: false,
     params: ("Update", size_of::<Params>()),
     bindings: &[
@@ -35,11 +35,14 @@ pub(crate) const SHADER: Shader = Shader {
 /// The same four values at a time, where there are whole numbers of fours.
 pub(crate) const IN_FOURS: Shader = Shader {
     name: "update_fours",
-    shared: &[TYPES, include_str!("../../../shaders/backward/values_fours.wgsl")],
+    shared: &[
+        UPDATE_TYPES,
+        include_str!("../../../shaders/backward/values_fours.wgsl"),
+    ],
     ..SHADER
 };
 
-/// The struct `Update` of types.wgsl.
+/// The struct `Update` of update_types.wgsl.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Params {

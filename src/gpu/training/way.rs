@@ -16,6 +16,7 @@ use crate::gpu::stage::moments::Moments;
 use crate::gpu::stage::row_transform::RowTransform;
 use crate::gpu::training::buffers::Buffers;
 use crate::gpu::training::flow_size::size_of;
+use crate::gpu::training::penalties::Penalties;
 use crate::gpu::training::places::Place;
 use crate::gpu::training::recorder::{Block, Matrix, PARAMETERS, Recorder, Software, parameters};
 use crate::gpu::training::scatter::Uploaded;
@@ -45,6 +46,8 @@ pub(super) struct Way<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) noise: Option<Noise>,
     pub(super) wants_input: bool,
+    /// Added to the gradients of the weights, where these stay here.
+    pub(super) penalties: Option<&'a Penalties>,
 }
 
 /// The gradient of what a list has read, entry by entry: a buffer, the value with which it begins, the values from an entry to the next,
@@ -107,7 +110,10 @@ impl Way<'_> {
         for (number, reading) in self.backward.readings.iter().enumerate() {
             self.reading(recorder, number, reading)?;
         }
-        Ok(())
+        match self.penalties {
+            Some(penalties) => penalties.record(recorder, self.plan, (self.weights, self.tables)),
+            None => Ok(()),
+        }
     }
 
     /// Adds the gradient of what a list has read to that of its source.

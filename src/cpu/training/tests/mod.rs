@@ -15,6 +15,7 @@ mod masked;
 #[path = "../../../../tests/support/models.rs"]
 mod models;
 mod noise;
+mod pieces;
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
 mod threads;

@@ -51,9 +51,9 @@ fn the_same_bits_for_every_number_of_threads() {
             let bits = |list: Vec<f32>| list.into_iter().map(f32::to_bits).collect();
             lists.into_iter().map(|(name, list)| (name, bits(list))).collect()
         };
-        let one = bits(1, false);
-        for threads in [1, 2, 3, 5] {
-            for is_low in [false, true] {
+        for is_low in [false, true] {
+            let one = bits(1, is_low);
+            for threads in [2, 3, 5] {
                 let found = bits(threads, is_low);
                 assert_eq!(one, found, "{kind:?}, {threads} threads, little memory: {is_low}");
             }

@@ -145,6 +145,7 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
             "values_fours.wgsl",
             "step_values.wgsl",
             "types.wgsl",
+            "update_types.wgsl",
             "rule.wgsl",
             "derivatives.wgsl",
             "unit_lanes.wgsl",
