@@ -92,8 +92,11 @@ pub struct Trainer {
     /// Whether the host makes the steps of the optimiser, whatever the device could do.
     offloads_optimizer: bool,
     seed: u64,
-    /// The batches that were learned from.
+    /// The batches that were learned from,
     batches: u64,
+    /// and those of them whose loss the device has computed.
+    #[cfg(test)]
+    judged_there: u64,
 }
 
 impl Trainer {
@@ -179,8 +182,10 @@ impl Trainer {
             });
         }
         let head = Head::new(loss, &model);
+        let mut engine = Engine::new(&head.plans(&model), device, settings).await?;
+        engine.judge_by(head.loss.device_rule());
         Ok(Self {
-            engine: Engine::new(&head.plans(&model), device, settings).await?,
+            engine,
             head,
             optimizer: OptimizerState::new(optimizer.clone(), model.parameters(), &[])?,
             made_of: optimizer,
@@ -193,6 +198,8 @@ impl Trainer {
             model,
             seed: 0,
             batches: 0,
+            #[cfg(test)]
+            judged_there: 0,
         })
     }
 

@@ -19,6 +19,12 @@ struct Product {
     factors_stride: u32, // and from one position to the next
 }
 
+struct Loss {
+    count: u32,        // steps that count
+    width: u32,        // features of a step
+    delta: u32,        // the bits of the limit of a Huber loss
+}
+
 struct Parts {
     count: u32,        // values of a part
     parts: u32,

@@ -1,6 +1,7 @@
 //! What was encoded ahead is taken where a run is like the one before, and nowhere else.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use crate::gpu::stage::interface::HostReads;
 use std::sync::Arc;
 
 use ndarray::{Array2, Array3};
@@ -46,7 +47,7 @@ impl Played {
             flow,
             input: Input::Values(self.values.view()),
             initial: states.into(),
-            wants_states: states.is_some(),
+            reads: HostReads::outputs_and(states.is_some()),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::gpu::device::mapped;
 use crate::gpu::device::timer::{self, Timer};
 use crate::gpu::model::GpuModel;
 use crate::gpu::stage::home::Home;
-use crate::gpu::stage::interface::defect;
+use crate::gpu::stage::interface::{HostReads, defect};
 use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::exchange::ExchangeBuffers;
@@ -59,8 +59,7 @@ pub(crate) struct Batch<'a, 'input> {
     pub(crate) flow: &'a Arc<Flow>,
     pub(crate) input: Input<'input>,
     pub(crate) initial: Initial<'a>,
-    /// Whether the host reads the final states.
-    pub(crate) wants_states: bool,
+    pub(crate) reads: HostReads,
 }
 
 /// A staged run. Dropping it gives up its workspace, which may still be in use by what was encoded.
@@ -119,7 +118,7 @@ impl GpuModel {
         }
         let start = self.settings.is_timed().then(now).flatten();
         // those on the GPU are known to be within one where that matters
-        let wants = (matches!(batch.initial, Initial::Host(_)), batch.wants_states);
+        let wants = (matches!(batch.initial, Initial::Host(_)), batch.reads);
         let run = buffers.run(
             (&self.gpu, &self.weights),
             batch.flow,
@@ -163,24 +162,28 @@ impl GpuModel {
     ) -> Result<Option<Ran>> {
         let workspace = &recording.workspace.value;
         // while the GPU is at work, the system finds the memory
-        let mut rooms = earlier.rooms(batch.flow.outputs.iter().map(|placed| placed.shape.as_slice()))?;
+        let outputs = batch.flow.outputs.iter().filter(|_| batch.reads.outputs);
+        let mut rooms = earlier.rooms(outputs.map(|placed| placed.shape.as_slice()))?;
         rooms.iter_mut().flatten().for_each(fetch);
         let mut wanted: Vec<(&wgpu::Buffer, u64)> = Vec::new();
         for stage in &workspace.stages {
-            wanted.extend(stage.wanted(batch.flow, batch.wants_states)?);
+            wanted.extend(stage.wanted(batch.flow, batch.reads)?);
         }
         wanted.extend(workspace.timer.iter().map(|timer| (&timer.staging, timer::BYTES)));
         // the abort word travels with what is read anyway, and where nobody waits there is none
         let exchange = workspace.exchange.as_ref().filter(|_| recording.commands.waits);
         wanted.extend(exchange.map(|exchange| (&exchange.staging, ExchangeBuffers::READ_BYTES)));
-        let mut read = mapped::bytes(&self.gpu, &wanted, submission, &workspace.waits).await?;
+        let mut read = match wanted.is_empty() {
+            true => Vec::new(), // nobody waits for it
+            false => mapped::bytes(&self.gpu, &wanted, submission, &workspace.waits).await?,
+        };
         let abort_word = exchange.and_then(|_| read.pop());
         if abort_word.is_some_and(|words| words.iter().take(size_of::<u32>()).any(|&byte| byte != 0)) {
             return Ok(None);
         }
         let stamps = workspace.timer.as_ref().and_then(|_| read.pop());
         let seconds = stamps.map(|stamps| Timer::seconds(&self.gpu, &stamps));
-        let cells = self.plan.cells.iter().filter(|_| batch.wants_states);
+        let cells = self.plan.cells.iter().filter(|_| batch.reads.states);
         let zeros = cells.map(|cell| State::zeros(batch.flow.batch, cell.cell.state_widths()));
         let states = zeros.collect::<Result<_>>()?;
         let mut ran = Ran {

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -132,7 +133,7 @@ fn counted(gpu: &Gpu, model: &Model, settings: &Settings, mistake: Mistake) -> O
         flow: &flow,
         input,
         initial: Initial::Zeros,
-        wants_states: false,
+        reads: HostReads::outputs_and(false),
     };
     let workspace = pollster::block_on(made.workspace(input.size())).unwrap();
     let recording = made.stage(workspace, batch, made.asked).unwrap();

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::needed;
@@ -93,7 +94,7 @@ fn run(adapter: &Adapter, model: &Model, size: (usize, usize), limits: wgpu::Lim
         flow: &flow,
         input,
         initial: Initial::Zeros,
-        wants_states: true,
+        reads: HostReads::outputs_and(true),
     };
     pollster::block_on(made.run(batch, &mut Output::default()))?;
     let workspace = pollster::block_on(GpuWorkspace::make(&made, size))?;

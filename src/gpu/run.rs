@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::flow::{Flow, Input, Ran};
 use crate::gpu::model::GpuModel;
 use crate::gpu::recording::{Batch, Initial, Recording, now};
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::list::EVERYTHING;
 use crate::gpu::workspace::Workspace;
@@ -82,19 +83,22 @@ impl GpuModel {
     }
 
     /// Runs a flow from states of the host, and leaves the final ones there, in a workspace of the caller. What it gives takes the place of an
-    /// earlier output; on an error both are as they were.
+    /// earlier output, unless nobody reads it; on an error both are as they were.
     pub(crate) async fn run_from_host(
         &self,
         workspace: ForSize<Workspace>,
         (flow, input): (&Arc<Flow>, Input<'_>),
         states: Option<&mut [State]>,
-        (name, output): (&Arc<str>, &mut Output),
+        (name, output, reads_outputs): (&Arc<str>, &mut Output, bool),
     ) -> Result<ForSize<Workspace>> {
         let batch = Batch {
             flow,
             input,
             initial: states.as_deref().into(),
-            wants_states: states.is_some() || !self.plan.returned_states.is_empty(),
+            reads: HostReads {
+                states: states.is_some() || (!self.plan.returned_states.is_empty() && reads_outputs),
+                outputs: reads_outputs,
+            },
         };
         let (ran, workspace) = self.run_in(workspace, batch, output).await?;
         let last = give(ran, (&self.plan, name), states.is_some(), output)?;

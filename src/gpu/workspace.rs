@@ -14,7 +14,7 @@ use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::Rows;
 use crate::gpu::sizes::Sizes;
 use crate::gpu::stage::home::Home;
-use crate::gpu::stage::interface::{Fitting, Maker, Run, Stage, Tunable, defect};
+use crate::gpu::stage::interface::{Fitting, HostReads, Maker, Run, Stage, Tunable, defect};
 use crate::gpu::stage::lists::ScheduleLists;
 use crate::gpu::stage::prepared::Prepared;
 use crate::gpu::strategy::choice::Asked;
@@ -135,7 +135,7 @@ impl Workspace {
         (gpu, prepared): (&'a Gpu, &Prepared),
         flow: &'a Flow,
         asked: Asked,
-        (has_states, wants_states): (bool, bool),
+        (has_states, reads): (bool, HostReads),
         input_fits: bool,
     ) -> Run<'a> {
         let tables = prepared.tables.iter().zip(&prepared.table_rows);
@@ -145,7 +145,7 @@ impl Workspace {
             flow,
             asked,
             noise: self.noise,
-            wants_states,
+            reads,
             input: self.input.size.held(flow.input_steps.len()),
             tables: tables.map(|(table, &rows)| table.size.held(rows)).collect(),
             stages: stages.map(|(rows, stage)| rows.size.held_of(stage)).collect(),
@@ -165,6 +165,11 @@ impl Workspace {
     /// Where the states of the cells are before and behind a run, each with the number of its cell.
     pub(crate) fn homes(&self) -> impl Iterator<Item = (usize, &Home)> {
         self.stages.iter().flat_map(|stage| stage.homes())
+    }
+
+    /// An output of the model as the caller gets it, by its number; `None` where several buffers have it.
+    pub(crate) fn output(&self, number: usize) -> Option<&wgpu::Buffer> {
+        self.stages.iter().find_map(|stage| stage.output(number))
     }
 
     /// The recurrences, in order.

@@ -77,6 +77,14 @@ impl BinaryCrossentropy {
         self
     }
 
+    pub(super) fn is_of_logits(self) -> bool {
+        self.from_logits
+    }
+
+    pub(super) fn smoothed_share(self) -> f32 {
+        self.label_smoothing
+    }
+
     pub(super) fn check(self) -> Result<()> {
         smoothing::check(self.label_smoothing)
     }

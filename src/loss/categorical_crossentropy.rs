@@ -83,6 +83,14 @@ impl CategoricalCrossentropy {
         self
     }
 
+    pub(super) fn is_of_logits(self) -> bool {
+        self.from_logits
+    }
+
+    pub(super) fn smoothed_share(self) -> f32 {
+        self.label_smoothing
+    }
+
     pub(super) fn check(self) -> Result<()> {
         smoothing::check(self.label_smoothing)
     }

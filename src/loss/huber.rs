@@ -55,6 +55,10 @@ impl Huber {
         self
     }
 
+    pub(super) fn limit(self) -> f32 {
+        self.delta
+    }
+
     pub(super) fn check(self) -> Result<()> {
         if self.delta > 0.0 && self.delta.is_finite() {
             return Ok(());

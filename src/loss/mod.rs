@@ -5,6 +5,7 @@ mod categorical_crossentropy;
 mod class_weights;
 mod ctc;
 mod difference;
+pub(crate) mod elsewhere;
 mod huber;
 mod mean;
 mod probability;

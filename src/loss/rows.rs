@@ -34,8 +34,16 @@ impl<'a> Rows<'a> {
     /// Copies the numbers of a step, which there is.
     pub(crate) fn copy(&self, sequence: usize, time_step: usize, to: &mut [f64]) {
         match self {
-            Self::Numbers(rows) => copy(rows, sequence, time_step, to),
-            Self::Classes(rows) => copy(rows, sequence, time_step, to),
+            Self::Numbers(rows) => copy(rows, sequence, time_step, to, f64::from),
+            Self::Classes(rows) => copy(rows, sequence, time_step, to, f64::from),
+        }
+    }
+
+    /// Copies the numbers of a step, which there is, as a device takes them.
+    pub(crate) fn copy_single(&self, sequence: usize, time_step: usize, to: &mut [f32]) {
+        match self {
+            Self::Numbers(rows) => copy(rows, sequence, time_step, to, |number| number),
+            Self::Classes(rows) => copy(rows, sequence, time_step, to, |class| class as f32),
         }
     }
 
@@ -50,12 +58,18 @@ impl<'a> Rows<'a> {
 }
 
 /// Copies a row of an array, which there is.
-pub(crate) fn copy<A: Copy + Into<f64>>(rows: &ArrayView3<'_, A>, sequence: usize, time_step: usize, to: &mut [f64]) {
+pub(crate) fn copy<A: Copy, B>(
+    rows: &ArrayView3<'_, A>,
+    sequence: usize,
+    time_step: usize,
+    to: &mut [B],
+    as_wanted: impl Fn(A) -> B,
+) {
     let row = rows.index_axis(Axis(0), sequence);
     let row = row.index_axis(Axis(0), time_step);
     match row.as_slice() {
-        Some(row) => to.iter_mut().zip(row).for_each(|(to, from)| *to = (*from).into()),
-        None => to.iter_mut().zip(row).for_each(|(to, from)| *to = (*from).into()),
+        Some(row) => to.iter_mut().zip(row).for_each(|(to, from)| *to = as_wanted(*from)),
+        None => to.iter_mut().zip(row).for_each(|(to, from)| *to = as_wanted(*from)),
     }
 }
 

@@ -75,6 +75,10 @@ impl SparseCategoricalCrossentropy {
         self
     }
 
+    pub(super) fn is_of_logits(self) -> bool {
+        self.from_logits
+    }
+
     /// The class number whose steps do not count.
     pub(super) fn ignored(self) -> Option<i32> {
         self.ignore_class

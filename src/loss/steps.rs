@@ -101,8 +101,41 @@ impl<'a> Steps<'a> {
         self.outputs.len_of(Axis(1))
     }
 
+    /// Calls `visit` with the sequence, the time step and the weight of each step that counts and has one, in order.
+    pub(super) fn weighted(&self, mut visit: impl FnMut(usize, usize, f64)) -> Result<()> {
+        let (batch, time_steps, _) = self.outputs.dim();
+        for sequence in 0..batch {
+            for time_step in (0..time_steps).filter(|&step| self.counts(sequence, step)) {
+                let weight = self.weight(sequence, time_step)?;
+                if weight != 0.0 {
+                    visit(sequence, time_step, weight);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers that a step is wanted to be.
+    pub(super) fn numbers(&self, sequence: usize, time_step: usize, to: &mut [f32]) -> Result<()> {
+        self.targets.copy_single(sequence, time_step, to);
+        match to.iter().fold(true, |all, number| all & number.is_finite()) {
+            true => Ok(()),
+            false => {
+                let wide: Vec<f64> = to.iter().map(|&number| number.into()).collect();
+                self.check(sequence, time_step, &wide)
+            }
+        }
+    }
+
+    /// The number of the class that a step is wanted to be of.
+    pub(super) fn class(&self, sequence: usize, time_step: usize) -> Result<u32> {
+        let class = self.targets.first(sequence, time_step).unwrap_or(f64::NAN);
+        self.check(sequence, time_step, &[class])?;
+        Ok(class as u32)
+    }
+
     /// How many steps count.
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         let (batch, time_steps, _) = self.outputs.dim();
         if self.mask.is_none() && self.ignored.is_none() {
             return batch.saturating_mul(time_steps);
@@ -158,7 +191,7 @@ impl<'a> Steps<'a> {
                 row.iter_mut().for_each(|row| row.fill(0.0));
                 continue;
             }
-            copy(&self.outputs, sequence, time_step, &mut room.output);
+            copy(&self.outputs, sequence, time_step, &mut room.output, f64::from);
             self.targets.copy(sequence, time_step, &mut room.target);
             self.check(sequence, time_step, &room.target)?;
             sum += weight * score(&room.output, &room.target, &mut room.gradient);

@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use std::collections::BTreeSet;
 
 use ndarray::{Array2, Array3};
@@ -147,7 +148,7 @@ fn groups(runner: &Runner, model: &Model, (batch, time_steps): (usize, usize)) -
         flow: &flow,
         input,
         initial: Initial::Zeros,
-        wants_states: true,
+        reads: HostReads::outputs_and(true),
     };
     let workspace = pollster::block_on(made.workspace((batch, time_steps))).unwrap();
     let recording = made.stage(workspace, play, made.asked).unwrap();

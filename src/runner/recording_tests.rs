@@ -6,6 +6,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use std::sync::Arc;
 
 use ndarray::{Array2, Array3};
@@ -100,7 +101,7 @@ impl Play {
             flow: &self.flow,
             input: Input::Values(self.values.view()),
             initial: self.states.as_deref().into(),
-            wants_states: true,
+            reads: HostReads::outputs_and(true),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::flow::{Flow, Flows, Input};
 use crate::gpu::recording::{Batch, Initial};
 use crate::gpu::run::give;
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::{GpuModel, GpuStates};
 use crate::memory;
 use crate::model::plan::{Operation, Plan};
@@ -91,7 +92,7 @@ impl Section {
     ) -> Result<()> {
         let size = input.size();
         let workspace = model.workspace(size).await?;
-        let to = (&self.name, output);
+        let to = (&self.name, output, true);
         let workspace = model.run_from_host(workspace, (flow, input), states, to).await?;
         model.keep_workspace(workspace, size);
         Ok(())
@@ -111,7 +112,7 @@ impl Section {
             flow: &self.flows.flow(&self.plan, input, mask)?,
             input,
             initial: Initial::Gpu(states),
-            wants_states: !self.plan.returned_states.is_empty(),
+            reads: HostReads::outputs_and(!self.plan.returned_states.is_empty()),
         };
         let ran = model.run(batch, output).await?;
         states.ran(&model.weights.fits);

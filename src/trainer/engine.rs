@@ -1,5 +1,6 @@
 //! A model on a device, ready to train: its sections, each forward and backward.
 
+mod judging;
 mod options;
 mod pass;
 mod updating;
@@ -175,6 +176,16 @@ impl Engine {
         states: Option<&mut [State]>,
         noise: Option<Noise>,
     ) -> Result<Pass<'s>> {
+        self.run(sequences, states, (noise, true)).await
+    }
+
+    /// The same, and whether the host reads the output.
+    async fn run<'s>(
+        &mut self,
+        sequences: &'s Sequences<'_>,
+        states: Option<&mut [State]>,
+        (noise, reads_output): (Option<Noise>, bool),
+    ) -> Result<Pass<'s>> {
         let input = self.check(sequences)?;
         self.catch_up(input.size()).await?;
         let mut pass = Pass {
@@ -215,10 +226,12 @@ impl Engine {
                     .filter(|_| number == 0 || leaves),
             };
             was_inner = is_inner;
-            let mut output = self.spare.output(number == last);
+            let mut output = self.spare.output(number == last && reads_output);
             let input = pass.input_of(number)?;
             let flow = section.flows.flow(&section.plan, input, mask)?;
-            section.forward(&flow, input, own, noise, &mut output).await?;
+            section
+                .forward(&flow, input, own, noise, (&mut output, reads_output))
+                .await?;
             if number > 0 && section.plan.gives_last() {
                 output.values = without_time(std::mem::take(&mut output.values));
             }
@@ -345,11 +358,12 @@ impl Section {
         input: Input<'_>,
         states: Option<&mut [State]>,
         noise: Option<Noise>,
-        output: &mut Output,
+        (output, reads_output): (&mut Output, bool),
     ) -> Result<()> {
         match &mut self.path {
             Path::Cpu(training) => training.forward(flow, input, states, noise, output),
-            Path::Gpu(training) => training.forward(flow, input, states, noise, output).await,
+            Path::Gpu(training) if reads_output => training.forward(flow, input, states, noise, output).await,
+            Path::Gpu(training) => training.forward_there(flow, input, states, noise).await,
             Path::Nothing => {
                 *output = Output {
                     values: moved(flow, input)?,

@@ -13,6 +13,7 @@ use super::update::{Judged, Stepped};
 use crate::error::{Error, Result};
 use crate::gradients::{Upstream, Wants};
 use crate::loss::LossValue;
+use crate::loss::elsewhere::DeviceRule;
 use crate::metric::Metric;
 use crate::random::Noise;
 use crate::state::State;
@@ -31,7 +32,89 @@ pub(super) struct Learning<'l> {
 
 impl Trainer {
     /// Learns from one batch. On an error weights and states are as they were.
-    pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Stepped> {
+    ///
+    /// Where the device can, it computes the loss of the outputs that it has. Where that leads nowhere the batch is learned from once more with the loss
+    /// of the host, which says what is wrong.
+    pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, mut learning: Learning<'_>) -> Result<Stepped> {
+        if let Some(rule) = self.rule_there(batch, &learning).await?
+            && let Some(stepped) = self.learn_there(batch, &mut learning, rule).await?
+        {
+            return Ok(stepped);
+        }
+        self.learn_here(batch, learning).await
+    }
+
+    /// How the device computes the loss of a batch, if it does: metrics need the outputs on the host.
+    async fn rule_there(&mut self, batch: &Examples<'_, '_>, learning: &Learning<'_>) -> Result<Option<DeviceRule>> {
+        let Some(rule) = self.head.loss.device_rule().filter(|_| learning.metrics.is_empty()) else {
+            return Ok(None);
+        };
+        let (sequences, time_steps) = (batch.sequences().batch(), batch.sequences().time_steps());
+        let can = self.engine.can_judge((sequences, time_steps)) && self.device_makes_steps().await?;
+        Ok(can.then_some(rule))
+    }
+
+    fn noise(&self) -> Noise {
+        Noise {
+            seed: self.seed,
+            batch: self.batches,
+        }
+    }
+
+    /// Learns from one batch with the loss and the step of the device; nothing has changed where that leads nowhere.
+    async fn learn_there(
+        &mut self,
+        batch: &Examples<'_, '_>,
+        learning: &mut Learning<'_>,
+        rule: DeviceRule,
+    ) -> Result<Option<Stepped>> {
+        let mut finals = learning.states.as_deref().map(State::all_copied).transpose()?;
+        let noise = self.noise();
+        let pass = self
+            .engine
+            .forward_there(batch.sequences(), finals.as_deref_mut(), noise)
+            .await?;
+        // while the device runs
+        let weights = weights_of(batch, learning.class_weights, pass.shape()?)?;
+        let weights = weights.as_ref().map(|weights| weights.view());
+        let room = self.engine.spare_targets();
+        let loss = self
+            .head
+            .loss
+            .for_device(rule, pass.shape()?, batch.targets(), pass.mask(), weights, room)?;
+        self.engine.judge(loss)?;
+        let blind = self.optimizer.blind_step()?;
+        let wants = Wants {
+            input: false,
+            keeps: true,
+            sizes: blind.is_none(),
+        };
+        self.engine.backward(&pass, Upstream::default(), wants).await?;
+        self.engine.take_back_targets();
+        let Some(step) = self.step_of_kept(blind).await? else {
+            return Ok(None);
+        };
+        let stepped = self.step_there(&step, learning.comes_home).await?;
+        if stepped.is_some() {
+            #[cfg(test)]
+            {
+                self.judged_there += 1;
+            }
+            self.learned(learning.states.as_deref_mut(), finals);
+        }
+        Ok(stepped)
+    }
+
+    /// A batch more, and the states behind it.
+    fn learned(&mut self, states: Option<&mut [State]>, finals: Option<Vec<State>>) {
+        self.batches += 1;
+        if let (Some(states), Some(finals)) = (states, finals) {
+            states.clone_from_slice(&finals);
+        }
+    }
+
+    /// Learns from one batch with the loss of the host.
+    pub(super) async fn learn_here(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Stepped> {
         let Learning {
             class_weights,
             states,
@@ -39,10 +122,7 @@ impl Trainer {
             comes_home,
             place,
         } = learning;
-        let noise = Noise {
-            seed: self.seed,
-            batch: self.batches,
-        };
+        let noise = self.noise();
         // the states go on only where the whole batch does
         let mut finals = states.as_deref().map(State::all_copied).transpose()?;
         let pass = self
@@ -76,10 +156,7 @@ impl Trainer {
             Judged::Kept(step) => self.update_there(&step, comes_home, (value.value(), place)).await?,
             Judged::Read(gradients, loss) => self.update(gradients, (loss, place))?,
         };
-        self.batches += 1;
-        if let (Some(states), Some(finals)) = (states, finals) {
-            states.clone_from_slice(&finals);
-        }
+        self.learned(states, finals);
         Ok(stepped)
     }
 

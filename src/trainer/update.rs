@@ -11,7 +11,6 @@ use super::away::Away;
 use super::place::Place;
 use crate::cell::ValueRange;
 use crate::error::{Error, Result};
-use crate::gpu::training::Updated;
 use crate::gradients::PlanGradients;
 use crate::optimizer::{OptimizerState, Step};
 use crate::sums::all;
@@ -80,7 +79,7 @@ impl Trainer {
 
     /// The step by the gradients that the device has kept. Where it depends on their norms the host waits for them; `None` where they are not
     /// finite.
-    async fn step_of_kept(&mut self, blind: Option<Step>) -> Result<Option<Step>> {
+    pub(super) async fn step_of_kept(&mut self, blind: Option<Step>) -> Result<Option<Step>> {
         match blind {
             Some(step) => Ok(Some(step)),
             None => self.optimizer.next_step(&self.engine.sizes().await?),
@@ -104,18 +103,28 @@ impl Trainer {
         comes_home: bool,
         (loss, place): (f64, Place),
     ) -> Result<Stepped> {
+        if let Some(stepped) = self.stepped_there(step, comes_home, Some(loss)).await? {
+            return Ok(stepped);
+        }
+        let gradients = self.read_gradients().await?;
+        let loss = loss + self.penalty().await?;
+        self.check_finite(loss, &gradients, place)?;
+        self.update(gradients, (loss, place))
+    }
+
+    /// Makes a step on the device, which has computed the loss too; `None`, and nothing has changed, where any number is NaN, infinite or too large.
+    pub(super) async fn step_there(&mut self, step: &Step, comes_home: bool) -> Result<Option<Stepped>> {
+        self.stepped_there(step, comes_home, None).await
+    }
+
+    /// The same, of the loss without its penalties that the host has computed, if it has.
+    async fn stepped_there(&mut self, step: &Step, comes_home: bool, loss: Option<f64>) -> Result<Option<Stepped>> {
         let learning_rate = self.optimizer.learning_rate();
-        let Updated {
-            is_finite,
-            penalty,
-            weights,
-        } = self.engine.update(step, comes_home).await?;
+        let updated = self.engine.update(step, comes_home).await?;
+        let loss = loss.unwrap_or(updated.loss) + updated.penalty;
         // (squares may be beyond f32, in which the device adds them up)
-        if !is_finite || !penalty.is_finite() {
-            let gradients = self.read_gradients().await?;
-            let loss = loss + self.penalty().await?;
-            self.check_finite(loss, &gradients, place)?;
-            return self.update(gradients, (loss, place));
+        if !updated.is_finite || !loss.is_finite() {
+            return Ok(None);
         }
         self.engine.accept()?;
         self.optimizer.accept(step);
@@ -123,11 +132,11 @@ impl Trainer {
             weights: true,
             slots: true,
         };
-        Ok(Stepped {
-            loss: loss + penalty,
+        Ok(Some(Stepped {
+            loss,
             learning_rate,
-            weights,
-        })
+            weights: updated.weights,
+        }))
     }
 
     /// The penalty of the regularisers, of the newest weights: those that a call has left on the device come home for it.

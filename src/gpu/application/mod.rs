@@ -20,7 +20,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::commands::{Begin, Commands, Copies};
 use crate::gpu::device::Gpu;
 use crate::gpu::stage::carry::GpuMask;
-use crate::gpu::stage::interface::{Ends, defect};
+use crate::gpu::stage::interface::{Ends, HostReads, defect};
 use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::choice::Asked;
 use crate::gpu::strategy::list::EVERYTHING;
@@ -311,7 +311,13 @@ fn record(
         may_wait: false,
         ..asked
     };
-    let run = workspace.run((gpu, &model.weights), &flow, asked, (false, false), false);
+    let run = workspace.run(
+        (gpu, &model.weights),
+        &flow,
+        asked,
+        (false, HostReads::outputs_and(false)),
+        false,
+    );
     let mut commands = Commands::new(gpu);
     workspace.record(&run, &mut commands)?;
     if commands.waits {

@@ -103,8 +103,13 @@ pub(crate) trait Stage: Debug + Send + Sync {
     fn bind_mask(&mut self, _gpu: &Gpu, _params: &wgpu::Buffer, _mask: Option<&GpuMask>) {}
 
     /// What the host reads after a run.
-    fn wanted(&self, _flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+    fn wanted(&self, _flow: &Flow, _reads: HostReads) -> Result<Vec<(&wgpu::Buffer, u64)>> {
         Ok(Vec::new())
+    }
+
+    /// An output of the model as the caller gets it, by its number, in a buffer: entry by entry.
+    fn output(&self, _number: usize) -> Option<&wgpu::Buffer> {
+        None
     }
 
     /// Takes what was read, in the order of [`wanted`](Self::wanted).
@@ -211,6 +216,22 @@ impl Maker<'_> {
     }
 }
 
+/// What the host reads of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostReads {
+    /// The final states of all cells,
+    pub(crate) states: bool,
+    /// and the outputs.
+    pub(crate) outputs: bool,
+}
+
+impl HostReads {
+    /// The outputs, and the states if they are wanted.
+    pub(crate) fn outputs_and(states: bool) -> Self {
+        Self { states, outputs: true }
+    }
+}
+
 /// One run, as its stages see it.
 pub(crate) struct Run<'a> {
     pub(crate) gpu: &'a Gpu,
@@ -218,8 +239,7 @@ pub(crate) struct Run<'a> {
     pub(crate) asked: Asked,
     /// What Dropout leaves out, in training.
     pub(crate) noise: Option<Noise>,
-    /// Whether the host reads the final states.
-    pub(crate) wants_states: bool,
+    pub(crate) reads: HostReads,
     /// Which rows each buffer of the input, of each table and of each stage holds in this run.
     pub(crate) input: Vec<Range<usize>>,
     pub(crate) tables: Vec<Vec<Range<usize>>>,

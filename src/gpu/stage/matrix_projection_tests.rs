@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use std::sync::LazyLock;
 
 use ndarray::{Array3, ArrayD, Axis};
@@ -174,7 +175,7 @@ fn run(model: &GpuModel, values: &Array3<f32>) -> ArrayD<f32> {
         flow: &Arc::new(Flow::new(&model.plan, input, None).unwrap()),
         input,
         initial: Initial::Zeros,
-        wants_states: false,
+        reads: HostReads::outputs_and(false),
     };
     let ran = pollster::block_on(model.run(batch, &mut Output::default()));
     ran.unwrap().outputs.swap_remove(0)

@@ -12,7 +12,7 @@ use crate::gpu::device::mapped::Bytes;
 use crate::gpu::device::writes::Writes;
 use crate::gpu::rows::{Rows, RowsSize, VALUE};
 use crate::gpu::stage::gather::{GatherBuffers, Target};
-use crate::gpu::stage::interface::{Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
+use crate::gpu::stage::interface::{HostReads, Maker, Run, Scratch, Sizer, Stage, StageSize, at, defect};
 use crate::gpu::stage::lists::index_bytes;
 
 /// What an output takes.
@@ -102,12 +102,17 @@ impl Stage for Place {
             let bytes = rows.len() as u64 * size.row_bytes();
             let target = Target::rows(size.width, size.stride);
             self.gather.record(commands, rows, held, number, target);
-            commands.last.copy(made, 0..bytes, staging, 0);
+            if run.reads.outputs {
+                commands.last.copy(made, 0..bytes, staging, 0);
+            }
         }
         Ok(())
     }
 
-    fn wanted(&self, flow: &Flow, _wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+    fn wanted(&self, flow: &Flow, reads: HostReads) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+        if !reads.outputs {
+            return Ok(Vec::new());
+        }
         let size = &self.staging.size;
         let held = size.held(self.placed(flow)?.gather.index.len());
         let bytes = held.into_iter().map(|rows| rows.len() as u64 * size.row_bytes());
@@ -116,10 +121,20 @@ impl Stage for Place {
 
     fn take(&self, flow: &Flow, read: &mut dyn Iterator<Item = Bytes>, ran: &mut Ran) -> Result<()> {
         let shape = &self.placed(flow)?.shape;
-        let output = ran.outputs.get_mut(self.number).ok_or_else(defect)?;
+        // without a place to put it, nobody wanted it and nothing was read
+        let Some(output) = ran.outputs.get_mut(self.number) else {
+            return Ok(());
+        };
         let pieces: Vec<Bytes> = read.take(self.staging.buffers.len()).collect();
         *output = filled(std::mem::take(output), shape, &pieces)?;
         Ok(())
+    }
+
+    fn output(&self, number: usize) -> Option<&wgpu::Buffer> {
+        match &self.rows.buffers[..] {
+            [whole] if number == self.number => Some(whole),
+            _ => None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::gpu::stage::carry::{Carry, GpuMask, OfRecurrence};
 use crate::gpu::stage::direction::DirectionBuffers;
 use crate::gpu::stage::earlier_rows::{EarlierRows, one_by_one};
 use crate::gpu::stage::home::{Home, read_state};
-use crate::gpu::stage::interface::{Run, Stage, Tunable, at, defect};
+use crate::gpu::stage::interface::{HostReads, Run, Stage, Tunable, at, defect};
 use crate::gpu::stage::left_out::LeftOut;
 use crate::gpu::stage::masked::Masked;
 use crate::gpu::stage::pieces::Pieces;
@@ -173,7 +173,7 @@ impl Stage for RecurrenceStage {
         commands.begin_stage("final_states");
         for (direction, (buffers, _, _)) in directions.iter().enumerate() {
             let held = run.held(Source::Stage(self.number + direction))?;
-            buffers.end(commands, run.flow.batch, held, run.wants_states);
+            buffers.end(commands, run.flow.batch, held, run.reads.states);
         }
         // behind that, for what is put out may be zero where the state is not
         if let Some(carry) = &self.carry {
@@ -202,8 +202,8 @@ impl Stage for RecurrenceStage {
         });
     }
 
-    fn wanted(&self, flow: &Flow, wants_states: bool) -> Result<Vec<(&wgpu::Buffer, u64)>> {
-        let wanted = self.directions.iter().filter(|_| wants_states);
+    fn wanted(&self, flow: &Flow, reads: HostReads) -> Result<Vec<(&wgpu::Buffer, u64)>> {
+        let wanted = self.directions.iter().filter(|_| reads.states);
         Ok(wanted.map(|buffers| buffers.wanted(flow.batch)).collect())
     }
 

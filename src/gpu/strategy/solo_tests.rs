@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -195,7 +196,7 @@ fn run(gpu: &GpuModel, batch: usize, time_steps: usize) -> Ran {
         flow: &flow,
         input,
         initial: Initial::Zeros,
-        wants_states: true,
+        reads: HostReads::outputs_and(true),
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }

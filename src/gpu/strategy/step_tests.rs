@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -121,7 +122,7 @@ fn run_with(gpu: &GpuModel, active: &[usize], spoilt: Option<usize>, states: Opt
         flow: &flow,
         input,
         initial: states.into(),
-        wants_states: true,
+        reads: HostReads::outputs_and(true),
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }

@@ -2,6 +2,7 @@
 //! and that a workspace has room for every launch.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -64,7 +65,7 @@ fn run(gpu: &GpuModel, (batch, time_steps): (usize, usize), is_masked: bool) -> 
         flow: &flow,
         input,
         initial: Initial::Zeros,
-        wants_states: true,
+        reads: HostReads::outputs_and(true),
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -63,7 +64,7 @@ fn run_from(gpu: &GpuModel, (batch, time_steps): (usize, usize), initial: Initia
         flow: &flow,
         input,
         initial,
-        wants_states: true,
+        reads: HostReads::outputs_and(true),
     };
     pollster::block_on(gpu.run(batch, &mut Output::default())).unwrap()
 }

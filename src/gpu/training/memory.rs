@@ -34,6 +34,7 @@ impl GpuTraining {
             room: batch,
             wants_input,
             software: Software::of(gpu),
+            judges_by: optimizer.and(self.judges_by),
         };
         let way = WaySizes::new(&FlowSize::in_training(&model.plan, batch, time_steps), wanted);
         let mut bytes = bytes_of(gpu, PARAMETERS, parameters(gpu, way.dispatches))?;

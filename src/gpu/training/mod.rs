@@ -15,6 +15,7 @@ mod cell_gradients;
 pub(crate) mod counted;
 mod flow_size;
 pub(crate) mod gradient_sizes;
+pub(crate) mod loss;
 mod memory;
 mod newest;
 pub(crate) mod penalties;
@@ -57,6 +58,7 @@ use crate::gpu::device::Gpu;
 use crate::gpu::device::mapped;
 use crate::gpu::workspace::Workspace;
 use crate::gradients::{PlanGradients, Upstream, Wants};
+use crate::loss::elsewhere::{DeviceLoss, DeviceRule};
 use crate::model::plan::Plan;
 use crate::output::Output;
 use crate::random::Noise;
@@ -94,6 +96,12 @@ pub(crate) struct GpuTraining {
     updates: Option<Option<Updates>>,
     /// What is added to the gradients that stay here.
     penalties: Penalties,
+    /// How the loss may be computed here,
+    judges_by: Option<DeviceRule>,
+    /// that of the pass that ran last, if it is,
+    loss: Option<DeviceLoss>,
+    /// and the sums that are left of it.
+    losses: usize,
     /// Whether one of these two is not here because there was no memory for it: [`ask_again`](Self::ask_again).
     lacks_memory: bool,
     /// How the weights of a step that counts take their place, as long as they have not.
@@ -142,6 +150,9 @@ impl GpuTraining {
             repack: None,
             updates: None,
             penalties: Penalties::default(),
+            judges_by: None,
+            loss: None,
+            losses: 0,
             lacks_memory: false,
             owed: None,
             is_ahead: false,
@@ -161,9 +172,33 @@ impl GpuTraining {
         noise: Option<Noise>,
         output: &mut Output,
     ) -> Result<()> {
+        self.run(flow, input, states, noise, (output, true)).await
+    }
+
+    /// The same where the loss is computed here: the host does not read the output.
+    pub(crate) async fn forward_there(
+        &mut self,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+        noise: Option<Noise>,
+    ) -> Result<()> {
+        let nothing = &mut Output::default();
+        self.run(flow, input, states, noise, (nothing, false)).await
+    }
+
+    async fn run(
+        &mut self,
+        flow: &Arc<Flow>,
+        input: Input<'_>,
+        states: Option<&mut [State]>,
+        noise: Option<Noise>,
+        (output, reads_output): (&mut Output, bool),
+    ) -> Result<()> {
         let size = input.size();
         self.model.check_size(size)?;
         self.put_back();
+        self.loss = None;
         self.settle().await?;
         self.owed = None;
         if self.lists.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, flow)) {
@@ -182,7 +217,7 @@ impl GpuTraining {
         workspace.value.noise = noise;
         self.place((workspace.batch, workspace.time_steps));
         self.buffers.groups.stay_with(&workspace.value.params);
-        let to = (&self.name, output);
+        let to = (&self.name, output, reads_output);
         let workspace = self.model.run_from_host(workspace, (flow, input), states, to).await?;
         self.left = Some(Left {
             workspace,
@@ -250,6 +285,7 @@ impl GpuTraining {
             noise: left.noise,
             wants_input: wants.input && !plan.takes_tokens,
             penalties: updates.map(|_| &self.penalties),
+            loss: self.loss.as_ref().filter(|_| updates.is_some()),
         };
         let (buffers, known) = (&mut self.buffers, gpu.known_pipelines());
         let work = || {

@@ -11,6 +11,7 @@ use crate::flow::size::{FlowSize, StageKind, StageSize};
 use crate::gpu::device::buffer::Use;
 use crate::gpu::training::buffers::Name;
 use crate::gpu::training::by_gate::leaves_out;
+use crate::gpu::training::loss::sums;
 use crate::gpu::training::places::Place;
 use crate::gpu::training::product::most_sums_of;
 use crate::gpu::training::recorder::Software;
@@ -21,6 +22,7 @@ use crate::gpu::training::step_back::{can_be_turned, turned_values};
 use crate::gpu::training::sums::most_sums;
 use crate::gpu::training::tensors::{STAGED_WEIGHT, trained};
 use crate::layer::bidirectional::MergeMode;
+use crate::loss::elsewhere::DeviceRule;
 use crate::model::plan::{Plan, PlannedCell};
 use crate::model::planned_weight::Owner;
 use crate::model::transform::Transform;
@@ -47,6 +49,8 @@ pub(super) struct Wanted<'a> {
     pub(super) room: usize,
     pub(super) wants_input: bool,
     pub(super) software: Option<Software>,
+    /// How the loss is computed here, if it is.
+    pub(super) judges_by: Option<DeviceRule>,
 }
 
 impl WaySizes {
@@ -61,6 +65,7 @@ impl WaySizes {
         counting.weights();
         for (number, output) in size.outputs.iter().enumerate() {
             counting.want(("upstream", number), &[output.entries, output.width]);
+            counting.loss((output.entries, output.width));
             counting.reading(output.source, output.entries);
         }
         for (number, stage) in size.stages.iter().enumerate().rev() {
@@ -73,7 +78,8 @@ impl WaySizes {
         } = counting;
         let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
         // a gradient that stays has a penalty added and its size found
-        sizes.dispatches = of_stages.fold(readings + 2 * wanted.plan.weights.len(), usize::saturating_add);
+        let others = readings + 2 * wanted.plan.weights.len() + usize::from(wanted.judges_by.is_some());
+        sizes.dispatches = of_stages.fold(others, usize::saturating_add);
         sizes
     }
 
@@ -150,6 +156,19 @@ impl Counting<'_> {
         }
         for number in 0..3 {
             self.want(("nothing", number), &[4]);
+        }
+    }
+
+    /// What the loss of so many steps takes, of so many features each.
+    fn loss(&mut self, (steps, width): (usize, usize)) {
+        if let Some(rule) = self.wanted.judges_by {
+            self.want(("steps of the loss", 0), &[steps, 4]);
+            if rule.has_targets() {
+                self.want(("targets", 0), &[steps, width]);
+            }
+            let sums = sums(rule, steps, width);
+            self.want(("losses", 0), &[sums]);
+            self.want_values(("staged losses", 0), sums as u64, Use::Readback);
         }
     }
 

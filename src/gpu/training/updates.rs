@@ -52,6 +52,8 @@ pub(crate) struct Updated {
     pub(crate) is_finite: bool,
     /// What the penalties of the weights before the step add to the loss; not finite where that is beyond what the device can say.
     pub(crate) penalty: f64,
+    /// What the loss is, where it was computed here.
+    pub(crate) loss: f64,
     /// The new weights, if they are wanted.
     pub(crate) weights: Named,
 }

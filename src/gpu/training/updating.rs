@@ -13,9 +13,11 @@ use super::tensors::{STAGED_WEIGHT, in_bytes, named_of, stage};
 use super::updates::{Trained, Updated, Updates};
 use super::{GpuTraining, gradient_sizes};
 use crate::error::{Error, Result};
+use crate::flow::size::{FlowSize, OutputSize};
 use crate::gpu::device::buffer::buffer_bytes;
 use crate::gpu::device::mapped;
 use crate::gpu::stage::interface::{at, defect};
+use crate::loss::elsewhere::{DeviceLoss, DeviceRule};
 use crate::model::planned_weight::PlannedWeight;
 use crate::model::transform::Transform;
 use crate::optimizer::{GradientSize, OptimizerState, Step};
@@ -53,6 +55,29 @@ impl GpuTraining {
             );
         }
         Ok(matches!(self.updates, Some(Some(_))))
+    }
+
+    /// How the loss may be computed here, of one output that is in one buffer; known before anything runs.
+    pub(crate) fn judge_by(&mut self, rule: Option<DeviceRule>) {
+        self.judges_by = rule;
+    }
+
+    /// Whether the loss of a batch of (batch, time_steps) can be computed here.
+    pub(crate) fn can_judge(&self, (batch, time_steps): (usize, usize)) -> bool {
+        let size = FlowSize::in_training(&self.model.plan, batch, time_steps);
+        let bytes = |output: &OutputSize| 4 * (output.entries as u64).saturating_mul(output.width as u64);
+        matches!(&size.outputs[..], [output] if bytes(output) <= self.model.gpu.largest_binding())
+    }
+
+    /// The loss of the pass that ran last, which its way back computes.
+    pub(crate) fn judge(&mut self, loss: DeviceLoss) {
+        self.losses = loss.sums();
+        self.loss = Some(loss);
+    }
+
+    /// Takes it back once it is computed.
+    pub(crate) fn take_loss(&mut self) -> Option<DeviceLoss> {
+        self.loss.take()
     }
 
     /// From now on the gradients that stay here are those of a loss with these penalties.
@@ -145,7 +170,7 @@ impl GpuTraining {
         };
         let (gpu, plan) = (&self.model.gpu, &self.model.plan);
         let (weights, buffers) = ((&self.weights, &*self.model.weights.tables), &mut self.buffers);
-        let penalties = &self.penalties;
+        let (penalties, losses) = (&self.penalties, std::mem::take(&mut self.losses));
         let known = gpu.known_pipelines();
         let work = || {
             let dispatches = updates.trained.len();
@@ -160,6 +185,10 @@ impl GpuTraining {
             updates.record_step(&mut recorder, step, plan, weights)?;
             let mut staged = vec![stage(&mut recorder, ("staged flag", 0), (&updates.not_finite, 1))?];
             staged.extend(penalties.stage(&mut recorder)?);
+            if losses > 0 {
+                let sums = recorder.buffer(("losses", 0), losses)?;
+                staged.push(stage(&mut recorder, ("staged losses", 0), (&sums, losses))?);
+            }
             for of in updates.trained.iter().filter(|_| wants_weights) {
                 let name = (STAGED_WEIGHT, of.number);
                 staged.push(stage(&mut recorder, name, (&of.new_weights, of.count))?);
@@ -179,12 +208,17 @@ impl GpuTraining {
             0 => Vec::new(),
             _ => read.next().ok_or_else(defect)?,
         };
+        let of_loss = match losses {
+            0 => Vec::new(),
+            _ => read.next().ok_or_else(defect)?,
+        };
         let updates = self.updates.iter().flatten().next().ok_or_else(defect)?;
         let weights = updates.trained.iter().zip(read);
         let weights = weights.map(|(of, values)| named_of(&self.model.plan, of.number, values));
         Ok(Updated {
             is_finite: flags.iter().all(|flag| flag.to_bits() == 0),
             penalty: self.penalties.loss(&sums),
+            loss: of_loss.into_iter().map(f64::from).sum(),
             weights: weights.collect::<Result<_>>()?,
         })
     }

@@ -25,6 +25,7 @@ use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::weights::Weights;
 use crate::gpu::workspace::Workspace;
 use crate::gradients::Upstream;
+use crate::loss::elsewhere::DeviceLoss;
 use crate::model::plan::Plan;
 use crate::model::planned_weight::Owner;
 use crate::parameters::Role;
@@ -46,6 +47,8 @@ pub(super) struct Way<'a> {
     pub(super) upstream: &'a Upstream,
     pub(super) noise: Option<Noise>,
     pub(super) wants_input: bool,
+    /// The loss, where it is computed here; else the host says its gradient.
+    pub(super) loss: Option<&'a DeviceLoss>,
     /// Added to the gradients of the weights, where these stay here.
     pub(super) penalties: Option<&'a Penalties>,
 }
@@ -81,6 +84,7 @@ impl Way<'_> {
             room,
             wants_input: self.wants_input,
             software: Software::of(gpu),
+            judges_by: self.loss.map(|loss| loss.rule),
         };
         let now = WaySizes::new(&size_of(self.flow, plan), wanted);
         let most = WaySizes::new(&FlowSize::in_training(plan, room, time_steps), wanted);
@@ -230,10 +234,15 @@ impl Way<'_> {
         recorder.upload(("list", stage), &gather.index)
     }
 
-    /// What the caller says of an output.
+    /// What the loss says of an output.
     fn output(&self, recorder: &mut Recorder<'_>, output: usize, width: usize) -> Result<OfList> {
-        let values = at(&self.upstream.outputs, output)?.as_standard_layout();
         let wanted = &at(&self.flow.outputs, output)?.shape;
+        if let Some(loss) = self.loss {
+            let outputs = self.workspace.output(output).ok_or_else(defect)?;
+            let gradient = loss.record(recorder, (outputs, wanted.iter().product()))?;
+            return Ok(OfList::tight(gradient, width));
+        }
+        let values = at(&self.upstream.outputs, output)?.as_standard_layout();
         match values.as_slice() {
             Some(values) if wanted.iter().product::<usize>() == values.len() => {
                 Ok(OfList::tight(recorder.upload(("upstream", output), values)?, width))

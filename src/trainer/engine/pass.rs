@@ -19,6 +19,14 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// The shape of the output, whether it was read or not.
+    pub(crate) fn shape(&self) -> Result<&[usize]> {
+        let placed = self.flows.last().and_then(|flow| flow.outputs.first());
+        placed
+            .map(|placed| &placed.shape[..])
+            .ok_or_else(|| Error::defect("an output of a model"))
+    }
+
     /// Which time steps of the output count, if there is a mask.
     pub(crate) fn mask(&self) -> Option<ArrayView2<'_, bool>> {
         self.flows.last()?.mask.as_ref().map(|mask| mask.view())
@@ -51,6 +59,8 @@ pub(super) struct Spare {
     pub(super) output: ArrayD<f32>,
     /// With respect to the output.
     pub(super) gradient: ArrayD<f32>,
+    /// What a device is told of the targets.
+    pub(super) targets: Vec<f32>,
 }
 
 impl Spare {

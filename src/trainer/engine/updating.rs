@@ -71,6 +71,7 @@ impl Engine {
             let section = training.update(step, wants_weights).await?;
             updated.is_finite &= section.is_finite;
             updated.penalty += section.penalty;
+            updated.loss += section.loss;
             updated.weights.extend(section.weights);
         }
         Ok(updated)

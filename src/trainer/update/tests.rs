@@ -3,6 +3,7 @@
 mod errors;
 mod failures;
 mod home;
+mod judging;
 mod penalties;
 mod sizes;
 
@@ -109,6 +110,10 @@ fn learn_away(trainer: &mut Trainer, batch: &Examples<'_, '_>) {
 }
 
 fn assert_alike(found: &Trainer, expected: &Trainer, what: &str) {
+    assert_near(found, expected, 3e-6, what);
+}
+
+fn assert_near(found: &Trainer, expected: &Trainer, tolerance: f32, what: &str) {
     let (found, expected) = (all(found), all(expected));
     assert_eq!(found.len(), expected.len(), "{what}");
     for ((name, found), (other, expected)) in found.iter().zip(&expected) {
@@ -117,7 +122,7 @@ fn assert_alike(found: &Trainer, expected: &Trainer, what: &str) {
         for (found, expected) in found.iter().zip(expected) {
             let far = (found - expected).abs();
             assert!(
-                far <= 3e-6 * (largest + expected.abs()),
+                far <= tolerance * (largest + expected.abs()),
                 "{what}: {name} is {found}, not {expected}"
             );
         }

@@ -9,7 +9,7 @@ use crate::gpu::training::step_back::{
     TURN_FOURS, alone_constants,
 };
 use crate::gpu::training::{
-    counted, gradient_sizes, penalties, product, repack, row_gradients, scatter, solo_back, sums, update,
+    counted, gradient_sizes, loss, penalties, product, repack, row_gradients, scatter, solo_back, sums, update,
 };
 use crate::gpu::weights::class_of;
 
@@ -45,6 +45,8 @@ fn plain() -> Vec<(&'static Shader, Vec<Vec<u32>>)> {
         (&row_gradients::MULTIPLY, vec![Vec::new()]),
         (&gradient_sizes::SHADER, vec![Vec::new()]),
         (&penalties::SHADER, vec![Vec::new()]),
+        (&loss::BY_FEATURE, vec![vec![0], vec![1], vec![2], vec![3]]),
+        (&loss::BY_CLASS, vec![vec![0], vec![1]]),
         (
             &update::SHADER,
             vec![

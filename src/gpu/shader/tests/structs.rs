@@ -3,7 +3,7 @@
 use crate::gpu::stage::{batch_normalization, carry, dropout, gather, lookup, masked, reshape, row_transform, softmax};
 use crate::gpu::strategy::{launch, step_params};
 use crate::gpu::training::{
-    gradient_sizes, penalties, product, repack, row_gradients, rule, scatter, solo_back, step_back, sums, update,
+    gradient_sizes, loss, penalties, product, repack, row_gradients, rule, scatter, solo_back, step_back, sums, update,
 };
 
 /// The fields of the host's struct of a name, in order, as `Debug` prints them.
@@ -29,6 +29,7 @@ pub(super) fn host_fields(name: &str) -> Vec<String> {
         "RowsBack" => format!("{:?}", row_gradients::Params::default()),
         "Scan" => format!("{:?}", rule::ScanParams::default()),
         "GradientSizes" => format!("{:?}", gradient_sizes::Params::default()),
+        "Loss" => format!("{:?}", loss::Params::default()),
         "Penalty" => format!("{:?}", penalties::Params::default()),
         "Update" => format!("{:?}", update::Params::default()),
         "Repack" => format!("{:?}", repack::Params::default()),

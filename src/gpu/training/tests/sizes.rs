@@ -76,6 +76,7 @@ fn told(gpu: &Gpu, plan: &Arc<Plan>, strategy: Strategy, wants_input: bool) -> B
         room,
         wants_input,
         software: Software::of(gpu),
+        judges_by: None,
     };
     let sizes = WaySizes::new(&FlowSize::in_training(plan, room, steps), wanted);
     let bytes = |(&name, &(count, _)): (&Name, &(u64, Use))| (name, bytes_of(gpu, name, count).unwrap());
