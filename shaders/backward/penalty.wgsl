@@ -1,7 +1,7 @@
 // penalty: adds the gradient of a penalty l1 · Σ |w| + l2 · Σ w² to that of a tensor of weights w, and leaves both sums of each chunk.
 // A workgroup does a chunk of 4096 values.
 //
-// The gradient is l1 · sign(w) + 2 · l2 · w, where the sign of 0 is 0, as in src/regularizer/mod.rs.
+// The gradient is l1 · sign(w) + 2 · l2 · w, where the sign of 0 is 0, as in src/regularizer/mod.rs. (A GPU may take a subnormal weight for 0.)
 
 @group(0) @binding(0) var<uniform> params: Penalty;
 @group(0) @binding(1) var<storage, read> weights: array<f32>;

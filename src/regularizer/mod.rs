@@ -132,7 +132,9 @@ pub(crate) struct Factors {
 impl Factors {
     /// The loss, from `Σ |w|` and `Σ w²`.
     pub(crate) fn loss(self, [absolute, squares]: [f64; 2]) -> f64 {
-        self.l1 * absolute + self.l2 * squares
+        // (a sum that nothing is multiplied by may be infinite)
+        let part = |factor: f64, sum: f64| if factor == 0.0 { 0.0 } else { factor * sum };
+        part(self.l1, absolute) + part(self.l2, squares)
     }
 
     /// What the gradient multiplies `sign(w)` and `w` by.

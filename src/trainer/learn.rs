@@ -36,6 +36,10 @@ impl Trainer {
     /// Where the device can, it computes the loss of the outputs that it has. Where that leads nowhere the batch is learned from once more with the loss
     /// of the host, which says what is wrong.
     pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, mut learning: Learning<'_>) -> Result<Stepped> {
+        if self.offloads_optimizer {
+            // what the device has of the optimiser makes room for the batch
+            self.device_makes_steps().await?;
+        }
         if let Some(rule) = self.rule_there(batch, &learning).await?
             && let Some(stepped) = self.learn_there(batch, &mut learning, rule).await?
         {

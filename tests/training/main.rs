@@ -17,6 +17,7 @@ mod frozen;
 mod gpu;
 mod hostile;
 mod logits;
+mod low_memory;
 mod nested;
 mod options;
 mod padding;

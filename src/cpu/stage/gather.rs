@@ -43,14 +43,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The same from a row on.
+    /// The same from a row on, of rows that lie in order.
     pub(crate) fn from(self, first: usize) -> Self {
-        match self.places {
-            Some(places) => self.placed(places.get(first..).unwrap_or_default()),
-            None => Self {
-                values: self.values.get(first * self.width..).unwrap_or_default(),
-                ..self
-            },
+        Self {
+            values: self.values.get(first * self.width..).unwrap_or_default(),
+            ..self
         }
     }
 

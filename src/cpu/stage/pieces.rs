@@ -68,7 +68,8 @@ impl<'a> Piece<'a> {
 }
 
 impl Recurrence {
-    /// As [`run_keeping`](Self::run_keeping), piece by piece, each in room of its own; the states before each are saved. The rows lie in order then.
+    /// As [`run_keeping`](Self::run_keeping), piece by piece, each in room of its own; the states before each are saved. Of several pieces the rows lie in
+    /// order.
     ///
     /// # Errors
     ///
@@ -77,12 +78,16 @@ impl Recurrence {
         &self,
         work: &Work<'_>,
         states: States<'_>,
-        (scratch, saved, own): (&mut Vec<Scratch>, &mut SavedStates, &mut StageRows),
+        (scratch, saved, of_piece): (&mut Vec<Scratch>, &mut SavedStates, &mut StageRows),
         rows: &mut StageRows,
     ) -> Result<usize> {
         let States { hidden, cell_state } = states;
         let pieces = pieces(work.schedule);
         saved.begin(pieces.clone(), [hidden.len(), cell_state.len()])?;
+        if pieces.len() < 2 {
+            let states = States { hidden, cell_state };
+            return self.run_keeping(*work, states, (scratch, None), rows);
+        }
         let width = self.output();
         let mut to = rows
             .in_order(work.schedule.rows() * width)?
@@ -95,12 +100,34 @@ impl Recurrence {
                 cell_state: &mut *cell_state,
             };
             let piece = Piece::new(work, steps)?;
-            rows_run += self.run_keeping(piece.work(), states, (&mut *scratch, None), own)?;
-            let made = Source::of_stage(own, width, &[]);
+            rows_run += self.run_keeping(piece.work(), states, (&mut *scratch, None), of_piece)?;
+            let made = Source::of_stage(of_piece, width, &[]);
             let rows = 0..piece.schedule.rows() as u32;
             rows.zip(&mut to)
                 .for_each(|(row, to)| to.copy_from_slice(made.row(row)));
         }
         Ok(rows_run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_about_the_root_of_all_steps_and_rows_enough() {
+        for (steps, sequences, wanted) in [
+            (0, 5, 1),
+            (1, 1, 1),
+            (100, 1, 100),
+            (1000, 1, 128),
+            (1000, 64, 32),
+            (10_000, 8, 101),
+            (2, 4096, 2),
+        ] {
+            let each = steps_of_piece(steps, sequences);
+            assert_eq!(each, wanted, "{steps} steps of {sequences}");
+            assert!(each * sequences <= most_rows_of_piece(steps, sequences));
+        }
     }
 }

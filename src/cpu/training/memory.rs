@@ -163,8 +163,11 @@ impl Counting<'_> {
             false => {
                 let recurrent = || stages().filter(|stage| is_recurrent(stage));
                 let most = |of: &dyn Fn(&StageSize) -> u64| {
-                    let pieces = recurrent().map(|stage| of(&self.at_once(stage)));
-                    pieces.max().unwrap_or(0)
+                    let pieces = recurrent().map(|stage| StageSize {
+                        rows: self.at_once(stage).rows,
+                        ..stage.clone()
+                    });
+                    pieces.map(|piece| of(&piece)).max().unwrap_or(0)
                 };
                 let saved: u64 = recurrent().map(|stage| self.of_saved_states(stage)).sum();
                 most(&|stage| self.of_gates(stage)) + most(&of_rows) + states + saved
@@ -176,39 +179,32 @@ impl Counting<'_> {
             + 5 * states
     }
 
-    /// The steps of a schedule that go backwards at once: of a piece, with little memory.
-    fn steps_at_once(&self, schedule: usize) -> usize {
-        let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
-        match self.training.model.keeps_gates {
-            true => steps,
-            false => steps_of_piece(steps, self.size.batch),
-        }
-    }
-
-    /// The rows of a stage that go backwards at once.
-    fn at_once(&self, stage: &StageSize) -> StageSize {
-        let mut part = stage.clone();
-        if let StageKind::Recurrent { schedule, .. } = stage.kind
-            && !self.training.model.keeps_gates
-        {
-            let steps = self.size.schedules.get(schedule).copied().unwrap_or(0);
-            part.rows = part.rows.min(most_rows_of_piece(steps, self.size.batch));
-        }
-        part
+    /// The steps of a recurrence, and how many of them and of its rows go backwards at once: those of a piece with little memory, where the gates leave
+    /// nothing out.
+    fn at_once(&self, stage: &StageSize) -> AtOnce {
+        let StageKind::Recurrent { schedule, .. } = stage.kind else {
+            return AtOnce::default();
+        };
+        let all = self.size.schedules.get(schedule).copied().unwrap_or(0);
+        let is_masked = matches!(self.recurrence_of(stage), Some((_, true)));
+        let steps = match self.training.model.keeps_gates || is_masked {
+            true => all,
+            false => steps_of_piece(all, self.size.batch),
+        };
+        let rows = match steps < all {
+            true => stage.rows.min(most_rows_of_piece(all, self.size.batch)),
+            false => stage.rows,
+        };
+        AtOnce { all, steps, rows }
     }
 
     /// The states before each piece.
     fn of_saved_states(&self, stage: &StageSize) -> u64 {
-        let StageKind::Recurrent {
-            cell: number, schedule, ..
-        } = stage.kind
-        else {
+        let Some((cell, false)) = self.recurrence_of(stage) else {
             return 0;
         };
-        let (Some(cell), Some(&steps)) = (self.cell(number), self.size.schedules.get(schedule)) else {
-            return 0;
-        };
-        let pieces = steps.div_ceil(self.steps_at_once(schedule).max(1));
+        let AtOnce { all, steps, .. } = self.at_once(stage);
+        let pieces = all.div_ceil(steps.max(1)).max(1);
         let widths = cell.state_widths();
         widths.map(|width| product(&[pieces, self.size.batch, width])).sum()
     }
@@ -252,10 +248,7 @@ impl Counting<'_> {
     fn scratch(&self) -> u64 {
         let model = &self.training.model;
         let of_stage = |stage: &StageSize| {
-            let StageKind::Recurrent {
-                cell: number, schedule, ..
-            } = stage.kind
-            else {
+            let StageKind::Recurrent { cell: number, .. } = stage.kind else {
                 return 0;
             };
             let (Some(cell), Some(forward)) = (self.cell(number), model.recurrences.get(number)) else {
@@ -265,7 +258,7 @@ impl Counting<'_> {
             let threads = pool::count();
             let positions = self.size.batch.saturating_add(threads.saturating_mul(PROJECTED_ROWS));
             let common = product(&[positions, units, lanes + 2]) + product(&[3, self.size.batch, cell.output]);
-            let steps = self.steps_at_once(schedule);
+            let steps = self.at_once(stage).steps;
             let of_crews = forward.most_of_crews(self.size.batch, steps);
             // rows and what is kept of them by member, and the gradients of lanes beside what was kept
             let rows = of_crews.saturating_mul(steps.saturating_add(1));
@@ -337,6 +330,14 @@ impl Counting<'_> {
         let input = if at_once < stage.rows { cell.features } else { 0 };
         product(&[at_once, projection + reset + input]) + product(&[stage.rows, masked])
     }
+}
+
+/// How a recurrence goes backwards.
+#[derive(Clone, Copy, Debug, Default)]
+struct AtOnce {
+    all: usize,
+    steps: usize,
+    rows: usize,
 }
 
 fn is_recurrent(stage: &StageSize) -> bool {

@@ -1,10 +1,9 @@
 //! Training on the CPU: a plan forward, and backward over the rows that its stages have left.
 //!
 //! Kept for the way back are the rows of each stage, which it makes anyway, and the gates of a recurrence by panels; the lanes of another one
-//! are computed again, for all rows at once. With little memory no gates are kept: the recurrence runs again, piece by piece of time, in memory that all
-//! pieces share. Then
-//! time runs backwards step by step, the sequences or the units split over threads as forward; then large products over all rows give the
-//! gradients of the weights and of the input.
+//! are computed again, for all rows at once. With little memory no gates are kept: the recurrence runs again, piece by piece of time, in memory
+//! that all pieces share. Then time runs backwards step by step, the sequences or the units split over threads as forward; then large products
+//! over all rows give the gradients of the weights and of the input.
 
 mod backward;
 mod blocks;

@@ -34,8 +34,8 @@ pub(super) struct CellGradients {
 }
 
 impl CellGradients {
-    /// Adds those of the weights, and gives the memory of the largest back.
-    pub(super) fn add(&mut self, others: Self, spare: &mut Spare) {
+    /// Adds those of the weights, and gives the largest lists back.
+    pub(super) fn add(&mut self, others: Self) -> [Vec<f32>; 2] {
         let pairs = [
             (&mut self.bias, &others.bias),
             (&mut self.peepholes, &others.peepholes),
@@ -46,7 +46,7 @@ impl CellGradients {
         for (to, from) in pairs {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         }
-        spare.put([others.kernel, others.recurrent_kernel]);
+        [others.kernel, others.recurrent_kernel]
     }
 }
 
@@ -249,7 +249,9 @@ impl AllRows<'_> {
         let kernel = products.next().unwrap_or_default();
         let mut recurrent = products.next().unwrap_or_default();
         if let Some(behind) = products.next() {
-            recurrent = beside((&recurrent, of_hidden.len() * units), (&behind, units))?;
+            let mut both = spare.list(recurrent.len() + behind.len())?;
+            beside((&recurrent, of_hidden.len() * units), (&behind, units), &mut both);
+            recurrent = both;
         }
         let parts = of_kernel
             .iter()
@@ -343,11 +345,11 @@ impl AllRows<'_> {
 }
 
 /// Two matrices of as many rows beside each other, each with its columns.
-fn beside((one, columns): (&[f32], usize), (other, further): (&[f32], usize)) -> Result<Vec<f32>> {
-    let mut both = RUN.list(one.len() + other.len())?;
-    for (one, other) in one.chunks_exact(columns.max(1)).zip(other.chunks_exact(further.max(1))) {
-        both.extend_from_slice(one);
-        both.extend_from_slice(other);
+fn beside((one, columns): (&[f32], usize), (other, further): (&[f32], usize), both: &mut [f32]) {
+    let rows = one.chunks_exact(columns.max(1)).zip(other.chunks_exact(further.max(1)));
+    for (row, (one, other)) in both.chunks_exact_mut((columns + further).max(1)).zip(rows) {
+        let (left, right) = row.split_at_mut(columns);
+        left.copy_from_slice(one);
+        right.copy_from_slice(other);
     }
-    Ok(both)
 }

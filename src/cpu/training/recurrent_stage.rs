@@ -72,8 +72,8 @@ impl<'a, 'i: 'a> Way<'a, 'i> {
         };
         let finals = self.finals(*cell)?;
         let mut room = room.stage(number, model.keeps_gates)?;
-        if !model.keeps_gates {
-            let saved = self.prepared.workspace.recurrent.saved.get(number).ok_or_else(defect)?;
+        let saved = self.prepared.workspace.recurrent.saved.get(number);
+        if let Some(saved) = saved.filter(|saved| !model.keeps_gates && saved.pieces().count() > 1) {
             return stage.back_in_pieces(&work, saved, finals, &mut room);
         }
         let in_time = self.lists.in_time.get(number).and_then(Option::as_deref);
@@ -200,6 +200,7 @@ impl RecurrentStage<'_> {
         let mut input = RUN.zeros(work.schedule.rows() * features)?;
         let mut sums: Option<CellGradients> = None;
         for (steps, initial) in saved.pieces().rev() {
+            let is_first = steps.start == 0;
             let piece = Piece::new(work, steps)?;
             let steps = Steps {
                 work: piece.work(),
@@ -208,24 +209,27 @@ impl RecurrentStage<'_> {
                 finals: Some(&state),
                 first_row: piece.first_row,
             };
-            let of_piece = self.back(&steps, room)?;
+            let mut of_piece = self.back(&steps, room)?;
             for (to, from) in state.arrays_mut().zip(of_piece.state.arrays()) {
-                for &sequence in piece.schedule.order() {
-                    let from = from.outer_iter().nth(sequence as usize);
-                    let to = to.outer_iter_mut().nth(sequence as usize);
-                    if let Some((mut to, from)) = to.zip(from) {
-                        to.assign(&from);
-                    }
+                let rows = to.nrows().min(from.nrows());
+                let sequences = piece.schedule.order().iter().map(|&sequence| sequence as usize);
+                for sequence in sequences.filter(|&sequence| sequence < rows) {
+                    to.row_mut(sequence).assign(&from.row(sequence));
                 }
             }
             let first = piece.first_row * features;
-            if let Some(to) = input.get_mut(first..first + of_piece.input.len()) {
-                to.copy_from_slice(&of_piece.input);
+            let own = std::mem::take(&mut of_piece.input);
+            if let Some(to) = input.get_mut(first..first + own.len()) {
+                to.copy_from_slice(&own);
             }
-            let (_, _, (_, spare)) = room;
-            match &mut sums {
-                Some(sums) => sums.add(of_piece, spare),
-                None => sums = Some(of_piece),
+            let Some(sums) = &mut sums else {
+                sums = Some(of_piece);
+                continue;
+            };
+            let lists = sums.add(of_piece);
+            if !is_first {
+                let (_, _, (_, spare)) = &mut *room;
+                spare.put(lists);
             }
         }
         let sums = sums.ok_or_else(defect)?;

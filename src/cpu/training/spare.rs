@@ -27,9 +27,11 @@ impl Spare {
         }
     }
 
-    /// Takes lists back for others of the same batch.
+    /// Takes lists back for others of the same batch: those of lengths that were asked for.
     pub(super) fn put<const N: usize>(&mut self, lists: [Vec<f32>; N]) {
-        self.lists.extend(lists);
+        let asked = &self.asked;
+        self.lists
+            .extend(lists.into_iter().filter(|list| asked.contains(&list.len())));
     }
 
     /// Takes gradients back that the next batch will ask for; all others go, as those of a large embedding.

@@ -50,6 +50,12 @@ impl Buffers {
         Ok(buffer)
     }
 
+    /// Gives buffers up, and with them what binds them.
+    pub(super) fn give_up(&mut self, names: &[&'static str]) {
+        self.made.retain(|(name, _), _| !names.contains(name));
+        self.groups.forget();
+    }
+
     /// The buffers that there are, each with its bytes.
     #[cfg(test)]
     pub(super) fn held(&self) -> impl Iterator<Item = (Name, u64)> {

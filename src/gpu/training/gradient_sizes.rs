@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::training::recorder::Recorder;
+use crate::gpu::training::recorder::{CHUNK, Recorder};
 use crate::gpu::training::texts::UPDATE_TYPES;
 use crate::optimizer::GradientSize;
 
@@ -25,8 +25,7 @@ pub(crate) struct Params {
     first: u32,
 }
 
-/// The values of a chunk, and the numbers that the shader leaves of each.
-const CHUNK: usize = 4096;
+/// The numbers that the shader leaves of each chunk.
 const NUMBERS: usize = 2;
 
 /// How many numbers it leaves of a gradient of so many values.

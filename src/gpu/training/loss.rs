@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
 use crate::gpu::shader::{Shader, reads, writes};
-use crate::gpu::training::recorder::Recorder;
+use crate::gpu::training::recorder::{CHUNK, Recorder};
 use crate::gpu::training::texts::{REDUCE, TYPES};
 use crate::loss::elsewhere::{DeviceLoss, DeviceRule};
 
@@ -40,9 +40,6 @@ pub(crate) struct Params {
     width: u32,
     delta: u32,
 }
-
-/// The features that a workgroup does.
-const CHUNK: usize = 4096;
 
 /// The sums of losses that are left of so many steps.
 pub(super) fn sums(rule: DeviceRule, steps: usize, width: usize) -> usize {

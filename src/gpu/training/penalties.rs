@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::recorder::{Matrix, Recorder};
+use super::recorder::{CHUNK, Matrix, Recorder};
 use super::tensors::{Counted, current, stage};
 use super::texts::UPDATE_TYPES;
 use super::weights::Weights;
@@ -35,8 +35,7 @@ pub(crate) struct Params {
     twice_l2: u32,
 }
 
-/// The values of a chunk, and the sums that the shader leaves of each.
-const CHUNK: usize = 4096;
+/// The sums that the shader leaves of each chunk.
 const SUMS: usize = 2;
 
 /// The penalties of the weights of a plan.
@@ -81,7 +80,7 @@ impl Penalties {
 
     /// Records the gradients, which are added to those of the loss.
     pub(super) fn record(&self, recorder: &mut Recorder<'_>, plan: &Plan, from: (&Weights, &[Rows])) -> Result<()> {
-        if self.each.is_empty() {
+        if self.sums() == 0 {
             return Ok(());
         }
         let sums = recorder.buffer(("penalties", 0), self.sums())?;
@@ -100,7 +99,7 @@ impl Penalties {
 
     /// Has the host read the sums, if there are any.
     pub(super) fn stage(&self, recorder: &mut Recorder<'_>) -> Result<Option<Counted>> {
-        if self.each.is_empty() {
+        if self.sums() == 0 {
             return Ok(None);
         }
         let sums = recorder.buffer(("penalties", 0), self.sums())?;

@@ -19,6 +19,9 @@ thread_local! {
 /// The invocations of a workgroup that does a value each.
 const INVOCATIONS: u64 = 256;
 
+/// The values of a workgroup that leaves sums of them.
+pub(super) const CHUNK: usize = 4096;
+
 /// The buffer of what the host tells each dispatch.
 pub(super) const PARAMETERS: Name = ("parameters", 0);
 

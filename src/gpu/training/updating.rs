@@ -83,6 +83,7 @@ impl GpuTraining {
     /// From now on the gradients that stay here are those of a loss with these penalties.
     pub(crate) fn penalize(&mut self, regularizers: &Regularizers) {
         self.penalties = Penalties::of(&self.model.plan, regularizers);
+        self.buffers.give_up(&["penalties", "staged penalties"]);
     }
 
     /// What there was no memory for is asked for once more. Not with every batch, for a GPU that is full says so slowly, and steps of the host between
@@ -136,7 +137,9 @@ impl GpuTraining {
     /// Forgets what the optimiser remembers: the host has it, or another one.
     pub(crate) fn forget_updates(&mut self) {
         if let Some(Some(_)) = self.updates {
-            self.buffers.groups.forget();
+            let of_steps = ["staged flag", "staged sizes", "penalties", "staged penalties"];
+            let of_loss = ["steps of the loss", "targets", "losses", "staged losses"];
+            self.buffers.give_up(&[of_steps, of_loss].concat());
             self.updates = None;
         }
     }

@@ -100,8 +100,13 @@ fn crews_go_back_through_pieces() {
         cell: CellKind::Peepholes.cell(random, 5, 150),
         options: SEQUENCES,
     }];
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
-    pool.install(|| check("crews", layers, (3, 200), Pattern::Mixed, random));
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool(3).install(|| check("crews", layers.clone(), (3, 200), Pattern::Mixed, random));
+    let mask = Pattern::Mixed.mask(3, 200, random);
+    let input = golden::Input::Values(random.array3((3, 200, 5), 1.0));
+    let trial = Trial::new(layers, (input, mask), random);
+    let [one, three] = [1, 3].map(|threads| pool(threads).install(|| lists(&trial.gradients_in(None, true))));
+    assert_eq!(one, three);
 }
 
 /// Sequences without any step, and a batch without any.

@@ -120,13 +120,20 @@ fn what_ran_before_leaves_nothing() {
         },
     ];
     let mut trials = Vec::new();
-    for (batch, time_steps) in [(4, 7), (9, 3), (1, 20), (4, 7)] {
+    for (batch, time_steps) in [(4, 7), (9, 3), (1, 20), (40, 50), (30, 60), (4, 7)] {
         let mask = Pattern::Mixed.mask(batch, time_steps, random);
         let input = golden::Input::Values(random.array3((batch, time_steps, 5), 1.0));
         trials.push(Trial::new(layers.clone(), (input, mask), random));
     }
+    for is_low in [false, true] {
+        check_one_behind_the_other(&trials, is_low);
+    }
+}
+
+fn check_one_behind_the_other(trials: &[Trial], is_low: bool) {
     let model = trials[0].model();
     let mut training = CpuTraining::new(Arc::clone(model.plan()), &Settings::new(), "CPU".into()).unwrap();
+    training.low_memory(is_low);
     let mut output = Output::default();
     for (number, trial) in trials.iter().enumerate() {
         let flow = trial.flow(&model);
@@ -138,7 +145,7 @@ fn what_ran_before_leaves_nothing() {
                 .forward(&flow, trial.input(), Some(&mut before), noise, &mut output)
                 .unwrap();
             let gradients = training.backward(&flow, trial.input(), &trial.upstream(), true);
-            assert_eq!(lists(&gradients.unwrap()), lists(&trial.gradients_with(noise)));
+            assert_eq!(lists(&gradients.unwrap()), lists(&trial.gradients_in(noise, is_low)));
         }
         let gradients = training
             .backward(&flow, trial.input(), &trial.upstream(), true)

@@ -155,3 +155,18 @@ fn a_penalty_is_that_of_the_newest_weights() {
         }
     }
 }
+
+/// What the GPU has of the optimiser is given up before a batch runs that may need its memory: also where that fails.
+#[test]
+fn offloading_makes_room_before_the_next_batch() {
+    for device in devices() {
+        let mut trainer = trainer(&device, Adam::new(0.01));
+        trainer.train_on_batch(&examples(1.0)).unwrap();
+        assert!(trainer.away.slots);
+        trainer = trainer.offload_optimizer(true);
+        let nobody = Array2::from_elem((BATCH, STEPS), WORDS as i32);
+        let nobody = Examples::new(Sequences::from(nobody), Array2::<f32>::ones((BATCH, 2))).unwrap();
+        trainer.train_on_batch(&nobody).unwrap_err();
+        assert!(!trainer.away.slots);
+    }
+}
