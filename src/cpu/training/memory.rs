@@ -75,8 +75,16 @@ impl Counting<'_> {
             };
             let is_masked = matches!(self.training.masked.get(number), Some(Some(_)));
             let twice = if is_masked { 2 } else { 1 };
-            values += twice * (forward + back + more);
-            sums = sums.max(self.matrix(rows, columns));
+            // a cell by rows has its next weights beside the last ones
+            let next = if cell.obstacle().is_some() { forward + more } else { 0 };
+            values += twice * (forward + back + more) + next;
+            // those of the lane that multiplies r * h are put beside the others
+            let beside = if cell.multiplies_reset() {
+                product(&[cell.output, columns])
+            } else {
+                0
+            };
+            sums = sums.max(self.matrix(rows, columns) + beside);
         }
         for planned in &self.plan.denses {
             let (features, units) = planned.weights.kernel.dim();
@@ -322,9 +330,9 @@ impl Counting<'_> {
             0
         };
         let reset = if cell.multiplies_reset() { cell.output } else { 0 };
-        // where gates leave something out, the lanes once more
+        // where gates leave something out, the lanes once more, and what a gate leaves of x or of h
         let masked = match self.training.masked.get(number) {
-            Some(Some(_)) => cell.lanes().len() * cell.units,
+            Some(Some(_)) => cell.lanes().len() * cell.units + cell.features.max(cell.output),
             _ => 0,
         };
         let input = if at_once < stage.rows { cell.features } else { 0 };

@@ -161,7 +161,10 @@ fn moments(flow: &Flow, plan: &Plan, mut read: impl Iterator<Item = Vec<f32>>) -
         let Stage::Transform { transform, .. } = flow.stage(statistics.stage)? else {
             return Err(defect());
         };
-        let values = read.next().ok_or_else(defect)?;
+        let mut values = read.next().ok_or_else(defect)?;
+        if statistics.counts.is_empty() {
+            values.fill(0.0); // a batch without rows, in which nothing was found
+        }
         let wide = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
         let (mean, variance) = values.split_at(values.len() / 2);
         let place = moments.get_mut(*transform).ok_or_else(defect)?;

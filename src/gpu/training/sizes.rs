@@ -77,8 +77,8 @@ impl WaySizes {
             mut sizes, readings, ..
         } = counting;
         let of_stages = size.stages.iter().map(|stage| dispatches(size, wanted.plan, stage));
-        // a gradient that stays has a penalty added and its size found
-        let others = readings + 2 * wanted.plan.weights.len() + usize::from(wanted.judges_by.is_some());
+        // a gradient that stays has a penalty added and its size found, and the loss may be computed here
+        let others = readings + 2 * wanted.plan.weights.len() + 1;
         sizes.dispatches = of_stages.fold(others, usize::saturating_add);
         sizes
     }

@@ -258,6 +258,30 @@ fn means_that_are_followed_stay_with_the_host() {
     }
 }
 
+/// A batch without time steps has a mean and a variance of 0 on every device, and not those of the batch before.
+#[test]
+fn means_that_are_followed_are_those_of_the_batch() {
+    let builder = Model::builder().add(BatchNormalization::new(2)).add(Dense::new(2, 1));
+    let model = builder.build().unwrap();
+    let batch = |steps| {
+        let ones = |width| Array3::<f32>::ones((1, steps, width));
+        Examples::new(Sequences::from(ones(2)), ones(1)).unwrap()
+    };
+    let moved = |device: Device| {
+        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanSquaredError, Sgd::new(0.01)).unwrap();
+        for steps in [5, 0, 3, 0] {
+            trainer.train_on_batch(&batch(steps)).unwrap();
+        }
+        let parameters = trainer.model().parameters();
+        let paths = ["batch_normalization/moving_mean", "batch_normalization/moving_variance"];
+        paths.map(|path| parameters.find(path).unwrap().values().to_owned())
+    };
+    let expected = moved(Device::cpu());
+    for device in devices() {
+        assert_eq!(moved(device), expected);
+    }
+}
+
 #[test]
 fn many_batches_are_learned_as_one_after_the_other() {
     for device in devices().chain([Device::cpu()]) {
