@@ -195,8 +195,7 @@ impl Engine {
             output: Output::default(),
         };
         let within = sequences.mask_within()?;
-        let mut left = states;
-        let mut was_inner = false;
+        let (mut left, mut was_inner) = (states, false);
         let last = self.sections.len().saturating_sub(1);
         for (number, section) in self.sections.iter_mut().enumerate() {
             let is_inner = section.plan.is_inner;

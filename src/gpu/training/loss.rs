@@ -3,7 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Result;
+use crate::gpu::device::buffer::Use;
 use crate::gpu::shader::{Shader, reads, writes};
+use crate::gpu::training::buffers::Name;
 use crate::gpu::training::recorder::{CHUNK, Recorder};
 use crate::gpu::training::texts::{REDUCE, TYPES};
 use crate::loss::elsewhere::{DeviceLoss, DeviceRule};
@@ -47,6 +49,20 @@ pub(super) fn sums(rule: DeviceRule, steps: usize, width: usize) -> usize {
         true => steps.saturating_mul(width).div_ceil(CHUNK),
         false => steps,
     }
+}
+
+/// The buffers of a loss of so many steps, of so many features each: their values or entries.
+pub(super) fn buffers(rule: DeviceRule, (steps, width): (usize, usize)) -> impl Iterator<Item = (Name, u64, Use)> {
+    let product = |one: usize, other: usize| (one as u64).saturating_mul(other as u64);
+    let sums = sums(rule, steps, width) as u64;
+    let targets = rule.has_targets().then(|| product(steps, width));
+    let others = [
+        (("steps of the loss", 0), product(steps, 4), Use::Storage),
+        (("losses", 0), sums, Use::Storage),
+        (("staged losses", 0), sums, Use::Readback),
+    ];
+    let targets = targets.map(|count| (("targets", 0), count, Use::Storage));
+    others.into_iter().chain(targets)
 }
 
 impl DeviceLoss {

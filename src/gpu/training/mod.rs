@@ -5,7 +5,7 @@
 //!
 //! Arrows point only this way: `texts`, `bound` < `buffers` < `recorder` < `sums`, `tensors` < `product`, `scatter`, `row_gradients`, `rule`, `weights`
 //! < `by_gate`, `counted`, `repack` < `places`, `step_back` < `solo_back` < `recurrence` < `together`, `sizes`, `flow_size` < `way` < `stages`,
-//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `weights` < `penalties` < `way`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
+//! `memory`, `read_back`; `gradient_sizes`, `update` < `updates`; `weights` < `penalties` < `way`; `recorder` < `loss` < `sizes`; `by_gate`, `rowwise` < `dispatches` < `sizes`; `newest`, `updating` add to this file's type; `rowwise`, `solo_steps` and
 //! `cell_gradients` are parts of `recurrence`, `recurrent_stage` is one of `stages`.
 
 mod bound;
@@ -13,6 +13,7 @@ mod buffers;
 mod by_gate;
 mod cell_gradients;
 pub(crate) mod counted;
+mod dispatches;
 mod flow_size;
 pub(crate) mod gradient_sizes;
 pub(crate) mod loss;
@@ -305,9 +306,8 @@ impl GpuTraining {
         }
         let (submission, sizes, wanted) = made?;
         let (noise, wants_input, staged) = (left.noise, way.wants_input, in_bytes(&wanted));
-        if let Some(left) = &mut self.left {
-            left.sizes = sizes.map(|sizes| (submission.clone(), sizes));
-        }
+        let sizes = sizes.map(|sizes| (submission.clone(), sizes));
+        self.left.iter_mut().for_each(|left| left.sizes.clone_from(&sizes));
         let read: Result<Vec<Vec<f32>>> = match staged.is_empty() {
             true => Ok(Vec::new()), // nobody waits for it
             false => mapped::read(gpu, &staged, Some(submission)).await,

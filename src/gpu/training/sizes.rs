@@ -11,11 +11,11 @@ use crate::flow::size::{FlowSize, StageKind, StageSize};
 use crate::gpu::device::buffer::Use;
 use crate::gpu::training::buffers::Name;
 use crate::gpu::training::by_gate::leaves_out;
-use crate::gpu::training::loss::sums;
+use crate::gpu::training::dispatches::dispatches;
+use crate::gpu::training::loss::buffers;
 use crate::gpu::training::places::Place;
 use crate::gpu::training::product::most_sums_of;
 use crate::gpu::training::recorder::Software;
-use crate::gpu::training::rowwise::DISPATCHES;
 use crate::gpu::training::rule::separates;
 use crate::gpu::training::solo_back::SoloBack;
 use crate::gpu::training::step_back::{can_be_turned, turned_values};
@@ -89,24 +89,6 @@ impl WaySizes {
     }
 }
 
-/// The most dispatches of a stage and its lists.
-fn dispatches(size: &FlowSize, plan: &Plan, stage: &StageSize) -> usize {
-    /// Besides the steps.
-    const OF_STAGE: usize = 24;
-    let StageKind::Recurrent { cell, schedule, .. } = stage.kind else {
-        return OF_STAGE;
-    };
-    let is_masked = leaves_out(plan, cell);
-    let cell = plan.cells.get(cell).map(|planned| &planned.cell);
-    let is_rowwise = is_masked || cell.is_some_and(|cell| cell.obstacle().is_some());
-    // a scan is cut where a loop may not be long, at many thousand steps
-    let of_step = if is_rowwise { 1 + DISPATCHES } else { 2 };
-    let steps = size.schedules.get(schedule).copied().unwrap_or(0);
-    // a product of the stage and of its end may be one for each of four gates
-    let others = if is_masked { 3 * OF_STAGE } else { OF_STAGE };
-    steps.saturating_mul(of_step).saturating_add(others)
-}
-
 struct Counting<'a> {
     wanted: Wanted<'a>,
     size: &'a FlowSize,
@@ -159,16 +141,11 @@ impl Counting<'_> {
         }
     }
 
-    /// What the loss of so many steps takes, of so many features each.
-    fn loss(&mut self, (steps, width): (usize, usize)) {
-        if let Some(rule) = self.wanted.judges_by {
-            self.want(("steps of the loss", 0), &[steps, 4]);
-            if rule.has_targets() {
-                self.want(("targets", 0), &[steps, width]);
-            }
-            let sums = sums(rule, steps, width);
-            self.want(("losses", 0), &[sums]);
-            self.want_values(("staged losses", 0), sums as u64, Use::Readback);
+    /// What the loss takes of so many steps, of so many features each.
+    fn loss(&mut self, steps: (usize, usize)) {
+        let rule = self.wanted.judges_by.into_iter();
+        for (name, count, purpose) in rule.flat_map(|rule| buffers(rule, steps)) {
+            self.want_values(name, count, purpose);
         }
     }
 
