@@ -207,6 +207,9 @@ impl Trainer {
     /// sequences and steps are not looked at, so that a step of weight 0 counts as any and needs a target. See
     /// [`weighted_metrics`](Self::weighted_metrics). Two metrics of one name are numbered: `accuracy`, `accuracy_1`.
     ///
+    /// A GPU gives its outputs to the host for them, and the host computes the loss then, in `f64` where the GPU does in `f32`: with metrics a training there
+    /// takes longer, and its numbers differ by rounding.
+    ///
     /// ```
     /// use cellstate::{Adam, Dense, Device, Loss, Metric, Model, Trainer};
     ///
@@ -264,8 +267,8 @@ impl Trainer {
     /// A training on the CPU keeps the gates of every time step of all recurrent layers until the way back needs them: of an LSTM these are five
     /// numbers beside each one of its output. With little memory a layer keeps its states instead, some steps apart (about the root of all steps), and
     /// on the way back runs again from there, piece by piece: only the gates of one piece are there at once. So longer sequences and more layers save
-    /// more; h of every step stays. A piece has at least 128 steps of all its sequences: where there are one or two, nothing is saved but by other
-    /// layers, and the gradients of the weights have a copy more. The gradients are the same but for rounding, since sums are added up in another order. (Gradient
+    /// more; h of every step stays. A piece has at least 128 steps, those of all its sequences counted; where all steps are one piece nothing is
+    /// saved but by other layers, and where they are a few the gradients of the weights have a copy more. The gradients are the same but for rounding, since sums are added up in another order. (Gradient
     /// checkpointing: Chen and others, 2016; Gruslys and others, 2016.) A layer with `recurrent_dropout` keeps its gates all the same. A GPU never keeps
     /// gates: it computes them again by products over all rows, so that this changes nothing there.
     ///

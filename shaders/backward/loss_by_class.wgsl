@@ -33,35 +33,38 @@ fn main(
         largest = max(largest, outputs[begin + column]);
     }
     largest = over_all(lane, vec4<f32>(largest), false).x;
-    // eˣ of all other classes and of its own; Σ target, and Σ target · (largest - x)
+    // how many are the largest; Σ eˣ of all others; Σ target, and Σ target · (largest - x)
     var mine = vec4<f32>();
     for (var column = lane; column < params.width; column += LANES) {
         let below = outputs[begin + column] - largest;
-        if (HAS_CLASS == 1u && column == step.z) {
-            mine += vec4(0.0, exp(below), 1.0, -below);
-        } else if (HAS_CLASS == 1u) {
-            mine.x += exp(below);
-        } else {
-            let wanted = targets[last * params.width + column];
-            mine += vec4(exp(below), 0.0, wanted, -wanted * below);
+        var wanted = f32(column == step.z);
+        if (HAS_CLASS == 0u) {
+            wanted = targets[last * params.width + column];
         }
+        let is_largest = below == 0.0;
+        mine += vec4(select(vec2(0.0, exp(below)), vec2(1.0, 0.0), is_largest), wanted, -wanted * below);
     }
     let all = over_all(lane, mine, true);
+    // the sum of all eˣ without the 1 of a largest: of a sure step this is small and made of small numbers
+    let rest = (all.x - 1.0) + all.y;
     let sum = all.x + all.y;
     let factor = bitcast<f32>(step.y);
     for (var column = lane; column < params.width; column += LANES) {
-        let share = exp(outputs[begin + column] - largest) / sum;
-        var slope = share;
+        let below = outputs[begin + column] - largest;
+        var wanted = f32(column == step.z);
         if (HAS_CLASS == 0u) {
-            slope = share * all.z - targets[last * params.width + column];
-        } else if (column == step.z) {
-            slope = -all.x / sum; // where the class is sure, this is small and made of small numbers
+            wanted = targets[last * params.width + column];
+        }
+        // whole · share - target, with share = 1 - rest / sum of a largest one
+        var slope = all.z * (exp(below) / sum) - wanted;
+        if (below == 0.0) {
+            slope = (all.z - wanted) - all.z * (rest / sum);
         }
         if (counts) {
             gradient[begin + column] = factor * slope;
         }
     }
     if (counts && lane == 0u) {
-        sums[last] = factor * (all.z * log(sum) + all.w);
+        sums[last] = factor * (all.z * log_1p(rest) + all.w);
     }
 }

@@ -38,7 +38,8 @@ fn term(output: f32, wanted: f32) -> vec2<f32> {
             let rest = tail / (1.0 + tail);
             // (of a sure and right output the difference is small: it is made of small numbers)
             let slope = select(rest - wanted, (1.0 - wanted) - rest, output >= 0.0);
-            return vec2(max(output, 0.0) - output * wanted + log(1.0 + tail), slope);
+            let away = select(-output * wanted, output * (1.0 - wanted), output >= 0.0);
+            return vec2(away + log_1p(tail), slope);
         }
         default: { return vec2(error * error, 2.0 * error); }
     }

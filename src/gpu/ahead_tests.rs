@@ -1,7 +1,6 @@
 //! What was encoded ahead is taken where a run is like the one before, and nowhere else.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use crate::gpu::stage::interface::HostReads;
 use std::sync::Arc;
 
 use ndarray::{Array2, Array3};
@@ -11,6 +10,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::Batch;
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::strategy::tuned::{Key, Tuned};
 use crate::layer::lstm::Lstm;
 use crate::model::Model;

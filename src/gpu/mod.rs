@@ -39,7 +39,7 @@ pub(crate) mod training;
 mod tune;
 mod upload;
 mod weights;
-mod workgroups;
+pub(crate) mod workgroups;
 pub(crate) mod workspace;
 
 pub use application::GpuWorkspace;

@@ -6,13 +6,13 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
 use crate::gpu::device::Gpu;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::shader::{Pipeline, Shader};
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::strategy::chunk::Chunk;
 use crate::gpu::strategy::entry::{Cells, Group, Ready};
 use crate::gpu::strategy::list;

@@ -6,7 +6,6 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::needed;
@@ -16,6 +15,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::GpuWorkspace;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::stage::interface::HostReads;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;

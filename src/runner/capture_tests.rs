@@ -6,7 +6,6 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use std::collections::BTreeSet;
 
 use ndarray::{Array2, Array3};
@@ -19,6 +18,7 @@ use crate::gpu::device::adapter::Adapter;
 use crate::gpu::device::label::Given;
 use crate::gpu::groups::opened;
 use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::stage::interface::HostReads;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;
 use crate::layer::embedding::Embedding;

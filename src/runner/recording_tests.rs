@@ -6,7 +6,6 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use std::sync::Arc;
 
 use ndarray::{Array2, Array3};
@@ -20,6 +19,7 @@ use crate::gpu::device::{Gpu, MOST_PARAMS};
 use crate::gpu::recording::{Batch, Recording};
 use crate::gpu::sizes::{Keep, Sizes};
 use crate::gpu::stage::interface::Ends;
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::workspace::Workspace;
 use crate::layer::bidirectional::Bidirectional;
 use crate::layer::dense::Dense;

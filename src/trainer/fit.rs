@@ -235,7 +235,7 @@ impl<'a> Fit<'a> {
     }
 
     /// Whether the training goes on from the file of [`checkpoint`](Self::checkpoint), if it is there (default false). The result has the
-    /// same bits as if nothing had been interrupted, given the same data and options. A learning rate that
+    /// same bits as if nothing had been interrupted, given the same data, metrics and options. A learning rate that
     /// [`reduce_on_plateau`](Self::reduce_on_plateau) has lowered stays so; but an optimiser that is made with another learning rate than that of the file
     /// goes on with its own.
     ///

@@ -53,6 +53,7 @@ impl Trainer {
         let Some(rule) = self.head.loss.device_rule().filter(|_| learning.metrics.is_empty()) else {
             return Ok(None);
         };
+        self.engine.check(batch.sequences())?;
         let (sequences, time_steps) = (batch.sequences().batch(), batch.sequences().time_steps());
         let can = self.engine.can_judge((sequences, time_steps)) && self.device_makes_steps().await?;
         Ok(can.then_some(rule))
@@ -78,14 +79,14 @@ impl Trainer {
             .engine
             .forward_there(batch.sequences(), finals.as_deref_mut(), noise)
             .await?;
-        // while the device runs
+        // while the device runs, unless it has to be heard whether a team gave up
         let weights = weights_of(batch, learning.class_weights, pass.shape()?)?;
         let weights = weights.as_ref().map(|weights| weights.view());
         let room = self.engine.spare_targets();
-        let loss = self
-            .head
-            .loss
-            .for_device(rule, pass.shape()?, batch.targets(), pass.mask(), weights, room)?;
+        let loss = self.head.loss;
+        let Ok(loss) = loss.for_device(rule, pass.shape()?, batch.targets(), pass.mask(), weights, room) else {
+            return Ok(None);
+        };
         self.engine.judge(loss)?;
         let blind = self.optimizer.blind_step()?;
         let wants = Wants {
@@ -93,7 +94,11 @@ impl Trainer {
             keeps: true,
             sizes: blind.is_none(),
         };
-        self.engine.backward(&pass, Upstream::default(), wants).await?;
+        match self.engine.backward(&pass, Upstream::default(), wants).await {
+            // the loss of the host needs less memory there
+            Err(Error::Memory { .. } | Error::TooLarge { .. }) => return Ok(None),
+            made => made?,
+        };
         self.engine.take_back_targets();
         let Some(step) = self.step_of_kept(blind).await? else {
             return Ok(None);

@@ -122,6 +122,12 @@ fn cases() -> Vec<Case> {
             false,
         ),
         case(
+            "two pieces, the last of one step",
+            new().add(lstm(FEATURES, 150)),
+            (1, 129),
+            false,
+        ),
+        case(
             "wide input, one piece",
             new().add(Embedding::new(WORDS, 600)).add(lstm(600, 1)),
             (700, 2),

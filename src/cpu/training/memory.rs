@@ -95,7 +95,7 @@ impl Counting<'_> {
         let gradients = self.plan.weights.iter().map(|weight| product(&weight.shape));
         // of a piece they are beside those of the pieces behind it
         let mut recurrent = self.size.stages.iter().filter(|stage| is_recurrent(stage));
-        let has_pieces = recurrent.any(|stage| self.at_once(stage).rows < stage.rows);
+        let has_pieces = recurrent.any(|stage| self.at_once(stage).is_piece());
         let of_piece = if has_pieces { sums } else { 0 };
         values + sums + of_piece + gradients.sum::<u64>()
     }
@@ -121,9 +121,9 @@ impl Counting<'_> {
         }
         for stage in size.stages.iter().filter(|stage| is_recurrent(stage)) {
             back += 2 * (stage.rows as u64 + size.batch as u64);
-            let of_piece = self.at_once(stage).rows;
-            if of_piece < stage.rows {
-                back += 8 * (of_piece as u64 + size.batch as u64);
+            let at_once = self.at_once(stage);
+            if at_once.is_piece() {
+                back += 8 * (at_once.rows as u64 + size.batch as u64);
             }
         }
         // the mask, and tokens
@@ -266,10 +266,13 @@ impl Counting<'_> {
             let threads = pool::count();
             let positions = self.size.batch.saturating_add(threads.saturating_mul(PROJECTED_ROWS));
             let common = product(&[positions, units, lanes + 2]) + product(&[3, self.size.batch, cell.output]);
-            let steps = self.at_once(stage).steps;
-            let of_crews = forward.most_of_crews(self.size.batch, steps);
+            let at_once = self.at_once(stage);
+            let of_crews = forward.most_of_crews(self.size.batch, at_once.all);
             // rows and what is kept of them by member, and the gradients of lanes beside what was kept
-            let rows = of_crews.saturating_mul(steps.saturating_add(1));
+            let rows = match at_once.is_piece() && of_crews > 0 {
+                true => most_rows_of_piece(at_once.all, of_crews).saturating_add(of_crews),
+                false => of_crews.saturating_mul(at_once.all.saturating_add(1)),
+            };
             common + product(&[rows, 2 * lanes + 2, cell.units]) + product(&[16, of_crews, cell.units])
         };
         self.size.stages.iter().map(of_stage).max().unwrap_or(0)
@@ -323,7 +326,7 @@ impl Counting<'_> {
     /// What a recurrence computes in besides the gradients of its lanes, which lie where these were kept.
     fn of_recurrence(&self, number: usize, stage: &StageSize) -> u64 {
         let Some(cell) = self.cell(number) else { return 0 };
-        let at_once = self.at_once(stage).rows;
+        let at_once = self.at_once(stage);
         let projection = if cell.has_projection() {
             cell.units + cell.output
         } else {
@@ -335,8 +338,8 @@ impl Counting<'_> {
             Some(Some(_)) => cell.lanes().len() * cell.units + cell.features.max(cell.output),
             _ => 0,
         };
-        let input = if at_once < stage.rows { cell.features } else { 0 };
-        product(&[at_once, projection + reset + input]) + product(&[stage.rows, masked])
+        let input = if at_once.is_piece() { cell.features } else { 0 };
+        product(&[at_once.rows, projection + reset + input]) + product(&[stage.rows, masked])
     }
 }
 
@@ -346,6 +349,12 @@ struct AtOnce {
     all: usize,
     steps: usize,
     rows: usize,
+}
+
+impl AtOnce {
+    fn is_piece(self) -> bool {
+        self.steps < self.all
+    }
 }
 
 fn is_recurrent(stage: &StageSize) -> bool {

@@ -7,7 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use std::sync::LazyLock;
 
 use ndarray::{Array3, ArrayD, Axis};
@@ -19,6 +18,7 @@ use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::{Batch, Initial};
 use crate::gpu::shader::written_out;
+use crate::gpu::stage::interface::HostReads;
 use crate::layer::Layer;
 use crate::layer::lstm::Lstm;
 use crate::layer::simple_rnn::SimpleRnn;

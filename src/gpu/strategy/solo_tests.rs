@@ -7,7 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -16,6 +15,7 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::strategy::numbers::H200;
 use crate::gpu::weights::{Form, class_of, prepared};
 use crate::layer::bidirectional::Bidirectional;

@@ -2,7 +2,6 @@
 //! and that a workspace has room for every launch.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -10,6 +9,7 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::strategy::numbers::H200;
 use crate::gpu::strategy::team_launches::EXCHANGE_OF_GPU;
 use crate::gpu::strategy::team_shape::Shape;

@@ -7,7 +7,6 @@
     reason = "tests fail by panicking"
 )]
 
-use crate::gpu::stage::interface::HostReads;
 use ndarray::{Array2, Array3};
 
 use super::*;
@@ -15,6 +14,7 @@ use crate::flow::{Flow, Input, Ran};
 use crate::gpu::GpuModel;
 use crate::gpu::device::adapter::Adapter;
 use crate::gpu::recording::{Batch, Initial};
+use crate::gpu::stage::interface::HostReads;
 use crate::gpu::states::GpuStates;
 use crate::gpu::strategy::team_launches::EXCHANGE;
 use crate::gpu::weights::{Form, class_of};

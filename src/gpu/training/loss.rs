@@ -10,10 +10,12 @@ use crate::gpu::training::recorder::{CHUNK, Recorder};
 use crate::gpu::training::texts::{REDUCE, TYPES};
 use crate::loss::elsewhere::{DeviceLoss, DeviceRule};
 
+const LOG_1P: &str = include_str!("../../../shaders/backward/log_1p.wgsl");
+
 pub(crate) const BY_FEATURE: Shader = Shader {
     name: "loss_by_feature",
     source: include_str!("../../../shaders/backward/loss_by_feature.wgsl"),
-    shared: &[TYPES],
+    shared: &[TYPES, LOG_1P],
     runs_cell: false,
     params: ("Loss", size_of::<Params>()),
     bindings: &[
@@ -29,7 +31,7 @@ pub(crate) const BY_FEATURE: Shader = Shader {
 pub(crate) const BY_CLASS: Shader = Shader {
     name: "loss_by_class",
     source: include_str!("../../../shaders/backward/loss_by_class.wgsl"),
-    shared: &[TYPES, REDUCE],
+    shared: &[TYPES, REDUCE, LOG_1P],
     constants: &["HAS_CLASS"],
     ..BY_FEATURE
 };

@@ -34,7 +34,9 @@ impl GpuTraining {
             room: batch,
             wants_input,
             software: Software::of(gpu),
-            judges_by: optimizer.and(self.judges_by),
+            judges_by: optimizer
+                .and(self.judges_by)
+                .filter(|_| self.can_judge((batch, time_steps))),
         };
         let way = WaySizes::new(&FlowSize::in_training(&model.plan, batch, time_steps), wanted);
         let mut bytes = bytes_of(gpu, PARAMETERS, parameters(gpu, way.dispatches))?;

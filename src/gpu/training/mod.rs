@@ -199,7 +199,7 @@ impl GpuTraining {
         let size = input.size();
         self.model.check_size(size)?;
         self.put_back();
-        self.loss = None;
+        (self.loss, self.losses) = (None, 0);
         self.settle().await?;
         self.owed = None;
         if self.lists.as_ref().is_none_or(|(of, _)| !Arc::ptr_eq(of, flow)) {
@@ -243,6 +243,7 @@ impl GpuTraining {
     /// Gives the memory back that batches have taken. What ran before cannot go backwards any more.
     pub(crate) fn release_memory(&mut self) {
         (self.lists, self.left) = (None, None);
+        (self.loss, self.losses) = (None, 0);
         self.buffers = Buffers::default();
         self.model.drop_workspaces();
         self.ask_again();

@@ -65,7 +65,8 @@ impl GpuTraining {
     /// Whether the loss of a batch of (batch, time_steps) can be computed here.
     pub(crate) fn can_judge(&self, (batch, time_steps): (usize, usize)) -> bool {
         let size = FlowSize::in_training(&self.model.plan, batch, time_steps);
-        let bytes = |output: &OutputSize| 4 * (output.entries as u64).saturating_mul(output.width as u64);
+        // outputs and targets, and what is said of each step
+        let bytes = |output: &OutputSize| (4 * output.width.max(4) as u64).saturating_mul(output.entries as u64);
         matches!(&size.outputs[..], [output] if bytes(output) <= self.model.gpu.largest_binding())
     }
 

@@ -3,6 +3,7 @@
 mod errors;
 mod failures;
 mod home;
+mod judged_values;
 mod judging;
 mod penalties;
 mod sizes;

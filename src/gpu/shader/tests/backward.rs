@@ -148,6 +148,7 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
             "step_values.wgsl",
             "types.wgsl",
             "update_types.wgsl",
+            "log_1p.wgsl",
             "rule.wgsl",
             "derivatives.wgsl",
             "unit_lanes.wgsl",

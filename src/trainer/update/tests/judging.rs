@@ -14,7 +14,7 @@ const CLASSES: usize = 70; // more than a workgroup has invocations
 const TOLERANCE: f32 = 3e-5;
 
 /// Outputs at every step, for sequences of different lengths: far from what they are wanted to be.
-fn network(outputs: usize) -> Model {
+pub(super) fn network(outputs: usize) -> Model {
     let layer = Lstm::new(3, 6).return_sequences(true);
     let builder = Model::builder().add(layer).add(Dense::new(6, outputs));
     let mut model = builder.build().unwrap();
@@ -23,13 +23,13 @@ fn network(outputs: usize) -> Model {
     model
 }
 
-fn numbers(width: usize, scale: f32) -> Array3<f32> {
+pub(super) fn numbers(width: usize, scale: f32) -> Array3<f32> {
     Array3::from_shape_fn((BATCH, STEPS, width), |(row, step, feature)| {
         scale * ((row * 5 + step * 3 + feature * 2) % 7) as f32 / 7.0
     })
 }
 
-fn sequences() -> Sequences<'static> {
+pub(super) fn sequences() -> Sequences<'static> {
     let number = |(row, step, feature)| ((row * 7 + step * 3 + feature * 5) % 11) as f32 / 11.0 - 0.4;
     let lengths: Vec<usize> = (0..BATCH).map(|row| (row * 3 + 4) % STEPS).collect(); // one of them 0
     let sequences = Sequences::from(Array3::from_shape_fn((BATCH, STEPS, 3), number));
@@ -76,43 +76,56 @@ fn cases() -> Vec<(&'static str, Loss, usize, Examples<'static, 'static>)> {
 }
 
 /// Two trainers: the GPU computes the loss of one, and the host of the other, which has a metric.
-fn both(model: &Model, device: &Device, loss: Loss, optimizer: impl Into<Optimizer> + Clone) -> [Trainer; 2] {
+pub(super) fn both(
+    model: &Model,
+    device: &Device,
+    loss: Loss,
+    optimizer: impl Into<Optimizer> + Clone,
+) -> [Trainer; 2] {
     [(), ()].map(|()| Trainer::new(model.clone(), device, loss, optimizer.clone()).unwrap())
 }
 
 /// Learns with a metric, for which the host has to see the outputs.
-fn learn_here(trainer: &mut Trainer, batch: &Examples<'_, '_>, class_weights: &BTreeMap<i32, f32>) -> f64 {
-    let mut metrics = [Metric::mean_absolute_error()];
+pub(super) fn learn_here(trainer: &mut Trainer, batch: &Examples<'_, '_>, class_weights: &BTreeMap<i32, f32>) -> f64 {
     let is_by_class = matches!(trainer.head.loss, Loss::SparseCategoricalCrossentropy(_));
-    if is_by_class {
-        metrics = [Metric::sparse_categorical_accuracy()];
-    }
-    let learning = Learning {
-        class_weights,
-        states: None,
-        metrics: &mut metrics,
-        comes_home: false,
-        place: Place(None),
+    let metric = match is_by_class {
+        true => Metric::sparse_categorical_accuracy(),
+        false => Metric::mean_absolute_error(),
     };
-    let loss = pollster::block_on(trainer.learn(batch, learning)).unwrap().loss;
-    trainer.wait_for_home().unwrap();
-    loss
+    learned(trainer, batch, class_weights, &mut [metric])
 }
 
 fn learn_there(trainer: &mut Trainer, batch: &Examples<'_, '_>, class_weights: &BTreeMap<i32, f32>) -> f64 {
+    learned(trainer, batch, class_weights, &mut [])
+}
+
+fn learned(
+    trainer: &mut Trainer,
+    batch: &Examples<'_, '_>,
+    class_weights: &BTreeMap<i32, f32>,
+    metrics: &mut [Metric],
+) -> f64 {
     let learning = Learning {
         class_weights,
-        states: None,
-        metrics: &mut [],
-        comes_home: false,
-        place: Place(None),
+        ..learning_of(metrics)
     };
     let loss = pollster::block_on(trainer.learn(batch, learning)).unwrap().loss;
     trainer.wait_for_home().unwrap();
     loss
 }
 
-fn judged_there(trainer: &Trainer) -> u64 {
+/// The losses of both, which are to be the same.
+pub(super) fn check_alike(there: &mut Trainer, here: &mut Trainer, batch: &Examples<'_, '_>, what: &str) {
+    let nothing = BTreeMap::new();
+    let (found, expected) = (learn_there(there, batch, &nothing), learn_here(here, batch, &nothing));
+    assert!(
+        found >= 0.0 && (found - expected).abs() <= 1e-5 * expected,
+        "{what}: {found} {expected}"
+    );
+    assert_near(there, here, TOLERANCE, what);
+}
+
+pub(super) fn judged_there(trainer: &Trainer) -> u64 {
     trainer.judged_there
 }
 
@@ -263,5 +276,28 @@ fn a_loss_beyond_f32_is_the_hosts() {
         );
         assert_eq!(judged_there(&there), 0);
         assert_near(&there, &here, TOLERANCE, "beyond f32");
+    }
+}
+
+/// What counted in the batch before has no gradient where it does not count any more; a look at the outputs between batches changes nothing.
+#[test]
+fn a_batch_leaves_nothing_to_the_next() {
+    for device in devices() {
+        let model = network(5);
+        let optimizer = Sgd::new(0.1);
+        let [mut there, mut here] = both(&model, &device, Loss::MeanSquaredError, optimizer.clone());
+        let [mut again, _] = both(&model, &device, Loss::MeanSquaredError, optimizer);
+        let every_second = |odd: usize| {
+            let weights = Array2::from_shape_fn((BATCH, STEPS), |(row, step)| ((row + step + odd) % 2) as f32);
+            let batch = Examples::new(sequences(), numbers(5, 3.0)).unwrap();
+            batch.with_step_weights(weights).unwrap()
+        };
+        for odd in [0, 1, 0, 1] {
+            let batch = every_second(odd);
+            check_alike(&mut there, &mut here, &batch, "every second step");
+            again.train_on_batch(&batch).unwrap();
+            again.evaluate(&batch).unwrap();
+        }
+        assert_eq!(bits(&there), bits(&again));
     }
 }
