@@ -97,6 +97,8 @@ pub(crate) struct GpuTraining {
     updates: Option<Option<Updates>>,
     /// What is added to the gradients that stay here.
     penalties: Penalties,
+    /// The BatchNormalizations whose means and variances stay as they are, by their transforms.
+    held: Vec<usize>,
     /// How the loss may be computed here,
     judges_by: Option<DeviceRule>,
     /// that of the pass that ran last, if it is,
@@ -151,6 +153,7 @@ impl GpuTraining {
             repack: None,
             updates: None,
             penalties: Penalties::default(),
+            held: Vec::new(),
             judges_by: None,
             loss: None,
             losses: 0,

@@ -26,7 +26,7 @@ use crate::regularizer::Regularizers;
 const DOING: &str = "making a step of the optimizer";
 
 impl GpuTraining {
-    /// Whether steps of this optimiser could be made here. Where they cannot, the host makes them: where there is a BatchNormalization, which may follow means, where the
+    /// Whether steps of this optimiser could be made here. Where they cannot, the host makes them: where a BatchNormalization follows means, where the
     /// host packs the weights, where embeddings lie in several buffers, where a weight that is trained, or its slots, are larger than a binding, and
     /// without the memory.
     pub(crate) async fn could_update(&mut self, optimizer: &OptimizerState) -> Result<bool> {
@@ -81,6 +81,11 @@ impl GpuTraining {
         self.loss.take()
     }
 
+    /// From now on these transforms normalise by the means and variances that they have.
+    pub(crate) fn hold(&mut self, transforms: Vec<usize>) {
+        self.held = transforms;
+    }
+
     /// From now on the gradients that stay here are those of a loss with these penalties.
     pub(crate) fn penalize(&mut self, regularizers: &Regularizers) {
         self.penalties = Penalties::of(&self.model.plan, regularizers);
@@ -120,8 +125,10 @@ impl GpuTraining {
 
     fn fits_updates(&self, optimizer: &OptimizerState) -> bool {
         let plan = &self.model.plan;
-        let mut transforms = plan.transforms.iter();
-        let follows = transforms.any(|transform| matches!(transform, Transform::Scale { by: Some(_), .. }));
+        let mut transforms = plan.transforms.iter().enumerate();
+        let follows = transforms.any(|(number, transform)| {
+            matches!(transform, Transform::Scale { by: Some(_), .. }) && !self.held.contains(&number)
+        });
         let is_whole = self.model.weights.tables.iter().all(|table| table.whole().is_ok());
         let slots = optimizer.slots_per_weight().max(1) as u64;
         let fits = |weight: &PlannedWeight| {

@@ -61,6 +61,10 @@ impl Section {
                 _ => None,
             }
         });
-        self.flows.hold(held.collect());
+        let held: Vec<usize> = held.collect();
+        if let Path::Gpu(training) = &mut self.path {
+            training.hold(held.clone());
+        }
+        self.flows.hold(held);
     }
 }

@@ -253,9 +253,24 @@ fn means_that_are_followed_stay_with_the_host() {
         .add(Dense::new(4, 2));
     let model = builder.build().unwrap();
     for device in devices() {
-        let mut trainer = Trainer::new(model.clone(), &device, Loss::MeanSquaredError, Adam::new(0.01)).unwrap();
-        trainer.train_on_batch(&examples_of_numbers()).unwrap();
-        assert!(!trainer.away.slots);
+        let [mut there, mut here] = [false, true].map(|offloads| {
+            let trainer = Trainer::new(model.clone(), &device, Loss::MeanSquaredError, Adam::new(0.01)).unwrap();
+            trainer.offload_optimizer(offloads)
+        });
+        // where they stay as they are the GPU has nothing to follow
+        for (freezes, goes_there) in [(false, false), (true, true), (false, false)] {
+            for trainer in [&mut there, &mut here] {
+                match freezes {
+                    true => trainer.freeze("batch_normalization").unwrap(),
+                    false => trainer.unfreeze().unwrap(),
+                }
+                for _ in 0..2 {
+                    trainer.train_on_batch(&examples_of_numbers()).unwrap();
+                }
+            }
+            assert_eq!([there.away.slots, here.away.slots], [goes_there, false]);
+            assert_near(&there, &here, 1e-5, "a BatchNormalization");
+        }
     }
 }
 
