@@ -93,14 +93,14 @@ fn a_frozen_batch_normalization_normalises_as_in_inference() {
         let mut held = trainer();
         held.freeze("batch_normalization").unwrap();
         let of_inference = held.evaluate(&data).unwrap().loss();
-        assert_eq!(held.train_on_batch(&data).unwrap(), of_inference);
+        assert_near(held.train_on_batch(&data).unwrap(), of_inference);
         assert_eq!(all(&held), before);
         // also behind batches by whose mean it has normalised
         let mut later = trainer();
         later.train_on_batch(&data).unwrap();
         later.freeze("batch_normalization").unwrap();
         let (before, of_inference) = (all(&later), later.evaluate(&data).unwrap().loss());
-        assert_eq!(later.train_on_batch(&data).unwrap(), of_inference);
+        assert_near(later.train_on_batch(&data).unwrap(), of_inference);
         assert_eq!(all(&later), before);
         let before = all(&held);
         // what is trained behind it learns from that
@@ -110,6 +110,14 @@ fn a_frozen_batch_normalization_normalises_as_in_inference() {
         let after = all(&held);
         assert!(after.iter().zip(&before).all(|(after, before)| after != before));
     }
+}
+
+/// A GPU computes the loss of a batch in f32, the host that of a judgement in f64.
+fn assert_near(found: f64, expected: f64) {
+    assert!(
+        (found - expected).abs() <= 1e-6 * expected,
+        "{found} instead of {expected}"
+    );
 }
 
 #[test]
