@@ -8,11 +8,9 @@
 @group(0) @binding(1) var<storage, read> gradient: array<u32>;            // the bits of its values
 @group(0) @binding(2) var<storage, read_write> sizes: array<vec2<u32>>;   // by chunk: the bits of the largest, and those of the sum
 
-const VALUES: u32 = 16u; // of an invocation
 const EXPONENT: u32 = 0x7f800000u;
 
 var<workgroup> largest: array<u32, 256>;
-var<workgroup> sums: array<f32, 256>;
 
 @compute @workgroup_size(256)
 fn main(
@@ -21,7 +19,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let chunk = workgroup.y * workgroups.x + workgroup.x;
-    let first = chunk * 256u * VALUES + lane;
+    let first = first_of(chunk, lane);
     var mine = 0u;
     for (var value = 0u; value < VALUES; value++) {
         let place = first + value * 256u;
@@ -48,15 +46,8 @@ fn main(
             sum += scaled * scaled;
         }
     }
-    sums[lane] = sum;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            sums[lane] += sums[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if (lane == 0u && chunk * 256u * VALUES < params.count) {
-        sizes[params.first + chunk] = vec2(of_all, bitcast<u32>(sums[0]));
+    let squares = over_chunk(lane, vec2(sum, 0.0)).x;
+    if (lane == 0u && first < params.count) {
+        sizes[params.first + chunk] = vec2(of_all, bitcast<u32>(squares));
     }
 }

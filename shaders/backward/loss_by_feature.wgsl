@@ -17,10 +17,6 @@ const BINARY_LOGITS: u32 = 3u;
 @group(0) @binding(4) var<storage, read_write> gradient: array<f32>;      // as outputs
 @group(0) @binding(5) var<storage, read_write> sums: array<f32>;          // by chunk
 
-const VALUES: u32 = 16u; // of an invocation
-
-var<workgroup> parts: array<f32, 256>;
-
 // The loss of a feature and its derivative.
 fn term(output: f32, wanted: f32) -> vec2<f32> {
     let error = output - wanted;
@@ -52,7 +48,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let chunk = workgroup.y * workgroups.x + workgroup.x;
-    let first = chunk * 256u * VALUES + lane;
+    let first = first_of(chunk, lane);
     let count = params.count * params.width;
     var mine = 0.0;
     for (var value = 0u; value < VALUES; value++) {
@@ -65,15 +61,8 @@ fn main(
             mine += terms.x;
         }
     }
-    parts[lane] = mine;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            parts[lane] += parts[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if (lane == 0u && chunk * 256u * VALUES < count) {
-        sums[chunk] = parts[0];
+    let all = over_chunk(lane, vec2(mine, 0.0));
+    if (lane == 0u && first < count) {
+        sums[chunk] = all.x;
     }
 }

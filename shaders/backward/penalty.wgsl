@@ -8,10 +8,6 @@
 @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(3) var<storage, read_write> sums: array<vec2<f32>>; // by chunk
 
-const VALUES: u32 = 16u; // of an invocation
-
-var<workgroup> parts: array<vec2<f32>, 256>;
-
 @compute @workgroup_size(256)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -19,7 +15,7 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let chunk = workgroup.y * workgroups.x + workgroup.x;
-    let first = chunk * 256u * VALUES + lane;
+    let first = first_of(chunk, lane);
     var mine = vec2<f32>();
     for (var value = 0u; value < VALUES; value++) {
         let place = first + value * 256u;
@@ -29,15 +25,8 @@ fn main(
             mine += vec2(abs(w), w * w);
         }
     }
-    parts[lane] = mine;
-    workgroupBarrier();
-    for (var half = 128u; half > 0u; half /= 2u) {
-        if (lane < half) {
-            parts[lane] += parts[lane + half];
-        }
-        workgroupBarrier();
-    }
-    if (lane == 0u && chunk * 256u * VALUES < params.count) {
-        sums[params.first + chunk] = parts[0];
+    let all = over_chunk(lane, mine);
+    if (lane == 0u && first < params.count) {
+        sums[params.first + chunk] = all;
     }
 }

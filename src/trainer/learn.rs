@@ -36,26 +36,25 @@ impl Trainer {
     /// Where the device can, it computes the loss of the outputs that it has. Where that leads nowhere the batch is learned from once more with the loss
     /// of the host, which says what is wrong.
     pub(super) async fn learn(&mut self, batch: &Examples<'_, '_>, mut learning: Learning<'_>) -> Result<Stepped> {
-        if self.offloads_optimizer {
-            // what the device has of the optimiser makes room for the batch
-            self.device_makes_steps().await?;
-        }
-        if let Some(rule) = self.rule_there(batch, &learning).await?
+        // first, for what the device need not remember makes room for the batch
+        let keeps = self.device_makes_steps().await?;
+        if keeps
+            && let Some(rule) = self.rule_there(batch, &learning)?
             && let Some(stepped) = self.learn_there(batch, &mut learning, rule).await?
         {
             return Ok(stepped);
         }
-        self.learn_here(batch, learning).await
+        self.learn_here(batch, learning, keeps).await
     }
 
     /// How the device computes the loss of a batch, if it does: metrics need the outputs on the host.
-    async fn rule_there(&mut self, batch: &Examples<'_, '_>, learning: &Learning<'_>) -> Result<Option<DeviceRule>> {
+    fn rule_there(&mut self, batch: &Examples<'_, '_>, learning: &Learning<'_>) -> Result<Option<DeviceRule>> {
         let Some(rule) = self.head.loss.device_rule().filter(|_| learning.metrics.is_empty()) else {
             return Ok(None);
         };
         self.engine.check(batch.sequences())?;
         let (sequences, time_steps) = (batch.sequences().batch(), batch.sequences().time_steps());
-        let can = self.engine.can_judge((sequences, time_steps)) && self.device_makes_steps().await?;
+        let can = self.engine.can_judge((sequences, time_steps));
         Ok(can.then_some(rule))
     }
 
@@ -122,8 +121,13 @@ impl Trainer {
         }
     }
 
-    /// Learns from one batch with the loss of the host.
-    pub(super) async fn learn_here(&mut self, batch: &Examples<'_, '_>, learning: Learning<'_>) -> Result<Stepped> {
+    /// Learns from one batch with the loss of the host; the device may keep the gradients, and make the step.
+    pub(super) async fn learn_here(
+        &mut self,
+        batch: &Examples<'_, '_>,
+        learning: Learning<'_>,
+        keeps: bool,
+    ) -> Result<Stepped> {
         let Learning {
             class_weights,
             states,
@@ -150,7 +154,6 @@ impl Trainer {
             outputs: vec![gradient],
             states: None,
         };
-        let keeps = self.device_makes_steps().await?;
         let kept = keeps.then(|| self.optimizer.blind_step()).transpose()?;
         let wants = Wants {
             input: false,

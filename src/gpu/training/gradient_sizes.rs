@@ -4,13 +4,13 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::recorder::{CHUNK, Recorder};
-use crate::gpu::training::texts::UPDATE_TYPES;
+use crate::gpu::training::texts::{CHUNK_SUMS, UPDATE_TYPES};
 use crate::optimizer::GradientSize;
 
 pub(crate) const SHADER: Shader = Shader {
     name: "gradient_sizes",
     source: include_str!("../../../shaders/backward/gradient_sizes.wgsl"),
-    shared: &[UPDATE_TYPES],
+    shared: &[UPDATE_TYPES, CHUNK_SUMS],
     runs_cell: false,
     params: ("GradientSizes", size_of::<Params>()),
     bindings: &[reads("gradient"), writes("sizes")],

@@ -7,7 +7,7 @@ use crate::gpu::device::buffer::Use;
 use crate::gpu::shader::{Shader, reads, writes};
 use crate::gpu::training::buffers::Name;
 use crate::gpu::training::recorder::{CHUNK, Recorder};
-use crate::gpu::training::texts::{REDUCE, TYPES};
+use crate::gpu::training::texts::{CHUNK_SUMS, REDUCE, TYPES};
 use crate::loss::elsewhere::{DeviceLoss, DeviceRule};
 
 const LOG_1P: &str = include_str!("../../../shaders/backward/log_1p.wgsl");
@@ -15,7 +15,7 @@ const LOG_1P: &str = include_str!("../../../shaders/backward/log_1p.wgsl");
 pub(crate) const BY_FEATURE: Shader = Shader {
     name: "loss_by_feature",
     source: include_str!("../../../shaders/backward/loss_by_feature.wgsl"),
-    shared: &[TYPES, LOG_1P],
+    shared: &[TYPES, CHUNK_SUMS, LOG_1P],
     runs_cell: false,
     params: ("Loss", size_of::<Params>()),
     bindings: &[

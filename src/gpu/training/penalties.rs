@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use super::recorder::{CHUNK, Matrix, Recorder};
 use super::tensors::{Counted, current, stage};
-use super::texts::UPDATE_TYPES;
+use super::texts::{CHUNK_SUMS, UPDATE_TYPES};
 use super::weights::Weights;
 use crate::error::Result;
 use crate::gpu::rows::Rows;
@@ -16,7 +16,7 @@ use crate::regularizer::{Factors, Regularizers};
 pub(crate) const SHADER: Shader = Shader {
     name: "penalty",
     source: include_str!("../../../shaders/backward/penalty.wgsl"),
-    shared: &[UPDATE_TYPES],
+    shared: &[UPDATE_TYPES, CHUNK_SUMS],
     runs_cell: false,
     params: ("Penalty", size_of::<Params>()),
     bindings: &[reads("weights"), writes("gradient"), writes("sums")],

@@ -19,7 +19,7 @@ thread_local! {
 /// The invocations of a workgroup that does a value each.
 const INVOCATIONS: u64 = 256;
 
-/// The values of a workgroup that leaves sums of them.
+/// The values of a workgroup that leaves sums of them, as chunk.wgsl has them.
 pub(super) const CHUNK: usize = 4096;
 
 /// The buffer of what the host tells each dispatch.

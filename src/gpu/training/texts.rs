@@ -6,6 +6,9 @@ pub(super) const TYPES: &str = include_str!("../../../shaders/backward/types.wgs
 /// The same of a step of an optimiser.
 pub(super) const UPDATE_TYPES: &str = include_str!("../../../shaders/backward/update_types.wgsl");
 
+/// A chunk of values that a workgroup does.
+pub(super) const CHUNK_SUMS: &str = include_str!("../../../shaders/backward/chunk.wgsl");
+
 /// The slopes of the activations.
 pub(super) const DERIVATIVES: &str = include_str!("../../../shaders/backward/derivatives.wgsl");
 

@@ -149,6 +149,7 @@ fn every_shader_of_the_way_back_stands_in_a_file() {
             "types.wgsl",
             "update_types.wgsl",
             "log_1p.wgsl",
+            "chunk.wgsl",
             "rule.wgsl",
             "derivatives.wgsl",
             "unit_lanes.wgsl",

@@ -230,12 +230,12 @@ fn what_does_not_count_is_not_read_and_what_is_wrong_is_said() {
         targets.fill(f32::INFINITY);
         let wrong = Examples::new(sequences(), targets).unwrap();
         let said = there.train_on_batch(&wrong).unwrap_err().to_string();
-        let by_host = pollster::block_on(plain.learn_here(&wrong, learning_of(&mut [])));
+        let by_host = pollster::block_on(plain.learn_here(&wrong, learning_of(&mut []), true));
         assert_eq!(said, by_host.map(|_| ()).unwrap_err().to_string());
         // a loss beyond f32, whose gradients are too large to step by
         let far = Examples::new(sequences(), numbers(5, 1e25)).unwrap();
         let said = there.train_on_batch(&far).unwrap_err().to_string();
-        let by_host = pollster::block_on(plain.learn_here(&far, learning_of(&mut [])));
+        let by_host = pollster::block_on(plain.learn_here(&far, learning_of(&mut []), true));
         assert_eq!(
             errors::without_numbers(&said),
             errors::without_numbers(&by_host.map(|_| ()).unwrap_err().to_string())
