@@ -14,7 +14,7 @@ use crate::cpu::memory::workspace::{Scratch, StageRows};
 use crate::error::Result;
 use crate::schedule::Schedule;
 
-/// The rows that are summed up at once (`training/sums.rs`): a piece has no fewer, for with each the gradients of the weights are added once more.
+/// The rows that are summed up at once (`training/sums.rs`). A piece is made for no fewer, for with each the gradients of the weights are added once more.
 const ROWS: usize = 128;
 
 /// The steps of a piece, of so many steps of at most so many sequences. They follow from the batch alone: so do the bits of all sums over rows.
